@@ -1,0 +1,343 @@
+//! `POST /v1/chat/completions`: OpenAI's request and reply.
+//!
+//! A request is read once. The fields that decide something are parsed; every other one is kept as the bytes it came
+//! in, so that forwarding a request changes nothing that the gateway did not mean to change.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::error::BadRequest;
+
+/// A chat completion request: what the gateway reads of it, and the whole as it came.
+#[derive(Debug, Clone)]
+pub struct ChatRequest {
+    /// A route, a model, or `provider/model`.
+    pub model: String,
+    pub messages: Vec<Message>,
+    pub stream: bool,
+    /// The client itself asked for usage at the end of its stream.
+    pub include_usage: bool,
+    pub needs: Needs,
+    /// `max_completion_tokens`, else `max_tokens`.
+    pub max_output_tokens: Option<u32>,
+    /// Every field in the client's order, as raw JSON.
+    fields: Vec<(String, Bytes)>,
+}
+
+/// What a model must be able to do to answer a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    pub tools: bool,
+    pub vision: bool,
+    pub audio: bool,
+    /// `response_format: json_schema`.
+    pub json_schema: bool,
+    /// `response_format: json_object` or `json_schema`.
+    pub json: bool,
+}
+
+/// One message; fields beyond these stay in the request's raw `messages`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Message {
+    pub role: String,
+    #[serde(default)]
+    pub content: Content,
+    #[serde(default, deserialize_with = "present")]
+    pub tool_calls: bool,
+}
+
+/// The text of a message and the kinds of its other parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Content {
+    /// All text parts, joined by a newline.
+    pub text: String,
+    pub images: u32,
+    pub audio: u32,
+}
+
+impl ChatRequest {
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// Names the field that is missing or of the wrong kind, and what would be right.
+    pub fn parse(body: &Bytes) -> Result<Self, BadRequest> {
+        let text = std::str::from_utf8(body).map_err(|e| {
+            BadRequest::body(format!("the body is not UTF-8 (byte {}); send JSON in UTF-8", e.valid_up_to()))
+        })?;
+        let Fields(raw) =
+            serde_json::from_str(text).map_err(|e| BadRequest::body(format!("the body is not a JSON object: {e}")))?;
+        let fields: Vec<(String, Bytes)> =
+            raw.into_iter().map(|(name, value)| (name, body.slice_ref(value.get().as_bytes()))).collect();
+        Self::from_fields(fields)
+    }
+
+    fn from_fields(fields: Vec<(String, Bytes)>) -> Result<Self, BadRequest> {
+        let model: String = required(&fields, "model", "a route such as \"auto\", a model, or provider/model")?;
+        let messages: Vec<Message> = required(&fields, "messages", "a list of {role, content}")?;
+        if messages.is_empty() {
+            return Err(BadRequest::field("messages", "messages is empty; send at least one message"));
+        }
+        let stream = optional(&fields, "stream", "true or false")?.unwrap_or(false);
+        let options: StreamOptions = optional(&fields, "stream_options", "an object")?.unwrap_or_default();
+        let limit: Option<u32> = optional(&fields, "max_completion_tokens", "a positive integer")?;
+        let old_limit: Option<u32> = optional(&fields, "max_tokens", "a positive integer")?;
+        let needs = needs(&fields, &messages)?;
+        Ok(Self {
+            model,
+            messages,
+            stream,
+            include_usage: options.include_usage,
+            needs,
+            max_output_tokens: limit.or(old_limit),
+            fields,
+        })
+    }
+
+    /// The raw JSON of a top-level field, as the client sent it.
+    pub fn raw(&self, name: &str) -> Option<&Bytes> {
+        find(&self.fields, name)
+    }
+
+    /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced and, for a
+    /// stream, usage asked for. Other stream options stay.
+    pub fn forward(&self, upstream_model: &str) -> Bytes {
+        let size: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+        let mut out = BytesMut::with_capacity(size + upstream_model.len() + 64);
+        out.put_u8(b'{');
+        put_field(&mut out, "model", &json(upstream_model));
+        for (name, value) in &self.fields {
+            if name != "model" && !(self.stream && name == "stream_options") {
+                put_field(&mut out, name, value);
+            }
+        }
+        if self.stream {
+            put_field(&mut out, "stream_options", &self.stream_options_with_usage());
+        }
+        out.put_u8(b'}');
+        out.freeze()
+    }
+
+    fn stream_options_with_usage(&self) -> Vec<u8> {
+        let mut options: serde_json::Map<String, serde_json::Value> =
+            self.raw("stream_options").and_then(|raw| serde_json::from_slice(raw).ok()).unwrap_or_default();
+        options.insert("include_usage".into(), true.into());
+        json(&options)
+    }
+}
+
+/// A whole reply, as far as the gateway reads it. The client gets the upstream's own bytes.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ChatReply {
+    #[serde(default)]
+    pub model: String,
+    #[serde(default)]
+    pub choices: Vec<Choice>,
+    #[serde(default)]
+    pub usage: Option<WireUsage>,
+}
+
+/// One of `n` answers; in a stream, one piece of it (`delta`).
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Choice {
+    #[serde(default)]
+    pub index: u32,
+    #[serde(default, alias = "delta")]
+    pub message: ReplyMessage,
+    #[serde(default)]
+    pub finish_reason: Option<String>,
+}
+
+/// The text of an answer or of a piece of it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ReplyMessage {
+    #[serde(default)]
+    pub content: Option<String>,
+    #[serde(default)]
+    pub refusal: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    pub tool_calls: bool,
+}
+
+/// OpenAI's `usage` object.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct WireUsage {
+    #[serde(default)]
+    pub prompt_tokens: u32,
+    #[serde(default)]
+    pub completion_tokens: u32,
+    #[serde(default)]
+    pub prompt_tokens_details: Option<PromptTokensDetails>,
+    #[serde(default)]
+    pub completion_tokens_details: Option<CompletionTokensDetails>,
+}
+
+/// Part of [`WireUsage`].
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct PromptTokensDetails {
+    #[serde(default)]
+    pub cached_tokens: Option<u32>,
+}
+
+/// Part of [`WireUsage`].
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct CompletionTokensDetails {
+    #[serde(default)]
+    pub reasoning_tokens: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: bool,
+}
+
+/// The top level of a JSON object in its own order; a name given twice keeps its last value, as JSON parsers do.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Fields<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields: Vec<(String, &RawValue)> = Vec::with_capacity(12);
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    fields.retain(|(seen, _)| *seen != name);
+                    fields.push((name, value));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+/// A content is a string, null, or a list of parts.
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a string, null, or a list of content parts")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Content, E> {
+        self.visit_string(text.to_owned())
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Content, E> {
+        Ok(Content { text, ..Content::default() })
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Content, E> {
+        Ok(Content::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
+        let mut content = Content::default();
+        while let Some(part) = parts.next_element::<Part>()? {
+            content.push(part);
+        }
+        Ok(content)
+    }
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    text: Option<String>,
+}
+
+impl Content {
+    fn push(&mut self, part: Part) {
+        match part.kind.as_str() {
+            "image_url" => self.images += 1,
+            "input_audio" => self.audio += 1,
+            _ => {}
+        }
+        if let Some(text) = part.text {
+            if !self.text.is_empty() {
+                self.text.push('\n');
+            }
+            self.text.push_str(&text);
+        }
+    }
+}
+
+fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadRequest> {
+    #[derive(Deserialize)]
+    struct ResponseFormat {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let tools: Option<Vec<&RawValue>> = optional(fields, "tools", "a list of tools")?;
+    let format: Option<ResponseFormat> = optional(fields, "response_format", "an object with a `type`")?;
+    let format = format.map_or(String::new(), |f| f.kind);
+    Ok(Needs {
+        tools: tools.is_some_and(|tools| !tools.is_empty()) || messages.iter().any(|m| m.tool_calls),
+        vision: messages.iter().any(|m| m.content.images > 0),
+        audio: messages.iter().any(|m| m.content.audio > 0),
+        json_schema: format == "json_schema",
+        json: format == "json_schema" || format == "json_object",
+    })
+}
+
+fn find<'a>(fields: &'a [(String, Bytes)], name: &str) -> Option<&'a Bytes> {
+    fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+}
+
+fn optional<'a, T: Deserialize<'a>>(
+    fields: &'a [(String, Bytes)],
+    name: &'static str,
+    expected: &str,
+) -> Result<Option<T>, BadRequest> {
+    let Some(raw) = find(fields, name) else {
+        return Ok(None);
+    };
+    serde_json::from_slice(raw).map_err(|e| BadRequest::field(name, format!("{name} must be {expected}: {e}")))
+}
+
+fn required<'a, T: Deserialize<'a>>(
+    fields: &'a [(String, Bytes)],
+    name: &'static str,
+    expected: &str,
+) -> Result<T, BadRequest> {
+    optional(fields, name, expected)?
+        .ok_or_else(|| BadRequest::field(name, format!("{name} is missing; give {expected}")))
+}
+
+/// Whether a list field is there and holds anything, without keeping what it holds.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let list = Option::<Vec<de::IgnoredAny>>::deserialize(deserializer)?;
+    Ok(list.is_some_and(|list| !list.is_empty()))
+}
+
+fn put_field(out: &mut BytesMut, name: &str, value: &[u8]) {
+    if out.len() > 1 {
+        out.put_u8(b',');
+    }
+    out.put_slice(&json(name));
+    out.put_u8(b':');
+    out.put_slice(value);
+}
+
+/// Strings and maps of JSON values always serialise.
+fn json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}

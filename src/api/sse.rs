@@ -1,0 +1,1 @@
+//! Server-sent events: how a stream is cut into events, wherever its chunks are cut.

@@ -1,0 +1,60 @@
+//! **satisfice**: a self-hosted LLM gateway that learns, per request, the cheapest model that is good enough.
+//!
+//! # The map
+//!
+//! Arrows point one way; `tests/architecture.rs` holds the modules to this table.
+//!
+//! | module | what lives there | may use |
+//! |---|---|---|
+//! | [`api`] | wire types of the clients' protocols; unknown fields kept | – |
+//! | [`catalog`] | model and provider ids, prices, limits, capabilities | – |
+//! | [`telemetry`] | tracing set-up and metrics | – |
+//! | [`features`] | request → [`features::Features`]: tokenizer, static encoder, hand-made signals | api |
+//! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | features |
+//! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, features, difficulty |
+//! | [`trace`] | the record of one request; the closed [`trace::Event`] enum | api, catalog, policy |
+//! | [`upstream`] | [`upstream::Provider`]: pure translation, one file each; `dispatch` does the network | api, catalog |
+//! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | policy, trace |
+//! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | catalog, trace, upstream |
+//! | [`learner`] | the one thread that owns the mutable policy | policy, store, scorers, trace |
+//! | [`gateway`] | the request path, readable on one screen; the end-of-stream guard | api, catalog, features, difficulty, policy, upstream, trace |
+//! | [`server`] | axum routes, SSE, the one place where errors become statuses | api, gateway, store, trace |
+//! | [`config`] | raw TOML → validated settings; only the binary uses it | all settings types |
+//! | [`cli`] | commands; wiring; ordered shutdown | everything |
+//!
+//! ```text
+//! server → gateway: features → difficulty → policy.decide → upstream.dispatch → server → client
+//!                 └ recording guard ─ bounded channel: Event ┐
+//! gateway ◄─ published Arc<Snapshot> ◄─ learner: store → scorers → reward → learn
+//! ```
+//!
+//! # Invariants
+//!
+//! - `features`, `difficulty` (but for loading), `policy` and `evaluate` do no I/O, read no clock and own no
+//!   randomness: a draw is an argument.
+//! - The request path holds no lock across an await, never waits for disk, learner or scorer, and counts what it
+//!   has to drop.
+//! - The gateway never fails because the classifier or the store did: it falls back to the route's safest model and
+//!   says so.
+//! - No fallback once a byte of the answer has reached the client. The end of a stream is recorded exactly once,
+//!   also when the client leaves.
+//! - Every decision stores φ, the candidates, the whole propensity vector and the snapshot's version: it can be
+//!   replayed to the bit.
+//! - Only [`store`]'s versioned types go to disk; only [`api`] types and the server's own views go on the wire.
+
+pub mod api;
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod difficulty;
+pub mod evaluate;
+pub mod features;
+pub mod gateway;
+pub mod learner;
+pub mod policy;
+pub mod scorers;
+pub mod server;
+pub mod store;
+pub mod telemetry;
+pub mod trace;
+pub mod upstream;

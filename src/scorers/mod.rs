@@ -1,0 +1,17 @@
+//! Judges of answers, one file each; scores → reward.
+
+use crate::trace::Trace;
+
+/// One judgement of one answer, in [0, 1].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    pub value: f64,
+}
+
+/// Judges a finished request, off the request path.
+pub trait Scorer: Send {
+    /// The metric it writes and its name as a source.
+    fn name(&self) -> &'static str;
+    /// `None`: this scorer has nothing to say of such a request. Missing is not zero.
+    fn score(&self, trace: &Trace) -> Option<Verdict>;
+}

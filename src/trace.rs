@@ -1,0 +1,110 @@
+//! The record of one request, and the closed set of things that the learner hears of.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::api::chat::Needs;
+use crate::catalog::{ModelId, Usage};
+use crate::policy::Decision;
+
+/// UUIDv7: its order is the order of arrival.
+pub type TraceId = Uuid;
+
+/// Everything that is kept of one request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    pub id: TraceId,
+    /// Arrival, Unix milliseconds.
+    pub at_ms: u64,
+    /// `None` where the client named a model.
+    pub route: Option<String>,
+    pub decision: Option<Decision>,
+    pub attempts: Vec<Attempt>,
+    /// The model that answered.
+    pub model: Option<ModelId>,
+    pub outcome: Outcome,
+    pub needs: Needs,
+    pub stream: bool,
+    pub usage: Option<Usage>,
+    /// All attempts that were billed, USD.
+    pub cost_usd: Option<f64>,
+    /// Arrival to the first byte of the answer, µs.
+    pub first_byte_us: Option<u64>,
+    /// Arrival to the end, µs.
+    pub total_us: u64,
+    /// The request body as the client sent it.
+    pub request: Bytes,
+    pub reply: ReplyText,
+}
+
+/// What scorers and reviewers read of the answer (of its first choice).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyText {
+    pub content: String,
+    pub finish_reason: Option<String>,
+    pub refusal: bool,
+    pub tool_calls: bool,
+    /// The text was longer than what a trace keeps.
+    pub truncated: bool,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Answered,
+    /// The client left before the end.
+    ClientGone,
+    /// The upstream broke off after the first byte.
+    Cut,
+    /// No model answered.
+    Failed,
+}
+
+/// One call to one upstream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub model: ModelId,
+    /// HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// `None`: it answered.
+    pub error: Option<String>,
+    pub duration_us: u64,
+}
+
+/// What the learner hears of. Closed: a new kind is a decision about what learning means.
+#[derive(Debug)]
+pub enum Event {
+    /// A route chose; sent before the upstream is called, so that a score may come before the answer ends.
+    Decided { trace: TraceId, at_ms: u64, route: String, decision: Box<Decision> },
+    /// The request ended, however it did.
+    Finished(Box<Trace>),
+    /// A score from outside. The answer comes once it is durable.
+    Feedback(Feedback, tokio::sync::oneshot::Sender<Result<Uuid, FeedbackError>>),
+    /// The routes changed.
+    Configured(Vec<crate::policy::RouteSpec>),
+}
+
+/// A validated score of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feedback {
+    pub trace: TraceId,
+    pub metric: String,
+    pub source: String,
+    pub value: f64,
+    pub comment: Option<String>,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// Why a score was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeedbackError {
+    #[error("no decided request has the trace id {0}; send the value of x-satisfice-trace-id of an answer by a route")]
+    UnknownTrace(TraceId),
+    #[error("unknown metric \"{0}\"; the metrics are: quality")]
+    UnknownMetric(String),
+    #[error("the score was not kept: {0}; send it again later")]
+    Unavailable(String),
+}
