@@ -1,0 +1,185 @@
+//! What the gateway costs beside a bare axum/reqwest pass-through, in one run: CPU µs a request (from `/proc`), and
+//! latency, in front of one instant upstream. `cargo bench --bench proxy`
+//!
+//! Upstream, pass-through and gateway are processes of their own; this one makes the load.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::post;
+use axum::serve::ListenerExt;
+use bytes::Bytes;
+
+const CONNECTIONS: usize = 16;
+const REPLY: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"The answer is 42, because six times seven is forty-two."},"finish_reason":"stop"}],"usage":{"prompt_tokens":110,"completion_tokens":14,"total_tokens":124}}"#;
+
+fn main() -> anyhow::Result<()> {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mode = std::env::args().nth(1).unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match mode.as_str() {
+        "--upstream" => runtime.block_on(upstream()),
+        "--bare" => runtime.block_on(bare(std::env::args().nth(2).unwrap_or_default())),
+        _ if cfg!(target_os = "linux") => runtime.block_on(compare()),
+        _ => {
+            println!("skipped: CPU time is read from /proc, which this system has not");
+            Ok(())
+        }
+    }
+}
+
+async fn serve(app: Router) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    Ok(axum::serve(listener.tap_io(|io| drop(io.set_nodelay(true))), app).await?)
+}
+
+/// Answers every request at once with the same reply.
+async fn upstream() -> anyhow::Result<()> {
+    let answer = || async { ([("content-type", "application/json")], REPLY) };
+    serve(Router::new().route("/v1/chat/completions", post(answer))).await
+}
+
+/// The least that a proxy on the same crates does: take the body, post it, hand back what comes.
+async fn bare(target: String) -> anyhow::Result<()> {
+    let url: reqwest::Url = format!("http://{target}/v1/chat/completions").parse()?;
+    async fn forward(State((client, url)): State<(reqwest::Client, reqwest::Url)>, body: Bytes) -> Response {
+        match client.post(url).header("content-type", "application/json").body(body).send().await {
+            Ok(reply) => Response::new(Body::from_stream(reply.bytes_stream())),
+            Err(error) => Response::builder().status(502).body(Body::from(error.to_string())).unwrap_or_default(),
+        }
+    }
+    serve(Router::new().route("/v1/chat/completions", post(forward)).with_state((client()?, url))).await
+}
+
+fn client() -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().tls_certs_only([]).tcp_nodelay(true).build()?)
+}
+
+async fn compare() -> anyhow::Result<()> {
+    let requests: usize = std::env::var("REQUESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60_000);
+    let me = std::env::current_exe()?;
+    let upstream = Process::start(Command::new(&me).arg("--upstream"))?;
+    let bare = Process::start(Command::new(&me).arg("--bare").arg(&upstream.address))?;
+    let folder = tempfile::tempdir()?;
+    let gateway = gateway(folder.path(), &upstream.address)?;
+    println!("{CONNECTIONS} connections, {requests} requests each, prompt of about 128 tokens");
+    println!("{:<28}{:>12}{:>12}{:>10}{:>10}", "", "CPU µs/req", "req/s", "p50 ms", "p99 ms");
+    load(&bare, requests / 10).await?;
+    load(&gateway, requests / 10).await?;
+    let alone = report("upstream alone", &upstream, requests).await?;
+    let bare = report("bare axum/reqwest", &bare, requests).await?;
+    let ours = report("satisfice, everything on", &gateway, requests).await?;
+    println!("satisfice / bare: {:.2}   (upstream alone: {alone:.1} µs)", ours / bare);
+    Ok(())
+}
+
+fn gateway(folder: &std::path::Path, upstream: &str) -> anyhow::Result<Process> {
+    let config = folder.join("satisfice.toml");
+    std::fs::write(&config, configuration(upstream))?;
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let admin = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    command.args(["serve", "--listen", &address, "--admin-listen", &admin, "--config"]).arg(&config);
+    command.arg("--data-dir").arg(folder.join("data")).env("RUST_LOG", "warn").stdout(Stdio::null());
+    let started = Instant::now();
+    let process = Process { child: command.spawn()?, address };
+    while std::net::TcpStream::connect(&process.address).is_err() {
+        anyhow::ensure!(started.elapsed() < Duration::from_secs(20), "the gateway did not start");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    println!("started and listening after {} ms", started.elapsed().as_millis());
+    Ok(process)
+}
+
+/// One provider, four models from cheap to dear, one route over them.
+fn configuration(upstream: &str) -> String {
+    let mut text =
+        format!("[[providers]]\nname = \"instant\"\nkind = \"openai\"\nbase_url = \"http://{upstream}/v1\"\n");
+    for (name, price) in [("a", 0.1), ("b", 0.5), ("c", 2.0), ("d", 10.0)] {
+        text += &format!("[[models]]\nname = \"{name}\"\nprovider = \"instant\"\n");
+        text += &format!("input_usd_per_mtok = {price:?}\noutput_usd_per_mtok = {price:?}\n");
+    }
+    text + "[[routes]]\nname = \"auto\"\nmodels = [\"a\", \"b\", \"c\", \"d\"]\n"
+}
+
+/// A child that dies with us.
+struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    /// Starts a child that prints its address on its first line.
+    fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let mut address = String::new();
+        if let Some(out) = child.stdout.take() {
+            BufReader::new(out).read_line(&mut address)?;
+        }
+        Ok(Self { child, address: address.trim().to_owned() })
+    }
+
+    /// User and system time so far, µs (in steps of 10 ms), and resident bytes.
+    fn usage(&self) -> anyhow::Result<(f64, u64)> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let number = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+        Ok(((number(11) + number(12)) as f64 * 10_000.0, number(21) * 4096))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Prints one line of the table; gives CPU µs a request.
+async fn report(name: &str, process: &Process, requests: usize) -> anyhow::Result<f64> {
+    let (before, _) = process.usage()?;
+    let started = Instant::now();
+    let mut latencies = load(process, requests).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    let (after, resident) = process.usage()?;
+    let cpu = (after - before) / requests as f64;
+    latencies.sort_unstable();
+    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let rate = requests as f64 / seconds;
+    println!("{name:<28}{cpu:>12.1}{rate:>12.0}{:>10.2}{:>10.2}   {} MB resident", at(0.5), at(0.99), resident >> 20);
+    Ok(cpu)
+}
+
+/// Closed loop on [`CONNECTIONS`] connections; the latency of each request.
+async fn load(process: &Process, requests: usize) -> anyhow::Result<Vec<Duration>> {
+    let url: reqwest::Url = format!("http://{}/v1/chat/completions", process.address).parse()?;
+    let tasks: Vec<_> = (0..CONNECTIONS).map(|i| tokio::spawn(lane(url.clone(), i, requests / CONNECTIONS))).collect();
+    let mut all = Vec::with_capacity(requests);
+    for task in tasks {
+        all.extend(task.await??);
+    }
+    Ok(all)
+}
+
+/// One connection's share of the load.
+async fn lane(url: reqwest::Url, lane: usize, requests: usize) -> anyhow::Result<Vec<Duration>> {
+    let client = client()?;
+    let story = "A train leaves at noon at 60 km/h; another follows an hour later. When do they meet? ".repeat(6);
+    let mut latencies = Vec::with_capacity(requests);
+    for i in 0..requests {
+        let body =
+            format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"Question {lane}.{i}: {story}"}}]}}"#);
+        let started = Instant::now();
+        let reply = client.post(url.clone()).header("content-type", "application/json").body(body).send().await?;
+        anyhow::ensure!(reply.status().is_success(), "HTTP {}", reply.status());
+        reply.bytes().await?;
+        latencies.push(started.elapsed());
+    }
+    Ok(latencies)
+}
