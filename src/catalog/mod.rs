@@ -1,5 +1,8 @@
 //! Model and provider ids, prices, limits, capabilities.
 
+pub mod facts;
+pub mod providers;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
