@@ -2,6 +2,7 @@
 
 pub mod dispatch;
 pub mod openai;
+pub mod settings;
 
 use std::time::Duration;
 

@@ -1,0 +1,18 @@
+//! What the server listens on and lets in, validated. Made by `config`.
+
+use std::net::SocketAddr;
+
+use secrecy::SecretString;
+
+/// One configuration of the server.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Clients; another address than loopback only with `api_keys`.
+    pub listen: SocketAddr,
+    /// Dashboard and metrics.
+    pub admin_listen: SocketAddr,
+    /// What clients may send as `authorization: Bearer …`; empty: everybody may ask.
+    pub api_keys: Vec<SecretString>,
+    /// A longer request body is refused with 413.
+    pub max_body_bytes: usize,
+}

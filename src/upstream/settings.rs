@@ -1,0 +1,26 @@
+//! How a provider is reached, validated. Made by `config`.
+
+use http::HeaderMap;
+use reqwest::Url;
+use secrecy::SecretString;
+
+/// One configured provider.
+#[derive(Debug, Clone)]
+pub struct ProviderSettings {
+    /// As models and reports name it; unique.
+    pub name: String,
+    pub wire: Wire,
+    /// `http` or `https`, with a host, without credentials, query or fragment. Paths are put behind its own.
+    pub base_url: Url,
+    /// `None` for local servers that ask for none. Fit for a header: visible ASCII.
+    pub api_key: Option<SecretString>,
+    /// Sent with each request; the values are marked sensitive. Never `authorization`, `host` or a header of the
+    /// connection.
+    pub headers: HeaderMap,
+}
+
+/// The wire that a provider speaks: `kind` in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    OpenAi,
+}
