@@ -1,0 +1,5 @@
+//! `satisfice demo`
+
+pub mod models;
+pub mod puzzles;
+pub mod scorer;
