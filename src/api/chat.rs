@@ -6,7 +6,7 @@
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -107,55 +107,58 @@ impl ChatRequest {
     pub fn forward(&self, upstream_model: &str) -> Bytes {
         let size: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
         let mut out = BytesMut::with_capacity(size + upstream_model.len() + 64);
-        out.put_u8(b'{');
-        put_field(&mut out, "model", &json(upstream_model));
+        out.put_slice(b"{\"model\":");
+        put_json(&mut out, upstream_model);
         for (name, value) in &self.fields {
             if name != "model" && !(self.stream && name == "stream_options") {
                 put_field(&mut out, name, value);
             }
         }
         if self.stream {
-            put_field(&mut out, "stream_options", &self.stream_options_with_usage());
+            out.put_slice(b",\"stream_options\":");
+            put_json(&mut out, &self.stream_options_with_usage());
         }
         out.put_u8(b'}');
         out.freeze()
     }
 
-    fn stream_options_with_usage(&self) -> Vec<u8> {
+    fn stream_options_with_usage(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut options: serde_json::Map<String, serde_json::Value> =
             self.raw("stream_options").and_then(|raw| serde_json::from_slice(raw).ok()).unwrap_or_default();
         options.insert("include_usage".into(), true.into());
-        json(&options)
+        options
     }
 }
 
-/// A whole reply, as far as the gateway reads it. The client gets the upstream's own bytes.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct ChatReply {
+/// A whole reply or one chunk of a stream, as far as the gateway reads it. The client gets the upstream's own bytes.
+#[derive(Debug, Default, Deserialize)]
+pub struct ChatReply<'a> {
     #[serde(default)]
-    pub model: String,
-    #[serde(default)]
-    pub choices: Vec<Choice>,
-    #[serde(default)]
+    pub choices: Option<Vec<Choice>>,
+    /// `None` also where the upstream's `usage` is not of OpenAI's form: the answer is then none the worse.
+    #[serde(default, deserialize_with = "lenient")]
     pub usage: Option<WireUsage>,
+    /// Some upstreams answer 200 with an error inside.
+    #[serde(default, borrow)]
+    pub error: Option<&'a RawValue>,
 }
 
 /// One of `n` answers; in a stream, one piece of it (`delta`).
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Choice {
     #[serde(default)]
-    pub index: u32,
+    pub index: Option<u32>,
     #[serde(default, alias = "delta")]
-    pub message: ReplyMessage,
+    pub message: Option<ReplyMessage>,
     #[serde(default)]
     pub finish_reason: Option<String>,
 }
 
 /// The text of an answer or of a piece of it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct ReplyMessage {
     #[serde(default)]
-    pub content: Option<String>,
+    pub content: Content,
     #[serde(default)]
     pub refusal: Option<String>,
     #[serde(default, deserialize_with = "present")]
@@ -163,7 +166,7 @@ pub struct ReplyMessage {
 }
 
 /// OpenAI's `usage` object.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct WireUsage {
     #[serde(default)]
     pub prompt_tokens: u32,
@@ -176,14 +179,14 @@ pub struct WireUsage {
 }
 
 /// Part of [`WireUsage`].
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct PromptTokensDetails {
     #[serde(default)]
     pub cached_tokens: Option<u32>,
 }
 
 /// Part of [`WireUsage`].
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct CompletionTokensDetails {
     #[serde(default)]
     pub reasoning_tokens: Option<u32>,
@@ -194,6 +197,9 @@ struct StreamOptions {
     #[serde(default)]
     include_usage: bool,
 }
+
+/// Top-level fields of a request at most; OpenAI's API knows about 40. A name is looked up by walking the list.
+const MAX_FIELDS: usize = 256;
 
 /// The top level of a JSON object in its own order; a name given twice keeps its last value, as JSON parsers do.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
@@ -211,6 +217,9 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
                     fields.retain(|(seen, _)| *seen != name);
                     fields.push((name, value));
+                    if fields.len() > MAX_FIELDS {
+                        return Err(de::Error::custom(format_args!("it has more than {MAX_FIELDS} fields")));
+                    }
                 }
                 Ok(Fields(fields))
             }
@@ -286,11 +295,12 @@ fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadR
         #[serde(rename = "type")]
         kind: String,
     }
-    let tools: Option<Vec<&RawValue>> = optional(fields, "tools", "a list of tools")?;
+    let tools: Option<Vec<IgnoredAny>> = optional(fields, "tools", "a list of tools")?;
+    let functions: Option<Vec<IgnoredAny>> = optional(fields, "functions", "a list of functions")?;
     let format: Option<ResponseFormat> = optional(fields, "response_format", "an object with a `type`")?;
     let format = format.map_or(String::new(), |f| f.kind);
     Ok(Needs {
-        tools: tools.is_some_and(|tools| !tools.is_empty()) || messages.iter().any(|m| m.tool_calls),
+        tools: tools.or(functions).is_some_and(|tools| !tools.is_empty()) || messages.iter().any(|m| m.tool_calls),
         vision: messages.iter().any(|m| m.content.images > 0),
         audio: messages.iter().any(|m| m.content.audio > 0),
         json_schema: format == "json_schema",
@@ -324,20 +334,25 @@ fn required<'a, T: Deserialize<'a>>(
 
 /// Whether a list field is there and holds anything, without keeping what it holds.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    let list = Option::<Vec<de::IgnoredAny>>::deserialize(deserializer)?;
+    let list = Option::<Vec<IgnoredAny>>::deserialize(deserializer)?;
     Ok(list.is_some_and(|list| !list.is_empty()))
 }
 
+/// A value of the form that is hoped for, or `None`: a surprise in a side field does not make the whole unreadable.
+fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).ok())
+}
+
 fn put_field(out: &mut BytesMut, name: &str, value: &[u8]) {
-    if out.len() > 1 {
-        out.put_u8(b',');
-    }
-    out.put_slice(&json(name));
+    out.put_u8(b',');
+    put_json(out, name);
     out.put_u8(b':');
     out.put_slice(value);
 }
 
-/// Strings and maps of JSON values always serialise.
-fn json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+/// Strings and maps of JSON values always serialise, and `BytesMut` takes what it is given.
+fn put_json<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) {
+    let written = serde_json::to_writer(out.writer(), value);
+    debug_assert!(written.is_ok());
 }

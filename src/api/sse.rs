@@ -1,1 +1,142 @@
 //! Server-sent events: how a stream is cut into events, wherever its chunks are cut.
+//!
+//! The format is that of the WHATWG HTML standard, section 9.2.6. Of its fields only `data` is kept: the wires that
+//! the gateway speaks repeat in the data whatever they put into `event`, and need no `id` or `retry`.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use memchr::{memchr, memchr2};
+
+/// The longest event, bytes: far beyond any chunk of a chat, small enough to hold one for each open stream.
+pub const MAX_EVENT_BYTES: usize = 8 << 20;
+
+/// An event, or a line of one, went over the decoder's bound. The stream cannot be read any further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a server-sent event is longer than {limit} bytes")]
+pub struct EventTooLong {
+    pub limit: usize,
+}
+
+/// Bytes in any cut → the data of one event after another.
+///
+/// What comes out depends only on the bytes that went in, not on how they were cut. An event that the end of the
+/// stream leaves unfinished is dropped, as the standard asks.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Bytes of the lines that are not taken yet.
+    buffer: BytesMut,
+    /// So many bytes of `buffer` are known to hold no line end.
+    scanned: usize,
+    /// The last line ended in CR: a LF that comes next belongs to that line's end.
+    after_cr: bool,
+    at_start: bool,
+    /// The data lines of the event so far.
+    data: Option<BytesMut>,
+    limit: usize,
+}
+
+impl Decoder {
+    /// A decoder for events of at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { buffer: BytesMut::new(), scanned: 0, after_cr: false, at_start: true, data: None, limit }
+    }
+
+    /// Takes the next bytes of the stream.
+    pub fn push(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// The data of the next event that is complete, its lines joined by LF.
+    ///
+    /// # Errors
+    /// [`EventTooLong`]; then every further call gives it again.
+    pub fn next_event(&mut self) -> Result<Option<Bytes>, EventTooLong> {
+        self.within(self.data.as_ref().map_or(0, BytesMut::len))?;
+        while let Some(line) = self.next_line()? {
+            if line.is_empty() {
+                if let Some(data) = self.data.take() {
+                    return Ok(Some(data.freeze()));
+                }
+            } else if let Some(value) = data_of(line) {
+                self.add(value)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn add(&mut self, value: BytesMut) -> Result<(), EventTooLong> {
+        let data = match self.data.take() {
+            None => value,
+            Some(mut data) => {
+                data.put_u8(b'\n');
+                data.extend_from_slice(&value);
+                data
+            }
+        };
+        let fits = self.within(data.len());
+        self.data = Some(data);
+        fits
+    }
+
+    fn next_line(&mut self) -> Result<Option<BytesMut>, EventTooLong> {
+        if !self.skip_prefix() {
+            return Ok(None);
+        }
+        let Some(found) = memchr2(b'\n', b'\r', &self.buffer[self.scanned..]) else {
+            self.scanned = self.buffer.len();
+            return self.within(self.scanned).map(|()| None);
+        };
+        let length = self.scanned + found;
+        self.within(length)?;
+        let line = self.buffer.split_to(length);
+        self.after_cr = self.buffer.split_to(1)[0] == b'\r';
+        self.scanned = 0;
+        Ok(Some(line))
+    }
+
+    /// Drops the LF of a CRLF and the byte order mark. False: more bytes are needed to tell.
+    fn skip_prefix(&mut self) -> bool {
+        const BOM: &[u8] = b"\xEF\xBB\xBF";
+        if self.after_cr && !self.buffer.is_empty() {
+            self.after_cr = false;
+            if self.buffer[0] == b'\n' {
+                let _ = self.buffer.split_to(1);
+            }
+        }
+        if self.at_start {
+            if self.buffer.len() < BOM.len() && BOM.starts_with(&self.buffer) {
+                return false;
+            }
+            self.at_start = false;
+            if self.buffer.starts_with(BOM) {
+                let _ = self.buffer.split_to(BOM.len());
+            }
+        }
+        true
+    }
+
+    fn within(&self, length: usize) -> Result<(), EventTooLong> {
+        if length > self.limit { Err(EventTooLong { limit: self.limit }) } else { Ok(()) }
+    }
+}
+
+/// The value of a `data` line; `None` for comments and other fields.
+fn data_of(mut line: BytesMut) -> Option<BytesMut> {
+    let name_end = memchr(b':', &line).unwrap_or(line.len());
+    if &line[..name_end] != b"data" {
+        return None;
+    }
+    let colon = usize::from(line.len() > name_end);
+    let space = usize::from(line.get(name_end + 1) == Some(&b' '));
+    Some(line.split_off(name_end + colon + space))
+}
+
+/// Writes one event with this data. Line ends within the data become lines of the event.
+pub fn encode(data: &[u8], out: &mut BytesMut) {
+    out.reserve(data.len() + 8);
+    for line in data.split(|&byte| byte == b'\n' || byte == b'\r') {
+        out.put_slice(b"data: ");
+        out.put_slice(line);
+        out.put_u8(b'\n');
+    }
+    out.put_u8(b'\n');
+}

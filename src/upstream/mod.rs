@@ -1,8 +1,11 @@
-//! [`Provider`]: pure translation, one file each, no I/O; [`dispatch`] does the network, deadlines, retries, fallbacks.
+//! [`Provider`]: pure translation, one file each, no I/O; [`Upstreams::dispatch`] does the network, deadlines,
+//! retries, fallbacks.
 
-pub mod dispatch;
+mod dispatch;
 pub mod openai;
 pub mod settings;
+
+pub use dispatch::{Dispatched, Exhausted, Limits, Reply, ReplyStream, SetupError, Upstreams};
 
 use std::time::Duration;
 
@@ -10,12 +13,15 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::api::chat::ChatRequest;
-use crate::api::error::BadRequest;
+use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::Usage;
 
 /// One provider's wire: pure translation between OpenAI's chat wire and its own.
 pub trait Provider: Send + Sync {
-    /// The path below the provider's base URL, and the body to post there.
+    /// Where this model's chat is, below the provider's base URL; asked once for each model.
+    fn path(&self, upstream_model: &str) -> String;
+
+    /// What to post there.
     ///
     /// # Errors
     /// What this provider cannot express, named by the client's field.
@@ -33,15 +39,15 @@ pub trait Provider: Send + Sync {
     /// Why it is no event of this wire, or the error that it carries.
     fn event(&self, data: Bytes) -> Result<StreamItem, String>;
 
-    /// The provider's own words for a refusal: message, and whether another model or a retry may help is decided
-    /// from the status by `dispatch`.
-    fn error_message(&self, status: StatusCode, body: &[u8]) -> String;
+    /// The provider's own words for a refusal, in OpenAI's shape. Whether another model or a retry may help is
+    /// decided from the status by `dispatch`.
+    fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail;
 }
 
 /// What to post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireRequest {
-    pub path: String,
+    /// Beyond those of every request; they replace configured ones of the same name.
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -76,10 +82,11 @@ pub struct Text {
 /// How long to wait for each thing before giving up on an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
+    /// A property of the connection pools, which are made with it: [`Upstreams::new`].
     pub connect: Duration,
     /// From sending the request to the first byte of the answer.
     pub first_byte: Duration,
-    /// Between two chunks of a stream.
+    /// Between two pieces of the answer.
     pub idle: Duration,
     /// The whole request, all attempts together.
     pub total: Duration,
@@ -101,24 +108,41 @@ pub struct Attempt {
 pub struct UpstreamError {
     pub cause: Cause,
     pub message: String,
-    /// The upstream's status, where it gave one.
+    /// The upstream's status, where it refused with one.
     pub status: Option<StatusCode>,
     pub retry_after: Option<Duration>,
+    /// The upstream's own error object, where it refused: what the client of a [`Cause::Caller`] should see.
+    pub detail: Option<Box<ErrorDetail>>,
 }
 
 /// The kinds of upstream failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The caller's request is at fault (400, 404, 413, 422): no other model is asked, the client gets the status.
+    /// The caller's request is at fault (400, 413, 422 and the like): no other model is asked, the client gets the
+    /// status.
     Caller,
-    /// The gateway's own key or configuration is (401, 403, unknown upstream model): another model may answer.
+    /// The gateway's own key or configuration is (401, 402, 403, 404: an unknown upstream model, a redirect): another
+    /// model may answer.
     Credentials,
     RateLimited,
-    /// 5xx.
+    /// 5xx and 409.
     Server,
+    /// No connection, or it broke before the answer began.
     Connect,
-    /// A deadline passed; `message` says which.
+    /// A deadline passed, or the upstream says so itself (408); `message` says which.
     Timeout,
     /// Bytes that are no answer, an error inside a 200, or a stream that was cut.
     Malformed,
+}
+
+impl Cause {
+    /// Another model may do what this one could not.
+    pub fn another_may_answer(self) -> bool {
+        self != Self::Caller
+    }
+
+    /// The same model may answer a little later.
+    pub fn may_pass(self) -> bool {
+        !matches!(self, Self::Caller | Self::Credentials)
+    }
 }

@@ -1,1 +1,122 @@
-//! OpenAI's wire.
+//! OpenAI's wire, which is also the clients': bytes pass through, and the gateway looks at them on the way.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Provider, StreamItem, Text, WholeReply, WireRequest};
+use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
+use crate::api::error::{BadRequest, ErrorDetail};
+use crate::catalog::Usage;
+
+/// `POST {base_url}/chat/completions`, of OpenAI and of everybody who speaks its wire.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenAi;
+
+impl Provider for OpenAi {
+    fn path(&self, _upstream_model: &str) -> String {
+        "chat/completions".into()
+    }
+
+    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+        Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model) })
+    }
+
+    fn reply(&self, body: Bytes) -> Result<WholeReply, String> {
+        let reply = parse(&body)?;
+        let choices = reply.choices.unwrap_or_default();
+        if choices.is_empty() {
+            return Err("the answer has no choices".into());
+        }
+        Ok(WholeReply { usage: reply.usage.map(usage), text: first_choice(choices), body })
+    }
+
+    fn event(&self, data: Bytes) -> Result<StreamItem, String> {
+        if &data[..] == b"[DONE]" {
+            return Ok(StreamItem::Done);
+        }
+        let chunk = parse(&data)?;
+        let choices = chunk.choices.unwrap_or_default();
+        let usage_only = choices.is_empty() && chunk.usage.is_some();
+        Ok(StreamItem::Chunk { usage: chunk.usage.map(usage), text: first_choice(choices), usage_only, data })
+    }
+
+    fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
+        let parsed: Option<Value> = serde_json::from_slice(body).ok();
+        parsed.and_then(|body| detail(&body)).unwrap_or_else(|| ErrorDetail {
+            message: plain_message(status, body),
+            kind: if status.is_client_error() { "invalid_request_error".into() } else { "server_error".into() },
+            param: None,
+            code: None,
+        })
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<ChatReply<'_>, String> {
+    let reply: ChatReply =
+        serde_json::from_slice(bytes).map_err(|e| format!("the answer is not a chat completion: {e}"))?;
+    match reply.error {
+        Some(error) if error.get() != "null" => Err(format!("an error instead of an answer: {}", error_inside(error))),
+        _ => Ok(reply),
+    }
+}
+
+fn error_inside(error: &RawValue) -> String {
+    let value: Value = serde_json::from_str(error.get()).unwrap_or_default();
+    error_object(&value).map_or_else(|| error.get().to_owned(), |detail| detail.message)
+}
+
+fn usage(wire: WireUsage) -> Usage {
+    Usage {
+        input_tokens: wire.prompt_tokens,
+        output_tokens: wire.completion_tokens,
+        cached_input_tokens: wire.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0),
+        reasoning_tokens: wire.completion_tokens_details.and_then(|d| d.reasoning_tokens).unwrap_or(0),
+    }
+}
+
+/// The choice with index 0: streams interleave the pieces of `n` choices.
+fn first_choice(choices: Vec<Choice>) -> Text {
+    let first = choices.into_iter().find(|choice| choice.index.unwrap_or(0) == 0).unwrap_or_default();
+    let message = first.message.unwrap_or_default();
+    Text {
+        content: message.content.text,
+        finish_reason: first.finish_reason,
+        refusal: message.refusal.is_some_and(|refusal| !refusal.is_empty()),
+        tool_calls: message.tool_calls,
+    }
+}
+
+/// `{"error": {…}}`, and what servers of this wire put in its place: `{"error": "…"}`, `{"message": "…"}`,
+/// `{"detail": "…"}`, or one of these in a list.
+fn detail(body: &Value) -> Option<ErrorDetail> {
+    let body = body.get(0).unwrap_or(body);
+    body.get("error")
+        .and_then(error_object)
+        .or_else(|| error_object(body))
+        .or_else(|| body.get("detail").and_then(error_object))
+}
+
+fn error_object(error: &Value) -> Option<ErrorDetail> {
+    let text = |field: &str| match &error[field] {
+        Value::String(text) => Some(text.clone().into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        _ => None,
+    };
+    let message = error.as_str().or_else(|| error["message"].as_str())?.to_owned();
+    Some(ErrorDetail {
+        message,
+        kind: text("type").unwrap_or("upstream_error".into()),
+        param: text("param"),
+        code: text("code"),
+    })
+}
+
+fn plain_message(status: StatusCode, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    match text.trim() {
+        "" => status.canonical_reason().unwrap_or("no message").to_owned(),
+        text => text.to_owned(),
+    }
+}

@@ -1,0 +1,228 @@
+//! One provider's end of the network: its connection pool, its headers, its secrets; one call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Response};
+use reqwest::{Client, Request, Url};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, timeout};
+
+use super::super::openai::OpenAi;
+use super::super::settings::{ProviderSettings, Wire};
+use super::super::{Cause, Provider, UpstreamError, WholeReply, WireRequest};
+use super::body::Body;
+use super::breaker::Breaker;
+use super::fault::Reporter;
+use super::stream::ReplyStream;
+use super::timing::Timing;
+use super::{Reply, SetupError};
+use crate::api::chat::ChatRequest;
+use crate::catalog::Model;
+
+/// The longest whole answer, bytes: several times what the longest outputs with log probabilities take.
+const MAX_REPLY_BYTES: usize = 32 << 20;
+/// So much of an error's body is read, bytes, and so long is it waited for.
+const MAX_ERROR_BYTES: usize = 64 << 10;
+const ERROR_WAIT: Duration = Duration::from_secs(5);
+/// Connections that are kept though idle, and for how long: shorter than what servers and balancers usually allow,
+/// so that a request seldom meets a connection that is just being closed.
+const POOL_IDLE: Duration = Duration::from_secs(50);
+
+/// A provider that can be called.
+pub struct Endpoint {
+    pub provider: Box<dyn Provider>,
+    pub reporter: Reporter,
+    client: Client,
+    base: Url,
+    headers: HeaderMap,
+}
+
+impl Endpoint {
+    /// Connects nothing yet.
+    ///
+    /// # Errors
+    /// A header cannot be used, or the client not be set up.
+    pub fn new(settings: ProviderSettings, tls: rustls::ClientConfig, connect: Duration) -> Result<Self, SetupError> {
+        let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
+        let client = client(&settings.base_url, tls, connect)?;
+        let headers = headers(&settings)?;
+        Ok(Self { provider: provider(settings.wire), reporter, client, base: with_slash(settings.base_url), headers })
+    }
+
+    /// The provider's name.
+    pub fn name(&self) -> &str {
+        self.reporter.provider()
+    }
+
+    fn request(&self, url: Url, wire: WireRequest, stream: bool) -> Request {
+        let mut request = Request::new(Method::POST, url);
+        let accept = if stream { "text/event-stream" } else { "application/json" };
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.extend(wire.headers);
+        *request.body_mut() = Some(wire.body.into());
+        request
+    }
+}
+
+/// The translation for a wire.
+fn provider(wire: Wire) -> Box<dyn Provider> {
+    match wire {
+        Wire::OpenAi => Box::new(OpenAi),
+    }
+}
+
+/// One model at its endpoint, and what is remembered of it between calls.
+pub struct Target {
+    pub endpoint: Arc<Endpoint>,
+    pub breaker: Arc<Breaker>,
+    url: Url,
+}
+
+impl Target {
+    /// # Errors
+    /// The provider's path for this model makes no URL.
+    pub fn new(endpoint: Arc<Endpoint>, model: &Model) -> Result<Self, UpstreamError> {
+        let path = endpoint.provider.path(&model.upstream_name);
+        let url = endpoint.base.join(&path).map_err(|error| {
+            endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{}\": {error}", model.upstream_name))
+        })?;
+        Ok(Self { endpoint, breaker: Arc::default(), url })
+    }
+
+    /// Calls the model once. A stream is given back once its first event is there.
+    pub async fn call(
+        &self,
+        upstream_name: &str,
+        request: &ChatRequest,
+        timing: Timing,
+    ) -> Result<Reply, UpstreamError> {
+        let mut call = self.breaker.begin(Instant::now());
+        let reply = self.answer(upstream_name, request, timing).await;
+        match reply {
+            Ok(Answer::Whole(reply)) => {
+                call.succeeded();
+                Ok(Reply::Whole(reply))
+            }
+            Ok(Answer::Stream(body)) => {
+                ReplyStream::begin(Arc::clone(&self.endpoint), body, call).await.map(Reply::Stream)
+            }
+            Err(error) => {
+                call.failed(error.cause, Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    async fn answer(&self, name: &str, request: &ChatRequest, timing: Timing) -> Result<Answer, UpstreamError> {
+        let Endpoint { provider, reporter, .. } = &*self.endpoint;
+        let wire = provider.request(name, request).map_err(|bad| reporter.inexpressible(bad))?;
+        let response = self.send(wire, request.stream, timing).await?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response, timing).await);
+        }
+        if request.stream {
+            return self.event_stream(response, timing).await.map(Answer::Stream);
+        }
+        let body = Body::new(response.into_body(), timing).whole(MAX_REPLY_BYTES).await;
+        let body = body.map_err(|error| reporter.body(error))?;
+        provider.reply(body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
+    }
+
+    async fn send(
+        &self,
+        wire: WireRequest,
+        stream: bool,
+        timing: Timing,
+    ) -> Result<Response<reqwest::Body>, UpstreamError> {
+        let Endpoint { client, reporter, .. } = &*self.endpoint;
+        let request = self.endpoint.request(self.url.clone(), wire, stream);
+        let sent = timing.first_byte.bound(client.execute(request)).await;
+        let response = sent.map_err(|passed| reporter.late(passed))?;
+        response.map(Response::from).map_err(|error| reporter.unsent(&error))
+    }
+
+    async fn refusal(&self, response: Response<reqwest::Body>, timing: Timing) -> UpstreamError {
+        let Endpoint { provider, reporter, .. } = &*self.endpoint;
+        let (head, body) = response.into_parts();
+        let body = timeout(ERROR_WAIT, Body::new(body, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
+        reporter.refusal(head.status, &head.headers, provider.error(head.status, &body))
+    }
+
+    /// The body of a 200, if it is a stream of events: some upstreams say what is wrong in a 200 with a JSON body.
+    async fn event_stream(&self, response: Response<reqwest::Body>, timing: Timing) -> Result<Body, UpstreamError> {
+        let Endpoint { provider, reporter, .. } = &*self.endpoint;
+        let (head, body) = response.into_parts();
+        let body = Body::new(body, timing);
+        let kind = head.headers.get(CONTENT_TYPE).map_or(Bytes::new(), |kind| Bytes::copy_from_slice(kind.as_bytes()));
+        if kind.is_empty() || kind.to_ascii_lowercase().starts_with(b"text/event-stream") {
+            return Ok(body);
+        }
+        let beginning = timeout(ERROR_WAIT, body.beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
+        let detail = provider.error(head.status, &beginning);
+        let kind = String::from_utf8_lossy(&kind);
+        Err(reporter.malformed(format_args!("asked for a stream, it sent {kind}: {}", detail.message)))
+    }
+}
+
+/// What a call gave, before a stream has begun.
+enum Answer {
+    Whole(WholeReply),
+    Stream(Body),
+}
+
+/// The URL with a slash at its end, so that paths join below it.
+fn with_slash(mut url: Url) -> Url {
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    url
+}
+
+fn headers(settings: &ProviderSettings) -> Result<HeaderMap, SetupError> {
+    let agent = concat!("satisfice/", env!("CARGO_PKG_VERSION"));
+    let mut headers = HeaderMap::with_capacity(8 + settings.headers.len());
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(key) = &settings.api_key {
+        headers.insert(AUTHORIZATION, bearer(key).ok_or_else(|| SetupError::ApiKey(settings.name.clone()))?);
+    }
+    headers.extend(settings.headers.clone());
+    Ok(headers)
+}
+
+fn bearer(key: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What must not turn up in an error: the key, and the values of configured headers, which may be keys too.
+fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
+    let values = settings.headers.values().filter_map(|value| value.to_str().ok()).map(SecretString::from);
+    settings.api_key.iter().cloned().chain(values).collect()
+}
+
+fn client(base: &Url, tls: rustls::ClientConfig, connect: Duration) -> Result<Client, SetupError> {
+    let builder = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .http1_only()
+        .tcp_nodelay(true)
+        .connect_timeout(connect)
+        .pool_idle_timeout(POOL_IDLE)
+        .redirect(reqwest::redirect::Policy::none());
+    // A proxy from the environment is for the way out, not for a model server on this machine.
+    let builder = if is_loopback(base) { builder.no_proxy() } else { builder };
+    builder.build().map_err(|error| SetupError::Client(error.to_string()))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,150 @@
+//! What went wrong, in words that hold no secret, and whose fault it is.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::super::{Cause, UpstreamError};
+use super::body::BodyError;
+use super::timing::Passed;
+use crate::api::error::{BadRequest, ErrorDetail};
+
+/// The most of an upstream's words that an error quotes, bytes.
+const MAX_QUOTE: usize = 2048;
+/// Shorter configured values are no secrets, and replacing them would garble texts.
+const MIN_SECRET: usize = 6;
+
+/// Speaks of one provider's faults without giving away its secrets.
+#[derive(Debug)]
+pub struct Reporter {
+    provider: String,
+    connect: Duration,
+    secrets: Vec<SecretString>,
+}
+
+impl Reporter {
+    /// `secrets` are kept out of all that it says.
+    pub fn new(provider: String, connect: Duration, secrets: Vec<SecretString>) -> Self {
+        Self { provider, connect, secrets }
+    }
+
+    /// Whose faults these are.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// An error that begins with the provider's name.
+    pub fn error(&self, cause: Cause, problem: impl std::fmt::Display) -> UpstreamError {
+        let message = self.quote(&format!("provider {}: {problem}", self.provider));
+        UpstreamError { cause, message, status: None, retry_after: None, detail: None }
+    }
+
+    pub fn late(&self, passed: Passed) -> UpstreamError {
+        self.error(Cause::Timeout, passed)
+    }
+
+    pub fn malformed(&self, problem: impl std::fmt::Display) -> UpstreamError {
+        self.error(Cause::Malformed, problem)
+    }
+
+    /// The request did not get through, or no answer began.
+    pub fn unsent(&self, error: &reqwest::Error) -> UpstreamError {
+        match (error.is_connect(), error.is_timeout()) {
+            (true, true) => self.late(Passed::Connect(self.connect)),
+            (true, false) => self.error(Cause::Connect, format_args!("no connection: {}", root(error))),
+            _ => self.error(Cause::Connect, format_args!("the connection broke before the answer: {}", root(error))),
+        }
+    }
+
+    pub fn body(&self, error: BodyError) -> UpstreamError {
+        match error {
+            BodyError::Passed(passed) => self.late(passed),
+            BodyError::Broken(error) => self.malformed(format_args!("the answer was cut: {}", root(&error))),
+            BodyError::TooLong { limit } => self.malformed(format_args!("the answer is longer than {limit} bytes")),
+        }
+    }
+
+    /// An answer whose status is no success.
+    pub fn refusal(&self, status: StatusCode, headers: &HeaderMap, detail: ErrorDetail) -> UpstreamError {
+        let detail = self.clean(detail);
+        UpstreamError {
+            status: Some(status),
+            retry_after: retry_after(headers),
+            ..self.error(cause_of(status), format_args!("answered {status}: {}", detail.message))
+        }
+        .with(detail)
+    }
+
+    /// A request that this wire cannot express.
+    pub fn inexpressible(&self, bad: BadRequest) -> UpstreamError {
+        let detail =
+            ErrorDetail { message: bad.message, kind: "invalid_request_error".into(), param: bad.param, code: None };
+        UpstreamError {
+            status: Some(StatusCode::BAD_REQUEST),
+            ..self.error(Cause::Caller, format_args!("cannot be asked this: {}", detail.message))
+        }
+        .with(detail)
+    }
+
+    fn clean(&self, detail: ErrorDetail) -> ErrorDetail {
+        ErrorDetail {
+            message: self.quote(&detail.message),
+            kind: self.quote(&detail.kind).into(),
+            param: detail.param.map(|param| self.quote(&param).into()),
+            code: detail.code.map(|code| self.quote(&code).into()),
+        }
+    }
+
+    /// `text` without secrets, and no longer than [`MAX_QUOTE`].
+    fn quote(&self, text: &str) -> String {
+        let mut clean = text.to_owned();
+        for secret in self.secrets.iter().map(ExposeSecret::expose_secret).filter(|s| s.len() >= MIN_SECRET) {
+            if clean.contains(secret) {
+                clean = clean.replace(secret, "[redacted]");
+            }
+        }
+        if clean.len() > MAX_QUOTE {
+            clean.truncate(clean.floor_char_boundary(MAX_QUOTE));
+            clean.push('…');
+        }
+        clean
+    }
+}
+
+impl UpstreamError {
+    fn with(self, detail: ErrorDetail) -> Self {
+        Self { detail: Some(Box::new(detail)), ..self }
+    }
+}
+
+/// Whom a status that is no success blames.
+fn cause_of(status: StatusCode) -> Cause {
+    match status.as_u16() {
+        401..=404 | 300..=399 => Cause::Credentials,
+        408 => Cause::Timeout,
+        429 => Cause::RateLimited,
+        409 => Cause::Server,
+        400..=499 => Cause::Caller,
+        500..=599 => Cause::Server,
+        _ => Cause::Malformed,
+    }
+}
+
+/// `retry-after-ms` as OpenAI sends it, else `retry-after` in seconds. The form with a date is not read: it would need
+/// the upstream's clock to agree with ours.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let seconds = number("retry-after-ms").map(|ms| ms / 1e3).or_else(|| number(header::RETRY_AFTER.as_str()))?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// The innermost cause: "connection refused" and not "error sending request". It never holds the URL.
+fn root(error: &reqwest::Error) -> String {
+    let mut innermost: Option<&dyn std::error::Error> = error.source();
+    while let Some(next) = innermost.and_then(std::error::Error::source) {
+        innermost = Some(next);
+    }
+    innermost.map_or_else(|| "the HTTP client gave no reason".into(), ToString::to_string)
+}

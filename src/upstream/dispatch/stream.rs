@@ -1,0 +1,134 @@
+//! A streamed answer: body → events → what the client gets and the gateway reads.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::time::Instant;
+
+use super::super::{Cause, StreamItem, UpstreamError};
+use super::body::Body;
+use super::breaker::Call;
+use super::endpoint::Endpoint;
+use crate::api::sse::{Decoder, MAX_EVENT_BYTES};
+
+/// A streamed answer that has begun.
+///
+/// It ends with [`StreamItem::Done`], also where the upstream leaves `[DONE]` out after a finish reason, or with one
+/// error; then there is nothing more. Dropping it cancels the upstream call.
+pub struct ReplyStream(Box<Pieces>);
+
+struct Pieces {
+    endpoint: Arc<Endpoint>,
+    body: Body,
+    decoder: Decoder,
+    call: Call,
+    /// Taken to know that the stream has begun, and not yet given on.
+    first: Option<StreamItem>,
+    progress: Progress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Nothing came yet.
+    Waiting,
+    /// Something came, no finish reason yet.
+    Begun,
+    /// A finish reason came: it may end.
+    Finished,
+    Ended,
+}
+
+impl ReplyStream {
+    /// The stream in `body` once its first event is there: a failure before it still is a failure of the attempt.
+    pub(super) async fn begin(endpoint: Arc<Endpoint>, body: Body, call: Call) -> Result<Self, UpstreamError> {
+        let decoder = Decoder::new(MAX_EVENT_BYTES);
+        let mut pieces = Box::new(Pieces { endpoint, body, decoder, call, first: None, progress: Progress::Waiting });
+        pieces.first = poll_fn(|cx| pieces.poll_item(cx)).await.transpose()?;
+        Ok(Self(pieces))
+    }
+}
+
+impl Pieces {
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<StreamItem, UpstreamError>>> {
+        if self.progress == Progress::Ended {
+            return Poll::Ready(None);
+        }
+        let item = ready!(self.poll_next_item(cx));
+        match &item {
+            Ok(StreamItem::Chunk { text, .. }) => self.advance(text.finish_reason.is_some()),
+            Ok(StreamItem::Done) => {
+                self.call.succeeded();
+                self.progress = Progress::Ended;
+            }
+            Err(error) => {
+                self.call.failed(error.cause, Instant::now());
+                self.progress = Progress::Ended;
+            }
+        }
+        Poll::Ready(Some(item))
+    }
+
+    fn advance(&mut self, finish: bool) {
+        if finish {
+            self.progress = Progress::Finished;
+        } else if self.progress == Progress::Waiting {
+            self.progress = Progress::Begun;
+        }
+    }
+
+    fn poll_next_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<StreamItem, UpstreamError>> {
+        let reporter = &self.endpoint.reporter;
+        loop {
+            match self.decoder.next_event() {
+                Ok(Some(data)) => return Poll::Ready(self.item(data)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(reporter.malformed(error))),
+            }
+            match ready!(self.body.poll_piece(cx)) {
+                Some(Ok(piece)) => self.decoder.push(&piece),
+                Some(Err(error)) => return Poll::Ready(Err(reporter.body(error))),
+                None => return Poll::Ready(self.end()),
+            }
+        }
+    }
+
+    fn item(&self, data: Bytes) -> Result<StreamItem, UpstreamError> {
+        let reporter = &self.endpoint.reporter;
+        match self.endpoint.provider.event(data).map_err(|problem| reporter.malformed(problem))? {
+            StreamItem::Done if self.progress == Progress::Waiting => {
+                Err(reporter.malformed("the stream ended before it began"))
+            }
+            item => Ok(item),
+        }
+    }
+
+    /// The body ended and said nothing of it.
+    fn end(&self) -> Result<StreamItem, UpstreamError> {
+        match self.progress {
+            Progress::Finished => Ok(StreamItem::Done),
+            _ => Err(self.endpoint.reporter.error(Cause::Malformed, "the stream was cut before its end")),
+        }
+    }
+}
+
+impl Stream for ReplyStream {
+    type Item = Result<StreamItem, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.0.first.take() {
+            Some(item) => Poll::Ready(Some(Ok(item))),
+            None => self.0.poll_item(cx),
+        }
+    }
+}
+
+impl fmt::Debug for ReplyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyStream").field("progress", &self.0.progress).finish_non_exhaustive()
+    }
+}
