@@ -32,7 +32,7 @@ pub const LADDER: [SimulatedModel; 5] = [
     SimulatedModel {
         name: "sim-nano",
         price: usd_per_mtok(0.05, 0.20),
-        ability: -0.6,
+        ability: -0.1,
         slope: 1.5,
         speciality: (Kind::Strings, -0.4),
         wordiness: 3.0,
@@ -41,7 +41,7 @@ pub const LADDER: [SimulatedModel; 5] = [
     SimulatedModel {
         name: "sim-mini",
         price: usd_per_mtok(0.15, 0.60),
-        ability: 0.5,
+        ability: 0.8,
         slope: 1.6,
         speciality: (Kind::Arithmetic, 0.4),
         wordiness: 4.0,
@@ -50,16 +50,16 @@ pub const LADDER: [SimulatedModel; 5] = [
     SimulatedModel {
         name: "sim-coder",
         price: usd_per_mtok(0.60, 2.40),
-        ability: 0.7,
+        ability: 0.9,
         slope: 1.6,
-        speciality: (Kind::Code, 1.9),
+        speciality: (Kind::Code, 1.7),
         wordiness: 4.0,
         latency_ms: 30,
     },
     SimulatedModel {
         name: "sim-large",
         price: usd_per_mtok(2.50, 10.0),
-        ability: 2.3,
+        ability: 2.2,
         slope: 1.7,
         speciality: (Kind::Arithmetic, 0.2),
         wordiness: 5.0,
@@ -110,6 +110,11 @@ impl SimulatedModel {
         let text = format!("{}Answer: {}", self.working(puzzle.difficulty), puzzle.answer);
         self.price.cost(&usage(&[INSTRUCTION, &puzzle.prompt], &text))
     }
+}
+
+/// The dearest model of the ladder, which is also the best.
+pub fn strongest() -> &'static SimulatedModel {
+    &LADDER[LADDER.len() - 1]
 }
 
 /// Tokens of a call, at four characters each.
