@@ -1,1 +1,223 @@
-//! (see lib.rs)
+//! Tracing set-up and metrics. Names start with `satisfice_`; label values come from the configuration only, so that
+//! no client can make series.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Sends log lines to stderr; `RUST_LOG` filters them, `info` without it. Does nothing where tracing is already set up.
+pub fn init_tracing(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _already_set = match format {
+        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+}
+
+/// USD are fractions.
+type Amount = Counter<f64, AtomicU64>;
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Every metric of one process. Families are looked up once where labels are known beforehand: see [`ModelMetrics`].
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests that are being answered.
+    pub in_flight: Gauge,
+    /// Arrival to the first upstream call.
+    pub overhead_seconds: Histogram,
+    /// Requests that nothing could be assessed or decided for: the safest model answered.
+    pub undecided: Counter,
+    requests: Family<RequestLabels, Counter>,
+    attempts: Family<AttemptLabels, Counter>,
+    events_dropped: Family<KindLabel, Counter>,
+    feedback: Family<KindLabel, Counter>,
+    tokens: Family<TokenLabels, Counter>,
+    cost_usd: Family<ModelLabel, Amount>,
+    total_seconds: Histograms<ModelLabel>,
+    first_byte_seconds: Histograms<ModelLabel>,
+}
+
+/// One model's metrics, looked up once per configuration.
+#[derive(Debug, Clone)]
+pub struct ModelMetrics {
+    pub input_tokens: Counter,
+    pub output_tokens: Counter,
+    pub cost_usd: Amount,
+    /// Arrival to the end of the answer.
+    pub total_seconds: Histogram,
+    /// Arrival to the first byte of the answer.
+    pub first_byte_seconds: Histogram,
+}
+
+/// A finished request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// Empty where the client named a model.
+    pub route: Option<Arc<str>>,
+    /// `provider/model`; empty where none answered.
+    pub model: Option<Arc<str>>,
+    /// `answered`, `client_gone`, `cut` or `failed`.
+    pub outcome: &'static str,
+    /// `exploit`, `explore`, `pinned`, `fallback` or `cache`.
+    pub decision: &'static str,
+}
+
+/// One call to one upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    model: Arc<str>,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabel {
+    model: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    model: Arc<str>,
+    direction: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("satisfice"),
+            in_flight: Gauge::default(),
+            overhead_seconds: Histogram::new(OVERHEAD_BUCKETS),
+            undecided: Counter::default(),
+            requests: Family::default(),
+            attempts: Family::default(),
+            events_dropped: Family::default(),
+            feedback: Family::default(),
+            tokens: Family::default(),
+            cost_usd: Family::default(),
+            total_seconds: Family::new_with_constructor(answer_histogram),
+            first_byte_seconds: Family::new_with_constructor(answer_histogram),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("in_flight_requests", "Requests that are being answered", self.in_flight.clone());
+        r.register("requests", "Finished requests", self.requests.clone());
+        r.register("upstream_attempts", "Calls to upstreams by how they ended", self.attempts.clone());
+        r.register(
+            "undecided_requests",
+            "Requests sent to the safest model without a decision",
+            self.undecided.clone(),
+        );
+        r.register("events_dropped", "Events that the learner had no room for", self.events_dropped.clone());
+        r.register("feedback", "Scores received by what became of them", self.feedback.clone());
+        r.register("tokens", "Tokens billed", self.tokens.clone());
+        r.register("cost_usd", "US dollars spent", self.cost_usd.clone());
+        let seconds = Unit::Seconds;
+        r.register_with_unit(
+            "request",
+            "Arrival to the end of the answer",
+            seconds.clone(),
+            self.total_seconds.clone(),
+        );
+        let first_byte = self.first_byte_seconds.clone();
+        r.register_with_unit("first_byte", "Arrival to the first byte of the answer", seconds.clone(), first_byte);
+        let overhead = self.overhead_seconds.clone();
+        r.register_with_unit("gateway_overhead", "Arrival to the first upstream call", seconds, overhead);
+    }
+
+    /// The handles of a model, by its `provider/model`.
+    pub fn model(&self, model: &Arc<str>) -> ModelMetrics {
+        let tokens = |direction| self.tokens.get_or_create_owned(&TokenLabels { model: model.clone(), direction });
+        let label = ModelLabel { model: model.clone() };
+        ModelMetrics {
+            input_tokens: tokens("input"),
+            output_tokens: tokens("output"),
+            cost_usd: self.cost_usd.get_or_create_owned(&label),
+            total_seconds: self.total_seconds.get_or_create_owned(&label),
+            first_byte_seconds: self.first_byte_seconds.get_or_create_owned(&label),
+        }
+    }
+
+    /// A request ended.
+    pub fn request(&self, labels: &RequestLabels) {
+        self.requests.get_or_create(labels).inc();
+    }
+
+    /// A call to `model` ended: `ok`, or the kind of failure.
+    pub fn attempt(&self, model: &Arc<str>, result: &'static str) {
+        self.attempts.get_or_create(&AttemptLabels { model: model.clone(), result }).inc();
+    }
+
+    /// The learner had no room for an event.
+    pub fn event_dropped(&self, kind: &'static str) {
+        self.events_dropped.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// A score came: `accepted`, or why not.
+    pub fn feedback(&self, kind: &'static str) {
+        self.feedback.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// All of it in the text format that Prometheus scrapes.
+    ///
+    /// # Errors
+    /// A metric that the text format cannot carry.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::with_capacity(16 * 1024);
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+/// Seconds; the budget for the gateway's own work is 60 µs.
+const OVERHEAD_BUCKETS: [f64; 10] = [10e-6, 20e-6, 40e-6, 80e-6, 160e-6, 320e-6, 1e-3, 3e-3, 10e-3, 100e-3];
+
+/// Seconds; answers take from milliseconds to minutes.
+fn answer_histogram() -> Histogram {
+    Histogram::new([5e-3, 25e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_in_the_text() {
+        let metrics = Metrics::default();
+        let label: Arc<str> = "p/m".into();
+        metrics.model(&label).cost_usd.inc_by(0.25);
+        metrics.attempt(&label, "timeout");
+        metrics.event_dropped("finished");
+        let text = metrics.encode().unwrap();
+        assert!(text.contains("satisfice_cost_usd_total{model=\"p/m\"} 0.25"), "{text}");
+        assert!(text.contains("satisfice_upstream_attempts_total{model=\"p/m\",result=\"timeout\"} 1"), "{text}");
+        assert!(text.contains("satisfice_events_dropped_total{kind=\"finished\"} 1"), "{text}");
+        assert!(text.contains("satisfice_request_seconds_bucket{"), "{text}");
+    }
+}

@@ -1,5 +1,207 @@
 //! The request path, readable on one screen, and the end-of-stream guard.
 
+mod answer;
+mod error;
+mod filter;
+mod plan;
+mod recording;
 mod settings;
+mod setup;
+mod sources;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
+pub use error::GatewayError;
+pub use filter::{Excluded, Reason};
+pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST};
 pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, RouteSettings, Settings};
+pub use setup::Setup;
+pub use sources::Sources;
+
+use crate::api::chat::ChatRequest;
+use crate::difficulty::{Bundle, DifficultyError};
+use crate::features::Features;
+use crate::policy::{self, Decision, Knob, NoCandidate, Snapshot};
+use crate::telemetry::Metrics;
+use crate::trace::{Event, Outcome};
+use crate::upstream::{Dispatched, Exhausted, Reply};
+use filter::Demand;
+use plan::Plan;
+use recording::{Recording, Sink};
+use setup::Name;
+
+/// Answers requests. Shared by all connections; every part of it that changes is swapped whole.
+pub struct Gateway {
+    setup: ArcSwap<Setup>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    bundle: Arc<Bundle>,
+    sink: Arc<Sink>,
+    sources: Sources,
+}
+
+/// Why nothing was decided; the request is answered all the same.
+#[derive(Debug, thiserror::Error)]
+enum Undecided {
+    #[error(transparent)]
+    Classifier(#[from] DifficultyError),
+    #[error("the policy does not know the route yet")]
+    NewRoute,
+    #[error(transparent)]
+    Policy(#[from] NoCandidate),
+}
+
+impl Gateway {
+    /// `snapshot` is what the learner publishes, `events` is where it listens.
+    pub fn new(
+        setup: Setup,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        bundle: Arc<Bundle>,
+        events: mpsc::Sender<Event>,
+        metrics: Arc<Metrics>,
+        sources: Sources,
+    ) -> Self {
+        let sink = Arc::new(Sink { events, metrics });
+        Self { setup: ArcSwap::from_pointee(setup), snapshot, bundle, sink, sources }
+    }
+
+    /// Answers one chat completion. `quality`, 0 to 1, stands in place of the route's knob for this request. If the
+    /// future is dropped before it ends, the upstream call is cancelled and the request recorded.
+    ///
+    /// # Errors
+    /// See [`GatewayError`]; only an exhausted request has been recorded.
+    pub async fn chat(&self, body: Bytes, quality: Option<f64>) -> Result<Answer, GatewayError> {
+        let arrival = self.sources.arrival();
+        let request = ChatRequest::parse(&body)?;
+        let setup = self.setup.load_full();
+        let plan = match setup.resolve(&request.model)? {
+            Name::Model(target) => Plan::pinned(target),
+            Name::Route(route) => self.plan(&setup, route, &request, quality.map(Knob::Quality))?,
+        };
+        let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
+        let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, body);
+        match setup.upstreams.dispatch(&models, &request, &setup.limits).await {
+            Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
+            Err(Exhausted { attempts, error }) => {
+                recording.attempted(attempts, None);
+                let facts = Box::new(recording.facts());
+                recording.finish(Outcome::Failed);
+                Err(GatewayError::Exhausted { error, facts })
+            }
+        }
+    }
+
+    /// extract → hard filters → assess → decide.
+    fn plan(
+        &self,
+        setup: &Setup,
+        route: usize,
+        request: &ChatRequest,
+        knob: Option<Knob>,
+    ) -> Result<Plan, GatewayError> {
+        let features = self.bundle.extractor.extract(request);
+        let fit = fit(setup, route, &Demand::new(request, features.input_tokens))?;
+        match self.decide(setup, route, &features, &fit, knob) {
+            Ok(decision) => Ok(Plan::decided(setup, route, decision)),
+            Err(problem) => {
+                tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
+                self.sink.metrics.undecided.inc();
+                Ok(Plan::safest(setup, route, fit))
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        setup: &Setup,
+        route: usize,
+        features: &Features,
+        fit: &[usize],
+        knob: Option<Knob>,
+    ) -> Result<Decision, Undecided> {
+        let route = &setup.routes[route];
+        let snapshot = self.snapshot.load();
+        let state = snapshot.routes.get(&*route.name).ok_or(Undecided::NewRoute)?;
+        let context = self.bundle.classifier.assess(features)?;
+        let may_answer = |arm: &str| route.target(setup, arm).is_some_and(|target| fit.contains(&target));
+        let arms = state.spec.arms.iter().enumerate();
+        let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
+        Ok(policy::decide(&snapshot, state, &context, &eligible, knob, (self.sources.draw)())?)
+    }
+
+    /// Serves `setup` from the next request on; those under way keep theirs.
+    pub fn replace(&self, setup: Setup) {
+        self.setup.store(Arc::new(setup));
+    }
+
+    /// What is served now.
+    pub fn settings(&self) -> Settings {
+        self.setup.load().settings.clone()
+    }
+
+    /// Whether the learner is there and has published every route.
+    pub fn is_ready(&self) -> bool {
+        let snapshot = self.snapshot.load();
+        let known = self.setup.load().routes.iter().all(|route| snapshot.routes.contains_key(&*route.name));
+        known && !self.sink.events.is_closed()
+    }
+
+    /// Where scores go.
+    pub fn events(&self) -> &mpsc::Sender<Event> {
+        &self.sink.events
+    }
+
+    /// The wall clock, Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        (self.sources.now_ms)()
+    }
+
+    /// The process's metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.sink.metrics
+    }
+}
+
+/// The route's models that can answer, healthy ones only unless none of them is.
+fn fit(setup: &Setup, route: usize, demand: &Demand<'_>) -> Result<Vec<usize>, GatewayError> {
+    let mut fit = Vec::with_capacity(setup.routes[route].targets.len());
+    let mut excluded = Vec::new();
+    for &target in &setup.routes[route].targets {
+        let model = &setup.targets[target].model;
+        match demand.lacking(model) {
+            None => fit.push(target),
+            Some(reason) => excluded.push(Excluded { model: model.id.model.clone(), reason }),
+        }
+    }
+    if fit.is_empty() {
+        return Err(GatewayError::NoModelFits { route: setup.routes[route].name.to_string(), excluded });
+    }
+    let healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
+    if fit.iter().any(healthy) {
+        fit.retain(healthy);
+    }
+    Ok(fit)
+}
+
+fn answer(mut recording: Recording, dispatched: Dispatched, show_usage: bool) -> Answer {
+    recording.attempted(dispatched.attempts, Some(dispatched.target));
+    match dispatched.reply {
+        Reply::Stream(pieces) => {
+            let facts = recording.facts();
+            let stream = AnswerStream::new(pieces, recording, show_usage);
+            Answer { facts, body: AnswerBody::Stream(Box::new(stream)) }
+        }
+        Reply::Whole(reply) => {
+            recording.first_byte();
+            recording.heard(reply.text);
+            reply.usage.into_iter().for_each(|usage| recording.used(usage));
+            let facts = recording.facts();
+            recording.finish(Outcome::Answered);
+            Answer { facts, body: AnswerBody::Whole(reply.body) }
+        }
+    }
+}

@@ -1,3 +1,115 @@
-//! (see lib.rs)
+//! HTTP: axum routes, SSE, and the one place where errors become statuses.
 
+mod auth;
+mod body;
+mod chat;
+mod error;
+mod feedback;
+mod headers;
+mod listener;
+mod models;
 pub mod settings;
+mod sse;
+mod status;
+mod traces;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode, Uri};
+use serde::Serialize;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use auth::ApiKeys;
+pub use error::ApiError;
+pub use listener::{BindError, bind, serve};
+
+use crate::gateway::Gateway;
+use crate::store::TraceReader;
+
+/// What the handlers share.
+pub struct App {
+    gateway: Arc<Gateway>,
+    traces: Arc<dyn TraceReader>,
+    keys: ArcSwap<ApiKeys>,
+    body_limit: usize,
+}
+
+impl App {
+    /// `body_limit` in bytes.
+    pub fn new(gateway: Arc<Gateway>, traces: Arc<dyn TraceReader>, keys: ApiKeys, body_limit: usize) -> Arc<Self> {
+        Arc::new(Self { gateway, traces, keys: ArcSwap::from_pointee(keys), body_limit })
+    }
+
+    /// Lets in `keys` from the next request on.
+    pub fn replace_keys(&self, keys: ApiKeys) {
+        self.keys.store(Arc::new(keys));
+    }
+}
+
+/// Everything that clients call, and what watches the process.
+pub fn router(app: Arc<App>) -> Router {
+    let v1 = Router::new()
+        .route("/v1/chat/completions", post(chat::complete))
+        .route("/v1/models", get(models::list))
+        .route("/v1/feedback", post(feedback::score))
+        .route("/v1/embeddings", any(not_served))
+        .route("/v1/responses", any(not_served))
+        .route("/v1/messages", any(not_served));
+    finish(v1.merge(traces()), app)
+}
+
+/// What watches the process, and the traces: for a listener of its own.
+pub fn admin_router(app: Arc<App>) -> Router {
+    finish(traces(), app)
+}
+
+fn traces() -> Router<Arc<App>> {
+    Router::new().route("/v1/traces", get(traces::list)).route("/v1/traces/{id}", get(traces::show))
+}
+
+/// Keys stand before everything that was added so far; health, readiness and metrics need none.
+fn finish(guarded: Router<Arc<App>>, app: Arc<App>) -> Router {
+    guarded
+        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+        .route("/health", get(status::health))
+        .route("/ready", get(status::ready))
+        .route("/metrics", get(status::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+async fn not_found(method: Method, uri: Uri) -> ApiError {
+    let message = format!("{method} {} is not served; POST /v1/chat/completions and GET /v1/models are", uri.path());
+    ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_found")
+}
+
+async fn not_served(uri: Uri) -> ApiError {
+    let message = format!("{} is not served by this version; use POST /v1/chat/completions", uri.path());
+    ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_served")
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    let message = format!("{} does not take {method}; the Allow header says what it takes", uri.path());
+    ApiError::invalid(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed")
+}
+
+fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response<Body> {
+    tracing::error!("a handler panicked; the line before says where");
+    ApiError::panicked().into_response()
+}
+
+/// A 200 with a body of ours, which always serialises.
+fn json(body: &impl Serialize) -> Response {
+    let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

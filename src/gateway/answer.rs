@@ -1,0 +1,118 @@
+//! What the gateway gives back: facts for the headers, and the answer, whole or in pieces.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::recording::{Recording, kind_name};
+use crate::policy::Kind;
+use crate::trace::{Outcome, TraceId};
+use crate::upstream::{Cause, ReplyStream, StreamItem, UpstreamError};
+
+/// What the response headers say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    pub trace: TraceId,
+    pub route: Option<Arc<str>>,
+    /// `provider/model`; `None` where none answered.
+    pub model: Option<Arc<str>>,
+    pub kind: Kind,
+    /// π of the arm that was chosen; `None` where nothing was decided.
+    pub propensity: Option<f64>,
+    pub difficulty: Option<f32>,
+    pub attempts: usize,
+    /// `None` where it is not known, or not yet.
+    pub cost_usd: Option<f64>,
+}
+
+impl Facts {
+    /// `exploit`, `explore`, `pinned`, `fallback` or `cache`.
+    pub fn decision(&self) -> &'static str {
+        kind_name(self.kind)
+    }
+}
+
+/// An answer.
+pub struct Answer {
+    pub facts: Facts,
+    pub body: AnswerBody,
+}
+
+/// The answer's body in OpenAI's shape.
+pub enum AnswerBody {
+    Whole(Bytes),
+    Stream(Box<AnswerStream>),
+}
+
+/// The `data` of each server-sent event, `[DONE]` the last. An error is the last item too: the answer was cut there.
+/// Dropping it cancels the upstream call and records that the client left.
+pub struct AnswerStream {
+    pieces: ReplyStream,
+    recording: Recording,
+    /// The client itself asked for usage.
+    show_usage: bool,
+    ended: bool,
+}
+
+impl AnswerStream {
+    pub(super) fn new(pieces: ReplyStream, recording: Recording, show_usage: bool) -> Self {
+        Self { pieces, recording, show_usage, ended: false }
+    }
+
+    /// `None`: nothing of it is for the client.
+    fn take(&mut self, item: StreamItem) -> Option<Bytes> {
+        self.recording.first_byte();
+        match item {
+            StreamItem::Chunk { data, text, usage, usage_only } => {
+                self.recording.heard(text);
+                usage.into_iter().for_each(|usage| self.recording.used(usage));
+                (self.show_usage || !usage_only).then_some(data)
+            }
+            StreamItem::Done => {
+                self.end(Outcome::Answered);
+                Some(Bytes::from_static(b"[DONE]"))
+            }
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.ended = true;
+        self.recording.finish(outcome);
+    }
+}
+
+impl Stream for AnswerStream {
+    type Item = Result<Bytes, UpstreamError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        while !this.ended {
+            match ready!(Pin::new(&mut this.pieces).poll_next(cx)) {
+                Some(Ok(item)) => {
+                    if let Some(data) = this.take(item) {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                broken => {
+                    this.end(Outcome::Cut);
+                    let error = broken.and_then(Result::err).unwrap_or_else(ended_early);
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+fn ended_early() -> UpstreamError {
+    UpstreamError {
+        cause: Cause::Malformed,
+        message: "the upstream's stream ended before [DONE]".into(),
+        status: None,
+        retry_after: None,
+        detail: None,
+    }
+}

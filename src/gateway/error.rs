@@ -1,0 +1,36 @@
+//! Why a request got no answer. `server` alone turns these into statuses.
+
+use std::fmt;
+
+use super::answer::Facts;
+use super::filter::Excluded;
+use crate::api::error::BadRequest;
+use crate::upstream::UpstreamError;
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The client's request is wrong; nothing was recorded.
+    #[error(transparent)]
+    BadRequest(#[from] BadRequest),
+    #[error("no route or model is called \"{asked}\"; there are: {}", known.join(", "))]
+    UnknownModel { asked: String, known: Vec<String> },
+    /// Every model of the route lacks something that the request needs; nothing was recorded.
+    #[error("no model of the route \"{route}\" can answer this request: {}", Listed(excluded))]
+    NoModelFits { route: String, excluded: Vec<Excluded> },
+    /// Every model that was asked failed; recorded.
+    #[error("{error}")]
+    Exhausted { error: UpstreamError, facts: Box<Facts> },
+}
+
+struct Listed<'a>(&'a [Excluded]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, excluded) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}{} {}", excluded.model, excluded.reason)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! The guard that records a request exactly once: at its end, at its error, or when it is dropped because the client left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::answer::Facts;
+use super::plan::Plan;
+use super::setup::{Setup, Target};
+use super::sources::Arrival;
+use crate::api::chat::ChatRequest;
+use crate::catalog::Usage;
+use crate::policy::Kind;
+use crate::telemetry::{Metrics, RequestLabels};
+use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace};
+use crate::upstream::{self, Cause, Text};
+
+/// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would be no JSON.
+pub const MAX_KEPT_REQUEST: usize = 256 * 1024;
+/// Longest reply text that a trace keeps; a longer one is cut there and marked.
+pub const MAX_KEPT_REPLY: usize = 64 * 1024;
+
+/// Where events go. Never waits: what the learner has no room for is dropped and counted.
+pub(super) struct Sink {
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Sink {
+    fn send(&self, event: Event, kind: &'static str) {
+        if self.events.try_send(event).is_err() {
+            self.metrics.event_dropped(kind);
+        }
+    }
+}
+
+/// A request on its way. Dropped before [`finish`](Self::finish): the client left.
+pub(super) struct Recording {
+    setup: Arc<Setup>,
+    sink: Arc<Sink>,
+    plan: Plan,
+    began: Instant,
+    /// Index into [`Setup::targets`] of the model that answers.
+    answering: Option<usize>,
+    /// Taken when it is recorded.
+    trace: Option<Box<Trace>>,
+}
+
+impl Recording {
+    /// Tells the learner what was decided, and starts the record.
+    pub(super) fn begin(
+        setup: Arc<Setup>,
+        sink: Arc<Sink>,
+        mut plan: Plan,
+        arrival: Arrival,
+        request: &ChatRequest,
+        body: Bytes,
+    ) -> Self {
+        let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
+        let decision = plan.decision.take();
+        if let (Some(route), Some(decision)) = (&route, &decision) {
+            let decision = Box::new(decision.clone());
+            sink.send(
+                Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), decision },
+                "decided",
+            );
+        }
+        let trace = Trace {
+            id: arrival.id,
+            at_ms: arrival.at_ms,
+            route,
+            decision,
+            attempts: Vec::new(),
+            model: None,
+            outcome: Outcome::ClientGone,
+            needs: request.needs,
+            stream: request.stream,
+            usage: None,
+            cost_usd: None,
+            first_byte_us: None,
+            total_us: 0,
+            request: if body.len() <= MAX_KEPT_REQUEST { body } else { Bytes::new() },
+            reply: ReplyText::default(),
+        };
+        sink.metrics.in_flight.inc();
+        sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
+        Self { setup, sink, plan, began: arrival.instant, answering: None, trace: Some(Box::new(trace)) }
+    }
+
+    /// What the upstreams did, and which of the plan's targets answers.
+    pub(super) fn attempted(&mut self, attempts: Vec<upstream::Attempt>, answering: Option<usize>) {
+        let targets = &self.plan.targets;
+        self.answering = answering.and_then(|i| targets.get(i).copied());
+        if answering.is_some_and(|i| i > 0) {
+            self.plan.kind = Kind::Fallback;
+        }
+        let targets = attempts.into_iter().filter_map(|a| targets.get(a.target).map(|t| (&self.setup.targets[*t], a)));
+        let attempts = targets.map(|(target, attempt)| {
+            let result = attempt.error.as_ref().map_or("ok", |e| cause_name(e.cause));
+            self.sink.metrics.attempt(&target.label, result);
+            record_attempt(target, attempt)
+        });
+        if let Some(trace) = &mut self.trace {
+            trace.attempts = attempts.collect();
+            trace.model = self.answering.map(|t| self.setup.targets[t].model.id.clone());
+        }
+    }
+
+    /// The first byte of the answer is here; later calls change nothing.
+    pub(super) fn first_byte(&mut self) {
+        let elapsed = self.began.elapsed();
+        if let Some(trace) = self.trace.as_mut().filter(|t| t.first_byte_us.is_none()) {
+            trace.first_byte_us = Some(micros(elapsed));
+            if let Some(target) = self.answering {
+                self.setup.targets[target].metrics.first_byte_seconds.observe(elapsed.as_secs_f64());
+            }
+        }
+    }
+
+    /// A piece of the answer's text.
+    pub(super) fn heard(&mut self, text: Text) {
+        if let Some(trace) = &mut self.trace {
+            append(&mut trace.reply, text);
+        }
+    }
+
+    /// What the provider bills; the newest count holds.
+    pub(super) fn used(&mut self, usage: Usage) {
+        let price = self.answering.and_then(|t| self.setup.targets[t].model.price);
+        if let Some(trace) = &mut self.trace {
+            trace.usage = Some(usage);
+            trace.cost_usd = price.map(|p| p.cost(&usage));
+        }
+    }
+
+    /// What the response headers say, as far as it is known by now.
+    pub(super) fn facts(&self) -> Facts {
+        let trace = self.trace.as_deref();
+        let decision = trace.and_then(|t| t.decision.as_ref());
+        Facts {
+            trace: trace.map(|t| t.id).unwrap_or_default(),
+            route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
+            model: self.answering.map(|t| self.setup.targets[t].label.clone()),
+            kind: self.plan.kind,
+            propensity: decision.and_then(|d| d.candidates.get(d.chosen)).map(|c| c.propensity),
+            difficulty: decision.map(|d| d.difficulty),
+            attempts: trace.map_or(0, |t| t.attempts.len()),
+            cost_usd: trace.and_then(|t| t.cost_usd),
+        }
+    }
+
+    /// Records the end. A second call, or the drop after it, does nothing.
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        let Some(mut trace) = self.trace.take() else {
+            return;
+        };
+        let elapsed = self.began.elapsed();
+        trace.outcome = outcome;
+        trace.total_us = micros(elapsed);
+        self.count(&trace, elapsed);
+        self.sink.send(Event::Finished(trace), "finished");
+    }
+
+    fn count(&self, trace: &Trace, elapsed: Duration) {
+        let target = self.answering.map(|t| &self.setup.targets[t]);
+        self.sink.metrics.in_flight.dec();
+        self.sink.metrics.request(&RequestLabels {
+            route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
+            model: target.map(|t| t.label.clone()),
+            outcome: outcome_name(trace.outcome),
+            decision: kind_name(self.plan.kind),
+        });
+        let Some(metrics) = target.map(|t| &t.metrics) else {
+            return;
+        };
+        metrics.total_seconds.observe(elapsed.as_secs_f64());
+        let usage = trace.usage.unwrap_or_default();
+        metrics.input_tokens.inc_by(u64::from(usage.input_tokens));
+        metrics.output_tokens.inc_by(u64::from(usage.output_tokens));
+        metrics.cost_usd.inc_by(trace.cost_usd.unwrap_or(0.0));
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.finish(if std::thread::panicking() { Outcome::Failed } else { Outcome::ClientGone });
+    }
+}
+
+fn record_attempt(target: &Target, attempt: upstream::Attempt) -> Attempt {
+    Attempt {
+        model: target.model.id.clone(),
+        status: attempt.status.map(|s| s.as_u16()),
+        error: attempt.error.map(|e| e.message),
+        duration_us: micros(attempt.duration),
+    }
+}
+
+fn append(reply: &mut ReplyText, text: Text) {
+    let room = MAX_KEPT_REPLY - reply.content.len();
+    if text.content.len() > room {
+        reply.truncated = true;
+    }
+    if !reply.truncated && reply.content.is_empty() {
+        reply.content = text.content;
+    } else {
+        let cut = text.content.floor_char_boundary(room);
+        reply.content.push_str(&text.content[..cut]);
+    }
+    reply.finish_reason = text.finish_reason.or(reply.finish_reason.take());
+    reply.refusal |= text.refusal;
+    reply.tool_calls |= text.tool_calls;
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Caller => "caller",
+        Cause::Credentials => "credentials",
+        Cause::RateLimited => "rate_limited",
+        Cause::Server => "server",
+        Cause::Connect => "connect",
+        Cause::Timeout => "timeout",
+        Cause::Malformed => "malformed",
+    }
+}
+
+fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Answered => "answered",
+        Outcome::ClientGone => "client_gone",
+        Outcome::Cut => "cut",
+        Outcome::Failed => "failed",
+    }
+}
+
+/// As headers and metrics print it.
+pub(super) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Exploit => "exploit",
+        Kind::Explore => "explore",
+        Kind::Pinned => "pinned",
+        Kind::Fallback => "fallback",
+        Kind::Cache => "cache",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(content: &str) -> Text {
+        Text { content: content.into(), ..Text::default() }
+    }
+
+    #[test]
+    fn a_long_reply_is_cut_between_characters_and_marked() {
+        let mut reply = ReplyText::default();
+        append(&mut reply, piece(&"a".repeat(MAX_KEPT_REPLY - 1)));
+        assert!(!reply.truncated);
+        append(&mut reply, piece("é"));
+        append(&mut reply, piece("b"));
+        assert!(reply.truncated);
+        assert!(reply.content.len() <= MAX_KEPT_REPLY);
+        assert!(!reply.content.contains('é'));
+    }
+
+    #[test]
+    fn pieces_join_and_the_last_finish_reason_holds() {
+        let mut reply = ReplyText::default();
+        append(&mut reply, piece("ab"));
+        append(&mut reply, Text { content: "c".into(), finish_reason: Some("stop".into()), ..Text::default() });
+        append(&mut reply, piece(""));
+        assert_eq!((reply.content.as_str(), reply.finish_reason.as_deref()), ("abc", Some("stop")));
+    }
+}

@@ -1,0 +1,85 @@
+//! Who may call: keys as digests, compared in constant time.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::App;
+use super::error::ApiError;
+
+/// The gateway's own keys. It keeps digests only; none at all: everybody who reaches the listener may call.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ApiKeys(Vec<[u8; 32]>);
+
+impl ApiKeys {
+    /// Digests of `keys`.
+    pub fn new(keys: &[SecretString]) -> Self {
+        Self(keys.iter().map(|key| digest(key.expose_secret())).collect())
+    }
+
+    /// Compares with every key, whichever fits, so that the time taken tells nothing.
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let Some(given) = bearer(headers).map(digest) else {
+            return false;
+        };
+        self.0.iter().fold(subtle::Choice::from(0), |fits, key| fits | key.ct_eq(&given)).into()
+    }
+}
+
+impl std::fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ApiKeys({})", self.0.len())
+    }
+}
+
+/// Lets a request through that carries a key, where keys are set.
+pub(super) async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let admitted = app.keys.load().admits(request.headers());
+    if admitted { next.run(request).await } else { ApiError::unauthorized().into_response() }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+fn digest(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admits(keys: &ApiKeys, authorization: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, authorization.parse().unwrap());
+        keys.admits(&headers)
+    }
+
+    #[test]
+    fn only_a_key_that_is_set_is_let_in() {
+        let keys = ApiKeys::new(&["one".into(), "two".into()]);
+        assert!(admits(&keys, "Bearer two") && admits(&keys, "bearer one"));
+        for wrong in ["Bearer three", "Bearer ", "Basic one", "one"] {
+            assert!(!admits(&keys, wrong), "{wrong}");
+        }
+        assert!(!keys.admits(&HeaderMap::new()));
+        assert!(ApiKeys::default().admits(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        assert_eq!(format!("{:?}", ApiKeys::new(&["secret".into()])), "ApiKeys(1)");
+    }
+}

@@ -1,0 +1,199 @@
+//! The one place where errors become statuses, all of them in OpenAI's shape.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::headers;
+use crate::api::error::{BadRequest, ErrorBody, ErrorDetail};
+use crate::gateway::{Facts, GatewayError, Reason};
+use crate::store::StoreError;
+use crate::trace::FeedbackError;
+use crate::upstream::{Cause, UpstreamError};
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub struct ApiError(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    status: StatusCode,
+    body: ErrorBody,
+    headers: HeaderMap,
+}
+
+impl ApiError {
+    /// `kind` is OpenAI's `type`.
+    pub(super) fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        let error = ErrorDetail { message: message.into(), kind: kind.into(), param: None, code: None };
+        Self(Box::new(Parts { status, body: ErrorBody { error }, headers: HeaderMap::new() }))
+    }
+
+    pub(super) fn invalid(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(status, "invalid_request_error", message)
+    }
+
+    pub(super) fn param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.0.body.error.param = Some(param.into());
+        self
+    }
+
+    pub(super) fn code(mut self, code: &'static str) -> Self {
+        self.0.body.error.code = Some(code.into());
+        self
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let mut error = Self::new(
+            StatusCode::UNAUTHORIZED,
+            "authentication_error",
+            "missing or wrong API key; send a key of this gateway as \"Authorization: Bearer <key>\"",
+        );
+        error.0.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        error.code("invalid_api_key")
+    }
+
+    pub(super) fn too_large(limit: usize) -> Self {
+        let message = format!(
+            "the body is larger than {limit} bytes, the most that this gateway takes; \
+             send less, such as images by URL, or raise max_body_mib under [server]"
+        );
+        Self::invalid(StatusCode::PAYLOAD_TOO_LARGE, message).code("body_too_large")
+    }
+
+    pub(super) fn panicked() -> Self {
+        let message = "the gateway failed at this request; its log says where";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message).code("internal_error")
+    }
+
+    /// A score that is well-formed JSON but no score: 422 rather than 400.
+    pub(super) fn unprocessable(mut self) -> Self {
+        if self.0.body.error.param.is_some() {
+            self.0.status = StatusCode::UNPROCESSABLE_ENTITY;
+        }
+        self
+    }
+
+    fn facts(mut self, facts: &Facts) -> Self {
+        headers::write(facts, &mut self.0.headers);
+        self
+    }
+
+    fn retry_after(mut self, after: Option<Duration>) -> Self {
+        if let Some(after) = after {
+            self.0.headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        self
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Parts { status, body, headers } = *self.0;
+        let mut response = Response::new(json(&body).into());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+impl From<BadRequest> for ApiError {
+    fn from(bad: BadRequest) -> Self {
+        let mut error = Self::invalid(StatusCode::BAD_REQUEST, bad.message);
+        error.0.body.error.param = bad.param;
+        error
+    }
+}
+
+impl From<GatewayError> for ApiError {
+    fn from(error: GatewayError) -> Self {
+        let message = error.to_string();
+        match error {
+            GatewayError::BadRequest(bad) => bad.into(),
+            GatewayError::UnknownModel { .. } => {
+                Self::invalid(StatusCode::NOT_FOUND, message).param("model").code("model_not_found")
+            }
+            GatewayError::NoModelFits { excluded, .. } => {
+                let reason = excluded.first().map(|e| e.reason);
+                let error = Self::invalid(StatusCode::BAD_REQUEST, message).code(no_fit_code(reason));
+                reason.map(Reason::field).into_iter().fold(error, Self::param)
+            }
+            GatewayError::Exhausted { error, facts } => exhausted(&error).facts(&facts),
+        }
+    }
+}
+
+impl From<FeedbackError> for ApiError {
+    fn from(error: FeedbackError) -> Self {
+        let message = error.to_string();
+        match error {
+            FeedbackError::UnknownTrace(_) => {
+                Self::invalid(StatusCode::NOT_FOUND, message).param("trace_id").code("trace_not_found")
+            }
+            FeedbackError::UnknownMetric(_) => {
+                Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, message).param("name").code("unknown_metric")
+            }
+            FeedbackError::Unavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message).code("feedback_unavailable")
+            }
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "traces cannot be read");
+        let message = "the traces cannot be read now; the gateway's log says why";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message).code("store_unavailable")
+    }
+}
+
+/// The `error` event that ends a stream which its upstream broke off.
+pub(super) fn cut(error: &UpstreamError) -> Vec<u8> {
+    let message = format!("the answer was cut: {error}");
+    json(&ApiError::new(StatusCode::BAD_GATEWAY, "server_error", message).code("upstream_cut").0.body)
+}
+
+fn no_fit_code(reason: Option<Reason>) -> &'static str {
+    match reason {
+        Some(Reason::ContextWindow { .. } | Reason::OutputLimit { .. }) => "context_length_exceeded",
+        _ => "no_model_fits",
+    }
+}
+
+/// Every model that was asked failed; the last failure decides.
+fn exhausted(error: &UpstreamError) -> ApiError {
+    let message = error.to_string();
+    let failed = |status, code| ApiError::new(status, "server_error", message.clone()).code(code);
+    let answer = match error.cause {
+        Cause::Caller => rejected(error),
+        Cause::RateLimited => {
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message).code("rate_limit_exceeded")
+        }
+        Cause::Timeout => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
+        Cause::Connect => failed(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable"),
+        Cause::Credentials => failed(StatusCode::BAD_GATEWAY, "upstream_credentials"),
+        Cause::Server => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
+        Cause::Malformed => failed(StatusCode::BAD_GATEWAY, "upstream_malformed"),
+    };
+    answer.retry_after(error.retry_after)
+}
+
+/// The upstream found fault with the client's request: its own words and status.
+fn rejected(error: &UpstreamError) -> ApiError {
+    let status = error.status.unwrap_or(StatusCode::BAD_REQUEST);
+    let mut answer = ApiError::invalid(status, error.to_string()).code("upstream_rejected");
+    if let Some(detail) = &error.detail {
+        answer.0.body.error = (**detail).clone();
+    }
+    answer
+}
+
+/// An error body always serialises.
+fn json(body: &ErrorBody) -> Vec<u8> {
+    serde_json::to_vec(body).unwrap_or_default()
+}

@@ -1,0 +1,68 @@
+//! `POST /v1/feedback`: acknowledged only once it is durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::{App, body, json};
+use crate::api::error::BadRequest;
+use crate::api::feedback::{FeedbackRequest, FeedbackResponse, FeedbackValue};
+use crate::trace::{Event, Feedback, FeedbackError};
+
+/// Most bytes of a score with its comment.
+const BODY_LIMIT: usize = 64 * 1024;
+/// Most characters of a source's name.
+const MAX_SOURCE: usize = 128;
+/// How long to wait for the disk.
+const DURABLE_DEADLINE: Duration = Duration::from_secs(10);
+
+pub(super) async fn score(State(app): State<Arc<App>>, request: Body) -> Result<Response, ApiError> {
+    let result = take(&app, request).await;
+    app.gateway.metrics().feedback(if result.is_ok() { "accepted" } else { "refused" });
+    Ok(json(&FeedbackResponse { feedback_id: result? }))
+}
+
+async fn take(app: &App, request: Body) -> Result<Uuid, ApiError> {
+    let body = body::read(request, BODY_LIMIT).await?;
+    let feedback = FeedbackRequest::parse(&body)
+        .and_then(|request| validate(request, app.gateway.now_ms()))
+        .map_err(|bad| ApiError::from(bad).unprocessable())?;
+    Ok(keep(app, feedback).await?)
+}
+
+fn validate(request: FeedbackRequest, at_ms: u64) -> Result<Feedback, BadRequest> {
+    let value = match request.value {
+        FeedbackValue::Flag(flag) => f64::from(u8::from(flag)),
+        FeedbackValue::Number(number) => number,
+    };
+    if !(0.0..=1.0).contains(&value) {
+        return Err(BadRequest::field("value", format!("value must be from 0 to 1, or true or false; it is {value}")));
+    }
+    let source = request.source.unwrap_or_else(|| "client".into());
+    if source.is_empty() || source.chars().count() > MAX_SOURCE {
+        let message = format!("source must have 1 to {MAX_SOURCE} characters; leave it out for \"client\"");
+        return Err(BadRequest::field("source", message));
+    }
+    let (trace, metric, comment) = (request.trace_id, request.name, request.comment);
+    Ok(Feedback { trace, metric, source, value, comment, at_ms })
+}
+
+/// Waits for the learner's word that it is on disk; not for room in its queue.
+async fn keep(app: &App, feedback: Feedback) -> Result<Uuid, FeedbackError> {
+    let unavailable = |why: &str| FeedbackError::Unavailable(why.into());
+    let (answer, durable) = oneshot::channel();
+    let sent = app.gateway.events().try_send(Event::Feedback(feedback, answer));
+    sent.map_err(|_| unavailable("the learner is not keeping up"))?;
+    match timeout(DURABLE_DEADLINE, durable).await {
+        Ok(Ok(kept)) => kept,
+        Ok(Err(_)) => Err(unavailable("the learner stopped")),
+        Err(_) => Err(unavailable("the disk took too long")),
+    }
+}

@@ -1,0 +1,81 @@
+//! `x-satisfice-*`: what the gateway says of an answer, and what a request may ask of it.
+
+use std::fmt::Display;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::error::ApiError;
+use crate::api::error::BadRequest;
+use crate::gateway::Facts;
+
+const TRACE_ID: HeaderName = HeaderName::from_static("x-satisfice-trace-id");
+const MODEL: HeaderName = HeaderName::from_static("x-satisfice-model");
+const ROUTE: HeaderName = HeaderName::from_static("x-satisfice-route");
+const DECISION: HeaderName = HeaderName::from_static("x-satisfice-decision");
+const PROPENSITY: HeaderName = HeaderName::from_static("x-satisfice-propensity");
+const DIFFICULTY: HeaderName = HeaderName::from_static("x-satisfice-difficulty");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-satisfice-attempts");
+const COST_USD: HeaderName = HeaderName::from_static("x-satisfice-cost-usd");
+const QUALITY: &str = "x-satisfice-quality";
+
+/// Writes what is known of an answer; what is not known is left out.
+pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
+    headers.reserve(8);
+    headers.insert(DECISION, HeaderValue::from_static(facts.decision()));
+    headers.insert(ATTEMPTS, HeaderValue::from(facts.attempts));
+    put(headers, TRACE_ID, Some(facts.trace.as_hyphenated()));
+    put_name(headers, MODEL, facts.model.as_deref());
+    put_name(headers, ROUTE, facts.route.as_deref());
+    put(headers, PROPENSITY, facts.propensity);
+    put(headers, DIFFICULTY, facts.difficulty);
+    put(headers, COST_USD, facts.cost_usd);
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<impl Display>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::try_from(value.to_string()).ok()) {
+        headers.insert(name, value);
+    }
+}
+
+/// A name with control characters, which no header can carry, is left out.
+fn put_name(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()) {
+        headers.insert(name, value);
+    }
+}
+
+/// This request's own `--quality`, 0 to 1.
+pub(super) fn quality(headers: &HeaderMap) -> Result<Option<f64>, ApiError> {
+    let Some(value) = headers.get(QUALITY) else {
+        return Ok(None);
+    };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
+    match number.filter(|quality| (0.0..=1.0).contains(quality)) {
+        Some(quality) => Ok(Some(quality)),
+        None => {
+            let given = String::from_utf8_lossy(value.as_bytes());
+            let message = format!("the header {QUALITY} must be a number from 0 to 1, such as 0.95; it is \"{given}\"");
+            Err(BadRequest::field(QUALITY, message).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(value: &'static str) -> Result<Option<f64>, ApiError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(QUALITY, HeaderValue::from_static(value));
+        quality(&headers)
+    }
+
+    #[test]
+    fn quality_is_a_number_from_0_to_1() {
+        assert_eq!(asked("0.95").ok(), Some(Some(0.95)));
+        assert_eq!(asked(" 1 ").ok(), Some(Some(1.0)));
+        for wrong in ["1.7", "-0.1", "NaN", "inf", "high", ""] {
+            assert!(asked(wrong).is_err(), "{wrong}");
+        }
+    }
+}

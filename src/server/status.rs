@@ -1,0 +1,34 @@
+//! `GET /health`, `/ready` and `/metrics`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+use super::App;
+use super::error::ApiError;
+
+const PROMETHEUS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The process is alive.
+pub(super) async fn health() -> Response {
+    super::json(&serde_json::json!({ "status": "ok" }))
+}
+
+/// Every route has been published by a learner that is alive.
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    if app.gateway.is_ready() {
+        return Ok(super::json(&serde_json::json!({ "status": "ready" })));
+    }
+    let message = "the learner has not published every route; requests go to each route's safest model until it has";
+    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message).code("not_ready"))
+}
+
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    match app.gateway.metrics().encode() {
+        Ok(text) => ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
+        Err(_) => ApiError::panicked().into_response(),
+    }
+}

@@ -1,0 +1,173 @@
+//! `GET /v1/traces` and `/v1/traces/{id}`: the server's own view of what is kept.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::{App, json};
+use crate::store::{Scored, StoreError, TraceReader};
+use crate::trace::Trace;
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    limit: Option<usize>,
+    before: Option<Uuid>,
+}
+
+/// A page of traces, newest first, without request and reply text.
+#[derive(Serialize)]
+struct Listing {
+    traces: Vec<View>,
+    /// Give it as `before` for the next page; null where this is the last.
+    next: Option<Uuid>,
+}
+
+#[derive(Serialize)]
+struct View {
+    id: Uuid,
+    /// Arrival.
+    at: Option<jiff::Timestamp>,
+    route: Option<String>,
+    /// `provider/model` that answered.
+    model: Option<String>,
+    outcome: Value,
+    stream: bool,
+    /// As the policy stored it; null where nothing was decided.
+    decision: Value,
+    attempts: Vec<AttemptView>,
+    usage: Value,
+    cost_usd: Option<f64>,
+    first_byte_us: Option<u64>,
+    total_us: u64,
+    #[serde(flatten)]
+    content: Option<Content>,
+}
+
+#[derive(Serialize)]
+struct AttemptView {
+    model: String,
+    status: Option<u16>,
+    error: Option<String>,
+    duration_us: u64,
+}
+
+/// What is only in the view of one trace.
+#[derive(Serialize)]
+struct Content {
+    /// As the client sent it; null where it was too long to keep.
+    request: Value,
+    reply: Value,
+    scores: Vec<ScoreView>,
+}
+
+#[derive(Serialize)]
+struct ScoreView {
+    id: Uuid,
+    at: Option<jiff::Timestamp>,
+    name: String,
+    source: String,
+    value: f64,
+    comment: Option<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(page) = page.map_err(|e| ApiError::invalid(StatusCode::BAD_REQUEST, e.body_text()))?;
+    let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let message = format!("limit must be from 1 to {MAX_LIMIT}; it is {limit}");
+        return Err(ApiError::invalid(StatusCode::BAD_REQUEST, message).param("limit"));
+    }
+    let traces = read(&app, move |reader| reader.newest(page.before, limit)).await?;
+    let next = traces.last().filter(|_| traces.len() == limit).map(|t| t.id);
+    Ok(json(&Listing { traces: traces.into_iter().map(|trace| view(trace, None)).collect(), next }))
+}
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    id: Result<Path<Uuid>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(id) = id.map_err(|e| ApiError::invalid(StatusCode::BAD_REQUEST, e.body_text()).param("id"))?;
+    let (trace, scores) = read(&app, move |reader| Ok((reader.trace(id)?, reader.scores(id)?))).await?;
+    let trace = trace.ok_or_else(|| unknown(id))?;
+    let content = Content {
+        request: serde_json::from_slice(&trace.request).unwrap_or(Value::Null),
+        reply: value(&trace.reply),
+        scores: scores.into_iter().map(score).collect(),
+    };
+    Ok(json(&view(trace, Some(content))))
+}
+
+/// Reads off the threads that serve requests: a read may wait for the disk.
+async fn read<T: Send + 'static>(
+    app: &App,
+    query: impl FnOnce(&dyn TraceReader) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let reader = app.traces.clone();
+    match tokio::task::spawn_blocking(move || query(&*reader)).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(ApiError::panicked()),
+    }
+}
+
+fn unknown(id: Uuid) -> ApiError {
+    let message = format!("no trace {id} is kept; it is too old, was never recorded, or is not written yet");
+    ApiError::invalid(StatusCode::NOT_FOUND, message).param("id").code("trace_not_found")
+}
+
+fn view(trace: Trace, content: Option<Content>) -> View {
+    let attempts = trace.attempts.into_iter().map(|attempt| AttemptView {
+        model: attempt.model.to_string(),
+        status: attempt.status,
+        error: attempt.error,
+        duration_us: attempt.duration_us,
+    });
+    View {
+        id: trace.id,
+        at: timestamp(trace.at_ms),
+        route: trace.route,
+        model: trace.model.map(|model| model.to_string()),
+        outcome: value(&trace.outcome),
+        stream: trace.stream,
+        decision: value(&trace.decision),
+        attempts: attempts.collect(),
+        usage: value(&trace.usage),
+        cost_usd: trace.cost_usd,
+        first_byte_us: trace.first_byte_us,
+        total_us: trace.total_us,
+        content,
+    }
+}
+
+fn score(scored: Scored) -> ScoreView {
+    ScoreView {
+        id: scored.id,
+        at: timestamp(scored.at_ms),
+        name: scored.metric,
+        source: scored.source,
+        value: scored.value,
+        comment: scored.comment,
+    }
+}
+
+fn timestamp(ms: u64) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
+}
+
+/// The records of a trace always serialise.
+fn value(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).unwrap_or(Value::Null)
+}
