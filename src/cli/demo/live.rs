@@ -115,3 +115,32 @@ fn spend(tally: &Tally) -> String {
     let share = 100.0 * tally.spent_usd / tally.always_best_usd.max(f64::MIN_POSITIVE);
     format!("${:.4}, always-best ${:.4}: {share:.0}%", tally.spent_usd, tally.always_best_usd)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::puzzles::generate;
+    use super::super::tally::Answered;
+    use super::*;
+
+    #[test]
+    fn a_line_tells_progress_quality_spend_and_shares() {
+        let puzzles = generate(1, 200);
+        let mut tally = Tally::default();
+        for (i, puzzle) in puzzles.iter().enumerate() {
+            let answered = Answered {
+                puzzle: i,
+                model: if i < 150 { 0 } else { 4 },
+                right: i % 10 != 0,
+                cost_usd: 0.001,
+                trace_id: String::new(),
+                decision: "exploit".into(),
+                assessed: 0.5,
+            };
+            tally.add(answered, puzzle);
+        }
+        tally.always_best_usd = 0.8;
+        let expected = "   200/2000  quality 0.900 (0.851–0.934), of late 0.900  spend $0.2000, always-best $0.8000: 25%  \
+                        [nano 75%, mini 0%, coder 0%, large 0%, frontier 25%]";
+        assert_eq!(line(&tally, 2_000), expected);
+    }
+}

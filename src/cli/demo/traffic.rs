@@ -187,4 +187,22 @@ mod tests {
         let stranger = Puzzle { prompt: "What is love?".into(), ..puzzles[1].clone() };
         assert!(ask(&provider, "sim-nano", &stranger, false).await.text.contains("simulated"));
     }
+
+    #[tokio::test]
+    async fn a_refusal_says_what_was_refused_and_why() {
+        let provider = Provider::start(&[], 3, 0.0).await.unwrap();
+        let base = provider.base_url();
+        let asked = chat("What is 1 + 1?", false);
+        let refused = post(&client().unwrap(), base.trim_end_matches("/v1"), "/v1/chat/completions", &asked).await;
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("404") && message.contains("no simulated model \\\"auto\\\""), "{message}");
+    }
+
+    #[test]
+    fn what_is_no_chat_completion_is_an_error() {
+        for body in ["", "{}", "null", r#"{"choices": 3}"#] {
+            assert!(Reply::default().with(body).is_err(), "{body}");
+        }
+        assert!(Reply::default().with(r#"{"choices": []}"#).is_ok());
+    }
 }
