@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::api::chat::Needs;
 use crate::catalog::{ModelId, Usage};
-use crate::policy::Decision;
+use crate::policy::{Decision, RouteSpec};
 
 /// UUIDv7: its order is the order of arrival.
 pub type TraceId = Uuid;
@@ -82,8 +82,8 @@ pub enum Event {
     Finished(Box<Trace>),
     /// A score from outside. The answer comes once it is durable.
     Feedback(Feedback, tokio::sync::oneshot::Sender<Result<Uuid, FeedbackError>>),
-    /// The routes changed.
-    Configured(Vec<crate::policy::RouteSpec>),
+    /// The routes changed; `routes` are all that there are now.
+    Configured { at_ms: u64, routes: Vec<RouteSpec> },
 }
 
 /// A validated score of an answer.
@@ -98,13 +98,21 @@ pub struct Feedback {
     pub at_ms: u64,
 }
 
+/// Scores of different (metric, source) that one trace keeps.
+pub const MAX_SOURCES: usize = 64;
+
 /// Why a score was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FeedbackError {
     #[error("no decided request has the trace id {0}; send the value of x-satisfice-trace-id of an answer by a route")]
     UnknownTrace(TraceId),
     #[error("unknown metric \"{0}\"; the metrics are: quality")]
     UnknownMetric(String),
+    #[error("value {0} is out of range; send a number from 0 to 1, or a boolean")]
+    OutOfRange(f64),
+    #[error("the trace {0} has scores from {MAX_SOURCES} sources, the most that are kept; revise one of them instead")]
+    TooManySources(TraceId),
+    /// The disk; a retry may help.
     #[error("the score was not kept: {0}; send it again later")]
     Unavailable(String),
 }

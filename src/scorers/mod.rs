@@ -2,6 +2,9 @@
 
 use crate::trace::Trace;
 
+pub mod format;
+pub mod reward;
+
 /// One judgement of one answer, in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
@@ -13,5 +16,10 @@ pub trait Scorer: Send {
     /// The metric it writes and its name as a source.
     fn name(&self) -> &'static str;
     /// `None`: this scorer has nothing to say of such a request. Missing is not zero.
-    fn score(&self, trace: &Trace) -> Option<Verdict>;
+    fn score(&mut self, trace: &Trace) -> Option<Verdict>;
+}
+
+/// Those that always run.
+pub fn built_in() -> Vec<Box<dyn Scorer>> {
+    vec![Box::new(format::Format::default())]
 }

@@ -3,13 +3,25 @@
 //! The *ledger* is the truth: what was decided, what it cost, how it was scored, in one order. A posterior is a fold
 //! over it. *Trace bodies* are what reviewers and training read; they may be dropped under load, and then are counted.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::catalog::Usage;
-use crate::policy::Decision;
+use crate::policy::{Decision, RouteSpec};
 use crate::trace::{Outcome, Trace, TraceId};
+
+mod file;
+mod form;
+mod ledger;
+pub mod memory;
+pub mod redb;
+mod segments;
+
+pub use self::redb::RedbStore;
+pub use segments::Retention;
 
 /// Position in the ledger; entries are numbered from 1 without gaps.
 pub type Position = u64;
@@ -17,15 +29,18 @@ pub type Position = u64;
 /// One fact of the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
-    /// The set of routes, their arms and priors in force from here on (opaque to the store).
+    /// The set of routes in force from here on, with the training run whose φ they learn on.
     Configured {
         at_ms: u64,
-        routes: Vec<u8>,
+        fingerprint: String,
+        routes: Vec<RouteSpec>,
     },
     Decided {
         trace: TraceId,
         at_ms: u64,
         route: String,
+        /// The training run that φ is of: [`bundle_key`] of its fingerprint.
+        bundle: u64,
         decision: Decision,
     },
     /// The request ended. `arm` is the one that answered: not the decision's where a fallback did.
@@ -39,10 +54,27 @@ pub enum Entry {
     Scored(Scored),
 }
 
+impl Entry {
+    /// The request that the entry is of.
+    pub fn trace(&self) -> Option<TraceId> {
+        match self {
+            Entry::Configured { .. } => None,
+            Entry::Decided { trace, .. } | Entry::Settled { trace, .. } => Some(*trace),
+            Entry::Scored(scored) => Some(scored.trace),
+        }
+    }
+}
+
+/// The first 8 bytes of the SHA-256 of a bundle's fingerprint: what each decision carries of it.
+pub fn bundle_key(fingerprint: &str) -> u64 {
+    let mut key = [0; 8];
+    key.copy_from_slice(&Sha256::digest(fingerprint)[..8]);
+    u64::from_be_bytes(key)
+}
+
 /// One score of one answer; the newest for its (trace, metric, source) holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scored {
-    pub id: Uuid,
     pub trace: TraceId,
     pub at_ms: u64,
     pub metric: String,
@@ -51,43 +83,55 @@ pub struct Scored {
     pub comment: Option<String>,
 }
 
-/// What a late score needs to know of the request that it judges.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recorded {
-    pub route: String,
-    pub decision: Decision,
-    /// The arm that answered, once it has.
-    pub arm: Option<String>,
-    /// Scores so far, newest of each (metric, source).
-    pub scores: Vec<Scored>,
+impl Scored {
+    /// Names the score through all its revisions: a UUIDv8 of the SHA-256 of (trace, metric, source).
+    pub fn id(&self) -> Uuid {
+        score_id(self.trace, &self.metric, &self.source)
+    }
 }
 
-/// A folded ledger: the policy's state after `position`.
+/// See [`Scored::id`].
+pub fn score_id(trace: TraceId, metric: &str, source: &str) -> Uuid {
+    let mut hash = Sha256::new();
+    hash.update(trace.as_bytes());
+    hash.update((metric.len() as u64).to_be_bytes());
+    hash.update(metric);
+    hash.update(source);
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.finalize()[..16]);
+    uuid::Builder::from_custom_bytes(id).into_uuid()
+}
+
+/// A folded ledger: the learner's state after `position`. Only saves time: without it the ledger is folded anew.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     pub position: Position,
+    /// Opaque here; the learner says which of them it can still read.
     pub state: Vec<u8>,
 }
+
+/// What [`Store::replay`] shows its entries to.
+pub type Visit<'a> = dyn FnMut(Position, Entry) -> Result<(), StoreError> + 'a;
 
 /// Where the learner keeps what it must not forget. One writer; readers through [`Store::reader`].
 pub trait Store: Send {
     /// Appends to the ledger in one commit; durable when it returns. Gives the position of the last entry.
     ///
     /// # Errors
-    /// Nothing of `entries` is kept.
+    /// Nothing of `entries` is kept. A later call may succeed.
     fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError>;
 
     /// Every entry after `after` (0: all), in order.
     ///
     /// # Errors
-    /// The ledger cannot be read; `visit` may have seen a part.
-    fn replay(&self, after: Position, visit: &mut dyn FnMut(Position, Entry)) -> Result<(), StoreError>;
+    /// `visit`'s own, or the ledger cannot be read; `visit` may have seen a part.
+    fn replay(&self, after: Position, visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
-    /// What is known of a decided request.
+    /// Every entry of one request that stands before position `before`, in order.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    fn recorded(&self, trace: TraceId) -> Result<Option<Recorded>, StoreError>;
+    fn history(&self, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError>;
 
     /// Keeps a checkpoint in place of older ones.
     ///
@@ -101,17 +145,23 @@ pub trait Store: Send {
     /// The ledger cannot be read.
     fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError>;
 
-    /// Keeps trace bodies; not durable at once.
+    /// Keeps trace bodies; durable at the next [`Store::flush`].
     ///
     /// # Errors
-    /// None of `traces` is kept.
+    /// None of `traces` is kept, or, where they belong to two time segments, only the older ones.
     fn keep(&mut self, traces: &[Trace]) -> Result<(), StoreError>;
+
+    /// Makes the bodies that were kept durable and applies retention.
+    ///
+    /// # Errors
+    /// Bodies since the last flush may be lost in a crash.
+    fn flush(&mut self) -> Result<(), StoreError>;
 
     /// A reader for other threads.
     fn reader(&self) -> Arc<dyn TraceReader>;
 }
 
-/// Reads what a [`Store`] keeps, from any thread.
+/// Reads what a [`Store`] keeps, from any thread. Blocks on the disk.
 pub trait TraceReader: Send + Sync {
     /// A trace's body.
     ///
@@ -125,7 +175,7 @@ pub trait TraceReader: Send + Sync {
     /// The traces cannot be read.
     fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<Vec<Trace>, StoreError>;
 
-    /// Scores of one trace.
+    /// Scores of one trace, the newest of each (metric, source), in the order of their first arrival.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -140,10 +190,35 @@ pub enum StoreError {
     InUse(String),
     #[error("the data folder {path} cannot be used: {reason}; make it writable or choose another --data-dir")]
     Folder { path: String, reason: String },
+    /// The disk; a later try may succeed.
     #[error("storage failed: {0}")]
     Failed(String),
+    /// What is stored is not what was written. Nothing is overwritten.
+    #[error("{path} is damaged: {problem}; put a copy in its place, or move it away to start without it")]
+    Damaged { path: String, problem: String },
+    #[error("the trace bodies take {bytes} bytes, the most that is allowed; new ones wait for the next time segment")]
+    Full { bytes: u64 },
     #[error(
         "stored by a newer satisfice (form {found}, this one reads up to {known}); upgrade, or choose another --data-dir"
     )]
     Newer { found: u16, known: u16 },
+}
+
+impl StoreError {
+    fn damaged(path: &Path, problem: impl ToString) -> Self {
+        Self::Damaged { path: path.display().to_string(), problem: problem.to_string() }
+    }
+}
+
+/// Of the entries of one request, the newest score of each (metric, source), in the order of their first arrival.
+fn newest_scores(history: Vec<Entry>) -> Vec<Scored> {
+    let mut scores: Vec<Scored> = Vec::new();
+    for entry in history {
+        let Entry::Scored(new) = entry else { continue };
+        match scores.iter_mut().find(|old| old.metric == new.metric && old.source == new.source) {
+            Some(old) => *old = new,
+            None => scores.push(new),
+        }
+    }
+    scores
 }

@@ -1,0 +1,133 @@
+//! Ledger → snapshot. The one way in which anything is learned: live, at a restart and in a full replay alike.
+
+use std::sync::Arc;
+
+use crate::policy::{Reward, RouteSpec, Settlement, Snapshot};
+use crate::store::{Entry, Position, Store, StoreError, bundle_key};
+use crate::trace::TraceId;
+
+use super::checkpoint;
+use super::standing::{Choice, Standing, Standings};
+
+/// What one entry means for the policy.
+#[derive(Debug)]
+pub(super) enum Change {
+    Configured { routes: Vec<RouteSpec> },
+    Decided { choice: Arc<Choice> },
+    Settled { choice: Arc<Choice>, settlement: Settlement },
+    Believed { choice: Arc<Choice>, arm: String, was: Reward, now: Reward },
+}
+
+impl Change {
+    fn apply(self, snapshot: Snapshot) -> Snapshot {
+        match self {
+            Change::Configured { routes } => snapshot.configure(&routes),
+            Change::Decided { choice } => snapshot.decided(&choice.route, &choice.decision),
+            Change::Settled { choice, settlement } => snapshot.settled(&choice.route, &choice.decision, &settlement),
+            Change::Believed { choice, arm, was, now } => {
+                snapshot.learn(&choice.route, &choice.decision, &arm, was, now)
+            }
+        }
+    }
+}
+
+/// The state of the fold: the snapshot after `position`, and entries that are staged beyond it.
+///
+/// An entry is staged first, which only moves the standings. Once the store has it, [`Fold::commit`] moves the
+/// snapshot; if the store refused it, [`Fold::abandon`] forgets the standings it touched, and the ledger, when next
+/// asked, tells them as they were.
+#[derive(Debug)]
+pub(super) struct Fold {
+    fingerprint: String,
+    snapshot: Snapshot,
+    position: Position,
+    standings: Standings,
+    staged: Vec<Change>,
+    touched: Vec<TraceId>,
+}
+
+impl Fold {
+    /// The state that a ledger leads to, from its newest checkpoint that can be used, else from its first entry.
+    pub(super) fn restore(
+        store: &dyn Store,
+        prior: Snapshot,
+        fingerprint: &str,
+        capacity: usize,
+    ) -> Result<Self, StoreError> {
+        let (position, snapshot) = checkpoint::usable(store, fingerprint)?.unwrap_or((0, prior));
+        let standings = Standings::new(bundle_key(fingerprint), capacity);
+        let (staged, touched) = (Vec::new(), Vec::new());
+        let mut fold = Self { fingerprint: fingerprint.to_owned(), snapshot, position, standings, staged, touched };
+        store.replay(position, &mut |position, entry| fold.replay(store, position, &entry))?;
+        Ok(fold)
+    }
+
+    fn replay(&mut self, store: &dyn Store, position: Position, entry: &Entry) -> Result<(), StoreError> {
+        if let (Some(trace), false) = (entry.trace(), matches!(entry, Entry::Decided { .. })) {
+            self.load(store, trace, position)?;
+        }
+        self.stage(entry);
+        self.commit(position);
+        self.trim();
+        Ok(())
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    pub(super) fn standing(&self, trace: TraceId) -> Option<&Standing> {
+        self.standings.get(trace)
+    }
+
+    /// Has `trace`'s standing in memory, as the entries before `before` say; there is none where nobody decided it.
+    pub(super) fn load(&mut self, store: &dyn Store, trace: TraceId, before: Position) -> Result<(), StoreError> {
+        if self.standings.get(trace).is_none() {
+            let mut known = Vec::new();
+            for entry in store.history(trace, before)? {
+                self.standings.apply(&entry, &mut known);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an entry that is not in the ledger yet.
+    pub(super) fn stage(&mut self, entry: &Entry) {
+        self.touched.extend(entry.trace());
+        match entry {
+            Entry::Configured { fingerprint, routes, .. } if *fingerprint == self.fingerprint => {
+                self.staged.push(Change::Configured { routes: routes.clone() });
+            }
+            entry => self.standings.apply(entry, &mut self.staged),
+        }
+    }
+
+    /// What is staged is in the ledger now, up to `position`.
+    pub(super) fn commit(&mut self, position: Position) {
+        let snapshot = std::mem::take(&mut self.snapshot);
+        self.snapshot = self.staged.drain(..).fold(snapshot, |snapshot, change| change.apply(snapshot));
+        self.position = position;
+        self.touched.clear();
+    }
+
+    /// What is staged did not reach the ledger.
+    pub(super) fn abandon(&mut self) {
+        self.staged.clear();
+        for trace in self.touched.drain(..) {
+            self.standings.evict(trace);
+        }
+    }
+
+    /// Gives up standings beyond what may be held. Only where nothing is staged: a batch needs all of its own.
+    pub(super) fn trim(&mut self) {
+        self.standings.trim();
+    }
+}

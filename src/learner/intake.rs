@@ -1,0 +1,201 @@
+//! Events → ledger entries: what is new, what is a revision, what is a repetition, what is refused.
+
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::scorers::{Scorer, reward};
+use crate::store::{Entry, Scored, Store, StoreError, bundle_key, score_id};
+use crate::trace::{Event, Feedback, FeedbackError, MAX_SOURCES, Trace, TraceId};
+
+use super::counters::Counters;
+use super::fold::Fold;
+use super::standing::Standing;
+
+/// Answers a client that sent a score.
+type Acknowledge = oneshot::Sender<Result<Uuid, FeedbackError>>;
+
+/// One batch on its way to the ledger.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    pub(super) entries: Vec<Entry>,
+    pub(super) bodies: Vec<Trace>,
+    acknowledgements: Vec<(Acknowledge, Uuid)>,
+}
+
+/// What an event is read with.
+pub(super) struct Desk<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) scorers: &'a mut [Box<dyn Scorer>],
+    pub(super) fold: &'a mut Fold,
+    pub(super) counters: &'a Counters,
+}
+
+impl Intake {
+    /// Adds what `event` says; a score that cannot be taken is answered at once.
+    pub(super) fn take(&mut self, event: Event, desk: &mut Desk<'_>) {
+        let taken = match event {
+            Event::Decided { trace, at_ms, route, decision } => {
+                let bundle = bundle_key(desk.fold.fingerprint());
+                self.record(Entry::Decided { trace, at_ms, route, bundle, decision: *decision }, desk);
+                Ok(())
+            }
+            Event::Finished(trace) => {
+                let settled = self.finished(&trace, desk);
+                self.bodies.push(*trace);
+                settled
+            }
+            Event::Feedback(feedback, acknowledge) => {
+                self.feedback(feedback, acknowledge, desk);
+                Ok(())
+            }
+            Event::Configured { at_ms, routes } => {
+                let fingerprint = desk.fold.fingerprint().to_owned();
+                self.record(Entry::Configured { at_ms, fingerprint, routes }, desk);
+                Ok(())
+            }
+        };
+        if let Err(error) = taken {
+            Counters::add(&desk.counters.dropped_events, 1);
+            tracing::warn!(%error, "the end of a request was not written to the ledger");
+        }
+    }
+
+    /// Adds an entry that an earlier batch could not get to the ledger.
+    pub(super) fn resume(&mut self, postponed: Option<Entry>, fold: &mut Fold) {
+        if let Some(entry) = postponed {
+            fold.stage(&entry);
+            self.entries.push(entry);
+        }
+    }
+
+    /// Answers all whose score is durable now.
+    pub(super) fn acknowledge(&mut self) {
+        for (acknowledge, id) in self.acknowledgements.drain(..) {
+            // A client that has left needs no answer.
+            let _ = acknowledge.send(Ok(id));
+        }
+    }
+
+    /// Tells them that it is not.
+    pub(super) fn refuse(&mut self, error: &StoreError) {
+        for (acknowledge, _) in self.acknowledgements.drain(..) {
+            let _ = acknowledge.send(Err(FeedbackError::Unavailable(error.to_string())));
+        }
+    }
+
+    fn record(&mut self, entry: Entry, desk: &mut Desk<'_>) {
+        desk.fold.stage(&entry);
+        self.entries.push(entry);
+    }
+
+    fn finished(&mut self, trace: &Trace, desk: &mut Desk<'_>) -> Result<(), StoreError> {
+        let (Some(route), Some(decision)) = (&trace.route, &trace.decision) else { return Ok(()) };
+        match standing(desk, trace.id)? {
+            Some(standing) if standing.is_settled() => return Ok(()),
+            Some(_) => {}
+            // The news of the decision was dropped; the trace has it too.
+            None => {
+                let bundle = bundle_key(desk.fold.fingerprint());
+                let (route, decision) = (route.clone(), decision.clone());
+                self.record(Entry::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision }, desk);
+            }
+        }
+        self.record(settled(trace), desk);
+        self.score(trace, desk);
+        Ok(())
+    }
+
+    fn score(&mut self, trace: &Trace, desk: &mut Desk<'_>) {
+        let verdicts: Vec<_> = desk.scorers.iter_mut().map(|s| (s.name(), s.score(trace))).collect();
+        for (name, verdict) in verdicts {
+            let Some(verdict) = verdict else { continue };
+            Counters::add(&desk.counters.scores, 1);
+            let entry = Entry::Scored(Scored {
+                trace: trace.id,
+                at_ms: trace.at_ms + trace.total_us / 1000,
+                metric: name.to_owned(),
+                source: name.to_owned(),
+                value: verdict.value,
+                comment: None,
+            });
+            self.record(entry, desk);
+        }
+    }
+
+    fn feedback(&mut self, feedback: Feedback, acknowledge: Acknowledge, desk: &mut Desk<'_>) {
+        let id = score_id(feedback.trace, &feedback.metric, &feedback.source);
+        let news = match admit(&feedback, desk) {
+            Ok(news) => news,
+            Err(error) => {
+                Counters::add(&desk.counters.refused, 1);
+                let _ = acknowledge.send(Err(error));
+                return;
+            }
+        };
+        Counters::add(news.counter(desk.counters), 1);
+        if news != News::Repeated {
+            self.record(Entry::Scored(scored(feedback)), desk);
+        }
+        self.acknowledgements.push((acknowledge, id));
+    }
+}
+
+/// What a score adds to what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    First,
+    Revised,
+    /// The same value again, as when a client did not hear the answer. Not written, but acknowledged.
+    Repeated,
+}
+
+impl News {
+    fn counter(self, counters: &Counters) -> &AtomicU64 {
+        match self {
+            News::First => &counters.scores,
+            News::Revised => &counters.revisions,
+            News::Repeated => &counters.duplicates,
+        }
+    }
+}
+
+fn admit(feedback: &Feedback, desk: &mut Desk<'_>) -> Result<News, FeedbackError> {
+    if feedback.metric != reward::QUALITY {
+        return Err(FeedbackError::UnknownMetric(feedback.metric.clone()));
+    }
+    if !(0.0..=1.0).contains(&feedback.value) {
+        return Err(FeedbackError::OutOfRange(feedback.value));
+    }
+    let standing = standing(desk, feedback.trace).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
+    let standing = standing.ok_or(FeedbackError::UnknownTrace(feedback.trace))?;
+    match standing.value(&feedback.metric, &feedback.source) {
+        None if standing.sources() >= MAX_SOURCES => Err(FeedbackError::TooManySources(feedback.trace)),
+        None => Ok(News::First),
+        Some(value) if value == feedback.value && feedback.comment.is_none() => Ok(News::Repeated),
+        Some(_) => Ok(News::Revised),
+    }
+}
+
+/// Where a trace stands after all that is in the ledger and in this batch; `None`: nobody decided it.
+fn standing<'a>(desk: &'a mut Desk<'_>, trace: TraceId) -> Result<Option<&'a Standing>, StoreError> {
+    let after_all = desk.fold.position() + 1;
+    desk.fold.load(desk.store, trace, after_all)?;
+    Ok(desk.fold.standing(trace))
+}
+
+fn settled(trace: &Trace) -> Entry {
+    Entry::Settled {
+        trace: trace.id,
+        arm: trace.model.as_ref().map(|id| id.model.clone()),
+        usage: trace.usage,
+        cost_usd: trace.cost_usd,
+        outcome: trace.outcome,
+    }
+}
+
+fn scored(feedback: Feedback) -> Scored {
+    let Feedback { trace, metric, source, value, comment, at_ms } = feedback;
+    Scored { trace, at_ms, metric, source, value, comment }
+}

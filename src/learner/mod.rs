@@ -1,0 +1,150 @@
+//! The one thread that owns the mutable policy: event → store → scores → reward → learn → publish snapshot.
+//!
+//! ```text
+//! events ─ gather ─ intake: entries, staged ─ store.append ─ fold.commit ─ publish ─ acknowledge
+//! ```
+//!
+//! Nothing is learned that is not in the ledger, and a score is acknowledged once it is both durable and in the
+//! published snapshot. A batch is one commit: what came while the disk was busy goes together.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::policy::{RouteSpec, Snapshot};
+use crate::scorers::Scorer;
+use crate::store::{Entry, Store, StoreError, TraceReader};
+use crate::trace::Event;
+
+mod checkpoint;
+mod counters;
+mod fold;
+mod intake;
+mod standing;
+mod worker;
+
+pub use counters::Counters;
+use fold::Fold;
+use worker::Worker;
+
+/// What the learner starts from.
+#[derive(Debug)]
+pub struct Settings {
+    /// All routes.
+    pub routes: Vec<RouteSpec>,
+    /// Names the training run that φ is of. Decisions of another one stay in the ledger and are not learned from:
+    /// their φ means something else.
+    pub fingerprint: String,
+    /// A snapshot with no routes: what is believed before anything was seen.
+    pub prior: Snapshot,
+    /// Now, Unix milliseconds.
+    pub at_ms: u64,
+    pub bounds: Bounds,
+}
+
+/// The learner's bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Events that wait; a sender finds the channel full beyond it and decides what to drop.
+    pub queue: usize,
+    /// Events of one commit.
+    pub batch: usize,
+    /// How long the first event of a batch waits for others. A score from outside ends the waiting.
+    pub linger: Duration,
+    /// Requests held in memory; older ones are read from the ledger.
+    pub recent: usize,
+    /// Entries and time between checkpoints: whichever is first.
+    pub checkpoint_entries: u64,
+    pub checkpoint_every: Duration,
+    /// Time between making trace bodies durable: what a crash can lose of them.
+    pub flush_every: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            queue: 8192,
+            batch: 1024,
+            linger: Duration::from_millis(50),
+            recent: 8192,
+            checkpoint_entries: 10_000,
+            checkpoint_every: Duration::from_secs(300),
+            flush_every: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A running learner.
+pub struct Learner {
+    /// To the learner. A sender that finds it full counts what it drops.
+    pub events: mpsc::Sender<Event>,
+    /// Changes after each batch that taught something.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub reader: Arc<dyn TraceReader>,
+    pub counters: Arc<Counters>,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// The learner could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnerError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the learner's thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Restores what was learned and starts the thread. The snapshot is complete when it returns.
+///
+/// # Errors
+/// The ledger cannot be read or written, or the system gives no thread.
+pub fn spawn(
+    settings: Settings,
+    mut store: Box<dyn Store>,
+    scorers: Vec<Box<dyn Scorer>>,
+) -> Result<Learner, LearnerError> {
+    let Settings { routes, fingerprint, prior, at_ms, bounds } = settings;
+    let mut fold = Fold::restore(&*store, prior, &fingerprint, bounds.recent)?;
+    configure(&mut fold, &mut *store, at_ms, routes)?;
+    let snapshot = Arc::new(ArcSwap::from_pointee(fold.snapshot().clone()));
+    let (counters, reader) = (Arc::new(Counters::default()), store.reader());
+    let (events, incoming) = mpsc::channel(bounds.queue);
+    let (stop, stopped) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let worker = Worker::new(bounds, store, scorers, fold, snapshot.clone(), counters.clone());
+    let thread =
+        thread::Builder::new().name("learner".into()).spawn(move || runtime.block_on(worker.run(incoming, stopped)))?;
+    Ok(Learner { events, snapshot, reader, counters, stop, thread })
+}
+
+impl Learner {
+    /// Takes no more events, works off those that wait, writes a checkpoint and ends. Blocks until then.
+    pub fn stop(self) {
+        // It has ended already, if it does not hear this.
+        let _ = self.stop.send(());
+        if self.thread.join().is_err() {
+            tracing::error!("the learner had panicked; what it had acknowledged is in the ledger");
+        }
+    }
+}
+
+/// Writes the routes down where they are others than the ledger leads to.
+fn configure(fold: &mut Fold, store: &mut dyn Store, at_ms: u64, routes: Vec<RouteSpec>) -> Result<(), StoreError> {
+    if same(fold.snapshot(), &routes) {
+        return Ok(());
+    }
+    let entry = Entry::Configured { at_ms, fingerprint: fold.fingerprint().to_owned(), routes };
+    fold.stage(&entry);
+    let position = store.append(std::slice::from_ref(&entry))?;
+    fold.commit(position);
+    Ok(())
+}
+
+fn same(snapshot: &Snapshot, routes: &[RouteSpec]) -> bool {
+    snapshot.routes.len() == routes.len()
+        && routes.iter().all(|route| snapshot.routes.get(&route.name).is_some_and(|known| known.spec == *route))
+}

@@ -1,0 +1,152 @@
+//! Where each request stands: its decision, who answered, its scores, and what the posterior was told of it.
+//!
+//! A standing is a fold over the request's own entries, so it is the same whether it was kept in memory or read back
+//! from the ledger. The map keeps the recent ones only to save that reading.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::policy::{Decision, Reward, Settlement};
+use crate::scorers::reward;
+use crate::store::{Entry, Scored};
+use crate::trace::TraceId;
+
+use super::fold::Change;
+
+/// A decision and the route that made it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Choice {
+    pub(super) route: String,
+    pub(super) decision: Decision,
+}
+
+/// One request, as far as learning goes.
+#[derive(Debug, PartialEq)]
+pub(super) struct Standing {
+    choice: Arc<Choice>,
+    /// φ is of the training run in use; nothing is learned otherwise.
+    comparable: bool,
+    settled: bool,
+    /// The arm that answered.
+    arm: Option<String>,
+    /// In the order of their first arrival.
+    scores: Vec<Score>,
+    believed: Reward,
+}
+
+#[derive(Debug, PartialEq)]
+struct Score {
+    metric: String,
+    source: String,
+    value: f64,
+}
+
+impl Standing {
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    pub(super) fn sources(&self) -> usize {
+        self.scores.len()
+    }
+
+    pub(super) fn value(&self, metric: &str, source: &str) -> Option<f64> {
+        self.scores.iter().find(|s| s.metric == metric && s.source == source).map(|s| s.value)
+    }
+
+    fn settle(&mut self, arm: Option<&String>) {
+        self.settled = true;
+        self.arm = arm.cloned();
+    }
+
+    fn score(&mut self, new: &Scored) {
+        match self.scores.iter_mut().find(|s| s.metric == new.metric && s.source == new.source) {
+            Some(score) => score.value = new.value,
+            None => {
+                self.scores.push(Score { metric: new.metric.clone(), source: new.source.clone(), value: new.value })
+            }
+        }
+    }
+
+    /// What the posterior is to hear, if anything changed. Nothing until it is known who answered.
+    fn believe(&mut self) -> Option<Change> {
+        let arm = self.arm.clone()?;
+        let now = reward::resolve(self.scores.iter().map(|s| (s.metric.as_str(), s.value)));
+        let was = std::mem::replace(&mut self.believed, now);
+        (self.comparable && was != now).then(|| Change::Believed { choice: self.choice.clone(), arm, was, now })
+    }
+}
+
+/// The standings in memory.
+#[derive(Debug)]
+pub(super) struct Standings {
+    bundle: u64,
+    capacity: usize,
+    held: HashMap<TraceId, Standing>,
+    /// In the order of their coming; may name some that are gone.
+    order: VecDeque<TraceId>,
+}
+
+impl Standings {
+    pub(super) fn new(bundle: u64, capacity: usize) -> Self {
+        Self { bundle, capacity, held: HashMap::new(), order: VecDeque::new() }
+    }
+
+    pub(super) fn get(&self, trace: TraceId) -> Option<&Standing> {
+        self.held.get(&trace)
+    }
+
+    /// Adds what an entry says, and gives what the policy is to hear of it. Entries of a trace that is not held are
+    /// of no consequence: load it first.
+    pub(super) fn apply(&mut self, entry: &Entry, changes: &mut Vec<Change>) {
+        match entry {
+            Entry::Configured { .. } => {}
+            Entry::Decided { trace, route, bundle, decision, .. } => {
+                changes.extend(self.decide(*trace, route, *bundle, decision));
+            }
+            Entry::Settled { trace, arm, usage, cost_usd, .. } => {
+                let Some(standing) = self.held.get_mut(trace) else { return };
+                standing.settle(arm.as_ref());
+                if let (Some(arm), true) = (arm, standing.comparable) {
+                    let settlement = Settlement { arm: arm.clone(), usage: *usage, cost_usd: *cost_usd };
+                    changes.push(Change::Settled { choice: standing.choice.clone(), settlement });
+                }
+                changes.extend(standing.believe());
+            }
+            Entry::Scored(scored) => {
+                let Some(standing) = self.held.get_mut(&scored.trace) else { return };
+                standing.score(scored);
+                changes.extend(standing.believe());
+            }
+        }
+    }
+
+    fn decide(&mut self, trace: TraceId, route: &str, bundle: u64, decision: &Decision) -> Option<Change> {
+        let choice = Arc::new(Choice { route: route.to_owned(), decision: decision.clone() });
+        let standing = Standing {
+            choice: choice.clone(),
+            comparable: bundle == self.bundle,
+            settled: false,
+            arm: None,
+            scores: Vec::new(),
+            believed: Reward::Unknown,
+        };
+        self.held.insert(trace, standing);
+        self.order.push_back(trace);
+        (bundle == self.bundle).then_some(Change::Decided { choice })
+    }
+
+    /// Forgets one, as if it had never been in memory.
+    pub(super) fn evict(&mut self, trace: TraceId) {
+        self.held.remove(&trace);
+    }
+
+    /// Back to capacity, the oldest first.
+    pub(super) fn trim(&mut self) {
+        while self.order.len() > self.capacity {
+            if let Some(oldest) = self.order.pop_front() {
+                self.held.remove(&oldest);
+            }
+        }
+    }
+}

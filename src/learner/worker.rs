@@ -1,0 +1,225 @@
+//! The thread's loop.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::policy::Snapshot;
+use crate::scorers::Scorer;
+use crate::store::{Entry, Store, StoreError};
+use crate::trace::{Event, Trace};
+
+use super::counters::Counters;
+use super::fold::Fold;
+use super::intake::{Desk, Intake};
+use super::{Bounds, checkpoint};
+
+pub(super) struct Worker {
+    bounds: Bounds,
+    store: Box<dyn Store>,
+    scorers: Vec<Box<dyn Scorer>>,
+    fold: Fold,
+    published: Arc<ArcSwap<Snapshot>>,
+    counters: Arc<Counters>,
+    /// Position and time of the last checkpoint, or of the last try.
+    checkpointed: (u64, Instant),
+    /// Bodies were kept since the last flush.
+    unflushed: bool,
+    flushed: Instant,
+    /// New routes that the ledger could not take yet.
+    postponed: Option<Entry>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        bounds: Bounds,
+        store: Box<dyn Store>,
+        scorers: Vec<Box<dyn Scorer>>,
+        fold: Fold,
+        published: Arc<ArcSwap<Snapshot>>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let now = Instant::now();
+        let checkpointed = (fold.position(), now);
+        Self {
+            bounds,
+            store,
+            scorers,
+            fold,
+            published,
+            counters,
+            checkpointed,
+            unflushed: false,
+            flushed: now,
+            postponed: None,
+        }
+    }
+
+    /// Until all senders are gone, or `stop` is told and what waits is worked off.
+    pub(super) async fn run(mut self, events: mpsc::Receiver<Event>, stop: oneshot::Receiver<()>) {
+        let mut inbox = Inbox { events, stop, listening: true };
+        let mut batch = Vec::with_capacity(self.bounds.batch);
+        loop {
+            let open = inbox.gather(&mut batch, &self.bounds, self.next_chore()).await;
+            if !batch.is_empty() {
+                self.work(batch.drain(..));
+                Counters::set(&self.counters.waiting, inbox.events.len() as u64);
+            }
+            self.chores(!open);
+            if !open {
+                return;
+            }
+        }
+    }
+
+    fn work(&mut self, batch: impl ExactSizeIterator<Item = Event>) {
+        Counters::add(&self.counters.events, batch.len());
+        Counters::set(&self.counters.batch_events, batch.len() as u64);
+        let mut intake = Intake::default();
+        intake.resume(self.postponed.take(), &mut self.fold);
+        let (store, scorers) = (&*self.store, &mut *self.scorers);
+        let mut desk = Desk { store, scorers, fold: &mut self.fold, counters: &self.counters };
+        batch.for_each(|event| intake.take(event, &mut desk));
+        match self.commit(&intake) {
+            Ok(()) => intake.acknowledge(),
+            Err(error) => self.lost(&mut intake, &error),
+        }
+        self.fold.trim();
+        self.keep(&intake.bodies);
+    }
+
+    /// To the ledger, then to the policy, then to everybody.
+    fn commit(&mut self, intake: &Intake) -> Result<(), StoreError> {
+        if intake.entries.is_empty() {
+            return Ok(());
+        }
+        let began = std::time::Instant::now();
+        match self.store.append(&intake.entries) {
+            Ok(position) => self.fold.commit(position),
+            Err(error) => {
+                self.fold.abandon();
+                return Err(error);
+            }
+        }
+        Counters::set(&self.counters.commit_us, began.elapsed().as_micros() as u64);
+        Counters::add(&self.counters.commits, 1);
+        Counters::add(&self.counters.entries, intake.entries.len());
+        self.published.store(Arc::new(self.fold.snapshot().clone()));
+        Ok(())
+    }
+
+    /// Nothing of the batch is in the ledger. New routes wait for the next one; the rest is gone.
+    fn lost(&mut self, intake: &mut Intake, error: &StoreError) {
+        self.failed("the ledger", error);
+        intake.refuse(error);
+        Counters::add(&self.counters.dropped_events, intake.entries.len());
+        self.postponed = intake.entries.drain(..).rfind(|entry| matches!(entry, Entry::Configured { .. }));
+    }
+
+    fn keep(&mut self, bodies: &[Trace]) {
+        if bodies.is_empty() {
+            return;
+        }
+        match self.store.keep(bodies) {
+            Ok(()) => self.unflushed = true,
+            Err(error) => {
+                self.failed("trace bodies", &error);
+                Counters::add(&self.counters.dropped_bodies, bodies.len());
+            }
+        }
+    }
+
+    /// When [`Self::chores`] has something to do though nothing comes.
+    fn next_chore(&self) -> Option<Instant> {
+        let flush = self.unflushed.then(|| self.flushed + self.bounds.flush_every);
+        let (position, at) = self.checkpointed;
+        let checkpoint = (position < self.fold.position()).then(|| at + self.bounds.checkpoint_every);
+        flush.into_iter().chain(checkpoint).min()
+    }
+
+    fn chores(&mut self, last: bool) {
+        let now = Instant::now();
+        if self.unflushed && (last || now >= self.flushed + self.bounds.flush_every) {
+            (self.unflushed, self.flushed) = (false, now);
+            if let Err(error) = self.store.flush() {
+                self.failed("trace bodies", &error);
+            }
+        }
+        let (position, at) = self.checkpointed;
+        let entries = self.fold.position() - position;
+        let due = last || entries >= self.bounds.checkpoint_entries || now >= at + self.bounds.checkpoint_every;
+        if entries > 0 && due {
+            self.checkpointed = (self.fold.position(), now);
+            self.checkpoint();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let Some(checkpoint) = checkpoint::take(&self.fold) else { return };
+        match self.store.checkpoint(&checkpoint) {
+            Ok(()) => Counters::add(&self.counters.checkpoints, 1),
+            Err(error) => self.failed("the checkpoint", &error),
+        }
+    }
+
+    fn failed(&self, what: &str, error: &StoreError) {
+        Counters::add(&self.counters.store_failures, 1);
+        tracing::error!(%error, "{what} could not be written; proxying goes on, scores are refused meanwhile");
+    }
+}
+
+/// What comes in, as batches.
+struct Inbox {
+    events: mpsc::Receiver<Event>,
+    stop: oneshot::Receiver<()>,
+    listening: bool,
+}
+
+impl Inbox {
+    /// The next batch; empty where `chore` came first. False: it is the last.
+    async fn gather(&mut self, batch: &mut Vec<Event>, bounds: &Bounds, chore: Option<Instant>) -> bool {
+        let mut until = chore;
+        while batch.len() < bounds.batch {
+            let had = batch.len();
+            match self.receive(batch, bounds.batch - had, until).await {
+                Received::Nothing => return true,
+                Received::End => return false,
+                Received::Some => {}
+            }
+            if batch[had..].iter().any(|event| matches!(event, Event::Feedback(..))) {
+                return true;
+            }
+            if had == 0 {
+                until = Some(Instant::now() + bounds.linger);
+            }
+        }
+        true
+    }
+
+    async fn receive(&mut self, batch: &mut Vec<Event>, limit: usize, until: Option<Instant>) -> Received {
+        loop {
+            tokio::select! {
+                biased;
+                told = &mut self.stop, if self.listening => {
+                    self.listening = false;
+                    if told.is_ok() {
+                        self.events.close();
+                    }
+                }
+                n = self.events.recv_many(batch, limit) => {
+                    return if n == 0 { Received::End } else { Received::Some };
+                }
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => return Received::Nothing,
+            }
+        }
+    }
+}
+
+enum Received {
+    Some,
+    /// The time is up.
+    Nothing,
+    End,
+}

@@ -1,0 +1,123 @@
+//! `format`: an answer that is not what was asked for in form, whoever wrote it.
+//!
+//! 0: empty without a tool call, refused, cut off by the token limit, or not the JSON that `response_format` asked
+//! for. 1: none of these. Nothing is said where the request failed, the client left or the upstream broke off: none of
+//! that is the model's answer. Nor where the trace has only a part of the text, or the schema is beyond the bounds.
+
+use std::collections::{HashMap, VecDeque};
+
+use jsonschema::Validator;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Scorer, Verdict, reward};
+use crate::api::chat::ChatRequest;
+use crate::trace::{Outcome, ReplyText, Trace};
+
+/// Longer answers are only parsed as JSON, not held against their schema.
+const MAX_ANSWER_BYTES: usize = 256 << 10;
+/// Larger schemas are not compiled.
+const MAX_SCHEMA_BYTES: usize = 64 << 10;
+/// Compiled schemas that are kept; the oldest goes.
+const CACHED_SCHEMAS: usize = 64;
+
+/// The scorer, with the schemas that it has compiled.
+#[derive(Debug, Default)]
+pub struct Format {
+    schemas: Schemas,
+}
+
+impl Scorer for Format {
+    fn name(&self) -> &'static str {
+        reward::FORMAT
+    }
+
+    fn score(&mut self, trace: &Trace) -> Option<Verdict> {
+        if trace.outcome != Outcome::Answered {
+            return None;
+        }
+        self.well_formed(trace).map(|good| Verdict { value: f64::from(u8::from(good)) })
+    }
+}
+
+impl Format {
+    fn well_formed(&mut self, trace: &Trace) -> Option<bool> {
+        let reply = &trace.reply;
+        if reply.refusal || matches!(reply.finish_reason.as_deref(), Some("content_filter" | "length")) {
+            return Some(false);
+        }
+        if reply.tool_calls {
+            return Some(true);
+        }
+        if reply.truncated {
+            return if trace.needs.json { None } else { Some(true) };
+        }
+        if reply.content.trim().is_empty() {
+            return Some(false);
+        }
+        if trace.needs.json { self.json(trace, reply) } else { Some(true) }
+    }
+
+    fn json(&mut self, trace: &Trace, reply: &ReplyText) -> Option<bool> {
+        let Ok(answer) = serde_json::from_str::<Value>(&reply.content) else {
+            return Some(false);
+        };
+        if !trace.needs.json_schema {
+            return Some(answer.is_object());
+        }
+        if reply.content.len() > MAX_ANSWER_BYTES {
+            return None;
+        }
+        let schema = schema(trace)?;
+        Some(self.schemas.compiled(&schema)?.is_valid(&answer))
+    }
+}
+
+/// `response_format.json_schema.schema`, where it is there and of bounded size.
+fn schema(trace: &Trace) -> Option<Vec<u8>> {
+    let request = ChatRequest::parse(&trace.request).ok()?;
+    let format: Value = serde_json::from_slice(bounded(request.raw("response_format")?)?).ok()?;
+    serde_json::to_vec(format.get("json_schema")?.get("schema")?).ok()
+}
+
+fn bounded(raw: &[u8]) -> Option<&[u8]> {
+    (raw.len() <= MAX_SCHEMA_BYTES).then_some(raw)
+}
+
+type SchemaHash = [u8; 32];
+
+/// Compiled schemas by their hash; `None`: it does not compile.
+#[derive(Debug, Default)]
+struct Schemas {
+    compiled: HashMap<SchemaHash, Option<Validator>>,
+    order: VecDeque<SchemaHash>,
+}
+
+impl Schemas {
+    fn compiled(&mut self, schema: &[u8]) -> Option<&Validator> {
+        let hash: SchemaHash = Sha256::digest(schema).into();
+        if !self.compiled.contains_key(&hash) {
+            self.make_room();
+            self.compiled.insert(hash, compile(schema));
+            self.order.push_back(hash);
+        }
+        self.compiled.get(&hash)?.as_ref()
+    }
+
+    fn make_room(&mut self) {
+        while self.order.len() >= CACHED_SCHEMAS {
+            if let Some(oldest) = self.order.pop_front() {
+                self.compiled.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// Patterns run in time linear in the text: a client's schema must not be able to hold up learning.
+fn compile(schema: &[u8]) -> Option<Validator> {
+    let schema: Value = serde_json::from_slice(schema).ok()?;
+    jsonschema::options()
+        .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(1 << 20))
+        .build(&schema)
+        .ok()
+}

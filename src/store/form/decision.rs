@@ -1,0 +1,149 @@
+//! Version 1 of a decision and of what it and the other forms share.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Price, Usage};
+use crate::policy::{Candidate, Decision, Kind, Knob};
+use crate::trace::Outcome;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct DecisionV1 {
+    kind: KindV1,
+    policy: String,
+    snapshot_version: u64,
+    knob: KnobV1,
+    phi: Vec<f64>,
+    widening: f64,
+    difficulty: f32,
+    candidates: Vec<CandidateV1>,
+    chosen: u32,
+    draw: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CandidateV1 {
+    arm: String,
+    quality: f64,
+    cost_usd: f64,
+    propensity: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum KindV1 {
+    Exploit,
+    Explore,
+    Pinned,
+    Fallback,
+    Cache,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum KnobV1 {
+    Quality(f64),
+    BudgetPer1k(f64),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct PriceV1 {
+    input: f64,
+    output: f64,
+    cached_input: Option<f64>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct UsageV1 {
+    input_tokens: u32,
+    output_tokens: u32,
+    cached_input_tokens: u32,
+    reasoning_tokens: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum OutcomeV1 {
+    Answered,
+    ClientGone,
+    Cut,
+    Failed,
+}
+
+impl From<&Decision> for DecisionV1 {
+    fn from(d: &Decision) -> Self {
+        Self {
+            kind: d.kind.into(),
+            policy: d.policy.clone(),
+            snapshot_version: d.snapshot_version,
+            knob: d.knob.into(),
+            phi: d.phi.clone(),
+            widening: d.widening,
+            difficulty: d.difficulty,
+            candidates: d.candidates.iter().map(CandidateV1::from).collect(),
+            // A route has far fewer arms than this; were it not so, the index would name none of them.
+            chosen: u32::try_from(d.chosen).unwrap_or(u32::MAX),
+            draw: d.draw,
+        }
+    }
+}
+
+impl From<DecisionV1> for Decision {
+    fn from(d: DecisionV1) -> Self {
+        Self {
+            kind: d.kind.into(),
+            policy: d.policy,
+            snapshot_version: d.snapshot_version,
+            knob: d.knob.into(),
+            phi: d.phi,
+            widening: d.widening,
+            difficulty: d.difficulty,
+            candidates: d.candidates.into_iter().map(Candidate::from).collect(),
+            chosen: d.chosen as usize,
+            draw: d.draw,
+        }
+    }
+}
+
+impl From<&Candidate> for CandidateV1 {
+    fn from(c: &Candidate) -> Self {
+        Self { arm: c.arm.clone(), quality: c.quality, cost_usd: c.cost_usd, propensity: c.propensity }
+    }
+}
+
+impl From<CandidateV1> for Candidate {
+    fn from(c: CandidateV1) -> Self {
+        Self { arm: c.arm, quality: c.quality, cost_usd: c.cost_usd, propensity: c.propensity }
+    }
+}
+
+/// Two types of the same shape: each reads into the other.
+macro_rules! mirror {
+    ($domain:ident, $form:ident { $($variant:ident $(($value:ident))?),+ }) => {
+        impl From<$domain> for $form {
+            fn from(from: $domain) -> Self {
+                match from { $($domain::$variant $(($value))? => $form::$variant $(($value))?),+ }
+            }
+        }
+        impl From<$form> for $domain {
+            fn from(from: $form) -> Self {
+                match from { $($form::$variant $(($value))? => $domain::$variant $(($value))?),+ }
+            }
+        }
+    };
+    ($domain:ident, $form:ident [ $($field:ident),+ ]) => {
+        impl From<$domain> for $form {
+            fn from(from: $domain) -> Self {
+                Self { $($field: from.$field),+ }
+            }
+        }
+        impl From<$form> for $domain {
+            fn from(from: $form) -> Self {
+                Self { $($field: from.$field),+ }
+            }
+        }
+    };
+}
+pub(super) use mirror;
+
+mirror!(Kind, KindV1 { Exploit, Explore, Pinned, Fallback, Cache });
+mirror!(Knob, KnobV1 { Quality(value), BudgetPer1k(value) });
+mirror!(Outcome, OutcomeV1 { Answered, ClientGone, Cut, Failed });
+mirror!(Price, PriceV1[input, output, cached_input]);
+mirror!(Usage, UsageV1[input_tokens, output_tokens, cached_input_tokens, reasoning_tokens]);

@@ -1,0 +1,122 @@
+//! Version 1 of the ledger's entries.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::decision::{DecisionV1, KnobV1, OutcomeV1, PriceV1, UsageV1};
+use crate::policy::{ArmSpec, RouteSpec};
+use crate::store::{Entry, Scored};
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum EntryV1 {
+    Configured { at_ms: u64, fingerprint: String, routes: Vec<RouteSpecV1> },
+    Decided { trace: [u8; 16], at_ms: u64, route: String, bundle: u64, decision: DecisionV1 },
+    Settled { trace: [u8; 16], arm: Option<String>, usage: Option<UsageV1>, cost_usd: Option<f64>, outcome: OutcomeV1 },
+    Scored { trace: [u8; 16], at_ms: u64, metric: String, source: String, value: f64, comment: Option<String> },
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct RouteSpecV1 {
+    name: String,
+    knob: KnobV1,
+    explore: bool,
+    arms: Vec<ArmSpecV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ArmSpecV1 {
+    arm: String,
+    price: Option<PriceV1>,
+    context_window: Option<u32>,
+}
+
+impl From<&Entry> for EntryV1 {
+    fn from(entry: &Entry) -> Self {
+        match entry {
+            Entry::Configured { at_ms, fingerprint, routes } => Self::Configured {
+                at_ms: *at_ms,
+                fingerprint: fingerprint.clone(),
+                routes: routes.iter().map(RouteSpecV1::from).collect(),
+            },
+            Entry::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
+                trace: trace.into_bytes(),
+                at_ms: *at_ms,
+                route: route.clone(),
+                bundle: *bundle,
+                decision: decision.into(),
+            },
+            Entry::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
+                trace: trace.into_bytes(),
+                arm: arm.clone(),
+                usage: usage.map(UsageV1::from),
+                cost_usd: *cost_usd,
+                outcome: (*outcome).into(),
+            },
+            Entry::Scored(s) => Self::Scored {
+                trace: s.trace.into_bytes(),
+                at_ms: s.at_ms,
+                metric: s.metric.clone(),
+                source: s.source.clone(),
+                value: s.value,
+                comment: s.comment.clone(),
+            },
+        }
+    }
+}
+
+impl From<EntryV1> for Entry {
+    fn from(entry: EntryV1) -> Self {
+        match entry {
+            EntryV1::Configured { at_ms, fingerprint, routes } => {
+                Self::Configured { at_ms, fingerprint, routes: routes.into_iter().map(RouteSpec::from).collect() }
+            }
+            EntryV1::Decided { trace, at_ms, route, bundle, decision } => {
+                Self::Decided { trace: Uuid::from_bytes(trace), at_ms, route, bundle, decision: decision.into() }
+            }
+            EntryV1::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
+                trace: Uuid::from_bytes(trace),
+                arm,
+                usage: usage.map(Into::into),
+                cost_usd,
+                outcome: outcome.into(),
+            },
+            EntryV1::Scored { trace, at_ms, metric, source, value, comment } => {
+                Self::Scored(Scored { trace: Uuid::from_bytes(trace), at_ms, metric, source, value, comment })
+            }
+        }
+    }
+}
+
+impl From<&RouteSpec> for RouteSpecV1 {
+    fn from(r: &RouteSpec) -> Self {
+        Self {
+            name: r.name.clone(),
+            knob: r.knob.into(),
+            explore: r.explore,
+            arms: r.arms.iter().map(ArmSpecV1::from).collect(),
+        }
+    }
+}
+
+impl From<RouteSpecV1> for RouteSpec {
+    fn from(r: RouteSpecV1) -> Self {
+        Self {
+            name: r.name,
+            knob: r.knob.into(),
+            explore: r.explore,
+            arms: r.arms.into_iter().map(ArmSpec::from).collect(),
+        }
+    }
+}
+
+impl From<&ArmSpec> for ArmSpecV1 {
+    fn from(a: &ArmSpec) -> Self {
+        Self { arm: a.arm.clone(), price: a.price.map(PriceV1::from), context_window: a.context_window }
+    }
+}
+
+impl From<ArmSpecV1> for ArmSpec {
+    fn from(a: ArmSpecV1) -> Self {
+        Self { arm: a.arm, price: a.price.map(Into::into), context_window: a.context_window }
+    }
+}

@@ -1,0 +1,198 @@
+//! `ledger.redb`: blocks of entries in one order, and an index from each request to the blocks that speak of it.
+//!
+//! A commit appends blocks of at most [`BLOCK_ENTRIES`] entries: few enough that a late score's look-up unpacks little,
+//! many enough that a commit writes few values. Every commit is durable when it returns (two-phase, so that a torn
+//! write cannot pass for a commit; quick-repair, so that opening after a crash does not walk the file).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError,
+    WriteTransaction,
+};
+
+use super::file::{DatabaseFile, failed};
+use super::{Checkpoint, Entry, Position, StoreError, Visit, form};
+use crate::trace::TraceId;
+
+/// Last position of a block → its entries.
+const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
+/// (Trace, last position of a block that holds an entry of it).
+const INDEX: TableDefinition<(u128, u64), ()> = TableDefinition::new("index");
+/// 0 → the newest checkpoint.
+const CHECKPOINTS: TableDefinition<u8, &[u8]> = TableDefinition::new("checkpoints");
+/// "form" → the version of the forms in this file.
+const META: TableDefinition<&str, u16> = TableDefinition::new("meta");
+
+const BLOCK_ENTRIES: usize = 64;
+const CACHE_BYTES: usize = 8 << 20;
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    reader: LedgerReader,
+    /// The last position that a caller was told of.
+    position: Position,
+    /// A commit failed since: blocks after `position` may have reached the disk all the same.
+    doubtful: bool,
+}
+
+/// Reads the ledger from any thread.
+#[derive(Debug, Clone)]
+pub(super) struct LedgerReader {
+    file: Arc<DatabaseFile>,
+}
+
+impl Ledger {
+    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
+        let file = Arc::new(DatabaseFile::new(path, CACHE_BYTES));
+        let position = file.with(|database| {
+            prepare(database)?;
+            last_position(database)
+        })?;
+        Ok(Self { reader: LedgerReader { file }, position, doubtful: false })
+    }
+
+    pub(super) fn reader(&self) -> &LedgerReader {
+        &self.reader
+    }
+
+    pub(super) fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
+        let last = self.position + entries.len() as u64;
+        let committed = self.reader.file.with(|database| {
+            let transaction = durable(database)?;
+            if self.doubtful {
+                forget_after(&transaction, self.position)?;
+            }
+            write_blocks(&transaction, self.position, entries)?;
+            transaction.commit().map_err(failed)
+        });
+        self.doubtful = committed.is_err();
+        committed?;
+        self.position = last;
+        Ok(last)
+    }
+
+    pub(super) fn replay(&self, after: Position, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let file = &self.reader.file;
+        let transaction = file.get()?.begin_read().map_err(failed)?;
+        let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
+        for block in blocks.range(after.saturating_add(1)..=self.position).map_err(failed)? {
+            let (last, bytes) = block.map_err(failed)?;
+            for (position, entry) in numbered(last.value(), form::read_entries(file.path(), bytes.value())?) {
+                if position > after {
+                    visit(position, entry)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let bytes = form::write_checkpoint(checkpoint)?;
+        self.reader.file.with(|database| {
+            let transaction = durable(database)?;
+            let mut table = transaction.open_table(CHECKPOINTS).map_err(failed)?;
+            table.insert(0, bytes.as_slice()).map_err(failed)?;
+            drop(table);
+            transaction.commit().map_err(failed)
+        })
+    }
+
+    pub(super) fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        let file = &self.reader.file;
+        let transaction = file.get()?.begin_read().map_err(failed)?;
+        let table = transaction.open_table(CHECKPOINTS).map_err(failed)?;
+        let stored = table.get(0).map_err(failed)?;
+        stored.map(|bytes| form::read_checkpoint(file.path(), bytes.value())).transpose()
+    }
+}
+
+impl LedgerReader {
+    pub(super) fn history(&self, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError> {
+        let transaction = self.file.get()?.begin_read().map_err(failed)?;
+        let index = transaction.open_table(INDEX).map_err(failed)?;
+        let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
+        let mut history = Vec::new();
+        for row in index.range((trace.as_u128(), 0)..=(trace.as_u128(), u64::MAX)).map_err(failed)? {
+            let last = row.map_err(failed)?.0.value().1;
+            // A row whose block is gone is left over from a commit that was taken back.
+            if let Some(bytes) = blocks.get(last).map_err(failed)? {
+                let entries = numbered(last, form::read_entries(self.file.path(), bytes.value())?);
+                history.extend(
+                    entries.filter(|(p, entry)| *p < before && entry.trace() == Some(trace)).map(|(_, entry)| entry),
+                );
+            }
+            if last >= before {
+                break;
+            }
+        }
+        Ok(history)
+    }
+}
+
+/// Makes the tables of a new file; refuses a file of a newer form before anything is written.
+fn prepare(database: &Database) -> Result<(), StoreError> {
+    if let Some(found) = stored_form(&database.begin_read().map_err(failed)?)? {
+        return if found > form::FORM { Err(StoreError::Newer { found, known: form::FORM }) } else { Ok(()) };
+    }
+    let transaction = durable(database)?;
+    transaction.open_table(BLOCKS).map_err(failed)?;
+    transaction.open_table(INDEX).map_err(failed)?;
+    transaction.open_table(CHECKPOINTS).map_err(failed)?;
+    transaction.open_table(META).map_err(failed)?.insert("form", form::FORM).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+fn stored_form(transaction: &ReadTransaction) -> Result<Option<u16>, StoreError> {
+    match transaction.open_table(META) {
+        Ok(meta) => Ok(meta.get("form").map_err(failed)?.map(|form| form.value())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(e) => Err(failed(e)),
+    }
+}
+
+fn last_position(database: &Database) -> Result<Position, StoreError> {
+    let transaction = database.begin_read().map_err(failed)?;
+    let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
+    let last = blocks.last().map_err(failed)?;
+    Ok(last.map_or(0, |(position, _)| position.value()))
+}
+
+fn durable(database: &Database) -> Result<WriteTransaction, StoreError> {
+    let mut transaction = database.begin_write().map_err(failed)?;
+    transaction.set_durability(Durability::Immediate).map_err(failed)?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+fn write_blocks(transaction: &WriteTransaction, after: Position, entries: &[Entry]) -> Result<(), StoreError> {
+    let mut blocks = transaction.open_table(BLOCKS).map_err(failed)?;
+    let mut index = transaction.open_table(INDEX).map_err(failed)?;
+    let mut last = after;
+    for block in entries.chunks(BLOCK_ENTRIES) {
+        last += block.len() as u64;
+        blocks.insert(last, form::write_entries(block)?.as_slice()).map_err(failed)?;
+        write_index(&mut index, last, block)?;
+    }
+    Ok(())
+}
+
+fn write_index(index: &mut Table<'_, (u128, u64), ()>, last: Position, block: &[Entry]) -> Result<(), StoreError> {
+    for trace in block.iter().filter_map(Entry::trace) {
+        index.insert((trace.as_u128(), last), ()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Takes back what a failed commit may have left: nobody was told of it, and it was not learned from.
+fn forget_after(transaction: &WriteTransaction, position: Position) -> Result<(), StoreError> {
+    let mut blocks = transaction.open_table(BLOCKS).map_err(failed)?;
+    blocks.retain_in(position + 1.., |_, _| false).map_err(failed)
+}
+
+fn numbered(last: Position, entries: Vec<Entry>) -> impl Iterator<Item = (Position, Entry)> {
+    let first = (last + 1).saturating_sub(entries.len() as u64);
+    entries.into_iter().enumerate().map(move |(i, entry)| (first + i as u64, entry))
+}

@@ -1,0 +1,130 @@
+//! A store without a disk, for tests: it can be told to fail.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Checkpoint, Entry, Position, Scored, Store, StoreError, TraceReader, Visit, newest_scores};
+use crate::trace::{Trace, TraceId};
+
+/// Clones share what is stored: keep one to look into it or to make it fail.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    shared: Arc<Mutex<Stored>>,
+}
+
+#[derive(Debug, Default)]
+struct Stored {
+    ledger: Vec<Entry>,
+    commits: usize,
+    checkpoint: Option<Checkpoint>,
+    traces: BTreeMap<TraceId, Trace>,
+    failing: Failing,
+}
+
+/// What fails from now on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Failing {
+    #[default]
+    Nothing,
+    /// Every write.
+    Writes,
+    /// Every write and every read.
+    Everything,
+}
+
+impl MemoryStore {
+    /// From now on.
+    pub fn fail(&self, failing: Failing) {
+        self.stored().failing = failing;
+    }
+
+    /// The whole ledger.
+    pub fn ledger(&self) -> Vec<Entry> {
+        self.stored().ledger.clone()
+    }
+
+    /// Appends that succeeded.
+    pub fn commits(&self) -> usize {
+        self.stored().commits
+    }
+
+    /// Forgets the checkpoint, so that the next start folds the whole ledger.
+    pub fn forget_checkpoint(&self) {
+        self.stored().checkpoint = None;
+    }
+
+    fn stored(&self) -> MutexGuard<'_, Stored> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> Result<MutexGuard<'_, Stored>, StoreError> {
+        let stored = self.stored();
+        if stored.failing == Failing::Everything { Err(told()) } else { Ok(stored) }
+    }
+
+    fn write(&self) -> Result<MutexGuard<'_, Stored>, StoreError> {
+        let stored = self.stored();
+        if stored.failing == Failing::Nothing { Ok(stored) } else { Err(told()) }
+    }
+}
+
+fn told() -> StoreError {
+    StoreError::Failed("the test said so".into())
+}
+
+impl Store for MemoryStore {
+    fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
+        let mut stored = self.write()?;
+        stored.ledger.extend_from_slice(entries);
+        stored.commits += 1;
+        Ok(stored.ledger.len() as Position)
+    }
+
+    fn replay(&self, after: Position, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let ledger = self.read()?.ledger.clone();
+        (1..).zip(ledger).filter(|(position, _)| *position > after).try_for_each(|(p, entry)| visit(p, entry))
+    }
+
+    fn history(&self, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError> {
+        let stored = self.read()?;
+        let earlier = (1..before).zip(&stored.ledger).map(|(_, entry)| entry);
+        Ok(earlier.filter(|entry| entry.trace() == Some(trace)).cloned().collect())
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        self.write()?.checkpoint = Some(checkpoint.clone());
+        Ok(())
+    }
+
+    fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        Ok(self.read()?.checkpoint.clone())
+    }
+
+    fn keep(&mut self, traces: &[Trace]) -> Result<(), StoreError> {
+        self.write()?.traces.extend(traces.iter().map(|trace| (trace.id, trace.clone())));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.write().map(drop)
+    }
+
+    fn reader(&self) -> Arc<dyn TraceReader> {
+        Arc::new(self.clone())
+    }
+}
+
+impl TraceReader for MemoryStore {
+    fn trace(&self, id: TraceId) -> Result<Option<Trace>, StoreError> {
+        Ok(self.read()?.traces.get(&id).cloned())
+    }
+
+    fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<Vec<Trace>, StoreError> {
+        let before = before.unwrap_or(TraceId::max());
+        Ok(self.read()?.traces.range(..before).rev().take(limit).map(|(_, trace)| trace.clone()).collect())
+    }
+
+    fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {
+        Ok(newest_scores(self.history(id, Position::MAX)?))
+    }
+}

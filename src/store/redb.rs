@@ -1,0 +1,92 @@
+//! The store that `serve` uses: one folder with `ledger.redb` and `traces-*.redb`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::ledger::{Ledger, LedgerReader};
+use super::segments::{Retention, SegmentWriter, Segments};
+use super::{Checkpoint, Entry, Position, Scored, Store, StoreError, TraceReader, Visit, newest_scores};
+use crate::trace::{Trace, TraceId};
+
+/// A data folder, held by this process alone.
+#[derive(Debug)]
+pub struct RedbStore {
+    ledger: Ledger,
+    bodies: SegmentWriter,
+    segments: Arc<Segments>,
+}
+
+impl RedbStore {
+    /// Opens the folder, and makes it where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] where another process holds it; [`StoreError::Folder`] where it cannot be made or
+    /// written; [`StoreError::Damaged`] and [`StoreError::Newer`] where its ledger cannot be read: nothing is
+    /// overwritten then.
+    pub fn open(folder: &Path, retention: Retention) -> Result<Self, StoreError> {
+        let folder = make(folder)?;
+        let ledger = Ledger::open(folder.join("ledger.redb"))?;
+        let segments = Arc::new(Segments::new(folder));
+        Ok(Self { ledger, bodies: SegmentWriter::new(segments.clone(), retention), segments })
+    }
+}
+
+fn make(folder: &Path) -> Result<PathBuf, StoreError> {
+    let unusable = |e: std::io::Error| StoreError::Folder { path: folder.display().to_string(), reason: e.to_string() };
+    fs::create_dir_all(folder).map_err(unusable)?;
+    folder.canonicalize().map_err(unusable)
+}
+
+impl Store for RedbStore {
+    fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
+        self.ledger.append(entries)
+    }
+
+    fn replay(&self, after: Position, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.ledger.replay(after, visit)
+    }
+
+    fn history(&self, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError> {
+        self.ledger.reader().history(trace, before)
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        self.ledger.checkpoint(checkpoint)
+    }
+
+    fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        self.ledger.latest_checkpoint()
+    }
+
+    fn keep(&mut self, traces: &[Trace]) -> Result<(), StoreError> {
+        self.bodies.keep(traces)
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.bodies.flush()
+    }
+
+    fn reader(&self) -> Arc<dyn TraceReader> {
+        Arc::new(Reader { ledger: self.ledger.reader().clone(), segments: self.segments.clone() })
+    }
+}
+
+struct Reader {
+    ledger: LedgerReader,
+    segments: Arc<Segments>,
+}
+
+impl TraceReader for Reader {
+    fn trace(&self, id: TraceId) -> Result<Option<Trace>, StoreError> {
+        self.segments.trace(id)
+    }
+
+    fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<Vec<Trace>, StoreError> {
+        self.segments.newest(before, limit)
+    }
+
+    fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {
+        Ok(newest_scores(self.ledger.history(id, Position::MAX)?))
+    }
+}

@@ -1,0 +1,239 @@
+//! `traces-*.redb`: bodies by time segment. Retention drops whole segments, so that it costs no rewriting.
+//!
+//! A body belongs to the segment of its id's time (UUIDv7), so that an id alone says where to look. Commits are not
+//! durable one by one: [`SegmentWriter::flush`] makes them so, and a crash loses what came after the last one.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::redb::{Durability, ReadableDatabase, TableDefinition, TableError};
+use uuid::Uuid;
+
+use super::file::{DatabaseFile, failed};
+use super::{StoreError, form};
+use crate::trace::{Trace, TraceId};
+
+const TRACES: TableDefinition<u128, &[u8]> = TableDefinition::new("traces");
+
+const HOUR_MS: u64 = 3_600_000;
+/// Six hours a file: retention by bytes gives up little at a time, and 30 days are 120 files.
+const SEGMENT_MS: u64 = 6 * HOUR_MS;
+const CACHE_BYTES: usize = 4 << 20;
+/// Files held open at once, by the writer and the readers together.
+const OPEN_FILES: usize = 3;
+
+/// How long trace bodies are kept.
+///
+/// Whatever comes first drops the oldest segment (six hours). The segment being written is never dropped: where it
+/// alone takes `bytes`, new bodies are refused (and counted by the learner) until the next one begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    pub days: u32,
+    pub bytes: u64,
+}
+
+impl Default for Retention {
+    /// 30 days, 20 GiB.
+    fn default() -> Self {
+        Self { days: 30, bytes: 20 << 30 }
+    }
+}
+
+/// Segments since 1970.
+type Segment = u64;
+
+/// The segment files of one folder, for the writer and all readers.
+#[derive(Debug)]
+pub(super) struct Segments {
+    folder: PathBuf,
+    /// Most recently used last.
+    open: Mutex<Vec<(Segment, Arc<DatabaseFile>)>>,
+}
+
+impl Segments {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder, open: Mutex::default() }
+    }
+
+    pub(super) fn trace(&self, id: TraceId) -> Result<Option<Trace>, StoreError> {
+        let segment = segment_of(id);
+        if !self.path(segment).exists() {
+            return Ok(None);
+        }
+        Ok(self.read(segment, id.as_u128()..=id.as_u128(), 1)?.pop())
+    }
+
+    pub(super) fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<Vec<Trace>, StoreError> {
+        let before = before.unwrap_or(Uuid::max());
+        let Some(last) = before.as_u128().checked_sub(1) else { return Ok(Vec::new()) };
+        let newest_segment = if before.is_max() { Segment::MAX } else { segment_of(before) };
+        let mut traces = Vec::new();
+        for segment in self.stored()?.into_iter().rev().filter(|s| *s <= newest_segment) {
+            if traces.len() >= limit {
+                break;
+            }
+            traces.extend(self.read(segment, 0..=last, limit - traces.len())?);
+        }
+        Ok(traces)
+    }
+
+    /// At most `limit` of the segment, newest first.
+    fn read(
+        &self,
+        segment: Segment,
+        ids: std::ops::RangeInclusive<u128>,
+        limit: usize,
+    ) -> Result<Vec<Trace>, StoreError> {
+        let file = self.file(segment);
+        let transaction = file.get()?.begin_read().map_err(failed)?;
+        let table = match transaction.open_table(TRACES) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            table => table.map_err(failed)?,
+        };
+        let rows = table.range(ids).map_err(failed)?.rev().take(limit);
+        rows.map(|row| form::read_trace(file.path(), row.map_err(failed)?.1.value())).collect()
+    }
+
+    fn file(&self, segment: Segment) -> Arc<DatabaseFile> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match open.iter().position(|(s, _)| *s == segment) {
+            Some(i) => open.remove(i).1,
+            None => Arc::new(DatabaseFile::new(self.path(segment), CACHE_BYTES)),
+        };
+        open.push((segment, file.clone()));
+        if open.len() > OPEN_FILES {
+            open.remove(0);
+        }
+        file
+    }
+
+    fn path(&self, segment: Segment) -> PathBuf {
+        self.folder.join(file_name(segment))
+    }
+
+    /// Ascending.
+    fn stored(&self) -> Result<Vec<Segment>, StoreError> {
+        let files = fs::read_dir(&self.folder).map_err(|e| self.unusable(&e))?;
+        let mut segments: Vec<Segment> =
+            files.filter_map(|file| parse_name(file.ok()?.file_name().to_str()?)).collect();
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    fn remove(&self, segment: Segment) -> Result<(), StoreError> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(s, _)| *s != segment);
+        fs::remove_file(self.path(segment)).map_err(|e| self.unusable(&e))
+    }
+
+    fn bytes(&self, segment: Segment) -> u64 {
+        fs::metadata(self.path(segment)).map_or(0, |file| file.len())
+    }
+
+    fn unusable(&self, error: &std::io::Error) -> StoreError {
+        StoreError::Folder { path: self.folder.display().to_string(), reason: error.to_string() }
+    }
+}
+
+/// The one writer of the segments.
+#[derive(Debug)]
+pub(super) struct SegmentWriter {
+    segments: Arc<Segments>,
+    retention: Retention,
+    /// The newest segment written to.
+    current: Option<Segment>,
+    /// Segments with commits that are not durable yet; at most a handful, as requests end soon after they began.
+    unflushed: Vec<Segment>,
+    /// Set while the segment that is written takes all the room.
+    full: Option<u64>,
+}
+
+impl SegmentWriter {
+    pub(super) fn new(segments: Arc<Segments>, retention: Retention) -> Self {
+        Self { segments, retention, current: None, unflushed: Vec::new(), full: None }
+    }
+
+    pub(super) fn keep(&mut self, traces: &[Trace]) -> Result<(), StoreError> {
+        for run in traces.chunk_by(|a, b| segment_of(a.id) == segment_of(b.id)) {
+            self.keep_in(segment_of(run[0].id), run)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        for segment in std::mem::take(&mut self.unflushed) {
+            self.commit(segment, &[], Durability::Immediate)?;
+        }
+        self.retain()
+    }
+
+    fn keep_in(&mut self, segment: Segment, traces: &[Trace]) -> Result<(), StoreError> {
+        if self.current.is_none_or(|current| segment > current) {
+            self.flush()?;
+            self.current = Some(segment);
+            self.full = None;
+        }
+        if let Some(bytes) = self.full {
+            return Err(StoreError::Full { bytes });
+        }
+        self.commit(segment, traces, Durability::None)?;
+        if !self.unflushed.contains(&segment) {
+            self.unflushed.push(segment);
+        }
+        Ok(())
+    }
+
+    fn commit(&self, segment: Segment, traces: &[Trace], durability: Durability) -> Result<(), StoreError> {
+        let packed: Vec<Vec<u8>> = traces.iter().map(form::write_trace).collect::<Result<_, _>>()?;
+        self.segments.file(segment).with(|database| {
+            let mut transaction = database.begin_write().map_err(failed)?;
+            transaction.set_durability(durability).map_err(failed)?;
+            transaction.set_quick_repair(matches!(durability, Durability::Immediate));
+            let mut table = transaction.open_table(TRACES).map_err(failed)?;
+            for (trace, bytes) in traces.iter().zip(&packed) {
+                table.insert(trace.id.as_u128(), bytes.as_slice()).map_err(failed)?;
+            }
+            drop(table);
+            transaction.commit().map_err(failed)
+        })
+    }
+
+    /// Drops what is too old, then the oldest until the rest fits.
+    fn retain(&mut self) -> Result<(), StoreError> {
+        let Some(current) = self.current else { return Ok(()) };
+        let oldest_kept = current.saturating_sub(u64::from(self.retention.days) * 24 * HOUR_MS / SEGMENT_MS);
+        let stored = self.segments.stored()?;
+        let mut bytes: u64 = stored.iter().map(|s| self.segments.bytes(*s)).sum();
+        for segment in stored.into_iter().filter(|s| *s < current) {
+            if segment < oldest_kept || bytes >= self.retention.bytes {
+                bytes -= self.segments.bytes(segment);
+                self.segments.remove(segment)?;
+            }
+        }
+        self.full = (bytes >= self.retention.bytes).then_some(bytes);
+        Ok(())
+    }
+}
+
+/// Ids that are not of version 7 count as of 1970; the gateway makes none.
+fn segment_of(id: TraceId) -> Segment {
+    let time = if id.get_version_num() == 7 { id.get_timestamp() } else { None };
+    let (seconds, nanos) = time.map_or((0, 0), |time| time.to_unix());
+    (seconds * 1000 + u64::from(nanos) / 1_000_000) / SEGMENT_MS
+}
+
+/// `traces-20261123T06.redb`: the UTC hour that it begins with.
+fn file_name(segment: Segment) -> String {
+    let days = jiff::civil::date(1970, 1, 1)
+        .saturating_add(jiff::Span::new().days(i64::try_from(segment * SEGMENT_MS / (24 * HOUR_MS)).unwrap_or(0)));
+    let hour = segment * SEGMENT_MS / HOUR_MS % 24;
+    format!("traces-{:04}{:02}{:02}T{hour:02}.redb", days.year(), days.month(), days.day())
+}
+
+fn parse_name(name: &str) -> Option<Segment> {
+    let (date, hour) = name.strip_prefix("traces-")?.strip_suffix(".redb")?.split_once('T')?;
+    let date: jiff::civil::Date = date.parse().ok()?;
+    let days = date.since((jiff::Unit::Day, jiff::civil::date(1970, 1, 1))).ok()?.get_days();
+    let hours = u64::try_from(days).ok()? * 24 + hour.parse::<u64>().ok()?;
+    Some(hours * HOUR_MS / SEGMENT_MS)
+}
