@@ -154,7 +154,7 @@ fn view(trace: Trace, content: Option<Content>) -> View {
 
 fn score(scored: Scored) -> ScoreView {
     ScoreView {
-        id: scored.id,
+        id: scored.id(),
         at: timestamp(scored.at_ms),
         name: scored.metric,
         source: scored.source,
