@@ -14,6 +14,13 @@ pub struct ModelId {
     pub model: String,
 }
 
+impl ModelId {
+    /// The id of `model` at `provider`.
+    pub fn of(provider: &str, model: &str) -> Self {
+        Self { provider: provider.to_owned(), model: model.to_owned() }
+    }
+}
+
 impl fmt::Display for ModelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.provider, self.model)

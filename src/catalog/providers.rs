@@ -76,10 +76,13 @@ impl Catalogue {
         }
     }
 
-    /// The known provider at `host`, else the one called `name`.
-    pub fn provider(&self, host: &str, name: &str) -> Option<&KnownProvider> {
-        let at = |known: &&KnownProvider| known.host() == Some(host);
-        self.providers.iter().find(at).or_else(|| self.providers.iter().find(|known| known.name == name))
+    /// The known provider at `host`.
+    pub fn provider_at(&self, host: &str) -> Option<&KnownProvider> {
+        self.providers.iter().find(|known| known.host() == Some(host))
+    }
+
+    fn provider(&self, host: &str, name: &str) -> Option<&KnownProvider> {
+        self.provider_at(host).or_else(|| self.providers.iter().find(|known| known.name == name))
     }
 }
 

@@ -1,0 +1,354 @@
+//! What the file says: each value read and checked on its own. What the entries mean together is `resolve`'s.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::environment::{Environment, secret};
+use super::section::{Located, Section};
+use crate::catalog::{Capabilities, Price};
+use crate::policy::Knob;
+use crate::upstream::settings::Wire;
+
+/// Headers that the gateway sets itself, or that belong to the connection.
+const OWN_HEADERS: [&str; 12] = [
+    "authorization",
+    "host",
+    "content-length",
+    "content-type",
+    "accept",
+    "accept-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Longest name of a provider, model or route, in bytes.
+const LONGEST_NAME: usize = 128;
+
+/// A whole file. `None`: not there, or wrong (and noted).
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub(super) server: Server,
+    pub(super) providers: Vec<Provider>,
+    pub(super) models: Vec<Model>,
+    /// `None`: the file has no `[[routes]]`.
+    pub(super) routes: Option<Vec<Route>>,
+    pub(super) deadlines: Deadlines,
+    pub(super) classifier: Option<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    pub(super) listen: Option<Located<SocketAddr>>,
+    pub(super) admin_listen: Option<Located<SocketAddr>>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) api_keys: Vec<SecretString>,
+    /// The file lists keys, be they valid or not.
+    pub(super) has_api_keys: bool,
+    pub(super) max_body_mib: Option<u32>,
+    pub(super) attempts: Option<u32>,
+}
+
+/// Seconds.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    pub(super) connect: Option<f64>,
+    pub(super) first_byte: Option<f64>,
+    pub(super) idle: Option<f64>,
+    pub(super) total: Option<f64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Provider {
+    pub(super) line: usize,
+    pub(super) name: Option<Located<String>>,
+    pub(super) wire: Option<Wire>,
+    pub(super) base_url: Option<Located<Url>>,
+    pub(super) api_key: Option<SecretString>,
+    /// The file gives a key, be it valid or not.
+    pub(super) has_api_key: bool,
+    pub(super) headers: HeaderMap,
+}
+
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) line: usize,
+    pub(super) name: Option<Located<String>>,
+    pub(super) provider: Option<Located<String>>,
+    pub(super) upstream_name: Option<String>,
+    pub(super) price: Option<Price>,
+    pub(super) context_window: Option<u32>,
+    pub(super) max_output_tokens: Option<u32>,
+    pub(super) capabilities: Capabilities,
+}
+
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) name: Option<Located<String>>,
+    pub(super) models: Option<Located<Vec<Located<String>>>>,
+    pub(super) knob: Option<Knob>,
+    pub(super) explore: bool,
+}
+
+impl File {
+    pub(super) fn read(root: &mut Section<'_, '_>, environment: &Environment) -> Self {
+        Self {
+            server: root.section("server", |s| Server::read(s, environment)).unwrap_or_default(),
+            providers: root.sections("providers", |s| Provider::read(s, environment)).unwrap_or_default(),
+            models: root.sections("models", Model::read).unwrap_or_default(),
+            routes: root.sections("routes", Route::read),
+            deadlines: root.section("deadlines", Deadlines::read).unwrap_or_default(),
+            classifier: root.section("classifier", classifier).flatten(),
+        }
+    }
+}
+
+impl Server {
+    fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
+        let keys = section.strings("api_keys", "a list such as [\"env:SATISFICE_KEY\"]");
+        let none = keys.as_ref().is_some_and(|keys| keys.value.is_empty());
+        let keys = keys.map_or(vec![], |keys| keys.value);
+        let valid = keys.iter().filter_map(|key| secret(key, "a key of `api_keys`", environment, section.findings));
+        let api_keys = valid.collect();
+        Self {
+            has_api_keys: section.had("api_keys") && !none,
+            api_keys,
+            listen: address(section, "listen"),
+            admin_listen: address(section, "admin_listen"),
+            data_dir: path(section, "data_dir", "a folder such as \"data\""),
+            max_body_mib: section.whole("max_body_mib", 1, 1024).map(|n| n.value),
+            attempts: section.whole("attempts", 1, 10).map(|n| n.value),
+        }
+    }
+}
+
+impl Deadlines {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let mut seconds = |key| {
+            let expected = "seconds above 0 and up to 86400";
+            section.number(key, f64::MIN_POSITIVE..86_400.0, true, expected).map(|n| n.value)
+        };
+        Self {
+            connect: seconds("connect_s"),
+            first_byte: seconds("first_byte_s"),
+            idle: seconds("idle_s"),
+            total: seconds("total_s"),
+        }
+    }
+}
+
+impl Provider {
+    fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
+        let name = name(section, "a name such as \"openai\"");
+        let api_key = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
+        Self {
+            line: section.line,
+            wire: wire(section),
+            base_url: base_url(section),
+            has_api_key: api_key.is_some(),
+            api_key: api_key.and_then(|key| secret(&key, &what("api_key", &name), environment, section.findings)),
+            headers: headers(section, &name, environment),
+            name,
+        }
+    }
+}
+
+impl Model {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        Self {
+            line: section.line,
+            name: name(section, "the name that clients ask for, such as \"gpt-4o-mini\""),
+            provider: section.required("provider", "the name of one of the [[providers]]"),
+            upstream_name: section.string("upstream_name", "the provider's name of the model").map(|n| n.value),
+            price: price(section),
+            context_window: section.whole("context_window", 1, u32::MAX).map(|n| n.value),
+            max_output_tokens: section.whole("max_output_tokens", 1, u32::MAX).map(|n| n.value),
+            capabilities: Capabilities {
+                tools: section.boolean("tools"),
+                vision: section.boolean("vision"),
+                json_schema: section.boolean("json_schema"),
+            },
+        }
+    }
+}
+
+impl Route {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let models = "a list of names of [[models]], such as [\"small\", \"large\"]";
+        let route = Self {
+            name: name(section, "the name that clients ask for, such as \"auto\""),
+            models: section.strings("models", models),
+            knob: knob(section),
+            explore: section.boolean("explore").unwrap_or(true),
+        };
+        if !section.had("models") {
+            section.missing("models", models);
+        }
+        route
+    }
+}
+
+fn classifier(section: &mut Section<'_, '_>) -> Option<PathBuf> {
+    path(section, "path", "a folder that `satisfice train` wrote")
+}
+
+fn path(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Option<PathBuf> {
+    let path = section.string(key, expected)?;
+    if path.value.is_empty() {
+        section.findings.mistake(path.line, format!("`{key}` is empty; give {expected}"));
+    }
+    Some(path.value.into())
+}
+
+/// `api_key of provider "openai"`.
+fn what(key: &str, name: &Option<Located<String>>) -> String {
+    let name = name.as_ref().map_or(String::new(), |name| format!(" \"{}\"", name.value));
+    format!("`{key}` of provider{name}")
+}
+
+/// Names stand in URLs, headers and `provider/model`: no slash, no white space, nothing unprintable.
+fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Located<String>> {
+    let name = section.required("name", expected)?;
+    let bad = |c: char| c == '/' || c.is_whitespace() || c.is_control();
+    let problem = match () {
+        () if name.value.is_empty() => "is empty".to_owned(),
+        () if name.value.len() > LONGEST_NAME => format!("is longer than {LONGEST_NAME} bytes"),
+        () if name.value.contains(bad) => "holds a slash, white space or a control character".to_owned(),
+        () => return Some(name),
+    };
+    let remedy = "give a plain name; how a provider calls its model goes to `upstream_name`";
+    section.findings.mistake(name.line, format!("the name {:?} {problem}; {remedy}", name.value));
+    None
+}
+
+fn wire(section: &mut Section<'_, '_>) -> Option<Wire> {
+    let kind = section.required("kind", "the wire that it speaks: \"openai\"")?;
+    if kind.value == "openai" {
+        return Some(Wire::OpenAi);
+    }
+    let text = format!("unknown `kind` \"{}\"; the kinds are: \"openai\"", kind.value);
+    section.findings.mistake(kind.line, text);
+    None
+}
+
+fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<SocketAddr>> {
+    let typed = section.string(key, "an IP address and a port, such as \"127.0.0.1:8080\"")?;
+    match typed.value.parse() {
+        Ok(value) => Some(Located { value, line: typed.line }),
+        Err(_) => {
+            let remedy = "give an IP address and a port, such as \"127.0.0.1:8080\"";
+            section.findings.mistake(typed.line, format!("`{key}` \"{}\" is no address; {remedy}", typed.value));
+            None
+        }
+    }
+}
+
+fn base_url(section: &mut Section<'_, '_>) -> Option<Located<Url>> {
+    let example = "such as \"https://api.openai.com/v1\"";
+    let typed = section.required("base_url", &format!("a URL {example}"))?;
+    let url = Url::parse(&typed.value).map_err(|e| format!("is no URL ({e}); give one {example}"));
+    match url.and_then(fit) {
+        Ok(value) => Some(Located { value, line: typed.line }),
+        Err(problem) => {
+            section.findings.mistake(typed.line, format!("`base_url` {problem}"));
+            None
+        }
+    }
+}
+
+fn fit(url: Url) -> Result<Url, String> {
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("must begin with https:// (or http://) and name a host".into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds credentials; put the key into `api_key` as \"env:NAME\"".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has a query (?…) or a fragment (#…); give scheme, host and path only".into());
+    }
+    Ok(url)
+}
+
+fn headers(section: &mut Section<'_, '_>, provider: &Option<Located<String>>, environment: &Environment) -> HeaderMap {
+    let typed = section.string_table("headers", "a table of strings, such as { \"x-team\" = \"search\" }");
+    let mut headers = HeaderMap::new();
+    for (name, value) in typed {
+        if let Some((name, value)) = header(section, provider, &name, &value, environment) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+fn header(
+    section: &mut Section<'_, '_>,
+    provider: &Option<Located<String>>,
+    typed: &str,
+    value: &Located<String>,
+    environment: &Environment,
+) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(typed.as_bytes()).ok();
+    let Some(name) = name.filter(|name| !OWN_HEADERS.contains(&name.as_str())) else {
+        let text = format!("`headers`: {typed:?} is no header name, or one that satisfice sets itself; leave it out");
+        section.findings.mistake(value.line, text);
+        return None;
+    };
+    let text = match value.value.starts_with("env:") {
+        true => secret(value, &what(typed, provider), environment, section.findings)?.expose_secret().to_owned(),
+        false => value.value.clone(),
+    };
+    match HeaderValue::from_str(&text) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            Some((name, value))
+        }
+        Err(_) => {
+            let text = format!("`headers`: the value of {typed:?} cannot stand in a header; use visible ASCII");
+            section.findings.mistake(value.line, text);
+            None
+        }
+    }
+}
+
+/// All of the price, or none of it: half a price cannot be completed from elsewhere.
+fn price(section: &mut Section<'_, '_>) -> Option<Price> {
+    let mut usd = |key| section.number(key, 0.0..1e6, true, "USD per million tokens, from 0");
+    let input = usd("input_usd_per_mtok");
+    let output = usd("output_usd_per_mtok");
+    let cached = usd("cached_input_usd_per_mtok");
+    match (input, output, &cached) {
+        (Some(input), Some(output), _) => {
+            Some(Price { input: input.value, output: output.value, cached_input: cached.map(|c| c.value) })
+        }
+        (None, None, None) => None,
+        _ => half_a_price(section),
+    }
+}
+
+/// A key that is there and wrong was noted before.
+fn half_a_price(section: &mut Section<'_, '_>) -> Option<Price> {
+    for key in ["input_usd_per_mtok", "output_usd_per_mtok"] {
+        if !section.had(key) {
+            section.missing(key, "both prices, or neither to take them from the catalogue");
+        }
+    }
+    None
+}
+
+fn knob(section: &mut Section<'_, '_>) -> Option<Knob> {
+    let quality = section.number("quality", 0.0..1.0, true, "a number from 0 to 1");
+    let budget = section.number("budget_per_1k", f64::MIN_POSITIVE..f64::MAX, true, "USD above 0");
+    if section.had("quality") && section.had("budget_per_1k") {
+        let line = budget.as_ref().map_or(section.line, |budget| budget.line);
+        section.findings.mistake(line, "both `quality` and `budget_per_1k` are given; keep one of them");
+    }
+    let budget = budget.map(|usd| Knob::BudgetPer1k(usd.value));
+    quality.map(|share| Knob::Quality(share.value)).or(budget)
+}

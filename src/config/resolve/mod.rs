@@ -1,0 +1,71 @@
+//! What the entries of a file mean together: references resolved, facts completed, defaults filled in.
+
+mod models;
+mod providers;
+mod routes;
+mod server;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::file::{self, File};
+use super::findings::{Findings, did_you_mean};
+use super::section::Located;
+use super::{Flags, Setup};
+use crate::catalog::providers::Catalogue;
+use crate::gateway::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Settings};
+use crate::upstream::Deadlines;
+
+const DEFAULT_DATA_DIR: &str = "data";
+
+/// What the file means under these flags. Only to be used if no mistake was noted: what is wrong is left out.
+pub(super) fn resolve(file: File, flags: &Flags, catalogue: &Catalogue, findings: &mut Findings) -> Setup {
+    let (models, origins) = models::models(&file, catalogue, findings);
+    let routes = match &file.routes {
+        Some(routes) => routes::configured_routes(routes, &file.models, &models, flags, findings),
+        None => routes::implicit_route(&models, flags, findings).into_iter().collect(),
+    };
+    Setup {
+        server: server::server(&file.server, flags, findings),
+        data_dir: flags.data_dir.clone().or(file.server.data_dir).unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
+        classifier: flags.classifier.clone().or(file.classifier),
+        gateway: Settings {
+            models,
+            routes,
+            deadlines: deadlines(&file.deadlines),
+            attempts: file.server.attempts.map_or(DEFAULT_ATTEMPTS, |n| n as usize),
+        },
+        origins,
+        providers: providers::providers(file.providers, &file.models, catalogue, findings),
+        remarks: vec![],
+    }
+}
+
+fn deadlines(typed: &file::Deadlines) -> Deadlines {
+    let or = |seconds: Option<f64>, default| seconds.map_or(default, Duration::from_secs_f64);
+    Deadlines {
+        connect: or(typed.connect, DEFAULT_DEADLINES.connect),
+        first_byte: or(typed.first_byte, DEFAULT_DEADLINES.first_byte),
+        idle: or(typed.idle, DEFAULT_DEADLINES.idle),
+        total: or(typed.total, DEFAULT_DEADLINES.total),
+    }
+}
+
+fn unique<'n>(kind: &str, names: impl Iterator<Item = &'n Located<String>>, findings: &mut Findings) {
+    let mut seen: Vec<&Located<String>> = vec![];
+    for name in names {
+        if let Some(first) = seen.iter().find(|other| other.value == name.value) {
+            let text =
+                format!("the {kind} \"{}\" is there twice, first on line {}; rename one", name.value, first.line);
+            findings.mistake(name.line, text);
+        }
+        seen.push(name);
+    }
+}
+
+fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    let hint = did_you_mean(name, known.iter().copied());
+    let known: BTreeSet<&str> = known.iter().copied().collect();
+    let known = known.into_iter().collect::<Vec<_>>().join(", ");
+    format!("unknown {kind} \"{name}\"{hint} (there are: {known})")
+}

@@ -1,0 +1,56 @@
+//! Providers: unique names, and what is worth a remark.
+
+use super::unique;
+use crate::catalog::providers::Catalogue;
+use crate::config::file;
+use crate::config::findings::Findings;
+use crate::upstream::settings::ProviderSettings;
+
+pub(super) fn providers(
+    typed: Vec<file::Provider>,
+    models: &[file::Model],
+    catalogue: &Catalogue,
+    findings: &mut Findings,
+) -> Vec<ProviderSettings> {
+    if typed.is_empty() {
+        findings.mistake(None, "there are no [[providers]]; satisfice.example.toml shows one");
+    }
+    let names: Vec<_> = typed.iter().map(|p| p.name.as_ref()).collect();
+    unique("provider", names.into_iter().flatten(), findings);
+    for provider in &typed {
+        remark_on(provider, models, catalogue, findings);
+    }
+    typed.into_iter().filter_map(provider).collect()
+}
+
+fn provider(typed: file::Provider) -> Option<ProviderSettings> {
+    Some(ProviderSettings {
+        name: typed.name?.value,
+        wire: typed.wire?,
+        base_url: typed.base_url?.value,
+        api_key: typed.api_key,
+        headers: typed.headers,
+    })
+}
+
+/// What is valid and still worth a look.
+fn remark_on(provider: &file::Provider, models: &[file::Model], catalogue: &Catalogue, findings: &mut Findings) {
+    let (Some(name), Some(url)) = (&provider.name, &provider.base_url) else { return };
+    let name = &name.value;
+    let host = url.value.host_str().unwrap_or_default();
+    if url.value.scheme() == "http" && !is_loopback(&url.value) {
+        let text = format!("provider \"{name}\": prompts and key go unencrypted to {host}; use https://");
+        findings.warning(url.line, text);
+    }
+    if !provider.has_api_key && catalogue.provider_at(host).is_some() {
+        findings.warning(provider.line, format!("provider \"{name}\" has no `api_key`, and {host} asks for one"));
+    }
+    if !models.iter().any(|m| m.provider.as_ref().is_some_and(|p| p.value == *name)) {
+        findings.warning(provider.line, format!("no model is of provider \"{name}\""));
+    }
+}
+
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}

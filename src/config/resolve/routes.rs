@@ -1,0 +1,94 @@
+//! Routes: their models found, their knobs settled.
+
+use std::sync::Arc;
+
+use super::{unique, unknown};
+use crate::catalog::Model;
+use crate::config::Flags;
+use crate::config::file;
+use crate::config::findings::Findings;
+use crate::config::section::Located;
+use crate::gateway::RouteSettings;
+
+/// The route that a file without `[[routes]]` gets.
+const IMPLICIT_ROUTE: &str = "auto";
+
+pub(super) fn configured_routes(
+    routes: &[file::Route],
+    typed_models: &[file::Model],
+    models: &[Arc<Model>],
+    flags: &Flags,
+    findings: &mut Findings,
+) -> Vec<RouteSettings> {
+    unique("route", routes.iter().filter_map(|r| r.name.as_ref()), findings);
+    let is_model = |name: &str| typed_models.iter().any(|m| m.name.as_ref().is_some_and(|n| n.value == name));
+    for name in routes.iter().filter_map(|r| r.name.as_ref()).filter(|name| is_model(&name.value)) {
+        findings.mistake(name.line, format!("\"{}\" is a route and a model; rename one", name.value));
+    }
+    let known = |m: &file::Model| Some((m.name.as_ref()?.value.clone(), m.provider.as_ref().map(|p| p.value.clone())));
+    let known: Vec<_> = typed_models.iter().filter_map(known).collect();
+    routes.iter().filter_map(|route| configured_route(route, &known, models, flags, findings)).collect()
+}
+
+/// `known`: names and providers of all models of the file, also of those that are wrong in other ways.
+fn configured_route(
+    route: &file::Route,
+    known: &[(String, Option<String>)],
+    models: &[Arc<Model>],
+    flags: &Flags,
+    findings: &mut Findings,
+) -> Option<RouteSettings> {
+    let typed = route.models.as_ref()?;
+    if typed.value.is_empty() {
+        findings.mistake(typed.line, "the route has no models; name at least one of the [[models]]");
+    }
+    let mut chosen: Vec<Arc<Model>> = vec![];
+    for name in &typed.value {
+        note_unknown_model(name, known, findings);
+        let Some(model) = models.iter().find(|m| is_called(m, &name.value)) else { continue };
+        if chosen.iter().any(|other| other.id.model == model.id.model) {
+            let remedy = "name each model once, and rename those of the same name";
+            findings.mistake(name.line, format!("two models called \"{}\" in one route; {remedy}", model.id.model));
+        }
+        chosen.push(model.clone());
+    }
+    let knob = route.knob.unwrap_or(flags.knob());
+    Some(RouteSettings { name: route.name.as_ref()?.value.clone(), models: chosen, knob, explore: route.explore })
+}
+
+fn note_unknown_model(name: &Located<String>, known: &[(String, Option<String>)], findings: &mut Findings) {
+    let named = |(model, provider): &(String, Option<String>)| match name.value.split_once('/') {
+        Some((p, m)) => model == m && provider.as_deref() == Some(p),
+        None => *model == name.value,
+    };
+    if !known.iter().any(named) {
+        let names: Vec<_> = known.iter().map(|(model, _)| model.as_str()).collect();
+        findings.mistake(name.line, unknown("model", &name.value, &names));
+    }
+}
+
+/// `model` or `provider/model`.
+fn is_called(model: &Model, name: &str) -> bool {
+    match name.split_once('/') {
+        Some((provider, plain)) => model.id.provider == provider && model.id.model == plain,
+        None => model.id.model == name,
+    }
+}
+
+/// A file without `[[routes]]` has one over all its models (of one name, the first); it is said.
+pub(super) fn implicit_route(models: &[Arc<Model>], flags: &Flags, findings: &mut Findings) -> Option<RouteSettings> {
+    if models.iter().any(|m| m.id.model == IMPLICIT_ROUTE) {
+        let text = format!("there are no [[routes]], and none is made, for a model is called \"{IMPLICIT_ROUTE}\"");
+        findings.warning(None, text);
+        return None;
+    }
+    let first =
+        |m: &&Arc<Model>| models.iter().find(|other| other.id.model == m.id.model).is_some_and(|f| f.id == m.id);
+    let models: Vec<_> = models.iter().filter(first).cloned().collect();
+    if models.is_empty() {
+        return None;
+    }
+    let text = format!("there are no [[routes]]: \"{IMPLICIT_ROUTE}\" is made of all {} models", models.len());
+    findings.warning(None, text);
+    Some(RouteSettings { name: IMPLICIT_ROUTE.into(), models, knob: flags.knob(), explore: true })
+}

@@ -1,0 +1,44 @@
+//! Addresses, keys and limits of the server.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::config::Flags;
+use crate::config::file;
+use crate::config::findings::Findings;
+use crate::config::section::Located;
+use crate::server::settings::ServerSettings;
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+const DEFAULT_MAX_BODY_MIB: u32 = 32;
+
+pub(super) fn server(server: &file::Server, flags: &Flags, findings: &mut Findings) -> ServerSettings {
+    let listen = listening("listen", flags.listen, server.listen.as_ref(), DEFAULT_LISTEN, server, findings);
+    let admin = server.admin_listen.as_ref();
+    let admin_listen = listening("admin_listen", flags.admin_listen, admin, DEFAULT_ADMIN_LISTEN, server, findings);
+    if listen == admin_listen && listen.port() != 0 {
+        let line = server.admin_listen.as_ref().or(server.listen.as_ref()).map(|address| address.line);
+        findings.mistake(line, format!("`listen` and `admin_listen` are both {listen}; give them different ports"));
+    }
+    let max_body_bytes = server.max_body_mib.unwrap_or(DEFAULT_MAX_BODY_MIB) as usize * 1024 * 1024;
+    ServerSettings { listen, admin_listen, api_keys: server.api_keys.clone(), max_body_bytes }
+}
+
+/// The address of a listener; another than loopback asks for keys.
+fn listening(
+    key: &str,
+    flag: Option<SocketAddr>,
+    typed: Option<&Located<SocketAddr>>,
+    default: SocketAddr,
+    server: &file::Server,
+    findings: &mut Findings,
+) -> SocketAddr {
+    let line = if flag.is_some() { None } else { typed.map(|address| address.line) };
+    let address = flag.or(typed.map(|address| address.value)).unwrap_or(default);
+    if !address.ip().is_loopback() && !server.has_api_keys {
+        let remedy = "set `api_keys` in [server], or listen on 127.0.0.1";
+        findings
+            .mistake(line, format!("`{key}` {address} is open to other machines, and nobody needs a key; {remedy}"));
+    }
+    address
+}

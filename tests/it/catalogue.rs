@@ -1,0 +1,82 @@
+//! The shipped facts of hosted models.
+
+use std::path::Path;
+
+use satisfice::catalog::facts::{Fact, Facts, Mode};
+use satisfice::catalog::providers::Catalogue;
+use serde_json::Value;
+
+/// A source line's fields must be the fact's.
+fn assert_same(fact: &Fact, source: &Value) {
+    assert_eq!((fact.provider, fact.model), (source["provider"].as_str().unwrap(), source["model"].as_str().unwrap()));
+    let mode = match fact.mode {
+        Mode::Chat => "chat",
+        Mode::Responses => "responses",
+        Mode::Embedding => "embedding",
+    };
+    assert_eq!(source["mode"], mode);
+    let near = |a: f64, b: &Value| b.as_f64().is_some_and(|b| (a - b).abs() <= 1e-9);
+    assert!(near(fact.price.input, &source["input_usd_per_mtok"]), "{fact:?}");
+    assert!(near(fact.price.output, &source["output_usd_per_mtok"]), "{fact:?}");
+    assert_eq!(fact.price.cached_input.is_some(), source["cached_input_usd_per_mtok"].is_number());
+    let tokens = |key: &str| source[key].as_u64().map(|n| n as u32);
+    assert_eq!(fact.max_input_tokens, tokens("max_input_tokens"));
+    assert_eq!(fact.max_output_tokens, tokens("max_output_tokens"));
+    assert_eq!(fact.capabilities.tools.unwrap_or_default(), source["tools"]);
+    assert_eq!(fact.capabilities.vision.unwrap_or_default(), source["vision"]);
+    assert_eq!(fact.capabilities.json_schema.unwrap_or_default(), source["json_schema"]);
+    assert_eq!(fact.reasoning, source["reasoning"]);
+    assert_eq!(fact.retires, source["deprecation_date"].as_str());
+}
+
+#[test]
+fn every_published_fact_is_found() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/model-facts.jsonl");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!("skipped: the facts that the catalogue was made from are not at {}", path.display());
+        return;
+    };
+    let facts = Facts::embedded().unwrap();
+    let sources: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for source in &sources {
+        let name = |key: &str| source[key].as_str().unwrap();
+        assert_same(facts.lookup(name("provider"), name("model")).unwrap(), source);
+    }
+    assert_eq!(facts.iter().count(), sources.len());
+}
+
+#[test]
+fn it_is_small() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/catalogue.tsv");
+    assert!(std::fs::metadata(path).unwrap().len() < 200_000);
+}
+
+#[test]
+fn a_look_up_takes_the_closest_name_and_never_another_model() {
+    let facts = Facts::embedded().unwrap();
+    let found = |provider, model| facts.lookup(provider, model).map(|f| f.model);
+    assert_eq!(found("openai", "gpt-4o-2024-05-13"), Some("gpt-4o-2024-05-13"));
+    assert_eq!(found("openai", "GPT-4o"), Some("gpt-4o"));
+    assert_eq!(found("openai", "openai/gpt-4o"), Some("gpt-4o"));
+    assert_eq!(found("openai", "gpt-4o-2031-01-31"), Some("gpt-4o"));
+    assert_eq!(found("openai", "openai/gpt-4o-2031-01-31"), Some("gpt-4o"));
+    assert_eq!(found("openai", "gpt-4o-max"), None);
+    assert_eq!(found("openai", "gpt-4"), Some("gpt-4"));
+    assert_eq!(found("openai", "gp"), None);
+    assert_eq!(found("openai", ""), None);
+    assert_eq!(found("nobody", "gpt-4o"), None);
+    assert_eq!(found("", ""), None);
+}
+
+#[test]
+fn a_provider_is_known_by_its_host_then_by_its_name() {
+    let catalogue = Catalogue::embedded().unwrap();
+    let found = |host, name, model| catalogue.lookup(host, name, model).map(|f| (f.provider, f.model));
+    assert_eq!(found("api.groq.com", "fast", "openai/gpt-oss-120b"), Some(("groq", "openai/gpt-oss-120b")));
+    assert_eq!(found("localhost", "openai", "gpt-4o"), Some(("openai", "gpt-4o")));
+    assert_eq!(found("localhost", "box", "gpt-4o"), None);
+    assert_eq!(found("openrouter.ai", "or", "openai/gpt-5.1"), Some(("openai", "gpt-5.1")));
+    assert_eq!(found("openrouter.ai", "or", "google/gemini-2.5-flash"), Some(("gemini", "gemini-2.5-flash")));
+    assert_eq!(found("openrouter.ai", "or", "gpt-5.1"), None);
+    assert_eq!(found("localhost", "together_ai", "zai-org/GLM-5.3"), Some(("together", "zai-org/GLM-5.3")));
+}

@@ -1,0 +1,321 @@
+//! Configuration through its public door: text in, a valid setup or every mistake out.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use satisfice::catalog::providers::Catalogue;
+use satisfice::config::{self, Environment, Flags, Mistakes, NoKeys, PriceOrigin, Setup};
+use satisfice::policy::Knob;
+use secrecy::ExposeSecret;
+
+const EXAMPLE: &str = include_str!("../../satisfice.example.toml");
+const WRONG: &str = include_str!("config/wrong.toml");
+
+/// A provider and two models; tests add to it.
+const SMALL: &str = r#"
+[[providers]]
+name = "openai"
+kind = "openai"
+base_url = "https://api.openai.com/v1"
+api_key = "env:KEY"
+[[models]]
+name = "cheap"
+provider = "openai"
+upstream_name = "gpt-4o-mini-2024-07-18"
+[[models]]
+name = "gpt-4o"
+provider = "openai"
+input_usd_per_mtok = 1
+output_usd_per_mtok = 2.5
+tools = false
+"#;
+
+fn environment() -> Environment {
+    let broken = ("BROKEN_KEY", "sk\n1");
+    Environment::from_iter([("KEY", "sk-1"), ("OPENAI_API_KEY", "sk-2"), ("GATEWAY_KEY", "gk-1"), broken])
+}
+
+fn read_with(text: &str, flags: &Flags) -> Result<Setup, Mistakes> {
+    config::parse(text, "f.toml", &environment(), flags, &Catalogue::embedded().unwrap())
+}
+
+fn read(text: &str) -> Result<Setup, Mistakes> {
+    read_with(text, &Flags::default())
+}
+
+fn mistakes(text: &str) -> String {
+    read(text).unwrap_err().to_string()
+}
+
+fn remarks(setup: &Setup) -> Vec<String> {
+    setup.remarks.iter().map(|remark| remark.located("f.toml")).collect()
+}
+
+#[test]
+fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
+    insta::assert_snapshot!(mistakes(WRONG), @r#"
+    f.toml:1: unknown key `qualty` in the file (known: server, providers, models, routes, deadlines, classifier)
+    f.toml:2: unknown key `models_dir` in the file; did you mean "models"? (known: server, providers, models, routes, deadlines, classifier)
+    f.toml:5: `listen` "localhost:8080" is no address; give an IP address and a port, such as "127.0.0.1:8080"
+    f.toml:7: `max_body_mib` of [server] is 0; give a whole number from 1 to 1024
+    f.toml:8: `attempts` of [server] is 99; give a whole number from 1 to 10
+    f.toml:9: `api_keys` of [server] is no list; give a list such as ["env:SATISFICE_KEY"]
+    f.toml:14: `base_url` holds credentials; put the key into `api_key` as "env:NAME"
+    f.toml:15: `api_key` of provider "openai": the environment variable "NOT_SET" is not set; export it before satisfice starts
+    f.toml:18: the provider "openai" is there twice, first on line 12; rename one
+    f.toml:19: unknown `kind` "anthropic"; the kinds are: "openai"
+    f.toml:20: `base_url` has a query (?…) or a fragment (#…); give scheme, host and path only
+    f.toml:21: `api_key` of provider "openai" is empty, or holds spaces or characters that no HTTP header can carry; check for a line break
+    f.toml:22: `headers`: "Authorization" is no header name, or one that satisfice sets itself; leave it out
+    f.toml:22: `headers`: "x team" is no header name, or one that satisfice sets itself; leave it out
+    f.toml:22: `headers`: the value of "x-ok" cannot stand in a header; use visible ASCII
+    f.toml:25: the name "local/box" holds a slash, white space or a control character; give a plain name; how a provider calls its model goes to `upstream_name`
+    f.toml:27: `base_url` must begin with https:// (or http://) and name a host
+    f.toml:31: unknown provider "opnai"; did you mean "openai"? (there are: openai)
+    f.toml:32: `tools` of [[models]] is of type string; give true or false
+    f.toml:37: `input_usd_per_mtok` of [[models]] is -0.15; give USD per million tokens, from 0
+    f.toml:38: `output_usd_per_mtok` of [[models]] is nan; give USD per million tokens, from 0
+    f.toml:39: `context_window` of [[models]] is 1.5; give a whole number from 1 to 4294967295
+    f.toml:41: `input_usd_per_mtok` of [[models]] is missing; give both prices, or neither to take them from the catalogue
+    f.toml:42: the model "gpt-4o-mini" is there twice, first on line 35; rename one
+    f.toml:46: `name` of [[models]] is missing; give the name that clients ask for, such as "gpt-4o-mini"
+    f.toml:48: `input_usd_per_mtok` of [[models]] is of type string; give USD per million tokens, from 0
+    f.toml:52: unknown model "gpt-4o-mni"; did you mean "gpt-4o-mini"? (there are: gpt-4o, gpt-4o-mini)
+    f.toml:53: `quality` of [[routes]] is 1.7; give a number from 0 to 1
+    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore)
+    f.toml:57: the route "auto" is there twice, first on line 51; rename one
+    f.toml:58: the route has no models; name at least one of the [[models]]
+    f.toml:60: both `quality` and `budget_per_1k` are given; keep one of them
+    f.toml:63: "gpt-4o" is a route and a model; rename one
+    f.toml:64: two models called "gpt-4o-mini" in one route; name each model once, and rename those of the same name
+    f.toml:65: `budget_per_1k` of [[routes]] is 0; give USD above 0
+    f.toml:68: `connect_s` of [deadlines] is -1; give seconds above 0 and up to 86400
+    f.toml:69: unknown key `first_byte` in [deadlines]; did you mean "first_byte_s"? (known: connect_s, first_byte_s, idle_s, total_s)
+    "#);
+}
+
+#[test]
+fn of_what_is_not_toml_every_part_is_reported_and_nothing_is_missed_for_it() {
+    let text =
+        "[server]\nlisten = 127.0.0.1:8080\nmax_body_mib = 0\n[[models]]\nname = \"a\nname = \"b\"\nprice = 0,15\n";
+    insta::assert_snapshot!(mistakes(text), @r#"
+    f.toml:2: not TOML: invalid float, expected nothing
+    f.toml:3: `max_body_mib` of [server] is 0; give a whole number from 1 to 1024
+    f.toml:5: not TOML: invalid basic string, expected `"`
+    f.toml:6: not TOML: duplicate key
+    f.toml:7: not TOML: unexpected key or value, expected newline, `#`
+    "#);
+}
+
+#[test]
+fn an_empty_file_says_what_it_needs() {
+    insta::assert_snapshot!(mistakes(""), @r#"
+    f.toml: there are no [[models]]; satisfice.example.toml shows one
+    f.toml: there are no [[providers]]; satisfice.example.toml shows one
+    "#);
+}
+
+#[test]
+fn the_example_file_is_valid_and_shows_every_key() {
+    let setup = read(EXAMPLE).unwrap();
+    assert_eq!(setup.gateway.routes.len(), 2);
+    // Every key that is known is named by the remark on an unknown one.
+    let unknown =
+        read(&format!("x = 1\n[server]\nx = 1\n[deadlines]\nx = 1\n[classifier]\nx = 1\n{}", entries_with_x()));
+    for finding in unknown.unwrap_err().findings.iter().filter(|f| f.text.starts_with("unknown key")) {
+        let known = finding.text.rsplit("(known: ").next().unwrap().trim_end_matches(')');
+        for key in known.split(", ") {
+            assert!(EXAMPLE.contains(key), "{key} is not in the example file");
+        }
+    }
+}
+
+fn entries_with_x() -> String {
+    ["providers", "models", "routes"].map(|section| format!("[[{section}]]\nx = 1\n")).concat()
+}
+
+#[test]
+fn what_the_file_does_not_say_comes_from_the_catalogue_or_a_default() {
+    let setup = read(SMALL).unwrap();
+    let [cheap, dear] = &setup.gateway.models[..] else { panic!("two models") };
+    assert_eq!(cheap.id.to_string(), "openai/cheap");
+    assert_eq!(cheap.upstream_name, "gpt-4o-mini-2024-07-18");
+    assert_eq!((cheap.price.unwrap().input, cheap.price.unwrap().output), (0.15, 0.6));
+    assert_eq!((cheap.context_window, cheap.max_output_tokens), (Some(128_000), Some(16_384)));
+    assert_eq!(cheap.capabilities.tools, Some(true));
+    assert_eq!((dear.price.unwrap().input, dear.price.unwrap().output), (1.0, 2.5));
+    assert_eq!((dear.capabilities.tools, dear.capabilities.vision), (Some(false), Some(true)));
+    assert!(matches!(&setup.origins[..], [PriceOrigin::Catalogue(id), PriceOrigin::File]
+        if id.model == "gpt-4o-mini-2024-07-18"));
+    assert_eq!(setup.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(setup.server.max_body_bytes, 32 << 20);
+    assert_eq!(setup.data_dir.to_str(), Some("data"));
+    assert_eq!(setup.gateway.attempts, 3);
+    assert_eq!(setup.providers[0].api_key.as_ref().unwrap().expose_secret(), "sk-1");
+}
+
+#[test]
+fn a_file_without_routes_gets_one_over_all_models_and_says_so() {
+    let setup = read(SMALL).unwrap();
+    let [auto] = &setup.gateway.routes[..] else { panic!("one route") };
+    assert_eq!((auto.name.as_str(), auto.models.len(), auto.knob), ("auto", 2, Knob::Quality(0.95)));
+    assert!(remarks(&setup).contains(&"f.toml: there are no [[routes]]: \"auto\" is made of all 2 models".to_owned()));
+}
+
+#[test]
+fn the_knob_is_the_routes_own_then_the_flags_then_the_default() {
+    let text = format!(
+        "{SMALL}[[routes]]\nname = \"a\"\nmodels = [\"cheap\"]\nbudget_per_1k = 0.5\n[[routes]]\nname = \"b\"\n\
+         models = [\"openai/cheap\", \"gpt-4o\"]\nexplore = false\n"
+    );
+    let knobs =
+        |flags: &Flags| read_with(&text, flags).unwrap().gateway.routes.iter().map(|r| r.knob).collect::<Vec<_>>();
+    assert_eq!(knobs(&Flags::default()), [Knob::BudgetPer1k(0.5), Knob::Quality(0.95)]);
+    let flags = Flags { knob: Some(Knob::Quality(0.5)), ..Flags::default() };
+    assert_eq!(knobs(&flags), [Knob::BudgetPer1k(0.5), Knob::Quality(0.5)]);
+    assert!(!read(&text).unwrap().gateway.routes[1].explore);
+}
+
+#[test]
+fn flags_beat_the_file() {
+    let text = format!("[server]\nlisten = \"127.0.0.1:1\"\ndata_dir = \"x\"\n[deadlines]\nidle_s = 0.5\n{SMALL}");
+    let flags = Flags { listen: Some("127.0.0.1:2".parse().unwrap()), ..Flags::default() };
+    let setup = read_with(&text, &flags).unwrap();
+    assert_eq!(setup.server.listen.port(), 2);
+    assert_eq!(setup.data_dir.to_str(), Some("x"));
+    assert_eq!(setup.gateway.deadlines.idle, Duration::from_millis(500));
+}
+
+#[test]
+fn an_open_address_needs_keys_wherever_it_was_said() {
+    let flags = Flags { listen: Some("0.0.0.0:0".parse().unwrap()), ..Flags::default() };
+    let refused = read_with(SMALL, &flags).unwrap_err().to_string();
+    assert!(refused.contains("0.0.0.0:0") && refused.contains("api_keys"), "{refused}");
+    let with_keys = format!("[server]\napi_keys = [\"env:GATEWAY_KEY\"]\n{SMALL}");
+    assert_eq!(read_with(&with_keys, &flags).unwrap().server.api_keys[0].expose_secret(), "gk-1");
+    assert!(read_with(&format!("[server]\napi_keys = []\n{SMALL}"), &flags).is_err());
+}
+
+#[test]
+fn what_is_valid_and_worth_a_look_is_remarked() {
+    let text = r#"
+[[providers]]
+name = "box"
+kind = "openai"
+base_url = "http://models.example/v1"
+api_key = "written-out"
+[[providers]]
+name = "idle"
+kind = "openai"
+base_url = "https://api.openai.com/v1"
+[[models]]
+name = "llama"
+provider = "box"
+[[models]]
+name = "gpt-5"
+provider = "idle"
+upstream_name = "gpt-5-2025-08-07"
+[[models]]
+name = "gpt-5"
+provider = "box"
+input_usd_per_mtok = 0
+output_usd_per_mtok = 0
+"#;
+    insta::assert_snapshot!(remarks(&read(text).unwrap()).join("\n"), @r#"
+    f.toml: there are no [[routes]]: "auto" is made of all 2 models
+    f.toml:5: provider "box": prompts and key go unencrypted to models.example; use https://
+    f.toml:6: `api_key` of provider "box" is written out; `env:NAME` keeps a secret out of the file
+    f.toml:7: provider "idle" has no `api_key`, and api.openai.com asks for one
+    f.toml:11: the price of model "llama" is not known; give `input_usd_per_mtok` and `output_usd_per_mtok`; until then it counts as its routes' dearest
+    f.toml:14: the provider of model "gpt-5" retires it on 2026-12-11
+    f.toml:19: "gpt-5" alone means idle/gpt-5; this one is box/gpt-5
+    "#);
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let with_headers = SMALL.replacen("[[models]]", "headers = { x-k = \"env:OPENAI_API_KEY\" }\n[[models]]", 1);
+    let text = format!("[server]\napi_keys = [\"env:GATEWAY_KEY\"]\n{with_headers}");
+    let shown = format!("{:?} {:?}", read(&text).unwrap(), environment());
+    for secret in ["sk-1", "sk-2", "gk-1"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |path: &std::path::Path| {
+        config::load(path, &environment(), &Flags::default(), &Catalogue::embedded().unwrap()).unwrap_err()
+    };
+    let missing = load(&folder.path().join("none.toml")).to_string();
+    assert!(missing.contains("none.toml: cannot be read") && missing.contains("--config"), "{missing}");
+    let latin = folder.path().join("latin.toml");
+    std::fs::write(&latin, b"# one\n# caf\xe9\n").unwrap();
+    assert_eq!(load(&latin).findings[0].line, Some(2));
+}
+
+#[test]
+fn the_environments_keys_become_a_configuration_that_can_be_saved() {
+    let catalogue = Catalogue::embedded().unwrap();
+    let environment = Environment::from_iter([
+        ("OPENAI_API_KEY", "sk-o"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1"),
+        ("GROQ_API_KEY", "sk-g"),
+        ("MISTRAL_API_KEY", ""),
+    ]);
+    let made = config::from_environment(&environment, &Flags::default(), &catalogue).unwrap();
+    let names: Vec<_> = made.setup.providers.iter().map(|p| (p.name.as_str(), p.base_url.as_str())).collect();
+    assert_eq!(names, [("openai", "http://127.0.0.1:9/v1"), ("groq", "https://api.groq.com/openai/v1")]);
+    assert!(!made.toml.contains("sk-"), "{}", made.toml);
+    let again = config::parse(&made.toml, "saved", &environment, &Flags::default(), &catalogue).unwrap();
+    assert_eq!(again.gateway, made.setup.gateway);
+}
+
+#[test]
+fn every_known_provider_makes_a_configuration_without_remarks_and_with_all_prices() {
+    let catalogue = Catalogue::embedded().unwrap();
+    let keys = catalogue.providers.iter().map(|p| (p.keys[0].clone(), "k".to_owned()));
+    let made = config::from_environment(&keys.collect(), &Flags::default(), &catalogue).unwrap();
+    assert_eq!(remarks(&made.setup), Vec::<String>::new());
+    for (model, origin) in made.setup.gateway.models.iter().zip(&made.setup.origins) {
+        let PriceOrigin::Catalogue(fact) = origin else { panic!("{} has no price", model.id) };
+        assert!(model.upstream_name.ends_with(&fact.model), "{} was taken for {fact}", model.upstream_name);
+    }
+    let mut names: Vec<_> = made.setup.gateway.models.iter().map(|m| m.id.model.to_lowercase()).collect();
+    names.sort();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+}
+
+#[test]
+fn neither_file_nor_key_says_how_to_get_further() {
+    let empty = Environment::default();
+    let none = config::from_environment(&empty, &Flags::default(), &Catalogue::embedded().unwrap()).unwrap_err();
+    assert!(matches!(none, NoKeys::Nothing { .. }));
+    for way in ["OPENAI_API_KEY", "satisfice.example.toml", "satisfice demo"] {
+        assert!(none.to_string().contains(way), "{none}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_setup_or_mistakes(text in ".{0,200}") {
+        let _ = read(&text);
+    }
+
+    /// Pieces of real files cut out, doubled and put elsewhere.
+    #[test]
+    fn any_mutation_of_a_file_is_a_setup_or_mistakes_on_its_lines(
+        from in 0usize..4000, length in 0usize..80, to in 0usize..4000, with in "[\\[\\]{}\"'=,.#\n a-z0-9éﬀ\u{0}-]{0,6}", wrong: bool,
+    ) {
+        let text: Vec<char> = if wrong { WRONG.chars().collect() } else { EXAMPLE.chars().collect() };
+        let (from, to) = (from.min(text.len()), to.min(text.len()));
+        let piece = &text[from..(from + length).min(text.len())];
+        let mutated: String = text[..to].iter().chain(piece).copied().chain(with.chars()).chain(text[to..].iter().skip(length).copied()).collect();
+        let lines = mutated.lines().count() + 1;
+        if let Err(mistakes) = read(&mutated) {
+            prop_assert!(!mistakes.findings.is_empty());
+            prop_assert!(mistakes.findings.iter().all(|f| f.line.is_none_or(|line| (1..=lines).contains(&line))));
+        }
+    }
+}
