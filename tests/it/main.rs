@@ -2,3 +2,9 @@
 
 mod catalogue;
 mod config;
+mod scripted;
+mod sse;
+mod upstream_answers;
+mod upstream_failures;
+mod upstream_streams;
+mod upstream_wire;

@@ -1,0 +1,178 @@
+//! Streamed answers: their beginning, their end, and being cut between.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use satisfice::upstream::{Cause, Dispatched, Limits, Reply, ReplyStream, StreamItem, UpstreamError};
+use tokio::time::Instant;
+
+use crate::scripted::{Answer, Gate, Scripted};
+use crate::upstream_answers::{LIMITS, ask, causes, model, request, upstreams};
+
+fn stream(dispatched: Dispatched) -> ReplyStream {
+    match dispatched.reply {
+        Reply::Stream(stream) => stream,
+        Reply::Whole(_) => panic!("a stream was asked for"),
+    }
+}
+
+/// The texts of a stream, and how it ended: `Ok` with `[DONE]`.
+async fn rest(mut stream: ReplyStream) -> (Vec<String>, Result<(), UpstreamError>) {
+    let mut texts = vec![];
+    loop {
+        match stream.next().await.expect("a stream says how it ends") {
+            Ok(StreamItem::Chunk { text, .. }) => texts.push(text.content),
+            Ok(StreamItem::Done) => {
+                assert_eq!(stream.next().await, None);
+                return (texts, Ok(()));
+            }
+            Err(error) => {
+                assert_eq!(stream.next().await, None);
+                return (texts, Err(error));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_comes_as_the_upstream_wrote_it() {
+    let data = [
+        r#"{"choices":[{"index":0, "delta":{"content":"h\u0069"},"finish_reason":null}],"usage":null, "x":1.0}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+    ];
+    let upstream = Scripted::start().await;
+    let answer = data.iter().fold(Answer::stream().piece(": ping\n\n"), |answer, data| answer.event(data));
+    upstream.on("a", [answer.event("[DONE]").end()]);
+    let dispatched = ask(&upstreams(&upstream), &["a"], true).await.unwrap();
+    let items: Vec<StreamItem> = stream(dispatched).map(Result::unwrap).collect().await;
+    let got: Vec<_> = items
+        .iter()
+        .map(|item| match item {
+            StreamItem::Chunk { data, usage_only, .. } => (str::from_utf8(data).unwrap(), *usage_only),
+            StreamItem::Done => ("[DONE]", false),
+        })
+        .collect();
+    assert_eq!(got, [(data[0], false), (data[1], false), (data[2], true), ("[DONE]", false)]);
+    let seen = &upstream.seen()[0];
+    assert_eq!(seen.headers["accept"], "text/event-stream");
+    assert_eq!(seen.json()["stream_options"]["include_usage"], true);
+}
+
+#[tokio::test]
+async fn each_piece_is_there_as_soon_as_the_upstream_sends_it() {
+    let upstream = Scripted::start().await;
+    let gate = Gate::closed();
+    let answer = Answer::stream().text("one").wait(&gate).piece("data: {\"choi").wait(&gate);
+    upstream.on("a", [answer.piece("ces\":[]}\n\n").finish().end()]);
+    let mut stream = stream(ask(&upstreams(&upstream), &["a"], true).await.unwrap());
+    assert!(matches!(stream.next().await, Some(Ok(StreamItem::Chunk { text, .. })) if text.content == "one"));
+    gate.open();
+    gate.open();
+    assert_eq!(rest(stream).await, (vec![String::new(), String::new()], Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_fails_before_its_first_event_goes_to_the_next() {
+    let upstream = Scripted::start().await;
+    let error = r#"{"error":{"message":"overloaded"}}"#;
+    let html = Answer::whole(200, &[("content-type", "text/html")], "<html>");
+    for (answer, words) in [
+        (Answer::stream().event(error), "overloaded"),
+        (Answer::json(error), "it sent application/json: overloaded"),
+        (html, "it sent text/html: <html>"),
+        (Answer::stream().close(), "cut"),
+        (Answer::stream().end(), "cut before its end"),
+        (Answer::stream().piece("data: {").reset(), "cut"),
+        (Answer::stream().event("[DONE]").end(), "ended before it began"),
+        (Answer::stream().event("nonsense"), "not a chat completion"),
+        (Answer::stream().hang(), "first-byte deadline"),
+        (Answer::stream().piece(": ping\n\n").hang(), "idle deadline"),
+        (Answer::default().hang(), "first-byte deadline"),
+        (Answer::status(503, "busy"), "busy"),
+    ] {
+        upstream.on("a", [answer]);
+        let dispatched = ask(&upstreams(&upstream), &["a", "b"], true).await.unwrap();
+        let message = dispatched.attempts[0].error.clone().unwrap().message;
+        assert!(message.contains(words), "{message}");
+        assert_eq!((dispatched.target, dispatched.attempts.len()), (1, 2));
+        let (texts, end) = rest(stream(dispatched)).await;
+        assert_eq!((texts.concat(), end), ("ok".into(), Ok(())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_fails_after_its_first_event_ends_in_an_error() {
+    let upstream = Scripted::start().await;
+    let begun = || Answer::stream().text("one");
+    let error = r#"{"error":{"message":"on fire"}}"#;
+    for (answer, cause, words) in [
+        (begun().close(), Cause::Malformed, "cut"),
+        (begun().reset(), Cause::Malformed, "cut"),
+        (begun().end(), Cause::Malformed, "the stream was cut before its end"),
+        (begun().event(error), Cause::Malformed, "on fire"),
+        (begun().event("nonsense"), Cause::Malformed, "not a chat completion"),
+        (begun().piece("x".repeat(9 << 20)), Cause::Malformed, "longer than 8388608 bytes"),
+        (begun().hang(), Cause::Timeout, "silent for 30s within its answer (the idle deadline)"),
+    ] {
+        upstream.on("a", [answer]);
+        let dispatched = ask(&upstreams(&upstream), &["a", "b"], true).await.unwrap();
+        assert_eq!(causes(&dispatched.attempts), [None], "no fallback after the first byte");
+        let (texts, end) = rest(stream(dispatched)).await;
+        let error = end.unwrap_err();
+        assert_eq!((texts, error.cause), (vec!["one".to_owned()], cause));
+        assert!(error.message.contains(words), "{}", error.message);
+    }
+    assert_eq!(upstream.counts(["b"]), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_keeps_the_total_deadline() {
+    let upstream = Scripted::start().await;
+    upstream.on("a", [Answer::stream().text("one").hang()]);
+    let mut limits: Limits = LIMITS;
+    limits.deadlines.total = Duration::from_secs(25);
+    let began = Instant::now();
+    let dispatched = upstreams(&upstream).dispatch(&[&model("a")], &request(true), &limits).await.unwrap();
+    let (_, end) = rest(stream(dispatched)).await;
+    assert_eq!(end.unwrap_err().message, "provider test: no whole answer within 25s (the total deadline)");
+    assert!(began.elapsed() < Duration::from_secs(26));
+}
+
+#[tokio::test]
+async fn a_stream_may_end_without_done_once_it_has_finished() {
+    let upstream = Scripted::start().await;
+    upstream.on("a", [Answer::stream().text("one").finish().end(), Answer::stream().text("one").event("[DONE]").end()]);
+    let upstreams = upstreams(&upstream);
+    assert_eq!(rest(stream(ask(&upstreams, &["a"], true).await.unwrap())).await.1, Ok(()));
+    assert_eq!(rest(stream(ask(&upstreams, &["a"], true).await.unwrap())).await.1, Ok(()));
+}
+
+#[tokio::test]
+async fn leaving_cancels_the_upstream_call() {
+    let upstream = Scripted::start().await;
+    let upstreams = upstreams(&upstream);
+    upstream.on("a", [Answer::stream().text("one").hang()]);
+    drop(stream(ask(&upstreams, &["a"], true).await.unwrap()));
+    upstream.until_hung_up(1).await;
+
+    upstream.on("a", [Answer::default().hang()]);
+    tokio::select! {
+        biased;
+        _ = ask(&upstreams, &["a"], true) => panic!("nothing answers"),
+        () = upstream.until_seen(2) => {}
+    }
+    upstream.until_hung_up(2).await;
+}
+
+#[tokio::test]
+async fn a_model_whose_streams_are_always_cut_is_unhealthy() {
+    let upstream = Scripted::start().await;
+    let upstreams = upstreams(&upstream);
+    upstream.on("a", [Answer::stream().text("one").close()]);
+    for _ in 0..5 {
+        assert!(upstreams.healthy(&model("a").id));
+        rest(stream(ask(&upstreams, &["a"], true).await.unwrap())).await.1.unwrap_err();
+    }
+    assert!(!upstreams.healthy(&model("a").id));
+}
