@@ -1,5 +1,14 @@
 //! The candle classifier: [`Features`](crate::features::Features) → [`Context`]; loading and training.
 
+mod bundle;
+mod network;
+mod prior;
+pub mod train;
+
+pub use bundle::{Bundle, FileEntry, Manifest, files, sha256};
+pub use network::{Classifier, Weights};
+pub use prior::{ArmPrior, Entrant, Head, Population, Prior, RoutePrior};
+
 /// What is known of a request before anything is decided.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Context {
@@ -9,60 +18,19 @@ pub struct Context {
     pub difficulty: f32,
     /// ≥ 1: by how much the predictive variance is widened because the request is far from training.
     pub widening: f64,
+    /// ln of the expected length of an answer, relative to what is usual for the model: 0 is usual.
+    pub verbosity: f64,
     /// Prompt tokens, estimated.
     pub input_tokens: u32,
 }
 
-use std::path::Path;
-
-use crate::features::{Extractor, Features};
-
-/// What `train` makes and `serve` loads: encoder, classifier and the policy's prior, of one training run.
-#[derive(Debug)]
-pub struct Bundle {
-    pub extractor: Extractor,
-    pub classifier: Classifier,
-    /// Names the training run: a hash of the files.
-    pub fingerprint: String,
-}
-
-/// The network.
-#[derive(Debug)]
-pub struct Classifier;
-
 /// The classifier could not be loaded or run.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DifficultyError {
+    /// A file of a bundle; nothing helps but another bundle.
     #[error("{file}: {problem}")]
     Load { file: String, problem: String },
+    /// One request; the next may well succeed.
     #[error("the classifier failed: {0}")]
     Run(String),
-}
-
-impl Bundle {
-    /// The one that lies in the binary.
-    ///
-    /// # Errors
-    /// The embedded files do not fit this code.
-    pub fn embedded() -> Result<Self, DifficultyError> {
-        Ok(Self { extractor: Extractor, classifier: Classifier, fingerprint: "stub".into() })
-    }
-
-    /// One from a folder that `train` wrote.
-    ///
-    /// # Errors
-    /// Names the file and what is wrong with it.
-    pub fn load(_folder: &Path) -> Result<Self, DifficultyError> {
-        Self::embedded()
-    }
-}
-
-impl Classifier {
-    /// φ and difficulty of a request.
-    ///
-    /// # Errors
-    /// The network failed; the caller falls back to a route's safest model.
-    pub fn assess(&self, features: &Features) -> Result<Context, DifficultyError> {
-        Ok(Context { phi: vec![1.0], difficulty: 0.5, widening: 1.0, input_tokens: features.input_tokens })
-    }
 }

@@ -1,0 +1,126 @@
+//! `satisfice train`: workloads → a folder with encoder, network and prior, and a report on prompts left out.
+
+mod folds;
+mod output;
+mod workload;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::difficulty::train::{Dataset, Options, Report, Trained, report, train};
+use crate::difficulty::{Bundle, FileEntry, Manifest, files};
+use crate::features::SCHEMA_VERSION;
+use folds::Fold;
+
+/// Train the classifier and the policy's prior on recorded workloads.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TrainArgs {
+    /// Recorded prompts with the quality and cost of several models' answers (.jsonl or .jsonl.gz); may be repeated.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub workload: Vec<PathBuf>,
+    /// Folder to write; it must not exist, unless --force is given.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace the folder.
+    #[arg(long)]
+    pub force: bool,
+    /// Same seed, same data: same weights, to the bit, on the same machine.
+    #[arg(long, default_value_t = Options::default().seed)]
+    pub seed: u64,
+    /// Share of prompts that the report is made on, 0 for no report; the weights that are written have seen all.
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
+    pub holdout: f64,
+    /// Passes over the data.
+    #[arg(long, default_value_t = Options::default().epochs)]
+    pub epochs: usize,
+    /// Networks with different seeds whose mean is taken.
+    #[arg(long, default_value_t = Options::default().members)]
+    pub members: usize,
+    /// Train without the K-th of N folds (K from 1), so that a gateway can be tried on prompts its weights never saw.
+    #[arg(long, value_name = "K/N")]
+    pub exclude_fold: Option<Fold>,
+    /// Write the ids of the excluded fold's prompts to this file, one `workload<TAB>id` a line.
+    #[arg(long, value_name = "FILE", requires = "exclude_fold")]
+    pub list_fold: Option<PathBuf>,
+    /// Folder with another encoder.safetensors and vocab.txt than those in the program.
+    #[arg(long, value_name = "DIR")]
+    pub encoder_table: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What is wrong with the arguments, a workload (with its line) or the folder.
+pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
+    check(args)?;
+    let extractor = match &args.encoder_table {
+        Some(folder) => Bundle::load_extractor(folder)?,
+        None => Bundle::embedded_extractor()?,
+    };
+    let (mut data, sources) = workload::read(&args.workload, &extractor)?;
+    if let Some(fold) = args.exclude_fold {
+        if let Some(path) = &args.list_fold {
+            folds::list(&data, fold, path)?;
+        }
+        data = data.filter(|prompt| !fold.holds(prompt.group));
+    }
+    let options = Options { seed: args.seed, epochs: args.epochs, members: args.members, ..Options::default() };
+    let holdout = hold_out(&data, &options, args.holdout)?;
+    let trained = fit("all prompts", &data, &options)?;
+    let manifest = |files: Vec<FileEntry>| Manifest {
+        schema_version: SCHEMA_VERSION,
+        files,
+        command: command(args),
+        training_data: sources,
+        holdout: serde_json::to_value(&holdout).unwrap_or_default(),
+    };
+    output::write(&args.out, args.force, &files(&trained, &extractor, manifest)?)?;
+    println!("wrote {}, trained on all {} prompts", args.out.display(), data.prompts.len());
+    Ok(())
+}
+
+fn check(args: &TrainArgs) -> anyhow::Result<()> {
+    ensure!((0.0..=0.5).contains(&args.holdout), "--holdout {}: give a share from 0 to 0.5", args.holdout);
+    ensure!(args.epochs > 0 && args.members > 0, "--epochs and --members must be at least 1");
+    if args.out.exists() && !args.force {
+        bail!("{} exists; choose another folder, or replace it with --force", args.out.display());
+    }
+    Ok(())
+}
+
+/// Trains without a share of the prompts, and prints how that does on them.
+fn hold_out(data: &Dataset, options: &Options, share: f64) -> anyhow::Result<Option<Report>> {
+    if share == 0.0 {
+        return Ok(None);
+    }
+    let held_out = |group: u64| folds::position(group) < share;
+    let seen = fit("all but the holdout", &data.filter(|prompt| !held_out(prompt.group)), options)?;
+    let report = report(&seen, &data.filter(|prompt| held_out(prompt.group)))?;
+    output::print(&report);
+    Ok(Some(report))
+}
+
+fn fit(what: &str, data: &Dataset, options: &Options) -> anyhow::Result<Trained> {
+    let style = ProgressStyle::with_template("training on {msg}: {wide_bar} {pos}/{len} epochs, {elapsed}")?;
+    let bar = ProgressBar::new((options.members * options.epochs) as u64).with_style(style).with_message(what.to_owned());
+    bar.tick();
+    let trained = train(data, options, &mut || bar.inc(1)).with_context(|| format!("training on {what}"));
+    bar.finish();
+    trained
+}
+
+/// The command that makes the same weights, with workloads by their names only.
+fn command(args: &TrainArgs) -> String {
+    let names: Vec<String> = args.workload.iter().map(|path| workload::file_name(path)).collect();
+    let fold = args.exclude_fold.map_or(String::new(), |fold| format!(" --exclude-fold {fold}"));
+    format!(
+        "satisfice train --workload {} --seed {} --holdout {} --epochs {} --members {}{fold}",
+        names.join(" "),
+        args.seed,
+        args.holdout,
+        args.epochs,
+        args.members
+    )
+}

@@ -1,0 +1,364 @@
+//! What training knows of models before a route has seen any answer: the empirical-Bayes prior.
+//!
+//! Quality of model k: σ(θ_k · φ), θ_k = m_k + u, where the shift u is common to all models of a route: prompts and
+//! scorers differ between workloads far more than models do within one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Heads of all known models, and what they have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prior {
+    /// Length of φ.
+    pub dimension: usize,
+    pub population: Population,
+    /// One a (workload, model), in the order of workloads.
+    pub heads: Vec<Head>,
+}
+
+/// What is expected of a model that nobody has seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Population {
+    /// m₀: mean of θ over workloads.
+    pub mean: Vec<f64>,
+    /// β: by how much θ's intercept grows for a price e times as high.
+    pub price_slope: f64,
+    /// Variances of θ between models of one workload and price.
+    pub within: Vec<f64>,
+    /// Variances of θ's mean between workloads.
+    pub between: Vec<f64>,
+    /// Mean over models of the regression of ln(output tokens) − verbosity on φ.
+    pub token_mean: Vec<f64>,
+    /// Its variances.
+    pub token_variance: Vec<f64>,
+}
+
+/// A model in one workload, as training found it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    pub workload: String,
+    pub model: String,
+    /// ln of the blended price, see [`Prior::log_price`].
+    pub log_price: f64,
+    /// Prompts it was seen on.
+    pub prompts: u32,
+    /// m_k.
+    pub mean: Vec<f64>,
+    /// S_k, row by row: as if at most 150 prompts had been seen, since a route's prompts are not the workload's.
+    pub covariance: Vec<f64>,
+    /// Regression of ln(output tokens) − verbosity on φ.
+    pub token_mean: Vec<f64>,
+    /// Its covariance, row by row.
+    pub token_covariance: Vec<f64>,
+}
+
+/// A model that joins a route.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Entrant<'a> {
+    pub name: &'a str,
+    pub log_price: Option<f64>,
+}
+
+/// Where a route's arms start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoutePrior {
+    /// U: covariance of the shift that all arms share, row by row; its mean is 0.
+    pub shift: Vec<f64>,
+    /// One a entrant, in their order.
+    pub arms: Vec<ArmPrior>,
+}
+
+/// Where an arm starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArmPrior {
+    /// Training saw a model of this name.
+    pub known: bool,
+    pub mean: Vec<f64>,
+    /// Row by row.
+    pub covariance: Vec<f64>,
+    /// Regression of ln(output tokens) − verbosity on φ.
+    pub token_mean: Vec<f64>,
+    /// Row by row.
+    pub token_covariance: Vec<f64>,
+}
+
+/// How much of the spread between workloads is left where training saw a route's models together.
+const KNOWN_SHIFT: f64 = 0.02;
+
+impl Prior {
+    /// Whether all vectors have the length of φ and hold finite numbers.
+    ///
+    /// # Errors
+    /// Names the first that does not.
+    pub(super) fn check(&self, dimension: usize) -> Result<(), String> {
+        let d = self.dimension;
+        if d != dimension {
+            return Err(format!("dimension is {d}, and the network has {dimension}"));
+        }
+        let population = &self.population;
+        let vectors = [
+            ("mean", &population.mean),
+            ("within", &population.within),
+            ("between", &population.between),
+            ("token_mean", &population.token_mean),
+            ("token_variance", &population.token_variance),
+        ];
+        vectors.into_iter().try_for_each(|(name, vector)| fits(&format!("population: {name}"), vector, d))?;
+        self.heads.iter().try_for_each(|head| head.check(d))
+    }
+
+    /// ln of a model's blended price, USD per million tokens: three input tokens for one of output.
+    pub fn log_price(input: f64, output: f64) -> f64 {
+        ((3.0 * input + output) / 4.0).max(1e-3).ln()
+    }
+
+    /// The priors of a route's models, seen together: names are looked up in the workload that knows most of them,
+    /// for what a workload says of a model is relative to the others in it.
+    pub fn route(&self, entrants: &[Entrant]) -> RoutePrior {
+        let home = self.home(entrants);
+        let arm = |entrant| match &home {
+            Some(home) => self.arm_at(home, entrant),
+            None => self.newcomer(entrant, &self.population.mean, mean_price(entrants)),
+        };
+        let shift = if home.is_some() { KNOWN_SHIFT } else { 1.0 };
+        RoutePrior {
+            shift: diagonal(self.population.between.iter().map(|variance| variance * shift)),
+            arms: entrants.iter().map(arm).collect(),
+        }
+    }
+
+    fn arm_at(&self, home: &Home, entrant: &Entrant) -> ArmPrior {
+        if let [head, ..] = named(&home.heads, entrant.name)[..] {
+            return ArmPrior::of(head);
+        }
+        let newcomer = self.newcomer(entrant, &home.level, Some(home.log_price));
+        let elsewhere = named(&self.heads.iter().collect::<Vec<_>>(), entrant.name);
+        if elsewhere.is_empty() { newcomer } else { self.moved(&elsewhere, home, newcomer) }
+    }
+
+    /// The workload that knows most of these models; the first by name, if several do.
+    fn home(&self, entrants: &[Entrant]) -> Option<Home<'_>> {
+        let mut workloads: BTreeMap<&str, Vec<&Head>> = BTreeMap::new();
+        self.heads.iter().for_each(|head| workloads.entry(&head.workload).or_default().push(head));
+        let known = |heads: &Vec<&Head>| entrants.iter().filter(|entrant| !named(heads, entrant.name).is_empty()).count();
+        let best = workloads.into_values().rev().max_by_key(known)?;
+        (known(&best) > 0).then(|| Home::new(best))
+    }
+
+    /// A model of which only the price is known, beside models of this level and usual price.
+    fn newcomer(&self, entrant: &Entrant, level: &[f64], usual: Option<f64>) -> ArmPrior {
+        let mut mean = level.to_vec();
+        if let (Some(price), Some(usual)) = (entrant.log_price, usual) {
+            mean[0] += self.population.price_slope * (price - usual);
+        }
+        ArmPrior {
+            known: false,
+            mean,
+            covariance: diagonal(self.population.within.iter().copied()),
+            token_mean: self.population.token_mean.clone(),
+            token_covariance: diagonal(self.population.token_variance.iter().copied()),
+        }
+    }
+
+    /// A model that was seen in other workloads only: by how much it differed from the models there, on the level of
+    /// this one. The level itself hardly transfers, so the intercept stays wide.
+    fn moved(&self, heads: &[&Head], home: &Home, newcomer: ArmPrior) -> ArmPrior {
+        const LEVEL_VARIANCE: f64 = 0.35;
+        let difference = |head: &&Head| {
+            let there = Home::new(self.heads.iter().filter(|other| other.workload == head.workload).collect());
+            head.mean.iter().zip(there.level).map(|(theta, level)| theta - level).collect()
+        };
+        let differences = average(heads.iter().map(difference));
+        let mut covariance = average(heads.iter().map(|head| head.covariance.clone()));
+        covariance[0] = covariance[0].max(LEVEL_VARIANCE);
+        ArmPrior {
+            known: true,
+            mean: home.level.iter().zip(differences).map(|(level, difference)| level + difference).collect(),
+            covariance,
+            token_mean: average(heads.iter().map(|head| head.token_mean.clone())),
+            ..newcomer
+        }
+    }
+}
+
+impl Head {
+    fn check(&self, d: usize) -> Result<(), String> {
+        let vectors = [
+            ("mean", &self.mean, d),
+            ("covariance", &self.covariance, d * d),
+            ("token_mean", &self.token_mean, d),
+            ("token_covariance", &self.token_covariance, d * d),
+        ];
+        let name = |vector| format!("{} in {}: {vector}", self.model, self.workload);
+        vectors.into_iter().try_for_each(|(vector, values, length)| fits(&name(vector), values, length))
+    }
+}
+
+fn fits(name: &str, values: &[f64], length: usize) -> Result<(), String> {
+    if values.len() != length {
+        return Err(format!("{name} has {} values, not {length}", values.len()));
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(i) => Err(format!("{name}: value {i} is not a finite number")),
+        None => Ok(()),
+    }
+}
+
+impl ArmPrior {
+    fn of(head: &Head) -> Self {
+        Self {
+            known: true,
+            mean: head.mean.clone(),
+            covariance: head.covariance.clone(),
+            token_mean: head.token_mean.clone(),
+            token_covariance: head.token_covariance.clone(),
+        }
+    }
+}
+
+/// A workload as the place where a route's models are known from.
+struct Home<'a> {
+    heads: Vec<&'a Head>,
+    /// Mean θ of its models.
+    level: Vec<f64>,
+    /// Their mean log price.
+    log_price: f64,
+}
+
+impl<'a> Home<'a> {
+    /// `heads` are one workload's, at least one.
+    fn new(heads: Vec<&'a Head>) -> Self {
+        let level = average(heads.iter().map(|head| head.mean.clone()));
+        let log_price = heads.iter().map(|head| head.log_price).sum::<f64>() / heads.len() as f64;
+        Self { heads, level, log_price }
+    }
+}
+
+/// The heads of this model; without any, those of another dated version of it.
+fn named<'a>(heads: &[&'a Head], name: &str) -> Vec<&'a Head> {
+    let name = canonical(name);
+    let same: Vec<_> = heads.iter().copied().filter(|head| canonical(&head.model) == name).collect();
+    if !same.is_empty() {
+        return same;
+    }
+    heads.iter().copied().filter(|head| undated(&canonical(&head.model)) == undated(&name)).collect()
+}
+
+/// In lower case, without the provider before it.
+fn canonical(name: &str) -> String {
+    name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase()
+}
+
+/// Without `-2024-08-06` or `-20240806` at the end.
+fn undated(name: &str) -> &str {
+    let is_date = |tail: &str| {
+        tail.starts_with("-20")
+            && tail.bytes().skip(1).enumerate().all(|(i, byte)| byte.is_ascii_digit() || (byte == b'-' && (i == 4 || i == 7)))
+    };
+    [11, 9]
+        .into_iter()
+        .filter_map(|len| name.split_at_checked(name.len().checked_sub(len)?))
+        .find(|(_, tail)| is_date(tail) && (tail.len() == 9) == !tail[1..].contains('-'))
+        .map_or(name, |(head, _)| head)
+}
+
+fn mean_price(entrants: &[Entrant]) -> Option<f64> {
+    let prices: Vec<f64> = entrants.iter().filter_map(|entrant| entrant.log_price).collect();
+    (!prices.is_empty()).then(|| prices.iter().sum::<f64>() / prices.len() as f64)
+}
+
+/// The mean of vectors of one length, at least one.
+fn average(vectors: impl ExactSizeIterator<Item = Vec<f64>>) -> Vec<f64> {
+    let n = vectors.len() as f64;
+    let sum = vectors.reduce(|sum, vector| sum.into_iter().zip(vector).map(|(sum, x)| sum + x).collect());
+    sum.unwrap_or_default().into_iter().map(|sum| sum / n).collect()
+}
+
+fn diagonal(values: impl ExactSizeIterator<Item = f64>) -> Vec<f64> {
+    let n = values.len();
+    let mut matrix = vec![0.0; n * n];
+    values.enumerate().for_each(|(i, value)| matrix[i * n + i] = value);
+    matrix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(workload: &str, model: &str, level: f64) -> Head {
+        Head {
+            workload: workload.into(),
+            model: model.into(),
+            log_price: level,
+            prompts: 100,
+            mean: vec![level, 0.5],
+            covariance: vec![0.1, 0.0, 0.0, 0.1],
+            token_mean: vec![level, 0.0],
+            token_covariance: vec![0.2, 0.0, 0.0, 0.2],
+        }
+    }
+
+    fn prior() -> Prior {
+        let population = Population {
+            mean: vec![0.4, 0.5],
+            price_slope: 0.25,
+            within: vec![0.8, 0.01],
+            between: vec![1.5, 0.2],
+            token_mean: vec![5.5, 0.0],
+            token_variance: vec![1.0, 0.1],
+        };
+        let heads = vec![
+            head("maths", "gpt-4o-2024-08-06", 1.0),
+            head("maths", "middle", 0.0),
+            head("maths", "small", -1.0),
+            head("chat", "small", 3.0),
+            head("chat", "other", 5.0),
+        ];
+        Prior { dimension: 2, population, heads }
+    }
+
+    fn route(names: &[(&'static str, Option<f64>)]) -> RoutePrior {
+        let entrants: Vec<_> = names.iter().map(|&(name, log_price)| Entrant { name, log_price }).collect();
+        prior().route(&entrants)
+    }
+
+    #[test]
+    fn models_are_looked_up_where_most_of_them_are_known() {
+        let prior = route(&[("openai/GPT-4o", None), ("small", None)]);
+        assert_eq!((prior.arms[0].mean[0], prior.arms[1].mean[0]), (1.0, -1.0));
+        assert!(prior.arms.iter().all(|arm| arm.known));
+        assert_eq!(prior.shift, [0.03, 0.0, 0.0, 0.004]);
+    }
+
+    #[test]
+    fn a_model_known_elsewhere_keeps_its_distance_to_the_others() {
+        let prior = route(&[("gpt-4o-2024-11-20", None), ("small", None), ("other", None), ("middle", None)]);
+        // `other` was 1 above the mean of chat, and maths has the mean 0.
+        assert_eq!((prior.arms[2].known, prior.arms[2].mean[0], prior.arms[2].covariance[0]), (true, 1.0, 0.35));
+    }
+
+    #[test]
+    fn strangers_start_from_the_population_and_their_price() {
+        let prior = route(&[("x", Some(3.0)), ("y", Some(1.0)), ("z", None)]);
+        let levels: Vec<f64> = prior.arms.iter().map(|arm| arm.mean[0]).collect();
+        assert!(levels.iter().zip([0.65, 0.15, 0.4]).all(|(a, b)| (a - b).abs() < 1e-12), "{levels:?}");
+        assert_eq!((prior.shift[0], prior.arms[0].covariance[0]), (1.5, 0.8));
+        let beside = route(&[("small", None), ("gpt-4o", None), ("x", Some(2.0))]);
+        assert_eq!((beside.arms[2].known, beside.arms[2].mean[0]), (false, 0.5));
+    }
+
+    #[test]
+    fn dates_are_cut_off_and_nothing_else() {
+        let cases = [
+            ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
+            ("claude-3-haiku-20240307", "claude-3-haiku"),
+            ("gpt-3.5-turbo-0125", "gpt-3.5-turbo-0125"),
+            ("2024-07-18", "2024-07-18"),
+            ("é-20240307", "é"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(undated(name), expected);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The policy's prior from the network's heads: each model's θ with its uncertainty, and what models have in common.
+//!
+//! The heads are taken as the network found them. Refitting θ on φ of the same prompts overfits.
+
+use super::data::{Dataset, Outcome, Prompt};
+use super::latent::Latent;
+use super::linear::{Cholesky, NotPositiveDefinite, add_outer, diagonal, dot, mirror};
+use crate::difficulty::prior::{Head, Population, Prior};
+
+/// What an arm's training is worth on other traffic, in prompts.
+const WORTH: f64 = 150.0;
+/// Variance of ln(output tokens) around its regression.
+const LENGTH_NOISE: f64 = 0.3;
+/// A newcomer may differ more than models that somebody chose to compare: added to the variance of its intercept …
+const STRANGER_LEVEL: f64 = 0.06;
+/// … and of each slope.
+const STRANGER_SLOPE: f64 = 0.0025;
+/// Pulls the price's slope towards 0, in units of squared log price.
+const PRICE_RIDGE: f64 = 5.0;
+
+/// One arm's training data in the latent space.
+struct Seen<'a> {
+    phi: Vec<&'a [f64]>,
+    /// ln(output tokens) − verbosity.
+    lengths: Vec<f64>,
+    log_price: f64,
+}
+
+/// Fits the prior. `phi` and `verbosity`: one a prompt.
+pub fn prior(
+    data: &Dataset,
+    space: &Latent,
+    phi: &[Vec<f64>],
+    verbosity: &[f64],
+) -> Result<Prior, NotPositiveDefinite> {
+    let seen: Vec<Seen> = (0..data.arms.len()).map(|arm| Seen::new(data, arm, phi, verbosity)).collect();
+    let varies: Vec<usize> = (0..data.arms.len()).filter(|&arm| !super::is_constant(data, arm)).collect();
+    let lengths: Vec<Vec<f64>> = seen.iter().map(Seen::length_regression).collect::<Result<_, _>>()?;
+    let quality = quality(data, space, &seen, &varies);
+    let population = Population {
+        token_mean: mean(&lengths),
+        token_variance: variances(&lengths).into_iter().map(|variance| variance + 0.01).collect(),
+        ..quality
+    };
+    let head = |arm: usize| head(data, arm, &space.heads[arm], &seen[arm], &population);
+    let heads = (0..data.arms.len()).filter(|&arm| !seen[arm].phi.is_empty()).map(head).collect::<Result<_, _>>()?;
+    Ok(Prior { dimension: space.offset.len() + 1, population, heads })
+}
+
+fn head(data: &Dataset, arm: usize, theta: &[f64], seen: &Seen, all: &Population) -> Result<Head, NotPositiveDefinite> {
+    let prior: Vec<f64> = all.within.iter().zip(&all.between).map(|(within, between)| within + between).collect();
+    let (token_mean, token_covariance) = seen.lengths_given(&all.token_mean, &all.token_variance)?;
+    Ok(Head {
+        workload: data.workloads[data.arms[arm].workload].clone(),
+        model: data.arms[arm].model.clone(),
+        log_price: seen.log_price,
+        prompts: seen.phi.len() as u32,
+        mean: theta.to_vec(),
+        covariance: seen.uncertainty(theta, &prior)?,
+        token_mean,
+        token_covariance,
+    })
+}
+
+/// What models have in common in quality; the regression of lengths is left empty.
+fn quality(data: &Dataset, space: &Latent, seen: &[Seen], varies: &[usize]) -> Population {
+    let workloads: Vec<Vec<usize>> = (0..data.workloads.len())
+        .map(|workload| varies.iter().copied().filter(|&arm| data.arms[arm].workload == workload).collect())
+        .filter(|arms: &Vec<usize>| !arms.is_empty())
+        .collect();
+    let theta = |arms: &[usize]| arms.iter().map(|&arm| space.heads[arm].clone()).collect::<Vec<_>>();
+    let levels: Vec<Vec<f64>> = workloads.iter().map(|arms| mean(&theta(arms))).collect();
+    let price_slope = price_slope(&workloads, space, seen);
+    let mut residuals = Vec::new();
+    for (arms, level) in workloads.iter().zip(&levels) {
+        let usual = arms.iter().map(|&arm| seen[arm].log_price).sum::<f64>() / arms.len() as f64;
+        for &arm in arms {
+            let mut residual: Vec<f64> = space.heads[arm].iter().zip(level).map(|(theta, level)| theta - level).collect();
+            residual[0] -= price_slope * (seen[arm].log_price - usual);
+            residuals.push(residual);
+        }
+    }
+    let freedom = residuals.len().saturating_sub(levels.len() + 1).max(1) as f64;
+    let squares = |i: usize| residuals.iter().map(|residual| residual[i] * residual[i]).sum::<f64>() / freedom;
+    let stranger = |i: usize| if i == 0 { STRANGER_LEVEL } else { STRANGER_SLOPE };
+    Population {
+        price_slope,
+        within: (0..=space.offset.len()).map(|i| squares(i) + stranger(i)).collect(),
+        between: variances(&levels).into_iter().map(|variance| variance + 0.01).collect(),
+        mean: mean(&levels),
+        token_mean: Vec::new(),
+        token_variance: Vec::new(),
+    }
+}
+
+/// Slope of θ's intercept on log price within workloads.
+fn price_slope(workloads: &[Vec<usize>], space: &Latent, seen: &[Seen]) -> f64 {
+    let (mut above, mut below) = (0.0, PRICE_RIDGE);
+    for arms in workloads {
+        let n = arms.len() as f64;
+        let price = arms.iter().map(|&arm| seen[arm].log_price).sum::<f64>() / n;
+        let level = arms.iter().map(|&arm| space.heads[arm][0]).sum::<f64>() / n;
+        for &arm in arms {
+            above += (seen[arm].log_price - price) * (space.heads[arm][0] - level);
+            below += (seen[arm].log_price - price).powi(2);
+        }
+    }
+    above / below
+}
+
+impl<'a> Seen<'a> {
+    fn new(data: &Dataset, arm: usize, phi: &'a [Vec<f64>], verbosity: &[f64]) -> Self {
+        let outcome = |prompt: &Prompt| prompt.outcomes.iter().find(|outcome| outcome.arm == arm).copied();
+        let rows = data.prompts.iter().enumerate().filter_map(|(i, prompt)| Some((i, outcome(prompt)?)));
+        let (mut seen, mut outcomes) = (Self { phi: vec![], lengths: vec![], log_price: 0.0 }, Vec::new());
+        for (i, outcome) in rows {
+            seen.phi.push(&phi[i]);
+            seen.lengths.push(outcome.log_length() - verbosity[i]);
+            outcomes.push(outcome);
+        }
+        let (input, output) = prices(&outcomes);
+        Self { log_price: Prior::log_price(input, output), ..seen }
+    }
+
+    /// Ridge regression of lengths on φ.
+    fn length_regression(&self) -> Result<Vec<f64>, NotPositiveDefinite> {
+        const RIDGE: f64 = 20.0;
+        /// About what models answer: e⁵ = 148 tokens.
+        const USUAL: f64 = 5.0;
+        let d = self.phi.first().map_or(1, |phi| phi.len());
+        let mut mean = vec![0.0; d];
+        mean[0] = USUAL;
+        Ok(self.posterior(&mean, &vec![1.0 / RIDGE; d], 1.0, 1.0)?.0)
+    }
+
+    /// The regression that starts from the population's, with its covariance.
+    fn lengths_given(&self, mean: &[f64], variance: &[f64]) -> Result<(Vec<f64>, Vec<f64>), NotPositiveDefinite> {
+        self.posterior(mean, variance, LENGTH_NOISE, self.discount())
+    }
+
+    /// Normal posterior of the lengths' regression; each prompt counts `discount`.
+    fn posterior(
+        &self,
+        mean: &[f64],
+        variance: &[f64],
+        noise: f64,
+        discount: f64,
+    ) -> Result<(Vec<f64>, Vec<f64>), NotPositiveDefinite> {
+        let d = mean.len();
+        let mut precision = diagonal(&variance.iter().map(|variance| 1.0 / variance).collect::<Vec<_>>());
+        let mut right: Vec<f64> = mean.iter().zip(variance).map(|(mean, variance)| mean / variance).collect();
+        for (phi, length) in self.phi.iter().zip(&self.lengths) {
+            add_outer(&mut precision, phi, discount / noise);
+            right.iter_mut().zip(*phi).for_each(|(sum, x)| *sum += discount / noise * length * x);
+        }
+        let factor = Cholesky::new(precision, d)?;
+        Ok((factor.solve(&right), factor.inverse()))
+    }
+
+    /// Laplace's covariance of θ: (S₀⁻¹ + discount · Σ p(1 − p) φφᵀ)⁻¹.
+    fn uncertainty(&self, theta: &[f64], prior: &[f64]) -> Result<Vec<f64>, NotPositiveDefinite> {
+        let mut precision = diagonal(&prior.iter().map(|variance| 1.0 / variance).collect::<Vec<_>>());
+        for phi in &self.phi {
+            let p = 1.0 / (1.0 + (-dot(theta, phi)).exp());
+            add_outer(&mut precision, phi, self.discount() * (p * (1.0 - p)).max(1e-3));
+        }
+        mirror(&mut precision, theta.len());
+        Ok(Cholesky::new(precision, theta.len())?.inverse())
+    }
+
+    fn discount(&self) -> f64 {
+        (WORTH / self.phi.len().max(1) as f64).min(1.0)
+    }
+}
+
+impl Outcome {
+    /// ln of the output tokens, at least one.
+    pub(super) fn log_length(&self) -> f64 {
+        self.output_tokens.max(1.0).ln()
+    }
+}
+
+/// USD per million input and output tokens, by least squares on what calls cost; one price for both where the calls do
+/// not tell them apart.
+pub(super) fn prices(outcomes: &[Outcome]) -> (f64, f64) {
+    let sum = |f: &dyn Fn(&Outcome) -> f64| outcomes.iter().map(f).sum::<f64>();
+    let (ii, oo) = (sum(&|o| o.input_tokens * o.input_tokens), sum(&|o| o.output_tokens * o.output_tokens));
+    let io = sum(&|o| o.input_tokens * o.output_tokens);
+    let (ic, oc) = (sum(&|o| o.input_tokens * o.cost_usd), sum(&|o| o.output_tokens * o.cost_usd));
+    let determinant = ii * oo - io * io;
+    let (input, output) = ((oo * ic - io * oc) / determinant, (ii * oc - io * ic) / determinant);
+    if determinant > 1e-9 * ii * oo && input >= 0.0 && output >= 0.0 {
+        return (1e6 * input, 1e6 * output);
+    }
+    let blended = 1e6 * sum(&|o| o.cost_usd) / sum(&|o| o.input_tokens + o.output_tokens).max(1.0);
+    (blended, blended)
+}
+
+fn mean(rows: &[Vec<f64>]) -> Vec<f64> {
+    let d = rows.first().map_or(0, Vec::len);
+    (0..d).map(|i| rows.iter().map(|row| row[i]).sum::<f64>() / rows.len() as f64).collect()
+}
+
+fn variances(rows: &[Vec<f64>]) -> Vec<f64> {
+    let freedom = rows.len().saturating_sub(1).max(1) as f64;
+    let mean = mean(rows);
+    let variance = |i: usize| rows.iter().map(|row| (row[i] - mean[i]).powi(2)).sum::<f64>() / freedom;
+    (0..mean.len()).map(variance).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(input: f64, output: f64, cost_usd: f64) -> Outcome {
+        Outcome { arm: 0, quality: 1.0, cost_usd, input_tokens: input, output_tokens: output }
+    }
+
+    #[test]
+    fn prices_are_found_from_what_calls_cost() {
+        let cost = |input: f64, output: f64| (2.5 * input + 10.0 * output) * 1e-6;
+        let calls: Vec<_> = [(100.0, 20.0), (50.0, 300.0), (10.0, 10.0)].map(|(i, o)| call(i, o, cost(i, o))).into();
+        let (input, output) = prices(&calls);
+        assert!((input - 2.5).abs() < 1e-6 && (output - 10.0).abs() < 1e-6, "{input} {output}");
+        let (input, output) = prices(&[call(100.0, 1.0, 0.0002), call(100.0, 1.0, 0.0002)]);
+        assert!(input == output && (input - 1.980_198).abs() < 1e-5, "{input}");
+    }
+}

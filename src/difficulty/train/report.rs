@@ -1,0 +1,207 @@
+//! How a trained network does on prompts that it did not see.
+
+use serde::Serialize;
+
+use super::Trained;
+use super::data::{Dataset, Outcome};
+use super::linear::dot;
+use crate::difficulty::DifficultyError;
+
+/// By workload.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    pub prompts: usize,
+    pub workloads: Vec<WorkloadReport>,
+}
+
+/// One workload.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WorkloadReport {
+    pub workload: String,
+    pub prompts: usize,
+    /// The model with the highest mean quality.
+    pub best: String,
+    /// Cost of plug-in routing that keeps 95 % of the best model's quality, as a share of that model's cost; `None` if
+    /// it cannot.
+    pub cost_at_95: Option<f64>,
+    pub arms: Vec<ArmReport>,
+}
+
+/// One model of a workload.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ArmReport {
+    pub model: String,
+    pub prompts: usize,
+    /// Mean quality.
+    pub quality: f64,
+    /// Chance that of a better and a worse answered prompt the better is ranked higher, by quality above or not above
+    /// the median; `None` if all are equal.
+    pub auc: Option<f64>,
+    /// Expected calibration error over ten bins of equal size.
+    pub ece: f64,
+}
+
+/// A prompt and an arm: what was predicted, and what happened.
+struct Case {
+    prompt: usize,
+    outcome: Outcome,
+    quality: f64,
+    cost: f64,
+}
+
+/// Judges `trained` on `data`, which it should not have seen.
+///
+/// # Errors
+/// The network failed.
+pub fn report(trained: &Trained, data: &Dataset) -> Result<Report, DifficultyError> {
+    let cases = cases(trained, data)?;
+    let of_workload = |workload: usize| {
+        let cases: Vec<&Case> =
+            cases.iter().filter(|case| data.arms[case.outcome.arm].workload == workload).collect();
+        (!cases.is_empty()).then(|| workload_report(data, workload, &cases))
+    };
+    Ok(Report {
+        prompts: data.prompts.len(),
+        workloads: (0..data.workloads.len()).filter_map(of_workload).collect(),
+    })
+}
+
+fn cases(trained: &Trained, data: &Dataset) -> Result<Vec<Case>, DifficultyError> {
+    let head = |arm: usize| {
+        let (model, workload) = (&data.arms[arm].model, &data.workloads[data.arms[arm].workload]);
+        trained.prior.heads.iter().find(|head| head.model == *model && head.workload == *workload)
+    };
+    let heads: Vec<_> = (0..data.arms.len()).map(head).collect();
+    let prices: Vec<_> = (0..data.arms.len())
+        .map(|arm| super::heads::prices(&data.of_arm(arm).map(|(_, outcome)| *outcome).collect::<Vec<_>>()))
+        .collect();
+    let mut cases = Vec::new();
+    for (prompt, of) in data.prompts.iter().enumerate() {
+        let context = trained.classifier.assess(&of.features)?;
+        for &outcome in &of.outcomes {
+            let Some(head) = heads[outcome.arm] else { continue };
+            let (input, output) = prices[outcome.arm];
+            let length = (context.verbosity + dot(&head.token_mean, &context.phi)).exp();
+            cases.push(Case {
+                prompt,
+                outcome,
+                quality: 1.0 / (1.0 + (-dot(&head.mean, &context.phi)).exp()),
+                cost: (input * f64::from(context.input_tokens) + output * length) * 1e-6,
+            });
+        }
+    }
+    Ok(cases)
+}
+
+fn workload_report(data: &Dataset, workload: usize, cases: &[&Case]) -> WorkloadReport {
+    let of_arm = |arm: usize| cases.iter().copied().filter(|case| case.outcome.arm == arm).collect::<Vec<_>>();
+    let arms: Vec<_> = (0..data.arms.len())
+        .map(|arm| (arm, of_arm(arm)))
+        .filter(|(_, cases)| !cases.is_empty())
+        .map(|(arm, cases)| (arm, arm_report(&data.arms[arm].model, &cases)))
+        .collect();
+    let best = arms.iter().max_by(|(_, a), (_, b)| a.quality.total_cmp(&b.quality));
+    let (best, name) = best.map_or((0, String::new()), |(arm, report)| (*arm, report.model.clone()));
+    let mut prompts: Vec<usize> = cases.iter().map(|case| case.prompt).collect();
+    prompts.dedup();
+    WorkloadReport {
+        workload: data.workloads[workload].clone(),
+        prompts: prompts.len(),
+        best: name,
+        cost_at_95: cost_at(0.95, best, cases),
+        arms: arms.into_iter().map(|(_, report)| report).collect(),
+    }
+}
+
+fn arm_report(model: &str, cases: &[&Case]) -> ArmReport {
+    ArmReport {
+        model: model.to_owned(),
+        prompts: cases.len(),
+        quality: cases.iter().map(|case| case.outcome.quality).sum::<f64>() / cases.len() as f64,
+        auc: auc(cases),
+        ece: calibration_error(cases),
+    }
+}
+
+/// Area under the ROC curve by ranks; equal predictions count half.
+fn auc(cases: &[&Case]) -> Option<f64> {
+    let mut qualities: Vec<f64> = cases.iter().map(|case| case.outcome.quality).collect();
+    qualities.sort_by(f64::total_cmp);
+    // Of answers that are right or wrong the median is one of both: then right is what counts as good.
+    let median = qualities[(qualities.len() - 1) / 2].min(qualities[qualities.len() - 1] - 1e-9);
+    let mut ranked: Vec<(f64, bool)> = cases.iter().map(|case| (case.quality, case.outcome.quality > median)).collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let good = ranked.iter().filter(|(_, good)| *good).count() as f64;
+    let bad = ranked.len() as f64 - good;
+    let (mut below, mut area) = (0.0, 0.0);
+    for equal in ranked.chunk_by(|a, b| a.0 == b.0) {
+        let good = equal.iter().filter(|(_, good)| *good).count() as f64;
+        let bad = equal.len() as f64 - good;
+        area += good * (below + bad / 2.0);
+        below += bad;
+    }
+    let varies = qualities[0] < qualities[qualities.len() - 1];
+    (varies && good > 0.0 && bad > 0.0).then(|| area / (good * bad))
+}
+
+/// Mean distance of predicted and found quality over ten bins of equally many prompts.
+fn calibration_error(cases: &[&Case]) -> f64 {
+    let mut cases = cases.to_vec();
+    cases.sort_by(|a, b| a.quality.total_cmp(&b.quality));
+    let bins = cases.chunks(cases.len().div_ceil(10));
+    let gap = |bin: &[&Case]| bin.iter().map(|case| case.quality - case.outcome.quality).sum::<f64>().abs();
+    bins.map(gap).sum::<f64>() / cases.len() as f64
+}
+
+/// The least cost of `argmax ν·quality − cost`, over all ν, that keeps `share` of the best model's quality, relative to
+/// that model's cost.
+fn cost_at(share: f64, best: usize, cases: &[&Case]) -> Option<f64> {
+    let total = |cases: &mut dyn Iterator<Item = &Case>| {
+        cases.fold((0.0, 0.0), |(q, c), case| (q + case.outcome.quality, c + case.outcome.cost_usd))
+    };
+    let (quality, cost) = total(&mut cases.iter().copied().filter(|case| case.outcome.arm == best));
+    let usual = cases.iter().map(|case| case.cost).sum::<f64>() / cases.len() as f64;
+    let by_prompt: Vec<&[&Case]> = cases.chunk_by(|a, b| a.prompt == b.prompt).collect();
+    let routed = |value: f64| {
+        let worth = |case: &Case| value * case.quality - case.cost / usual;
+        let chosen = by_prompt.iter().filter_map(|of| of.iter().max_by(|a, b| worth(a).total_cmp(&worth(b))));
+        total(&mut chosen.copied())
+    };
+    (0..=120)
+        .map(|step| routed(10f64.powf(-2.5 + 6.5 * f64::from(step) / 120.0)))
+        .filter(|&(found, _)| found >= share * quality)
+        .map(|(_, spent)| spent / cost)
+        .min_by(f64::total_cmp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(prompt: usize, arm: usize, quality: f64, predicted: f64, cost: f64) -> Case {
+        let outcome = Outcome { arm, quality, cost_usd: cost, input_tokens: 1.0, output_tokens: 1.0 };
+        Case { prompt, outcome, quality: predicted, cost }
+    }
+
+    #[test]
+    fn auc_and_calibration_of_known_cases() {
+        let cases = [(1.0, 0.9), (0.0, 0.8), (1.0, 0.8), (0.0, 0.1)].map(|(y, p)| case(0, 0, y, p, 1.0));
+        let cases: Vec<&Case> = cases.iter().collect();
+        assert_eq!(auc(&cases), Some(0.875));
+        assert_eq!(auc(&cases[..1]), None);
+        assert!((calibration_error(&cases) - (0.1 + 0.8 + 0.2 + 0.1) / 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn routing_asks_the_dear_model_only_where_it_is_needed() {
+        let cases: Vec<Case> = (0..10)
+            .flat_map(|i| {
+                let easy = i < 8;
+                let cheap = if easy { 1.0 } else { 0.0 };
+                [case(i, 0, cheap, cheap, 1.0), case(i, 1, 1.0, 1.0, 10.0)]
+            })
+            .collect();
+        let cost = cost_at(0.95, 1, &cases.iter().collect::<Vec<_>>());
+        assert_eq!(cost, Some(0.28));
+    }
+}

@@ -1,0 +1,86 @@
+//! Hand-made signals: what a prompt's surface says of its difficulty.
+//!
+//! Shares are taken as square roots and counts as log(1 + n), which brings them near a normal shape.
+
+use super::scan::{KEYWORDS, Scan};
+use super::wordpiece::WordPiece;
+
+/// How many signals there are.
+pub const SIGNALS: usize = 28 + KEYWORDS.len();
+
+/// Where the share of characters beyond ASCII stands (its square root).
+pub const NON_ASCII: usize = 5;
+/// Where the share of tokens that continue a word stands.
+pub const SPLIT: usize = SIGNALS - 4;
+/// Where the share of unknown tokens stands.
+pub const UNKNOWN: usize = SIGNALS - 3;
+
+/// The signals of a conversation, in the order of the schema.
+///
+/// `ids` are the WordPiece ids of its window, `window_words` the window's words.
+pub fn signals(scan: &Scan, vocabulary: &WordPiece, ids: &[u32], window_words: u32) -> [f32; SIGNALS] {
+    let mut signals = [0.0; SIGNALS];
+    let all = surface(scan).into_iter().chain(keyword_shares(scan)).chain(rarity(vocabulary, ids, window_words));
+    signals.iter_mut().zip(all).for_each(|(signal, value)| *signal = value as f32);
+    signals
+}
+
+/// Lengths, shares of kinds of characters, structure.
+fn surface(scan: &Scan) -> [f64; 23] {
+    let share = |count: u32| (f64::from(count) / f64::from(scan.chars.max(1))).sqrt();
+    let words = f64::from(scan.words.max(1));
+    let options = f64::from(scan.options.max(1));
+    [
+        log1p(scan.chars),
+        log1p(scan.words),
+        log1p(scan.newlines),
+        share(scan.digits),
+        share(scan.upper),
+        share(scan.non_ascii),
+        share(scan.math),
+        log1p(scan.latex),
+        share(scan.code),
+        log1p(scan.fences),
+        log1p(scan.question_marks),
+        f64::from(scan.options.min(12)),
+        (f64::from(scan.option_chars) / options).ln_1p(),
+        f64::from(scan.options_with_digit) / options,
+        (f64::from(scan.non_space) / words).min(20.0),
+        (words / f64::from(scan.sentence_ends + 1)).ln_1p(),
+        log1p(scan.numbers),
+        (f64::from(scan.digits) / f64::from(scan.numbers.max(1))).ln_1p(),
+        share(scan.parentheses),
+        share(scan.quotes),
+        f64::from(scan.long_runs) / f64::from(scan.letter_runs.max(1)),
+        log1p(scan.last_line_chars),
+        log1p(scan.first_line_chars),
+    ]
+}
+
+fn keyword_shares(scan: &Scan) -> impl Iterator<Item = f64> {
+    let runs = f64::from(scan.letter_runs.max(1));
+    scan.keywords.iter().map(move |&n| (f64::from(n) / runs).sqrt())
+}
+
+/// How rare the words are. BERT's vocabulary is ordered by frequency, so an id is a rank.
+fn rarity(vocabulary: &WordPiece, ids: &[u32], window_words: u32) -> [f64; 5] {
+    let tokens = ids.len().max(1) as f64;
+    let share = |n: usize| n as f64 / tokens;
+    let ranks = || ids.iter().filter_map(|&id| id.checked_sub(FIRST_WORD));
+    let ranked = ranks().count();
+    let log_rank: f64 = ranks().map(|rank| (f64::from(rank) + 10.0).ln()).sum();
+    [
+        (tokens / f64::from(window_words.max(1))).ln(),
+        share(ids.iter().filter(|&&id| vocabulary.continues(id)).count()),
+        share(ids.iter().filter(|&&id| id == vocabulary.unknown()).count()),
+        if ranked == 0 { 0.0 } else { log_rank / ranked as f64 },
+        share(ranks().filter(|&rank| rank > 10_000).count()),
+    ]
+}
+
+fn log1p(count: u32) -> f64 {
+    f64::from(count).ln_1p()
+}
+
+/// "the": what comes before in BERT's vocabulary is special, unused, or a single character.
+pub const FIRST_WORD: u32 = 1996;

@@ -1,0 +1,402 @@
+//! WordPiece as uncased BERT tokenizes: clean, lowercase, strip accents, split at punctuation and ideographs, then
+//! greedily take the longest piece of the vocabulary.
+//!
+//! The rules are those of Hugging Face's `BertNormalizer`, `BertPreTokenizer` and `WordPiece` (a test holds this to
+//! them), with one difference: the text of a prompt never becomes a special token, so `[SEP]` is five characters here.
+
+use std::borrow::Cow;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use unicode_normalization::UnicodeNormalization;
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
+
+/// Words of more characters than this are unknown, as in BERT.
+const MAX_WORD_CHARS: usize = 100;
+/// What continues a word carries this mark in the vocabulary.
+const CONTINUES: &str = "##";
+const UNKNOWN: &str = "[UNK]";
+
+/// A WordPiece vocabulary: one piece a line, the line's number is the id.
+#[derive(Debug)]
+pub struct WordPiece {
+    text: Cow<'static, str>,
+    /// Where each piece lies in `text`, without its `##`.
+    pieces: Vec<Piece>,
+    /// Ids by piece, of pieces that begin a word.
+    initial: HashTable<u32>,
+    /// Ids by piece, of pieces that continue one.
+    continuing: HashTable<u32>,
+    /// Ids of the one-character ASCII pieces.
+    ascii: [u32; 128],
+    unknown: u32,
+    /// Bytes of the longest piece.
+    longest: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    start: u32,
+    len: u16,
+    continues: bool,
+}
+
+/// The text is no WordPiece vocabulary.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VocabularyError {
+    #[error("line {0} is empty; every line must hold one piece")]
+    EmptyLine(usize),
+    #[error("line {0} repeats a piece")]
+    Repeated(usize),
+    #[error("line {0} holds a piece of more than 64 KiB")]
+    TooLong(usize),
+    #[error("no line holds [UNK]")]
+    NoUnknown,
+}
+
+impl WordPiece {
+    /// Reads a `vocab.txt`.
+    ///
+    /// # Errors
+    /// Names the first line that does not fit.
+    pub fn parse(text: impl Into<Cow<'static, str>>) -> Result<Self, VocabularyError> {
+        let text = text.into();
+        let pieces = pieces(&text)?;
+        let mut vocabulary = Self {
+            initial: HashTable::with_capacity(pieces.len()),
+            continuing: HashTable::with_capacity(pieces.len() / 4),
+            longest: pieces.iter().map(|piece| usize::from(piece.len)).max().unwrap_or(0),
+            text,
+            pieces,
+            ascii: [0; 128],
+            unknown: 0,
+        };
+        vocabulary.index()?;
+        vocabulary.unknown = vocabulary.find(UNKNOWN.as_bytes(), false).ok_or(VocabularyError::NoUnknown)?;
+        for byte in 0..128u8 {
+            vocabulary.ascii[usize::from(byte)] = vocabulary.find(&[byte], false).unwrap_or(vocabulary.unknown);
+        }
+        Ok(vocabulary)
+    }
+
+    fn index(&mut self) -> Result<(), VocabularyError> {
+        for id in 0..self.pieces.len() {
+            let piece = self.pieces[id];
+            if self.find(self.bytes(piece), piece.continues).is_some() {
+                return Err(VocabularyError::Repeated(id + 1));
+            }
+            let hash = hash(self.bytes(piece));
+            let (text, pieces) = (&self.text, &self.pieces);
+            let table = if piece.continues { &mut self.continuing } else { &mut self.initial };
+            table.insert_unique(hash, id as u32, |&id| hash_of(text, pieces[id as usize]));
+        }
+        Ok(())
+    }
+
+    /// The vocabulary as it was read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Pieces in the vocabulary.
+    pub fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Whether the vocabulary holds no piece; one that was parsed never is.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// The id that stands for words that cannot be spelled.
+    pub fn unknown(&self) -> u32 {
+        self.unknown
+    }
+
+    /// Whether `id` continues a word (`##…`).
+    pub fn continues(&self, id: u32) -> bool {
+        self.pieces[id as usize].continues
+    }
+
+    /// Appends the ids of `text`, without special tokens.
+    pub fn encode(&self, text: &str, ids: &mut Vec<u32>) {
+        let bytes = text.as_bytes();
+        let mut word = Vec::with_capacity(64);
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            at += 1;
+            match CLASS[usize::from(byte)] {
+                Class::Letter => word.push(byte.to_ascii_lowercase()),
+                Class::Space => self.end_word(&mut word, ids),
+                Class::Punctuation => {
+                    self.end_word(&mut word, ids);
+                    ids.push(self.ascii[usize::from(byte)]);
+                }
+                Class::Control => {}
+                Class::NotAscii => {
+                    let end = at + bytes[at..].iter().position(u8::is_ascii).unwrap_or(bytes.len() - at);
+                    self.encode_unicode(&text[at - 1..end], &mut word, ids);
+                    at = end;
+                }
+            }
+        }
+        self.end_word(&mut word, ids);
+    }
+
+    /// A run without ASCII. Canonical decomposition never crosses an ASCII character, so runs can be treated alone.
+    fn encode_unicode(&self, run: &str, word: &mut Vec<u8>, ids: &mut Vec<u32>) {
+        for c in spaced(run).nfd().filter(|c| c.general_category() != GeneralCategory::NonspacingMark) {
+            if c.is_whitespace() {
+                self.end_word(word, ids);
+            } else if is_punctuation(c) {
+                self.end_word(word, ids);
+                push_char(word, c);
+                self.end_word(word, ids);
+            } else {
+                c.to_lowercase().for_each(|c| push_char(word, c));
+            }
+        }
+    }
+
+    /// Spells `word` and empties it.
+    fn end_word(&self, word: &mut Vec<u8>, ids: &mut Vec<u32>) {
+        if word.is_empty() {
+            return;
+        }
+        let before = ids.len();
+        if chars(word) > MAX_WORD_CHARS || !self.spell(word, ids) {
+            ids.truncate(before);
+            ids.push(self.unknown);
+        }
+        word.clear();
+    }
+
+    /// Longest piece first; false if a rest is left that no piece begins.
+    fn spell(&self, word: &[u8], ids: &mut Vec<u32>) -> bool {
+        let mut rest = word;
+        while !rest.is_empty() {
+            let continues = rest.len() < word.len();
+            let longest = rest.len().min(self.longest);
+            let found = (1..=longest).rev().find_map(|len| Some((len, self.find(&rest[..len], continues)?)));
+            let Some((len, id)) = found else {
+                return false;
+            };
+            ids.push(id);
+            rest = &rest[len..];
+        }
+        true
+    }
+
+    fn find(&self, piece: &[u8], continues: bool) -> Option<u32> {
+        let table = if continues { &self.continuing } else { &self.initial };
+        table.find(hash(piece), |&id| self.bytes(self.pieces[id as usize]) == piece).copied()
+    }
+
+    fn bytes(&self, piece: Piece) -> &[u8] {
+        slice(&self.text, piece)
+    }
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, VocabularyError> {
+    let mut pieces = Vec::with_capacity(text.len() / 7);
+    let mut start = 0;
+    for (line, text) in text.split_terminator('\n').enumerate() {
+        let piece = text.strip_suffix('\r').unwrap_or(text);
+        // "##" alone is the word itself, not an empty rest.
+        let continues = piece.len() > CONTINUES.len() && piece.starts_with(CONTINUES);
+        let mark = if continues { CONTINUES.len() } else { 0 };
+        let len = u16::try_from(piece.len() - mark).map_err(|_| VocabularyError::TooLong(line + 1))?;
+        if len == 0 {
+            return Err(VocabularyError::EmptyLine(line + 1));
+        }
+        pieces.push(Piece { start: (start + mark) as u32, len, continues });
+        start += text.len() + 1;
+    }
+    Ok(pieces)
+}
+
+fn slice(text: &str, piece: Piece) -> &[u8] {
+    &text.as_bytes()[piece.start as usize..][..usize::from(piece.len)]
+}
+
+fn hash_of(text: &str, piece: Piece) -> u64 {
+    hash(slice(text, piece))
+}
+
+fn hash(piece: &[u8]) -> u64 {
+    FixedState::default().hash_one(piece)
+}
+
+/// Characters of UTF-8 bytes: all but the continuation bytes.
+fn chars(word: &[u8]) -> usize {
+    word.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
+}
+
+fn push_char(word: &mut Vec<u8>, c: char) {
+    word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+/// `run` without control characters, and with each ideograph a word of its own.
+fn spaced(run: &str) -> String {
+    let mut out = String::with_capacity(run.len() * 2);
+    for c in run.chars().filter(|&c| !is_control(c)) {
+        if is_ideograph(c) {
+            out.extend([' ', c, ' ']);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn is_control(c: char) -> bool {
+    use GeneralCategory::{Control, Format, PrivateUse};
+    c == char::REPLACEMENT_CHARACTER || matches!(c.general_category(), Control | Format | PrivateUse)
+}
+
+fn is_punctuation(c: char) -> bool {
+    c.is_ascii_punctuation() || c.general_category_group() == GeneralCategoryGroup::Punctuation
+}
+
+/// BERT's "Chinese characters": the blocks of CJK ideographs, but not Hangul or kana.
+fn is_ideograph(c: char) -> bool {
+    matches!(c,
+        '\u{4E00}'..='\u{9FFF}' | '\u{3400}'..='\u{4DBF}' | '\u{20000}'..='\u{2A6DF}' | '\u{2A700}'..='\u{2B73F}'
+        | '\u{2B740}'..='\u{2B81F}' | '\u{2B920}'..='\u{2CEAF}' | '\u{F900}'..='\u{FAFF}' | '\u{2F800}'..='\u{2FA1F}')
+}
+
+#[derive(Clone, Copy)]
+enum Class {
+    Letter,
+    Space,
+    Punctuation,
+    Control,
+    NotAscii,
+}
+
+/// What each byte is to the tokenizer.
+static CLASS: [Class; 256] = classes();
+
+const fn classes() -> [Class; 256] {
+    let mut classes = [Class::NotAscii; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        classes[byte as usize] = match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => Class::Space,
+            _ if byte.is_ascii_punctuation() => Class::Punctuation,
+            _ if byte.is_ascii_control() => Class::Control,
+            _ => Class::Letter,
+        };
+        byte += 1;
+    }
+    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokenizers::models::wordpiece::WordPiece as Reference;
+    use tokenizers::normalizers::BertNormalizer;
+    use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+    use tokenizers::{Tokenizer, TokenizerBuilder};
+
+    use super::*;
+
+    const VOCAB: &str = include_str!("../../models/default/vocab.txt");
+
+    fn ids(text: &str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        shipped().encode(text, &mut ids);
+        ids
+    }
+
+    fn shipped() -> &'static WordPiece {
+        static SHIPPED: std::sync::LazyLock<WordPiece> =
+            std::sync::LazyLock::new(|| WordPiece::parse(VOCAB).expect("the shipped vocabulary"));
+        &SHIPPED
+    }
+
+    fn reference() -> &'static Tokenizer {
+        static REFERENCE: std::sync::LazyLock<Tokenizer> = std::sync::LazyLock::new(|| {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default/vocab.txt");
+            let model = Reference::from_file(path).unk_token(UNKNOWN.into()).build().expect("vocabulary");
+            TokenizerBuilder::<
+                _,
+                _,
+                _,
+                tokenizers::processors::bert::BertProcessing,
+                tokenizers::decoders::wordpiece::WordPiece,
+            >::new()
+            .with_model(model)
+            .with_normalizer(Some(BertNormalizer::default()))
+            .with_pre_tokenizer(Some(BertPreTokenizer))
+            .build()
+            .expect("complete")
+            .into()
+        });
+        &REFERENCE
+    }
+
+    fn assert_same(text: &str) {
+        let expected = reference().encode(text, false).expect("the reference encodes any text");
+        assert_eq!(ids(text), expected.get_ids(), "{text:?}");
+    }
+
+    #[test]
+    fn agrees_with_the_reference_on_chosen_texts() {
+        for text in [
+            "",
+            "Hello, world! unaffable tokenization",
+            "naïve café ÀÉÎÕÜ Ångström e\u{301}",
+            "中文字符 mixed with English，标点。",
+            "日本語のテキスト ひらがな カタカナ",
+            "한국어 텍스트",
+            "Ελληνικά ΣΊΣΥΦΟΣ Русский İstanbul ǅ",
+            "emoji 😀👨‍👩‍👧 and \u{200d}joiners\u{ad}",
+            "tabs\tnew\nlines\r\n\u{b}vertical\u{c}feed\u{0}nul\u{7f}del\u{85}nel\u{a0}nbsp\u{3000}wide",
+            "a ≠ b, ≤ ∑ ½ \u{37e} \u{1fef} ﬁne ！（）",
+            "x^2 + \\frac{1}{2} = `code`; ## ###",
+            "क्षत्रिय বাংলা ไทย العربية עברית",
+            "\u{FFFD}\u{E000}\u{F900}\u{2F800}",
+        ] {
+            assert_same(text);
+        }
+    }
+
+    #[test]
+    fn a_word_of_more_than_a_hundred_characters_is_unknown() {
+        for n in [100, 101] {
+            assert_same(&"a".repeat(n));
+            assert_same(&"é".repeat(n));
+        }
+        assert_eq!(ids(&"b".repeat(101)), [shipped().unknown()]);
+    }
+
+    #[test]
+    fn text_never_becomes_a_special_token() {
+        let special = ids("[SEP] [CLS] [UNK]");
+        assert!(special.len() > 8 && !special.contains(&shipped().unknown()), "{special:?}");
+    }
+
+    #[test]
+    fn a_broken_vocabulary_names_its_line() {
+        assert_eq!(WordPiece::parse("[UNK]\na\n\nb\n").err(), Some(VocabularyError::EmptyLine(3)));
+        assert_eq!(WordPiece::parse("[UNK]\na\na\n").err(), Some(VocabularyError::Repeated(3)));
+        assert_eq!(WordPiece::parse("a\nb\n").err(), Some(VocabularyError::NoUnknown));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        /// Unicode 8's tables (the reference's) and today's differ on characters that came later, so: Latin, Greek,
+        /// Cyrillic, Hebrew, Arabic, Indic, Hangul, kana, CJK and general punctuation as they long have been.
+        #[test]
+        fn agrees_with_the_reference_on_any_text(
+            text in "[ -~\t\n\u{a0}-\u{17f}\u{300}-\u{36f}\u{386}-\u{3ce}\u{400}-\u{45f}\u{5d0}-\u{5ea}\u{621}-\u{64a}\u{905}-\u{939}\u{2010}-\u{2027}\u{2030}-\u{205e}\u{2200}-\u{22ff}\u{3041}-\u{3096}\u{30a1}-\u{30fa}\u{4e00}-\u{4eff}\u{ac00}-\u{acff}\u{ff01}-\u{ff5e}]{0,60}"
+        ) {
+            prop_assume!(!text.contains("[UNK]"));
+            assert_same(&text);
+        }
+    }
+}
