@@ -104,7 +104,8 @@ fn hold_out(data: &Dataset, options: &Options, share: f64) -> anyhow::Result<Opt
 
 fn fit(what: &str, data: &Dataset, options: &Options) -> anyhow::Result<Trained> {
     let style = ProgressStyle::with_template("training on {msg}: {wide_bar} {pos}/{len} epochs, {elapsed}")?;
-    let bar = ProgressBar::new((options.members * options.epochs) as u64).with_style(style).with_message(what.to_owned());
+    let bar =
+        ProgressBar::new((options.members * options.epochs) as u64).with_style(style).with_message(what.to_owned());
     bar.tick();
     let trained = train(data, options, &mut || bar.inc(1)).with_context(|| format!("training on {what}"));
     bar.finish();

@@ -168,12 +168,8 @@ impl Files {
     /// Whether the files are those that the manifest names.
     fn verify(&self) -> Result<(), DifficultyError> {
         let manifest = self.manifest()?;
-        let files = [
-            (VOCABULARY, &self.vocabulary),
-            (ENCODER, &self.encoder),
-            (NETWORK, &self.network),
-            (PRIOR, &self.prior),
-        ];
+        let files =
+            [(VOCABULARY, &self.vocabulary), (ENCODER, &self.encoder), (NETWORK, &self.network), (PRIOR, &self.prior)];
         for (name, bytes) in files {
             let Some(entry) = manifest.files.iter().find(|entry| entry.name == name) else {
                 return Err(problem(MANIFEST, format!("does not name {name}")));

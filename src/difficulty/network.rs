@@ -89,7 +89,8 @@ impl Weights {
             ("ease", &self.ease),
             ("quantiles", &self.quantiles),
         ];
-        let bytes = tensors.map(|(name, values)| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>()));
+        let bytes =
+            tensors.map(|(name, values)| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>()));
         let views: Result<Vec<_>, _> = bytes
             .iter()
             .map(|(name, bytes)| {

@@ -141,7 +141,8 @@ impl Prior {
     fn home(&self, entrants: &[Entrant]) -> Option<Home<'_>> {
         let mut workloads: BTreeMap<&str, Vec<&Head>> = BTreeMap::new();
         self.heads.iter().for_each(|head| workloads.entry(&head.workload).or_default().push(head));
-        let known = |heads: &Vec<&Head>| entrants.iter().filter(|entrant| !named(heads, entrant.name).is_empty()).count();
+        let known =
+            |heads: &Vec<&Head>| entrants.iter().filter(|entrant| !named(heads, entrant.name).is_empty()).count();
         let best = workloads.into_values().rev().max_by_key(known)?;
         (known(&best) > 0).then(|| Home::new(best))
     }
@@ -252,15 +253,14 @@ fn canonical(name: &str) -> String {
 
 /// Without `-2024-08-06` or `-20240806` at the end.
 fn undated(name: &str) -> &str {
-    let is_date = |tail: &str| {
-        tail.starts_with("-20")
-            && tail.bytes().skip(1).enumerate().all(|(i, byte)| byte.is_ascii_digit() || (byte == b'-' && (i == 4 || i == 7)))
+    let like = |text: &str, pattern: &str| {
+        text.bytes().zip(pattern.bytes()).all(|(byte, p)| if p == b'0' { byte.is_ascii_digit() } else { byte == p })
     };
-    [11, 9]
-        .into_iter()
-        .filter_map(|len| name.split_at_checked(name.len().checked_sub(len)?))
-        .find(|(_, tail)| is_date(tail) && (tail.len() == 9) == !tail[1..].contains('-'))
-        .map_or(name, |(head, _)| head)
+    let cut = |pattern: &&str| {
+        let (head, tail) = name.split_at_checked(name.len().checked_sub(pattern.len())?)?;
+        like(tail, pattern).then_some(head)
+    };
+    ["-0000-00-00", "-00000000"].iter().find_map(cut).unwrap_or(name)
 }
 
 fn mean_price(entrants: &[Entrant]) -> Option<f64> {

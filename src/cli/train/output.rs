@@ -39,7 +39,10 @@ fn beside(folder: &Path, suffix: &str) -> anyhow::Result<PathBuf> {
 
 /// Prints how a network did on prompts that it did not see.
 pub fn print(report: &Report) {
-    println!("On {} prompts that were held out, with near-duplicates (the weights written are trained on all):", report.prompts);
+    println!(
+        "On {} prompts that were held out, with near-duplicates (the weights written are trained on all):",
+        report.prompts
+    );
     println!("{:<14} {:<28} {:>7} {:>8} {:>6} {:>6}", "workload", "model", "prompts", "quality", "AUC", "ECE");
     for workload in &report.workloads {
         for arm in &workload.arms {

@@ -86,7 +86,11 @@ impl Reader<'_> {
                 self.line(&line, &mut ids).with_context(place)?;
             }
         }
-        ensure!(self.data.prompts.len() > before, "{}: holds no prompt; give a file with one JSON object a line", path.display());
+        ensure!(
+            self.data.prompts.len() > before,
+            "{}: holds no prompt; give a file with one JSON object a line",
+            path.display()
+        );
         Ok(())
     }
 

@@ -15,7 +15,8 @@ const COMMON: usize = 12;
 pub fn groups(texts: &[String]) -> Vec<u64> {
     let phrases: Vec<Vec<u64>> = texts.iter().map(|text| phrases(text)).collect();
     let holders = holders(&phrases);
-    let rare: Vec<usize> = phrases.iter().map(|of| of.iter().filter(|phrase| holders[phrase].len() <= COMMON).count()).collect();
+    let rare: Vec<usize> =
+        phrases.iter().map(|of| of.iter().filter(|phrase| holders[phrase].len() <= COMMON).count()).collect();
     let mut parents: Vec<u32> = (0..texts.len() as u32).collect();
     for ((a, b), shared) in shared(&holders) {
         let fewer = rare[a as usize].min(rare[b as usize]).max(3);
@@ -36,7 +37,8 @@ pub fn groups(texts: &[String]) -> Vec<u64> {
 fn phrases(text: &str) -> Vec<u64> {
     let text = text.to_lowercase();
     let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let mut phrases: Vec<u64> = words.windows(PHRASE.min(words.len()).max(1)).map(|run| FixedState::default().hash_one(run)).collect();
+    let mut phrases: Vec<u64> =
+        words.windows(PHRASE.min(words.len()).max(1)).map(|run| FixedState::default().hash_one(run)).collect();
     phrases.sort_unstable();
     phrases.dedup();
     phrases
@@ -81,8 +83,9 @@ mod tests {
     #[test]
     fn prompts_that_share_rare_phrases_are_one_group_and_templates_are_not() {
         let template = "Answer with the letter of the right choice and nothing else please:";
-        let mut texts: Vec<String> =
-            (0..20u32).map(|i| format!("{template} {}", (0..20).map(|j| format!("w{i}x{j} ")).collect::<String>())).collect();
+        let mut texts: Vec<String> = (0..20u32)
+            .map(|i| format!("{template} {}", (0..20).map(|j| format!("w{i}x{j} ")).collect::<String>()))
+            .collect();
         texts.push(format!("Please think. {}", &texts[3][template.len()..]));
         let groups = groups(&texts);
         assert_eq!(groups[20], groups[3]);

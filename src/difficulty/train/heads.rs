@@ -15,8 +15,8 @@ const LENGTH_NOISE: f64 = 0.3;
 const STRANGER_LEVEL: f64 = 0.06;
 /// … and of each slope.
 const STRANGER_SLOPE: f64 = 0.0025;
-/// Pulls the price's slope towards 0, in units of squared log price.
-const PRICE_RIDGE: f64 = 5.0;
+/// Pulls a workload's slope on price towards 0, in units of squared log price.
+const PRICE_RIDGE: f64 = 0.5;
 
 /// One arm's training data in the latent space.
 struct Seen<'a> {
@@ -75,7 +75,8 @@ fn quality(data: &Dataset, space: &Latent, seen: &[Seen], varies: &[usize]) -> P
     for (arms, level) in workloads.iter().zip(&levels) {
         let usual = arms.iter().map(|&arm| seen[arm].log_price).sum::<f64>() / arms.len() as f64;
         for &arm in arms {
-            let mut residual: Vec<f64> = space.heads[arm].iter().zip(level).map(|(theta, level)| theta - level).collect();
+            let mut residual: Vec<f64> =
+                space.heads[arm].iter().zip(level).map(|(theta, level)| theta - level).collect();
             residual[0] -= price_slope * (seen[arm].log_price - usual);
             residuals.push(residual);
         }
@@ -93,19 +94,20 @@ fn quality(data: &Dataset, space: &Latent, seen: &[Seen], varies: &[usize]) -> P
     }
 }
 
-/// Slope of θ's intercept on log price within workloads.
+/// Slope of θ's intercept on log price: the median over workloads, of which one may turn it round (of small models that
+/// were tuned for its very prompts, say).
 fn price_slope(workloads: &[Vec<usize>], space: &Latent, seen: &[Seen]) -> f64 {
-    let (mut above, mut below) = (0.0, PRICE_RIDGE);
-    for arms in workloads {
+    let slope = |arms: &Vec<usize>| {
         let n = arms.len() as f64;
         let price = arms.iter().map(|&arm| seen[arm].log_price).sum::<f64>() / n;
-        let level = arms.iter().map(|&arm| space.heads[arm][0]).sum::<f64>() / n;
-        for &arm in arms {
-            above += (seen[arm].log_price - price) * (space.heads[arm][0] - level);
-            below += (seen[arm].log_price - price).powi(2);
-        }
-    }
-    above / below
+        let distance = |arm: usize| seen[arm].log_price - price;
+        let above: f64 = arms.iter().map(|&arm| distance(arm) * space.heads[arm][0]).sum();
+        above / (PRICE_RIDGE + arms.iter().map(|&arm| distance(arm).powi(2)).sum::<f64>())
+    };
+    let mut slopes: Vec<f64> = workloads.iter().map(slope).collect();
+    slopes.sort_by(f64::total_cmp);
+    let middle = slopes.len() / 2;
+    if slopes.len() % 2 == 1 { slopes[middle] } else { (slopes[middle - 1] + slopes[middle]) / 2.0 }
 }
 
 impl<'a> Seen<'a> {

@@ -1,11 +1,11 @@
 //! From fitted networks to φ: average them, cut them back to a low rank, whiten, keep the axes that matter.
 
+use super::TrainError;
 use super::data::Dataset;
 use super::fit::{Fit, fit};
 use super::linear::{add_outer, dot, eigen, mirror};
 use super::options::Options;
 use super::whiten::whiten;
-use super::TrainError;
 use crate::difficulty::network::LATENT_LIMIT;
 
 /// z = inputs · projection + offset, and every arm's θ in that space.
@@ -46,7 +46,9 @@ impl Latent {
     pub fn phi(&self, input: &[f32]) -> Vec<f64> {
         let z = product(input, &self.projection);
         let limit = f64::from(LATENT_LIMIT);
-        std::iter::once(1.0).chain(z.iter().zip(&self.offset).map(|(z, offset)| (z + offset).clamp(-limit, limit))).collect()
+        std::iter::once(1.0)
+            .chain(z.iter().zip(&self.offset).map(|(z, offset)| (z + offset).clamp(-limit, limit)))
+            .collect()
     }
 }
 
@@ -66,7 +68,8 @@ impl Logits {
     fn reduce(&self, inputs: &[Vec<f32>], rank: usize) -> Fit {
         let arms = self.intercepts.len();
         let logits: Vec<Vec<f64>> = inputs.iter().map(|input| product(input, &self.matrix)).collect();
-        let mean: Vec<f64> = (0..arms).map(|arm| logits.iter().map(|row| row[arm]).sum::<f64>() / logits.len() as f64).collect();
+        let mean: Vec<f64> =
+            (0..arms).map(|arm| logits.iter().map(|row| row[arm]).sum::<f64>() / logits.len() as f64).collect();
         let mut scatter = vec![0.0; arms * arms];
         for row in &logits {
             let centred: Vec<f64> = row.iter().zip(&mean).map(|(value, mean)| value - mean).collect();

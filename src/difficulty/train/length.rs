@@ -41,7 +41,8 @@ impl Length {
 fn targets(data: &Dataset) -> Vec<f64> {
     let usual: Vec<f64> = (0..data.arms.len())
         .map(|arm| {
-            let (n, sum) = data.of_arm(arm).fold((0.0, 0.0), |(n, sum), (_, outcome)| (n + 1.0, sum + outcome.log_length()));
+            let (n, sum) =
+                data.of_arm(arm).fold((0.0, 0.0), |(n, sum), (_, outcome)| (n + 1.0, sum + outcome.log_length()));
             sum / f64::max(n, 1.0)
         })
         .collect();

@@ -16,9 +16,9 @@ pub use groups::groups;
 pub use options::Options;
 pub use report::{ArmReport, Report, WorkloadReport, report};
 
+use super::DifficultyError;
 use super::network::{Classifier, Weights, standardise};
 use super::prior::Prior;
-use super::DifficultyError;
 use crate::features::{SIGNAL_WIDTH, WIDTH};
 
 /// What training makes.

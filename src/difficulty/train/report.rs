@@ -56,14 +56,10 @@ struct Case {
 pub fn report(trained: &Trained, data: &Dataset) -> Result<Report, DifficultyError> {
     let cases = cases(trained, data)?;
     let of_workload = |workload: usize| {
-        let cases: Vec<&Case> =
-            cases.iter().filter(|case| data.arms[case.outcome.arm].workload == workload).collect();
+        let cases: Vec<&Case> = cases.iter().filter(|case| data.arms[case.outcome.arm].workload == workload).collect();
         (!cases.is_empty()).then(|| workload_report(data, workload, &cases))
     };
-    Ok(Report {
-        prompts: data.prompts.len(),
-        workloads: (0..data.workloads.len()).filter_map(of_workload).collect(),
-    })
+    Ok(Report { prompts: data.prompts.len(), workloads: (0..data.workloads.len()).filter_map(of_workload).collect() })
 }
 
 fn cases(trained: &Trained, data: &Dataset) -> Result<Vec<Case>, DifficultyError> {

@@ -26,9 +26,8 @@ pub fn whiten(rows: &[Vec<f64>], weights: &[f64], slopes: &[Vec<f64>]) -> Whiten
     };
     let slopes: Vec<Vec<f64>> = slopes.iter().map(whitened).collect();
     let rotation = rotation(&slopes, n);
-    let axis = |turn: &Vec<f64>| {
-        (0..n).map(|i| (0..n).map(|j| vectors[j][i] / deviations[j] * turn[j]).sum()).collect()
-    };
+    let axis =
+        |turn: &Vec<f64>| (0..n).map(|i| (0..n).map(|j| vectors[j][i] / deviations[j] * turn[j]).sum()).collect();
     let turned = |slope: &Vec<f64>| rotation.iter().map(|turn| dot(turn, slope)).collect();
     Whitening { mean, axes: rotation.iter().map(axis).collect(), slopes: slopes.iter().map(turned).collect() }
 }
@@ -72,7 +71,7 @@ mod tests {
     #[test]
     fn axes_are_white_and_the_first_is_the_mean_slope() {
         let rows: Vec<Vec<f64>> = (0..200)
-            .map(|i| f64::from(i))
+            .map(f64::from)
             .map(|i| vec![i.sin() * 3.0 + 1.0, (i * 1.7).cos() + i.sin(), (i * 0.3).sin() * 0.2])
             .collect();
         let weights: Vec<f64> = (0..200).map(|i| 1.0 + f64::from(i % 3)).collect();
@@ -89,7 +88,8 @@ mod tests {
         }
         let mean_slope: Vec<f64> = (0..3).map(|i| whitening.slopes.iter().map(|slope| slope[i]).sum()).collect();
         assert!(mean_slope[0] > 0.0 && mean_slope[1].abs() < 1e-9 && mean_slope[2].abs() < 1e-9, "{mean_slope:?}");
-        let centred = |row: &Vec<f64>| -> Vec<f64> { row.iter().zip(&whitening.mean).map(|(x, mean)| x - mean).collect() };
+        let centred =
+            |row: &Vec<f64>| -> Vec<f64> { row.iter().zip(&whitening.mean).map(|(x, mean)| x - mean).collect() };
         for (slope, turned) in slopes.iter().zip(&whitening.slopes) {
             let (before, after) = (dot(slope, &centred(&rows[7])), dot(turned, &project(&rows[7])));
             assert!((before - after).abs() < 1e-9, "{before} {after}");
