@@ -2,8 +2,10 @@
 
 mod catalogue;
 mod config;
+mod features;
 mod scripted;
 mod sse;
+mod train;
 mod upstream_answers;
 mod upstream_failures;
 mod upstream_streams;
