@@ -34,6 +34,7 @@ pub struct Weights {
 #[derive(Debug)]
 pub struct Classifier {
     weights: Weights,
+    /// Transposed: one row a output.
     projection: Tensor,
 }
 
@@ -122,7 +123,8 @@ impl Classifier {
     /// candle cannot hold them.
     pub fn new(weights: Weights) -> Result<Self, DifficultyError> {
         let shape = (WIDTH, weights.offset.len());
-        let projection = Tensor::from_slice(&weights.projection, shape, &Device::Cpu).map_err(run)?;
+        let projection = Tensor::from_slice(&weights.projection, shape, &Device::Cpu);
+        let projection = projection.and_then(|projection| projection.t()?.contiguous()).map_err(run)?;
         Ok(Self { weights, projection })
     }
 
@@ -163,9 +165,9 @@ impl Classifier {
     }
 
     fn forward(&self, inputs: Vec<f32>) -> Result<Vec<f32>, DifficultyError> {
-        let row = Tensor::from_vec(inputs, (1, WIDTH), &Device::Cpu).map_err(run)?;
-        let mut outputs: Vec<f32> =
-            row.matmul(&self.projection).and_then(|out| out.flatten_all()?.to_vec1()).map_err(run)?;
+        // Not `matmul`: for one row that costs ten times as much, to set threads up that it then does not need.
+        let product = || self.projection.broadcast_mul(&Tensor::from_vec(inputs, (1, WIDTH), &Device::Cpu)?)?.sum(1);
+        let mut outputs: Vec<f32> = product().and_then(|outputs| outputs.to_vec1()).map_err(run)?;
         outputs.iter_mut().zip(&self.weights.offset).for_each(|(out, offset)| *out += offset);
         Ok(outputs)
     }

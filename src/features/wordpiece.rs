@@ -364,6 +364,34 @@ mod tests {
         }
     }
 
+    /// Every fifth prompt of a recorded workload.
+    fn recorded(path: &std::path::Path) -> Vec<String> {
+        #[derive(serde::Deserialize)]
+        struct Line {
+            messages: Vec<crate::api::chat::Message>,
+        }
+        let file = flate2::read::MultiGzDecoder::new(std::fs::File::open(path).expect("readable"));
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(file)).step_by(5);
+        let text = |line: std::io::Result<String>| {
+            let line: Line = serde_json::from_str(&line.expect("text")).expect("a prompt");
+            line.messages.into_iter().map(|message| message.content.text).collect()
+        };
+        lines.map(text).collect()
+    }
+
+    #[test]
+    fn agrees_with_the_reference_on_recorded_prompts() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data");
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            eprintln!("skipped: the recorded workloads are not there ({folder})");
+            return;
+        };
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        for path in paths.filter(|path| path.to_string_lossy().ends_with(".jsonl.gz")) {
+            recorded(&path).iter().for_each(|text| assert_same(text));
+        }
+    }
+
     #[test]
     fn a_word_of_more_than_a_hundred_characters_is_unknown() {
         for n in [100, 101] {
