@@ -27,8 +27,10 @@ const MAX_REPLY_BYTES: usize = 32 << 20;
 /// So much of an error's body is read, bytes, and so long is it waited for.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 const ERROR_WAIT: Duration = Duration::from_secs(5);
-/// Connections that are kept though idle, and for how long: shorter than what servers and balancers usually allow,
-/// so that a request seldom meets a connection that is just being closed.
+/// Connections to one provider that are kept though idle; more are closed after their answer.
+const POOL_SIZE: usize = 512;
+/// How long they are kept: shorter than what servers and balancers usually allow, so that a request seldom meets a
+/// connection that is just being closed.
 const POOL_IDLE: Duration = Duration::from_secs(50);
 
 /// A provider that can be called.
@@ -214,6 +216,7 @@ fn client(base: &Url, tls: rustls::ClientConfig, connect: Duration) -> Result<Cl
         .http1_only()
         .tcp_nodelay(true)
         .connect_timeout(connect)
+        .pool_max_idle_per_host(POOL_SIZE)
         .pool_idle_timeout(POOL_IDLE)
         .redirect(reqwest::redirect::Policy::none());
     // A proxy from the environment is for the way out, not for a model server on this machine.

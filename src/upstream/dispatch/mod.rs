@@ -138,33 +138,27 @@ impl Upstreams {
                 Ok(reply) => return Ok(Dispatched { target, attempts, reply }),
                 Err(error) => last = error,
             }
-            next = self.after(&last, target, targets.len(), attempts.len(), limits, total).await;
+            let may_go_on = attempts.len() < limits.attempts && Instant::now() < total.at;
+            next = match targets.len() {
+                _ if !may_go_on => None,
+                1 => self.pause(&last, attempts.len(), total).await.then_some(target),
+                _ => last.cause.another_may_answer().then_some(target + 1),
+            };
         }
         Err(Exhausted { attempts, error: last })
     }
 
-    /// Which target to ask after a failure, once it is time to.
-    async fn after(
-        &self,
-        error: &UpstreamError,
-        failed: usize,
-        targets: usize,
-        calls: usize,
-        limits: &Limits,
-        total: Due,
-    ) -> Option<usize> {
-        if calls >= limits.attempts.max(1) || Instant::now() >= total.at {
-            return None;
+    /// Waits until the same model may be asked again after `failures` calls. False, at once: that does not help, or
+    /// not in time.
+    async fn pause(&self, error: &UpstreamError, failures: usize, total: Due) -> bool {
+        let pause = backoff::pause(error, failures, (self.jitter)());
+        match pause.map(|pause| Instant::now() + pause).filter(|until| *until < total.at) {
+            Some(until) => {
+                sleep_until(until).await;
+                true
+            }
+            None => false,
         }
-        if targets > 1 {
-            return error.cause.another_may_answer().then_some(failed + 1);
-        }
-        let until = Instant::now() + backoff::pause(error, calls, (self.jitter)())?;
-        if until >= total.at {
-            return None;
-        }
-        sleep_until(until).await;
-        Some(failed)
     }
 
     async fn call(&self, model: &Model, request: &ChatRequest, timing: Timing) -> Result<Reply, UpstreamError> {
