@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use satisfice::api::chat::ChatRequest;
 use satisfice::difficulty::{Bundle, Context};
 use satisfice::features::{DIM, SIGNAL_WIDTH, WIDTH};
@@ -101,9 +102,24 @@ fn any_request_can_be_assessed() {
     for messages in odd {
         let features = BUNDLE.extractor.extract(&conversation(&messages));
         let context = BUNDLE.classifier.assess(&features).expect("assessed");
-        assert!(context.phi.iter().all(|z| z.is_finite()) && (0.0..=1.0).contains(&context.difficulty));
-        assert!(context.widening >= 1.0 && context.verbosity.is_finite());
+        assert!(is_sane(&context), "{context:?}");
     }
+}
+
+proptest! {
+    #[test]
+    fn any_text_can_be_assessed(text in "\\PC{0,300}", system in "(?s).{0,100}") {
+        let messages = json!([{"role": "system", "content": system}, {"role": "user", "content": text}]);
+        let context = BUNDLE.classifier.assess(&BUNDLE.extractor.extract(&conversation(&messages))).expect("assessed");
+        prop_assert!(is_sane(&context), "{context:?}");
+    }
+}
+
+fn is_sane(context: &Context) -> bool {
+    context.phi.iter().all(|z| z.abs() <= 4.0)
+        && (0.0..=1.0).contains(&context.difficulty)
+        && (1.0..=7.0).contains(&context.widening)
+        && context.verbosity.abs() <= 3.0
 }
 
 #[test]

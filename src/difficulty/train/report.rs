@@ -104,7 +104,7 @@ fn workload_report(data: &Dataset, workload: usize, cases: &[&Case]) -> Workload
         workload: data.workloads[workload].clone(),
         prompts: prompts.len(),
         best: name,
-        cost_at_95: cost_at(0.95, best, cases),
+        cost_at_95: cost_at(0.95, best, cases).map(round),
         arms: arms.into_iter().map(|(_, report)| report).collect(),
     }
 }
@@ -113,10 +113,15 @@ fn arm_report(model: &str, cases: &[&Case]) -> ArmReport {
     ArmReport {
         model: model.to_owned(),
         prompts: cases.len(),
-        quality: cases.iter().map(|case| case.outcome.quality).sum::<f64>() / cases.len() as f64,
-        auc: auc(cases),
-        ece: calibration_error(cases),
+        quality: round(cases.iter().map(|case| case.outcome.quality).sum::<f64>() / cases.len() as f64),
+        auc: auc(cases).map(round),
+        ece: round(calibration_error(cases)),
     }
+}
+
+/// To four digits: more would be noise.
+fn round(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
 }
 
 /// Area under the ROC curve by ranks; equal predictions count half.
