@@ -1,4 +1,5 @@
 //! (see lib.rs)
 
+pub mod check;
 pub mod demo;
 pub mod train;

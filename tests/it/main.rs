@@ -1,6 +1,7 @@
 //! Integration tests, in one binary: a module per behaviour.
 
 mod catalogue;
+mod cli_check;
 mod config;
 mod features;
 mod scripted;

@@ -1,0 +1,102 @@
+//! `satisfice check`: is this configuration valid, and what does it mean?
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use crate::catalog::providers::{Catalogue, CatalogueError};
+use crate::catalog::{Model, Price};
+use crate::config::{self, Environment, Flags, Mistakes, PriceOrigin, Setup};
+use crate::difficulty::{Bundle, DifficultyError};
+use crate::gateway::RouteSettings;
+use crate::policy::Knob;
+use crate::upstream::settings::ProviderSettings;
+
+/// `satisfice check`'s flags.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The file to check.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// A configuration that `serve` would not take.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// All of them, one a line, as `FILE:LINE: message`.
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+    #[error("{file}: the classifier cannot be loaded: {reason}; check `path` in [classifier]")]
+    Classifier { file: String, reason: DifficultyError },
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+/// Checks a file and describes what it means. The environment must hold what its `env:NAME`s name.
+///
+/// # Errors
+/// Every mistake of the file, or a classifier that cannot be loaded.
+pub fn run(options: &Options, environment: &Environment) -> Result<String, CheckError> {
+    let setup = config::load(&options.config, environment, &Flags::default(), &Catalogue::embedded()?)?;
+    let file = options.config.display().to_string();
+    match setup.classifier.as_deref().map(Bundle::load) {
+        Some(Err(reason)) => Err(CheckError::Classifier { file, reason }),
+        Some(Ok(_)) | None => Ok(describe(&setup, &file)),
+    }
+}
+
+/// What a valid configuration means, for people: providers, models with their prices and where these are from, routes
+/// with their knobs, and what is worth a look. `source_name`: what messages call the file.
+pub fn describe(setup: &Setup, source_name: &str) -> String {
+    let models = &setup.gateway.models;
+    let mut out = format!("{source_name}: valid\n");
+    section(&mut out, "providers", setup.providers.iter().map(provider));
+    let with_origins = models.iter().zip(&setup.origins);
+    section(&mut out, "models (USD per million tokens, input / output)", with_origins.map(|(m, o)| model(m, o)));
+    section(&mut out, "routes", setup.gateway.routes.iter().map(route));
+    section(&mut out, "remarks", setup.remarks.iter().map(|remark| [remark.located(source_name)]));
+    out
+}
+
+/// A title and its rows, columns aligned; nothing where there are no rows.
+fn section<const N: usize>(out: &mut String, title: &str, rows: impl Iterator<Item = [String; N]>) {
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return;
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; N] = std::array::from_fn(width);
+    let _ = writeln!(out, "{title}");
+    for row in &rows {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(out, "  {}", cells.join("  ").trim_end());
+    }
+}
+
+fn provider(provider: &ProviderSettings) -> [String; 3] {
+    let key = if provider.api_key.is_some() { "with a key" } else { "without a key" };
+    [provider.name.clone(), provider.base_url.to_string(), key.to_owned()]
+}
+
+fn model(model: &std::sync::Arc<Model>, origin: &PriceOrigin) -> [String; 4] {
+    let origin = match origin {
+        PriceOrigin::File => "from the file".to_owned(),
+        PriceOrigin::Catalogue(fact) => format!("from the catalogue: {fact}"),
+        PriceOrigin::Unknown => String::new(),
+    };
+    let window = model.context_window.map_or("context unknown".to_owned(), |tokens| format!("{tokens} tokens"));
+    [model.id.to_string(), model.price.as_ref().map_or("price unknown".to_owned(), price), window, origin]
+}
+
+fn price(price: &Price) -> String {
+    format!("{} / {}", price.input, price.output)
+}
+
+fn route(route: &RouteSettings) -> [String; 3] {
+    let knob = match route.knob {
+        Knob::Quality(share) => format!("quality {share}"),
+        Knob::BudgetPer1k(usd) => format!("budget {usd} USD per 1,000 requests"),
+    };
+    let knob = if route.explore { knob } else { format!("{knob}, no exploration") };
+    let models: Vec<_> = route.models.iter().map(|m| m.id.to_string()).collect();
+    [route.name.clone(), knob, models.join(", ")]
+}
