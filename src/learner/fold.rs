@@ -112,7 +112,7 @@ impl Fold {
 
     /// What is staged is in the ledger now, up to `position`.
     pub(super) fn commit(&mut self, position: Position) {
-        let snapshot = std::mem::take(&mut self.snapshot);
+        let snapshot = self.snapshot.clone();
         self.snapshot = self.staged.drain(..).fold(snapshot, |snapshot, change| change.apply(snapshot));
         self.position = position;
         self.touched.clear();

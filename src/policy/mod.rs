@@ -1,149 +1,32 @@
-//! Which model answers: [`Decision`], the immutable [`Snapshot`], pure [`decide`] and [`learn`].
+//! Which model answers: [`Decision`], the immutable [`Snapshot`], pure [`decide`] and [`Snapshot::learn`].
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod arm;
+mod decide;
+mod gaussian;
+mod logistic;
+mod measured;
+mod propensity;
+mod snapshot;
+mod solution;
+mod spec;
+mod window;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Price, Usage};
-use crate::difficulty::Context;
-
-/// What the policy knows of all routes at one moment. Cheap to clone; changed by value.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Counts the changes.
-    pub version: u64,
-    pub routes: BTreeMap<String, Arc<RouteState>>,
-}
-
-/// One route's arms and controller.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RouteState {
-    pub spec: RouteSpec,
-}
-
-/// A route as configured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RouteSpec {
-    pub name: String,
-    pub knob: Knob,
-    /// False: always the arm that the posterior means prefer; π is then 1 for it.
-    pub explore: bool,
-    pub arms: Vec<ArmSpec>,
-}
-
-/// A model as an arm of a route.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ArmSpec {
-    /// The configured model name; unique within a route.
-    pub arm: String,
-    pub price: Option<Price>,
-    pub context_window: Option<u32>,
-}
-
-/// What a finished call cost.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settlement {
-    /// The arm that answered.
-    pub arm: String,
-    pub usage: Option<Usage>,
-    /// All billed attempts.
-    pub cost_usd: Option<f64>,
-}
-
-/// What is believed of one answer's quality so far.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Reward {
-    /// Nothing yet: missing is not zero.
-    Unknown,
-    /// Well formed, and judged by nobody: balances the malformed ones, which are scored 0.
-    WellFormed,
-    /// `value` in [0, 1]; `weight` > 0: how much it counts beside a client's own score (1).
-    Scored { value: f64, weight: f64 },
-}
+pub use arm::{Arm, Outlook};
+pub use decide::decide;
+pub use gaussian::Gaussian;
+pub use measured::{Measured, Spending};
+pub use propensity::greatest as greatest_of_gaussians;
+pub use snapshot::{RouteState, Snapshot};
+pub use solution::{Solution, Summary};
+pub use spec::{ArmSpec, Knob, MAX_ARMS, Reward, RouteSpec, Settlement};
+pub use window::Window;
 
 /// No arm of the route may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no model of the route may answer this request")]
 pub struct NoCandidate;
-
-/// Chooses an arm of `route` among those whose index in `spec.arms` `eligible` names.
-///
-/// Pure: `draw`, uniform in [0, 1), is the only chance. `knob`: this request's own, in place of the route's.
-///
-/// # Errors
-/// [`NoCandidate`] if `eligible` is empty.
-pub fn decide(
-    snapshot: &Snapshot,
-    route: &RouteState,
-    context: &Context,
-    eligible: &[usize],
-    knob: Option<Knob>,
-    draw: f64,
-) -> Result<Decision, NoCandidate> {
-    let chosen = ((draw * eligible.len() as f64) as usize).min(eligible.len().saturating_sub(1));
-    if eligible.is_empty() {
-        return Err(NoCandidate);
-    }
-    let candidates = eligible
-        .iter()
-        .map(|&i| Candidate {
-            arm: route.spec.arms[i].arm.clone(),
-            quality: 0.5,
-            cost_usd: 0.0,
-            propensity: 1.0 / eligible.len() as f64,
-        })
-        .collect();
-    Ok(Decision {
-        kind: Kind::Explore,
-        policy: "random".into(),
-        snapshot_version: snapshot.version,
-        knob: knob.unwrap_or(route.spec.knob),
-        phi: context.phi.clone(),
-        widening: context.widening,
-        difficulty: context.difficulty,
-        candidates,
-        chosen,
-        draw,
-    })
-}
-
-impl Snapshot {
-    /// Routes as configured from here on: new arms start from the prior, arms that stay keep what they learned.
-    pub fn configure(mut self, specs: &[RouteSpec]) -> Self {
-        self.version += 1;
-        self.routes = specs.iter().map(|s| (s.name.clone(), Arc::new(RouteState { spec: s.clone() }))).collect();
-        self
-    }
-
-    /// The controller hears of a decision.
-    pub fn decided(mut self, _route: &str, _decision: &Decision) -> Self {
-        self.version += 1;
-        self
-    }
-
-    /// Cost and tokens of the answer.
-    pub fn settled(mut self, _route: &str, _decision: &Decision, _settlement: &Settlement) -> Self {
-        self.version += 1;
-        self
-    }
-
-    /// An answer by `arm` was believed to be `was` and now is `now`: the posterior follows. A revision corrects what
-    /// the first score did.
-    pub fn learn(mut self, _route: &str, _decision: &Decision, _arm: &str, _was: Reward, _now: Reward) -> Self {
-        self.version += 1;
-        self
-    }
-}
-
-/// The cost-quality knob.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Knob {
-    /// Keep at least this share (0 to 1) of the best model's measured quality, as cheaply as possible.
-    Quality(f64),
-    /// The best quality for at most this many USD per 1,000 requests.
-    BudgetPer1k(f64),
-}
 
 /// Why this model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,9 +67,15 @@ pub struct Decision {
     pub knob: Knob,
     pub phi: Vec<f64>,
     pub widening: f64,
+    /// ln of the answer's expected length beside the model's usual.
+    pub verbosity: f64,
+    /// Prompt tokens, estimated.
+    pub input_tokens: u32,
     pub difficulty: f32,
     pub candidates: Vec<Candidate>,
-    /// Index into `candidates`.
+    /// The arm that the posterior means prefer: an index into `candidates`.
+    pub preferred: usize,
+    /// The arm that was drawn: an index into `candidates`.
     pub chosen: usize,
     /// The uniform draw in [0, 1) that chose it.
     pub draw: f64,

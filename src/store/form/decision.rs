@@ -14,8 +14,11 @@ pub(super) struct DecisionV1 {
     knob: KnobV1,
     phi: Vec<f64>,
     widening: f64,
+    verbosity: f64,
+    input_tokens: u32,
     difficulty: f32,
     candidates: Vec<CandidateV1>,
+    preferred: u32,
     chosen: u32,
     draw: f64,
 }
@@ -75,9 +78,12 @@ impl From<&Decision> for DecisionV1 {
             knob: d.knob.into(),
             phi: d.phi.clone(),
             widening: d.widening,
+            verbosity: d.verbosity,
+            input_tokens: d.input_tokens,
             difficulty: d.difficulty,
             candidates: d.candidates.iter().map(CandidateV1::from).collect(),
             // A route has far fewer arms than this; were it not so, the index would name none of them.
+            preferred: u32::try_from(d.preferred).unwrap_or(u32::MAX),
             chosen: u32::try_from(d.chosen).unwrap_or(u32::MAX),
             draw: d.draw,
         }
@@ -93,8 +99,11 @@ impl From<DecisionV1> for Decision {
             knob: d.knob.into(),
             phi: d.phi,
             widening: d.widening,
+            verbosity: d.verbosity,
+            input_tokens: d.input_tokens,
             difficulty: d.difficulty,
             candidates: d.candidates.into_iter().map(Candidate::from).collect(),
+            preferred: d.preferred as usize,
             chosen: d.chosen as usize,
             draw: d.draw,
         }

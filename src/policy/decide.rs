@@ -1,0 +1,138 @@
+//! The choice: posterior, shadow price, exact propensities, one draw.
+
+use super::propensity;
+use super::snapshot::prices;
+use super::solution::greatest;
+use super::{Candidate, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot};
+use crate::difficulty::Context;
+
+/// The least width of Thompson sampling, as a share of the posterior's: sure arms are hardly ever swapped …
+const LEAST_WIDTH: f64 = 0.1;
+/// … and the logit deviation at which it is a half: wide arms are explored in earnest.
+const HALF_WIDTH: f64 = 0.8;
+/// Probability that is spread over all arms, as equal money rather than equal chances.
+const FLOOR: f64 = 0.01;
+/// An arm's curiosity may cost at most this share of a usual answer …
+const CURIOSITY_COST: f64 = 0.3;
+/// … and all exploration beyond Thompson's takes at most this probability.
+const GREATEST_EXPLORATION: f64 = 0.2;
+
+/// Chooses an arm of `route` among those whose index in `spec.arms` `eligible` names.
+///
+/// Pure: `draw`, uniform in [0, 1), is the only chance. `knob`: this request's own, in place of the route's.
+///
+/// # Errors
+/// [`NoCandidate`] if `eligible` names no arm.
+pub fn decide(
+    snapshot: &Snapshot,
+    route: &RouteState,
+    context: &Context,
+    eligible: &[usize],
+    knob: Option<Knob>,
+    draw: f64,
+) -> Result<Decision, NoCandidate> {
+    let eligible: Vec<usize> = eligible.iter().copied().filter(|&arm| arm < route.arms.len()).collect();
+    if eligible.is_empty() {
+        return Err(NoCandidate);
+    }
+    let value = knob.map_or(route.solution.log_value, |knob| route.solution.log_value_for(knob)).exp();
+    let field = Field::new(route, context, &eligible, value);
+    let preferred = greatest(field.utility.iter().copied());
+    let propensities =
+        if route.spec.explore { field.propensities(route, &eligible) } else { certain(preferred, &field) };
+    let chosen = pick(&propensities, draw);
+    Ok(Decision {
+        kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
+        policy: "thompson".into(),
+        snapshot_version: snapshot.version,
+        knob: knob.unwrap_or(route.spec.knob),
+        phi: context.phi.clone(),
+        widening: context.widening,
+        verbosity: context.verbosity,
+        input_tokens: context.input_tokens,
+        difficulty: context.difficulty,
+        candidates: field.candidates(route, &eligible, propensities),
+        preferred,
+        chosen,
+        draw,
+    })
+}
+
+/// The eligible arms on one request, a value each.
+struct Field {
+    quality: Vec<f64>,
+    cost: Vec<f64>,
+    utility: Vec<f64>,
+    /// Thompson's deviation of the utility.
+    deviation: Vec<f64>,
+}
+
+impl Field {
+    fn new(route: &RouteState, context: &Context, eligible: &[usize], value: f64) -> Self {
+        let prices = prices(&route.spec);
+        let n = eligible.len();
+        let mut field = Self {
+            quality: Vec::with_capacity(n),
+            cost: Vec::with_capacity(n),
+            utility: Vec::with_capacity(n),
+            deviation: Vec::with_capacity(n),
+        };
+        let input = f64::from(context.input_tokens);
+        for &k in eligible {
+            let outlook = route.arms[k].outlook(&route.shift, &context.phi, context.widening);
+            let cost = route.arms[k].cost(&prices[k], &context.phi, context.verbosity, input);
+            let width = LEAST_WIDTH.max(outlook.logit_deviation / (outlook.logit_deviation + HALF_WIDTH));
+            field.quality.push(outlook.quality);
+            field.cost.push(cost);
+            field.utility.push(value * outlook.quality - cost);
+            field.deviation.push(value * outlook.deviation * width);
+        }
+        field
+    }
+
+    /// Thompson's probabilities, mixed with the floor and with what curiosity may cost.
+    fn propensities(&self, route: &RouteState, eligible: &[usize]) -> Vec<f64> {
+        let thompson = propensity::greatest(&self.utility, &self.deviation);
+        let expected: f64 = thompson.iter().zip(&self.cost).map(|(p, c)| p * c).sum();
+        let usual = expected.max(route.spending.usual_cost());
+        let extra = |(&k, cost): (&usize, &f64)| {
+            let cost = cost.max(1e-300);
+            let floor = FLOOR * (expected / cost).min(1.0) / eligible.len() as f64;
+            let curiosity = route.solution.curiosity.get(k).copied().unwrap_or(0.0);
+            floor + curiosity.min(CURIOSITY_COST * usual / cost)
+        };
+        let mut extra: Vec<f64> = eligible.iter().zip(&self.cost).map(extra).collect();
+        let total: f64 = extra.iter().sum();
+        let shrink = (GREATEST_EXPLORATION / total.max(1e-300)).min(1.0);
+        extra.iter_mut().for_each(|p| *p *= shrink);
+        let rest = 1.0 - total * shrink;
+        let mixed: Vec<f64> = thompson.iter().zip(&extra).map(|(t, e)| rest * t + e).collect();
+        let sum: f64 = mixed.iter().sum();
+        mixed.into_iter().map(|p| p / sum).collect()
+    }
+
+    fn candidates(&self, route: &RouteState, eligible: &[usize], propensities: Vec<f64>) -> Vec<Candidate> {
+        let candidate = |(i, propensity): (usize, f64)| Candidate {
+            arm: route.spec.arms[eligible[i]].arm.clone(),
+            quality: self.quality[i],
+            cost_usd: self.cost[i],
+            propensity,
+        };
+        propensities.into_iter().enumerate().map(candidate).collect()
+    }
+}
+
+fn certain(arm: usize, field: &Field) -> Vec<f64> {
+    (0..field.quality.len()).map(|k| f64::from(u8::from(k == arm))).collect()
+}
+
+/// The arm on which `draw` falls when the arms share [0, 1) in their order by their probabilities.
+fn pick(propensities: &[f64], draw: f64) -> usize {
+    let mut reached = 0.0;
+    let falls = |p: &f64| {
+        reached += p;
+        draw < reached
+    };
+    // Rounding may leave a gap below 1: the likeliest arm has it.
+    propensities.iter().position(falls).unwrap_or_else(|| greatest(propensities.iter().copied()))
+}

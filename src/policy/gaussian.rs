@@ -1,0 +1,68 @@
+//! A Gaussian belief about a weight vector θ ∈ ℝᵈ.
+
+use serde::{Deserialize, Serialize};
+
+/// θ ~ N(mean, covariance).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gaussian {
+    /// d values.
+    pub mean: Vec<f64>,
+    /// d × d, row by row, symmetric.
+    pub covariance: Vec<f64>,
+}
+
+impl Gaussian {
+    /// A certain zero: adds nothing to what it is added to.
+    pub fn zero(d: usize) -> Self {
+        Self { mean: vec![0.0; d], covariance: vec![0.0; d * d] }
+    }
+
+    /// The dimension d.
+    pub fn dim(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// E θ·x.
+    pub fn mean_along(&self, x: &[f64]) -> f64 {
+        dot(&self.mean, x)
+    }
+
+    /// Var θ·x, never below zero.
+    pub fn variance_along(&self, x: &[f64]) -> f64 {
+        let rows = self.covariance.chunks_exact(self.dim());
+        rows.zip(x).map(|(row, xi)| xi * dot(row, x)).sum::<f64>().max(0.0)
+    }
+
+    /// Sx: how each weight moves with θ·x.
+    pub fn covariance_times(&self, x: &[f64]) -> Vec<f64> {
+        self.covariance.chunks_exact(self.dim()).map(|row| dot(row, x)).collect()
+    }
+
+    /// The mean moves by `gain`·Sx and the covariance loses `shrink`·(Sx)(Sx)ᵀ, with `sx` = Sx.
+    pub fn observe(&mut self, sx: &[f64], gain: f64, shrink: f64) {
+        let d = self.dim();
+        for (m, s) in self.mean.iter_mut().zip(sx) {
+            *m += gain * s;
+        }
+        for (row, si) in self.covariance.chunks_exact_mut(d).zip(sx) {
+            let factor = shrink * si;
+            row.iter_mut().zip(sx).for_each(|(c, sj)| *c -= factor * sj);
+        }
+    }
+
+    /// The covariance gains `share` of `other`'s.
+    pub fn widen(&mut self, share: f64, other: &Self) {
+        self.covariance.iter_mut().zip(&other.covariance).for_each(|(c, o)| *c += share * o);
+    }
+
+    /// The covariance times `factor`.
+    pub fn scaled(mut self, factor: f64) -> Self {
+        self.covariance.iter_mut().for_each(|c| *c *= factor);
+        self
+    }
+}
+
+/// a·b.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}

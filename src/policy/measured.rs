@@ -1,0 +1,109 @@
+//! What was measured of a route as a whole: the quality of its answers, and what it spent.
+
+use serde::{Deserialize, Serialize};
+
+use super::Decision;
+
+/// Predicted quality of the chosen answers, corrected by how the scored ones differed from what was predicted. Scores
+/// come for a part of the answers only, and late: the correction needs no score of each.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    predicted: f64,
+    answers: f64,
+    surprise: f64,
+    scores: f64,
+    recent_surprise: f64,
+    recent_scores: f64,
+}
+
+impl Measured {
+    /// Answers that count.
+    const MEMORY: f64 = 1_500.0;
+    /// Scores that count for the bias of predictions.
+    const RECENT: f64 = 300.0;
+    /// Scores before the bias is believed by half.
+    const BELIEF: f64 = 200.0;
+    /// A prediction's bias is corrected by at most this.
+    const GREATEST_BIAS: f64 = 0.02;
+
+    /// An answer with this predicted quality was chosen.
+    pub fn decided(&mut self, predicted: f64) {
+        let keep = 1.0 - 1.0 / Self::MEMORY;
+        self.predicted = self.predicted * keep + predicted;
+        self.answers = self.answers * keep + 1.0;
+        self.surprise *= keep;
+        self.scores *= keep;
+    }
+
+    /// It was scored `surprise` higher than predicted.
+    pub fn scored(&mut self, surprise: f64) {
+        let keep = 1.0 - 1.0 / Self::RECENT;
+        self.surprise += surprise;
+        self.scores += 1.0;
+        self.recent_surprise = self.recent_surprise * keep + surprise;
+        self.recent_scores = self.recent_scores * keep + 1.0;
+    }
+
+    /// A score grew by `change`.
+    pub fn revised(&mut self, change: f64) {
+        self.surprise += change;
+        self.recent_surprise += change;
+    }
+
+    /// Mean quality of the route's answers, and how many of them stand behind it; `None` before the first.
+    pub fn quality(&self) -> Option<(f64, f64)> {
+        let corrected = self.predicted / self.answers + self.surprise / (self.scores + 20.0);
+        (self.answers > 0.0).then_some((corrected, self.answers))
+    }
+
+    /// By how much the predictions of chosen answers are too low, shrunk.
+    pub fn bias(&self) -> f64 {
+        let bias = self.recent_surprise / (self.recent_scores + Self::BELIEF);
+        bias.clamp(-Self::GREATEST_BIAS, Self::GREATEST_BIAS)
+    }
+}
+
+/// What a route spent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spending {
+    /// USD since the knob was set.
+    pub spent_usd: f64,
+    /// Answers that it paid for.
+    pub answers: f64,
+    recent: f64,
+    recent_answers: f64,
+    paid: f64,
+    foreseen: f64,
+}
+
+impl Spending {
+    const MEMORY: f64 = 2_000.0;
+    const FORESIGHT: f64 = 200.0;
+
+    /// An answer cost `usd`; the means would have chosen one of `greedy` USD.
+    pub fn settled(&mut self, usd: f64, greedy: f64) {
+        self.spent_usd += usd;
+        self.answers += 1.0;
+        let keep = 1.0 - 1.0 / Self::MEMORY;
+        self.recent = self.recent * keep + usd;
+        self.recent_answers = self.recent_answers * keep + 1.0;
+        let keep = 1.0 - 1.0 / Self::FORESIGHT;
+        self.paid = self.paid * keep + usd;
+        self.foreseen = self.foreseen * keep + greedy.max(1e-12);
+    }
+
+    /// Mean USD of an answer lately; 0 before the first.
+    pub fn usual_cost(&self) -> f64 {
+        self.recent / self.recent_answers.max(1.0)
+    }
+
+    /// USD paid for each that the greedy choice was predicted to cost, shrunk to 1 by twenty answers of `scale` USD.
+    pub fn overrun(&self, scale: f64) -> f64 {
+        (self.paid + 20.0 * scale) / (self.foreseen + 20.0 * scale)
+    }
+}
+
+/// Cost of the candidate that the means preferred at the decision's own shadow price.
+pub fn greedy_cost(decision: &Decision) -> f64 {
+    decision.candidates.get(decision.preferred).map_or(0.0, |candidate| candidate.cost_usd)
+}

@@ -1,0 +1,275 @@
+//! What the newest requests say that an answer may cost: the shadow price of quality, and how much to explore.
+//!
+//! The constrained problem (least cost at a mean quality, or most quality at a mean cost) has a Lagrangian that
+//! separates by request: choose argmax V·p̃ₖ(x) − ĉₖ(x), with one V (USD for a unit of quality) for all. V is found
+//! on the window of recent requests by what the means would choose there, and the target is moved by what was
+//! *measured*: no model is believed about itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::arm::Arm;
+use super::gaussian::Gaussian;
+use super::logistic::normal_cdf;
+use super::measured::{Measured, Spending};
+use super::snapshot::prices;
+use super::window::{Row, Window};
+use super::{Knob, RouteSpec};
+
+/// Points of ln V, from [`LOW`] to [`HIGH`] about the dearest model's mean cost.
+const GRID: usize = 41;
+const LOW: f64 = -10.0;
+const HIGH: f64 = 7.0;
+/// The best model's quality is taken this many deviations high: too low a reference would break the bar unseen.
+const OPTIMISM: f64 = 0.3;
+/// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
+const RESIDUAL_BELIEF: f64 = 400.0;
+const GREATEST_WEIGHT: f64 = 10.0;
+/// How much of the measured distance to the bar is made good, at most this much of quality (anti-windup).
+const GAIN: f64 = 0.5;
+const GREATEST_CORRECTION: f64 = 0.01;
+const MEASURED_BELIEF: f64 = 200.0;
+/// The last bit of quality is never worth the whole scale of V.
+const SLACK: f64 = 0.003;
+/// A new V counts for at least so much beside the old one.
+const SMOOTHING: f64 = 0.25;
+/// Requests over which an overspent budget is made good.
+const BUDGET_HORIZON: f64 = 200.0;
+/// Exploration of an arm whose mean quality is known to ± 0.1.
+const EXPLORATION: f64 = 0.02;
+
+/// The controller's answer for the present.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Solution {
+    /// ln V, smoothed.
+    pub log_value: f64,
+    /// Quality and cost of the means' choices on the window, for each ln V.
+    table: Vec<Point>,
+    /// Mean quality of the best single model on the window.
+    pub reference: f64,
+    /// Each arm's mean quality on the window, its deviation, and its mean cost.
+    pub arms: Vec<Summary>,
+    /// Probability with which each arm is asked only to learn, before its price is considered.
+    pub curiosity: Vec<f64>,
+    bias: f64,
+    /// Solutions so far.
+    count: u64,
+}
+
+/// One point of the frontier on the window.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Point {
+    log_value: f64,
+    quality: f64,
+    cost_usd: f64,
+}
+
+/// One arm on the window.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    pub quality: f64,
+    pub deviation: f64,
+    pub cost_usd: f64,
+}
+
+/// What a solution is made of.
+pub struct Problem<'a> {
+    pub spec: &'a RouteSpec,
+    pub arms: &'a [std::sync::Arc<Arm>],
+    pub shift: &'a Gaussian,
+    pub window: &'a Window,
+    pub measured: &'a Measured,
+    pub spending: &'a Spending,
+}
+
+/// Predictions on the window, a row a request.
+struct Forecast {
+    quality: Vec<Vec<f64>>,
+    cost: Vec<Vec<f64>>,
+    summaries: Vec<Summary>,
+}
+
+impl Solution {
+    /// Solves anew; `before` is what is smoothed from.
+    pub fn new(problem: &Problem, before: Option<&Self>) -> Self {
+        let mut forecast = Forecast::new(problem);
+        let table = frontier(&forecast);
+        residuals(problem, &mut forecast);
+        let optimistic = |arm: &Summary| arm.quality + OPTIMISM * arm.deviation;
+        let reference = forecast.summaries.iter().map(optimistic).fold(0.0, f64::max);
+        let mut solution = Self {
+            log_value: 0.0,
+            table,
+            reference,
+            arms: forecast.summaries,
+            curiosity: Vec::new(),
+            bias: problem.measured.bias(),
+            count: before.map_or(0, |before| before.count) + 1,
+        };
+        let wanted = solution.wanted(problem);
+        solution.log_value = solution.smoothed(wanted, problem.spec.knob, before);
+        solution.curiosity = curiosity(&solution.arms, solution.log_value.exp());
+        solution
+    }
+
+    /// ln V of a request that brought its own knob: the window's answer, without what the route's knob has to make
+    /// good.
+    pub fn log_value_for(&self, knob: Knob) -> f64 {
+        match knob {
+            Knob::Quality(q) => self.at_quality(q * self.reference - self.bias),
+            Knob::BudgetPer1k(usd) => self.at_cost(usd / 1000.0),
+        }
+    }
+
+    fn wanted(&self, problem: &Problem) -> f64 {
+        match problem.spec.knob {
+            Knob::Quality(q) => self.at_quality(self.target(q, problem.measured)),
+            Knob::BudgetPer1k(usd) => self.at_cost(allowance(usd / 1000.0, problem.spending)),
+        }
+    }
+
+    /// What the means should promise so that what is measured meets q times the best model.
+    fn target(&self, q: f64, measured: &Measured) -> f64 {
+        let bar = q * self.reference;
+        let correction = measured.quality().map_or(0.0, |(quality, answers)| {
+            let trust = GAIN * answers / (answers + MEASURED_BELIEF);
+            (trust * (bar - quality)).clamp(-GREATEST_CORRECTION, GREATEST_CORRECTION)
+        });
+        bar + correction - self.bias
+    }
+
+    fn at_quality(&self, target: f64) -> f64 {
+        let most = self.table.iter().map(|point| point.quality).fold(0.0, f64::max);
+        crossing(&self.table, target.min(most - SLACK), |point| point.quality)
+    }
+
+    fn at_cost(&self, target: f64) -> f64 {
+        crossing(&self.table, target, |point| point.cost_usd)
+    }
+
+    fn smoothed(&self, wanted: f64, knob: Knob, before: Option<&Self>) -> f64 {
+        match (before, knob) {
+            (Some(before), Knob::Quality(_)) => {
+                let share = SMOOTHING.max(1.0 / (1.0 + (self.count - 1) as f64 / 4.0));
+                before.log_value + share * (wanted - before.log_value)
+            }
+            _ => wanted,
+        }
+    }
+}
+
+impl Forecast {
+    fn new(problem: &Problem) -> Self {
+        let d = problem.shift.dim();
+        let contexts = problem.window.contexts(d);
+        let (k, n) = (problem.arms.len(), contexts.len() as f64);
+        let prices = prices(problem.spec);
+        let mut gradients = vec![vec![0.0; d]; k];
+        let (mut quality, mut cost) = (Vec::with_capacity(contexts.len()), Vec::with_capacity(contexts.len()));
+        for (phi, verbosity, input) in &contexts {
+            let outlooks = problem.arms.iter().map(|arm| arm.outlook(problem.shift, phi, 1.0).quality);
+            let row: Vec<f64> = outlooks.collect();
+            for (gradient, p) in gradients.iter_mut().zip(&row) {
+                let slope = p * (1.0 - p) / n;
+                gradient.iter_mut().zip(phi).for_each(|(g, x)| *g += slope * x);
+            }
+            let arms = problem.arms.iter().zip(&prices);
+            cost.push(arms.map(|(arm, price)| arm.cost(price, phi, *verbosity, *input)).collect());
+            quality.push(row);
+        }
+        let summary = |i: usize| Summary {
+            quality: column_mean(&quality, i),
+            deviation: problem.arms[i].quality.variance_along(&gradients[i]).sqrt(),
+            cost_usd: column_mean(&cost, i),
+        };
+        let summaries = (0..k).map(summary).collect();
+        Self { quality, cost, summaries }
+    }
+}
+
+fn column_mean(rows: &[Vec<f64>], column: usize) -> f64 {
+    rows.iter().map(|row| row[column]).sum::<f64>() / rows.len().max(1) as f64
+}
+
+/// Moves each arm's mean quality by its own scored answers, weighted by 1/π: the doubly robust estimate (Dudík,
+/// Langford & Li, 2011), with clipped weights and shrunk by the effective number of scores.
+fn residuals(problem: &Problem, forecast: &mut Forecast) {
+    let (summaries, quality) = (&mut forecast.summaries, &forecast.quality);
+    let mut sums = vec![(0.0, 0.0, 0.0); problem.arms.len()];
+    let index = |row: &Row| problem.spec.arms.iter().position(|arm| arm.arm == row.arm);
+    for (row, predicted) in problem.window.rows().zip(quality) {
+        if let (Some(score), Some(arm)) = (row.score, index(row)) {
+            let weight = (1.0 / row.propensity).min(GREATEST_WEIGHT);
+            let sum = &mut sums[arm];
+            *sum = (sum.0 + weight, sum.1 + weight * weight, sum.2 + weight * (score - predicted[arm]));
+        }
+    }
+    for (summary, (weights, squares, residuals)) in summaries.iter_mut().zip(sums) {
+        if weights > 0.0 {
+            let effective = weights * weights / squares;
+            summary.quality += residuals / weights * effective / (effective + RESIDUAL_BELIEF);
+        }
+    }
+}
+
+/// Mean quality and cost of the choice argmax V·p̃ − ĉ, for each V of the grid; both grow with V.
+fn frontier(forecast: &Forecast) -> Vec<Point> {
+    let dearest = forecast.summaries.iter().map(|arm| arm.cost_usd).fold(1e-12, f64::max);
+    let n = forecast.quality.len().max(1) as f64;
+    let point = |i: usize| {
+        let log_value = LOW + (HIGH - LOW) * i as f64 / (GRID - 1) as f64 + dearest.ln();
+        let value = log_value.exp();
+        let (mut quality, mut cost_usd) = (0.0, 0.0);
+        for (p, c) in forecast.quality.iter().zip(&forecast.cost) {
+            let chosen = greatest(p.iter().zip(c).map(|(p, c)| value * p - c));
+            quality += p[chosen] / n;
+            cost_usd += c[chosen] / n;
+        }
+        Point { log_value, quality, cost_usd }
+    };
+    (0..GRID).map(point).collect()
+}
+
+/// The first of the greatest.
+pub fn greatest(values: impl Iterator<Item = f64>) -> usize {
+    let best = values.enumerate().fold((0, f64::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best });
+    best.0
+}
+
+/// Where `read` first reaches `target`, linear between points; the nearer end where it never does or always has.
+fn crossing(table: &[Point], target: f64, read: impl Fn(&Point) -> f64) -> f64 {
+    let mut before: Option<(f64, f64)> = None;
+    for point in table {
+        let reached = before.map_or(read(point), |(_, most)| most.max(read(point)));
+        if reached >= target {
+            return match before {
+                Some((log_value, most)) => {
+                    log_value + (point.log_value - log_value) * (target - most) / (reached - most)
+                }
+                None => point.log_value,
+            };
+        }
+        before = Some((point.log_value, reached));
+    }
+    before.map_or(0.0, |(log_value, _)| log_value)
+}
+
+/// USD that the greedy choice may cost on average, so that what is paid comes to the budget.
+fn allowance(budget: f64, spending: &Spending) -> f64 {
+    let over = (spending.spent_usd - budget * spending.answers) / BUDGET_HORIZON;
+    (budget - over.clamp(-0.5 * budget, 0.5 * budget)) / spending.overrun(budget)
+}
+
+/// The wider an arm's mean quality and the likelier it is best (at this V, or in quality alone), the more it is asked.
+fn curiosity(arms: &[Summary], value: f64) -> Vec<f64> {
+    let utility = |arm: &Summary| value * arm.quality - arm.cost_usd;
+    let best_utility = arms.iter().map(utility).fold(f64::NEG_INFINITY, f64::max);
+    let best_quality = arms.iter().map(|arm| arm.quality).fold(f64::NEG_INFINITY, f64::max);
+    let wish = |arm: &Summary| {
+        let deviation = arm.deviation.max(1e-6);
+        let as_choice = (utility(arm) - best_utility) / (value * deviation);
+        let as_reference = (arm.quality - best_quality) / deviation;
+        let hope = (2.0 * normal_cdf(as_choice.max(as_reference) + 1.0)).min(1.0);
+        EXPLORATION * (arm.deviation / 0.1).powi(2) * hope
+    };
+    arms.iter().map(wish).collect()
+}

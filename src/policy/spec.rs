@@ -1,0 +1,59 @@
+//! What a route and its arms are, and what is heard of their answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Price, Usage};
+
+/// The cost-quality knob.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Knob {
+    /// Keep at least this share (0 to 1) of the best model's measured quality, as cheaply as possible.
+    Quality(f64),
+    /// The best quality for at most this many USD per 1,000 requests.
+    BudgetPer1k(f64),
+}
+
+/// A route as configured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteSpec {
+    pub name: String,
+    pub knob: Knob,
+    /// False: always the arm that the posterior means prefer; π is then 1 for it.
+    pub explore: bool,
+    /// At most [`MAX_ARMS`].
+    pub arms: Vec<ArmSpec>,
+}
+
+/// More models than these in one route are not candidates; configuration refuses them.
+pub const MAX_ARMS: usize = 64;
+
+/// A model as an arm of a route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArmSpec {
+    /// The configured model name; unique within a route.
+    pub arm: String,
+    /// Unknown: costs as much as the dearest of the route.
+    pub price: Option<Price>,
+    pub context_window: Option<u32>,
+}
+
+/// What a finished call cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settlement {
+    /// The arm that answered.
+    pub arm: String,
+    pub usage: Option<Usage>,
+    /// All billed attempts.
+    pub cost_usd: Option<f64>,
+}
+
+/// What is believed of one answer's quality so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Reward {
+    /// Nothing yet: missing is not zero.
+    Unknown,
+    /// Well formed, and judged by nobody: balances the malformed ones, which are scored 0.
+    WellFormed,
+    /// `value` in [0, 1]; `weight` > 0: how much it counts beside a client's own score (1).
+    Scored { value: f64, weight: f64 },
+}

@@ -1,0 +1,95 @@
+//! The newest requests of a route: what it has to answer, as a sample of what it will have to.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::Decision;
+
+/// Requests kept. A solution costs time in proportion; the error of a mean over them is about 2%.
+const CAPACITY: usize = 512;
+/// With fewer requests than these, points about the training's mean stand beside them.
+const FEW: usize = 32;
+/// The length of a request before any came, tokens.
+const USUAL_INPUT: f64 = 150.0;
+
+/// A ring of the newest decided requests.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    rows: VecDeque<Row>,
+}
+
+/// One request and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    pub phi: Vec<f64>,
+    pub verbosity: f64,
+    pub input_tokens: f64,
+    /// The chosen arm's name.
+    pub arm: String,
+    /// Its π.
+    pub propensity: f64,
+    pub score: Option<f64>,
+    /// Tells it from the others.
+    key: (u64, u64),
+}
+
+impl Window {
+    /// Adds a request, in place of the oldest where the window is full.
+    pub fn push(&mut self, decision: &Decision) {
+        if self.rows.len() == CAPACITY {
+            self.rows.pop_front();
+        }
+        let chosen = &decision.candidates[decision.chosen];
+        self.rows.push_back(Row {
+            phi: decision.phi.clone(),
+            verbosity: decision.verbosity,
+            input_tokens: f64::from(decision.input_tokens),
+            arm: chosen.arm.clone(),
+            propensity: chosen.propensity,
+            score: None,
+            key: key(decision),
+        });
+    }
+
+    /// The request's answer is scored; a request that has left the window is none of its concern.
+    pub fn score(&mut self, decision: &Decision, value: f64) {
+        let key = key(decision);
+        if let Some(row) = self.rows.iter_mut().rev().find(|row| row.key == key) {
+            row.score = Some(value);
+        }
+    }
+
+    /// The requests, oldest first.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter()
+    }
+
+    /// Contexts to solve for, as (φ, verbosity, input tokens): the requests, and while they are few, points one
+    /// deviation from the training's mean along each axis.
+    pub fn contexts(&self, d: usize) -> Vec<(Vec<f64>, f64, f64)> {
+        let mut all: Vec<_> = self.rows.iter().map(|row| (row.phi.clone(), row.verbosity, row.input_tokens)).collect();
+        if all.len() < FEW {
+            let n = all.len() as f64;
+            let usual = if n > 0.0 { all.iter().map(|c| c.2).sum::<f64>() / n } else { USUAL_INPUT };
+            all.extend(sigma_points(d).map(|phi| (phi, 0.0, usual)));
+        }
+        all
+    }
+}
+
+/// The draw is as good as unique; the snapshot's version makes it so where a test draws the same twice.
+fn key(decision: &Decision) -> (u64, u64) {
+    (decision.draw.to_bits(), decision.snapshot_version)
+}
+
+/// e₀ and e₀ ± eⱼ: z has mean 0 and variance 1 in training.
+fn sigma_points(d: usize) -> impl Iterator<Item = Vec<f64>> {
+    let point = move |axis: usize, z: f64| {
+        let mut phi = vec![0.0; d];
+        phi[axis] = z;
+        phi[0] = 1.0;
+        phi
+    };
+    std::iter::once(point(0, 1.0)).chain((1..d).flat_map(move |axis| [point(axis, 1.0), point(axis, -1.0)]))
+}
