@@ -1,1 +1,69 @@
-fn main() {}
+//! The `satisfice` program: one match arm a command.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use satisfice::cli::{check, demo, serve, train};
+use satisfice::config::Environment;
+
+/// A self-hosted LLM gateway that learns, per request, the cheapest model that is good enough.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::Options),
+    /// Watch the whole loop at work: simulated models, real HTTP, no key and no network.
+    Demo(demo::Options),
+    /// Train the classifier and the prior on recorded workloads.
+    Train(train::TrainArgs),
+    /// Validate a configuration: every mistake at once, or what it means.
+    Check(check::Options),
+}
+
+/// What the user can mend exits with 2, as a wrong flag does; anything else with 1.
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
+        Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
+        Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
+        Command::Check(options) => ended(checked(&options)),
+    }
+}
+
+fn checked(options: &check::Options) -> Result<(), Failure> {
+    print!("{}", check::run(options, &Environment::of_process()).map_err(Failure::mendable)?);
+    Ok(())
+}
+
+/// What to say and with which code to exit.
+struct Failure(String, u8);
+
+impl Failure {
+    fn mendable(error: impl Into<anyhow::Error>) -> Self {
+        Self(format!("{:#}", error.into()), 2)
+    }
+
+    fn other(error: impl Into<anyhow::Error>) -> Self {
+        Self(format!("{:#}", error.into()), 1)
+    }
+}
+
+fn ended(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(message, code)) => {
+            eprintln!("satisfice: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn runtime<E: From<std::io::Error>>(work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

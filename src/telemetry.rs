@@ -188,10 +188,8 @@ impl Metrics {
     ///
     /// # Errors
     /// A metric that the text format cannot carry.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut out = String::with_capacity(16 * 1024);
-        text::encode(&mut out, &self.registry)?;
-        Ok(out)
+    pub fn encode(&self, out: &mut String) -> std::fmt::Result {
+        text::encode_registry(out, &self.registry)
     }
 }
 
@@ -214,7 +212,8 @@ mod tests {
         metrics.model(&label).cost_usd.inc_by(0.25);
         metrics.attempt(&label, "timeout");
         metrics.event_dropped("finished");
-        let text = metrics.encode().unwrap();
+        let mut text = String::new();
+        metrics.encode(&mut text).unwrap();
         assert!(text.contains("satisfice_cost_usd_total{model=\"p/m\"} 0.25"), "{text}");
         assert!(text.contains("satisfice_upstream_attempts_total{model=\"p/m\",result=\"timeout\"} 1"), "{text}");
         assert!(text.contains("satisfice_events_dropped_total{kind=\"finished\"} 1"), "{text}");

@@ -1,5 +1,7 @@
-//! (see lib.rs)
+//! Commands, one file each, and their wiring.
 
+pub mod assemble;
 pub mod check;
 pub mod demo;
+pub mod serve;
 pub mod train;

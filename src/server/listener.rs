@@ -32,6 +32,13 @@ pub struct BindError {
     reason: io::Error,
 }
 
+impl BindError {
+    /// What the system says.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.reason.kind()
+    }
+}
+
 /// Listens on `address`; port 0 takes a free one.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ mod chat;
 mod error;
 mod feedback;
 mod headers;
+mod learning;
 mod listener;
 mod models;
 pub mod settings;
@@ -28,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use auth::ApiKeys;
 pub use error::ApiError;
+pub use learning::Learning;
 pub use listener::{BindError, bind, serve};
 
 use crate::gateway::Gateway;
@@ -37,14 +39,21 @@ use crate::store::TraceReader;
 pub struct App {
     gateway: Arc<Gateway>,
     traces: Arc<dyn TraceReader>,
+    learning: Learning,
     keys: ArcSwap<ApiKeys>,
     body_limit: usize,
 }
 
 impl App {
     /// `body_limit` in bytes.
-    pub fn new(gateway: Arc<Gateway>, traces: Arc<dyn TraceReader>, keys: ApiKeys, body_limit: usize) -> Arc<Self> {
-        Arc::new(Self { gateway, traces, keys: ArcSwap::from_pointee(keys), body_limit })
+    pub fn new(
+        gateway: Arc<Gateway>,
+        traces: Arc<dyn TraceReader>,
+        learning: Learning,
+        keys: ApiKeys,
+        body_limit: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self { gateway, traces, learning, keys: ArcSwap::from_pointee(keys), body_limit })
     }
 
     /// Lets in `keys` from the next request on.

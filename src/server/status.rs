@@ -27,8 +27,9 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiEr
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    match app.gateway.metrics().encode() {
-        Ok(text) => ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
+    let mut text = String::with_capacity(32 * 1024);
+    match app.gateway.metrics().encode(&mut text).and_then(|()| app.learning.encode(&mut text)) {
+        Ok(()) => ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text + "# EOF\n").into_response(),
         Err(_) => ApiError::panicked().into_response(),
     }
 }

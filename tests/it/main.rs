@@ -3,6 +3,7 @@
 mod catalogue;
 mod cli_check;
 mod config;
+mod demo;
 mod features;
 mod scripted;
 mod sse;

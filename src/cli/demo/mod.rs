@@ -9,6 +9,7 @@ pub mod models;
 pub mod provider;
 pub mod puzzles;
 pub mod report;
+pub mod run;
 pub mod scorer;
 pub mod settings;
 pub mod tally;

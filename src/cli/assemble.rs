@@ -1,0 +1,137 @@
+//! From a valid configuration to a gateway that answers, and back in order. `serve` and `demo` both run this.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config;
+use crate::difficulty::{Bundle, DifficultyError};
+use crate::gateway::{Gateway, Setup, Sources};
+use crate::learner::{self, Bounds, Learner, LearnerError};
+use crate::policy::Snapshot;
+use crate::scorers;
+use crate::server::{self, ApiKeys, App, BindError};
+use crate::store::{RedbStore, Retention, StoreError};
+use crate::telemetry::Metrics;
+use crate::trace::Event;
+use crate::upstream::{SetupError, Upstreams};
+
+/// A running gateway: its listeners, its learner and its files.
+pub struct Running {
+    address: SocketAddr,
+    gateway: Arc<Gateway>,
+    app: Arc<App>,
+    metrics: Arc<Metrics>,
+    stop: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+    learner: Learner,
+}
+
+/// Why a gateway cannot start, or cannot take up a configuration. Each is the user's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Classifier(#[from] DifficultyError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Learner(#[from] LearnerError),
+    #[error(transparent)]
+    Upstream(#[from] SetupError),
+    #[error("the learner has ended; restart the gateway")]
+    LearnerEnded,
+}
+
+/// Opens the store, restores what was learned, and serves. It answers once this returns.
+///
+/// `admin`: a listener of its own for metrics and traces.
+///
+/// # Errors
+/// The classifier, the data folder, a provider's settings or the address cannot be used; each says which and why.
+pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Result<Running, AssembleError> {
+    let listener = server::bind(setup.server.listen).await?;
+    let address = listener.local_addr().map_or(setup.server.listen, |address| address);
+    let bundle = Arc::new(setup.classifier.as_deref().map_or_else(Bundle::embedded, Bundle::load)?);
+    let metrics = Arc::new(Metrics::default());
+    let upstreams = Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?;
+    let sources = Sources::system();
+    let learner = learn(&setup.data_dir, setup.gateway.route_specs(), &bundle, (sources.now_ms)())?;
+    let in_force = Setup::new(setup.gateway, upstreams, &metrics);
+    let (snapshot, events) = (learner.snapshot.clone(), learner.events.clone());
+    let gateway = Arc::new(Gateway::new(in_force, snapshot, bundle, events, metrics.clone(), sources));
+    let keys = ApiKeys::new(&setup.server.api_keys);
+    let learning = server::Learning { snapshot: learner.snapshot.clone(), counters: learner.counters.clone() };
+    let app = App::new(gateway.clone(), learner.reader.clone(), learning, keys, setup.server.max_body_bytes);
+    let (stop, stopped) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    listeners.spawn(listen(listener, server::router(app.clone()), stopped.clone()));
+    if let Some(admin) = admin {
+        listeners.spawn(listen(admin, server::admin_router(app.clone()), stopped));
+    }
+    Ok(Running { address, gateway, app, metrics, stop, listeners, learner })
+}
+
+async fn listen(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+    // The sender is gone only where the process ends anyway.
+    let until = async move { drop(stopped.wait_for(|stop| *stop).await) };
+    server::serve(listener, router, until).await;
+}
+
+fn learn(
+    folder: &Path,
+    routes: Vec<crate::policy::RouteSpec>,
+    bundle: &Bundle,
+    at_ms: u64,
+) -> Result<Learner, AssembleError> {
+    let settings = learner::Settings {
+        routes,
+        fingerprint: bundle.fingerprint.clone(),
+        prior: Snapshot::new(bundle.prior.clone()),
+        at_ms,
+        bounds: Bounds::default(),
+    };
+    let store = RedbStore::open(folder, Retention::default())?;
+    Ok(learner::spawn(settings, Box::new(store), scorers::built_in())?)
+}
+
+impl Running {
+    /// Where clients reach it.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes up another configuration's providers, models, routes and keys, whole or not at all. Listeners, data
+    /// folder and classifier stay as they are.
+    ///
+    /// # Errors
+    /// A provider's settings cannot be used, or the learner has ended: everything stays as it was.
+    pub async fn reload(&self, setup: config::Setup) -> Result<(), AssembleError> {
+        let upstreams = Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?;
+        let configured = Event::Configured { at_ms: self.gateway.now_ms(), routes: setup.gateway.route_specs() };
+        self.learner.events.send(configured).await.map_err(|_| AssembleError::LearnerEnded)?;
+        self.gateway.replace(Setup::new(setup.gateway, upstreams, &self.metrics));
+        self.app.replace_keys(ApiKeys::new(&setup.server.api_keys));
+        Ok(())
+    }
+
+    /// Lets requests under way end, works off what the learner has been told, and writes a checkpoint.
+    ///
+    /// # Errors
+    /// The server or the learner ended in a panic.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        // They have ended already, if they do not hear this.
+        self.stop.send_replace(true);
+        while let Some(ended) = self.listeners.join_next().await {
+            ended?;
+        }
+        let learner = self.learner;
+        Ok(tokio::task::spawn_blocking(move || learner.stop()).await?)
+    }
+}

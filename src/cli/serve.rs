@@ -1,0 +1,224 @@
+//! `satisfice serve`: the gateway, until it is told to stop; reloads its file when that changes.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::Watcher;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::assemble::{AssembleError, Running, assemble};
+use crate::catalog::providers::{Catalogue, CatalogueError};
+use crate::config::{self, Environment, Flags, Mistakes, NoKeys, Setup};
+use crate::policy::Knob;
+use crate::server::{self, BindError};
+use crate::telemetry::{LogFormat, init_tracing};
+
+/// Read where no `--config` is given.
+const DEFAULT_FILE: &str = "satisfice.toml";
+/// An editor writes a file in several steps: wait for the last.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// `satisfice serve`'s flags.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The configuration [default: satisfice.toml if it is there, else made from the providers' keys in the environment].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where clients connect [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Metrics and traces, for operators [default: 127.0.0.1:8081, or nowhere if that is taken].
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+    /// Where everything learned is kept [default: data].
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// Keep at least this share (0 to 1) of the best model's measured quality, as cheaply as possible.
+    #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "budget_per_1k")]
+    pub quality: Option<f64>,
+    /// The best quality for at most this many USD per 1,000 requests.
+    #[arg(long, value_name = "USD", value_parser = usd, allow_negative_numbers = true)]
+    pub budget_per_1k: Option<f64>,
+    /// A classifier that `train` wrote, in place of the one in the program.
+    #[arg(long, value_name = "FOLDER")]
+    pub model: Option<PathBuf>,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// Why the gateway does not serve. Each is the user's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+    #[error(transparent)]
+    NoKeys(#[from] NoKeys),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("cannot wait for signals: {0}")]
+    Signals(#[from] std::io::Error),
+    #[error("the gateway did not stop in order: {0}")]
+    Stop(anyhow::Error),
+}
+
+/// Serves until SIGTERM or Ctrl-C, then ends in order.
+///
+/// # Errors
+/// What keeps it from starting, with the remedy.
+pub async fn run(options: Options) -> Result<(), ServeError> {
+    init_tracing(options.log_format);
+    let source = Source::new(&options)?;
+    let setup = source.read()?;
+    let summary = summary(&setup);
+    let admin = admin(&setup, options.admin_listen.is_some()).await?;
+    let running = assemble(setup, admin).await?;
+    tracing::info!("serving on http://{}: {summary}", running.address());
+    until_told(&running, &source).await?;
+    tracing::info!("stopping: requests under way may end, then what was learned is written down");
+    running.stop().await.map_err(ServeError::Stop)
+}
+
+/// Where the configuration comes from, now and at each reload.
+struct Source {
+    file: Option<PathBuf>,
+    flags: Flags,
+    environment: Environment,
+    catalogue: Catalogue,
+}
+
+impl Source {
+    fn new(options: &Options) -> Result<Self, ServeError> {
+        let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists());
+        let quality = options.quality.map(Knob::Quality);
+        let flags = Flags {
+            listen: options.listen,
+            admin_listen: options.admin_listen,
+            data_dir: options.data_dir.clone(),
+            classifier: options.model.clone(),
+            knob: quality.or(options.budget_per_1k.map(Knob::BudgetPer1k)),
+        };
+        let file = options.config.clone().or_else(default);
+        Ok(Self { file, flags, environment: Environment::of_process(), catalogue: Catalogue::embedded()? })
+    }
+
+    fn read(&self) -> Result<Setup, ServeError> {
+        let setup = match &self.file {
+            Some(file) => config::load(file, &self.environment, &self.flags, &self.catalogue)?,
+            None => {
+                let made = config::from_environment(&self.environment, &self.flags, &self.catalogue)?;
+                println!(
+                    "# Built from the keys in the environment; save it as {DEFAULT_FILE} to change it.\n{}",
+                    made.toml
+                );
+                made.setup
+            }
+        };
+        let name = self.file.as_deref().unwrap_or(Path::new("the environment")).display().to_string();
+        setup.remarks.iter().for_each(|remark| tracing::info!("{}", remark.located(&name)));
+        Ok(setup)
+    }
+}
+
+/// The operators' listener. The default address is a convenience: where it is taken, the gateway goes on without.
+async fn admin(setup: &Setup, asked_for: bool) -> Result<Option<TcpListener>, BindError> {
+    match server::bind(setup.server.admin_listen).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if asked_for || error.kind() != ErrorKind::AddrInUse => Err(error),
+        Err(error) => {
+            tracing::warn!("no listener for operators: {error} (--admin-listen)");
+            Ok(None)
+        }
+    }
+}
+
+/// Routes and their knobs, for the log.
+fn summary(setup: &Setup) -> String {
+    let knob = |knob: Knob| match knob {
+        Knob::Quality(q) => format!("quality {q}"),
+        Knob::BudgetPer1k(usd) => format!("{usd} USD per 1,000 requests"),
+    };
+    let routes = &setup.gateway.routes;
+    let each = routes.iter().map(|r| format!("\"{}\" over {} models at {}", r.name, r.models.len(), knob(r.knob)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns when the process is told to stop. SIGHUP and a change of the file reload it.
+async fn until_told(running: &Running, source: &Source) -> Result<(), ServeError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let (changed, mut changes) = mpsc::channel(1);
+    let _watcher = source.file.as_deref().and_then(|file| watch(file, changed));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => reload(running, source).await,
+            Some(()) = changes.recv() => {
+                sleep(SETTLE).await;
+                while changes.try_recv().is_ok() {}
+                reload(running, source).await;
+            }
+        }
+    }
+}
+
+/// A configuration that cannot be used changes nothing.
+async fn reload(running: &Running, source: &Source) {
+    let outcome = match source.read() {
+        Ok(setup) => {
+            let summary = summary(&setup);
+            running.reload(setup).await.map(|()| summary).map_err(ServeError::from)
+        }
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(summary) => tracing::info!("configuration reloaded: {summary}"),
+        Err(error) => tracing::error!("configuration not reloaded, the old one stays in force: {error}"),
+    }
+}
+
+/// Tells of each change of `file`. Its folder is watched, for editors put a new file in place of the old one.
+fn watch(file: &Path, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let name = file.file_name()?.to_owned();
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let heard = move |event: notify::Result<notify::Event>| {
+        let touches = |event: notify::Event| {
+            !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == Some(&name))
+        };
+        if event.is_ok_and(touches) {
+            // Full: a change waits already.
+            let _ = changed.try_send(());
+        }
+    };
+    let watcher = notify::recommended_watcher(heard).and_then(|mut watcher| {
+        watcher.watch(folder, notify::RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watcher.inspect_err(|error| tracing::warn!(%error, "changes of the file are not seen; send SIGHUP")).ok()
+}
+
+/// A number in [0, 1].
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("give a number from 0 to 1, such as 0.95".into()),
+    }
+}
+
+/// A positive number.
+fn usd(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(usd) if usd.is_finite() && usd > 0.0 => Ok(usd),
+        _ => Err("give a positive number of USD, such as 0.66".into()),
+    }
+}

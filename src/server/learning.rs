@@ -1,0 +1,136 @@
+//! What the learner knows and does, as metrics, read when they are asked for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::learner::Counters;
+use crate::policy::{RouteState, Snapshot};
+
+/// What the learner publishes.
+pub struct Learning {
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub counters: Arc<Counters>,
+}
+
+type Value = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ArmLabels {
+    route: String,
+    model: String,
+}
+
+impl Learning {
+    /// As OpenMetrics text, without the end mark.
+    pub(super) fn encode(&self, out: &mut String) -> fmt::Result {
+        let mut registry = Registry::with_prefix("satisfice");
+        self.counts(&mut registry);
+        let snapshot = self.snapshot.load();
+        let (routes, arms) = (Routes::new(&mut registry), Arms::new(&mut registry));
+        for (name, state) in &snapshot.routes {
+            routes.set(name, state);
+            arms.set(name, state);
+        }
+        text::encode_registry(out, &registry)
+    }
+
+    fn counts(&self, registry: &mut Registry) {
+        let counters = &self.counters;
+        let all: [(&str, &str, &AtomicU64); 12] = [
+            ("learner_events", "Events heard of since the start", &counters.events),
+            ("learner_dropped_events", "Events that could not be written to the ledger", &counters.dropped_events),
+            ("learner_dropped_bodies", "Trace bodies that could not be kept", &counters.dropped_bodies),
+            ("learner_commits", "Ledger commits since the start", &counters.commits),
+            ("learner_entries", "Ledger entries since the start", &counters.entries),
+            ("learner_scores", "Scores taken since the start", &counters.scores),
+            ("learner_revisions", "Scores that changed an earlier one", &counters.revisions),
+            ("learner_duplicates", "Scores that repeated an earlier one", &counters.duplicates),
+            ("learner_refused", "Scores that were refused", &counters.refused),
+            ("learner_store_failures", "Failures of the ledger, the bodies or a checkpoint", &counters.store_failures),
+            ("learner_commit_microseconds", "How long the newest commit took", &counters.commit_us),
+            ("learner_waiting_events", "Events that came during it", &counters.waiting),
+        ];
+        for (name, help, value) in all {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(i64::try_from(value.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+            registry.register(name, help, gauge);
+        }
+    }
+}
+
+/// What is known of each route.
+struct Routes {
+    decided: Family<RouteLabel, Value>,
+    measured: Family<RouteLabel, Value>,
+    reference: Family<RouteLabel, Value>,
+    spent: Family<RouteLabel, Value>,
+}
+
+impl Routes {
+    fn new(registry: &mut Registry) -> Self {
+        let family = |registry: &mut Registry, name: &str, help: &str| {
+            let family = Family::<RouteLabel, Value>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        Self {
+            decided: family(registry, "route_decided", "Requests decided"),
+            measured: family(registry, "route_measured_quality", "Mean quality of the route's answers, as measured"),
+            reference: family(registry, "route_best_quality", "Mean quality of the best single model, as estimated"),
+            spent: family(registry, "route_spent_usd", "Spent since the knob was set"),
+        }
+    }
+
+    fn set(&self, name: &str, state: &RouteState) {
+        let label = RouteLabel { route: name.to_owned() };
+        self.decided.get_or_create(&label).set(state.decided as f64);
+        self.reference.get_or_create(&label).set(state.solution.reference);
+        self.spent.get_or_create(&label).set(state.spending.spent_usd);
+        if let Some((quality, _)) = state.measured.quality() {
+            self.measured.get_or_create(&label).set(quality);
+        }
+    }
+}
+
+/// What is known of each model in a route.
+struct Arms {
+    scored: Family<ArmLabels, Value>,
+    quality: Family<ArmLabels, Value>,
+    cost: Family<ArmLabels, Value>,
+}
+
+impl Arms {
+    fn new(registry: &mut Registry) -> Self {
+        let family = |registry: &mut Registry, name: &str, help: &str| {
+            let family = Family::<ArmLabels, Value>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        Self {
+            scored: family(registry, "arm_scored_answers", "Scored answers that the posterior has learned from"),
+            quality: family(registry, "arm_quality", "Expected mean quality on recent requests"),
+            cost: family(registry, "arm_cost_usd", "Expected mean cost of an answer to recent requests"),
+        }
+    }
+
+    fn set(&self, name: &str, state: &RouteState) {
+        for ((spec, arm), summary) in state.spec.arms.iter().zip(&state.arms).zip(&state.solution.arms) {
+            let label = ArmLabels { route: name.to_owned(), model: spec.arm.clone() };
+            self.scored.get_or_create(&label).set(arm.scored as f64);
+            self.quality.get_or_create(&label).set(summary.quality);
+            self.cost.get_or_create(&label).set(summary.cost_usd);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The demo from beginning to end, in this process.
+
+use satisfice::cli::demo::Options;
+use satisfice::cli::demo::live::Live;
+use satisfice::cli::demo::report::Report;
+use satisfice::cli::demo::run::Demo;
+
+const REQUESTS: u32 = 60;
+
+fn options() -> Options {
+    Options {
+        requests: REQUESTS,
+        quality: 0.95,
+        seed: 7,
+        data_dir: None,
+        keep_running: false,
+        show_config: false,
+        pace: 0.0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_puzzles_are_asked_scored_and_reported() {
+    let demo = Demo::start(&options()).await.unwrap();
+    let report = demo.play(&Live::Silent).await.unwrap();
+    check(&report);
+    let example = report.example.as_ref().unwrap();
+    let trace = format!("{}/v1/traces/{}", demo.gateway_url(), example.trace_id);
+    let shown = reqwest::get(trace).await.unwrap();
+    assert_eq!(shown.status(), 200);
+    let shown = String::from_utf8(shown.bytes().await.unwrap().to_vec()).unwrap();
+    assert!(shown.contains(&example.trace_id) && shown.contains(example.model), "{shown}");
+    demo.stop().await.unwrap();
+}
+
+fn check(report: &Report) {
+    assert_eq!(report.requests, REQUESTS as usize);
+    assert!(report.bill.calls >= u64::from(REQUESTS), "{:?}", report.bill);
+    let quality = report.satisfice.quality;
+    assert!(0.2 < quality.mean && quality.low < quality.mean && quality.mean <= quality.high, "{quality:?}");
+    let (cheapest, dearest) = (report.fixed[0].usd_per_1k, report.fixed[4].usd_per_1k);
+    let usd = report.satisfice.usd_per_1k;
+    assert!(cheapest * 0.9 < usd && usd < dearest * 1.1, "{usd} in {cheapest}–{dearest}");
+    assert!((report.shares.0.shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    assert!(report.to_string().contains("A simulation"));
+}
