@@ -2,7 +2,7 @@
 //!
 //! # The map
 //!
-//! Arrows point one way; `tests/architecture.rs` holds the modules to this table.
+//! Arrows point one way; `tests/it/architecture.rs` holds the modules to this table.
 //!
 //! | module | what lives there | may use |
 //! |---|---|---|
@@ -17,8 +17,8 @@
 //! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | policy, trace |
 //! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | catalog, policy, trace, upstream |
 //! | [`learner`] | the one thread that owns the mutable policy | policy, store, scorers, trace |
-//! | [`gateway`] | the request path, readable on one screen; the end-of-stream guard | api, catalog, features, difficulty, policy, upstream, trace |
-//! | [`server`] | axum routes, SSE, the one place where errors become statuses | api, gateway, store, trace |
+//! | [`gateway`] | the request path, readable on one screen; the end-of-stream guard | api, catalog, telemetry, features, difficulty, policy, upstream, trace |
+//! | [`server`] | axum routes, SSE, the one place where errors become statuses | api, gateway, store, trace, upstream |
 //! | [`config`] | raw TOML → validated settings; only the binary uses it | all settings types |
 //! | [`cli`] | commands; wiring; ordered shutdown | everything |
 //!

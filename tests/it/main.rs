@@ -1,12 +1,19 @@
 //! Integration tests, in one binary: a module per behaviour.
 
+mod architecture;
 mod catalogue;
+mod chat;
 mod cli_check;
 mod config;
 mod demo;
+mod errors;
 mod features;
+mod feedback;
+mod gateway;
+mod models;
 mod scripted;
 mod sse;
+mod stream;
 mod train;
 mod upstream_answers;
 mod upstream_failures;

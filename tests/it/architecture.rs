@@ -1,0 +1,93 @@
+//! The modules import one way only: what `src/lib.rs` says of it in its table is what the sources do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Module → what it may use; `everything` for the ones that wire.
+type Table = BTreeMap<String, Vec<String>>;
+
+#[test]
+fn modules_use_what_the_table_allows_and_nothing_else() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let table = table(&fs::read_to_string(source.join("lib.rs")).unwrap());
+    assert!(table.len() > 10, "the table was not found: {table:?}");
+    let mut wrong = vec![];
+    for (module, allowed) in &table {
+        for file in files(&source, module) {
+            let text = fs::read_to_string(&file).unwrap();
+            let used = used(outside_tests(&text));
+            let forbidden = used.into_iter().filter(|m| m != module && !allows(allowed, m));
+            wrong.extend(forbidden.map(|m| format!("{} uses {m}", file.strip_prefix(&source).unwrap().display())));
+        }
+    }
+    assert!(wrong.is_empty(), "src/lib.rs allows none of this:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_module_is_in_the_table() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let table = table(&text);
+    let modules = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let missing: Vec<_> = modules.filter(|module| !table.contains_key(*module)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn imports_are_found_however_they_are_written() {
+    let text = "use crate::api::chat;\nfn f() { crate::policy::g(); }\nuse crate::{\n    store::Store,\n    trace,\n};\n// crate::server::x\n";
+    assert_eq!(used(text), BTreeSet::from(["api", "policy", "store", "trace"].map(String::from)));
+    assert_eq!(outside_tests("a\n#[cfg(test)]\nmod tests {\n}\n"), "a\n");
+}
+
+fn allows(allowed: &[String], module: &str) -> bool {
+    allowed.iter().any(|a| a == module || a == "everything")
+}
+
+/// The rows `//! | [`module`] | what | may use |`.
+fn table(lib: &str) -> Table {
+    let rows = lib.lines().filter_map(|line| line.strip_prefix("//! | [`"));
+    rows.filter_map(|row| {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let module = cells.first()?.strip_suffix("`]")?;
+        let uses = cells.last()?.trim_end_matches('|').trim();
+        Some((module.to_owned(), uses.split(", ").filter(|m| *m != "–").map(str::to_owned).collect()))
+    })
+    .collect()
+}
+
+/// `module.rs`, or every file below `module/`.
+fn files(source: &Path, module: &str) -> Vec<PathBuf> {
+    let single = source.join(module).with_extension("rs");
+    if single.exists() { vec![single] } else { below(&source.join(module)) }
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).filter(|p| is_rust(p)).collect()
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+/// Tests within a module stand at its end and may use what they like.
+fn outside_tests(text: &str) -> &str {
+    text.split_once("#[cfg(test)]\nmod tests").map_or(text, |(code, _)| code)
+}
+
+/// Modules named after `crate::`, comments apart.
+fn used(text: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join(" ");
+    code.split("crate::").skip(1).flat_map(heads).collect()
+}
+
+/// `api::chat…` → api; `{store::Store, trace}…` → store, trace.
+fn heads(path: &str) -> Vec<String> {
+    let group = path.strip_prefix('{').and_then(|rest| rest.split('}').next());
+    let paths: Vec<&str> = group.map_or_else(|| vec![path], |group| group.split(',').collect());
+    let head = |path: &str| path.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    paths.into_iter().map(head).filter(|head| !head.is_empty()).collect()
+}

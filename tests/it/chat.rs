@@ -1,0 +1,143 @@
+//! `POST /v1/chat/completions`, whole answers.
+
+use satisfice::policy::Kind;
+use satisfice::trace::{Event, Outcome};
+use serde_json::{Value, json};
+
+use crate::gateway::{Options, Running, ask, header};
+use crate::scripted::Answer;
+
+#[tokio::test]
+async fn a_route_answers_and_the_learner_hears_the_decision_and_the_end() {
+    let mut running = Running::start().await;
+    let response = running.chat(ask("auto")).await;
+    assert_eq!(response.status(), 200);
+    let trace = header(&response, "x-satisfice-trace-id").unwrap().to_owned();
+    assert_eq!(header(&response, "x-satisfice-route"), Some("auto"));
+    assert_eq!(header(&response, "x-satisfice-attempts"), Some("1"));
+    let model = header(&response, "x-satisfice-model").unwrap().to_owned();
+    assert!(header(&response, "x-satisfice-propensity").unwrap().parse::<f64>().unwrap() > 0.0);
+    assert!((0.0..=1.0).contains(&header(&response, "x-satisfice-difficulty").unwrap().parse::<f64>().unwrap()));
+    let cost: f64 = header(&response, "x-satisfice-cost-usd").unwrap().parse().unwrap();
+
+    let Event::Decided { trace: decided, route, decision, .. } = running.event().await else { panic!("no decision") };
+    assert_eq!((decided.to_string(), route.as_str()), (trace.clone(), "auto"));
+    let Event::Finished(finished) = running.event().await else { panic!("no end") };
+    assert_eq!(finished.id.to_string(), trace);
+    assert_eq!(finished.model.unwrap().to_string(), model);
+    assert_eq!(finished.decision.as_ref(), Some(&*decision));
+    assert_eq!(finished.outcome, Outcome::Answered);
+    assert_eq!((finished.cost_usd, finished.usage.unwrap().output_tokens), (Some(cost), 5));
+    assert_eq!((finished.reply.content.as_str(), finished.reply.finish_reason.as_deref()), ("ok", Some("stop")));
+    assert_eq!(serde_json::from_slice::<Value>(&finished.request).unwrap(), ask("auto"));
+    assert!(running.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn tools_schemas_and_fields_that_nobody_knows_pass_both_ways() {
+    let running = Running::start().await;
+    let reply = json!({"id": "x", "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
+        "role": "assistant", "content": null, "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+            {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{}"}}]}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2}, "system_fingerprint": "fp", "novelty": [1, 2]});
+    running.upstream.on("small-upstream", [Answer::json(reply.to_string())]);
+    let mut request = ask("small");
+    request["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {}}}]);
+    request["parallel_tool_calls"] = true.into();
+    request["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "s", "schema": {}}});
+    request["seed"] = 7.into();
+    request["logprobs"] = true.into();
+    request["nobody_knows"] = json!({"a": [1, null]});
+    let response = running.chat(request.clone()).await;
+    let answered: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+    assert_eq!(answered, reply);
+    request["model"] = "small-upstream".into();
+    assert_eq!(running.upstream.seen()[0].json(), request);
+}
+
+#[tokio::test]
+async fn a_named_model_is_pinned_and_nothing_is_decided() {
+    let mut running = Running::start().await;
+    for name in ["large", "test/large"] {
+        let response = running.chat(ask(name)).await;
+        assert_eq!(header(&response, "x-satisfice-decision"), Some("pinned"));
+        assert_eq!(header(&response, "x-satisfice-model"), Some("test/large"));
+        assert_eq!(header(&response, "x-satisfice-route"), None);
+        assert_eq!(header(&response, "x-satisfice-propensity"), None);
+        let Event::Finished(trace) = running.event().await else { panic!("something was decided") };
+        assert_eq!((trace.route, trace.decision), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn the_next_model_answers_where_the_first_fails() {
+    let mut running = Running::start().await;
+    let first = running.chat(ask("auto")).await;
+    let chosen = header(&first, "x-satisfice-model").unwrap().trim_start_matches("test/").to_owned();
+    running.finished().await;
+    running.upstream.on(&format!("{chosen}-upstream"), [Answer::status(503, "busy")]);
+
+    let response = running.chat(ask("auto")).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(header(&response, "x-satisfice-decision"), Some("fallback"));
+    assert_eq!(header(&response, "x-satisfice-attempts"), Some("2"));
+    assert_ne!(header(&response, "x-satisfice-model"), Some(format!("test/{chosen}").as_str()));
+    let trace = running.finished().await;
+    let statuses: Vec<_> = trace.attempts.iter().map(|a| (a.status, a.error.is_some())).collect();
+    assert_eq!(statuses, [(Some(503), true), (Some(200), false)]);
+    assert_eq!(trace.attempts[0].model.model, chosen);
+    let decision = trace.decision.unwrap();
+    assert_eq!(decision.candidates[decision.chosen].arm, chosen);
+}
+
+#[tokio::test]
+async fn without_a_published_policy_the_safest_model_answers() {
+    let mut running = Running::with(Options { published: false, ..Options::default() }).await;
+    let response = running.chat(ask("auto")).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(header(&response, "x-satisfice-decision"), Some("fallback"));
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/large"), "the dearest");
+    let Event::Finished(trace) = running.event().await else { panic!("something was decided") };
+    assert_eq!((trace.route.as_deref(), trace.decision), (Some("auto"), None));
+    assert_eq!(running.get("/ready").send().await.unwrap().status(), 503);
+    let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("satisfice_undecided_requests_total 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_quality_of_one_request_is_its_own() {
+    let mut running = Running::start().await;
+    let request = running.post("/v1/chat/completions", ask("auto").to_string());
+    let response = request.header("x-satisfice-quality", "0.5").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let decision = running.finished().await.decision.unwrap();
+    assert_eq!(decision.knob, satisfice::policy::Knob::Quality(0.5));
+    assert_ne!(decision.kind, Kind::Pinned);
+}
+
+#[tokio::test]
+async fn a_learner_that_does_not_keep_up_delays_nobody_and_drops_are_counted() {
+    let mut running = Running::with(Options { room: 1, ..Options::default() }).await;
+    for _ in 0..3 {
+        assert_eq!(running.chat(ask("auto")).await.status(), 200);
+    }
+    let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("satisfice_events_dropped_total{kind=\"decided\"} 2"), "{metrics}");
+    assert!(metrics.contains("satisfice_events_dropped_total{kind=\"finished\"} 3"), "{metrics}");
+    assert!(matches!(running.event().await, Event::Decided { .. }));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_the_call_and_is_recorded() {
+    let mut running = Running::start().await;
+    running.upstream.on("small-upstream", [Answer::default().hang()]);
+    let request = running.post("/v1/chat/completions", ask("small").to_string()).send();
+    tokio::select! {
+        _ = request => panic!("the upstream says nothing"),
+        () = running.upstream.until_seen(1) => {}
+    }
+    running.upstream.until_hung_up(1).await;
+    assert_eq!(running.finished().await.outcome, Outcome::ClientGone);
+    assert!(running.stop().await.is_empty());
+}

@@ -1,0 +1,168 @@
+//! Wrong input and failing upstreams: statuses, and the field and remedy in the message.
+
+use satisfice::server::ApiKeys;
+use satisfice::trace::Outcome;
+use serde_json::{Value, json};
+
+use crate::gateway::{BODY_LIMIT, Options, Running, ask, error, header};
+use crate::scripted::Answer;
+
+async fn refused(running: &Running, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    error(running.post("/v1/chat/completions", body).send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_request_is_refused_and_not_recorded() {
+    let running = Running::start().await;
+    for (body, param) in [
+        (&b"{\"model\": "[..], Value::Null),
+        (b"", Value::Null),
+        (b"[]", Value::Null),
+        (b"{\"model\": \"auto\xff\"}", Value::Null),
+        (b"{\"model\": \"auto\"}", "messages".into()),
+        (b"{\"model\": \"auto\", \"messages\": []}", "messages".into()),
+        (b"{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}]}", "model".into()),
+        (b"{\"model\": \"auto\", \"messages\": [], \"stream\": 3}", "messages".into()),
+    ] {
+        let (status, error) = refused(&running, body).await;
+        assert_eq!((status, &error["param"]), (400, &param), "{error}");
+        assert_eq!(error["type"], "invalid_request_error");
+    }
+    assert!(running.upstream.seen().is_empty());
+    assert!(running.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_unknown_model_is_told_what_there_is() {
+    let running = Running::start().await;
+    let (status, error) = refused(&running, ask("gpt-9").to_string()).await;
+    assert_eq!((status, &error["param"], &error["code"]), (404, &"model".into(), &"model_not_found".into()));
+    let message = error["message"].as_str().unwrap();
+    for name in ["gpt-9", "auto", "narrow", "small", "large"] {
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_with_the_limit_and_the_client_hears_of_it() {
+    let running = Running::start().await;
+    for factor in [1, 3] {
+        let long = vec![b' '; factor * BODY_LIMIT + 1];
+        let (status, error) = refused(&running, long).await;
+        assert_eq!(status, 413);
+        assert!(error["message"].as_str().unwrap().contains(&BODY_LIMIT.to_string()), "{error}");
+    }
+    let chunks = futures_util::stream::iter([vec![b' '; BODY_LIMIT], vec![b' '; BODY_LIMIT]].map(Ok::<_, std::io::Error>));
+    let (status, _) = refused(&running, reqwest::Body::wrap_stream(chunks)).await;
+    assert_eq!(status, 413, "also where the length is not told beforehand");
+}
+
+#[tokio::test]
+async fn quality_out_of_range_is_refused() {
+    let running = Running::start().await;
+    for wrong in ["1.7", "-1", "NaN", "high"] {
+        let request = running.post("/v1/chat/completions", ask("auto").to_string());
+        let response = request.header("x-satisfice-quality", wrong).send().await.unwrap();
+        let (status, error) = error(response).await;
+        assert_eq!((status, &error["param"]), (400, &"x-satisfice-quality".into()));
+        assert!(error["message"].as_str().unwrap().contains(wrong), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_no_model_of_the_route_can_answer_names_the_field_and_the_models() {
+    let running = Running::start().await;
+    let mut tools = ask("narrow");
+    tools["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    let mut schema = ask("narrow");
+    schema["response_format"] = json!({"type": "json_schema", "json_schema": {}});
+    let mut long = ask("narrow");
+    long["max_tokens"] = 2000.into();
+    let image = json!({"model": "narrow", "messages": [{"role": "user", "content": [
+        {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}]}]});
+    for (body, param) in [(tools, "tools"), (schema, "response_format"), (long, "messages"), (image, "messages")] {
+        let (status, error) = refused(&running, body.to_string()).await;
+        assert_eq!((status, &error["param"]), (400, &param.into()), "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("narrow") && message.contains("plain"), "{message}");
+    }
+    assert!(running.upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_fault_of_the_client_comes_back_in_the_upstreams_words() {
+    let mut running = Running::start().await;
+    for model in ["small-upstream", "large-upstream"] {
+        running.upstream.on(model, [Answer::status(422, "temperature is too hot")]);
+    }
+    let response = running.chat(ask("auto")).await;
+    assert_eq!(header(&response, "x-satisfice-attempts"), Some("1"));
+    let (status, error) = error(response).await;
+    assert_eq!(status, 422);
+    assert!(error["message"].as_str().unwrap().contains("temperature is too hot"), "{error}");
+    assert_eq!(running.finished().await.outcome, Outcome::Failed);
+}
+
+#[tokio::test]
+async fn where_every_model_fails_the_last_failure_decides() {
+    let mut running = Running::start().await;
+    for (upstream, expected) in [(500, 502), (401, 502), (429, 429)] {
+        for model in ["small-upstream", "large-upstream"] {
+            running.upstream.on(model, [Answer::status(upstream, "no")]);
+        }
+        let response = running.chat(ask("auto")).await;
+        assert_eq!(header(&response, "x-satisfice-attempts"), Some("2"));
+        assert!(header(&response, "x-satisfice-trace-id").is_some());
+        assert_eq!(header(&response, "x-satisfice-model"), None);
+        let (status, error) = error(response).await;
+        assert_eq!(status, expected, "{error}");
+        assert!(error["code"].is_string());
+        let trace = running.finished().await;
+        assert_eq!((trace.outcome, trace.attempts.len(), trace.model), (Outcome::Failed, 2, None));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_said_in_the_same_shape() {
+    let running = Running::start().await;
+    for path in ["/v1/embeddings", "/v1/responses", "/v1/messages", "/nothing"] {
+        let (status, error) = error(running.post(path, "{}").send().await.unwrap()).await;
+        assert_eq!(status, 404);
+        assert!(error["message"].as_str().unwrap().contains(path), "{error}");
+    }
+    let response = running.get("/v1/chat/completions").send().await.unwrap();
+    assert_eq!(header(&response, "allow"), Some("POST"));
+    let (status, error) = error(response).await;
+    assert_eq!((status, &error["code"]), (405, &"method_not_allowed".into()));
+}
+
+#[tokio::test]
+async fn with_keys_set_only_a_bearer_of_one_is_served() {
+    let keys = ApiKeys::new(&["sk-right".into()]);
+    let running = Running::with(Options { keys, ..Options::default() }).await;
+    for path in ["/v1/models", "/v1/traces"] {
+        assert_eq!(running.get(path).send().await.unwrap().status(), 401);
+        assert_eq!(running.get(path).bearer_auth("sk-wrong").send().await.unwrap().status(), 401);
+        assert_eq!(running.get(path).bearer_auth("sk-right").send().await.unwrap().status(), 200);
+    }
+    let (status, error) = refused(&running, ask("auto").to_string()).await;
+    assert_eq!((status, &error["code"]), (401, &"invalid_api_key".into()));
+    assert!(running.upstream.seen().is_empty());
+    for open in ["/health", "/ready", "/metrics"] {
+        assert_eq!(running.get(open).send().await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn pages_of_traces_are_bounded() {
+    let running = Running::start().await;
+    for query in ["limit=0", "limit=201", "limit=x", "before=x", "colour=red"] {
+        let response = running.get(&format!("/v1/traces?{query}")).send().await.unwrap();
+        assert_eq!(error(response).await.0, 400, "{query}");
+    }
+    let nothing = running.get("/v1/traces?limit=1").send().await.unwrap().text().await.unwrap();
+    assert_eq!(nothing, r#"{"traces":[],"next":null}"#);
+    let unknown = running.get("/v1/traces/01890a5d-ac96-774b-bcce-b302099a8057").send().await.unwrap();
+    assert_eq!(error(unknown).await.0, 404);
+    assert_eq!(error(running.get("/v1/traces/x").send().await.unwrap()).await.0, 400);
+}

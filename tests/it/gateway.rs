@@ -1,0 +1,206 @@
+//! A whole gateway on its own port before a [`Scripted`] upstream; the test is its learner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use reqwest::{Client, RequestBuilder, Response};
+use satisfice::catalog::{Capabilities, Model, ModelId, Price};
+use satisfice::difficulty::Bundle;
+use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, Settings, Setup, Sources};
+use satisfice::policy::{Knob, Snapshot};
+use satisfice::server::{self, ApiKeys, App};
+use satisfice::store::{Scored, StoreError, TraceReader};
+use satisfice::telemetry::Metrics;
+use satisfice::trace::{Event, Trace, TraceId};
+use satisfice::upstream::Upstreams;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::scripted::Scripted;
+
+/// The body limit of a gateway under test, bytes.
+pub const BODY_LIMIT: usize = 64 * 1024;
+/// Generous: only a test that fails takes as long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The gateway, serving `small` and `large` behind the route `auto`, and `plain` (no tools, 1,000 tokens) beside it
+/// behind the route `narrow`.
+pub struct Running {
+    pub upstream: Scripted,
+    pub gateway: Arc<Gateway>,
+    client: Client,
+    url: String,
+    events: mpsc::Receiver<Event>,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+/// What can differ between gateways under test.
+pub struct Options {
+    pub keys: ApiKeys,
+    /// Events that the channel holds.
+    pub room: usize,
+    /// The learner has published the routes.
+    pub published: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { keys: ApiKeys::default(), room: 64, published: true }
+    }
+}
+
+impl Running {
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let upstream = Scripted::start().await;
+        let settings = settings();
+        let specs = settings.route_specs();
+        let snapshot = if options.published { Snapshot::default().configure(&specs) } else { Snapshot::default() };
+        let metrics = Arc::new(Metrics::default());
+        let upstreams = Upstreams::new(vec![upstream.provider("test")], settings.deadlines.connect).unwrap();
+        let (sender, events) = mpsc::channel(options.room);
+        let gateway = Arc::new(Gateway::new(
+            Setup::new(settings, upstreams, &metrics),
+            Arc::new(ArcSwap::from_pointee(snapshot)),
+            Arc::new(Bundle::embedded().unwrap()),
+            sender,
+            metrics,
+            Sources { draw: Box::new(|| 0.5), ..Sources::system() },
+        ));
+        let app = App::new(gateway.clone(), Arc::new(NoTraces), options.keys, BODY_LIMIT);
+        let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(server::serve(listener, server::router(app), async {
+            let _ = stopped.await;
+        }));
+        Self { upstream, gateway, client: client(), url, events, stop, served }
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.url))
+    }
+
+    pub fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.url)).body(body)
+    }
+
+    pub fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// Sends one chat completion.
+    pub async fn chat(&self, body: Value) -> Response {
+        self.post("/v1/chat/completions", body.to_string()).send().await.unwrap()
+    }
+
+    /// The next thing that the learner hears.
+    pub async fn event(&mut self) -> Event {
+        timeout(PATIENCE, self.events.recv()).await.expect("an event in time").expect("a gateway")
+    }
+
+    /// The next record of a finished request.
+    pub async fn finished(&mut self) -> Trace {
+        loop {
+            if let Event::Finished(trace) = self.event().await {
+                return *trace;
+            }
+        }
+    }
+
+    /// Stops the gateway; what the learner had not heard by then.
+    pub async fn stop(mut self) -> Vec<Event> {
+        drop(self.client);
+        self.stop.send(()).unwrap();
+        timeout(PATIENCE, self.served).await.expect("an end in time").unwrap();
+        drop(self.gateway);
+        let mut rest = vec![];
+        while let Some(event) = timeout(PATIENCE, self.events.recv()).await.expect("the gateway to be gone") {
+            rest.push(event);
+        }
+        rest
+    }
+}
+
+/// One user message for `model`.
+pub fn ask(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": "What is 2 + 2?"}]})
+}
+
+/// The same, streamed.
+pub fn ask_stream(model: &str) -> Value {
+    let mut body = ask(model);
+    body["stream"] = true.into();
+    body
+}
+
+pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name).map(|value| value.to_str().unwrap())
+}
+
+/// The `error` object of a response, with its status.
+pub async fn error(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).expect("OpenAI's error shape");
+    assert!(body["error"]["message"].is_string() && body["error"]["type"].is_string(), "{body}");
+    (status, body["error"].clone())
+}
+
+pub fn client() -> Client {
+    // It may be installed already, by a test that came first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().build().unwrap()
+}
+
+fn settings() -> Settings {
+    let (small, large) = (model("small", 0.1), model("large", 1.0));
+    let plain = Arc::new(Model {
+        context_window: Some(1000),
+        capabilities: Capabilities { tools: Some(false), vision: Some(false), json_schema: Some(false) },
+        ..(*model("plain", 0.1)).clone()
+    });
+    Settings {
+        models: vec![small.clone(), large.clone(), plain.clone()],
+        routes: vec![route("auto", vec![small, large]), route("narrow", vec![plain])],
+        deadlines: DEFAULT_DEADLINES,
+        attempts: 3,
+    }
+}
+
+/// `usd` for a million tokens in, twice that for a million out.
+fn model(name: &str, usd: f64) -> Arc<Model> {
+    Arc::new(Model {
+        id: ModelId { provider: "test".into(), model: name.into() },
+        upstream_name: format!("{name}-upstream"),
+        price: Some(Price { input: usd, output: 2.0 * usd, cached_input: None }),
+        context_window: None,
+        max_output_tokens: None,
+        capabilities: Capabilities::default(),
+    })
+}
+
+fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
+    RouteSettings { name: name.into(), models, knob: Knob::Quality(0.95), explore: false }
+}
+
+/// The learner is the test, and it keeps nothing.
+struct NoTraces;
+
+impl TraceReader for NoTraces {
+    fn trace(&self, _: TraceId) -> Result<Option<Trace>, StoreError> {
+        Ok(None)
+    }
+    fn newest(&self, _: Option<TraceId>, _: usize) -> Result<Vec<Trace>, StoreError> {
+        Ok(vec![])
+    }
+    fn scores(&self, _: TraceId) -> Result<Vec<Scored>, StoreError> {
+        Ok(vec![])
+    }
+}

@@ -1,0 +1,133 @@
+//! `POST /v1/chat/completions`, streamed answers.
+
+use satisfice::trace::Outcome;
+use serde_json::{Value, json};
+
+use crate::gateway::{Running, ask_stream, header};
+use crate::scripted::{Answer, Gate};
+
+/// The data of each event of a body.
+fn events(body: &str) -> Vec<&str> {
+    body.split("\n\n").filter(|event| !event.is_empty()).map(|event| event.strip_prefix("data: ").unwrap()).collect()
+}
+
+fn text(event: &str) -> String {
+    let chunk: Value = serde_json::from_str(event).unwrap();
+    chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn pieces_arrive_as_they_come_and_usage_stays_with_the_gateway() {
+    let mut running = Running::start().await;
+    running.upstream.on("small-upstream", [Answer::says(&["Hel", "lo"])]);
+    let response = running.chat(ask_stream("small")).await;
+    assert_eq!(header(&response, "content-type"), Some("text/event-stream"));
+    assert_eq!(header(&response, "cache-control"), Some("no-cache"));
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/small"));
+    assert_eq!(header(&response, "x-satisfice-cost-usd"), None);
+    let body = response.text().await.unwrap();
+    let events = events(&body);
+    assert_eq!(events.iter().filter(|e| **e != "[DONE]").map(|e| text(e)).collect::<String>(), "Hello");
+    assert_eq!(events.last(), Some(&"[DONE]"));
+    assert_eq!(events.len(), 4, "two pieces, the finish, [DONE]; no usage: {body}");
+
+    let trace = running.finished().await;
+    assert_eq!((trace.outcome, trace.reply.content.as_str()), (Outcome::Answered, "Hello"));
+    assert_eq!(trace.usage.unwrap().input_tokens, 10);
+    assert!(trace.cost_usd.unwrap() > 0.0 && trace.first_byte_us.unwrap() <= trace.total_us);
+    assert_eq!(running.upstream.seen()[0].json()["stream_options"], json!({"include_usage": true}));
+}
+
+#[tokio::test]
+async fn usage_is_shown_to_a_client_that_asks() {
+    let running = Running::start().await;
+    let mut request = ask_stream("small");
+    request["stream_options"] = json!({"include_usage": true});
+    let body = running.chat(request).await.text().await.unwrap();
+    let usage: Vec<Value> = events(&body).iter().filter_map(|e| serde_json::from_str(e).ok()).collect();
+    assert_eq!(usage.last().unwrap()["usage"]["completion_tokens"], 5, "{body}");
+}
+
+#[tokio::test]
+async fn a_piece_leaves_at_once() {
+    let running = Running::start().await;
+    let gate = Gate::closed();
+    let answer = Answer::stream().text("first").wait(&gate).text("second").finish().event("[DONE]").end();
+    running.upstream.on("small-upstream", [answer]);
+    let mut response = running.chat(ask_stream("small")).await;
+    let first = response.chunk().await.unwrap().unwrap();
+    assert_eq!(text(events(std::str::from_utf8(&first).unwrap())[0]), "first");
+    gate.open();
+    assert!(response.text().await.unwrap().ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test]
+async fn a_cut_stream_ends_in_an_error_and_no_finish_is_made_up() {
+    let mut running = Running::start().await;
+    let gate = Gate::closed();
+    running.upstream.on("small-upstream", [Answer::stream().text("half").wait(&gate).reset()]);
+    let response = running.chat(ask_stream("small")).await;
+    gate.open();
+    let body = response.text().await.unwrap();
+    let events = events(&body);
+    assert_eq!(text(events[0]), "half");
+    let last: Value = serde_json::from_str(events.last().unwrap()).unwrap();
+    assert_eq!(last["error"]["code"], "upstream_cut", "{body}");
+    assert!(!body.contains("[DONE]") && !body.contains("\"stop\""), "{body}");
+    assert_eq!(running.finished().await.outcome, Outcome::Cut);
+    assert!(running.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_without_done_was_cut() {
+    let mut running = Running::start().await;
+    running.upstream.on("small-upstream", [Answer::stream().text("half").end()]);
+    let body = running.chat(ask_stream("small")).await.text().await.unwrap();
+    assert!(body.contains("upstream_cut") && !body.contains("[DONE]"), "{body}");
+    assert_eq!(running.finished().await.outcome, Outcome::Cut);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_the_call_and_is_recorded_once() {
+    let mut running = Running::start().await;
+    running.upstream.on("small-upstream", [Answer::stream().text("so far").hang()]);
+    let mut response = running.chat(ask_stream("small")).await;
+    response.chunk().await.unwrap().unwrap();
+    drop(response);
+    running.upstream.until_hung_up(1).await;
+    let trace = running.finished().await;
+    assert_eq!((trace.outcome, trace.reply.content.as_str()), (Outcome::ClientGone, "so far"));
+    assert_eq!((trace.usage, trace.cost_usd), (None, None));
+    assert!(running.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn another_model_streams_where_the_first_fails_before_its_first_byte() {
+    let mut running = Running::start().await;
+    let first = running.chat(ask_stream("auto")).await;
+    let chosen = header(&first, "x-satisfice-model").unwrap().trim_start_matches("test/").to_owned();
+    first.text().await.unwrap();
+    running.finished().await;
+    running.upstream.on(&format!("{chosen}-upstream"), [Answer::status(500, "broken")]);
+    let response = running.chat(ask_stream("auto")).await;
+    assert_eq!(header(&response, "x-satisfice-decision"), Some("fallback"));
+    assert_eq!(header(&response, "x-satisfice-attempts"), Some("2"));
+    assert!(response.text().await.unwrap().ends_with("data: [DONE]\n\n"));
+    assert_eq!(running.finished().await.attempts.len(), 2);
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_lets_a_stream_end() {
+    let running = Running::start().await;
+    let gate = Gate::closed();
+    let answer = Answer::stream().text("first").wait(&gate).finish().event("[DONE]").end();
+    running.upstream.on("small-upstream", [answer]);
+    let response = running.chat(ask_stream("small")).await;
+    let rest = tokio::spawn(response.text());
+    let upstream = running.upstream.seen().len();
+    assert_eq!(upstream, 1);
+    gate.open();
+    let events = running.stop().await;
+    assert!(rest.await.unwrap().unwrap().ends_with("data: [DONE]\n\n"));
+    assert_eq!(events.len(), 1);
+}
