@@ -14,12 +14,12 @@
 //! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, features, difficulty |
 //! | [`trace`] | the record of one request; the closed [`trace::Event`] enum | api, catalog, policy |
 //! | [`upstream`] | [`upstream::Provider`]: pure translation, one file each; `dispatch` does the network | api, catalog |
-//! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | policy, trace |
-//! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | catalog, policy, trace, upstream |
+//! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | api, catalog, policy, trace |
+//! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, policy, trace, upstream |
 //! | [`learner`] | the one thread that owns the mutable policy | policy, store, scorers, trace |
 //! | [`gateway`] | the request path, readable on one screen; the end-of-stream guard | api, catalog, telemetry, features, difficulty, policy, upstream, trace |
 //! | [`server`] | axum routes, SSE, the one place where errors become statuses | api, gateway, store, trace, upstream |
-//! | [`config`] | raw TOML → validated settings; only the binary uses it | all settings types |
+//! | [`config`] | raw TOML → validated settings; only the binary uses it | catalog, policy, upstream, gateway, server |
 //! | [`cli`] | commands; wiring; ordered shutdown | everything |
 //!
 //! ```text

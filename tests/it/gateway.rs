@@ -92,10 +92,6 @@ impl Running {
         self.client.post(format!("{}{path}", self.url)).body(body)
     }
 
-    pub fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url))
-    }
-
     /// Sends one chat completion.
     pub async fn chat(&self, body: Value) -> Response {
         self.post("/v1/chat/completions", body.to_string()).send().await.unwrap()
