@@ -110,7 +110,9 @@ impl Gateway {
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
                 self.sink.metrics.undecided.inc();
-                Ok(Plan::safest(setup, route, fit))
+                let snapshot = self.snapshot.load();
+                let state = snapshot.routes.get(&*setup.routes[route].name);
+                Ok(Plan::safest(setup, route, fit, state.map(|state| &**state)))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Who is asked, in which order, and why.
 
 use crate::catalog::Price;
-use crate::policy::{Candidate, Decision, Kind};
+use crate::policy::{Candidate, Decision, Kind, RouteState};
 
 use super::setup::{Route, Setup};
 
@@ -35,10 +35,13 @@ impl Plan {
         Self { targets, route: Some(route), kind: decision.kind, decision: Some(decision) }
     }
 
-    /// Nothing could be assessed or decided: the dearest first, for want of anything better to tell the best by.
-    pub(super) fn safest(setup: &Setup, route: usize, mut fit: Vec<usize>) -> Self {
-        let price = |target: &usize| setup.targets[*target].model.price.as_ref().map_or(0.0, blended);
-        fit.sort_by(|a, b| price(b).total_cmp(&price(a)));
+    /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
+    /// dearest first, for want of anything better, among those that it does not know.
+    pub(super) fn safest(setup: &Setup, route: usize, mut fit: Vec<usize>, state: Option<&RouteState>) -> Self {
+        let model = |target: usize| &*setup.targets[target].model;
+        let quality = |target| state.and_then(|state| average_quality(state, &model(target).id.model)).unwrap_or(0.0);
+        let price = |target| model(target).price.as_ref().map_or(0.0, blended);
+        fit.sort_by(|&a, &b| quality(b).total_cmp(&quality(a)).then(price(b).total_cmp(&price(a))));
         Self { targets: fit, route: Some(route), kind: Kind::Fallback, decision: None }
     }
 }
@@ -48,6 +51,14 @@ impl Route {
     pub(super) fn target(&self, setup: &Setup, arm: &str) -> Option<usize> {
         self.targets.iter().copied().find(|target| setup.targets[*target].model.id.model == arm)
     }
+}
+
+/// Posterior quality of an arm at φ = [1, 0, …], the average request.
+fn average_quality(state: &RouteState, arm: &str) -> Option<f64> {
+    let arm = state.arms.get(state.spec.arms.iter().position(|spec| spec.arm == arm)?)?;
+    let mut phi = vec![0.0; arm.quality.dim()];
+    *phi.first_mut()? = 1.0;
+    Some(arm.outlook(&state.shift, &phi, 1.0).quality)
 }
 
 /// One number to say which of two prices is dearer: as much is read as is written.

@@ -52,7 +52,8 @@ async fn a_body_over_the_limit_is_refused_with_the_limit_and_the_client_hears_of
         assert_eq!(status, 413);
         assert!(error["message"].as_str().unwrap().contains(&BODY_LIMIT.to_string()), "{error}");
     }
-    let chunks = futures_util::stream::iter([vec![b' '; BODY_LIMIT], vec![b' '; BODY_LIMIT]].map(Ok::<_, std::io::Error>));
+    let chunks =
+        futures_util::stream::iter([vec![b' '; BODY_LIMIT], vec![b' '; BODY_LIMIT]].map(Ok::<_, std::io::Error>));
     let (status, _) = refused(&running, reqwest::Body::wrap_stream(chunks)).await;
     assert_eq!(status, 413, "also where the length is not told beforehand");
 }

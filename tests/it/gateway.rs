@@ -9,7 +9,7 @@ use satisfice::catalog::{Capabilities, Model, ModelId, Price};
 use satisfice::difficulty::Bundle;
 use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, Settings, Setup, Sources};
 use satisfice::policy::{Knob, Snapshot};
-use satisfice::server::{self, ApiKeys, App};
+use satisfice::server::{self, ApiKeys, App, Learning};
 use satisfice::store::{Scored, StoreError, TraceReader};
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Trace, TraceId};
@@ -62,19 +62,23 @@ impl Running {
         let upstream = Scripted::start().await;
         let settings = settings();
         let specs = settings.route_specs();
-        let snapshot = if options.published { Snapshot::default().configure(&specs) } else { Snapshot::default() };
+        let bundle = Arc::new(Bundle::embedded().unwrap());
+        let prior = Snapshot::new(bundle.prior.clone());
+        let snapshot = if options.published { prior.configure(&specs) } else { prior };
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let learning = Learning { snapshot: snapshot.clone(), counters: Arc::default() };
         let metrics = Arc::new(Metrics::default());
         let upstreams = Upstreams::new(vec![upstream.provider("test")], settings.deadlines.connect).unwrap();
         let (sender, events) = mpsc::channel(options.room);
         let gateway = Arc::new(Gateway::new(
             Setup::new(settings, upstreams, &metrics),
-            Arc::new(ArcSwap::from_pointee(snapshot)),
-            Arc::new(Bundle::embedded().unwrap()),
+            snapshot,
+            bundle,
             sender,
             metrics,
             Sources { draw: Box::new(|| 0.5), ..Sources::system() },
         ));
-        let app = App::new(gateway.clone(), Arc::new(NoTraces), options.keys, BODY_LIMIT);
+        let app = App::new(gateway.clone(), Arc::new(NoTraces), learning, options.keys, BODY_LIMIT);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
