@@ -39,8 +39,12 @@ impl Change {
 #[derive(Debug)]
 pub(super) struct Fold {
     fingerprint: String,
+    /// Has no routes: what stands for the snapshot while it changes.
+    blank: Snapshot,
     snapshot: Snapshot,
     position: Position,
+    /// Where the checkpoint stood that it began with.
+    origin: Position,
     standings: Standings,
     staged: Vec<Change>,
     touched: Vec<TraceId>,
@@ -54,11 +58,12 @@ impl Fold {
         fingerprint: &str,
         capacity: usize,
     ) -> Result<Self, StoreError> {
-        let (position, snapshot) = checkpoint::usable(store, fingerprint)?.unwrap_or((0, prior));
+        let (origin, snapshot) = checkpoint::usable(store, fingerprint)?.unwrap_or_else(|| (0, prior.clone()));
         let standings = Standings::new(bundle_key(fingerprint), capacity);
         let (staged, touched) = (Vec::new(), Vec::new());
-        let mut fold = Self { fingerprint: fingerprint.to_owned(), snapshot, position, standings, staged, touched };
-        store.replay(position, &mut |position, entry| fold.replay(store, position, &entry))?;
+        let (fingerprint, position) = (fingerprint.to_owned(), origin);
+        let mut fold = Self { fingerprint, blank: prior, snapshot, position, origin, standings, staged, touched };
+        store.replay(origin, &mut |position, entry| fold.replay(store, position, &entry))?;
         Ok(fold)
     }
 
@@ -78,6 +83,10 @@ impl Fold {
 
     pub(super) fn position(&self) -> Position {
         self.position
+    }
+
+    pub(super) fn origin(&self) -> Position {
+        self.origin
     }
 
     pub(super) fn fingerprint(&self) -> &str {
@@ -112,7 +121,8 @@ impl Fold {
 
     /// What is staged is in the ledger now, up to `position`.
     pub(super) fn commit(&mut self, position: Position) {
-        let snapshot = self.snapshot.clone();
+        // Moved out, not cloned: what nobody else holds is changed in place.
+        let snapshot = std::mem::replace(&mut self.snapshot, self.blank.clone());
         self.snapshot = self.staged.drain(..).fold(snapshot, |snapshot, change| change.apply(snapshot));
         self.position = position;
         self.touched.clear();

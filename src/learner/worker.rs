@@ -42,7 +42,7 @@ impl Worker {
         counters: Arc<Counters>,
     ) -> Self {
         let now = Instant::now();
-        let checkpointed = (fold.position(), now);
+        let checkpointed = (fold.origin(), now);
         Self {
             bounds,
             store,

@@ -18,6 +18,9 @@ use crate::trace::{Outcome, ReplyText, Trace};
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 /// Larger schemas are not compiled.
 const MAX_SCHEMA_BYTES: usize = 64 << 10;
+/// Most of (references in the schema) × (depth of the answer + 1). Each reference can double the work at each level:
+/// at this bound the worst schema that can be made costs 3^(40/3), about two million steps.
+const MAX_BRANCHING: usize = 40;
 /// Compiled schemas that are kept; the oldest goes.
 const CACHED_SCHEMAS: usize = 64;
 
@@ -69,15 +72,40 @@ impl Format {
             return None;
         }
         let schema = schema(trace)?;
+        if references(&schema) * (depth(&answer) + 1) > MAX_BRANCHING {
+            return None;
+        }
         Some(self.schemas.compiled(&schema)?.is_valid(&answer))
     }
 }
 
 /// `response_format.json_schema.schema`, where it is there and of bounded size.
-fn schema(trace: &Trace) -> Option<Vec<u8>> {
+fn schema(trace: &Trace) -> Option<Value> {
     let request = ChatRequest::parse(&trace.request).ok()?;
-    let format: Value = serde_json::from_slice(bounded(request.raw("response_format")?)?).ok()?;
-    serde_json::to_vec(format.get("json_schema")?.get("schema")?).ok()
+    let mut format: Value = serde_json::from_slice(bounded(request.raw("response_format")?)?).ok()?;
+    format.get_mut("json_schema")?.get_mut("schema").map(Value::take)
+}
+
+/// How many places of a schema lead elsewhere in it.
+fn references(schema: &Value) -> usize {
+    match schema {
+        Value::Object(members) => {
+            let own = members.keys().filter(|name| name.ends_with("Ref") || *name == "$ref").count();
+            own + members.values().map(references).sum::<usize>()
+        }
+        Value::Array(items) => items.iter().map(references).sum(),
+        _ => 0,
+    }
+}
+
+/// 0 for a value without members.
+fn depth(value: &Value) -> usize {
+    let inner = |deepest: Option<usize>| deepest.map_or(0, |depth| depth + 1);
+    match value {
+        Value::Object(members) => inner(members.values().map(depth).max()),
+        Value::Array(items) => inner(items.iter().map(depth).max()),
+        _ => 0,
+    }
 }
 
 fn bounded(raw: &[u8]) -> Option<&[u8]> {
@@ -94,8 +122,8 @@ struct Schemas {
 }
 
 impl Schemas {
-    fn compiled(&mut self, schema: &[u8]) -> Option<&Validator> {
-        let hash: SchemaHash = Sha256::digest(schema).into();
+    fn compiled(&mut self, schema: &Value) -> Option<&Validator> {
+        let hash: SchemaHash = Sha256::digest(schema.to_string()).into();
         if !self.compiled.contains_key(&hash) {
             self.make_room();
             self.compiled.insert(hash, compile(schema));
@@ -114,10 +142,12 @@ impl Schemas {
 }
 
 /// Patterns run in time linear in the text: a client's schema must not be able to hold up learning.
-fn compile(schema: &[u8]) -> Option<Validator> {
-    let schema: Value = serde_json::from_slice(schema).ok()?;
+fn compile(schema: &Value) -> Option<Validator> {
     jsonschema::options()
         .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(1 << 20))
-        .build(&schema)
+        .build(schema)
         .ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,3 +77,6 @@ fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreErro
     let plain = lz4_flex::block::decompress_size_prepended(rest).map_err(|e| StoreError::damaged(file, e))?;
     postcard::from_bytes(&plain).map_err(|e| StoreError::damaged(file, e))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+use std::path::Path;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::*;
+use crate::api::chat::Needs;
+use crate::catalog::{ModelId, Price, Usage};
+use crate::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec};
+use crate::store::Scored;
+use crate::trace::{Attempt, Outcome, ReplyText};
+
+const ID: Uuid = Uuid::from_u128(0x0193_5a7b_0000_7000_8000_0000_0000_0001);
+
+fn usage() -> Usage {
+    Usage { input_tokens: 300, output_tokens: 5, cached_input_tokens: 1, reasoning_tokens: 2 }
+}
+
+fn decision() -> Decision {
+    let candidate = |arm: &str, propensity| Candidate { arm: arm.into(), quality: 0.5, cost_usd: 0.25, propensity };
+    Decision {
+        kind: Kind::Fallback,
+        policy: "thompson".into(),
+        snapshot_version: 7,
+        knob: Knob::BudgetPer1k(2.0),
+        phi: vec![1.0, -0.5],
+        widening: 1.5,
+        verbosity: -0.25,
+        input_tokens: 200,
+        difficulty: 0.75,
+        candidates: vec![candidate("small", 0.75), candidate("large", 0.25)],
+        preferred: 0,
+        chosen: 1,
+        draw: 0.875,
+    }
+}
+
+/// One of each kind of entry, every field set.
+fn entries() -> Vec<Entry> {
+    let price = Price { input: 0.15, output: 0.6, cached_input: Some(0.075) };
+    let arm = ArmSpec { arm: "small".into(), price: Some(price), context_window: Some(128_000) };
+    let route = RouteSpec { name: "auto".into(), knob: Knob::Quality(0.95), explore: true, arms: vec![arm] };
+    vec![
+        Entry::Configured { at_ms: 1_000, fingerprint: "f00d".into(), routes: vec![route] },
+        Entry::Decided { trace: ID, at_ms: 2_000, route: "auto".into(), bundle: 0xfeed, decision: decision() },
+        Entry::Settled {
+            trace: ID,
+            arm: Some("large".into()),
+            usage: Some(usage()),
+            cost_usd: Some(0.125),
+            outcome: Outcome::Cut,
+        },
+        Entry::Scored(Scored {
+            trace: ID,
+            at_ms: 3_000,
+            metric: "quality".into(),
+            source: "client".into(),
+            value: 0.5,
+            comment: Some("good".into()),
+        }),
+    ]
+}
+
+fn trace() -> Trace {
+    let model = ModelId { provider: "p".into(), model: "large".into() };
+    Trace {
+        id: ID,
+        at_ms: 2_000,
+        route: Some("auto".into()),
+        decision: Some(decision()),
+        attempts: vec![Attempt { model: model.clone(), status: Some(503), error: Some("busy".into()), duration_us: 9 }],
+        model: Some(model),
+        outcome: Outcome::Answered,
+        needs: Needs { tools: true, vision: false, audio: true, json_schema: false, json: true },
+        stream: true,
+        usage: Some(usage()),
+        cost_usd: Some(0.125),
+        first_byte_us: Some(70),
+        total_us: 80,
+        request: Bytes::from_static(b"{}"),
+        reply: ReplyText {
+            content: "hi".into(),
+            finish_reason: Some("stop".into()),
+            refusal: true,
+            tool_calls: false,
+            truncated: true,
+        },
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn somewhere() -> &'static Path {
+    Path::new("data/ledger.redb")
+}
+
+/// What postcard makes of a value, without the compression, whose output may change with the crate's version.
+fn plain(bytes: &[u8]) -> String {
+    hex(&lz4_flex::block::decompress_size_prepended(&bytes[2..]).unwrap())
+}
+
+#[test]
+fn the_bytes_of_version_1_stay_as_they_are() {
+    insta::assert_snapshot!(plain(&write_entries(&entries()).unwrap()), @"0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64");
+    insta::assert_snapshot!(plain(&write_trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001");
+    let checkpoint = write_checkpoint(&Checkpoint { position: 300, state: vec![1, 2] }).unwrap();
+    assert_eq!(checkpoint[..2], [1, 0]);
+    insta::assert_snapshot!(plain(&checkpoint), @"ac02020102");
+}
+
+#[test]
+fn what_was_written_is_read_back() {
+    assert_eq!(read_entries(somewhere(), &write_entries(&entries()).unwrap()).unwrap(), entries());
+    assert_eq!(read_trace(somewhere(), &write_trace(&trace()).unwrap()).unwrap(), trace());
+}
+
+#[test]
+fn a_newer_version_is_told_apart_from_damage() {
+    let mut bytes = write_trace(&trace()).unwrap();
+    bytes[0] = 2;
+    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 2, known: 1 })));
+}
+
+#[test]
+fn damage_is_an_error_that_names_the_file_wherever_it_is() {
+    let bytes = write_entries(&entries()).unwrap();
+    for cut in 0..bytes.len() {
+        let error = read_entries(somewhere(), &bytes[..cut]).unwrap_err();
+        assert!(error.to_string().contains("data/ledger.redb is damaged"), "{error}");
+    }
+}
+
+#[test]
+fn a_length_from_a_damaged_header_is_not_reserved() {
+    let bytes = [1, 0, 0xff, 0xff, 0xff, 0xff, 0];
+    assert!(matches!(read_entries(somewhere(), &bytes), Err(StoreError::Damaged { .. })));
+}

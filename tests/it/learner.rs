@@ -1,0 +1,446 @@
+//! The learner through its channel: what is learned, acknowledged, refused; and that a restart changes nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use satisfice::learner::{self, Bounds, Learner, Settings};
+use satisfice::policy::{RouteSpec, Snapshot};
+use satisfice::scorers;
+use satisfice::store::memory::{Failing, MemoryStore};
+use satisfice::store::{Entry, RedbStore, Retention, Store};
+use satisfice::trace::{Event, Feedback, FeedbackError, MAX_SOURCES, Outcome, Trace};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::recorded::{BEGIN_MS, ROUTE, decision, feedback, id, prior, routes, trace};
+
+fn settings(bounds: Bounds) -> Settings {
+    Settings { routes: routes(&[ROUTE]), fingerprint: "bundle".into(), prior: prior(), at_ms: BEGIN_MS, bounds }
+}
+
+fn start(store: impl Store + 'static, bounds: Bounds) -> Learner {
+    resume(store, routes(&[ROUTE]), bounds)
+}
+
+/// Nothing waits for company.
+fn prompt() -> Bounds {
+    Bounds { linger: Duration::ZERO, ..Bounds::default() }
+}
+
+fn decide(learner: &Learner, n: u64) {
+    let decision = Box::new(decision(n));
+    send(learner, Event::Decided { trace: id(n), at_ms: BEGIN_MS + n, route: ROUTE.into(), decision });
+}
+
+fn finish(learner: &Learner, trace: Trace) {
+    send(learner, Event::Finished(Box::new(trace)));
+}
+
+fn send(learner: &Learner, event: Event) {
+    learner.events.blocking_send(event).unwrap();
+}
+
+fn score(learner: &Learner, feedback: Feedback) -> Result<Uuid, FeedbackError> {
+    let (acknowledge, answer) = oneshot::channel();
+    send(learner, Event::Feedback(feedback, acknowledge));
+    answer.blocking_recv().unwrap()
+}
+
+/// To the bit.
+fn bytes(snapshot: &Snapshot) -> Vec<u8> {
+    serde_json::to_vec(snapshot).unwrap()
+}
+
+/// Lets the learner work off what waits; the snapshot that it leaves.
+fn stop(learner: Learner) -> Arc<Snapshot> {
+    let snapshot = learner.snapshot.clone();
+    learner.stop();
+    snapshot.load_full()
+}
+
+/// What the same ledger leads to without any checkpoint, from its first entry to its last.
+fn replayed(ledger: &[Entry]) -> Arc<Snapshot> {
+    let mut store = MemoryStore::default();
+    store.append(ledger).unwrap();
+    stop(resume(store, newest_routes(ledger), prompt()))
+}
+
+/// The routes that a ledger leads to: a start with them adds nothing to it.
+fn newest_routes(ledger: &[Entry]) -> Vec<RouteSpec> {
+    let configured = ledger.iter().rev().find_map(|entry| match entry {
+        Entry::Configured { routes, .. } => Some(routes.clone()),
+        _ => None,
+    });
+    configured.unwrap_or_default()
+}
+
+fn resume(store: impl Store + 'static, routes: Vec<RouteSpec>, bounds: Bounds) -> Learner {
+    let settings = Settings { routes, ..settings(bounds) };
+    learner::spawn(settings, Box::new(store), scorers::built_in()).unwrap()
+}
+
+fn ledger(store: &dyn Store) -> Vec<Entry> {
+    let mut ledger = Vec::new();
+    let visited = store.replay(0, &mut |_, entry| {
+        ledger.push(entry);
+        Ok(())
+    });
+    visited.unwrap();
+    ledger
+}
+
+fn scores(store: &MemoryStore, metric: &str) -> Vec<f64> {
+    let value = |entry: Entry| match entry {
+        Entry::Scored(scored) if scored.metric == metric => Some(scored.value),
+        _ => None,
+    };
+    store.ledger().into_iter().filter_map(value).collect()
+}
+
+#[test]
+fn the_snapshot_has_the_routes_before_anything_came() {
+    let learner = start(MemoryStore::default(), prompt());
+    assert!(learner.snapshot.load().routes.contains_key(ROUTE));
+    learner.stop();
+}
+
+#[test]
+fn an_acknowledged_score_is_in_the_ledger_and_in_the_snapshot() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    decide(&learner, 1);
+    finish(&learner, trace(1));
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    let (before, entries) = (learner.snapshot.load_full(), store.ledger());
+    assert_eq!(scores(&store, "quality"), [0.9]);
+    assert_eq!(bytes(&before), bytes(&replayed(&entries)));
+    score(&learner, feedback(1, "client", 0.1)).unwrap();
+    assert_ne!(bytes(&learner.snapshot.load()), bytes(&before), "the revision taught something");
+    learner.stop();
+}
+
+#[test]
+fn scores_that_cannot_be_are_refused_and_leave_no_trace() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    decide(&learner, 1);
+    assert_eq!(score(&learner, feedback(2, "client", 0.9)), Err(FeedbackError::UnknownTrace(id(2))));
+    let style = Feedback { metric: "style".into(), ..feedback(1, "client", 0.9) };
+    assert_eq!(score(&learner, style), Err(FeedbackError::UnknownMetric("style".into())));
+    for value in [-0.1, 1.7, f64::INFINITY] {
+        assert_eq!(score(&learner, feedback(1, "client", value)), Err(FeedbackError::OutOfRange(value)));
+    }
+    assert!(matches!(score(&learner, feedback(1, "client", f64::NAN)), Err(FeedbackError::OutOfRange(_))));
+    assert_eq!(learner.counters.refused.load(Ordering::Relaxed), 6);
+    learner.stop();
+    assert_eq!(scores(&store, "quality"), [] as [f64; 0]);
+}
+
+#[test]
+fn one_trace_keeps_a_bounded_number_of_sources() {
+    let learner = start(MemoryStore::default(), prompt());
+    decide(&learner, 1);
+    for source in 0..MAX_SOURCES {
+        score(&learner, feedback(1, &source.to_string(), 0.5)).unwrap();
+    }
+    assert_eq!(score(&learner, feedback(1, "one more", 0.5)), Err(FeedbackError::TooManySources(id(1))));
+    score(&learner, feedback(1, "0", 0.6)).unwrap();
+    learner.stop();
+}
+
+#[test]
+fn the_same_score_again_changes_nothing_and_another_value_revises_it() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    decide(&learner, 1);
+    finish(&learner, trace(1));
+    let first = score(&learner, feedback(1, "client", 0.9)).unwrap();
+    let after_first = learner.snapshot.load_full();
+    assert_eq!(score(&learner, feedback(1, "client", 0.9)), Ok(first));
+    assert_eq!(bytes(&learner.snapshot.load()), bytes(&after_first));
+    assert_eq!(score(&learner, feedback(1, "client", 0.2)), Ok(first), "a revision keeps the score's name");
+    assert_ne!(score(&learner, feedback(1, "reviewer", 0.2)), Ok(first));
+    assert_eq!(learner.counters.revisions.load(Ordering::Relaxed), 1);
+    assert_eq!(learner.counters.duplicates.load(Ordering::Relaxed), 1);
+    let reader = learner.reader.clone();
+    learner.stop();
+    assert_eq!(scores(&store, "quality"), [0.9, 0.2, 0.2]);
+    let kept = reader.scores(id(1)).unwrap();
+    assert_eq!(kept.iter().filter(|s| s.metric == "quality").count(), 2, "one of each source");
+}
+
+#[test]
+fn a_score_that_comes_before_the_answer_s_end_counts_once_it_is_known_who_answered() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    decide(&learner, 1);
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    let before = learner.snapshot.load().version;
+    finish(&learner, trace(1));
+    let after = stop(learner);
+    assert_eq!(after.version, before + 2, "settled, and learned from");
+}
+
+#[test]
+fn an_end_without_its_decision_brings_the_decision_along_and_a_second_end_is_ignored() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    finish(&learner, trace(1));
+    finish(&learner, trace(1));
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    learner.stop();
+    let ledger = store.ledger();
+    assert_eq!(ledger.iter().filter(|e| matches!(e, Entry::Decided { .. })).count(), 1);
+    assert_eq!(ledger.iter().filter(|e| matches!(e, Entry::Settled { .. })).count(), 1);
+}
+
+#[test]
+fn only_answers_are_judged_by_their_form() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    for (n, outcome) in (0..).zip([Outcome::Failed, Outcome::ClientGone, Outcome::Cut]) {
+        finish(&learner, Trace { outcome, ..trace(n) });
+    }
+    finish(&learner, trace(7));
+    let mut empty = trace(8);
+    empty.reply.content.clear();
+    finish(&learner, empty);
+    learner.stop();
+    assert_eq!(scores(&store, "format"), [1.0, 0.0]);
+}
+
+#[test]
+fn a_request_that_nobody_answered_teaches_nothing() {
+    let learner = start(MemoryStore::default(), prompt());
+    finish(&learner, Trace { outcome: Outcome::Failed, model: None, cost_usd: None, ..trace(1) });
+    score(&learner, feedback(1, "client", 0.0)).unwrap();
+    let before = learner.snapshot.load().version;
+    score(&learner, feedback(1, "client", 1.0)).unwrap();
+    assert_eq!(stop(learner).version, before);
+}
+
+#[test]
+fn requests_to_a_named_model_are_kept_and_not_learned_from() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    let pinned = Trace { route: None, decision: None, ..trace(1) };
+    finish(&learner, pinned.clone());
+    assert_eq!(score(&learner, feedback(1, "client", 0.9)), Err(FeedbackError::UnknownTrace(id(1))));
+    let reader = learner.reader.clone();
+    learner.stop();
+    assert_eq!(store.ledger().len(), 1, "the routes");
+    assert_eq!(reader.trace(id(1)).unwrap(), Some(pinned));
+}
+
+#[test]
+fn a_score_for_a_request_of_before_the_restart_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || RedbStore::open(folder.path(), Retention::default()).unwrap();
+    let learner = start(open(), prompt());
+    finish(&learner, trace(1));
+    let before = stop(learner);
+    let learner = start(open(), prompt());
+    assert_eq!(bytes(&learner.snapshot.load()), bytes(&before));
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    assert_eq!(learner.snapshot.load().version, before.version + 1);
+    assert_eq!(learner.reader.trace(id(1)).unwrap(), Some(trace(1)));
+    learner.stop();
+}
+
+#[test]
+fn while_the_disk_fails_scores_are_refused_and_nothing_is_learned() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    decide(&learner, 1);
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    let before = learner.snapshot.load_full();
+
+    for failing in [Failing::Writes, Failing::Everything] {
+        store.fail(failing);
+        finish(&learner, trace(1));
+        finish(&learner, trace(2));
+        let refused = score(&learner, feedback(1, "client", 0.1));
+        assert!(matches!(refused, Err(FeedbackError::Unavailable(_))), "{refused:?}");
+        assert_eq!(bytes(&learner.snapshot.load()), bytes(&before));
+    }
+    assert!(learner.counters.dropped_events.load(Ordering::Relaxed) > 0);
+    assert!(learner.counters.dropped_bodies.load(Ordering::Relaxed) > 0);
+
+    store.fail(Failing::Nothing);
+    finish(&learner, trace(1));
+    score(&learner, feedback(1, "client", 0.1)).unwrap();
+    assert_eq!(scores(&store, "quality"), [0.9, 0.1]);
+    assert_eq!(bytes(&stop(learner)), bytes(&replayed(&store.ledger())));
+}
+
+#[test]
+fn new_routes_wait_for_a_failing_disk() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    decide(&learner, 1);
+    store.fail(Failing::Writes);
+    send(&learner, Event::Configured { at_ms: BEGIN_MS, routes: routes(&[ROUTE, "other"]) });
+    score(&learner, feedback(1, "client", 0.9)).unwrap_err();
+    assert!(!learner.snapshot.load().routes.contains_key("other"));
+    store.fail(Failing::Nothing);
+    decide(&learner, 1);
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    assert!(learner.snapshot.load().routes.contains_key("other"));
+    learner.stop();
+}
+
+#[test]
+fn another_classifier_begins_anew_and_the_first_one_is_not_forgotten() {
+    let store = MemoryStore::default();
+    let with = |fingerprint: &str| {
+        let settings = Settings { fingerprint: fingerprint.into(), ..settings(prompt()) };
+        learner::spawn(settings, Box::new(store.clone()), scorers::built_in()).unwrap()
+    };
+    let learner = with("bundle");
+    let fresh = bytes(&learner.snapshot.load());
+    finish(&learner, trace(1));
+    let learned = stop(learner);
+
+    let learner = with("another");
+    assert_eq!(bytes(&learner.snapshot.load()), fresh);
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    assert_eq!(bytes(&stop(learner)), fresh, "the decision's φ is of the first one");
+
+    let back = stop(with("bundle"));
+    assert_eq!(back.version, learned.version + 1, "the score that came meanwhile counts");
+}
+
+#[test]
+fn what_came_while_the_disk_was_busy_is_one_commit() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), Bounds { linger: Duration::from_secs(3_600), ..Bounds::default() });
+    for n in 0..100 {
+        finish(&learner, trace(n));
+    }
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    assert!(store.commits() <= 1 + 2, "the routes, and at most a batch before the score's");
+    learner.stop();
+}
+
+/// One thing that happens. Requests are few, so that they meet again and again.
+#[derive(Debug, Clone)]
+enum Step {
+    Decide(u64),
+    Finish(u64, Outcome, bool),
+    Score(u64, u8, u8),
+    Configure(bool),
+    Restart(usize),
+    Fail(Failing),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let outcome = prop_oneof![
+        4 => Just(Outcome::Answered),
+        1 => Just(Outcome::ClientGone),
+        1 => Just(Outcome::Cut),
+        1 => Just(Outcome::Failed)
+    ];
+    prop_oneof![
+        8 => (0..12_u64).prop_map(Step::Decide),
+        8 => (0..12_u64, outcome, any::<bool>()).prop_map(|(n, outcome, empty)| Step::Finish(n, outcome, empty)),
+        12 => (0..14_u64, 0..3_u8, 0..=4_u8).prop_map(|(n, source, value)| Step::Score(n, source, value)),
+        1 => any::<bool>().prop_map(Step::Configure),
+        1 => (0..6_usize).prop_map(Step::Restart),
+    ]
+}
+
+fn failure() -> impl Strategy<Value = Step> {
+    let failing = prop_oneof![
+        2 => Just(Failing::Nothing),
+        1 => Just(Failing::Writes),
+        1 => Just(Failing::Everything)
+    ];
+    failing.prop_map(Step::Fail)
+}
+
+/// Does one step that the learner hears of. Only now and then waits for the answer, so that batches differ.
+fn hear(learner: &Learner, step: &Step) {
+    match *step {
+        Step::Decide(n) => decide(learner, n),
+        Step::Finish(n, outcome, empty) => {
+            let mut trace = Trace { outcome, ..trace(n) };
+            if outcome == Outcome::Failed {
+                trace.model = None;
+            }
+            if empty {
+                trace.reply.content.clear();
+            }
+            finish(learner, trace);
+        }
+        Step::Score(n, source, value) => {
+            let feedback = feedback(n, &source.to_string(), f64::from(value) / 4.0);
+            if value == 0 {
+                let _ = score(learner, feedback);
+            } else {
+                send(learner, Event::Feedback(feedback, oneshot::channel().0));
+            }
+        }
+        Step::Configure(more) => {
+            let routes = if more { routes(&[ROUTE, "other"]) } else { routes(&[ROUTE]) };
+            send(learner, Event::Configured { at_ms: BEGIN_MS, routes });
+        }
+        Step::Restart(_) | Step::Fail(_) => {}
+    }
+}
+
+/// Checkpoints at odd places, few requests held in memory, small batches.
+fn cramped(recent: usize) -> Bounds {
+    Bounds { recent, checkpoint_entries: 7, batch: 5, ..prompt() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn live_restart_and_replay_agree_to_the_bit_whatever_comes_and_whatever_fails(
+        steps in prop::collection::vec(prop_oneof![9 => step(), 1 => failure()], 0..150)
+    ) {
+        let store = MemoryStore::default();
+        let mut learner = start(store.clone(), cramped(3));
+        for step in &steps {
+            match *step {
+                Step::Fail(failing) => store.fail(failing),
+                Step::Restart(recent) => {
+                    store.fail(Failing::Nothing);
+                    let before = stop(learner);
+                    prop_assert_eq!(bytes(&before), bytes(&replayed(&store.ledger())));
+                    learner = start(store.clone(), cramped(recent));
+                }
+                _ => hear(&learner, step),
+            }
+        }
+        let live = stop(learner);
+        prop_assert_eq!(bytes(&live), bytes(&replayed(&store.ledger())));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn so_they_do_on_a_real_disk(steps in prop::collection::vec(step(), 0..120)) {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || RedbStore::open(folder.path(), Retention::default()).unwrap();
+        let mut learner = start(open(), cramped(2));
+        for step in &steps {
+            match *step {
+                Step::Restart(recent) => {
+                    let before = stop(learner);
+                    let routes = newest_routes(&ledger(&open()));
+                    learner = resume(open(), routes, cramped(recent));
+                    prop_assert_eq!(bytes(&learner.snapshot.load()), bytes(&before));
+                }
+                _ => hear(&learner, step),
+            }
+        }
+        let live = stop(learner);
+        prop_assert_eq!(bytes(&live), bytes(&replayed(&ledger(&open()))));
+    }
+}

@@ -1,0 +1,191 @@
+//! The store on a disk: what is kept, what is refused, what is given up.
+
+use std::fs;
+use std::path::Path;
+
+use satisfice::store::{Checkpoint, Entry, Position, RedbStore, Retention, Store, StoreError};
+use satisfice::trace::Trace;
+
+use crate::recorded::{self, BEGIN_MS, decided, id, scored, settled, trace};
+
+const HOUR_MS: u64 = 3_600_000;
+
+fn open(folder: &Path) -> RedbStore {
+    RedbStore::open(folder, Retention::default()).unwrap()
+}
+
+fn refused(folder: &Path) -> StoreError {
+    RedbStore::open(folder, Retention::default()).unwrap_err()
+}
+
+fn replay(store: &dyn Store, after: Position) -> Vec<(Position, Entry)> {
+    let mut seen = Vec::new();
+    let visited = store.replay(after, &mut |position, entry| {
+        seen.push((position, entry));
+        Ok(())
+    });
+    visited.unwrap();
+    seen
+}
+
+/// More than a block, so that commits, blocks and entries do not coincide.
+fn many() -> Vec<Entry> {
+    (0..100).flat_map(|n| [decided(n), settled(n)]).collect()
+}
+
+#[test]
+fn entries_come_back_numbered_in_order_after_any_position() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let (first, second) = (many(), vec![scored(3, "client", 0.5), scored(3, "client", 1.0)]);
+    assert_eq!(store.append(&first).unwrap(), 200);
+    assert_eq!(store.append(&second).unwrap(), 202);
+    drop(store);
+
+    let expected: Vec<_> = (1..).zip(first.into_iter().chain(second)).collect();
+    let store = open(folder.path());
+    for after in [0, 1, 63, 64, 65, 199, 200, 201, 202, 500] {
+        assert_eq!(replay(&store, after), expected[(after as usize).min(202)..], "after {after}");
+    }
+}
+
+#[test]
+fn a_request_s_history_is_what_stood_before_a_position() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.append(&many()).unwrap();
+    store.append(&[scored(3, "client", 0.5), scored(4, "client", 0.1)]).unwrap();
+    store.append(&[scored(3, "client", 1.0)]).unwrap();
+
+    let whole = [decided(3), settled(3), scored(3, "client", 0.5), scored(3, "client", 1.0)];
+    for (before, count) in [(7, 0), (8, 1), (9, 2), (201, 2), (202, 3), (203, 3), (204, 4), (Position::MAX, 4)] {
+        assert_eq!(store.history(id(3), before).unwrap(), whole[..count], "before {before}");
+    }
+    assert_eq!(store.history(id(1_000), Position::MAX).unwrap(), []);
+    let scores = store.reader().scores(id(3)).unwrap();
+    assert_eq!(scores.iter().map(|s| s.value).collect::<Vec<_>>(), [1.0], "the newest of each source");
+}
+
+#[test]
+fn the_newest_checkpoint_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    assert_eq!(store.latest_checkpoint().unwrap(), None);
+    for position in [5, 9] {
+        store.checkpoint(&Checkpoint { position, state: vec![position as u8] }).unwrap();
+    }
+    drop(store);
+    assert_eq!(open(folder.path()).latest_checkpoint().unwrap(), Some(Checkpoint { position: 9, state: vec![9] }));
+}
+
+#[test]
+fn a_folder_belongs_to_one_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&folder.path().join("made/for/it"));
+    let error = refused(&folder.path().join("made/for/it"));
+    assert!(matches!(error, StoreError::InUse(_)), "{error}");
+    assert!(error.to_string().contains("made/for/it") && error.to_string().contains("--data-dir"), "{error}");
+    drop(first);
+    open(&folder.path().join("made/for/it"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = refused(&file.join("data"));
+    assert!(matches!(error, StoreError::Folder { .. }), "{error}");
+    assert!(error.to_string().contains("file/data") && error.to_string().contains("--data-dir"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    let text = "not a ledger ".repeat(1_000);
+    fs::write(&path, &text).unwrap();
+    let error = refused(folder.path());
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("ledger.redb"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a_newer_form_is_refused_and_left_as_it_is() {
+    const META: redb::TableDefinition<&str, u16> = redb::TableDefinition::new("meta");
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let database = redb::Database::open(folder.path().join("ledger.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("form", 9).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let error = refused(folder.path());
+        assert!(matches!(error, StoreError::Newer { found: 9, .. }), "{error}");
+    }
+}
+
+/// The `n`th request, `hours` after the beginning.
+fn body(hours: u64, n: u16) -> Trace {
+    let at_ms = BEGIN_MS + hours * HOUR_MS;
+    Trace { id: recorded::id_at(at_ms, n), at_ms, ..trace(u64::from(n)) }
+}
+
+#[test]
+fn bodies_are_found_by_id_and_listed_newest_first_across_segments() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let bodies: Vec<Trace> = [0, 0, 5, 6, 13, 30].into_iter().zip(0..).map(|(hours, n)| body(hours, n)).collect();
+    store.keep(&bodies[..4]).unwrap();
+    store.keep(&bodies[4..]).unwrap();
+    store.flush().unwrap();
+    let reader = store.reader();
+    for body in &bodies {
+        assert_eq!(reader.trace(body.id).unwrap().as_ref(), Some(body));
+    }
+    assert_eq!(reader.trace(id(77)).unwrap(), None);
+    assert_eq!(reader.trace(uuid::Uuid::nil()).unwrap(), None);
+
+    let mut newest_first = bodies.clone();
+    newest_first.reverse();
+    assert_eq!(reader.newest(None, 100).unwrap(), newest_first);
+    assert_eq!(reader.newest(None, 2).unwrap(), newest_first[..2]);
+    assert_eq!(reader.newest(Some(newest_first[1].id), 3).unwrap(), newest_first[2..5]);
+    assert_eq!(reader.newest(Some(bodies[0].id), 3).unwrap(), []);
+}
+
+#[test]
+fn flushed_bodies_outlive_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.keep(&[body(0, 1)]).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    assert_eq!(open(folder.path()).reader().newest(None, 10).unwrap(), [body(0, 1)]);
+}
+
+#[test]
+fn bodies_older_than_retention_go_with_their_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = RedbStore::open(folder.path(), Retention { days: 2, bytes: u64::MAX }).unwrap();
+    for hours in [0, 20, 48, 60] {
+        store.keep(&[body(hours, 0)]).unwrap();
+        store.flush().unwrap();
+    }
+    assert_eq!(store.reader().newest(None, 10).unwrap(), [body(60, 0), body(48, 0), body(20, 0)]);
+    assert!(!folder.path().join("traces-20261123T00.redb").exists());
+}
+
+#[test]
+fn the_bound_on_bytes_drops_the_oldest_segments_but_never_the_one_that_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = RedbStore::open(folder.path(), Retention { days: 30, bytes: 1 }).unwrap();
+    for hours in [0, 6, 12] {
+        store.keep(&[body(hours, 0)]).unwrap();
+        store.flush().unwrap();
+        assert!(matches!(store.keep(&[body(hours, 1)]), Err(StoreError::Full { .. })));
+    }
+    assert_eq!(store.reader().newest(None, 10).unwrap(), [body(12, 0)]);
+}
