@@ -20,7 +20,7 @@ const GRID: usize = 41;
 const LOW: f64 = -10.0;
 const HIGH: f64 = 7.0;
 /// The best model's quality is taken this many deviations high: too low a reference would break the bar unseen.
-const OPTIMISM: f64 = 0.3;
+const OPTIMISM: f64 = 0.45;
 /// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
 const RESIDUAL_BELIEF: f64 = 400.0;
 const GREATEST_WEIGHT: f64 = 10.0;

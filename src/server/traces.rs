@@ -71,6 +71,13 @@ struct Content {
     scores: Vec<ScoreView>,
 }
 
+/// A request whose body was dropped, is past retention or was lost in a crash: its scores are in the ledger.
+#[derive(Serialize)]
+struct ScoresOnly {
+    id: Uuid,
+    scores: Vec<ScoreView>,
+}
+
 #[derive(Serialize)]
 struct ScoreView {
     id: Uuid,
@@ -102,13 +109,16 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     let Path(id) = id.map_err(|e| ApiError::invalid(StatusCode::BAD_REQUEST, e.body_text()).param("id"))?;
     let (trace, scores) = read(&app, move |reader| Ok((reader.trace(id)?, reader.scores(id)?))).await?;
-    let trace = trace.ok_or_else(|| unknown(id))?;
-    let content = Content {
-        request: serde_json::from_slice(&trace.request).unwrap_or(Value::Null),
-        reply: value(&trace.reply),
-        scores: scores.into_iter().map(score).collect(),
-    };
-    Ok(json(&view(trace, Some(content))))
+    let scores: Vec<_> = scores.into_iter().map(score).collect();
+    match trace {
+        Some(trace) => {
+            let request = serde_json::from_slice(&trace.request).unwrap_or(Value::Null);
+            let content = Content { request, reply: value(&trace.reply), scores };
+            Ok(json(&view(trace, Some(content))))
+        }
+        None if scores.is_empty() => Err(unknown(id)),
+        None => Ok(json(&ScoresOnly { id, scores })),
+    }
 }
 
 /// Reads off the threads that serve requests: a read may wait for the disk.

@@ -135,4 +135,4 @@ def test_feedback_is_kept_and_seen_in_the_trace(world):
     assert status == 200 and json.loads(body)["feedback_id"]
     status, _, body = gateway.call("GET", f"/v1/traces/{trace}")
     scores = json.loads(body)["scores"]
-    assert status == 200 and [s["value"] for s in scores if s["metric"] == "quality"] == [0.8]
+    assert status == 200 and [s["value"] for s in scores if s["name"] == "quality"] == [0.8]

@@ -14,6 +14,7 @@ mod gateway;
 mod learner;
 mod ledger;
 mod models;
+mod policy;
 mod recorded;
 mod scripted;
 mod sse;

@@ -1,0 +1,204 @@
+//! The policy through its public door: what it chooses, what it learns, what it spends.
+
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use satisfice::catalog::{Price, Usage};
+use satisfice::difficulty::{Bundle, Context};
+use satisfice::policy::{
+    ArmSpec, Decision, Kind, Knob, NoCandidate, Reward, RouteSpec, RouteState, Settlement, Snapshot, decide,
+};
+
+const ROUTE: &str = "auto";
+
+fn arm(name: &str, usd_per_mtok: f64) -> ArmSpec {
+    let price = Price { input: usd_per_mtok, output: usd_per_mtok, cached_input: None };
+    ArmSpec { arm: name.into(), price: Some(price), context_window: None }
+}
+
+/// Names that no prior knows.
+fn spec(knob: Knob) -> RouteSpec {
+    let arms = vec![arm("unheard-of-s", 0.2), arm("unheard-of-m", 1.0), arm("unheard-of-l", 10.0)];
+    RouteSpec { name: ROUTE.into(), knob, explore: true, arms }
+}
+
+fn cold(spec: RouteSpec) -> Snapshot {
+    let bundle = Bundle::embedded().unwrap();
+    Snapshot::new(bundle.prior.clone()).configure(&[spec])
+}
+
+fn route(snapshot: &Snapshot) -> Arc<RouteState> {
+    snapshot.routes[ROUTE].clone()
+}
+
+/// `ease`: the first axis of z.
+fn context(snapshot: &Snapshot, ease: f64) -> Context {
+    let mut phi = vec![0.0; route(snapshot).shift.dim()];
+    (phi[0], phi[1]) = (1.0, ease);
+    Context { phi, difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 100 }
+}
+
+fn choose(snapshot: &Snapshot, context: &Context, draw: f64) -> Decision {
+    let route = route(snapshot);
+    let all: Vec<usize> = (0..route.arms.len()).collect();
+    decide(snapshot, &route, context, &all, None, draw).unwrap()
+}
+
+/// A world with three models: how likely each answers rightly, and what an answer costs.
+struct World {
+    rng: StdRng,
+    quality: [f64; 3],
+}
+
+/// Means over the last of so many requests.
+struct Outcome {
+    quality: f64,
+    usd: f64,
+    snapshot: Snapshot,
+}
+
+impl World {
+    const USAGE: Usage = Usage { input_tokens: 100, output_tokens: 200, cached_input_tokens: 0, reasoning_tokens: 0 };
+
+    fn run(&mut self, mut snapshot: Snapshot, requests: usize, last: usize) -> Outcome {
+        let (mut quality, mut usd) = (0.0, 0.0);
+        for i in 0..requests {
+            let context = context(&snapshot, self.rng.random_range(-1.5..1.5));
+            let decision = choose(&snapshot, &context, self.rng.random());
+            let price = route(&snapshot).spec.arms[decision.chosen].price.unwrap();
+            let score = f64::from(u8::from(self.rng.random::<f64>() < self.quality[decision.chosen]));
+            snapshot = answered(snapshot, &decision, price.cost(&Self::USAGE), Some(score));
+            if i + last >= requests {
+                quality += self.quality[decision.chosen] / last as f64;
+                usd += price.cost(&Self::USAGE) / last as f64;
+            }
+        }
+        Outcome { quality, usd, snapshot }
+    }
+}
+
+fn answered(snapshot: Snapshot, decision: &Decision, usd: f64, score: Option<f64>) -> Snapshot {
+    let name = decision.candidates[decision.chosen].arm.clone();
+    let settlement = Settlement { arm: name.clone(), usage: Some(World::USAGE), cost_usd: Some(usd) };
+    let snapshot = snapshot.decided(ROUTE, decision).settled(ROUTE, decision, &settlement);
+    match score {
+        Some(value) => snapshot.learn(ROUTE, decision, &name, Reward::Unknown, Reward::Scored { value, weight: 1.0 }),
+        None => snapshot,
+    }
+}
+
+#[test]
+fn a_decision_replays_to_the_bit_and_its_draw_falls_on_its_arm() {
+    let snapshot = cold(spec(Knob::Quality(0.95)));
+    for i in 0..200 {
+        let draw = f64::from(i) / 200.0;
+        let context = context(&snapshot, draw * 4.0 - 2.0);
+        let decision = choose(&snapshot, &context, draw);
+        assert_eq!(decision, choose(&snapshot, &context, draw));
+        let before: f64 = decision.candidates[..decision.chosen].iter().map(|c| c.propensity).sum();
+        let own = decision.candidates[decision.chosen].propensity;
+        assert!(before <= draw && draw < before + own + 1e-12);
+        assert!((decision.candidates.iter().map(|c| c.propensity).sum::<f64>() - 1.0).abs() < 1e-9);
+        assert_eq!(decision.kind == Kind::Exploit, decision.chosen == decision.preferred);
+    }
+}
+
+#[test]
+fn the_bar_is_kept_with_the_cheap_model_where_it_is_good_enough() {
+    let mut world = World { rng: StdRng::seed_from_u64(1), quality: [0.88, 0.89, 0.90] };
+    let outcome = world.run(cold(spec(Knob::Quality(0.95))), 1500, 500);
+    assert!(outcome.quality >= 0.95 * 0.90 && outcome.usd < 0.25 * 3e-3, "{} {}", outcome.quality, outcome.usd);
+}
+
+#[test]
+fn the_bar_is_kept_with_the_dear_model_where_only_that_is_good() {
+    let mut world = World { rng: StdRng::seed_from_u64(2), quality: [0.2, 0.3, 0.9] };
+    let outcome = world.run(cold(spec(Knob::Quality(0.95))), 1500, 500);
+    assert!(outcome.quality >= 0.93 * 0.9, "{}", outcome.quality);
+}
+
+#[test]
+fn a_budget_is_spent_and_not_overspent() {
+    let mut world = World { rng: StdRng::seed_from_u64(3), quality: [0.5, 0.6, 0.9] };
+    let outcome = world.run(cold(spec(Knob::BudgetPer1k(1.0))), 2000, 1000);
+    assert!((outcome.usd * 1e3 - 1.0).abs() < 0.05, "{}", outcome.usd * 1e3);
+    let always_cheapest_mix = 0.5 + 0.4 * (1.0 - 0.06) / (3.0 - 0.06);
+    assert!(outcome.quality > always_cheapest_mix - 0.02, "{}", outcome.quality);
+}
+
+#[test]
+fn a_revision_moves_the_belief_to_where_the_last_score_says() {
+    let snapshot = cold(spec(Knob::Quality(0.95)));
+    let at = context(&snapshot, 0.0);
+    let decision = choose(&snapshot, &at, 0.5);
+    let quality = |s: &Snapshot| choose(s, &at, 0.5).candidates[decision.chosen].quality;
+    let name = &decision.candidates[decision.chosen].arm;
+    let (zero, one) = (Reward::Scored { value: 0.0, weight: 1.0 }, Reward::Scored { value: 1.0, weight: 1.0 });
+    let blamed = snapshot.clone().decided(ROUTE, &decision).learn(ROUTE, &decision, name, Reward::Unknown, zero);
+    let praised = snapshot.clone().decided(ROUTE, &decision).learn(ROUTE, &decision, name, Reward::Unknown, one);
+    let revised = blamed.clone().learn(ROUTE, &decision, name, zero, one);
+    assert!(quality(&blamed) < quality(&snapshot) && quality(&snapshot) < quality(&praised));
+    assert!((quality(&revised) - quality(&praised)).abs() < 0.25 * (quality(&praised) - quality(&blamed)));
+    assert_eq!(route(&revised).arms[decision.chosen].scored, 1);
+}
+
+#[test]
+fn form_alone_does_not_drag_an_arm_up_or_down() {
+    let mut snapshot = cold(spec(Knob::Quality(0.95)));
+    let at = context(&snapshot, 0.0);
+    let decision = choose(&snapshot, &at, 0.0);
+    let name = decision.candidates[decision.chosen].arm.clone();
+    let before = decision.candidates[decision.chosen].quality;
+    for i in 0..500 {
+        let now = if i % 50 == 49 { Reward::Scored { value: 0.0, weight: 0.5 } } else { Reward::WellFormed };
+        snapshot = snapshot.learn(ROUTE, &decision, &name, Reward::Unknown, now);
+    }
+    let after = choose(&snapshot, &at, 0.0).candidates[decision.chosen].quality;
+    assert!((after - before).abs() < 0.1, "{before} → {after}");
+    assert!(route(&snapshot).measured.quality().is_none(), "nobody judged");
+}
+
+#[test]
+fn a_price_change_acts_on_the_next_request_and_nothing_learned_is_lost() {
+    let mut world = World { rng: StdRng::seed_from_u64(4), quality: [0.7, 0.8, 0.9] };
+    let learned = world.run(cold(spec(Knob::Quality(0.95))), 300, 100).snapshot;
+    let mut cheaper = spec(Knob::Quality(0.95));
+    cheaper.arms[2] = arm("unheard-of-l", 0.1);
+    let reconfigured = learned.clone().configure(&[cheaper]);
+    let at = context(&learned, 0.0);
+    let (before, after) = (choose(&learned, &at, 0.5), choose(&reconfigured, &at, 0.5));
+    assert!((before.candidates[2].cost_usd / after.candidates[2].cost_usd - 100.0).abs() < 1e-6);
+    assert_eq!(before.candidates[2].quality, after.candidates[2].quality);
+    assert_eq!(after.preferred, 2);
+}
+
+#[test]
+fn who_must_not_explore_does_not() {
+    let snapshot = cold(RouteSpec { explore: false, ..spec(Knob::Quality(0.95)) });
+    for draw in [0.0, 0.3, 0.7, 0.999_999] {
+        let decision = choose(&snapshot, &context(&snapshot, 0.0), draw);
+        assert_eq!((decision.chosen, decision.kind), (decision.preferred, Kind::Exploit));
+        assert_eq!(decision.candidates[decision.chosen].propensity, 1.0);
+    }
+}
+
+#[test]
+fn a_request_s_own_bar_stands_in_place_of_the_route_s() {
+    let mut world = World { rng: StdRng::seed_from_u64(5), quality: [0.3, 0.6, 0.9] };
+    let snapshot = world.run(cold(spec(Knob::Quality(0.9))), 600, 100).snapshot;
+    let (route, at) = (route(&snapshot), context(&snapshot, 0.0));
+    let preferred = |q| decide(&snapshot, &route, &at, &[0, 1, 2], Some(Knob::Quality(q)), 0.5).unwrap().preferred;
+    assert_eq!((preferred(0.1), preferred(1.0)), (0, 2));
+}
+
+#[test]
+fn without_a_candidate_there_is_no_decision() {
+    let snapshot = cold(spec(Knob::Quality(0.95)));
+    let route = route(&snapshot);
+    let at = context(&snapshot, 0.0);
+    assert_eq!(decide(&snapshot, &route, &at, &[], None, 0.5), Err(NoCandidate));
+    assert_eq!(decide(&snapshot, &route, &at, &[17], None, 0.5), Err(NoCandidate));
+    let only = decide(&snapshot, &route, &at, &[1], None, 0.5).unwrap();
+    assert_eq!((only.chosen, only.candidates[0].propensity), (0, 1.0));
+}
