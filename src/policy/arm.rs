@@ -164,11 +164,11 @@ mod tests {
         let (mut arm, mut shift) = (Arm::new(&prior(2)), Gaussian::zero(2));
         let phi = [1.0, 0.5];
         let before = arm.outlook(&shift, &phi, 1.0);
-        (0..50).for_each(|_| arm.learn(&mut shift, &phi, 0.1, 1.0));
+        (0..200).for_each(|_| arm.learn(&mut shift, &phi, 0.1, 1.0));
         let after = arm.outlook(&shift, &phi, 1.0);
         assert!(after.quality < before.quality && after.logit_deviation < before.logit_deviation);
         assert!((after.quality - 0.1).abs() < 0.06, "{after:?}");
-        assert_eq!(arm.scored, 50);
+        assert_eq!(arm.scored, 200);
     }
 
     #[test]
