@@ -6,6 +6,10 @@ use clap::{Parser, Subcommand};
 use satisfice::cli::{check, demo, serve, train};
 use satisfice::config::Environment;
 
+/// A request is a few hundred small allocations on one thread that another one frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A self-hosted LLM gateway that learns, per request, the cheapest model that is good enough.
 #[derive(Parser)]
 #[command(version, about)]

@@ -54,6 +54,8 @@ pub struct Bounds {
     pub batch: usize,
     /// How long the first event of a batch waits for others. A score from outside ends the waiting.
     pub linger: Duration,
+    /// Pause between two looks at what came: under load, waking up for each event costs more than the event.
+    pub nap: Duration,
     /// Requests held in memory; older ones are read from the ledger.
     pub recent: usize,
     /// Entries and time between checkpoints: whichever is first.
@@ -69,6 +71,7 @@ impl Default for Bounds {
             queue: 8192,
             batch: 1024,
             linger: Duration::from_millis(50),
+            nap: Duration::from_millis(1),
             recent: 8192,
             checkpoint_entries: 10_000,
             checkpoint_every: Duration::from_secs(300),

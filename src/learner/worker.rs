@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::policy::Snapshot;
 use crate::scorers::Scorer;
@@ -194,6 +194,7 @@ impl Inbox {
             if had == 0 {
                 until = Some(Instant::now() + bounds.linger);
             }
+            sleep(bounds.nap).await;
         }
         true
     }
