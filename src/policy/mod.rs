@@ -20,7 +20,7 @@ pub use measured::{Measured, Spending};
 pub use propensity::greatest as greatest_of_gaussians;
 pub use snapshot::{RouteState, Snapshot};
 pub use solution::{Solution, Summary};
-pub use spec::{ArmSpec, Knob, MAX_ARMS, Reward, RouteSpec, Settlement};
+pub use spec::{ArmSpec, Knob, Reward, RouteSpec, Settlement};
 pub use window::Window;
 
 /// No arm of the route may answer.

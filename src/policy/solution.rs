@@ -20,13 +20,13 @@ const GRID: usize = 41;
 const LOW: f64 = -10.0;
 const HIGH: f64 = 7.0;
 /// The best model's quality is taken this many deviations high: too low a reference would break the bar unseen.
-const OPTIMISM: f64 = 0.45;
+const OPTIMISM: f64 = 0.4;
 /// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
 const RESIDUAL_BELIEF: f64 = 400.0;
 const GREATEST_WEIGHT: f64 = 10.0;
 /// How much of the measured distance to the bar is made good, at most this much of quality (anti-windup).
-const GAIN: f64 = 0.5;
-const GREATEST_CORRECTION: f64 = 0.01;
+const GAIN: f64 = 1.0;
+const GREATEST_CORRECTION: f64 = 0.02;
 const MEASURED_BELIEF: f64 = 200.0;
 /// The last bit of quality is never worth the whole scale of V.
 const SLACK: f64 = 0.003;

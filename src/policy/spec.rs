@@ -20,12 +20,8 @@ pub struct RouteSpec {
     pub knob: Knob,
     /// False: always the arm that the posterior means prefer; π is then 1 for it.
     pub explore: bool,
-    /// At most [`MAX_ARMS`].
     pub arms: Vec<ArmSpec>,
 }
-
-/// More models than these in one route are not candidates; configuration refuses them.
-pub const MAX_ARMS: usize = 64;
 
 /// A model as an arm of a route.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
