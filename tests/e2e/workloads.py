@@ -3,14 +3,15 @@
 and an exit code that says whether every mean meets its bar.
 
 `--floors` runs fewer orders against what a regression would break: a mean over three orders is uncertain by .006 of
-quality and a third of its cost, and the floors stand that far off the figures in the README."""
+quality with known models and .02 with unknown ones, and by a third of its cost; the floors stand two or three times
+that far off the figures in the README."""
 import argparse, json, pathlib, subprocess, sys, tempfile
 
 # name, workload, arguments of stream.py, and what must hold: (field, at least | at most, value, floor)
 RUNS = [
     ("reasoning, known", "reasoning", ["--quality", "0.95"], [("of_best_quality", ">=", 0.94, 0.93), ("of_best_cost", "<=", 0.30, 0.40)]),
     ("reasoning, anonymous, late, missing", "reasoning", ["--quality", "0.95", "--anonymous", "--delay", "50", "--missing", "0.3"],
-     [("second_half_of_best_quality", ">=", 0.94, 0.90), ("second_half_of_best_cost", "<=", 0.45, 0.75)]),
+     [("second_half_of_best_quality", ">=", 0.94, 0.88), ("second_half_of_best_cost", "<=", 0.45, 0.80)]),
     ("judged at 0.99", "judged", ["--quality", "0.99"], [("of_best_quality", ">=", 0.985, 0.98), ("of_best_cost", "<=", 0.12, 0.30)]),
     ("judged, 0.66 USD per 1k", "judged", ["--budget-per-1k", "0.66"], [("second_half_usd", ">=", 0.66 * 0.97, 0.60), ("second_half_usd", "<=", 0.66 * 1.03, 0.72), ("quality", ">=", 0.92, 0.91)]),
 ]
