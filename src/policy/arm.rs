@@ -159,9 +159,14 @@ mod tests {
         }
     }
 
+    /// A shift that is known to be 0.
+    fn certain(d: usize) -> Gaussian {
+        Gaussian { mean: vec![0.0; d], covariance: vec![0.0; d * d] }
+    }
+
     #[test]
     fn scores_move_the_prediction_towards_them_and_make_it_surer() {
-        let (mut arm, mut shift) = (Arm::new(&prior(2)), Gaussian::zero(2));
+        let (mut arm, mut shift) = (Arm::new(&prior(2)), certain(2));
         let phi = [1.0, 0.5];
         let before = arm.outlook(&shift, &phi, 1.0);
         (0..200).for_each(|_| arm.learn(&mut shift, &phi, 0.1, 1.0));
@@ -199,7 +204,7 @@ mod tests {
         fn variances_stay_positive_and_predictions_are_probabilities(
             scores in prop::collection::vec((prop::array::uniform3(-4.0..4.0_f64), 0.0..=1.0_f64, 0.05..2.0_f64), 1..200)
         ) {
-            let (mut arm, mut shift) = (Arm::new(&prior(4)), Gaussian::zero(4));
+            let (mut arm, mut shift) = (Arm::new(&prior(4)), certain(4));
             shift.covariance = prior(4).covariance;
             for (z, y, weight) in scores {
                 let phi = [1.0, z[0], z[1], z[2]];

@@ -12,11 +12,6 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// A certain zero: adds nothing to what it is added to.
-    pub fn zero(d: usize) -> Self {
-        Self { mean: vec![0.0; d], covariance: vec![0.0; d * d] }
-    }
-
     /// The dimension d.
     pub fn dim(&self) -> usize {
         self.mean.len()
@@ -48,17 +43,6 @@ impl Gaussian {
             let factor = shrink * si;
             row.iter_mut().zip(sx).for_each(|(c, sj)| *c -= factor * sj);
         }
-    }
-
-    /// The covariance gains `share` of `other`'s.
-    pub fn widen(&mut self, share: f64, other: &Self) {
-        self.covariance.iter_mut().zip(&other.covariance).for_each(|(c, o)| *c += share * o);
-    }
-
-    /// The covariance times `factor`.
-    pub fn scaled(mut self, factor: f64) -> Self {
-        self.covariance.iter_mut().for_each(|c| *c *= factor);
-        self
     }
 }
 

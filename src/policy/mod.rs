@@ -17,7 +17,6 @@ pub use arm::{Arm, Outlook};
 pub use decide::decide;
 pub use gaussian::Gaussian;
 pub use measured::{Measured, Spending};
-pub use propensity::greatest as greatest_of_gaussians;
 pub use snapshot::{RouteState, Snapshot};
 pub use solution::{Solution, Summary};
 pub use spec::{ArmSpec, Knob, Reward, RouteSpec, Settlement};

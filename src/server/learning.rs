@@ -1,6 +1,7 @@
 //! What the learner knows and does, as metrics, read when they are asked for.
 
-use std::fmt;
+use std::fmt::{self, Debug};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,6 +31,16 @@ struct RouteLabel {
 struct ArmLabels {
     route: String,
     model: String,
+}
+
+/// A gauge for each set of labels, registered.
+fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Value>
+where
+    L: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
+{
+    let family = Family::default();
+    registry.register(name, help, family.clone());
+    family
 }
 
 impl Learning {
@@ -80,11 +91,6 @@ struct Routes {
 
 impl Routes {
     fn new(registry: &mut Registry) -> Self {
-        let family = |registry: &mut Registry, name: &str, help: &str| {
-            let family = Family::<RouteLabel, Value>::default();
-            registry.register(name, help, family.clone());
-            family
-        };
         Self {
             decided: family(registry, "route_decided", "Requests decided"),
             measured: family(registry, "route_measured_quality", "Mean quality of the route's answers, as measured"),
@@ -113,11 +119,6 @@ struct Arms {
 
 impl Arms {
     fn new(registry: &mut Registry) -> Self {
-        let family = |registry: &mut Registry, name: &str, help: &str| {
-            let family = Family::<ArmLabels, Value>::default();
-            registry.register(name, help, family.clone());
-            family
-        };
         Self {
             scored: family(registry, "arm_scored_answers", "Scored answers that the posterior has learned from"),
             quality: family(registry, "arm_quality", "Expected mean quality on recent requests"),
