@@ -5,3 +5,4 @@ pub mod check;
 pub mod demo;
 pub mod serve;
 pub mod train;
+pub mod workload;

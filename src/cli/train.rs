@@ -2,13 +2,13 @@
 
 mod folds;
 mod output;
-mod workload;
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::workload;
 use crate::difficulty::train::{Dataset, Options, Report, Trained, report, train};
 use crate::difficulty::{Bundle, FileEntry, Manifest, files};
 use crate::features::SCHEMA_VERSION;

@@ -24,6 +24,8 @@ pub struct Arm {
 #[derive(Debug, Clone)]
 pub struct Prompt {
     pub id: String,
+    /// What kind of prompt it is, as its workload says; may be empty. Reports are made by it, nothing is learned from it.
+    pub task: String,
     /// Index into [`Dataset::workloads`].
     pub workload: usize,
     /// Prompts that are near-duplicates of one another have the same group: never one in training, another in test.

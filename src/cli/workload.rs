@@ -21,6 +21,8 @@ const MAX_LINE: usize = 64 << 20;
 #[derive(Deserialize)]
 struct Line<'a> {
     id: String,
+    #[serde(default)]
+    task: String,
     #[serde(borrow)]
     messages: &'a RawValue,
     outcomes: BTreeMap<String, RawOutcome>,
@@ -109,7 +111,7 @@ impl Reader<'_> {
         self.texts.push(texts.join("\n"));
         let workload = self.data.workloads.len() - 1;
         let features = self.extractor.extract(&request);
-        self.data.prompts.push(Prompt { id: line.id, workload, group: 0, features, outcomes });
+        self.data.prompts.push(Prompt { id: line.id, task: line.task, workload, group: 0, features, outcomes });
         Ok(())
     }
 
