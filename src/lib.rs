@@ -10,9 +10,10 @@
 //! | [`catalog`] | model and provider ids, prices, limits, capabilities | – |
 //! | [`telemetry`] | tracing set-up and metrics | – |
 //! | [`features`] | request → [`features::Features`]: tokenizer, static encoder, hand-made signals | api |
-//! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | features |
+//! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | catalog, features |
 //! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, features, difficulty |
 //! | [`trace`] | the record of one request; the closed [`trace::Event`] enum | api, catalog, policy |
+//! | [`evaluate`] | offline evaluation: what a policy would have cost, and how good it would have been; pure | catalog, features, difficulty, policy, trace |
 //! | [`upstream`] | [`upstream::Provider`]: pure translation, one file each; `dispatch` does the network | api, catalog |
 //! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | api, catalog, policy, trace |
 //! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, policy, trace, upstream |
@@ -47,6 +48,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod difficulty;
+pub mod evaluate;
 pub mod features;
 pub mod gateway;
 pub mod learner;

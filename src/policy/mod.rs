@@ -1,10 +1,12 @@
 //! Which model answers: [`Decision`], the immutable [`Snapshot`], pure [`decide`] and [`Snapshot::learn`].
 
 mod arm;
+mod contract;
 mod decide;
 mod gaussian;
 mod logistic;
 mod measured;
+mod ours;
 mod propensity;
 mod snapshot;
 mod solution;
@@ -14,9 +16,11 @@ mod window;
 use serde::{Deserialize, Serialize};
 
 pub use arm::{Arm, Outlook};
+pub use contract::Policy;
 pub use decide::decide;
 pub use gaussian::Gaussian;
 pub use measured::{Measured, Spending};
+pub use ours::Satisficing;
 pub use snapshot::{RouteState, Snapshot};
 pub use solution::{Solution, Summary};
 pub use spec::{ArmSpec, Knob, Reward, RouteSpec, Settlement};

@@ -1,5 +1,6 @@
 //! What training learns from: prompts with what each of several models made of them.
 
+use crate::catalog::Price;
 use crate::features::Features;
 
 /// Prompts and outcomes of one or more workloads.
@@ -51,6 +52,13 @@ impl Dataset {
     pub fn of_arm(&self, arm: usize) -> impl Iterator<Item = (&Prompt, &Outcome)> {
         let outcome = move |prompt: &'_ Prompt| prompt.outcomes.iter().position(|outcome| outcome.arm == arm);
         self.prompts.iter().filter_map(move |prompt| Some((prompt, &prompt.outcomes[outcome(prompt)?])))
+    }
+
+    /// USD per million input and output tokens of an arm, by least squares on what its calls cost.
+    pub fn price(&self, arm: usize) -> Price {
+        let outcomes: Vec<Outcome> = self.of_arm(arm).map(|(_, outcome)| *outcome).collect();
+        let (input, output) = super::heads::prices(&outcomes);
+        Price { input, output, cached_input: None }
     }
 
     /// Those prompts for which `keep` holds, with all arms and workloads.

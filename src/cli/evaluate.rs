@@ -1,0 +1,3 @@
+//! `satisfice evaluate`: policies compared before anything ships.
+
+pub mod online;

@@ -1,0 +1,99 @@
+//! What happens to the world while the stream goes by.
+
+use super::stream::{Observed, Request, Stream};
+use crate::policy::RouteSpec;
+
+/// What changes, and to which arm.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scenario {
+    /// The arm that it happens to.
+    pub arm: usize,
+    pub change: Change,
+}
+
+/// The kinds of change.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Change {
+    #[default]
+    None,
+    /// The arm's price is multiplied for the middle third of the stream; the route hears of it.
+    Price(f64),
+    /// The arm's mean quality is this for the middle third of the stream; nobody says so.
+    Quality(f64),
+    /// The arm joins the route at half time.
+    Newcomer,
+}
+
+/// The world at one moment of a run.
+pub(super) struct World {
+    /// The route as it is now.
+    pub(super) spec: RouteSpec,
+    whole: RouteSpec,
+    scenario: Scenario,
+    requests: usize,
+    /// Mean quality of the arm in the stream.
+    usual: f64,
+    changed: bool,
+}
+
+impl Scenario {
+    pub(super) fn begin(&self, stream: &Stream, spec: &RouteSpec, requests: usize) -> World {
+        let mut world = World {
+            spec: spec.clone(),
+            whole: spec.clone(),
+            scenario: self.clone(),
+            requests,
+            usual: stream.fixed(self.arm).0,
+            changed: false,
+        };
+        world.spec = world.route();
+        world
+    }
+}
+
+impl World {
+    /// Time goes on; true where the route's configuration changed.
+    pub(super) fn advance(&mut self, now: usize) -> bool {
+        let changed = match self.scenario.change {
+            Change::None => false,
+            Change::Price(_) | Change::Quality(_) => (self.requests / 3..2 * self.requests / 3).contains(&now),
+            Change::Newcomer => now >= self.requests / 2,
+        };
+        let turned = changed != self.changed;
+        self.changed = changed;
+        let spec = self.route();
+        turned && std::mem::replace(&mut self.spec, spec) != self.spec
+    }
+
+    fn route(&self) -> RouteSpec {
+        let mut spec = self.whole.clone();
+        match self.scenario.change {
+            Change::Price(factor) if self.changed => {
+                if let Some(price) = &mut spec.arms[self.scenario.arm].price {
+                    (price.input, price.output) = (price.input * factor, price.output * factor);
+                }
+            }
+            Change::Newcomer if !self.changed => drop(spec.arms.remove(self.scenario.arm)),
+            _ => {}
+        }
+        spec
+    }
+
+    /// What `arm` answers now; `draw` is uniform in [0, 1).
+    pub(super) fn observe(&self, request: &Request, arm: usize, draw: f64) -> Observed {
+        let seen = request.outcomes[arm];
+        if !self.changed || arm != self.scenario.arm {
+            return seen;
+        }
+        match self.scenario.change {
+            Change::Price(factor) => Observed { cost_usd: seen.cost_usd * factor, ..seen },
+            Change::Quality(level) => Observed { quality: degraded(seen.quality, level / self.usual, draw), ..seen },
+            Change::None | Change::Newcomer => seen,
+        }
+    }
+}
+
+/// Good answers become bad with the probability that makes their mean `share` of what it was.
+fn degraded(quality: f64, share: f64, draw: f64) -> f64 {
+    if draw < share { quality } else { 0.0 }
+}

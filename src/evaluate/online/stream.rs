@@ -1,0 +1,85 @@
+//! A recorded workload as a stream: contexts, and what each arm would answer.
+
+use crate::catalog::{Price, Usage};
+use crate::difficulty::train::{Dataset, Outcome};
+use crate::difficulty::{Classifier, Context, DifficultyError};
+
+/// Requests whose outcomes are all known.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Names of the arms.
+    pub arms: Vec<String>,
+    pub prices: Vec<Price>,
+    pub requests: Vec<Request>,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub context: Context,
+    /// One an arm, in the order of [`Stream::arms`].
+    pub outcomes: Vec<Observed>,
+}
+
+/// What an arm answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Observed {
+    /// 0 to 1.
+    pub quality: f64,
+    pub usage: Usage,
+    pub cost_usd: f64,
+}
+
+impl Stream {
+    /// A workload's prompts that all `models` answered, as `classifier` sees them.
+    ///
+    /// # Errors
+    /// The network failed.
+    pub fn new(
+        data: &Dataset,
+        workload: usize,
+        models: &[String],
+        prices: Vec<Price>,
+        classifier: &Classifier,
+    ) -> Result<Self, DifficultyError> {
+        let arm = |model: &String| data.arms.iter().position(|a| a.workload == workload && a.model == *model);
+        let arms: Vec<Option<usize>> = models.iter().map(arm).collect();
+        let mut requests = Vec::new();
+        for prompt in data.prompts.iter().filter(|prompt| prompt.workload == workload) {
+            let outcome = |arm: &Option<usize>| prompt.outcomes.iter().find(|o| Some(o.arm) == *arm).map(observed);
+            if let Some(outcomes) = arms.iter().map(outcome).collect() {
+                requests.push(Request { context: classifier.assess(&prompt.features)?, outcomes });
+            }
+        }
+        Ok(Self { arms: models.to_vec(), prices, requests })
+    }
+
+    /// The arm of this name.
+    pub(super) fn arm(&self, name: &str) -> usize {
+        self.arms.iter().position(|arm| arm == name).unwrap_or_default()
+    }
+
+    /// Mean quality and cost in USD of always asking one arm.
+    pub fn fixed(&self, arm: usize) -> (f64, f64) {
+        let n = self.requests.len().max(1) as f64;
+        let sum = self.requests.iter().fold((0.0, 0.0), |(quality, cost), request| {
+            (quality + request.outcomes[arm].quality, cost + request.outcomes[arm].cost_usd)
+        });
+        (sum.0 / n, sum.1 / n)
+    }
+
+    /// The arm with the highest mean quality.
+    pub fn best(&self) -> usize {
+        let quality = |arm: &usize| self.fixed(*arm).0;
+        (0..self.arms.len()).max_by(|a, b| quality(a).total_cmp(&quality(b))).unwrap_or_default()
+    }
+}
+
+fn observed(outcome: &Outcome) -> Observed {
+    let usage = Usage {
+        input_tokens: outcome.input_tokens as u32,
+        output_tokens: outcome.output_tokens as u32,
+        ..Usage::default()
+    };
+    Observed { quality: outcome.quality, usage, cost_usd: outcome.cost_usd }
+}
