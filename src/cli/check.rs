@@ -8,7 +8,6 @@ use crate::catalog::{Model, Price};
 use crate::config::{self, Environment, Flags, Mistakes, PriceOrigin, Setup};
 use crate::difficulty::{Bundle, DifficultyError};
 use crate::gateway::RouteSettings;
-use crate::policy::Knob;
 use crate::upstream::settings::ProviderSettings;
 
 /// `satisfice check`'s flags.
@@ -92,11 +91,7 @@ fn price(price: &Price) -> String {
 }
 
 fn route(route: &RouteSettings) -> [String; 3] {
-    let knob = match route.knob {
-        Knob::Quality(share) => format!("quality {share}"),
-        Knob::BudgetPer1k(usd) => format!("budget {usd} USD per 1,000 requests"),
-    };
-    let knob = if route.explore { knob } else { format!("{knob}, no exploration") };
+    let knob = if route.explore { route.knob.to_string() } else { format!("{}, no exploration", route.knob) };
     let models: Vec<_> = route.models.iter().map(|m| m.id.to_string()).collect();
     [route.name.clone(), knob, models.join(", ")]
 }

@@ -143,12 +143,8 @@ async fn admin(setup: &Setup, asked_for: bool) -> Result<Option<TcpListener>, Bi
 
 /// Routes and their knobs, for the log.
 fn summary(setup: &Setup) -> String {
-    let knob = |knob: Knob| match knob {
-        Knob::Quality(q) => format!("quality {q}"),
-        Knob::BudgetPer1k(usd) => format!("{usd} USD per 1,000 requests"),
-    };
     let routes = &setup.gateway.routes;
-    let each = routes.iter().map(|r| format!("\"{}\" over {} models at {}", r.name, r.models.len(), knob(r.knob)));
+    let each = routes.iter().map(|r| format!("\"{}\" over {} models at {}", r.name, r.models.len(), r.knob));
     each.collect::<Vec<_>>().join(", ")
 }
 

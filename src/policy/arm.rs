@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use super::gaussian::Gaussian;
+use super::gaussian::{Gaussian, dot, identity};
 use super::logistic::mean_sigmoid;
 use crate::catalog::{Price, Usage};
 use crate::difficulty::ArmPrior;
@@ -20,10 +20,13 @@ const TOKEN_SURPRISE: f64 = 3.0;
 /// ln(output tokens) is predicted within these.
 const LOG_TOKENS: (f64, f64) = (-2.0, 11.0);
 
-/// θ = own + shift: an arm's own deviation, and the shift that all arms of its route share.
+/// θ | u ~ N(a + M u, S), where u is the shift that all arms of the route share: arms depend on one another through u
+/// alone, so that this and u's own Gaussian are the exact posterior of all arms together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Arm {
     pub quality: Gaussian,
+    /// M, d × d, row by row: I before the first score, towards 0 as the arm speaks for itself.
+    coupling: Vec<f64>,
     /// The covariance that it began with.
     origin: Vec<f64>,
     /// Regression of ln(output tokens) − verbosity on φ.
@@ -62,10 +65,8 @@ impl Ratio {
 pub struct Outlook {
     /// p̃ = E σ(θ·φ).
     pub quality: f64,
-    /// Deviation of σ(θ·φ) that is the arm's own: the shared shift ranks no arm above another.
-    pub deviation: f64,
-    /// Deviation of the logit, the arm's own part.
-    pub logit_deviation: f64,
+    /// Derivative of p̃ by the logit.
+    pub slope: f64,
 }
 
 impl Arm {
@@ -74,6 +75,7 @@ impl Arm {
         let usual = token_prediction(prior.token_mean.first().copied().unwrap_or(5.0)).min(1e4);
         Self {
             quality: Gaussian { mean: prior.mean.clone(), covariance: prior.covariance.clone() },
+            coupling: identity(prior.mean.len()),
             origin: prior.covariance.clone(),
             tokens: Gaussian { mean: prior.token_mean.clone(), covariance: prior.token_covariance.clone() },
             // The mean of a log-normal lies above the exponential of its mean log; ten pseudo-answers say so.
@@ -85,12 +87,25 @@ impl Arm {
 
     /// Quality on a request with context `phi`; `widening` ≥ 1 multiplies the variances.
     pub fn outlook(&self, shift: &Gaussian, phi: &[f64], widening: f64) -> Outlook {
-        let own = self.quality.variance_along(phi) * widening;
-        let variance = own + shift.variance_along(phi) * widening;
-        let quality = mean_sigmoid(self.quality.mean_along(phi) + shift.mean_along(phi), variance);
-        let logit_deviation = own.sqrt();
-        let slope = quality * (1.0 - quality) / (1.0 + PI * variance / 8.0).sqrt();
-        Outlook { quality, deviation: slope * logit_deviation, logit_deviation }
+        let loading = self.loading(phi);
+        let variance = (self.quality.variance_along(phi) + shift.variance_along(&loading)) * widening;
+        let quality = mean_sigmoid(self.quality.mean_along(phi) + shift.mean_along(&loading), variance);
+        Outlook { quality, slope: quality * (1.0 - quality) / (1.0 + PI * variance / 8.0).sqrt() }
+    }
+
+    /// Mᵀx: how θ·x goes with the shift.
+    pub fn loading(&self, x: &[f64]) -> Vec<f64> {
+        let mut loading = vec![0.0; x.len()];
+        for (row, xi) in self.coupling.chunks_exact(x.len()).zip(x) {
+            loading.iter_mut().zip(row).for_each(|(sum, m)| *sum += xi * m);
+        }
+        loading
+    }
+
+    /// Var θ·x beside an arm that goes with the shift by `usual`: what all arms share ranks none above another.
+    pub fn own_variance(&self, shift: &Gaussian, x: &[f64], usual: &[f64]) -> f64 {
+        let apart: Vec<f64> = self.loading(x).iter().zip(usual).map(|(own, usual)| own - usual).collect();
+        self.quality.variance_along(x) + shift.variance_along(&apart)
     }
 
     /// Expected USD of one answer.
@@ -100,23 +115,30 @@ impl Arm {
         (input * price.input + output * price.output) / 1e6
     }
 
-    /// A score `y` in [0, 1] of weight `weight`: an extended-Kalman step on the logit, for the arm's own part and the
-    /// shared shift at once, each by its share of the variance.
+    /// A score `y` in [0, 1] of weight `weight`: an extended-Kalman step on the logit, for θ given the shift and for the
+    /// shift itself. Arms that were not asked follow the shift.
     pub fn learn(&mut self, shift: &mut Gaussian, phi: &[f64], y: f64, weight: f64) {
         self.quality.covariance.iter_mut().zip(&self.origin).for_each(|(c, o)| *c += PROCESS_NOISE * o);
-        let p = self.outlook(shift, phi, 1.0).quality;
-        let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(phi));
-        let variance = self.quality.variance_along(phi) + shift.variance_along(phi);
+        let loading = self.loading(phi);
+        let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(&loading));
+        let (own_variance, shared_variance) = (dot(&own, phi), dot(&shared, &loading));
+        let p = mean_sigmoid(self.quality.mean_along(phi) + shift.mean_along(&loading), own_variance + shared_variance);
         let information = weight * (p * (1.0 - p)).max(LEAST_VARIANCE);
-        let damping = 1.0 + information * variance;
-        self.quality.observe(&own, weight * (y - p) / damping, information / damping);
-        shift.observe(&shared, weight * (y - p) / damping, information / damping);
+        let noise = 1.0 / information;
+        let surprise = weight * (y - p) * noise;
+        let (all, given) = (own_variance + shared_variance + noise, own_variance + noise);
+        let known = dot(&loading, &shift.mean);
+        self.quality.observe(&own, (known + surprise) / given, 1.0 / given);
+        for (row, s) in self.coupling.chunks_exact_mut(phi.len()).zip(&own) {
+            row.iter_mut().zip(&loading).for_each(|(m, h)| *m -= s / given * h);
+        }
+        shift.observe(&shared, surprise / all, 1.0 / all);
         self.scored += 1;
     }
 
     /// The score is now higher by `change`: the means move as they would have, the covariances know enough.
     pub fn correct(&mut self, shift: &mut Gaussian, phi: &[f64], change: f64, weight: f64) {
-        let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(phi));
+        let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(&self.loading(phi)));
         self.quality.observe(&own, weight * change, 0.0);
         shift.observe(&shared, weight * change, 0.0);
     }
@@ -168,10 +190,11 @@ mod tests {
     fn scores_move_the_prediction_towards_them_and_make_it_surer() {
         let (mut arm, mut shift) = (Arm::new(&prior(2)), certain(2));
         let phi = [1.0, 0.5];
-        let before = arm.outlook(&shift, &phi, 1.0);
+        let (before, wide) = (arm.outlook(&shift, &phi, 1.0), arm.quality.variance_along(&phi));
         (0..200).for_each(|_| arm.learn(&mut shift, &phi, 0.1, 1.0));
         let after = arm.outlook(&shift, &phi, 1.0);
-        assert!(after.quality < before.quality && after.logit_deviation < before.logit_deviation);
+        assert!(after.quality < before.quality);
+        assert!(arm.quality.variance_along(&phi) < wide / 10.0);
         assert!((after.quality - 0.1).abs() < 0.06, "{after:?}");
         assert_eq!(arm.scored, 200);
     }
@@ -199,6 +222,33 @@ mod tests {
         assert!((arm.cost(&dearer, &phi, 0.0, 100.0) / cost - 2.0).abs() < 1e-9);
     }
 
+    /// θ₁, θ₂ and u as one Gaussian vector, stepped by the textbook Kalman filter.
+    #[test]
+    fn the_factored_posterior_is_the_joint_one() {
+        let (mut one, mut two) = (Arm::new(&prior(1)), Arm::new(&prior(1)));
+        let mut shift = Gaussian { mean: vec![0.0], covariance: vec![1.5] };
+        // θ₁ = 0.4 + own + u, and so θ₂: variances 0.5 + 1.5, covariance 1.5.
+        let mut joint = Gaussian { mean: vec![0.4, 0.4], covariance: vec![2.0, 1.5, 1.5, 2.0] };
+        let origin = [0.5e-5, 0.5e-5];
+        for (arm, y) in [(0, 1.0), (0, 0.0), (1, 0.0), (0, 1.0), (1, 0.3), (1, 1.0)] {
+            joint.covariance[3 * arm] += origin[arm];
+            let x = [f64::from(u8::from(arm == 0)), f64::from(u8::from(arm == 1))];
+            let p = mean_sigmoid(joint.mean_along(&x), joint.variance_along(&x));
+            let information = p * (1.0 - p);
+            let damping = 1.0 + information * joint.variance_along(&x);
+            let gain = joint.covariance_times(&x);
+            joint.observe(&gain, (y - p) / damping, information / damping);
+            [&mut one, &mut two][arm].learn(&mut shift, &[1.0], y, 1.0);
+        }
+        for (i, arm) in [&one, &two].into_iter().enumerate() {
+            let loading = arm.loading(&[1.0]);
+            let mean = arm.quality.mean[0] + shift.mean_along(&loading);
+            let variance = arm.quality.covariance[0] + shift.variance_along(&loading);
+            assert!((mean - joint.mean[i]).abs() < 1e-9, "{mean} {:?}", joint.mean);
+            assert!((variance - joint.covariance[3 * i]).abs() < 1e-9, "{variance} {:?}", joint.covariance);
+        }
+    }
+
     proptest! {
         #[test]
         fn variances_stay_positive_and_predictions_are_probabilities(
@@ -210,7 +260,7 @@ mod tests {
                 let phi = [1.0, z[0], z[1], z[2]];
                 arm.learn(&mut shift, &phi, y, weight);
                 let outlook = arm.outlook(&shift, &phi, 1.0);
-                prop_assert!((0.0..=1.0).contains(&outlook.quality) && outlook.deviation.is_finite());
+                prop_assert!((0.0..=1.0).contains(&outlook.quality) && outlook.slope.is_finite());
                 prop_assert!(arm.quality.variance_along(&phi) > 0.0);
             }
         }

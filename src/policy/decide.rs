@@ -7,15 +7,15 @@ use super::{Candidate, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot};
 use crate::difficulty::Context;
 
 /// The least width of Thompson sampling, as a share of the posterior's: sure arms are hardly ever swapped …
-const LEAST_WIDTH: f64 = 0.1;
+const LEAST_WIDTH: f64 = 0.03;
 /// … and the logit deviation at which it is a half: wide arms are explored in earnest.
 const HALF_WIDTH: f64 = 0.8;
 /// Probability that is spread over all arms, as equal money rather than equal chances.
-const FLOOR: f64 = 0.01;
-/// An arm's curiosity may cost at most this share of a usual answer …
-const CURIOSITY_COST: f64 = 0.3;
+const FLOOR: f64 = 0.005;
+/// An arm's curiosity may cost at most so much, in usual answers …
+const CURIOSITY_COST: f64 = 2.0;
 /// … and all exploration beyond Thompson's takes at most this probability.
-const GREATEST_EXPLORATION: f64 = 0.2;
+const GREATEST_EXPLORATION: f64 = 0.5;
 
 /// Chooses an arm of `route` among those whose index in `spec.arms` `eligible` names.
 ///
@@ -39,7 +39,7 @@ pub fn decide(
     let field = Field::new(route, context, &eligible, value);
     let preferred = greatest(field.utility.iter().copied());
     let propensities =
-        if route.spec.explore { field.propensities(route, &eligible) } else { certain(preferred, &field) };
+        if route.spec.explore { field.propensities(route, &eligible) } else { certain(preferred, eligible.len()) };
     let chosen = pick(&propensities, draw);
     Ok(Decision {
         kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
@@ -78,14 +78,16 @@ impl Field {
             deviation: Vec::with_capacity(n),
         };
         let input = f64::from(context.input_tokens);
+        let usual = mean_loading(eligible.iter().map(|&k| route.arms[k].loading(&context.phi)));
         for &k in eligible {
             let outlook = route.arms[k].outlook(&route.shift, &context.phi, context.widening);
             let cost = route.arms[k].cost(&prices[k], &context.phi, context.verbosity, input);
-            let width = LEAST_WIDTH.max(outlook.logit_deviation / (outlook.logit_deviation + HALF_WIDTH));
+            let own = (route.arms[k].own_variance(&route.shift, &context.phi, &usual) * context.widening).sqrt();
+            let width = LEAST_WIDTH.max(own / (own + HALF_WIDTH));
             field.quality.push(outlook.quality);
             field.cost.push(cost);
             field.utility.push(value * outlook.quality - cost);
-            field.deviation.push(value * outlook.deviation * width);
+            field.deviation.push(value * outlook.slope * own * width);
         }
         field
     }
@@ -122,12 +124,19 @@ impl Field {
     }
 }
 
-fn certain(arm: usize, field: &Field) -> Vec<f64> {
-    (0..field.quality.len()).map(|k| f64::from(u8::from(k == arm))).collect()
+pub(super) fn certain(arm: usize, n: usize) -> Vec<f64> {
+    (0..n).map(|k| f64::from(u8::from(k == arm))).collect()
+}
+
+/// The mean of the arms' loadings: how a usual arm goes with the shift.
+pub(super) fn mean_loading(loadings: impl ExactSizeIterator<Item = Vec<f64>>) -> Vec<f64> {
+    let n = loadings.len() as f64;
+    let sum = loadings.reduce(|sum, one| sum.iter().zip(one).map(|(sum, x)| sum + x).collect());
+    sum.unwrap_or_default().into_iter().map(|sum| sum / n).collect()
 }
 
 /// The arm on which `draw` falls when the arms share [0, 1) in their order by their probabilities.
-fn pick(propensities: &[f64], draw: f64) -> usize {
+pub(super) fn pick(propensities: &[f64], draw: f64) -> usize {
     let mut reached = 0.0;
     let falls = |p: &f64| {
         reached += p;

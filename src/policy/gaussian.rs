@@ -46,6 +46,13 @@ impl Gaussian {
     }
 }
 
+/// I, row by row.
+pub fn identity(d: usize) -> Vec<f64> {
+    let mut matrix = vec![0.0; d * d];
+    (0..d).for_each(|i| matrix[i * d + i] = 1.0);
+    matrix
+}
+
 /// a·b.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()

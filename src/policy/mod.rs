@@ -8,6 +8,7 @@ mod logistic;
 mod measured;
 mod ours;
 mod propensity;
+pub mod rivals;
 mod snapshot;
 mod solution;
 mod spec;

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::arm::Arm;
+use super::decide::mean_loading;
 use super::gaussian::Gaussian;
 use super::logistic::normal_cdf;
 use super::measured::{Measured, Spending};
@@ -20,7 +21,7 @@ const GRID: usize = 41;
 const LOW: f64 = -10.0;
 const HIGH: f64 = 7.0;
 /// The best model's quality is taken this many deviations high: too low a reference would break the bar unseen.
-const OPTIMISM: f64 = 0.4;
+const OPTIMISM: f64 = 0.2;
 /// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
 const RESIDUAL_BELIEF: f64 = 400.0;
 const GREATEST_WEIGHT: f64 = 10.0;
@@ -117,6 +118,7 @@ impl Solution {
         match knob {
             Knob::Quality(q) => self.at_quality(q * self.reference - self.bias),
             Knob::BudgetPer1k(usd) => self.at_cost(usd / 1000.0),
+            Knob::Value(usd) => usd.ln(),
         }
     }
 
@@ -124,6 +126,7 @@ impl Solution {
         match problem.spec.knob {
             Knob::Quality(q) => self.at_quality(self.target(q, problem.measured)),
             Knob::BudgetPer1k(usd) => self.at_cost(allowance(usd / 1000.0, problem.spending)),
+            Knob::Value(usd) => usd.ln(),
         }
     }
 
@@ -176,9 +179,10 @@ impl Forecast {
             cost.push(arms.map(|(arm, price)| arm.cost(price, phi, *verbosity, *input)).collect());
             quality.push(row);
         }
+        let usual = mean_loading(problem.arms.iter().zip(&gradients).map(|(arm, gradient)| arm.loading(gradient)));
         let summary = |i: usize| Summary {
             quality: column_mean(&quality, i),
-            deviation: problem.arms[i].quality.variance_along(&gradients[i]).sqrt(),
+            deviation: problem.arms[i].own_variance(problem.shift, &gradients[i], &usual).sqrt(),
             cost_usd: column_mean(&cost, i),
         };
         let summaries = (0..k).map(summary).collect();

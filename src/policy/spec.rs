@@ -1,5 +1,7 @@
 //! What a route and its arms are, and what is heard of their answers.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Price, Usage};
@@ -11,6 +13,19 @@ pub enum Knob {
     Quality(f64),
     /// The best quality for at most this many USD per 1,000 requests.
     BudgetPer1k(f64),
+    /// The most quality less cost, where a unit of quality is worth this many USD: what policies without a controller
+    /// are compared at.
+    Value(f64),
+}
+
+impl fmt::Display for Knob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quality(share) => write!(f, "quality {share}"),
+            Self::BudgetPer1k(usd) => write!(f, "budget {usd} USD per 1,000 requests"),
+            Self::Value(usd) => write!(f, "{usd} USD a unit of quality"),
+        }
+    }
 }
 
 /// A route as configured.

@@ -107,10 +107,7 @@ pub fn run(args: &OnlineArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn seeds<E: Send>(
-    n: usize,
-    play: impl Fn(usize) -> Result<Vec<Step>, E> + Sync,
-) -> Result<Vec<Vec<Step>>, E> {
+fn seeds<E: Send>(n: usize, play: impl Fn(usize) -> Result<Vec<Step>, E> + Sync) -> Result<Vec<Vec<Step>>, E> {
     let next = Arc::new(AtomicUsize::new(0));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut runs: Vec<(usize, Result<Vec<Step>, E>)> = std::thread::scope(|scope| {

@@ -44,6 +44,7 @@ enum KindV1 {
 pub(super) enum KnobV1 {
     Quality(f64),
     BudgetPer1k(f64),
+    Value(f64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,7 +153,7 @@ macro_rules! mirror {
 pub(super) use mirror;
 
 mirror!(Kind, KindV1 { Exploit, Explore, Pinned, Fallback, Cache });
-mirror!(Knob, KnobV1 { Quality(value), BudgetPer1k(value) });
+mirror!(Knob, KnobV1 { Quality(value), BudgetPer1k(value), Value(value) });
 mirror!(Outcome, OutcomeV1 { Answered, ClientGone, Cut, Failed });
 mirror!(Price, PriceV1[input, output, cached_input]);
 mirror!(Usage, UsageV1[input_tokens, output_tokens, cached_input_tokens, reasoning_tokens]);
