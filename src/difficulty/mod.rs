@@ -7,7 +7,7 @@ pub mod train;
 
 pub use bundle::{Bundle, FileEntry, Manifest, files, sha256};
 pub use network::{Classifier, Weights};
-pub use prior::{ArmPrior, Entrant, Head, Population, Prior, RoutePrior};
+pub use prior::{ArmPrior, Entrant, Head, Population, Prior, RoutePrior, undated};
 
 /// What is known of a request before anything is decided.
 #[derive(Debug, Clone, PartialEq)]

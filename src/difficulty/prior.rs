@@ -254,8 +254,8 @@ fn canonical(name: &str) -> String {
     name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase()
 }
 
-/// Without `-2024-08-06` or `-20240806` at the end.
-fn undated(name: &str) -> &str {
+/// A model's name without `-2024-08-06` or `-20240806` at the end: what its versions have in common.
+pub fn undated(name: &str) -> &str {
     let like = |text: &str, pattern: &str| {
         text.bytes().zip(pattern.bytes()).all(|(byte, p)| if p == b'0' { byte.is_ascii_digit() } else { byte == p })
     };

@@ -4,6 +4,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
+use super::drift::Drift;
 use super::gaussian::{Gaussian, dot, identity};
 use super::logistic::mean_sigmoid;
 use crate::catalog::{Price, Usage};
@@ -11,6 +12,12 @@ use crate::difficulty::ArmPrior;
 
 /// Process noise a score, in units of the prior's covariance: what was learned 10⁵ scores ago counts little.
 const PROCESS_NOISE: f64 = 1e-5;
+/// What an alarm adds, in the same units: the next scores are then believed about as much as all before …
+const ALARMED: f64 = 0.3;
+/// … and what a new version of a model adds to what its parent's scores taught.
+const INHERITED: f64 = 0.1;
+/// A weight below a client's own score (1) is a form scorer's.
+pub const JUDGED: f64 = 1.0;
 /// The least Bernoulli variance that an update assumes, so that a sure prediction can still be corrected.
 const LEAST_VARIANCE: f64 = 1e-3;
 /// Variance of ln(output tokens) about its regression, as in the recorded workloads.
@@ -37,6 +44,7 @@ pub struct Arm {
     input: Ratio,
     /// Answers that were scored.
     pub scored: u64,
+    pub drift: Drift,
 }
 
 /// A ratio of decaying sums.
@@ -82,7 +90,31 @@ impl Arm {
             output: Ratio { seen: 10.0 * usual * (TOKEN_VARIANCE / 2.0).exp(), predicted: 10.0 * usual },
             input: Ratio { seen: 1_000.0, predicted: 1_000.0 },
             scored: 0,
+            drift: Drift::default(),
         }
+    }
+
+    /// A newer version of the model that `parent` is: what was learned holds, less surely.
+    pub fn inherit(parent: &Self) -> Self {
+        let mut arm = Self { scored: 0, drift: Drift::default(), ..parent.clone() };
+        arm.widen(INHERITED);
+        arm
+    }
+
+    /// Adds `share` of the covariance that it began with.
+    fn widen(&mut self, share: f64) {
+        self.quality.covariance.iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * o);
+    }
+
+    /// θ without the shift as a condition: a Gaussian of its own.
+    fn marginal(&self, shift: &Gaussian) -> Gaussian {
+        let d = shift.dim();
+        let rows = || self.coupling.chunks_exact(d);
+        let mean = rows().zip(&self.quality.mean).map(|(row, a)| a + dot(row, &shift.mean)).collect();
+        let through: Vec<Vec<f64>> = rows().map(|row| shift.covariance_times(row)).collect();
+        let shared = through.iter().flat_map(|left| rows().map(move |row| dot(left, row)));
+        let covariance = self.quality.covariance.iter().zip(shared).map(|(own, shared)| own + shared).collect();
+        Gaussian { mean, covariance }
     }
 
     /// Quality on a request with context `phi`; `widening` ≥ 1 multiplies the variances.
@@ -118,7 +150,14 @@ impl Arm {
     /// A score `y` in [0, 1] of weight `weight`: an extended-Kalman step on the logit, for θ given the shift and for the
     /// shift itself. Arms that were not asked follow the shift.
     pub fn learn(&mut self, shift: &mut Gaussian, phi: &[f64], y: f64, weight: f64) {
-        self.quality.covariance.iter_mut().zip(&self.origin).for_each(|(c, o)| *c += PROCESS_NOISE * o);
+        if weight >= JUDGED {
+            let mut drift = std::mem::take(&mut self.drift);
+            if drift.hear(phi, y, || self.marginal(shift)) {
+                self.widen(ALARMED);
+            }
+            self.drift = drift;
+        }
+        self.widen(PROCESS_NOISE);
         let loading = self.loading(phi);
         let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(&loading));
         let (own_variance, shared_variance) = (dot(&own, phi), dot(&shared, &loading));

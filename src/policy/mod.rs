@@ -3,6 +3,7 @@
 mod arm;
 mod contract;
 mod decide;
+mod drift;
 mod gaussian;
 mod logistic;
 mod measured;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use arm::{Arm, Outlook};
 pub use contract::Policy;
 pub use decide::decide;
+pub use drift::{Drift, SCORES_BETWEEN_FALSE_ALARMS};
 pub use gaussian::Gaussian;
 pub use measured::{Measured, Spending};
 pub use ours::Satisficing;

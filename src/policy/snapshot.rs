@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::arm::Arm;
+use super::arm::{Arm, JUDGED};
 use super::gaussian::Gaussian;
 use super::measured::{Measured, Spending, greedy_cost};
 use super::solution::{Problem, Solution};
 use super::window::Window;
 use super::{Decision, Reward, RouteSpec, Settlement};
 use crate::catalog::Price;
-use crate::difficulty::{Entrant, Prior, RoutePrior};
+use crate::difficulty::{Entrant, Prior, RoutePrior, undated};
 
 /// What the policy knows of all routes at one moment. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,8 +51,6 @@ struct Form {
     malformed: f64,
 }
 
-/// A weight below a client's own score (1) is a form scorer's.
-const JUDGED: f64 = 1.0;
 /// Weight of a well-formed answer that nobody judged; as much as a malformed one's, so that they balance.
 const FORM_WEIGHT: f64 = 0.5;
 
@@ -120,8 +118,13 @@ impl RouteState {
     }
 
     fn reconfigured(mut self, spec: &RouteSpec, fresh: Vec<Arc<Arm>>) -> Self {
-        let known = |name: &str| self.spec.arms.iter().position(|arm| arm.arm == name).map(|i| self.arms[i].clone());
-        self.arms = spec.arms.iter().zip(fresh).map(|(arm, fresh)| known(&arm.arm).unwrap_or(fresh)).collect();
+        let known = |name: &str| self.arm(name).map(|i| self.arms[i].clone());
+        let parent = |name: &str| {
+            let version = |arm: &super::ArmSpec| undated(&arm.arm) == undated(name);
+            self.spec.arms.iter().position(version).map(|i| Arc::new(Arm::inherit(&self.arms[i])))
+        };
+        let arm = |name: &str, fresh| known(name).or_else(|| parent(name)).unwrap_or(fresh);
+        self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
         if self.spec.knob != spec.knob {
             (self.measured, self.spending) = (Measured::default(), Spending::default());
         }

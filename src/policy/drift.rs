@@ -1,0 +1,120 @@
+//! Has an arm's quality changed? A Shiryaev–Roberts test of its scores against a frozen reference.
+
+use serde::{Deserialize, Serialize};
+
+use super::gaussian::{Gaussian, dot};
+use super::logistic::sigmoid;
+
+/// Changes of the logit that are looked for, and how much of the statistic each has: a model that got worse is the
+/// greater harm.
+const ALTERNATIVES: [(f64, f64); 4] = [(-0.5, 0.4), (-1.3, 0.4), (0.5, 0.1), (1.3, 0.1)];
+/// The alarm's threshold, and with it the least mean number of scores between false alarms: under an exact reference
+/// the statistic less the number of scores is a martingale (Pollak, Optimal detection of a change in distribution,
+/// 1985).
+pub const SCORES_BETWEEN_FALSE_ALARMS: f64 = 1e4;
+/// Scores of an arm before its posterior is a reference. It is taken anew each time they have doubled.
+const FIRST_REFERENCE: u64 = 256;
+/// The reference counts as so many deviations closer to the change that is looked for: it is an estimate.
+const CAUTION: f64 = 1.0;
+
+/// One arm's detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drift {
+    /// θ as it was; `None` while too little is known.
+    reference: Option<Gaussian>,
+    /// Scores since the last alarm.
+    scores: u64,
+    statistics: [f64; ALTERNATIVES.len()],
+    /// Alarms so far.
+    pub alarms: u64,
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Self { reference: None, scores: 0, statistics: [0.0; ALTERNATIVES.len()], alarms: 0 }
+    }
+}
+
+impl Drift {
+    /// Hears a score `y` in [0, 1] of a request with context `phi`; true: an alarm, and it begins anew. `current` is
+    /// the arm's posterior before the score.
+    pub fn hear(&mut self, phi: &[f64], y: f64, current: impl FnOnce() -> Gaussian) -> bool {
+        self.scores += 1;
+        if self.scores >= FIRST_REFERENCE && self.scores.is_power_of_two() {
+            self.reference = Some(current());
+        }
+        let Some(reference) = &self.reference else { return false };
+        let (mean, deviation) = (reference.mean_along(phi), reference.variance_along(phi).sqrt());
+        for (statistic, (change, _)) in self.statistics.iter_mut().zip(ALTERNATIVES) {
+            let expected = sigmoid(mean + CAUTION * deviation * change.signum());
+            let changed = sigmoid(mean + CAUTION * deviation * change.signum() + change);
+            *statistic = (1.0 + *statistic) * likelihood_ratio(y, changed, expected);
+        }
+        let weights = ALTERNATIVES.map(|(_, weight)| weight);
+        let alarm = dot(&self.statistics, &weights) >= SCORES_BETWEEN_FALSE_ALARMS;
+        if alarm {
+            *self = Self { alarms: self.alarms + 1, ..Self::default() };
+        }
+        alarm
+    }
+}
+
+/// Of a score under one mean and another. For scores between 0 and 1 it is at most the average of a good and a bad
+/// one's, so that alarms are no more frequent than for those.
+fn likelihood_ratio(y: f64, changed: f64, expected: f64) -> f64 {
+    (y * (changed / expected).ln() + (1.0 - y) * ((1.0 - changed) / (1.0 - expected)).ln()).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn certain(quality: f64) -> Gaussian {
+        Gaussian { mean: vec![(quality / (1.0 - quality)).ln()], covariance: vec![0.0] }
+    }
+
+    fn watch(quality: f64, rng: &mut StdRng, reference: f64, most: u64) -> Option<u64> {
+        let mut drift = Drift { reference: Some(certain(reference)), ..Drift::default() };
+        // What it heard before the change: its statistic is then as it usually is.
+        for _ in 0..200 {
+            drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(reference))), || certain(reference));
+        }
+        let alarms = drift.alarms;
+        (1..=most).find(|_| {
+            drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(quality))), || certain(reference));
+            drift.alarms > alarms
+        })
+    }
+
+    fn mean_delay(before: f64, after: f64) -> f64 {
+        let mut rng = StdRng::seed_from_u64(1);
+        let delays: Vec<u64> = (0..400).filter_map(|_| watch(after, &mut rng, before, 5_000)).collect();
+        assert_eq!(delays.len(), 400);
+        delays.iter().sum::<u64>() as f64 / 400.0
+    }
+
+    #[test]
+    fn a_model_that_got_worse_is_found_soon() {
+        let (much, little) = (mean_delay(0.92, 0.75), mean_delay(0.72, 0.62));
+        assert!(much <= 60.0 && little <= 220.0, "{much} {little}");
+    }
+
+    #[test]
+    fn false_alarms_are_as_rare_as_is_said() {
+        for quality in [0.92, 0.72] {
+            let mut rng = StdRng::seed_from_u64(2);
+            let mut drift = Drift { reference: Some(certain(quality)), ..Drift::default() };
+            let scores = 1_000_000;
+            for _ in 0..scores {
+                if drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(quality))), || certain(quality)) {
+                    drift.reference = Some(certain(quality));
+                }
+            }
+            let between = f64::from(scores) / drift.alarms as f64;
+            assert!(between >= SCORES_BETWEEN_FALSE_ALARMS, "{between}");
+        }
+    }
+}
