@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use satisfice::cli::{check, demo, serve, train};
+use satisfice::cli::{check, demo, evaluate, serve, train};
 use satisfice::config::Environment;
 
 /// A request is a few hundred small allocations on one thread that another one frees.
@@ -26,6 +26,8 @@ enum Command {
     Demo(demo::Options),
     /// Train the classifier and the prior on recorded workloads.
     Train(train::TrainArgs),
+    /// Say what routing is worth on recorded workloads.
+    Evaluate(evaluate::EvaluateArgs),
     /// Validate a configuration: every mistake at once, or what it means.
     Check(check::Options),
 }
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
         Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
         Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
+        Command::Evaluate(arguments) => ended(evaluate::run(&arguments).map_err(Failure::mendable)),
         Command::Check(options) => ended(checked(&options)),
     }
 }

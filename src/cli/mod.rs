@@ -3,6 +3,7 @@
 pub mod assemble;
 pub mod check;
 pub mod demo;
+pub mod evaluate;
 pub mod serve;
 pub mod train;
 pub mod workload;

@@ -1,0 +1,41 @@
+//! Where a report goes: a table or JSON on standard output, and files, each written whole or not at all.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use tempfile::NamedTempFile;
+
+use super::{svg, table};
+use crate::evaluate::report::Report;
+
+/// Writes a report: files first, so that what cannot be written is heard of before the table is read.
+pub fn write(report: &Report, json: Option<&Path>, plots: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(folder) = plots {
+        std::fs::create_dir_all(folder).with_context(|| format!("--svg {} cannot be made", folder.display()))?;
+        for (name, plot) in svg::plots(report)? {
+            file(&folder.join(name), plot.as_bytes())?;
+        }
+    }
+    match json {
+        Some(path) if path == Path::new("-") => println!("{}", serde_json::to_string_pretty(report)?),
+        Some(path) => {
+            file(path, format!("{}\n", serde_json::to_string_pretty(report)?).as_bytes())?;
+            print!("{}", table::text(report));
+        }
+        None => print!("{}", table::text(report)),
+    }
+    Ok(())
+}
+
+/// A temporary file beside it takes its name at the end.
+fn file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
