@@ -35,6 +35,9 @@ pub fn cross_validate(
         let trained = trained.map_err(|reason| EvaluateError::Train { fold: fold + 1, reason })?;
         for (table, pooled) in tables.iter().zip(&mut pooled) {
             let split = Split::new(table, folds, fold, &seen);
+            if split.seen.is_empty() {
+                return Err(EvaluateError::NothingSeen { fold: fold + 1, workload: table.workload.clone() });
+            }
             if !split.left_out.is_empty() {
                 pooled.put(&split.left_out, split.forecasts(data, &trained)?);
             }

@@ -22,6 +22,10 @@ pub enum EvaluateError {
     /// On what one fold leaves.
     #[error("training without fold {fold}: {reason}")]
     Train { fold: usize, reason: TrainError },
+    #[error(
+        "fold {fold} holds all prompts of {workload}, and leaves none to learn from; give fewer folds, or more prompts"
+    )]
+    NothingSeen { fold: usize, workload: String },
     #[error(transparent)]
     Classifier(#[from] DifficultyError),
     #[error("the logistic baseline: {0}")]

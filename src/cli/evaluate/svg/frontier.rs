@@ -1,0 +1,158 @@
+//! Quality over cost: each router's frontier, the models, and the bar at 95 % of the best one's quality.
+
+use std::ops::Range;
+
+use plotters::backend::SVGBackend;
+use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
+use plotters::coord::cartesian::Cartesian2d;
+use plotters::coord::combinators::{IntoLogRange, LogCoord};
+use plotters::coord::types::RangedCoordf64;
+use plotters::element::{Circle, EmptyElement, PathElement, Text};
+use plotters::series::{DashedLineSeries, LineSeries};
+use plotters::style::{Color, RGBColor, ShapeStyle, WHITE};
+
+use super::{Area, Drawn, FAINT, GREEN, INK, OURS, WARM, text};
+use crate::evaluate::report::{PointReport, RouterReport, WorkloadReport};
+
+pub const SIZE: (u32, u32) = (960, 600);
+/// Points on the straight line between two corners, which an axis of logarithms bends.
+const BENDS: usize = 24;
+
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, RangedCoordf64>>;
+
+/// Draws one workload.
+pub fn draw(report: &WorkloadReport, area: &Area) -> Drawn {
+    let (costs, qualities) = window(report);
+    let title = format!("{}: quality over cost of {} prompts", report.workload, report.prompts);
+    let mut chart = ChartBuilder::on(area)
+        .margin(18)
+        .caption(title, text(20, INK))
+        .x_label_area_size(46)
+        .y_label_area_size(58)
+        .build_cartesian_2d(costs.clone().log_scale(), qualities.clone())?;
+    chart
+        .configure_mesh()
+        .x_desc("USD per 1,000 requests")
+        .y_desc("mean quality")
+        .axis_desc_style(text(15, INK))
+        .label_style(text(13, INK))
+        .x_label_formatter(&|usd| usd_label(*usd))
+        .y_label_formatter(&|quality| format!("{quality:.2}"))
+        .bold_line_style(FAINT.mix(0.35))
+        .light_line_style(WHITE)
+        .axis_style(FAINT)
+        .draw()?;
+    let bar = 0.95 * report.best_quality;
+    let level = [(costs.start, bar), (costs.end, bar)];
+    chart
+        .draw_series(DashedLineSeries::new(level, 3, 3, FAINT.stroke_width(1)))?
+        .label("95% of the best model's quality")
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 22, y)], FAINT));
+    for router in report.routers.iter().rev() {
+        curve(&mut chart, router)?;
+    }
+    models(&mut chart, report, &costs, &qualities)?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .label_font(text(13, INK))
+        .background_style(WHITE.mix(0.85))
+        .border_style(FAINT.mix(0.5))
+        .draw()
+}
+
+/// How a router is drawn: colour, width, and whether it is dashed; `None` for those that are points.
+fn style(router: &str) -> Option<(RGBColor, u32, bool)> {
+    match router {
+        "satisfice" => Some((OURS, 3, false)),
+        "nearest neighbours" => Some((WARM, 1, false)),
+        "logistic regression" => Some((GREEN, 1, false)),
+        "mixtures of models" => Some((INK, 1, true)),
+        "oracle" => Some((FAINT, 2, true)),
+        _ => None,
+    }
+}
+
+fn curve(chart: &mut Chart, router: &RouterReport) -> Drawn {
+    let points = router.frontier.iter().map(|point| (point.usd_per_1k, point.quality));
+    match style(&router.router) {
+        Some((colour, width, true)) => {
+            let line = colour.stroke_width(width);
+            chart
+                .draw_series(DashedLineSeries::new(bent(&router.frontier), 6, 4, line))?
+                .label(&router.router)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], line));
+        }
+        Some((colour, width, false)) => {
+            let line = colour.stroke_width(width);
+            chart
+                .draw_series(LineSeries::new(points, line))?
+                .label(&router.router)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], line));
+        }
+        None if router.router == "uniform random" => {
+            chart
+                .draw_series(points.map(|point| Circle::new(point, 5, WARM.stroke_width(2))))?
+                .label(&router.router)
+                .legend(|(x, y)| Circle::new((x + 11, y), 5, WARM.stroke_width(2)));
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// Straight lines as the logarithm of the cost shows them.
+fn bent(corners: &[PointReport]) -> Vec<(f64, f64)> {
+    let between = |pair: &[PointReport]| {
+        let (a, b) = (pair[0], pair[1]);
+        let at = move |i: usize| {
+            let share = (i as f64 / BENDS as f64).powi(2);
+            let mix = |a: f64, b: f64| a + share * (b - a);
+            (mix(a.usd_per_1k, b.usd_per_1k), mix(a.quality, b.quality))
+        };
+        (0..=BENDS).map(at).collect::<Vec<_>>()
+    };
+    corners.windows(2).flat_map(between).collect()
+}
+
+/// A dot a model with its name, as far as it is within the window.
+fn models(chart: &mut Chart, report: &WorkloadReport, costs: &Range<f64>, qualities: &Range<f64>) -> Drawn {
+    let within = report.models.iter().filter(|model| qualities.contains(&model.quality));
+    let mut taken: Vec<(f64, f64)> = Vec::new();
+    for model in within {
+        let at = (model.usd_per_1k, model.quality);
+        let place = |(usd, quality): (f64, f64)| {
+            let x = (usd / costs.start).ln() / (costs.end / costs.start).ln() * f64::from(SIZE.0);
+            (x, (qualities.end - quality) / (qualities.end - qualities.start) * f64::from(SIZE.1))
+        };
+        let (x, y) = place(at);
+        // Below or above those that are already written there.
+        let clash = |shift: f64| taken.iter().any(|(a, b)| (a - x).abs() < 150.0 && (b - y - shift).abs() < 12.0);
+        let shift = [0.0, 13.0, -13.0, 26.0, -26.0].into_iter().find(|&shift| !clash(shift)).unwrap_or_default();
+        taken.push((x, y + shift));
+        let beyond = x > f64::from(SIZE.0) * 0.8;
+        let across = if beyond { -8 - 6 * model.model.len() as i32 } else { 8 };
+        let dot = EmptyElement::at(at)
+            + Circle::new((0, 0), 4, ShapeStyle::from(INK).filled())
+            + Text::new(model.model.clone(), (across, shift as i32 - 6), text(12, INK));
+        chart.draw_series([dot])?;
+    }
+    Ok(())
+}
+
+/// From the cheapest model to the dearest; from what routing starts with to what an oracle reaches.
+fn window(report: &WorkloadReport) -> (Range<f64>, Range<f64>) {
+    let points = || report.routers.iter().flat_map(|router| &router.frontier);
+    let usd = |usd: f64| usd.max(1e-6);
+    let low = points().map(|point| usd(point.usd_per_1k)).fold(f64::INFINITY, f64::min);
+    let high = points().map(|point| usd(point.usd_per_1k)).fold(0.0, f64::max);
+    let ours = report.routers.iter().take(1).flat_map(|router| &router.frontier);
+    let least = ours.map(|point| point.quality).fold(f64::INFINITY, f64::min).max(0.5 * report.best_quality);
+    let most = points().map(|point| point.quality).fold(0.0, f64::max);
+    let margin = 0.04 * (most - least).max(0.01);
+    (low / 1.3..high * 1.3, least - margin..most + margin)
+}
+
+fn usd_label(usd: f64) -> String {
+    if usd >= 1.0 { format!("{usd:.0}") } else { format!("{usd}") }
+}
