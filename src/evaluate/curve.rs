@@ -125,3 +125,66 @@ pub fn unpredicted(table: &Table) -> [(&'static str, Curve, Figures<Option<f64>>
         (name, curve, figures)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::baselines::oracle;
+    use super::super::table::tests::table;
+    use super::*;
+
+    #[test]
+    fn costs_are_shares_of_the_best_models_and_mixtures_lie_between_models() {
+        let table = table(&[&[(0.4, 1.0), (0.7, 3.0), (0.8, 10.0)], &[(0.6, 1.0), (0.9, 3.0), (1.0, 10.0)]]);
+        let [mixtures, single, random] = unpredicted(&table).map(|(_, _, figures)| figures);
+        // Bars: 0.81, 0.855, 0.891 and 0.9; from (3, 0.8) to (10, 0.9) mixtures cost 7 for 0.1.
+        assert_eq!((single.cost_at_90, single.cost_at_100), (Some(1.0), Some(1.0)));
+        assert!(mixtures.cost_at_90.is_some_and(|share| (share - 0.37).abs() < 1e-9), "{mixtures:?}");
+        assert_eq!((random.cost_at_90, random.apgr), (None, None));
+        // (0.5 + 0.8)/2 · 2 + (0.8 + 0.9)/2 · 7, over 9.
+        assert!(mixtures.aiq.is_some_and(|aiq| (aiq - 7.25 / 9.0).abs() < 1e-9), "{mixtures:?}");
+    }
+
+    #[test]
+    fn a_pairs_figures_count_calls_and_whole_weights() {
+        let table = table(&[&[(0.0, 1.0), (1.0, 5.0)], &[(1.0, 1.0), (1.0, 9.0)]]);
+        let forecast = oracle(&table);
+        let figures = |weights: &[f64]| predicted(&table, &forecast, &Sweep::new(&forecast), weights, 1);
+        // One call in two recovers all. At (0, 0), (½, 1), (1, 1) the area is ¾.
+        let even = figures(&[1.0, 1.0]);
+        assert!(even.apgr.is_some_and(|apgr| (apgr - 0.75).abs() < 1e-9), "{even:?}");
+        assert_eq!(even.cost_at_100, Some(6.0 / 14.0));
+        // One in four: the area is ⅛ + ¾.
+        let rare = figures(&[1.0, 3.0]);
+        assert!(rare.apgr.is_some_and(|apgr| (apgr - 0.875).abs() < 1e-9), "{rare:?}");
+        assert_eq!(rare.cost_at_100, Some(8.0 / 32.0));
+    }
+
+    type Cells = Vec<Vec<(f64, f64)>>;
+
+    fn cells() -> impl Strategy<Value = (Cells, Cells)> {
+        let rows = || prop::collection::vec(prop::collection::vec((0.0..1.0f64, 0.1..10.0f64), 3), 8);
+        (rows(), rows())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_lies_above_the_oracle((found, expected) in cells()) {
+            let table = table(&found.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let ones = table.ones();
+            let known = oracle(&table);
+            let steps = Sweep::new(&known).frontier(&table, &ones);
+            let hull = Hull::new(steps.iter().map(|step| step.point));
+            let column = |pick: fn(&(f64, f64)) -> f64| {
+                expected.iter().map(|row| row.iter().map(pick).collect()).collect::<Vec<Vec<f64>>>()
+            };
+            let guess = Forecast { quality: column(|x| x.0), cost: column(|x| x.1) };
+            let guessed = Curve::of(&Sweep::new(&guess).frontier(&table, &ones));
+            let others = unpredicted(&table);
+            for point in others.iter().map(|(_, curve, _)| curve).chain([&guessed]).flat_map(Curve::points) {
+                prop_assert!(point.quality <= hull.quality_at(point.cost) + 1e-9, "{point:?} {hull:?}");
+            }
+        }
+    }
+}

@@ -212,3 +212,67 @@ fn thinned(points: &[Point]) -> Vec<PointReport> {
     let kept = points.len().min(REPORTED);
     (0..kept).map(|i| points[i * last / (kept - 1).max(1)].into()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::super::table::tests::table;
+    use super::*;
+
+    /// Four prompts in two folds; the dear model is right on all, the cheap one on none, and is believed ever more.
+    fn report(folds: Option<Vec<usize>>, knob: Knob) -> WorkloadReport {
+        let found: [&[(f64, f64)]; 4] = [&[(0.0, 1.0), (1.0, 2.0)]; 4];
+        let table = table(&found);
+        let quality = [0.1, 0.2, 0.3, 0.4].map(|cheap| vec![cheap, 0.9]).to_vec();
+        let forecast = Forecast { quality, cost: vec![vec![1.0, 2.0]; 4] };
+        let case = Case { table: &table, forecasts: vec![("satisfice", forecast)], folds };
+        let questions = Questions { knobs: vec![knob], resamples: 20 };
+        judge(&case, &questions, &mut StdRng::seed_from_u64(1))
+    }
+
+    #[test]
+    fn without_folds_a_setting_is_solved_where_it_is_measured() {
+        let half = report(None, Knob::Quality(0.5));
+        let setting = &half.settings[0];
+        assert_eq!((setting.quality, setting.cost_share, &setting.calls), (0.5, 0.75, &vec![0.5, 0.5]));
+        assert_eq!(setting.frontier, Some(PointReport { usd_per_1k: 1500.0, quality: 0.5 }));
+        let budget = report(None, Knob::BudgetPer1k(1_800.0));
+        assert_eq!(budget.settings[0].usd_per_1k, 1_750.0);
+        assert_eq!(budget.settings[0].knob, "budget_per_1k");
+    }
+
+    #[test]
+    fn with_folds_a_setting_is_solved_on_the_others() {
+        // The first two are asked of the dear model at lower V than the last two. For half of the others' quality, rows
+        // 2 and 3 need V = 1/0.6, at which rows 0 and 1 ask it both; these need 1/0.8, at which rows 2 and 3 do not.
+        let crossed = report(Some(vec![0, 0, 1, 1]), Knob::Quality(0.5));
+        assert_eq!(crossed.settings[0].calls, [0.5, 0.5]);
+        // For all of it: 1/0.5 and 1/0.7.
+        let all = report(Some(vec![0, 0, 1, 1]), Knob::Quality(1.0));
+        assert_eq!((all.settings[0].quality, all.settings[0].usd_per_1k), (0.5, 1_500.0));
+        let plain = all.settings[0].frontier.expect("the frontier gets there");
+        assert_eq!(plain.quality, 1.0);
+    }
+
+    #[test]
+    fn tasks_are_those_of_the_95_percent_point_and_intervals_hold_the_figure() {
+        let report = report(None, Knob::Quality(0.5));
+        let names: Vec<_> =
+            report.tasks.iter().map(|task| (task.task.as_str(), task.prompts, task.cost_share)).collect();
+        assert_eq!(names, [("even", 2, 1.0), ("odd", 2, 1.0)]);
+        assert_eq!(report.intervals.cost_at_95, Some(Interval { low: Some(1.0), high: Some(1.0) }));
+        let share = report.settings[0].quality_share_interval.expect("resamples");
+        assert!(share.low < Some(0.5) && share.high > Some(0.5), "{share:?}");
+        assert_eq!(report.models[0].reliability.len(), 4);
+    }
+
+    #[test]
+    fn a_long_frontier_is_thinned_out_from_end_to_end() {
+        let points: Vec<Point> = (0..1_000).map(|i| Point { quality: f64::from(i), cost: 0.0 }).collect();
+        let kept = thinned(&points);
+        assert_eq!((kept.len(), kept[0].quality, kept[REPORTED - 1].quality), (REPORTED, 0.0, 999.0));
+        assert_eq!((thinned(&points[..1]).len(), thinned(&[]).len()), (1, 0));
+    }
+}

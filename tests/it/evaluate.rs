@@ -63,13 +63,13 @@ fn on_easy_and_hard_prompts_routing_costs_half_and_an_oracle_is_never_worse() {
 #[test]
 fn the_same_seed_gives_the_same_report_and_another_seed_other_intervals() {
     let folder = TempDir::new().expect("a folder");
-    let file = write(&folder, "toy.jsonl", &workload(80));
+    let file = write(&folder, "toy.jsonl", &workload(160));
     let with = |seed: &str| {
         let cross = ["--workload", str(&file), "--cross-validate", "2", "--seed", seed];
         evaluate(&[&cross[..], &QUICK].concat()).stdout
     };
     let first = with("1");
-    assert!(first.starts_with(b"Cross-validated on 80 prompts"), "{}", String::from_utf8_lossy(&first));
+    assert!(first.starts_with(b"Cross-validated on 160 prompts"), "{}", String::from_utf8_lossy(&first));
     assert_eq!(first, with("1"));
     assert_ne!(first, with("2"));
 }
