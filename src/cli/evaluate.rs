@@ -31,7 +31,7 @@ pub struct EvaluateArgs {
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub workload: Vec<PathBuf>,
     /// Folder with weights that `train` wrote [default: those in the program].
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["cross_validate", "leave_task_out"])]
+    #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Route among these models only; workloads that know fewer than two of them are left out of the report.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
@@ -95,6 +95,7 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
         ensure!(usd.is_finite() && *usd > 0.0, "--budget-per-1k {usd}: give USD for 1,000 requests, above 0");
     }
     if let Some(count) = args.folds() {
+        ensure!(args.model.is_none(), "--model and cross-validation: folds train their own weights; leave one out");
         ensure!((2..=MOST_FOLDS).contains(&count), "--cross-validate {count}: give 2 to {MOST_FOLDS} folds");
     }
     ensure!(args.bootstrap <= MOST_RESAMPLES, "--bootstrap {}: give at most {MOST_RESAMPLES}", args.bootstrap);
@@ -124,9 +125,11 @@ impl EvaluateArgs {
 /// Everything that learns is fitted on the other folds.
 fn cross_validated(args: &EvaluateArgs, count: usize) -> anyhow::Result<Report> {
     let (data, _) = workload::read(&args.workload, &Bundle::embedded_extractor()?)?;
-    let tables = tables(&data, &args.models)?;
     let unit = if args.leave_task_out { Unit::Task } else { Unit::Group };
     let folds = Folds::new(&data, count, unit);
+    let mut tables = tables(&data, &args.models)?;
+    tables.retain(|table| fold_of_rows(&folds, table).is_some());
+    ensure!(!tables.is_empty(), "--leave-task-out: no workload has two tasks; give some, or use --cross-validate");
     let options = Options { seed: args.seed, epochs: args.epochs, members: args.members, ..Options::default() };
     let style = ProgressStyle::with_template("cross-validating: {wide_bar} {pos}/{len} epochs, {elapsed}")?;
     let bar = ProgressBar::new((count * options.members * options.epochs) as u64).with_style(style);
@@ -136,10 +139,15 @@ fn cross_validated(args: &EvaluateArgs, count: usize) -> anyhow::Result<Report> 
     let case = |(table, forecasts): (_, Forecasts)| Case {
         table,
         forecasts: named(forecasts, table),
-        folds: Some(table.rows.iter().map(|row| folds.of[row.prompt]).collect()),
+        folds: fold_of_rows(&folds, table),
     };
     let cases: Vec<Case> = tables.iter().zip(forecasts).map(case).collect();
     Ok(args.report(protocol(count, unit, data.prompts.len()), &cases))
+}
+
+/// `None` if the table's prompts are never left out.
+fn fold_of_rows(folds: &Folds, table: &Table) -> Option<Vec<usize>> {
+    table.rows.iter().map(|row| folds.of[row.prompt]).collect()
 }
 
 fn named(forecasts: Forecasts, table: &Table) -> Vec<(&'static str, Forecast)> {
@@ -154,7 +162,7 @@ fn named(forecasts: Forecasts, table: &Table) -> Vec<(&'static str, Forecast)> {
 fn protocol(count: usize, unit: Unit, prompts: usize) -> String {
     let folds = match unit {
         Unit::Group => "folds of near-duplicate groups",
-        Unit::Task => "folds of whole tasks (of near-duplicate groups, where a workload has one task only)",
+        Unit::Task => "folds of whole tasks (workloads of one task only are trained on and not judged)",
     };
     format!(
         "cross-validated on {prompts} prompts: all that learns was fitted without the fold it predicts, {count} {folds}; \

@@ -111,9 +111,7 @@ fn paired(table: &Table, forecast: &Forecast, weights: &[f64], strong: usize) ->
 /// What needs no forecast: each model alone, mixtures of models, and a model at random.
 pub fn unpredicted(table: &Table) -> [(&'static str, Curve, Figures<Option<f64>>); 3] {
     let fixed = table.fixed(&table.ones());
-    let n = fixed.len() as f64;
-    let sum = |value: fn(&Point) -> f64| fixed.iter().map(value).sum::<f64>();
-    let random = Point { quality: sum(|point| point.quality), cost: sum(|point| point.cost) }.over(n);
+    let random = Point::mean(fixed.iter().copied());
     let scale = Scale::new(&fixed, best(&fixed));
     let curves = [
         ("mixtures of models", Curve::Mixtures(Hull::new(fixed.iter().copied()))),

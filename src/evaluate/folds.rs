@@ -10,7 +10,7 @@ pub enum Unit {
     /// Near-duplicate prompts.
     Group,
     /// Whole tasks (subjects): the prompts left out are of kinds that training did not see. A workload of one task
-    /// only is left out by groups.
+    /// only is never left out; it only helps to train.
     Task,
 }
 
@@ -18,28 +18,29 @@ pub enum Unit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folds {
     pub count: usize,
-    /// 0 to count − 1, one a prompt.
-    pub of: Vec<usize>,
+    /// 0 to count − 1, one a prompt; `None` for what is never left out.
+    pub of: Vec<Option<usize>>,
 }
 
 impl Folds {
     /// `count` folds of all workloads' prompts, the same every time.
     pub fn new(data: &Dataset, count: usize, unit: Unit) -> Self {
-        let tasks: Vec<BTreeMap<&str, usize>> = match unit {
-            Unit::Group => vec![BTreeMap::new(); data.workloads.len()],
-            Unit::Task => (0..data.workloads.len()).map(|workload| by_task(data, workload, count)).collect(),
+        let by_group = |prompt: &Prompt| Some((prompt.group % count as u64) as usize);
+        let of = match unit {
+            Unit::Group => data.prompts.iter().map(by_group).collect(),
+            Unit::Task => {
+                let tasks: Vec<_> = (0..data.workloads.len()).map(|workload| by_task(data, workload, count)).collect();
+                let fold = |prompt: &Prompt| tasks[prompt.workload].get(prompt.task.as_str()).copied();
+                data.prompts.iter().map(fold).collect()
+            }
         };
-        let fold = |prompt: &Prompt| {
-            let by_task = tasks[prompt.workload].get(prompt.task.as_str());
-            by_task.copied().unwrap_or((prompt.group % count as u64) as usize)
-        };
-        Self { count, of: data.prompts.iter().map(fold).collect() }
+        Self { count, of }
     }
 
     /// What may be learned from when `fold` is left out: the other folds, without near-duplicates of what is left out.
     pub fn seen(&self, data: &Dataset, fold: usize) -> Vec<bool> {
-        let left_out: HashSet<u64> =
-            data.prompts.iter().zip(&self.of).filter(|(_, of)| **of == fold).map(|(prompt, _)| prompt.group).collect();
+        let in_fold = data.prompts.iter().zip(&self.of).filter(|(_, of)| **of == Some(fold));
+        let left_out: HashSet<u64> = in_fold.map(|(prompt, _)| prompt.group).collect();
         data.prompts.iter().map(|prompt| !left_out.contains(&prompt.group)).collect()
     }
 }
@@ -88,25 +89,26 @@ mod tests {
     fn near_duplicates_are_left_out_together() {
         let data = data(&[(0, "a", 7), (0, "b", 12), (1, "c", 7), (1, "c", 3)]);
         let folds = Folds::new(&data, 5, Unit::Group);
-        assert_eq!(folds.of, [2, 2, 2, 3]);
+        assert_eq!(folds.of, [2, 2, 2, 3].map(Some));
         assert_eq!(folds.seen(&data, 2), [false, false, false, true]);
     }
 
     #[test]
-    fn whole_tasks_are_left_out_largest_first_and_a_workload_of_one_task_by_groups() {
+    fn whole_tasks_are_left_out_largest_first_and_a_workload_of_one_task_never() {
         let mut prompts = vec![(0, "middle", 1); 3];
         prompts.extend(vec![(0, "large", 2); 4]);
         prompts.extend(vec![(0, "small", 3); 2]);
         prompts.extend([(1, "only", 4), (1, "only", 5)]);
         let folds = Folds::new(&data(&prompts), 2, Unit::Task);
-        assert_eq!(folds.of, [1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 1]);
+        assert_eq!(folds.of[..9], [1, 1, 1, 0, 0, 0, 0, 1, 1].map(Some));
+        assert_eq!(folds.of[9..], [None, None]);
     }
 
     #[test]
     fn near_duplicates_of_what_is_left_out_are_not_learned_from() {
         let data = data(&[(0, "a", 1), (0, "a", 1), (0, "b", 1), (0, "b", 8)]);
         let folds = Folds::new(&data, 2, Unit::Task);
-        assert_eq!(folds.of, [0, 0, 1, 1]);
+        assert_eq!(folds.of, [0, 0, 1, 1].map(Some));
         assert_eq!(folds.seen(&data, 0), [false, false, false, true]);
     }
 }

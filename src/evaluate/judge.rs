@@ -180,18 +180,18 @@ impl Judge<'_> {
         let steps = sweep.frontier(self.table, &self.table.ones());
         let Some(step) = cheapest(&steps, 0.95 * self.fixed[self.best].quality) else { return Vec::new() };
         let choices = sweep.choices(step.value);
-        let mut tasks: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        for (i, row) in self.table.rows.iter().enumerate() {
-            tasks.entry(&row.task).or_insert_with(|| vec![0.0; self.table.rows.len()])[i] = 1.0;
-        }
-        tasks.into_iter().map(|(task, weights)| self.task(task, &weights, &choices)).collect()
+        let mut tasks: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        self.table.rows.iter().enumerate().for_each(|(i, row)| tasks.entry(&row.task).or_default().push(i));
+        tasks.into_iter().map(|(task, rows)| self.task(task, &rows, &choices)).collect()
     }
 
-    fn task(&self, task: &str, weights: &[f64], choices: &[usize]) -> TaskReport {
-        let (found, best) = (self.value(weights, choices), self.table.value(weights, |_| self.best));
+    fn task(&self, task: &str, rows: &[usize], choices: &[usize]) -> TaskReport {
+        let of =
+            |choice: &dyn Fn(usize) -> usize| Point::mean(rows.iter().map(|&i| self.table.rows[i].point(choice(i))));
+        let (found, best) = (of(&|row| choices[row]), of(&|_| self.best));
         TaskReport {
             task: task.to_owned(),
-            prompts: weights.iter().filter(|&&weight| weight > 0.0).count(),
+            prompts: rows.len(),
             quality: found.quality,
             best_quality: best.quality,
             cost_share: found.cost / best.cost,

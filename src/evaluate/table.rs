@@ -78,6 +78,11 @@ impl Table {
 }
 
 impl Row {
+    /// What one model's answer was worth.
+    pub fn point(&self, model: usize) -> Point {
+        Point { quality: self.quality[model], cost: self.cost[model] }
+    }
+
     /// `None` if an arm has no outcome for the prompt.
     fn new(index: usize, prompt: &Prompt, arms: &[usize]) -> Option<Self> {
         let outcome = |&arm: &usize| prompt.outcomes.iter().find(|outcome| outcome.arm == arm);
@@ -93,6 +98,13 @@ impl Row {
 }
 
 impl Point {
+    /// The mean of points, at least one.
+    pub fn mean(points: impl ExactSizeIterator<Item = Self>) -> Self {
+        let n = points.len() as f64;
+        let add = |a: Self, b: Self| Self { quality: a.quality + b.quality, cost: a.cost + b.cost };
+        points.fold(Self::default(), add).over(n)
+    }
+
     /// Sums → means.
     pub fn over(self, total: f64) -> Self {
         Self { quality: self.quality / total, cost: self.cost / total }

@@ -141,6 +141,8 @@ fn every_mistake_is_one_line_and_nothing_is_written() {
         (with(&["--models", "weak,stranger"]), "--models stranger: no workload has this model; they have strong, weak"),
         (with(&["--models", "weak"]), "two or more of the models"),
         (with(&["--model", "/nowhere"]), "--model /nowhere: "),
+        (with(&["--leave-task-out"]), "no workload has two tasks"),
+        (with(&["--model", "m", "--leave-task-out"]), "--model and cross-validation"),
         (with(&["--svg", str(&file)]), "toy.jsonl"),
         (refused(&["--workload", "nowhere.jsonl"]), "nowhere.jsonl cannot be read"),
         (refused(&["--workload", str(&empty)]), "holds no prompt"),

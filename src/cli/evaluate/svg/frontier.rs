@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use plotters::backend::SVGBackend;
-use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
+use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::combinators::{IntoLogRange, LogCoord};
 use plotters::coord::types::RangedCoordf64;
@@ -14,7 +14,9 @@ use plotters::style::{Color, RGBColor, ShapeStyle, WHITE};
 use super::{Area, Drawn, FAINT, GREEN, INK, OURS, WARM, text};
 use crate::evaluate::report::{PointReport, RouterReport, WorkloadReport};
 
-pub const SIZE: (u32, u32) = (960, 600);
+pub const SIZE: (u32, u32) = (960, 620);
+const LEGEND: u32 = 30;
+const BAR: RGBColor = FAINT;
 /// Points on the straight line between two corners, which an axis of logarithms bends.
 const BENDS: usize = 24;
 
@@ -24,8 +26,9 @@ type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>,
 pub fn draw(report: &WorkloadReport, area: &Area) -> Drawn {
     let (costs, qualities) = window(report);
     let title = format!("{}: quality over cost of {} prompts", report.workload, report.prompts);
-    let mut chart = ChartBuilder::on(area)
-        .margin(18)
+    let (above, below) = area.split_vertically(SIZE.1 - LEGEND);
+    let mut chart = ChartBuilder::on(&above)
+        .margin(14)
         .caption(title, text(20, INK))
         .x_label_area_size(46)
         .y_label_area_size(58)
@@ -44,59 +47,62 @@ pub fn draw(report: &WorkloadReport, area: &Area) -> Drawn {
         .draw()?;
     let bar = 0.95 * report.best_quality;
     let level = [(costs.start, bar), (costs.end, bar)];
-    chart
-        .draw_series(DashedLineSeries::new(level, 3, 3, FAINT.stroke_width(1)))?
-        .label("95% of the best model's quality")
-        .legend(|(x, y)| PathElement::new([(x, y), (x + 22, y)], FAINT));
+    chart.draw_series(DashedLineSeries::new(level, 3, 3, BAR.stroke_width(1)))?;
     for router in report.routers.iter().rev() {
         curve(&mut chart, router)?;
     }
     models(&mut chart, report, &costs, &qualities)?;
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .label_font(text(13, INK))
-        .background_style(WHITE.mix(0.85))
-        .border_style(FAINT.mix(0.5))
-        .draw()
+    legend(report, &below)
 }
 
-/// How a router is drawn: colour, width, and whether it is dashed; `None` for those that are points.
-fn style(router: &str) -> Option<(RGBColor, u32, bool)> {
+/// How a router is drawn.
+#[derive(Clone, Copy)]
+enum Mark {
+    Line(ShapeStyle),
+    Dashed(ShapeStyle),
+    Ring(ShapeStyle),
+}
+
+/// `None` for what is drawn as models.
+fn mark(router: &str) -> Option<Mark> {
     match router {
-        "satisfice" => Some((OURS, 3, false)),
-        "nearest neighbours" => Some((WARM, 1, false)),
-        "logistic regression" => Some((GREEN, 1, false)),
-        "mixtures of models" => Some((INK, 1, true)),
-        "oracle" => Some((FAINT, 2, true)),
+        "satisfice" => Some(Mark::Line(OURS.stroke_width(3))),
+        "nearest neighbours" => Some(Mark::Line(WARM.stroke_width(1))),
+        "logistic regression" => Some(Mark::Line(GREEN.stroke_width(1))),
+        "oracle" => Some(Mark::Line(FAINT.stroke_width(2))),
+        "mixtures of models" => Some(Mark::Dashed(INK.stroke_width(1))),
+        "uniform random" => Some(Mark::Ring(WARM.stroke_width(2))),
         _ => None,
     }
 }
 
 fn curve(chart: &mut Chart, router: &RouterReport) -> Drawn {
     let points = router.frontier.iter().map(|point| (point.usd_per_1k, point.quality));
-    match style(&router.router) {
-        Some((colour, width, true)) => {
-            let line = colour.stroke_width(width);
-            chart
-                .draw_series(DashedLineSeries::new(bent(&router.frontier), 6, 4, line))?
-                .label(&router.router)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], line));
+    match mark(&router.router) {
+        Some(Mark::Line(style)) => chart.draw_series(LineSeries::new(points, style)).map(|_| ()),
+        Some(Mark::Dashed(style)) => {
+            chart.draw_series(DashedLineSeries::new(bent(&router.frontier), 6, 4, style)).map(|_| ())
         }
-        Some((colour, width, false)) => {
-            let line = colour.stroke_width(width);
-            chart
-                .draw_series(LineSeries::new(points, line))?
-                .label(&router.router)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], line));
+        Some(Mark::Ring(style)) => chart.draw_series(points.map(|point| Circle::new(point, 5, style))).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// The routers' marks and names in a row, and the bar's.
+fn legend(report: &WorkloadReport, area: &Area) -> Drawn {
+    let marks = report.routers.iter().filter_map(|router| Some((router.router.as_str(), mark(&router.router)?)));
+    let bar = ("95% of the best", Mark::Dashed(BAR.stroke_width(1)));
+    let mut x = 64;
+    for (name, mark) in marks.chain([bar]) {
+        match mark {
+            Mark::Line(style) => area.draw(&PathElement::new([(x, 10), (x + 20, 10)], style))?,
+            Mark::Ring(style) => area.draw(&Circle::new((x + 12, 10), 5, style))?,
+            Mark::Dashed(style) => [0, 8, 16]
+                .into_iter()
+                .try_for_each(|dash| area.draw(&PathElement::new([(x + dash, 10), (x + dash + 4, 10)], style)))?,
         }
-        None if router.router == "uniform random" => {
-            chart
-                .draw_series(points.map(|point| Circle::new(point, 5, WARM.stroke_width(2))))?
-                .label(&router.router)
-                .legend(|(x, y)| Circle::new((x + 11, y), 5, WARM.stroke_width(2)));
-        }
-        None => {}
+        area.draw(&Text::new(name.to_owned(), (x + 26, 4), text(12, INK)))?;
+        x += 44 + 7 * name.len() as i32;
     }
     Ok(())
 }
@@ -154,5 +160,7 @@ fn window(report: &WorkloadReport) -> (Range<f64>, Range<f64>) {
 }
 
 fn usd_label(usd: f64) -> String {
-    if usd >= 1.0 { format!("{usd:.0}") } else { format!("{usd}") }
+    // Ticks have one digit; binary fractions would show more.
+    let digits = (-usd.log10().floor()).max(0.0) as usize;
+    format!("{usd:.digits$}")
 }
