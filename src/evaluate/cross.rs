@@ -67,11 +67,8 @@ impl<'a> Split<'a> {
 
     fn forecasts(&self, data: &Dataset, trained: &Trained) -> Result<Forecasts, EvaluateError> {
         let prices = price_list(data, self.table, &self.seen);
-        let mut router = Router::new(&trained.classifier, &trained.prior, self.table, &prices);
+        let router = Router::new(&trained.classifier, &trained.prior, self.table, &prices);
         let prompt = |&row: &usize| &data.prompts[self.table.rows[row].prompt];
-        if std::env::var("EXP").is_ok() {
-            router.settle(self.table, self.seen.iter().map(prompt))?;
-        }
         let features = |&row: &usize| prompt(&row).features.values.as_slice();
         let lesson = Lesson {
             features: self.seen.iter().map(features).collect(),

@@ -2,7 +2,7 @@
 
 use super::frontier::Forecast;
 use super::table::Table;
-use crate::catalog::{Price, Usage};
+use crate::catalog::Price;
 use crate::difficulty::train::{Dataset, Outcome, Prompt, prices};
 use crate::difficulty::{Classifier, Context, DifficultyError, Entrant, Prior};
 use crate::policy::{Arm, Gaussian};
@@ -32,27 +32,6 @@ impl<'a> Router<'a> {
         }
     }
 
-    /// The arms hear how long the models' answers to these prompts of `table` were, as they would in service.
-    ///
-    /// # Errors
-    /// The classifier failed.
-    pub fn settle<'p>(
-        &mut self,
-        table: &Table,
-        prompts: impl Iterator<Item = &'p Prompt>,
-    ) -> Result<(), DifficultyError> {
-        for prompt in prompts {
-            let context = self.classifier.assess(&prompt.features)?;
-            for ((arm, _), index) in self.arms.iter_mut().zip(&table.arms) {
-                let outcome = prompt.outcomes.iter().find(|outcome| outcome.arm == *index);
-                outcome.into_iter().for_each(|outcome| {
-                    arm.settle(&usage(outcome), &context.phi, context.verbosity, f64::from(context.input_tokens));
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// p̃ and ĉ of every model on these prompts.
     ///
     /// # Errors
@@ -69,14 +48,6 @@ impl<'a> Router<'a> {
 
     fn quality(&self, arm: &Arm, context: &Context) -> f64 {
         arm.outlook(&self.shift, &context.phi, context.widening).quality
-    }
-}
-
-fn usage(outcome: &Outcome) -> Usage {
-    Usage {
-        input_tokens: outcome.input_tokens.round() as u32,
-        output_tokens: outcome.output_tokens.round() as u32,
-        ..Usage::default()
     }
 }
 
