@@ -49,7 +49,7 @@ pub fn draw(report: &WorkloadReport, area: &Area) -> Drawn {
     let level = [(costs.start, bar), (costs.end, bar)];
     chart.draw_series(DashedLineSeries::new(level, 3, 3, BAR.stroke_width(1)))?;
     for router in report.routers.iter().rev() {
-        curve(&mut chart, router)?;
+        curve(&mut chart, router, &costs, &qualities)?;
     }
     models(&mut chart, report, &costs, &qualities)?;
     legend(report, &below)
@@ -76,14 +76,21 @@ fn mark(router: &str) -> Option<Mark> {
     }
 }
 
-fn curve(chart: &mut Chart, router: &RouterReport) -> Drawn {
-    let points = router.frontier.iter().map(|point| (point.usd_per_1k, point.quality));
+/// Below the window nothing is drawn, where plotters would draw along its edge; what costs nothing is drawn at its left.
+fn curve(chart: &mut Chart, router: &RouterReport, costs: &Range<f64>, qualities: &Range<f64>) -> Drawn {
+    let within = |points: Vec<(f64, f64)>| {
+        let inside = points.into_iter().filter(|(_, quality)| qualities.contains(quality));
+        inside.map(|(usd, quality)| (usd.max(costs.start), quality)).collect::<Vec<_>>()
+    };
+    let points = within(router.frontier.iter().map(|point| (point.usd_per_1k, point.quality)).collect());
     match mark(&router.router) {
         Some(Mark::Line(style)) => chart.draw_series(LineSeries::new(points, style)).map(|_| ()),
         Some(Mark::Dashed(style)) => {
-            chart.draw_series(DashedLineSeries::new(bent(&router.frontier), 6, 4, style)).map(|_| ())
+            chart.draw_series(DashedLineSeries::new(within(bent(&router.frontier)), 6, 4, style)).map(|_| ())
         }
-        Some(Mark::Ring(style)) => chart.draw_series(points.map(|point| Circle::new(point, 5, style))).map(|_| ()),
+        Some(Mark::Ring(style)) => {
+            chart.draw_series(points.into_iter().map(|point| Circle::new(point, 5, style))).map(|_| ())
+        }
         None => Ok(()),
     }
 }
@@ -102,7 +109,7 @@ fn legend(report: &WorkloadReport, area: &Area) -> Drawn {
                 .try_for_each(|dash| area.draw(&PathElement::new([(x + dash, 10), (x + dash + 4, 10)], style)))?,
         }
         area.draw(&Text::new(name.to_owned(), (x + 26, 4), text(12, INK)))?;
-        x += 44 + 7 * name.len() as i32;
+        x += 40 + 6 * name.len() as i32;
     }
     Ok(())
 }
@@ -126,7 +133,7 @@ fn models(chart: &mut Chart, report: &WorkloadReport, costs: &Range<f64>, qualit
     let within = report.models.iter().filter(|model| qualities.contains(&model.quality));
     let mut taken: Vec<(f64, f64)> = Vec::new();
     for model in within {
-        let at = (model.usd_per_1k, model.quality);
+        let at = (model.usd_per_1k.max(costs.start), model.quality);
         let place = |(usd, quality): (f64, f64)| {
             let x = (usd / costs.start).ln() / (costs.end / costs.start).ln() * f64::from(SIZE.0);
             (x, (qualities.end - quality) / (qualities.end - qualities.start) * f64::from(SIZE.1))
