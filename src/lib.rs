@@ -13,7 +13,7 @@
 //! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | catalog, features |
 //! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, features, difficulty |
 //! | [`trace`] | the record of one request; the closed [`trace::Event`] enum | api, catalog, policy |
-//! | [`evaluate`] | offline evaluation: what a policy would have cost, and how good it would have been; pure | catalog, features, difficulty, policy, trace |
+//! | [`evaluate`] | what routing is worth on recorded traffic: frontiers, baselines, intervals; pure | catalog, features, difficulty, policy, trace |
 //! | [`upstream`] | [`upstream::Provider`]: pure translation, one file each; `dispatch` does the network | api, catalog |
 //! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | api, catalog, policy, trace |
 //! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, policy, trace, upstream |
@@ -31,7 +31,7 @@
 //!
 //! # Invariants
 //!
-//! - `features`, `difficulty` (but for loading) and `policy` do no I/O, read no clock and own no
+//! - `features`, `difficulty` (but for loading), `policy` and `evaluate` do no I/O, read no clock and own no
 //!   randomness: a draw is an argument.
 //! - The request path holds no lock across an await, never waits for disk, learner or scorer, and counts what it
 //!   has to drop.

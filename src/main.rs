@@ -26,7 +26,8 @@ enum Command {
     Demo(demo::Options),
     /// Train the classifier and the prior on recorded workloads.
     Train(train::TrainArgs),
-    Evaluate(evaluate::online::OnlineArgs),
+    /// Say what routing is worth on recorded workloads.
+    Evaluate(evaluate::EvaluateArgs),
     /// Validate a configuration: every mistake at once, or what it means.
     Check(check::Options),
 }
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
         Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
         Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
-        Command::Evaluate(arguments) => ended(evaluate::online::run(&arguments).map_err(Failure::mendable)),
+        Command::Evaluate(arguments) => ended(evaluate::run(&arguments).map_err(Failure::mendable)),
         Command::Check(options) => ended(checked(&options)),
     }
 }

@@ -1,3 +1,234 @@
-//! `satisfice evaluate`: policies compared before anything ships.
+//! `satisfice evaluate`: what routing is worth on recorded prompts of which every model's answer is known.
 
 pub mod online;
+mod output;
+mod svg;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::workload;
+use crate::difficulty::train::{Dataset, Options};
+use crate::difficulty::{Bundle, FileEntry};
+use crate::evaluate::baselines::oracle;
+use crate::evaluate::cross::{Forecasts, cross_validate};
+use crate::evaluate::folds::{Folds, Unit};
+use crate::evaluate::frontier::Forecast;
+use crate::evaluate::judge::{Case, Questions, judge};
+use crate::evaluate::report::Report;
+use crate::evaluate::router::{Router, price_list};
+use crate::evaluate::table::Table;
+use crate::policy::Knob;
+
+/// Evaluate routing on recorded workloads: cost-quality frontier, baselines, and what settings of the knob come to.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EvaluateArgs {
+    /// Recorded prompts with the quality and cost of several models' answers (.jsonl or .jsonl.gz); may be repeated.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub workload: Vec<PathBuf>,
+    /// Folder with weights that `train` wrote [default: those in the program].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Route among these models only; workloads that know fewer than two of them are left out of the report.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub models: Vec<String>,
+    /// Settings of the knob: keep this share of the best model's quality, 0 to 1.
+    #[arg(long, num_args = 1.., value_name = "SHARE")]
+    pub quality: Vec<f64>,
+    /// Settings of the knob: spend at most so much on 1,000 requests.
+    #[arg(long, num_args = 1.., value_name = "USD")]
+    pub budget_per_1k: Vec<f64>,
+    /// Train on all but one of N folds and evaluate on the fold left out, N times, and pool the predictions.
+    #[arg(long, value_name = "N")]
+    pub cross_validate: Option<usize>,
+    /// Make the folds (5, unless --cross-validate says otherwise) of whole tasks, which training then never saw.
+    #[arg(long)]
+    pub leave_task_out: bool,
+    /// Resamples for the 95% intervals, 0 for none.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub bootstrap: usize,
+    /// Of training and of the resamples.
+    #[arg(long, default_value_t = Options::default().seed)]
+    pub seed: u64,
+    /// Passes over the data when training.
+    #[arg(long, default_value_t = Options::default().epochs)]
+    pub epochs: usize,
+    /// Networks with different seeds whose mean is taken when training.
+    #[arg(long, default_value_t = Options::default().members)]
+    pub members: usize,
+    #[command(flatten)]
+    pub online: online::OnlineArgs,
+    /// Write the report as JSON; `-` for standard output in place of the table.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write frontier and reliability of each workload as SVG files to this folder.
+    #[arg(long, value_name = "DIR")]
+    pub svg: Option<PathBuf>,
+}
+
+/// Folds of --leave-task-out, and the most that are asked for in reason.
+const FOLDS: usize = 5;
+const MOST_FOLDS: usize = 100;
+/// Resamples at most.
+const MOST_RESAMPLES: usize = 10_000;
+
+/// Runs the command.
+///
+/// # Errors
+/// What is wrong with the arguments, a workload (with its line), the weights or the place to write to.
+pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
+    check(args)?;
+    if args.online.online {
+        return online::run(args);
+    }
+    let report = match args.folds() {
+        Some(count) => cross_validated(args, count)?,
+        None => as_given(args)?,
+    };
+    output::write(&report, args.json.as_deref(), args.svg.as_deref())
+}
+
+fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
+    for share in &args.quality {
+        ensure!((0.0..=1.0).contains(share), "--quality {share}: give a share from 0 to 1");
+    }
+    for usd in &args.budget_per_1k {
+        ensure!(usd.is_finite() && *usd > 0.0, "--budget-per-1k {usd}: give USD for 1,000 requests, above 0");
+    }
+    if let Some(count) = args.folds() {
+        ensure!(args.model.is_none(), "--model and cross-validation: folds train their own weights; leave one out");
+        ensure!((2..=MOST_FOLDS).contains(&count), "--cross-validate {count}: give 2 to {MOST_FOLDS} folds");
+    }
+    ensure!(args.bootstrap <= MOST_RESAMPLES, "--bootstrap {}: give at most {MOST_RESAMPLES}", args.bootstrap);
+    ensure!(args.epochs > 0 && args.members > 0, "--epochs and --members must be at least 1");
+    Ok(())
+}
+
+impl EvaluateArgs {
+    fn folds(&self) -> Option<usize> {
+        self.cross_validate.or(self.leave_task_out.then_some(FOLDS))
+    }
+
+    fn questions(&self) -> Questions {
+        Questions { knobs: self.knobs(), resamples: self.bootstrap }
+    }
+
+    fn knobs(&self) -> Vec<Knob> {
+        let qualities = self.quality.iter().map(|&share| Knob::Quality(share));
+        qualities.chain(self.budget_per_1k.iter().map(|&usd| Knob::BudgetPer1k(usd))).collect()
+    }
+
+    fn report(&self, protocol: String, cases: &[Case]) -> Report {
+        let mut rng = StdRng::seed_from_u64(self.seed);
+        let questions = self.questions();
+        let workloads = cases.iter().map(|case| judge(case, &questions, &mut rng)).collect();
+        Report { protocol, seed: self.seed, resamples: self.bootstrap, workloads }
+    }
+}
+
+/// Everything that learns is fitted on the other folds.
+fn cross_validated(args: &EvaluateArgs, count: usize) -> anyhow::Result<Report> {
+    let (data, _) = workload::read(&args.workload, &Bundle::embedded_extractor()?)?;
+    let unit = if args.leave_task_out { Unit::Task } else { Unit::Group };
+    let folds = Folds::new(&data, count, unit);
+    let mut tables = tables(&data, &args.models)?;
+    tables.retain(|table| fold_of_rows(&folds, table).is_some());
+    ensure!(!tables.is_empty(), "--leave-task-out: no workload has two tasks; give some, or use --cross-validate");
+    let options = Options { seed: args.seed, epochs: args.epochs, members: args.members, ..Options::default() };
+    let style = ProgressStyle::with_template("cross-validating: {wide_bar} {pos}/{len} epochs, {elapsed}")?;
+    let bar = ProgressBar::new((count * options.members * options.epochs) as u64).with_style(style);
+    bar.tick();
+    let forecasts = cross_validate(&data, &tables, &folds, &options, &mut || bar.inc(1))?;
+    bar.finish_and_clear();
+    let case = |(table, forecasts): (_, Forecasts)| Case {
+        table,
+        forecasts: named(forecasts, table),
+        folds: fold_of_rows(&folds, table),
+    };
+    let cases: Vec<Case> = tables.iter().zip(forecasts).map(case).collect();
+    Ok(args.report(protocol(count, unit, data.prompts.len()), &cases))
+}
+
+/// `None` if the table's prompts are never left out.
+fn fold_of_rows(folds: &Folds, table: &Table) -> Option<Vec<usize>> {
+    table.rows.iter().map(|row| folds.of[row.prompt]).collect()
+}
+
+fn named(forecasts: Forecasts, table: &Table) -> Vec<(&'static str, Forecast)> {
+    vec![
+        ("satisfice", forecasts.satisfice),
+        ("nearest neighbours", forecasts.knn),
+        ("logistic regression", forecasts.logistic),
+        ("oracle", oracle(table)),
+    ]
+}
+
+fn protocol(count: usize, unit: Unit, prompts: usize) -> String {
+    let folds = match unit {
+        Unit::Group => "folds of near-duplicate groups",
+        Unit::Task => "folds of whole tasks (workloads of one task only are trained on and not judged)",
+    };
+    format!(
+        "cross-validated on {prompts} prompts: all that learns was fitted without the fold it predicts, {count} {folds}; \
+         settings of the knob were solved on the other folds"
+    )
+}
+
+/// The given weights on the given prompts.
+fn as_given(args: &EvaluateArgs) -> anyhow::Result<Report> {
+    let bundle = bundle(args)?;
+    let (data, sources) = workload::read(&args.workload, &bundle.extractor)?;
+    let tables = tables(&data, &args.models)?;
+    let mut cases = Vec::with_capacity(tables.len());
+    for table in &tables {
+        let prices = price_list(&data, table, &(0..table.rows.len()).collect::<Vec<_>>());
+        let router = Router::new(&bundle.classifier, &bundle.prior, table, &prices);
+        let forecast = router.forecast(table.rows.iter().map(|row| &data.prompts[row.prompt]))?;
+        cases.push(Case { table, forecasts: vec![("satisfice", forecast), ("oracle", oracle(table))], folds: None });
+    }
+    let seen: Vec<&str> =
+        sources.iter().filter(|source| trained_on(&bundle, source)).map(|s| s.name.as_str()).collect();
+    Ok(args.report(as_given_protocol(&bundle.fingerprint, &seen), &cases))
+}
+
+fn bundle(args: &EvaluateArgs) -> anyhow::Result<Bundle> {
+    Ok(match &args.model {
+        Some(folder) => Bundle::load(folder).with_context(|| format!("--model {}", folder.display()))?,
+        None => Bundle::embedded()?,
+    })
+}
+
+fn trained_on(bundle: &Bundle, source: &FileEntry) -> bool {
+    bundle.manifest.training_data.iter().any(|entry| entry.sha256 == source.sha256)
+}
+
+fn as_given_protocol(fingerprint: &str, seen: &[&str]) -> String {
+    let seen = if seen.is_empty() {
+        "its manifest names none of these files as training data".to_owned()
+    } else {
+        format!("it was TRAINED on {}: figures there flatter it, use --cross-validate", seen.join(", "))
+    };
+    format!(
+        "weights {fingerprint} on the prompts as given; {seen}; settings of the knob were solved on the same prompts"
+    )
+}
+
+/// Of every workload that knows at least two of the models (of all, if none are named).
+fn tables(data: &Dataset, models: &[String]) -> anyhow::Result<Vec<Table>> {
+    if let Some(unknown) = models.iter().find(|name| data.arms.iter().all(|arm| arm.model != **name)) {
+        let mut known: Vec<&str> = data.arms.iter().map(|arm| arm.model.as_str()).collect();
+        known.sort_unstable();
+        known.dedup();
+        bail!("--models {unknown}: no workload has this model; they have {}", known.join(", "));
+    }
+    let keep = |name: &str| models.is_empty() || models.iter().any(|model| model == name);
+    let tables: Vec<Table> =
+        (0..data.workloads.len()).filter_map(|workload| Table::new(data, workload, keep)).collect();
+    ensure!(!tables.is_empty(), "no workload has prompts that two or more of the models answered; routing needs two");
+    Ok(tables)
+}

@@ -22,4 +22,14 @@ pub trait Policy: Send {
 
     /// The answer was scored `value` in [0, 1]. It may come late, or never.
     fn learn(&mut self, decision: &Decision, value: f64);
+
+    /// Alarms so far that this arm's quality has changed; a policy that does not watch for it raises none.
+    fn alarms(&self, _arm: &str) -> u64 {
+        0
+    }
+
+    /// Whether all arms' answers to a prompt are worth hearing before the first request: see [`Decision::pinned`].
+    fn can_be_calibrated(&self) -> bool {
+        false
+    }
 }

@@ -55,6 +55,16 @@ impl Policy for Satisficing {
         self.change(|snapshot| snapshot.settled(&name, decision, settlement));
     }
 
+    fn alarms(&self, arm: &str) -> u64 {
+        let route = self.snapshot.routes.get(&self.route);
+        let state = route.and_then(|route| Some((route, route.spec.arms.iter().position(|spec| spec.arm == arm)?)));
+        state.map_or(0, |(route, i)| route.arms[i].drift.alarms)
+    }
+
+    fn can_be_calibrated(&self) -> bool {
+        true
+    }
+
     fn learn(&mut self, decision: &Decision, value: f64) {
         let (name, arm) = (self.route.clone(), decision.candidates[decision.chosen].arm.clone());
         let now = Reward::Scored { value, weight: 1.0 };

@@ -8,6 +8,7 @@ mod config;
 mod crash;
 mod demo;
 mod errors;
+mod evaluate;
 mod features;
 mod feedback;
 mod gateway;

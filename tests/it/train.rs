@@ -24,7 +24,7 @@ fn train(arguments: &[&str]) -> Result<(), String> {
 }
 
 /// Prompts of two kinds: sums, which both models solve, and proofs, which only the strong one does.
-fn workload(prompts: usize) -> Vec<Value> {
+pub fn workload(prompts: usize) -> Vec<Value> {
     (0..prompts)
         .map(|i| {
             let easy = i % 2 == 0;
@@ -44,14 +44,14 @@ fn workload(prompts: usize) -> Vec<Value> {
         .collect()
 }
 
-fn write(folder: &TempDir, name: &str, lines: &[Value]) -> PathBuf {
+pub fn write(folder: &TempDir, name: &str, lines: &[Value]) -> PathBuf {
     let path = folder.path().join(name);
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     std::fs::write(&path, text).expect("written");
     path
 }
 
-fn str(path: &Path) -> &str {
+pub fn str(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 

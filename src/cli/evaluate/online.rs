@@ -1,129 +1,282 @@
 //! `satisfice evaluate --online`: the whole loop, simulated over many seeds.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod table;
+
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use serde::Serialize;
 
-use crate::catalog::Price;
+use super::{EvaluateArgs, output};
 use crate::cli::workload;
 use crate::difficulty::Bundle;
-use crate::evaluate::online::{Conditions, Scenario, Step, Stream, Summary, play};
-use crate::policy::{ArmSpec, Knob, Policy, RouteSpec, Satisficing, Snapshot};
+use crate::difficulty::train::Dataset;
+use crate::evaluate::online::{Change, Conditions, PolicyReport, Run, Scenario, Stream, play, report};
+use crate::policy::rivals::{Fixed, LinUcb, Random, SquareCb, TaskBlind};
+use crate::policy::{ArmSpec, Knob, NoCandidate, Policy, RouteSpec, Satisficing, Snapshot};
 
-/// Simulate the whole loop on recorded workloads.
+/// Flags of the simulation.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Simulation of the whole loop")]
 pub struct OnlineArgs {
-    #[arg(long, required = true)]
-    pub workload: PathBuf,
+    /// Simulate the whole loop: requests one after another, feedback late or never, learning as it comes. One knob.
     #[arg(long)]
-    pub model: Option<PathBuf>,
-    #[arg(long, value_delimiter = ',')]
-    pub models: Option<Vec<String>>,
-    #[arg(long)]
-    pub anonymous: bool,
-    #[arg(long)]
-    pub quality: Option<f64>,
-    #[arg(long)]
-    pub budget_per_1k: Option<f64>,
-    #[arg(long, default_value_t = 0.0)]
+    pub online: bool,
+    /// Policies: `satisfice`, `cheapest`, `random`, `thompson` (task-blind), `linucb`, `squarecb`, `always=MODEL`.
+    #[arg(long = "policy", num_args = 1.., value_name = "NAME", default_value = "satisfice", requires = "online")]
+    pub policies: Vec<PolicyName>,
+    /// What happens: `none`, `price=MODEL:FACTOR` or `quality=MODEL:LEVEL` for the middle third, `newcomer=MODEL:FACTOR`
+    /// joins at half time, at that multiple of its price.
+    #[arg(long, value_name = "WHAT", default_value = "none", requires = "online")]
+    pub scenario: Plot,
+    /// Mean delay of a score, in requests.
+    #[arg(long, default_value_t = 0.0, value_name = "REQUESTS", requires = "online")]
     pub delay: f64,
-    #[arg(long, default_value_t = 0.0)]
+    /// Share of answers that are never scored, 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", requires = "online")]
     pub missing: f64,
-    #[arg(long, default_value_t = 20)]
+    /// Orders of the stream.
+    #[arg(long, default_value_t = 20, value_name = "N", requires = "online")]
     pub seeds: usize,
-    #[arg(long)]
+    /// Requests of a run; beyond the workload's, its prompts come again in another order [default: each prompt once].
+    #[arg(long, value_name = "N", requires = "online")]
     pub requests: Option<usize>,
+    /// Rename the models, so that no prior knows them.
+    #[arg(long, requires = "online")]
+    pub anonymous: bool,
+    /// Prompts that all models answer before the first request, as `satisfice calibrate` does.
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "online")]
+    pub calibrate: usize,
+    /// In place of a knob: USD that a unit of quality is worth, what policies without a controller are compared at.
+    #[arg(long, value_name = "USD", requires = "online")]
+    pub value: Option<f64>,
 }
 
-/// Runs the command.
+/// A policy by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyName {
+    Satisfice,
+    Cheapest,
+    Random,
+    Thompson,
+    LinUcb,
+    SquareCb,
+    Always(String),
+}
+
+impl FromStr for PolicyName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "satisfice" => Self::Satisfice,
+            "cheapest" => Self::Cheapest,
+            "random" => Self::Random,
+            "thompson" => Self::Thompson,
+            "linucb" => Self::LinUcb,
+            "squarecb" => Self::SquareCb,
+            text => match text.strip_prefix("always=") {
+                Some(model) => Self::Always(model.to_owned()),
+                None => {
+                    return Err("give satisfice, cheapest, random, thompson, linucb, squarecb or always=MODEL".into());
+                }
+            },
+        })
+    }
+}
+
+/// A scenario as typed: its model is looked up in each workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plot {
+    model: String,
+    change: Change,
+}
+
+impl FromStr for Plot {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = "give none, price=MODEL:FACTOR, quality=MODEL:LEVEL or newcomer=MODEL:FACTOR";
+        if text == "none" {
+            return Ok(Self { model: String::new(), change: Change::None });
+        }
+        let (kind, rest) = text.split_once('=').ok_or(form)?;
+        let (model, number) = rest.rsplit_once(':').ok_or(form)?;
+        let number: f64 = number.parse().map_err(|_| format!("{number:?} is no number; {form}"))?;
+        let change = match kind {
+            "price" if number > 0.0 && number.is_finite() => Change::Price(number),
+            "newcomer" if number > 0.0 && number.is_finite() => Change::Newcomer(number),
+            "quality" if (0.0..=1.0).contains(&number) => Change::Quality(number),
+            "price" | "newcomer" => return Err(format!("factor {number}: give a number above 0")),
+            "quality" => return Err(format!("level {number}: give a number from 0 to 1")),
+            _ => return Err(form.into()),
+        };
+        Ok(Self { model: model.to_owned(), change })
+    }
+}
+
+/// A simulation's report.
+#[derive(Debug, Serialize)]
+pub struct OnlineReport {
+    /// The classifier's training run.
+    pub weights: String,
+    pub trained_on_them: bool,
+    pub seeds: usize,
+    pub workloads: Vec<OnlineWorkload>,
+}
+
+/// One workload.
+#[derive(Debug, Serialize)]
+pub struct OnlineWorkload {
+    pub workload: String,
+    /// Requests of a run.
+    pub requests: usize,
+    pub knob: String,
+    pub best: String,
+    pub best_quality: f64,
+    pub best_usd_per_1k: f64,
+    pub policies: Vec<PolicyReport>,
+}
+
+/// Simulates, and prints or writes what was found.
 ///
 /// # Errors
-/// What is wrong with the arguments or a file.
-pub fn run(args: &OnlineArgs) -> anyhow::Result<()> {
-    let bundle = match &args.model {
-        Some(folder) => Bundle::load(folder)?,
-        None => Bundle::embedded()?,
-    };
-    let (data, _) = workload::read(std::slice::from_ref(&args.workload), &bundle.extractor)?;
-    let models = match &args.models {
-        Some(models) => models.clone(),
-        None => data.arms.iter().map(|arm| arm.model.clone()).collect(),
-    };
-    let prices: Vec<Price> = models
-        .iter()
-        .map(|model| {
-            let arm = data.arms.iter().position(|arm| arm.model == *model).context("no such model")?;
-            Ok(data.price(arm))
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let mut stream = Stream::new(&data, 0, &models, prices, &bundle.classifier)?;
-    ensure!(!stream.requests.is_empty(), "no prompt was answered by all the models");
-    if args.anonymous {
-        stream.arms = (0..models.len()).map(|i| format!("model-{i:02}")).collect();
+/// What is wrong with the arguments, a workload or the weights.
+pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
+    check(args)?;
+    let bundle = super::bundle(args)?;
+    let (data, sources) = workload::read(&args.workload, &bundle.extractor)?;
+    let mut workloads = Vec::new();
+    for workload in 0..data.workloads.len() {
+        workloads.push(simulate(args, &data, workload, &bundle)?);
     }
-    let knob = match (args.quality, args.budget_per_1k) {
-        (Some(quality), _) => Knob::Quality(quality),
-        (None, Some(usd)) => Knob::BudgetPer1k(usd),
-        _ => Knob::Quality(0.95),
-    };
-    let arms = stream.arms.iter().zip(&stream.prices);
-    let arms = arms.map(|(arm, price)| ArmSpec { arm: arm.clone(), price: Some(*price), context_window: None });
-    let spec = RouteSpec { name: "auto".into(), knob, explore: true, arms: arms.collect() };
-    let prior = Snapshot::new(bundle.prior.clone());
-    let make = |spec: &RouteSpec| Box::new(Satisficing::new(prior.clone(), spec)) as Box<dyn Policy>;
-    let began = std::time::Instant::now();
-    let runs = seeds(args.seeds, |seed| {
-        let conditions =
-            Conditions { seed: seed as u64, delay: args.delay, missing: args.missing, requests: args.requests };
-        play(&stream, &spec, &make, &Scenario::default(), &conditions)
-    })?;
-    let summaries: Vec<Summary> = runs.iter().map(|run| Summary::new(&stream, run)).collect();
-    let mean = |f: &dyn Fn(&Summary) -> f64| {
-        let values: Vec<f64> = summaries.iter().map(f).collect();
-        let m = values.iter().sum::<f64>() / values.len() as f64;
-        let sd = (values.iter().map(|v| (v - m).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
-        format!("{m:.4}±{sd:.4}")
-    };
-    println!(
-        "whole {} at {} | half {} at {} | usd/1k {} half {} q {}  ({:.1}s)",
-        mean(&|s| s.of_best.quality),
-        mean(&|s| s.of_best.cost_usd),
-        mean(&|s| s.second_half_of_best.quality),
-        mean(&|s| s.second_half_of_best.cost_usd),
-        mean(&|s| 1000.0 * s.whole.cost_usd),
-        mean(&|s| 1000.0 * s.second_half.cost_usd),
-        mean(&|s| s.whole.quality),
-        began.elapsed().as_secs_f64(),
-    );
-    let mut share = vec![0usize; stream.arms.len()];
-    runs.iter().for_each(|run| run[run.len() / 2..].iter().for_each(|step| share[step.arm] += 1));
-    let total: usize = share.iter().sum();
-    let mut by: Vec<(String, f64)> =
-        models.iter().zip(&share).map(|(m, s)| (m.clone(), *s as f64 / total as f64)).collect();
-    by.sort_by(|a, b| b.1.total_cmp(&a.1));
-    println!("{}", by.iter().take(8).map(|(m, s)| format!("{m} {s:.3}")).collect::<Vec<_>>().join(", "));
+    let trained_on_them = sources.iter().any(|source| super::trained_on(&bundle, source));
+    let report =
+        OnlineReport { weights: bundle.fingerprint.clone(), trained_on_them, seeds: args.online.seeds, workloads };
+    output::write_json(&report, args.json.as_deref(), &table::text(&report))
+}
+
+fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
+    let online = &args.online;
+    ensure!(args.folds().is_none(), "--online and cross-validation: train with --exclude-fold and give it as --model");
+    ensure!((0.0..=1.0).contains(&online.missing), "--missing {}: give a share from 0 to 1", online.missing);
+    ensure!((0.0..=1e6).contains(&online.delay), "--delay {}: give requests, from 0 to a million", online.delay);
+    ensure!((1..=10_000).contains(&online.seeds), "--seeds {}: give 1 to 10,000", online.seeds);
+    ensure!((1..=10_000_000).contains(&online.requests.unwrap_or(1)), "--requests: give 1 to 10,000,000");
+    if let Some(usd) = online.value {
+        ensure!(usd.is_finite() && usd > 0.0, "--value {usd}: give USD for a unit of quality, above 0");
+    }
     Ok(())
 }
 
-fn seeds<E: Send>(n: usize, play: impl Fn(usize) -> Result<Vec<Step>, E> + Sync) -> Result<Vec<Vec<Step>>, E> {
-    let next = Arc::new(AtomicUsize::new(0));
+fn knob(args: &EvaluateArgs) -> anyhow::Result<Knob> {
+    let knobs: Vec<Knob> = args.knobs().into_iter().chain(args.online.value.map(Knob::Value)).collect();
+    match knobs[..] {
+        [] => Ok(Knob::Quality(0.95)),
+        [knob] => Ok(knob),
+        _ => bail!("--online simulates one setting of the knob; give one of --quality, --budget-per-1k and --value"),
+    }
+}
+
+fn simulate(args: &EvaluateArgs, data: &Dataset, workload: usize, bundle: &Bundle) -> anyhow::Result<OnlineWorkload> {
+    let name = &data.workloads[workload];
+    let models: Vec<String> =
+        data.arms.iter().filter(|arm| arm.workload == workload).map(|a| a.model.clone()).collect();
+    let models: Vec<String> =
+        models.into_iter().filter(|model| args.models.is_empty() || args.models.contains(model)).collect();
+    let mut stream = Stream::new(data, workload, &models, &bundle.classifier)?;
+    ensure!(models.len() > 1 && !stream.requests.is_empty(), "{name}: no prompt was answered by two of the models");
+    let scenario = scenario(&args.online.scenario, &models)?;
+    let best = models[stream.best()].clone();
+    if args.online.anonymous {
+        stream.arms = (0..models.len()).map(|i| format!("model-{i:02}")).collect();
+    }
+    let spec = route(&stream, knob(args)?);
+    let (best_quality, best_usd) = stream.fixed(stream.best());
+    let value = args.online.value;
+    let prior = Snapshot::new(bundle.prior.clone());
+    let mut policies = Vec::new();
+    for policy in &args.online.policies {
+        let arm = |model: &str| models.iter().position(|m| m == model).map(|i| stream.arms[i].clone());
+        let make = maker(policy, &prior, &arm)?;
+        let runs = runs(args, &stream, &spec, &*make, &scenario)?;
+        policies.push(report(&stream, &scenario, make(&spec).name().to_owned(), &runs, value));
+    }
+    Ok(OnlineWorkload {
+        workload: name.clone(),
+        requests: args.online.requests.unwrap_or(stream.requests.len().saturating_sub(args.online.calibrate)),
+        knob: spec.knob.to_string(),
+        best,
+        best_quality,
+        best_usd_per_1k: 1e3 * best_usd,
+        policies,
+    })
+}
+
+fn scenario(plot: &Plot, models: &[String]) -> anyhow::Result<Scenario> {
+    if plot.change == Change::None {
+        return Ok(Scenario::default());
+    }
+    let arm = models.iter().position(|model| *model == plot.model);
+    let arm = arm.with_context(|| format!("--scenario: no model {}; there are {}", plot.model, models.join(", ")))?;
+    Ok(Scenario { arm, change: plot.change })
+}
+
+fn route(stream: &Stream, knob: Knob) -> RouteSpec {
+    let arms = stream.arms.iter().zip(&stream.prices);
+    let arms = arms.map(|(arm, price)| ArmSpec { arm: arm.clone(), price: Some(*price), context_window: None });
+    RouteSpec { name: "auto".into(), knob, explore: true, arms: arms.collect() }
+}
+
+type Maker<'a> = Box<dyn Fn(&RouteSpec) -> Box<dyn Policy> + Sync + 'a>;
+
+fn maker<'a>(
+    policy: &PolicyName,
+    prior: &'a Snapshot,
+    arm: &dyn Fn(&str) -> Option<String>,
+) -> anyhow::Result<Maker<'a>> {
+    Ok(match policy {
+        PolicyName::Satisfice => Box::new(|spec| Box::new(Satisficing::new(prior.clone(), spec))),
+        PolicyName::Cheapest => Box::new(|spec| Box::new(Fixed::cheapest(spec))),
+        PolicyName::Random => Box::new(|spec| Box::new(Random::new(spec))),
+        PolicyName::Thompson => Box::new(|spec| Box::new(TaskBlind::new(spec))),
+        PolicyName::LinUcb => Box::new(|spec| Box::new(LinUcb::new(spec))),
+        PolicyName::SquareCb => Box::new(|spec| Box::new(SquareCb::new(spec))),
+        PolicyName::Always(model) => {
+            let arm = arm(model).with_context(|| format!("--policy always={model}: no such model in the workload"))?;
+            Box::new(move |spec| Box::new(Fixed::model(spec, &arm)))
+        }
+    })
+}
+
+/// One run a seed, on all cores.
+fn runs(
+    args: &EvaluateArgs,
+    stream: &Stream,
+    spec: &RouteSpec,
+    make: &(dyn Fn(&RouteSpec) -> Box<dyn Policy> + Sync),
+    scenario: &Scenario,
+) -> Result<Vec<Run>, NoCandidate> {
+    let online = &args.online;
+    let conditions = |seed: usize| Conditions {
+        seed: args.seed.wrapping_add(seed as u64),
+        delay: online.delay,
+        missing: online.missing,
+        requests: online.requests,
+        calibration: online.calibrate,
+    };
+    let next = AtomicUsize::new(0);
+    let one = || {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        (seed < online.seeds).then(|| (seed, play(stream, spec, make, scenario, &conditions(seed))))
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut runs: Vec<(usize, Result<Vec<Step>, E>)> = std::thread::scope(|scope| {
-        let worker = || {
-            let mut done = Vec::new();
-            loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= n {
-                    return done;
-                }
-                done.push((seed, play(seed)));
-            }
-        };
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+    let mut done: Vec<_> = std::thread::scope(|scope| {
+        let handles: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| std::iter::from_fn(one).collect::<Vec<_>>())).collect();
         handles.into_iter().flat_map(|handle| handle.join().unwrap_or_default()).collect()
     });
-    runs.sort_by_key(|(seed, _)| *seed);
-    runs.into_iter().map(|(_, run)| run).collect()
+    done.sort_by_key(|(seed, _)| *seed);
+    done.into_iter().map(|(_, run)| run).collect()
 }

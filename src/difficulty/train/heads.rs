@@ -184,7 +184,7 @@ impl Outcome {
 
 /// USD per million input and output tokens, by least squares on what calls cost; one price for both where the calls do
 /// not tell them apart.
-pub(super) fn prices(outcomes: &[Outcome]) -> (f64, f64) {
+pub fn prices(outcomes: &[Outcome]) -> (f64, f64) {
     let sum = |f: &dyn Fn(&Outcome) -> f64| outcomes.iter().map(f).sum::<f64>();
     let (ii, oo) = (sum(&|o| o.input_tokens * o.input_tokens), sum(&|o| o.output_tokens * o.output_tokens));
     let io = sum(&|o| o.input_tokens * o.output_tokens);

@@ -1,18 +1,21 @@
 //! Training: prompts with known outcomes → the network's weights and the policy's prior. Pure but for the time it takes.
 
+mod calibration;
 mod data;
 mod fit;
 mod groups;
 mod heads;
 mod latent;
 mod length;
-mod linear;
+pub mod linear;
 mod options;
 mod report;
 mod whiten;
 
+pub use calibration::{Bin, Judged, auc, calibration_error, reliability};
 pub use data::{Arm, Dataset, Outcome, Prompt};
 pub use groups::groups;
+pub use heads::prices;
 pub use options::Options;
 pub use report::{ArmReport, Report, WorkloadReport, report};
 

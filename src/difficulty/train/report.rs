@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Trained;
+use super::calibration::{Judged, auc, calibration_error};
 use super::data::{Dataset, Outcome};
 use super::linear::dot;
 use crate::difficulty::DifficultyError;
@@ -110,48 +111,20 @@ fn workload_report(data: &Dataset, workload: usize, cases: &[&Case]) -> Workload
 }
 
 fn arm_report(model: &str, cases: &[&Case]) -> ArmReport {
+    let judged = |case: &&Case| Judged { predicted: case.quality, found: case.outcome.quality };
+    let judged: Vec<Judged> = cases.iter().map(judged).collect();
     ArmReport {
         model: model.to_owned(),
         prompts: cases.len(),
         quality: round(cases.iter().map(|case| case.outcome.quality).sum::<f64>() / cases.len() as f64),
-        auc: auc(cases).map(round),
-        ece: round(calibration_error(cases)),
+        auc: auc(&judged).map(round),
+        ece: round(calibration_error(&judged)),
     }
 }
 
 /// To four digits: more would be noise.
 fn round(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
-}
-
-/// Area under the ROC curve by ranks; equal predictions count half.
-fn auc(cases: &[&Case]) -> Option<f64> {
-    let mut qualities: Vec<f64> = cases.iter().map(|case| case.outcome.quality).collect();
-    qualities.sort_by(f64::total_cmp);
-    // Of answers that are right or wrong the median is one of both: then right is what counts as good.
-    let median = qualities[(qualities.len() - 1) / 2].min(qualities[qualities.len() - 1] - 1e-9);
-    let mut ranked: Vec<(f64, bool)> = cases.iter().map(|case| (case.quality, case.outcome.quality > median)).collect();
-    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let good = ranked.iter().filter(|(_, good)| *good).count() as f64;
-    let bad = ranked.len() as f64 - good;
-    let (mut below, mut area) = (0.0, 0.0);
-    for equal in ranked.chunk_by(|a, b| a.0 == b.0) {
-        let good = equal.iter().filter(|(_, good)| *good).count() as f64;
-        let bad = equal.len() as f64 - good;
-        area += good * (below + bad / 2.0);
-        below += bad;
-    }
-    let varies = qualities[0] < qualities[qualities.len() - 1];
-    (varies && good > 0.0 && bad > 0.0).then(|| area / (good * bad))
-}
-
-/// Mean distance of predicted and found quality over ten bins of equally many prompts.
-fn calibration_error(cases: &[&Case]) -> f64 {
-    let mut cases = cases.to_vec();
-    cases.sort_by(|a, b| a.quality.total_cmp(&b.quality));
-    let bins = cases.chunks(cases.len().div_ceil(10));
-    let gap = |bin: &[&Case]| bin.iter().map(|case| case.quality - case.outcome.quality).sum::<f64>().abs();
-    bins.map(gap).sum::<f64>() / cases.len() as f64
 }
 
 /// The least cost of `argmax ν·quality − cost`, over all ν, that keeps `share` of the best model's quality, relative to
@@ -182,15 +155,6 @@ mod tests {
     fn case(prompt: usize, arm: usize, quality: f64, predicted: f64, cost: f64) -> Case {
         let outcome = Outcome { arm, quality, cost_usd: cost, input_tokens: 1.0, output_tokens: 1.0 };
         Case { prompt, outcome, quality: predicted, cost }
-    }
-
-    #[test]
-    fn auc_and_calibration_of_known_cases() {
-        let cases = [(1.0, 0.9), (0.0, 0.8), (1.0, 0.8), (0.0, 0.1)].map(|(y, p)| case(0, 0, y, p, 1.0));
-        let cases: Vec<&Case> = cases.iter().collect();
-        assert_eq!(auc(&cases), Some(0.875));
-        assert_eq!(auc(&cases[..1]), None);
-        assert!((calibration_error(&cases) - (0.1 + 0.8 + 0.2 + 0.1) / 4.0).abs() < 1e-9);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The whole loop in simulation: requests with known outcomes go to a policy one after another, and what is learned of
 //! its answers comes late, or never.
 
+mod report;
 mod scenario;
 mod stream;
-mod summary;
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -11,9 +11,10 @@ use rand::{RngExt, SeedableRng};
 
 use crate::policy::{Decision, NoCandidate, Policy, RouteSpec, Settlement};
 
+pub use report::{Estimate, PhaseReport, PolicyReport, report};
+use scenario::World;
 pub use scenario::{Change, Scenario};
 pub use stream::{Observed, Request, Stream};
-pub use summary::{Mean, Summary};
 
 /// How feedback reaches the policy, and how long the stream is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Conditions {
     pub missing: f64,
     /// Requests; a stream that is shorter is repeated in another order.
     pub requests: Option<usize>,
+    /// Prompts whose answers by all models the policy hears before the first request. They do not come again.
+    pub calibration: usize,
 }
 
 /// One request of a run.
@@ -35,64 +38,93 @@ pub struct Step {
     pub request: usize,
     /// Index into [`Stream::arms`].
     pub arm: usize,
+    /// 0 to 1.
     pub quality: f64,
     pub cost_usd: f64,
+    /// π of the arm.
     pub propensity: f64,
 }
 
-/// Plays `stream` to a policy that `make` builds for the route as it is at the beginning.
+/// One policy on one stream in one order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Run {
+    pub steps: Vec<Step>,
+    /// Scores that were delivered.
+    pub scores: u64,
+    /// Alarms of arms that had not changed.
+    pub false_alarms: u64,
+    /// Scores of the changed arm from its change to its first alarm.
+    pub detected: Option<u64>,
+}
+
+/// Makes a policy for the route as it is at the beginning.
+pub type Make<'a> = &'a (dyn Fn(&RouteSpec) -> Box<dyn Policy> + Sync);
+
+/// Plays `stream` to a policy.
 ///
 /// # Errors
 /// [`NoCandidate`] if the route has no arm.
 pub fn play(
     stream: &Stream,
     spec: &RouteSpec,
-    make: &dyn Fn(&RouteSpec) -> Box<dyn Policy>,
+    make: Make<'_>,
     scenario: &Scenario,
     conditions: &Conditions,
-) -> Result<Vec<Step>, NoCandidate> {
+) -> Result<Run, NoCandidate> {
     let mut rng = StdRng::seed_from_u64(conditions.seed);
-    let order = order(stream.requests.len(), conditions.requests, &mut rng);
+    let (calibration, order) = order(stream.requests.len(), conditions, &mut rng);
     let mut world = scenario.begin(stream, spec, order.len());
     let mut policy = make(&world.spec);
-    let mut late = Late::default();
-    let mut steps = Vec::with_capacity(order.len());
+    calibrate(stream, &calibration, &mut *policy)?;
+    let (mut late, mut run) = (Late::default(), Run::default());
     for (now, &request) in order.iter().enumerate() {
         if world.advance(now) {
             policy.configure(&world.spec);
         }
         let asked = &stream.requests[request];
         let decision = policy.decide(&asked.context, rng.random())?;
-        let arm = stream.arm(&decision.candidates[decision.chosen].arm);
+        let chosen = &decision.candidates[decision.chosen];
+        let arm = stream.arm(&chosen.arm);
         let seen = world.observe(asked, arm, rng.random());
         policy.settled(&decision, &settlement(&decision, &seen));
-        steps.push(Step {
-            request,
-            arm,
-            quality: seen.quality,
-            cost_usd: seen.cost_usd,
-            propensity: decision.candidates[decision.chosen].propensity,
-        });
+        let Observed { quality, cost_usd, .. } = seen;
+        run.steps.push(Step { request, arm, quality, cost_usd, propensity: chosen.propensity });
         if rng.random::<f64>() >= conditions.missing {
             let wait = -(1.0 - rng.random::<f64>()).ln() * conditions.delay;
-            late.push(now + wait as usize, decision, seen.quality);
+            late.push(now + wait as usize, world.is_changed(arm), decision, quality);
         }
-        late.deliver(now, &mut *policy);
+        late.deliver(now, &mut *policy, &mut run, &world);
     }
-    Ok(steps)
+    Ok(run)
 }
 
-/// The stream in a random order, again and again in another one until it is long enough.
-fn order(n: usize, wanted: Option<usize>, rng: &mut StdRng) -> Vec<usize> {
-    let wanted = wanted.unwrap_or(n);
-    let mut order = Vec::with_capacity(wanted + n);
-    while order.len() < wanted && n > 0 {
-        let mut pass: Vec<usize> = (0..n).collect();
-        pass.shuffle(rng);
-        order.extend(pass);
+/// Prompts to calibrate on, and the others in a random order, again and again in another one until they are enough.
+fn order(n: usize, conditions: &Conditions, rng: &mut StdRng) -> (Vec<usize>, Vec<usize>) {
+    let mut pass: Vec<usize> = (0..n).collect();
+    pass.shuffle(rng);
+    let mut rest = pass.split_off(conditions.calibration.min(n));
+    let wanted = conditions.requests.unwrap_or(rest.len());
+    let mut order = Vec::with_capacity(wanted + rest.len());
+    while order.len() < wanted && !rest.is_empty() {
+        order.extend(&rest);
+        rest.shuffle(rng);
     }
     order.truncate(wanted);
-    order
+    (pass, order)
+}
+
+fn calibrate(stream: &Stream, prompts: &[usize], policy: &mut dyn Policy) -> Result<(), NoCandidate> {
+    for &prompt in prompts.iter().filter(|_| policy.can_be_calibrated()).collect::<Vec<_>>() {
+        let request = &stream.requests[prompt];
+        let decision = policy.decide(&request.context, 0.0)?;
+        for arm in 0..decision.candidates.len() {
+            let pinned = decision.clone().pinned("calibrate", arm);
+            let seen = request.outcomes[stream.arm(&pinned.candidates[arm].arm)];
+            policy.settled(&pinned, &settlement(&pinned, &seen));
+            policy.learn(&pinned, seen.quality);
+        }
+    }
+    Ok(())
 }
 
 fn settlement(decision: &Decision, seen: &Observed) -> Settlement {
@@ -106,17 +138,37 @@ fn settlement(decision: &Decision, seen: &Observed) -> Settlement {
 /// Scores that are under way.
 #[derive(Default)]
 struct Late {
-    waiting: Vec<(usize, Decision, f64)>,
+    waiting: Vec<Score>,
+    /// Scores of the changed arm since it changed.
+    of_changed: u64,
+}
+
+struct Score {
+    due: usize,
+    /// The answer came of an arm that had changed.
+    changed: bool,
+    decision: Decision,
+    quality: f64,
 }
 
 impl Late {
-    fn push(&mut self, due: usize, decision: Decision, quality: f64) {
-        self.waiting.push((due, decision, quality));
+    fn push(&mut self, due: usize, changed: bool, decision: Decision, quality: f64) {
+        self.waiting.push(Score { due, changed, decision, quality });
     }
 
-    fn deliver(&mut self, now: usize, policy: &mut dyn Policy) {
-        for (_, decision, quality) in self.waiting.extract_if(.., |(due, ..)| *due <= now) {
-            policy.learn(&decision, quality);
+    fn deliver(&mut self, now: usize, policy: &mut dyn Policy, run: &mut Run, world: &World) {
+        for score in self.waiting.extract_if(.., |score| score.due <= now).collect::<Vec<_>>() {
+            let arm = &score.decision.candidates[score.decision.chosen].arm;
+            let before = policy.alarms(arm);
+            policy.learn(&score.decision, score.quality);
+            run.scores += 1;
+            self.of_changed += u64::from(score.changed);
+            let alarms = policy.alarms(arm) - before;
+            match (alarms > 0, world.has_changed(arm)) {
+                (true, true) => run.detected = run.detected.or(Some(self.of_changed)),
+                (true, false) => run.false_alarms += alarms,
+                _ => {}
+            }
         }
     }
 }

@@ -20,8 +20,8 @@ pub enum Change {
     Price(f64),
     /// The arm's mean quality is this for the middle third of the stream; nobody says so.
     Quality(f64),
-    /// The arm joins the route at half time.
-    Newcomer,
+    /// The arm joins the route at half time, at this multiple of its price.
+    Newcomer(f64),
 }
 
 /// The world at one moment of a run.
@@ -34,6 +34,8 @@ pub(super) struct World {
     /// Mean quality of the arm in the stream.
     usual: f64,
     changed: bool,
+    /// The change has come, and may have gone again.
+    began: bool,
 }
 
 impl Scenario {
@@ -45,6 +47,7 @@ impl Scenario {
             requests,
             usual: stream.fixed(self.arm).0,
             changed: false,
+            began: false,
         };
         world.spec = world.route();
         world
@@ -57,10 +60,11 @@ impl World {
         let changed = match self.scenario.change {
             Change::None => false,
             Change::Price(_) | Change::Quality(_) => (self.requests / 3..2 * self.requests / 3).contains(&now),
-            Change::Newcomer => now >= self.requests / 2,
+            Change::Newcomer(_) => now >= self.requests / 2,
         };
         let turned = changed != self.changed;
         self.changed = changed;
+        self.began |= changed;
         let spec = self.route();
         turned && std::mem::replace(&mut self.spec, spec) != self.spec
     }
@@ -68,15 +72,26 @@ impl World {
     fn route(&self) -> RouteSpec {
         let mut spec = self.whole.clone();
         match self.scenario.change {
-            Change::Price(factor) if self.changed => {
+            Change::Newcomer(_) if !self.changed => drop(spec.arms.remove(self.scenario.arm)),
+            Change::Price(factor) | Change::Newcomer(factor) if self.changed => {
                 if let Some(price) = &mut spec.arms[self.scenario.arm].price {
                     (price.input, price.output) = (price.input * factor, price.output * factor);
                 }
             }
-            Change::Newcomer if !self.changed => drop(spec.arms.remove(self.scenario.arm)),
             _ => {}
         }
         spec
+    }
+
+    /// Whether `arm`'s quality is another now than it was at the beginning.
+    pub(super) fn is_changed(&self, arm: usize) -> bool {
+        self.changed && arm == self.scenario.arm && matches!(self.scenario.change, Change::Quality(_))
+    }
+
+    /// Whether it ever was: an alarm of this arm is then no false one.
+    pub(super) fn has_changed(&self, arm: &str) -> bool {
+        let changing = matches!(self.scenario.change, Change::Quality(_)) && self.began;
+        changing && self.whole.arms[self.scenario.arm].arm == arm
     }
 
     /// What `arm` answers now; `draw` is uniform in [0, 1).
@@ -86,9 +101,9 @@ impl World {
             return seen;
         }
         match self.scenario.change {
-            Change::Price(factor) => Observed { cost_usd: seen.cost_usd * factor, ..seen },
+            Change::Price(factor) | Change::Newcomer(factor) => Observed { cost_usd: seen.cost_usd * factor, ..seen },
             Change::Quality(level) => Observed { quality: degraded(seen.quality, level / self.usual, draw), ..seen },
-            Change::None | Change::Newcomer => seen,
+            Change::None => seen,
         }
     }
 }

@@ -39,7 +39,6 @@ impl Stream {
         data: &Dataset,
         workload: usize,
         models: &[String],
-        prices: Vec<Price>,
         classifier: &Classifier,
     ) -> Result<Self, DifficultyError> {
         let arm = |model: &String| data.arms.iter().position(|a| a.workload == workload && a.model == *model);
@@ -51,7 +50,10 @@ impl Stream {
                 requests.push(Request { context: classifier.assess(&prompt.features)?, outcomes });
             }
         }
-        Ok(Self { arms: models.to_vec(), prices, requests })
+        let price = |arm: &Option<usize>| {
+            arm.map_or(Price { input: 0.0, output: 0.0, cached_input: None }, |arm| data.price(arm))
+        };
+        Ok(Self { arms: models.to_vec(), prices: arms.iter().map(price).collect(), requests })
     }
 
     /// The arm of this name.
@@ -66,6 +68,11 @@ impl Stream {
             (quality + request.outcomes[arm].quality, cost + request.outcomes[arm].cost_usd)
         });
         (sum.0 / n, sum.1 / n)
+    }
+
+    /// The quality of the best answer to a request.
+    pub fn greatest(&self, request: usize) -> f64 {
+        self.requests[request].outcomes.iter().map(|outcome| outcome.quality).fold(0.0, f64::max)
     }
 
     /// The arm with the highest mean quality.

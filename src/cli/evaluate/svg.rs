@@ -1,0 +1,49 @@
+//! Two plots a workload: the cost-quality frontier, and predicted against found quality.
+
+mod frontier;
+mod reliability;
+
+use plotters::backend::SVGBackend;
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
+use plotters::style::{Color, IntoFont, RGBColor, TextStyle, WHITE};
+
+use crate::evaluate::report::Report;
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+const INK: RGBColor = RGBColor(40, 44, 52);
+const FAINT: RGBColor = RGBColor(150, 155, 165);
+const OURS: RGBColor = RGBColor(31, 95, 191);
+const WARM: RGBColor = RGBColor(214, 110, 30);
+const GREEN: RGBColor = RGBColor(40, 140, 90);
+
+/// Names of files and their contents.
+///
+/// # Errors
+/// plotters'.
+pub fn plots(report: &Report) -> anyhow::Result<Vec<(String, String)>> {
+    let mut plots = Vec::new();
+    for workload in &report.workloads {
+        let frontier = drawn(frontier::SIZE, |area| frontier::draw(workload, area))?;
+        plots.push((format!("{}-frontier.svg", workload.workload), frontier));
+        let reliability = drawn(reliability::size(workload), |area| reliability::draw(workload, area))?;
+        plots.push((format!("{}-reliability.svg", workload.workload), reliability));
+    }
+    Ok(plots)
+}
+
+fn drawn(size: (u32, u32), draw: impl FnOnce(&Area) -> Drawn) -> anyhow::Result<String> {
+    let mut svg = String::new();
+    let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+    area.fill(&WHITE)?;
+    draw(&area)?;
+    area.present()?;
+    drop(area);
+    Ok(svg)
+}
+
+fn text(size: u32, colour: RGBColor) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&colour.to_rgba())
+}

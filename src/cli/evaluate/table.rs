@@ -1,0 +1,159 @@
+//! A report as text, in aligned columns.
+
+use crate::evaluate::bootstrap::Interval;
+use crate::evaluate::report::{Figures, ModelReport, Report, SettingReport, TaskReport, WorkloadReport};
+
+/// Tasks that are listed at most.
+const TASKS: usize = 15;
+
+/// The whole report.
+pub fn text(report: &Report) -> String {
+    let intervals = match report.resamples {
+        0 => String::new(),
+        n => format!(" Intervals: 95% of {n} bootstrap resamples by near-duplicate group, seed {}.", report.seed),
+    };
+    let head = format!("{}.{intervals}\n", capital(&report.protocol));
+    std::iter::once(head).chain(report.workloads.iter().map(workload)).collect()
+}
+
+fn workload(report: &WorkloadReport) -> String {
+    let incomplete = match report.incomplete {
+        0 => String::new(),
+        n => format!(" ({n} more were not answered by all)"),
+    };
+    let title = format!(
+        "\n== {}: {} prompts{incomplete}, {} models; the best is {}: quality {:.3}, {} USD per 1k\n\n",
+        report.workload,
+        report.prompts,
+        report.models.len(),
+        report.best,
+        report.best_quality,
+        usd(report.best_usd_per_1k)
+    );
+    let mut out = title + &routers(report) + "\n" + &models(&report.models);
+    if !report.settings.is_empty() {
+        out += "\n";
+        out += &settings(&report.settings);
+    }
+    if report.tasks.len() > 1 {
+        out += "\n";
+        out += &tasks(&report.tasks);
+    }
+    out
+}
+
+fn routers(report: &WorkloadReport) -> String {
+    let two = report.models.len() == 2;
+    let columns = if two { 8 } else { 5 };
+    let heads = ["cost at 90%", "at 95%", "at 99%", "at 100%", "AIQ", "APGR", "CPT(50%)", "CPT(80%)"];
+    let mut rows = vec![std::iter::once("router").chain(heads).map(str::to_owned).take(columns + 1).collect()];
+    for (i, router) in report.routers.iter().enumerate() {
+        rows.push(row(&router.router, cells(router.figures), columns));
+        if i == 0 && report.intervals != Figures::default() {
+            rows.push(row(
+                "",
+                report.intervals.all().map(|interval| interval.map_or_else(String::new, range)),
+                columns,
+            ));
+        }
+    }
+    aligned(&rows)
+}
+
+fn row(name: &str, cells: [String; 8], columns: usize) -> Vec<String> {
+    std::iter::once(name.to_owned()).chain(cells).take(columns + 1).collect()
+}
+
+/// Costs that are not reached are said so; figures without a meaning are left empty.
+fn cells(figures: Figures<Option<f64>>) -> [String; 8] {
+    let mut cells = figures.all().map(|figure| figure.map_or_else(String::new, three));
+    cells[..4].iter_mut().filter(|cell| cell.is_empty()).for_each(|cell| "cannot".clone_into(cell));
+    cells
+}
+
+fn models(models: &[ModelReport]) -> String {
+    let head = ["model", "quality", "USD per 1k", "AUC", "ECE", "cost predicted/found"].map(str::to_owned).to_vec();
+    let row = |model: &ModelReport| {
+        let auc = model.auc.map_or_else(|| "–".into(), three);
+        let (quality, cost) = (three(model.quality), usd(model.usd_per_1k));
+        vec![model.model.clone(), quality, cost, auc, three(model.ece), three(model.predicted_cost)]
+    };
+    aligned(&std::iter::once(head).chain(models.iter().map(row)).collect::<Vec<_>>())
+}
+
+fn settings(settings: &[SettingReport]) -> String {
+    let head = ["setting", "quality", "of best", "USD per 1k", "of cost", "frontier: quality", "USD per 1k"];
+    let row = |setting: &SettingReport| {
+        let frontier = setting.frontier;
+        vec![
+            format!("--{} {}", setting.knob.replace('_', "-"), setting.asked),
+            three(setting.quality),
+            share(setting.quality_share, setting.quality_share_interval),
+            usd(setting.usd_per_1k),
+            share(setting.cost_share, setting.cost_share_interval),
+            frontier.map_or_else(|| "cannot".into(), |point| three(point.quality)),
+            frontier.map_or_else(String::new, |point| usd(point.usd_per_1k)),
+        ]
+    };
+    aligned(&std::iter::once(head.map(str::to_owned).to_vec()).chain(settings.iter().map(row)).collect::<Vec<_>>())
+}
+
+fn tasks(tasks: &[TaskReport]) -> String {
+    let mut largest: Vec<&TaskReport> = tasks.iter().collect();
+    largest.sort_by_key(|task| std::cmp::Reverse(task.prompts));
+    let head = ["task, at 95%", "prompts", "quality", "best model's", "of best", "of cost"].map(str::to_owned).to_vec();
+    let row = |task: &&TaskReport| {
+        let of_best = three(task.quality / task.best_quality);
+        vec![
+            task.task.clone(),
+            task.prompts.to_string(),
+            three(task.quality),
+            three(task.best_quality),
+            of_best,
+            three(task.cost_share),
+        ]
+    };
+    let rows: Vec<_> = std::iter::once(head).chain(largest.iter().take(TASKS).map(row)).collect();
+    let more = largest.len().saturating_sub(TASKS);
+    let rest = if more > 0 { format!("({more} smaller tasks: see --json)\n") } else { String::new() };
+    aligned(&rows) + &rest
+}
+
+/// The first column to the left, the others to the right.
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(i, (cell, &width))| match i {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn share(value: f64, interval: Option<Interval>) -> String {
+    interval.map_or_else(|| three(value), |interval| format!("{} ({})", three(value), range(interval)))
+}
+
+pub(super) fn range(interval: Interval) -> String {
+    let end = |end: Option<f64>| end.map_or_else(|| "cannot".into(), three);
+    format!("{}–{}", end(interval.low), end(interval.high))
+}
+
+pub(super) fn three(value: f64) -> String {
+    format!("{value:.3}")
+}
+
+/// Three digits that mean something.
+pub(super) fn usd(value: f64) -> String {
+    let digits = if value >= 1.0 { 2 } else { 4 };
+    format!("{value:.digits$}")
+}
+
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

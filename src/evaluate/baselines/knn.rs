@@ -1,0 +1,89 @@
+//! RouterBench's nearest-neighbour router (arXiv 2403.12031): a model is expected to do as it did on similar prompts.
+
+use super::Lesson;
+use crate::evaluate::frontier::Forecast;
+use crate::features::{DIM, SIGNAL_WIDTH};
+
+/// Neighbours that are asked; fewer where the lesson is shorter.
+const NEIGHBOURS: usize = 100;
+
+/// Mean quality and cost over the prompts of the lesson whose mean static embedding has the largest cosine.
+pub fn knn(lesson: &Lesson, prompts: &[&[f32]]) -> Forecast {
+    nearest_mean(lesson, prompts, NEIGHBOURS)
+}
+
+fn nearest_mean(lesson: &Lesson, prompts: &[&[f32]], k: usize) -> Forecast {
+    let seen: Vec<[f32; DIM]> = lesson.features.iter().map(|features| direction(features)).collect();
+    let mut forecast = Forecast::default();
+    for prompt in prompts {
+        let near = nearest(&seen, &direction(prompt), k);
+        forecast.quality.push(mean(&lesson.quality, &near));
+        forecast.cost.push(mean(&lesson.cost, &near));
+    }
+    forecast
+}
+
+/// The mean embedding at length 1; zero, where there is none.
+fn direction(features: &[f32]) -> [f32; DIM] {
+    let mut direction = [0.0; DIM];
+    direction.copy_from_slice(&features[SIGNAL_WIDTH..][..DIM]);
+    let length = direction.iter().map(|x| x * x).sum::<f32>().sqrt();
+    direction.map(|x| if length > 0.0 { x / length } else { 0.0 })
+}
+
+/// Indices of the k of largest cosine; of equal ones the first.
+fn nearest(seen: &[[f32; DIM]], prompt: &[f32; DIM], k: usize) -> Vec<usize> {
+    let cosines: Vec<f32> = seen.iter().map(|other| cosine(other, prompt)).collect();
+    let mut order: Vec<usize> = (0..seen.len()).collect();
+    let closer = |&a: &usize, &b: &usize| cosines[b].total_cmp(&cosines[a]).then(a.cmp(&b));
+    if k < order.len() {
+        order.select_nth_unstable_by(k, closer);
+        order.truncate(k);
+    }
+    order.sort_unstable();
+    order
+}
+
+/// Eight sums side by side, which the compiler keeps in one register.
+fn cosine(a: &[f32; DIM], b: &[f32; DIM]) -> f32 {
+    let mut sums = [0.0; 8];
+    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        (0..8).for_each(|i| sums[i] += a[i] * b[i]);
+    }
+    sums.iter().sum()
+}
+
+fn mean(rows: &[&[f64]], of: &[usize]) -> Vec<f64> {
+    let models = rows.first().map_or(0, |row| row.len());
+    (0..models).map(|model| of.iter().map(|&row| rows[row][model]).sum::<f64>() / of.len() as f64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::WIDTH;
+
+    /// Features with a mean embedding in this direction of a plane.
+    fn at(x: f32, y: f32) -> Vec<f32> {
+        let mut features = vec![7.0; WIDTH];
+        features[SIGNAL_WIDTH..].fill(0.0);
+        (features[SIGNAL_WIDTH], features[SIGNAL_WIDTH + 1]) = (x, y);
+        features
+    }
+
+    #[test]
+    fn the_nearest_by_angle_are_averaged_whatever_their_length() {
+        let seen = [at(1.0, 0.1), at(50.0, 0.0), at(0.0, 1.0), at(-1.0, 0.0)];
+        let lesson = Lesson {
+            features: seen.iter().map(Vec::as_slice).collect(),
+            quality: vec![&[1.0, 0.0], &[0.5, 1.0], &[0.0, 0.0], &[0.0, 0.0]],
+            cost: vec![&[1.0, 2.0], &[3.0, 4.0], &[9.0, 9.0], &[9.0, 9.0]],
+        };
+        let prompt = at(3.0, 0.0);
+        let forecast = nearest_mean(&lesson, &[&prompt], 2);
+        assert_eq!(forecast.quality, [vec![0.75, 0.5]]);
+        assert_eq!(forecast.cost, [vec![2.0, 3.0]]);
+        let all = nearest_mean(&lesson, &[&prompt], 100);
+        assert_eq!(all.quality, [vec![0.375, 0.25]]);
+    }
+}

@@ -1,0 +1,158 @@
+//! What many runs of a simulation come to, policy by policy.
+
+use serde::Serialize;
+
+use super::scenario::Change;
+use super::{Run, Scenario, Step, Stream};
+use crate::evaluate::bootstrap::{Interval, interval};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+/// Resamples of the seeds.
+const RESAMPLES: usize = 1_000;
+/// Requests over which a newcomer's share is taken, and the share below which it is not in use.
+const USE_WINDOW: usize = 50;
+const LEAST_USE: f64 = 0.05;
+
+/// A mean over seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    pub mean: f64,
+    /// 95 % of the bootstrap resamples of the seeds.
+    pub interval: Option<Interval>,
+    /// Seeds that had a value.
+    pub seeds: usize,
+}
+
+/// Means over a part of the stream.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PhaseReport {
+    pub phase: &'static str,
+    pub quality: Option<Estimate>,
+    pub usd_per_1k: Option<Estimate>,
+    /// Share of the best fixed model's quality and cost over the whole stream, as it is without the scenario.
+    pub of_best_quality: Option<Estimate>,
+    pub of_best_cost: Option<Estimate>,
+}
+
+/// One policy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyReport {
+    pub policy: String,
+    /// The whole stream, then its parts.
+    pub phases: Vec<PhaseReport>,
+    /// Quality that the best answer to each request would have had, less what was had, summed over the stream.
+    pub regret: Option<Estimate>,
+    /// Mean quality less cost, where the knob says what a unit of quality is worth.
+    pub utility: Option<Estimate>,
+    /// Requests from a newcomer's joining until it is in use for good; seeds in which it never is do not count.
+    pub adopted_after: Option<Estimate>,
+    /// Scores of the changed arm from its change to the alarm; seeds without one do not count.
+    pub detected_after: Option<Estimate>,
+    /// Alarms that no change explains, for 10,000 scores.
+    pub false_alarms: Option<Estimate>,
+}
+
+/// Judges the runs of one policy, one a seed; `value`: USD that a unit of quality is worth.
+pub fn report(stream: &Stream, scenario: &Scenario, policy: String, runs: &[Run], value: Option<f64>) -> PolicyReport {
+    let over = |f: &dyn Fn(&Run) -> Option<f64>| estimate(&runs.iter().filter_map(f).collect::<Vec<_>>());
+    let newcomer = matches!(scenario.change, Change::Newcomer(_));
+    let watched = matches!(scenario.change, Change::Quality(_));
+    PolicyReport {
+        policy,
+        phases: phases(scenario).iter().map(|phase| phase_report(stream, *phase, runs)).collect(),
+        regret: over(&|run| Some(run.steps.iter().map(|step| stream.greatest(step.request) - step.quality).sum())),
+        utility: value.and_then(|usd| over(&|run| Some(mean(&run.steps, |s| s.quality - s.cost_usd / usd)))),
+        adopted_after: newcomer.then(|| over(&|run| adopted(run, scenario.arm))).flatten(),
+        detected_after: watched.then(|| over(&|run| run.detected.map(|scores| scores as f64))).flatten(),
+        false_alarms: over(&|run| Some(1e4 * run.false_alarms as f64 / (run.scores.max(1)) as f64)),
+    }
+}
+
+/// Name, and where it begins and ends as shares of the stream.
+type Phase = (&'static str, f64, f64);
+
+fn phases(scenario: &Scenario) -> &'static [Phase] {
+    const THIRD: f64 = 1.0 / 3.0;
+    match scenario.change {
+        Change::None | Change::Newcomer(_) => {
+            &[("whole", 0.0, 1.0), ("first half", 0.0, 0.5), ("second half", 0.5, 1.0)]
+        }
+        Change::Price(_) | Change::Quality(_) => {
+            &[("whole", 0.0, 1.0), ("before", 0.0, THIRD), ("changed", THIRD, 2.0 * THIRD), ("after", 2.0 * THIRD, 1.0)]
+        }
+    }
+}
+
+fn phase_report(stream: &Stream, (phase, from, to): Phase, runs: &[Run]) -> PhaseReport {
+    let best = stream.fixed(stream.best());
+    let part = |run: &Run| {
+        let at = |share: f64| (share * run.steps.len() as f64).round() as usize;
+        run.steps[at(from)..at(to)].to_vec()
+    };
+    let over = |f: &dyn Fn(&Step) -> f64| estimate(&runs.iter().map(|run| mean(&part(run), f)).collect::<Vec<_>>());
+    PhaseReport {
+        phase,
+        quality: over(&|step| step.quality),
+        usd_per_1k: over(&|step| 1e3 * step.cost_usd),
+        of_best_quality: over(&|step| step.quality / best.0),
+        of_best_cost: over(&|step| step.cost_usd / best.1),
+    }
+}
+
+fn mean(steps: &[Step], f: impl Fn(&Step) -> f64) -> f64 {
+    steps.iter().map(f).sum::<f64>() / steps.len().max(1) as f64
+}
+
+/// Requests from half time until the newcomer answers at least half of what it does at the end, window by window.
+fn adopted(run: &Run, newcomer: usize) -> Option<f64> {
+    let since = &run.steps[run.steps.len() / 2..];
+    let share = |steps: &[Step]| mean(steps, |step| f64::from(u8::from(step.arm == newcomer)));
+    let last = share(&since[since.len() - since.len() / 4..]);
+    let windows: Vec<bool> = since.windows(USE_WINDOW).map(|window| share(window) >= last / 2.0).collect();
+    let first = windows.iter().position(|used| *used)?;
+    (last >= LEAST_USE).then_some(first as f64)
+}
+
+/// The mean of one value a seed; `None` of none.
+fn estimate(values: &[f64]) -> Option<Estimate> {
+    let n = values.len();
+    let mean = |of: &mut dyn Iterator<Item = f64>| of.sum::<f64>() / n as f64;
+    let mut rng = StdRng::seed_from_u64(n as u64);
+    let mut resample = || Some(mean(&mut (0..n).map(|_| values[rng.random_range(0..n)])));
+    (n > 0).then(|| Estimate {
+        mean: mean(&mut values.iter().copied()),
+        interval: (n > 1).then(|| interval((0..RESAMPLES).map(|_| resample()))).flatten(),
+        seeds: n,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arms: &[usize]) -> Run {
+        let step = |&arm| Step { request: 0, arm, quality: 1.0, cost_usd: 1.0, propensity: 1.0 };
+        Run { steps: arms.iter().map(step).collect(), ..Run::default() }
+    }
+
+    #[test]
+    fn a_newcomer_is_adopted_once_it_answers_half_of_what_it_will() {
+        let before = [0; 400];
+        let ignored: Vec<usize> = before.iter().copied().chain([0; 400]).collect();
+        assert_eq!(adopted(&run(&ignored), 1), None);
+        let late: Vec<usize> = before.iter().copied().chain([0; 100]).chain([1; 300]).collect();
+        // The window that begins 75 requests after it joined has 25 of its 50.
+        assert_eq!(adopted(&run(&late), 1), Some(75.0));
+    }
+
+    #[test]
+    fn a_mean_has_an_interval_around_it() {
+        let of = estimate(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+        let interval = of.interval.unwrap();
+        assert_eq!(of.mean, 2.5);
+        assert!(interval.low.unwrap() < 2.5 && interval.high.unwrap() > 2.5, "{interval:?}");
+        assert_eq!(estimate(&[]), None);
+        assert_eq!(estimate(&[3.0]).unwrap().interval, None);
+    }
+}

@@ -1,0 +1,155 @@
+//! `satisfice evaluate`: figures from whole workloads, the same every time, with every mistake named in one line.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::train::{str, workload, write};
+
+fn evaluate(arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_satisfice");
+    Command::new(program).arg("evaluate").args(arguments).output().expect("started")
+}
+
+fn report(arguments: &[&str]) -> Value {
+    let output = evaluate(&[arguments, &["--json", "-"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON alone on standard output")
+}
+
+/// The one line on standard error of a command that is refused.
+fn refusal(arguments: &[&str]) -> String {
+    let output = evaluate(arguments);
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!((output.status.code(), said.lines().count(), output.stdout.len()), (Some(2), 1, 0), "{said}");
+    said
+}
+
+const QUICK: [&str; 6] = ["--members", "1", "--epochs", "4", "--bootstrap", "40"];
+
+fn router<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let routers = report["workloads"][0]["routers"].as_array().expect("routers");
+    routers.iter().find(|router| router["router"] == name).unwrap_or_else(|| panic!("no router {name}"))
+}
+
+#[test]
+fn on_easy_and_hard_prompts_routing_costs_half_and_an_oracle_is_never_worse() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(240));
+    let cross = ["--workload", str(&file), "--cross-validate", "4", "--quality", "0.95", "--budget-per-1k", "0.4"];
+    let report = report(&[&cross[..], &QUICK].concat());
+    let of = &report["workloads"][0];
+    assert_eq!((&of["workload"], &of["prompts"], &of["best"]), (&json!("toy"), &json!(240), &json!("strong")));
+    let figure = |name: &str, figure: &str| router(&report, name)["figures"][figure].as_f64();
+    let ours = figure("satisfice", "cost_at_95").expect("sums and proofs are told apart");
+    let oracle = figure("oracle", "cost_at_95").expect("an oracle can");
+    // Proofs (half of the prompts) need the strong model, of which 95 % are enough.
+    assert!(oracle <= ours && (0.4..0.6).contains(&ours), "{oracle} {ours}");
+    assert!(figure("mixtures of models", "cost_at_95").is_some_and(|cost| cost > 0.85));
+    assert_eq!(figure("uniform random", "cost_at_95"), None);
+    assert!(figure("satisfice", "apgr").is_some_and(|apgr| apgr > 0.65));
+    for name in ["satisfice", "nearest neighbours", "logistic regression", "mixtures of models"] {
+        assert!(figure(name, "aiq") <= figure("oracle", "aiq"), "{name}");
+    }
+    let interval = &of["intervals"]["cost_at_95"];
+    assert!(interval["low"].as_f64() <= Some(ours) && Some(ours) <= interval["high"].as_f64(), "{interval}");
+    let [bar, budget] = &of["settings"].as_array().expect("settings")[..] else { panic!("two settings") };
+    assert!(bar["quality_share"].as_f64().is_some_and(|share| (0.9..=1.0).contains(&share)), "{bar}");
+    assert!(budget["usd_per_1k"].as_f64().is_some_and(|usd| (0.3..0.5).contains(&usd)), "{budget}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_report_and_another_seed_other_intervals() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(160));
+    let with = |seed: &str| {
+        let cross = ["--workload", str(&file), "--cross-validate", "2", "--seed", seed];
+        evaluate(&[&cross[..], &QUICK].concat()).stdout
+    };
+    let first = with("1");
+    assert!(first.starts_with(b"Cross-validated on 160 prompts"), "{}", String::from_utf8_lossy(&first));
+    assert_eq!(first, with("1"));
+    assert_ne!(first, with("2"));
+}
+
+#[test]
+fn whole_tasks_can_be_left_out() {
+    let folder = TempDir::new().expect("a folder");
+    let mut lines = workload(120);
+    lines.iter_mut().enumerate().for_each(|(i, line)| line["task"] = json!(format!("t{}", i % 3)));
+    let file = write(&folder, "toy.jsonl", &lines);
+    let report = report(&[&["--workload", str(&file), "--leave-task-out"], &QUICK[..]].concat());
+    assert!(report["protocol"].as_str().is_some_and(|protocol| protocol.contains("whole tasks")), "{report}");
+    let tasks = report["workloads"][0]["tasks"].as_array().expect("tasks");
+    let named: Vec<&Value> = tasks.iter().map(|task| &task["task"]).collect();
+    assert_eq!(named, [&json!("t0"), &json!("t1"), &json!("t2")]);
+}
+
+#[test]
+fn given_weights_say_whether_they_were_trained_on_the_file() {
+    let folder = TempDir::new().expect("a folder");
+    let (seen, other) = (write(&folder, "toy.jsonl", &workload(80)), write(&folder, "other.jsonl", &workload(40)));
+    let model = folder.path().join("model");
+    let train = ["train", "--workload", str(&seen), "--out", str(&model), "--holdout", "0", "--members", "1"];
+    assert!(Command::new(env!("CARGO_BIN_EXE_satisfice")).args(train).output().expect("started").status.success());
+    let protocol = |file: &Path| {
+        let report = report(&["--workload", str(file), "--model", str(&model), "--bootstrap", "0"]);
+        report["protocol"].as_str().expect("a sentence").to_owned()
+    };
+    assert!(protocol(&seen).contains("TRAINED on toy.jsonl"));
+    assert!(protocol(&other).contains("none of these files"));
+}
+
+#[test]
+fn files_are_written_whole_beside_the_table() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, plots) = (write(&folder, "toy.jsonl", &workload(60)), folder.path().join("plots"));
+    let json = folder.path().join("report.json");
+    let output = evaluate(&["--workload", str(&file), "--json", str(&json), "--svg", str(&plots), "--bootstrap", "0"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("== toy: 60 prompts, 2 models; the best is strong"));
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("written")).expect("JSON");
+    assert!(report["workloads"][0]["models"][0]["reliability"][0]["predicted"].is_number());
+    for name in ["toy-frontier.svg", "toy-reliability.svg"] {
+        let svg = std::fs::read_to_string(plots.join(name)).expect("written");
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("<text"), "{name}");
+    }
+    let left: Vec<_> = std::fs::read_dir(&plots).expect("a folder").collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn every_mistake_is_one_line_and_nothing_is_written() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(60));
+    let empty = write(&folder, "empty.jsonl", &[]);
+    let mut alone = workload(60);
+    alone.iter_mut().for_each(|line| drop(line["outcomes"].as_object_mut().expect("outcomes").remove("weak")));
+    let alone = write(&folder, "alone.jsonl", &alone);
+    let json = folder.path().join("report.json");
+    let refused = |arguments: &[&str]| refusal(&[arguments, &["--json", str(&json)]].concat());
+    let given = ["--workload", str(&file)];
+    let with = |more: &[&str]| refused(&[&given, more].concat());
+    let cases = [
+        (with(&["--quality", "0.9", "1.5"]), "--quality 1.5: give a share from 0 to 1"),
+        (with(&["--quality", "NaN"]), "--quality NaN"),
+        (with(&["--budget-per-1k", "0"]), "--budget-per-1k 0"),
+        (with(&["--cross-validate", "1"]), "--cross-validate 1: give 2 to 100 folds"),
+        (with(&["--bootstrap", "99999999"]), "--bootstrap 99999999: give at most 10000"),
+        (with(&["--models", "weak,stranger"]), "--models stranger: no workload has this model; they have strong, weak"),
+        (with(&["--models", "weak"]), "two or more of the models"),
+        (with(&["--model", "/nowhere"]), "--model /nowhere: "),
+        (with(&["--leave-task-out"]), "no workload has two tasks"),
+        (with(&["--model", "m", "--leave-task-out"]), "--model and cross-validation"),
+        (with(&["--svg", str(&file)]), "toy.jsonl"),
+        (refused(&["--workload", "nowhere.jsonl"]), "nowhere.jsonl cannot be read"),
+        (refused(&["--workload", str(&empty)]), "holds no prompt"),
+        (refused(&["--workload", str(&alone)]), "two or more of the models"),
+    ];
+    for (found, expected) in cases {
+        assert!(found.starts_with("satisfice: ") && found.contains(expected), "{found}\nshould say: {expected}");
+    }
+    assert!(!json.exists());
+}
