@@ -13,6 +13,7 @@ pub mod settings;
 mod sse;
 mod status;
 mod traces;
+mod workers;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub use auth::ApiKeys;
 pub use error::ApiError;
 pub use learning::Learning;
 pub use listener::{BindError, bind, serve};
+pub use workers::Workers;
 
 use crate::gateway::Gateway;
 use crate::store::TraceReader;

@@ -8,6 +8,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AG
 use http::{HeaderMap, HeaderValue, Method, Response};
 use reqwest::{Client, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
+use thread_local::ThreadLocal;
 use tokio::time::{Instant, timeout};
 
 use super::super::openai::OpenAi;
@@ -37,7 +38,11 @@ const POOL_IDLE: Duration = Duration::from_secs(50);
 pub struct Endpoint {
     pub provider: Box<dyn Provider>,
     pub reporter: Reporter,
-    client: Client,
+    /// One a thread: a connection lives on the runtime that made it, and a request on another thread would wake that
+    /// one for each piece of its answer.
+    clients: ThreadLocal<Client>,
+    tls: rustls::ClientConfig,
+    connect: Duration,
     base: Url,
     headers: HeaderMap,
 }
@@ -49,9 +54,16 @@ impl Endpoint {
     /// A header cannot be used, or the client not be set up.
     pub fn new(settings: ProviderSettings, tls: rustls::ClientConfig, connect: Duration) -> Result<Self, SetupError> {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
-        let client = client(&settings.base_url, tls, connect)?;
         let headers = headers(&settings)?;
-        Ok(Self { provider: provider(settings.wire), reporter, client, base: with_slash(settings.base_url), headers })
+        let (provider, base) = (provider(settings.wire), with_slash(settings.base_url));
+        let endpoint = Self { provider, reporter, clients: ThreadLocal::new(), tls, connect, base, headers };
+        endpoint.client()?;
+        Ok(endpoint)
+    }
+
+    /// This thread's connections.
+    fn client(&self) -> Result<&Client, SetupError> {
+        self.clients.get_or_try(|| client(&self.base, self.tls.clone(), self.connect))
     }
 
     /// The provider's name.
@@ -141,7 +153,8 @@ impl Target {
         stream: bool,
         timing: Timing,
     ) -> Result<Response<reqwest::Body>, UpstreamError> {
-        let Endpoint { client, reporter, .. } = &*self.endpoint;
+        let Endpoint { reporter, .. } = &*self.endpoint;
+        let client = self.endpoint.client().map_err(|error| reporter.error(Cause::Connect, error))?;
         let request = self.endpoint.request(self.url.clone(), wire, stream);
         let sent = timing.first_byte.bound(client.execute(request)).await;
         let response = sent.map_err(|passed| reporter.late(passed))?;
