@@ -50,7 +50,8 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Tells the learner what was decided, and starts the record.
+    /// Starts the record. Where the answer is streamed, it also tells the learner what was decided: a score may come
+    /// before the end, which brings the decision along otherwise.
     pub(super) fn begin(
         setup: Arc<Setup>,
         sink: Arc<Sink>,
@@ -60,9 +61,9 @@ impl Recording {
         body: Bytes,
     ) -> Self {
         let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
-        let decision = plan.decision.take();
-        if let (Some(route), Some(decision)) = (&route, &decision) {
-            let decision = Box::new(decision.clone());
+        let decision = plan.decision.take().map(Arc::new);
+        if let (true, Some(route), Some(decision)) = (request.stream, &route, &decision) {
+            let decision = decision.clone();
             sink.send(
                 Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), decision },
                 "decided",

@@ -85,9 +85,14 @@ impl Arm {
 
     /// Quality on a request with context `phi`; `widening` ≥ 1 multiplies the variances.
     pub fn outlook(&self, shift: &Gaussian, phi: &[f64], widening: f64) -> Outlook {
+        self.outlook_beside(shift.along(phi), phi, widening)
+    }
+
+    /// The same where mean and variance of the shift along `phi` are known: they are the same for all arms.
+    pub fn outlook_beside(&self, shift: (f64, f64), phi: &[f64], widening: f64) -> Outlook {
         let own = self.quality.variance_along(phi) * widening;
-        let variance = own + shift.variance_along(phi) * widening;
-        let quality = mean_sigmoid(self.quality.mean_along(phi) + shift.mean_along(phi), variance);
+        let variance = own + shift.1 * widening;
+        let quality = mean_sigmoid(self.quality.mean_along(phi) + shift.0, variance);
         let logit_deviation = own.sqrt();
         let slope = quality * (1.0 - quality) / (1.0 + PI * variance / 8.0).sqrt();
         Outlook { quality, deviation: slope * logit_deviation, logit_deviation }

@@ -78,8 +78,9 @@ impl Field {
             deviation: Vec::with_capacity(n),
         };
         let input = f64::from(context.input_tokens);
+        let shift = route.shift.along(&context.phi);
         for &k in eligible {
-            let outlook = route.arms[k].outlook(&route.shift, &context.phi, context.widening);
+            let outlook = route.arms[k].outlook_beside(shift, &context.phi, context.widening);
             let cost = route.arms[k].cost(&prices[k], &context.phi, context.verbosity, input);
             let width = LEAST_WIDTH.max(outlook.logit_deviation / (outlook.logit_deviation + HALF_WIDTH));
             field.quality.push(outlook.quality);

@@ -28,6 +28,11 @@ impl Gaussian {
         rows.zip(x).map(|(row, xi)| xi * dot(row, x)).sum::<f64>().max(0.0)
     }
 
+    /// E θ·x and Var θ·x.
+    pub fn along(&self, x: &[f64]) -> (f64, f64) {
+        (self.mean_along(x), self.variance_along(x))
+    }
+
     /// Sx: how each weight moves with θ·x.
     pub fn covariance_times(&self, x: &[f64]) -> Vec<f64> {
         self.covariance.chunks_exact(self.dim()).map(|row| dot(row, x)).collect()

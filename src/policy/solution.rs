@@ -166,7 +166,8 @@ impl Forecast {
         let mut gradients = vec![vec![0.0; d]; k];
         let (mut quality, mut cost) = (Vec::with_capacity(contexts.len()), Vec::with_capacity(contexts.len()));
         for (phi, verbosity, input) in &contexts {
-            let outlooks = problem.arms.iter().map(|arm| arm.outlook(problem.shift, phi, 1.0).quality);
+            let shift = problem.shift.along(phi);
+            let outlooks = problem.arms.iter().map(|arm| arm.outlook_beside(shift, phi, 1.0).quality);
             let row: Vec<f64> = outlooks.collect();
             for (gradient, p) in gradients.iter_mut().zip(&row) {
                 let slope = p * (1.0 - p) / n;

@@ -30,7 +30,7 @@ fn prompt() -> Bounds {
 }
 
 fn decide(learner: &Learner, n: u64) {
-    let decision = Box::new(decision(n));
+    let decision = decision(n).into();
     send(learner, Event::Decided { trace: id(n), at_ms: BEGIN_MS + n, route: ROUTE.into(), decision });
 }
 

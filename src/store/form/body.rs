@@ -1,6 +1,7 @@
 //! Version 1 of a trace body.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -70,7 +71,7 @@ impl<'a> From<&'a Trace> for TraceV1<'a> {
             id: t.id.into_bytes(),
             at_ms: t.at_ms,
             route: t.route.as_deref().map(Cow::from),
-            decision: t.decision.as_ref().map(DecisionV1::from),
+            decision: t.decision.as_deref().map(DecisionV1::from),
             attempts: t.attempts.iter().map(AttemptV1::from).collect(),
             model: t.model.as_ref().map(ModelIdV1::from),
             outcome: t.outcome.into(),
@@ -92,7 +93,7 @@ impl From<TraceV1<'_>> for Trace {
             id: Uuid::from_bytes(t.id),
             at_ms: t.at_ms,
             route: t.route.map(Cow::into_owned),
-            decision: t.decision.map(Into::into),
+            decision: t.decision.map(|decision| Arc::new(decision.into())),
             attempts: t.attempts.into_iter().map(Attempt::from).collect(),
             model: t.model.map(Into::into),
             outcome: t.outcome.into(),

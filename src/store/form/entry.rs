@@ -1,6 +1,7 @@
 //! Version 1 of the ledger's entries.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -68,7 +69,7 @@ impl<'a> From<&'a Entry> for EntryV1<'a> {
                 at_ms: *at_ms,
                 route: route.as_str().into(),
                 bundle: *bundle,
-                decision: decision.into(),
+                decision: (&**decision).into(),
             },
             Entry::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
                 trace: trace.into_bytes(),
@@ -102,7 +103,7 @@ impl From<EntryV1<'_>> for Entry {
                 at_ms,
                 route: route.into_owned(),
                 bundle,
-                decision: decision.into(),
+                decision: Arc::new(decision.into()),
             },
             EntryV1::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
                 trace: Uuid::from_bytes(trace),

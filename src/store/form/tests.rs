@@ -42,7 +42,7 @@ fn entries() -> Vec<Entry> {
     let route = RouteSpec { name: "auto".into(), knob: Knob::Quality(0.95), explore: true, arms: vec![arm] };
     vec![
         Entry::Configured { at_ms: 1_000, fingerprint: "f00d".into(), routes: vec![route] },
-        Entry::Decided { trace: ID, at_ms: 2_000, route: "auto".into(), bundle: 0xfeed, decision: decision() },
+        Entry::Decided { trace: ID, at_ms: 2_000, route: "auto".into(), bundle: 0xfeed, decision: decision().into() },
         Entry::Settled {
             trace: ID,
             arm: Some("large".into()),
@@ -67,7 +67,7 @@ fn trace() -> Trace {
         id: ID,
         at_ms: 2_000,
         route: Some("auto".into()),
-        decision: Some(decision()),
+        decision: Some(decision().into()),
         attempts: vec![Attempt { model: model.clone(), status: Some(503), error: Some("busy".into()), duration_us: 9 }],
         model: Some(model),
         outcome: Outcome::Answered,

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
+use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::timing::{Due, Passed, Timing};
@@ -13,7 +14,7 @@ use super::timing::{Due, Passed, Timing};
 /// The rest of an answer as it comes from the network. Dropping it cancels the call.
 #[derive(Debug)]
 pub struct Body {
-    inner: reqwest::Body,
+    inner: Incoming,
     timing: Timing,
     due: Due,
     /// Made at the first wait: most whole answers are there at once and need no timer.
@@ -24,13 +25,13 @@ pub struct Body {
 #[derive(Debug)]
 pub enum BodyError {
     Passed(Passed),
-    Broken(reqwest::Error),
+    Broken(hyper::Error),
     TooLong { limit: usize },
 }
 
 impl Body {
     /// A body whose first byte is due when `timing` says so.
-    pub fn new(inner: reqwest::Body, timing: Timing) -> Self {
+    pub fn new(inner: Incoming, timing: Timing) -> Self {
         Self { inner, timing, due: timing.first_byte, timer: None }
     }
 

@@ -4,9 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Response};
-use reqwest::{Client, Request, Url};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use thread_local::ThreadLocal;
 use tokio::time::{Instant, timeout};
@@ -16,6 +21,7 @@ use super::super::settings::{ProviderSettings, Wire};
 use super::super::{Cause, Provider, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
 use super::breaker::Breaker;
+use super::connect::Connector;
 use super::fault::Reporter;
 use super::stream::ReplyStream;
 use super::timing::Timing;
@@ -40,9 +46,8 @@ pub struct Endpoint {
     pub reporter: Reporter,
     /// One a thread: a connection lives on the runtime that made it, and a request on another thread would wake that
     /// one for each piece of its answer.
-    clients: ThreadLocal<Client>,
-    tls: rustls::ClientConfig,
-    connect: Duration,
+    clients: ThreadLocal<Client<Connector, Full<Bytes>>>,
+    connector: Connector,
     base: Url,
     headers: HeaderMap,
 }
@@ -51,19 +56,23 @@ impl Endpoint {
     /// Connects nothing yet.
     ///
     /// # Errors
-    /// A header cannot be used, or the client not be set up.
-    pub fn new(settings: ProviderSettings, tls: rustls::ClientConfig, connect: Duration) -> Result<Self, SetupError> {
+    /// A header cannot be used.
+    pub fn new(
+        settings: ProviderSettings,
+        tls: Arc<rustls::ClientConfig>,
+        connect: Duration,
+    ) -> Result<Self, SetupError> {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
-        let headers = headers(&settings)?;
+        let proxies = Arc::new(proxies(&settings.base_url));
+        let headers = headers(&settings, &proxies)?;
         let (provider, base) = (provider(settings.wire), with_slash(settings.base_url));
-        let endpoint = Self { provider, reporter, clients: ThreadLocal::new(), tls, connect, base, headers };
-        endpoint.client()?;
-        Ok(endpoint)
+        let connector = Connector::new(tls, proxies, connect);
+        Ok(Self { provider, reporter, clients: ThreadLocal::new(), connector, base, headers })
     }
 
     /// This thread's connections.
-    fn client(&self) -> Result<&Client, SetupError> {
-        self.clients.get_or_try(|| client(&self.base, self.tls.clone(), self.connect))
+    fn client(&self) -> &Client<Connector, Full<Bytes>> {
+        self.clients.get_or(|| client(self.connector.clone()))
     }
 
     /// The provider's name.
@@ -71,14 +80,15 @@ impl Endpoint {
         self.reporter.provider()
     }
 
-    fn request(&self, url: Url, wire: WireRequest, stream: bool) -> Request {
-        let mut request = Request::new(Method::POST, url);
+    fn request(&self, uri: Uri, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(wire.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.extend(wire.headers);
-        *request.body_mut() = Some(wire.body.into());
         request
     }
 }
@@ -94,18 +104,20 @@ fn provider(wire: Wire) -> Box<dyn Provider> {
 pub struct Target {
     pub endpoint: Arc<Endpoint>,
     pub breaker: Arc<Breaker>,
-    url: Url,
+    uri: Uri,
 }
 
 impl Target {
     /// # Errors
     /// The provider's path for this model makes no URL.
     pub fn new(endpoint: Arc<Endpoint>, model: &Model) -> Result<Self, UpstreamError> {
-        let path = endpoint.provider.path(&model.upstream_name);
-        let url = endpoint.base.join(&path).map_err(|error| {
+        let no_url = |error: &dyn std::error::Error| {
             endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{}\": {error}", model.upstream_name))
-        })?;
-        Ok(Self { endpoint, breaker: Arc::default(), url })
+        };
+        let path = endpoint.provider.path(&model.upstream_name);
+        let url = endpoint.base.join(&path).map_err(|error| no_url(&error))?;
+        let uri = Uri::try_from(url.as_str()).map_err(|error| no_url(&error))?;
+        Ok(Self { endpoint, breaker: Arc::default(), uri })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -147,21 +159,15 @@ impl Target {
         provider.reply(body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
     }
 
-    async fn send(
-        &self,
-        wire: WireRequest,
-        stream: bool,
-        timing: Timing,
-    ) -> Result<Response<reqwest::Body>, UpstreamError> {
-        let Endpoint { reporter, .. } = &*self.endpoint;
-        let client = self.endpoint.client().map_err(|error| reporter.error(Cause::Connect, error))?;
-        let request = self.endpoint.request(self.url.clone(), wire, stream);
-        let sent = timing.first_byte.bound(client.execute(request)).await;
+    async fn send(&self, wire: WireRequest, stream: bool, timing: Timing) -> Result<Response<Incoming>, UpstreamError> {
+        let reporter = &self.endpoint.reporter;
+        let request = self.endpoint.request(self.uri.clone(), wire, stream);
+        let sent = timing.first_byte.bound(self.endpoint.client().request(request)).await;
         let response = sent.map_err(|passed| reporter.late(passed))?;
-        response.map(Response::from).map_err(|error| reporter.unsent(&error))
+        response.map_err(|error| reporter.unsent(&error))
     }
 
-    async fn refusal(&self, response: Response<reqwest::Body>, timing: Timing) -> UpstreamError {
+    async fn refusal(&self, response: Response<Incoming>, timing: Timing) -> UpstreamError {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
         let body = timeout(ERROR_WAIT, Body::new(body, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
@@ -169,7 +175,7 @@ impl Target {
     }
 
     /// The body of a 200, if it is a stream of events: some upstreams say what is wrong in a 200 with a JSON body.
-    async fn event_stream(&self, response: Response<reqwest::Body>, timing: Timing) -> Result<Body, UpstreamError> {
+    async fn event_stream(&self, response: Response<Incoming>, timing: Timing) -> Result<Body, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
         let body = Body::new(body, timing);
@@ -198,7 +204,7 @@ fn with_slash(mut url: Url) -> Url {
     url
 }
 
-fn headers(settings: &ProviderSettings) -> Result<HeaderMap, SetupError> {
+fn headers(settings: &ProviderSettings, proxies: &Matcher) -> Result<HeaderMap, SetupError> {
     let agent = concat!("satisfice/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::with_capacity(8 + settings.headers.len());
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
@@ -208,7 +214,16 @@ fn headers(settings: &ProviderSettings) -> Result<HeaderMap, SetupError> {
         headers.insert(AUTHORIZATION, bearer(key).ok_or_else(|| SetupError::ApiKey(settings.name.clone()))?);
     }
     headers.extend(settings.headers.clone());
+    headers.extend(proxy_key(&settings.base_url, proxies).map(|key| (PROXY_AUTHORIZATION, key)));
     Ok(headers)
+}
+
+/// What a proxy that reads the requests wants to see; one that only carries TLS hears it when it connects.
+fn proxy_key(base: &Url, proxies: &Matcher) -> Option<HeaderValue> {
+    let uri = Uri::try_from(base.as_str()).ok().filter(|_| base.scheme() == "http")?;
+    let mut key = proxies.intercept(&uri)?.basic_auth()?.clone();
+    key.set_sensitive(true);
+    Some(key)
 }
 
 fn bearer(key: &SecretString) -> Option<HeaderValue> {
@@ -223,18 +238,17 @@ fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
     settings.api_key.iter().cloned().chain(values).collect()
 }
 
-fn client(base: &Url, tls: rustls::ClientConfig, connect: Duration) -> Result<Client, SetupError> {
-    let builder = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .http1_only()
-        .tcp_nodelay(true)
-        .connect_timeout(connect)
+fn client(connector: Connector) -> Client<Connector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(POOL_SIZE)
         .pool_idle_timeout(POOL_IDLE)
-        .redirect(reqwest::redirect::Policy::none());
-    // A proxy from the environment is for the way out, not for a model server on this machine.
-    let builder = if is_loopback(base) { builder.no_proxy() } else { builder };
-    builder.build().map_err(|error| SetupError::Client(error.to_string()))
+        .build(connector)
+}
+
+/// A proxy from the environment is for the way out, not for a model server on this machine.
+fn proxies(base: &Url) -> Matcher {
+    if is_loopback(base) { Matcher::builder().build() } else { Matcher::from_env() }
 }
 
 fn is_loopback(url: &Url) -> bool {

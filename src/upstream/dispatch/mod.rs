@@ -5,6 +5,7 @@
 mod backoff;
 mod body;
 mod breaker;
+mod connect;
 mod endpoint;
 mod fault;
 mod stream;
@@ -81,8 +82,8 @@ pub enum SetupError {
         "this machine has no CA certificates to check https providers with; install ca-certificates or set SSL_CERT_FILE"
     )]
     NoCertificates,
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(String),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
 }
 
 impl Upstreams {
@@ -92,6 +93,7 @@ impl Upstreams {
     /// Which provider's setting cannot be used, or what this machine lacks.
     pub fn new(providers: Vec<ProviderSettings>, connect: Duration) -> Result<Self, SetupError> {
         let tls = tls::client_config(providers.iter().any(|provider| provider.base_url.scheme() == "https"))?;
+        let tls = Arc::new(tls);
         let mut endpoints = HashMap::with_capacity(providers.len());
         for provider in providers {
             let endpoint = Endpoint::new(provider, tls.clone(), connect)?;
