@@ -58,7 +58,7 @@ impl Recording {
         mut plan: Plan,
         arrival: Arrival,
         request: &ChatRequest,
-        body: Bytes,
+        body: &[u8],
     ) -> Self {
         let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
         let decision = plan.decision.take().map(Arc::new);
@@ -83,7 +83,7 @@ impl Recording {
             cost_usd: None,
             first_byte_us: None,
             total_us: 0,
-            request: if body.len() <= MAX_KEPT_REQUEST { body } else { Bytes::new() },
+            request: kept(body),
             reply: ReplyText::default(),
         };
         sink.metrics.in_flight.inc();
@@ -189,6 +189,11 @@ impl Drop for Recording {
     fn drop(&mut self) {
         self.finish(if std::thread::panicking() { Outcome::Failed } else { Outcome::ClientGone });
     }
+}
+
+/// A copy: the body lies in its connection's read buffer, which cannot be used again while a trace waits with it.
+fn kept(body: &[u8]) -> Bytes {
+    if body.len() <= MAX_KEPT_REQUEST { Bytes::copy_from_slice(body) } else { Bytes::new() }
 }
 
 fn record_attempt(target: &Target, attempt: upstream::Attempt) -> Attempt {

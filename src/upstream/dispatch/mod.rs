@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use tokio::time::{Instant, sleep_until};
 
 use super::settings::ProviderSettings;
@@ -31,7 +32,7 @@ use timing::{Due, Timing};
 pub struct Upstreams {
     endpoints: HashMap<String, Arc<Endpoint>>,
     /// Filled as models are first called; bounded by the configuration, from which all targets come.
-    targets: RwLock<HashMap<ModelId, Arc<Target>>>,
+    targets: RwLock<HashMap<ModelId, Arc<Target>, FixedState>>,
     jitter: Box<Jitter>,
 }
 
