@@ -9,12 +9,15 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::pool::Lease;
 use super::timing::{Due, Passed, Timing};
 
 /// The rest of an answer as it comes from the network. Dropping it cancels the call.
 #[derive(Debug)]
 pub struct Body {
     inner: Incoming,
+    /// Gives the connection back, or ends it, when the body is dropped.
+    _lease: Lease,
     timing: Timing,
     due: Due,
     /// Made at the first wait: most whole answers are there at once and need no timer.
@@ -31,8 +34,8 @@ pub enum BodyError {
 
 impl Body {
     /// A body whose first byte is due when `timing` says so.
-    pub fn new(inner: Incoming, timing: Timing) -> Self {
-        Self { inner, timing, due: timing.first_byte, timer: None }
+    pub fn new(inner: Incoming, lease: Lease, timing: Timing) -> Self {
+        Self { inner, _lease: lease, timing, due: timing.first_byte, timer: None }
     }
 
     /// The next piece; `None` at the end.

@@ -1,17 +1,15 @@
 //! Connections to one provider: straight, or through the proxy that the environment names.
 
 use std::error::Error;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
 use http::uri::Scheme;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use http::{HeaderValue, Uri};
+use hyper::rt::{Read, Write};
 use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::time::timeout;
 use tower::Service;
@@ -20,23 +18,34 @@ use tower::Service;
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-type BoxError = Box<dyn Error + Send + Sync>;
+/// Any error; its innermost cause says what happened.
+pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Makes connections. Clones are cheap.
 #[derive(Clone)]
 pub struct Connector(Arc<Settings>);
 
 struct Settings {
+    /// Scheme, host and port.
+    to: Uri,
     direct: HttpsConnector<HttpConnector>,
     tls: Arc<rustls::ClientConfig>,
-    proxies: Arc<Matcher>,
+    proxies: Matcher,
     /// Names, TCP and TLS together.
     deadline: Duration,
 }
 
+/// A connection, whatever it is made of.
+pub type Link = Box<dyn Io>;
+
+/// What HTTP needs of a connection.
+pub trait Io: Read + Write + Send + Unpin {}
+
+impl<T: Read + Write + Send + Unpin> Io for T {}
+
 impl Connector {
-    /// Connects within `deadline`, through what `proxies` says.
-    pub fn new(tls: Arc<rustls::ClientConfig>, proxies: Arc<Matcher>, deadline: Duration) -> Self {
+    /// Connects to the server of `to` within `deadline`, through what `proxies` says.
+    pub fn new(to: Uri, tls: Arc<rustls::ClientConfig>, proxies: Matcher, deadline: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         // TLS comes on top of it.
         tcp.enforce_http(false);
@@ -44,101 +53,45 @@ impl Connector {
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE));
         tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-        Self(Arc::new(Settings { direct: HttpsConnector::from((tcp, tls.clone())), tls, proxies, deadline }))
+        Self(Arc::new(Settings { to, direct: HttpsConnector::from((tcp, tls.clone())), tls, proxies, deadline }))
     }
 
-    async fn connect(self, to: Uri) -> Result<Link, BoxError> {
-        let Settings { direct, tls, proxies, .. } = &*self.0;
+    /// A new connection.
+    ///
+    /// # Errors
+    /// What the network, the proxy or TLS say; `Elapsed` where the deadline passed.
+    pub async fn connect(&self) -> Result<Link, BoxError> {
+        timeout(self.0.deadline, self.link()).await?
+    }
+
+    async fn link(&self) -> Result<Link, BoxError> {
+        let Settings { to, direct, tls, proxies, .. } = &*self.0;
         let mut direct = direct.clone();
-        let Some(proxy) = proxies.intercept(&to) else {
-            return Ok(Link::new(direct.call(to).await?, false));
+        let Some(proxy) = proxies.intercept(to) else {
+            return Ok(Box::new(direct.call(to.clone()).await?));
         };
-        if to.scheme() != Some(&Scheme::HTTPS) {
-            return Ok(Link::new(direct.call(proxy.uri().clone()).await?, true));
+        if self.through_reader() {
+            return Ok(Box::new(direct.call(proxy.uri().clone()).await?));
         }
         let tunnel = Tunnel::new(proxy.uri().clone(), direct);
         let tunnel = match proxy.basic_auth() {
             Some(auth) => tunnel.with_auth(auth.clone()),
             None => tunnel,
         };
-        Ok(Link::new(HttpsConnector::from((tunnel, tls.clone())).call(to).await?, false))
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = Link;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Link, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
+        Ok(Box::new(HttpsConnector::from((tunnel, tls.clone())).call(to.clone()).await?))
     }
 
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move { timeout(connector.0.deadline, connector.connect(to)).await? })
-    }
-}
-
-/// A connection, whatever it is made of.
-pub struct Link {
-    io: Box<dyn Io>,
     /// A proxy reads the requests: they must name the whole URL.
-    proxied: bool,
-}
-
-trait Io: Read + Write + Connection + Send + Unpin {}
-
-impl<T: Read + Write + Connection + Send + Unpin> Io for T {}
-
-impl Link {
-    fn new(io: impl Io + 'static, proxied: bool) -> Self {
-        Self { io: Box::new(io), proxied }
+    pub fn through_reader(&self) -> bool {
+        let Settings { to, proxies, .. } = &*self.0;
+        to.scheme() != Some(&Scheme::HTTPS) && proxies.intercept(to).is_some()
     }
 
-    fn io(self: Pin<&mut Self>) -> Pin<&mut dyn Io> {
-        Pin::new(&mut *self.get_mut().io)
-    }
-}
-
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        self.io.connected().proxy(self.proxied)
-    }
-}
-
-impl Read for Link {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: ReadBufCursor<'_>,
-    ) -> Poll<Result<(), std::io::Error>> {
-        self.io().poll_read(cx, into)
-    }
-}
-
-impl Write for Link {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.io().poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.io().poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.io().poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        self.io().poll_write_vectored(cx, pieces)
+    /// What a proxy that reads the requests wants to see; one that only carries TLS hears it when it connects.
+    pub fn proxy_key(&self) -> Option<HeaderValue> {
+        let Settings { to, proxies, .. } = &*self.0;
+        let mut key = proxies.intercept(to).filter(|_| self.through_reader())?.basic_auth()?.clone();
+        key.set_sensitive(true);
+        Some(key)
     }
 }

@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, PROXY_AUTHORIZATION, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::proxy::matcher::Matcher;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use thread_local::ThreadLocal;
 use tokio::time::{Instant, timeout};
+use url::{Position, Url};
 
 use super::super::openai::OpenAi;
 use super::super::settings::{ProviderSettings, Wire};
@@ -23,6 +21,7 @@ use super::body::Body;
 use super::breaker::Breaker;
 use super::connect::Connector;
 use super::fault::Reporter;
+use super::pool::{Lease, Pool};
 use super::stream::ReplyStream;
 use super::timing::Timing;
 use super::{Reply, SetupError};
@@ -34,19 +33,13 @@ const MAX_REPLY_BYTES: usize = 32 << 20;
 /// So much of an error's body is read, bytes, and so long is it waited for.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 const ERROR_WAIT: Duration = Duration::from_secs(5);
-/// Connections to one provider that are kept though idle; more are closed after their answer.
-const POOL_SIZE: usize = 512;
-/// How long they are kept: shorter than what servers and balancers usually allow, so that a request seldom meets a
-/// connection that is just being closed.
-const POOL_IDLE: Duration = Duration::from_secs(50);
-
 /// A provider that can be called.
 pub struct Endpoint {
     pub provider: Box<dyn Provider>,
     pub reporter: Reporter,
     /// One a thread: a connection lives on the runtime that made it, and a request on another thread would wake that
     /// one for each piece of its answer.
-    clients: ThreadLocal<Client<Connector, Full<Bytes>>>,
+    pools: ThreadLocal<Arc<Pool>>,
     connector: Connector,
     base: Url,
     headers: HeaderMap,
@@ -56,23 +49,23 @@ impl Endpoint {
     /// Connects nothing yet.
     ///
     /// # Errors
-    /// A header cannot be used.
+    /// The URL or a header cannot be used.
     pub fn new(
         settings: ProviderSettings,
         tls: Arc<rustls::ClientConfig>,
         connect: Duration,
     ) -> Result<Self, SetupError> {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
-        let proxies = Arc::new(proxies(&settings.base_url));
-        let headers = headers(&settings, &proxies)?;
+        let to = Uri::try_from(settings.base_url.as_str()).map_err(|_| SetupError::Url(settings.name.clone()))?;
+        let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
+        let headers = headers(&settings, &connector)?;
         let (provider, base) = (provider(settings.wire), with_slash(settings.base_url));
-        let connector = Connector::new(tls, proxies, connect);
-        Ok(Self { provider, reporter, clients: ThreadLocal::new(), connector, base, headers })
+        Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers })
     }
 
     /// This thread's connections.
-    fn client(&self) -> &Client<Connector, Full<Bytes>> {
-        self.clients.get_or(|| client(self.connector.clone()))
+    fn pool(&self) -> Arc<Pool> {
+        self.pools.get_or(|| Pool::new(self.connector.clone())).clone()
     }
 
     /// The provider's name.
@@ -116,7 +109,8 @@ impl Target {
         };
         let path = endpoint.provider.path(&model.upstream_name);
         let url = endpoint.base.join(&path).map_err(|error| no_url(&error))?;
-        let uri = Uri::try_from(url.as_str()).map_err(|error| no_url(&error))?;
+        let form = if endpoint.connector.through_reader() { url.as_str() } else { &url[Position::BeforePath..] };
+        let uri = Uri::try_from(form).map_err(|error| no_url(&error))?;
         Ok(Self { endpoint, breaker: Arc::default(), uri })
     }
 
@@ -147,38 +141,44 @@ impl Target {
     async fn answer(&self, name: &str, request: &ChatRequest, timing: Timing) -> Result<Answer, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let wire = provider.request(name, request).map_err(|bad| reporter.inexpressible(bad))?;
-        let response = self.send(wire, request.stream, timing).await?;
+        let (response, lease) = self.send(wire, request.stream, timing).await?;
         if !response.status().is_success() {
-            return Err(self.refusal(response, timing).await);
+            return Err(self.refusal(response, lease, timing).await);
         }
         if request.stream {
-            return self.event_stream(response, timing).await.map(Answer::Stream);
+            return self.event_stream(response, lease, timing).await.map(Answer::Stream);
         }
-        let body = Body::new(response.into_body(), timing).whole(MAX_REPLY_BYTES).await;
+        let body = Body::new(response.into_body(), lease, timing).whole(MAX_REPLY_BYTES).await;
         let body = body.map_err(|error| reporter.body(error))?;
         provider.reply(body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
     }
 
-    async fn send(&self, wire: WireRequest, stream: bool, timing: Timing) -> Result<Response<Incoming>, UpstreamError> {
+    async fn send(&self, wire: WireRequest, stream: bool, timing: Timing) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
         let request = self.endpoint.request(self.uri.clone(), wire, stream);
-        let sent = timing.first_byte.bound(self.endpoint.client().request(request)).await;
-        let response = sent.map_err(|passed| reporter.late(passed))?;
-        response.map_err(|error| reporter.unsent(&error))
+        let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
+        let answering = sent.map_err(|passed| reporter.late(passed))?;
+        answering.map_err(|error| reporter.unsent(&error))
     }
 
-    async fn refusal(&self, response: Response<Incoming>, timing: Timing) -> UpstreamError {
+    async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
-        let body = timeout(ERROR_WAIT, Body::new(body, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
+        let body =
+            timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
         reporter.refusal(head.status, &head.headers, provider.error(head.status, &body))
     }
 
     /// The body of a 200, if it is a stream of events: some upstreams say what is wrong in a 200 with a JSON body.
-    async fn event_stream(&self, response: Response<Incoming>, timing: Timing) -> Result<Body, UpstreamError> {
+    async fn event_stream(
+        &self,
+        response: Response<Incoming>,
+        lease: Lease,
+        timing: Timing,
+    ) -> Result<Body, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
-        let body = Body::new(body, timing);
+        let body = Body::new(body, lease, timing);
         let kind = head.headers.get(CONTENT_TYPE).map_or(Bytes::new(), |kind| Bytes::copy_from_slice(kind.as_bytes()));
         if kind.is_empty() || kind.to_ascii_lowercase().starts_with(b"text/event-stream") {
             return Ok(body);
@@ -189,6 +189,9 @@ impl Target {
         Err(reporter.malformed(format_args!("asked for a stream, it sent {kind}: {}", detail.message)))
     }
 }
+
+/// An answer that begins, and the connection that it comes on.
+type Answering = (Response<Incoming>, Lease);
 
 /// What a call gave, before a stream has begun.
 enum Answer {
@@ -204,9 +207,10 @@ fn with_slash(mut url: Url) -> Url {
     url
 }
 
-fn headers(settings: &ProviderSettings, proxies: &Matcher) -> Result<HeaderMap, SetupError> {
+fn headers(settings: &ProviderSettings, connector: &Connector) -> Result<HeaderMap, SetupError> {
     let agent = concat!("satisfice/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::with_capacity(8 + settings.headers.len());
+    headers.extend(host(&settings.base_url).map(|host| (HOST, host)));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -214,16 +218,13 @@ fn headers(settings: &ProviderSettings, proxies: &Matcher) -> Result<HeaderMap, 
         headers.insert(AUTHORIZATION, bearer(key).ok_or_else(|| SetupError::ApiKey(settings.name.clone()))?);
     }
     headers.extend(settings.headers.clone());
-    headers.extend(proxy_key(&settings.base_url, proxies).map(|key| (PROXY_AUTHORIZATION, key)));
+    headers.extend(connector.proxy_key().map(|key| (PROXY_AUTHORIZATION, key)));
     Ok(headers)
 }
 
-/// What a proxy that reads the requests wants to see; one that only carries TLS hears it when it connects.
-fn proxy_key(base: &Url, proxies: &Matcher) -> Option<HeaderValue> {
-    let uri = Uri::try_from(base.as_str()).ok().filter(|_| base.scheme() == "http")?;
-    let mut key = proxies.intercept(&uri)?.basic_auth()?.clone();
-    key.set_sensitive(true);
-    Some(key)
+/// `host:port`, without the port where it is the scheme's own.
+fn host(url: &Url) -> Option<HeaderValue> {
+    HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
 fn bearer(key: &SecretString) -> Option<HeaderValue> {
@@ -236,14 +237,6 @@ fn bearer(key: &SecretString) -> Option<HeaderValue> {
 fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
     let values = settings.headers.values().filter_map(|value| value.to_str().ok()).map(SecretString::from);
     settings.api_key.iter().cloned().chain(values).collect()
-}
-
-fn client(connector: Connector) -> Client<Connector, Full<Bytes>> {
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(POOL_SIZE)
-        .pool_idle_timeout(POOL_IDLE)
-        .build(connector)
 }
 
 /// A proxy from the environment is for the way out, not for a model server on this machine.

@@ -9,6 +9,7 @@ use tokio::time::error::Elapsed;
 
 use super::super::{Cause, UpstreamError};
 use super::body::BodyError;
+use super::pool::Unsent;
 use super::timing::Passed;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -51,12 +52,13 @@ impl Reporter {
     }
 
     /// The request did not get through, or no answer began.
-    pub fn unsent(&self, error: &hyper_util::client::legacy::Error) -> UpstreamError {
-        let root = root(error);
-        match (error.is_connect(), root.is::<Elapsed>()) {
-            (true, true) => self.late(Passed::Connect(self.connect)),
-            (true, false) => self.error(Cause::Connect, format_args!("no connection: {root}")),
-            _ => self.error(Cause::Connect, format_args!("the connection broke before the answer: {root}")),
+    pub fn unsent(&self, unsent: &Unsent) -> UpstreamError {
+        match unsent {
+            Unsent::Connect(error) if error.is::<Elapsed>() => self.late(Passed::Connect(self.connect)),
+            Unsent::Connect(error) => self.error(Cause::Connect, format_args!("no connection: {}", root(&**error))),
+            Unsent::Broken(error) => {
+                self.error(Cause::Connect, format_args!("the connection broke before the answer: {}", root(error)))
+            }
         }
     }
 

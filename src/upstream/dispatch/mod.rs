@@ -8,6 +8,7 @@ mod breaker;
 mod connect;
 mod endpoint;
 mod fault;
+mod pool;
 mod stream;
 mod timing;
 mod tls;
@@ -83,6 +84,8 @@ pub enum SetupError {
         "this machine has no CA certificates to check https providers with; install ca-certificates or set SSL_CERT_FILE"
     )]
     NoCertificates,
+    #[error("base_url of provider \"{0}\" is longer than HTTP allows")]
+    Url(String),
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
 }
