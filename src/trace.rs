@@ -1,5 +1,7 @@
 //! The record of one request, and the closed set of things that the learner hears of.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,7 +21,7 @@ pub struct Trace {
     pub at_ms: u64,
     /// `None` where the client named a model.
     pub route: Option<String>,
-    pub decision: Option<Decision>,
+    pub decision: Option<Arc<Decision>>,
     pub attempts: Vec<Attempt>,
     /// The model that answered.
     pub model: Option<ModelId>,
@@ -76,8 +78,9 @@ pub struct Attempt {
 /// What the learner hears of. Closed: a new kind is a decision about what learning means.
 #[derive(Debug)]
 pub enum Event {
-    /// A route chose; sent before the upstream is called, so that a score may come before the answer ends.
-    Decided { trace: TraceId, at_ms: u64, route: String, decision: Box<Decision> },
+    /// A route chose who streams an answer; sent before the upstream is called, so that a score may come before the
+    /// answer ends. Of an answer that comes whole nobody knows before its end, which has the decision too.
+    Decided { trace: TraceId, at_ms: u64, route: String, decision: Arc<Decision> },
     /// The request ended, however it did.
     Finished(Box<Trace>),
     /// A score from outside. The answer comes once it is durable.

@@ -15,7 +15,7 @@ use crate::gateway::{Gateway, Setup, Sources};
 use crate::learner::{self, Bounds, Learner, LearnerError};
 use crate::policy::Snapshot;
 use crate::scorers;
-use crate::server::{self, ApiKeys, App, BindError};
+use crate::server::{self, ApiKeys, App, BindError, Workers};
 use crate::store::{RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
 use crate::trace::Event;
@@ -47,6 +47,8 @@ pub enum AssembleError {
     Upstream(#[from] SetupError),
     #[error("the learner has ended; restart the gateway")]
     LearnerEnded,
+    #[error("cannot start the threads that serve: {0}")]
+    Threads(std::io::Error),
 }
 
 /// Opens the store, restores what was learned, and serves. It answers once this returns.
@@ -71,17 +73,18 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let app = App::new(gateway.clone(), learner.reader.clone(), learning, keys, setup.server.max_body_bytes);
     let (stop, stopped) = watch::channel(false);
     let mut listeners = JoinSet::new();
-    listeners.spawn(listen(listener, server::router(app.clone()), stopped.clone()));
+    let workers = Workers::start().map_err(AssembleError::Threads)?;
+    listeners.spawn(listen(listener, server::router(app.clone()), workers, stopped.clone()));
     if let Some(admin) = admin {
-        listeners.spawn(listen(admin, server::admin_router(app.clone()), stopped));
+        listeners.spawn(listen(admin, server::admin_router(app.clone()), Workers::here(), stopped));
     }
     Ok(Running { address, gateway, app, metrics, stop, listeners, learner })
 }
 
-async fn listen(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn listen(listener: TcpListener, router: Router, workers: Workers, mut stopped: watch::Receiver<bool>) {
     // The sender is gone only where the process ends anyway.
     let until = async move { drop(stopped.wait_for(|stop| *stop).await) };
-    server::serve(listener, router, until).await;
+    server::serve(listener, router, &workers, until).await;
 }
 
 fn learn(

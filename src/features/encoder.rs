@@ -10,6 +10,8 @@ use super::signals::FIRST_WORD;
 pub const DIM: usize = 128;
 /// Values of a pooled text: the weighted mean, then the maximum.
 pub const POOLED: usize = 2 * DIM;
+/// Values of a vector that are pooled at once: as many sums and maxima as fit into registers.
+const BLOCK: usize = 32;
 /// Tokens pooled at most: this many at the start of the window and as many at its end.
 const HALF_WINDOW: usize = 256;
 
@@ -23,6 +25,8 @@ pub struct Encoder {
     scales: Vec<f32>,
     /// Weight of each token in the mean.
     weights: Vec<f32>,
+    /// The vector instructions that this processor has.
+    arch: pulp::Arch,
 }
 
 /// The bytes are no encoder table.
@@ -50,43 +54,69 @@ impl Encoder {
         if let Some(token) = scales.iter().position(|scale| !scale.is_finite()) {
             return Err(EncoderError::NotFinite(token));
         }
-        Ok(Self { file, rows, scales, weights: (0..tokens as u32).map(weight).collect() })
+        let weights = (0..tokens as u32).map(weight).collect();
+        Ok(Self { file, rows, scales, weights, arch: pulp::Arch::new() })
     }
 
     /// Weighted mean and maximum of the vectors of `ids`, of which the middle is left out if they are many.
     /// All zero if there is nothing to pool.
     pub fn pool(&self, ids: &[u32]) -> [f32; POOLED] {
-        let (head, tail) = window(ids);
-        let mut mean = [0.0; DIM];
-        let mut max = [f32::NEG_INFINITY; DIM];
-        let mut total = 0.0;
-        for &id in head.iter().chain(tail) {
-            let weight = self.weights[id as usize];
-            total += weight;
-            self.accumulate(id, weight, &mut mean, &mut max);
-        }
-        let mut pooled = [0.0; POOLED];
-        if total > 0.0 {
-            pooled[..DIM].iter_mut().zip(mean).for_each(|(out, sum)| *out = sum / total);
-            pooled[DIM..].copy_from_slice(&max);
-        }
-        pooled
-    }
-
-    #[inline]
-    fn accumulate(&self, id: u32, weight: f32, mean: &mut [f32; DIM], max: &mut [f32; DIM]) {
-        let row = &self.file[self.rows + id as usize * DIM..][..DIM];
-        let scale = self.scales[id as usize];
-        for ((mean, max), &q) in mean.iter_mut().zip(max).zip(row) {
-            let value = f32::from(q.cast_signed()) * scale;
-            *mean += weight * value;
-            *max = max.max(value);
-        }
+        // Wider vectors where the processor has them. They change no bit: each value is summed by itself.
+        self.arch.dispatch(Pooling { encoder: self, ids: window(ids) })
     }
 
     /// The file that this table came from.
     pub fn file(&self) -> &[u8] {
         &self.file
+    }
+}
+
+/// One text's pooling, compiled for each kind of vector instructions: hence all of it inline.
+struct Pooling<'a> {
+    encoder: &'a Encoder,
+    ids: (&'a [u32], &'a [u32]),
+}
+
+impl pulp::NullaryFnOnce for Pooling<'_> {
+    type Output = [f32; POOLED];
+
+    #[inline(always)]
+    fn call(self) -> [f32; POOLED] {
+        let total: f32 = self.ids().map(|id| self.encoder.weights[id]).sum();
+        let mut pooled = [0.0; POOLED];
+        if total > 0.0 {
+            let (means, maxima) = pooled.split_at_mut(DIM);
+            let blocks = means.as_chunks_mut().0.iter_mut().zip(maxima.as_chunks_mut().0);
+            for (block, (mean, max)) in blocks.enumerate() {
+                (*mean, *max) = self.block(block);
+                mean.iter_mut().for_each(|sum| *sum /= total);
+            }
+        }
+        pooled
+    }
+}
+
+impl Pooling<'_> {
+    #[inline(always)]
+    fn ids(&self) -> impl Iterator<Item = usize> {
+        self.ids.0.iter().chain(self.ids.1).map(|&id| id as usize)
+    }
+
+    /// Weighted sums and maxima of one block of the vectors' values.
+    #[inline(always)]
+    fn block(&self, block: usize) -> ([f32; BLOCK], [f32; BLOCK]) {
+        let Encoder { file, rows, scales, weights, .. } = self.encoder;
+        let rows = file[*rows..].as_chunks::<BLOCK>().0;
+        let (mut sums, mut maxima) = ([0.0; BLOCK], [f32::NEG_INFINITY; BLOCK]);
+        for id in self.ids() {
+            let (row, scale, weight) = (&rows[id * (DIM / BLOCK) + block], scales[id], weights[id]);
+            for i in 0..BLOCK {
+                let value = f32::from(row[i].cast_signed()) * scale;
+                sums[i] += weight * value;
+                maxima[i] = if value > maxima[i] { value } else { maxima[i] };
+            }
+        }
+        (sums, maxima)
     }
 }
 

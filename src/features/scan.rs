@@ -39,7 +39,6 @@ pub struct Scan {
     /// The same of the last one.
     pub last_line_chars: u32,
     previous: Option<char>,
-    run: LetterRun,
 }
 
 /// Words, in lower case, that say what kind of task a prompt is.
@@ -117,31 +116,47 @@ impl Scan {
         if self.chars > 0 {
             self.character('\n');
         }
-        text.chars().for_each(|c| self.character(c));
-        self.end_run();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (run, after) = rest.split_at(letters(rest.as_bytes()));
+            if !run.is_empty() {
+                self.run(run.as_bytes());
+            }
+            let mut chars = after.chars();
+            if let Some(c) = chars.next() {
+                self.character(c);
+            }
+            rest = chars.as_str();
+        }
         self.fences += count(memchr::memmem::find_iter(text.as_bytes(), "```"));
         text.split('\n').for_each(|line| self.line(line));
     }
 
+    /// A run of ASCII letters, whole.
+    fn run(&mut self, run: &[u8]) {
+        let previous = self.previous.replace(char::from(run[run.len() - 1])).unwrap_or('\n');
+        let length = run.len() as u32;
+        self.chars += length;
+        self.non_space += length;
+        self.words += u32::from(previous.is_whitespace());
+        self.upper += count(run.iter().filter(|letter| letter.is_ascii_uppercase()));
+        self.latex += u32::from(previous == '\\');
+        self.letter_runs += 1;
+        self.long_runs += u32::from(length >= 8);
+        if let Some(sets) = keyword_sets(run) {
+            self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += u32::from(sets >> i & 1));
+        }
+    }
+
+    /// Any character but an ASCII letter.
     fn character(&mut self, c: char) {
         let previous = self.previous.replace(c).unwrap_or('\n');
         self.chars += 1;
-        if c.is_ascii_alphabetic() {
-            self.letter(c, previous);
-        } else {
-            self.end_run();
-            self.other(c, previous);
-        }
+        self.other(c, previous);
         if !c.is_whitespace() {
             self.non_space += 1;
             self.words += u32::from(previous.is_whitespace());
         }
-    }
-
-    fn letter(&mut self, c: char, previous: char) {
-        self.run.push(c as u8);
-        self.upper += u32::from(c.is_ascii_uppercase());
-        self.latex += u32::from(previous == '\\');
     }
 
     fn other(&mut self, c: char, previous: char) {
@@ -168,18 +183,6 @@ impl Scan {
         self.non_ascii += 1;
         self.math += u32::from(MATH.contains(c));
         self.quotes += u32::from(matches!(c, '“' | '”' | '‘' | '’'));
-    }
-
-    fn end_run(&mut self) {
-        let run = std::mem::take(&mut self.run);
-        if run.len == 0 {
-            return;
-        }
-        self.letter_runs += 1;
-        self.long_runs += u32::from(run.len >= 8);
-        if let Some(sets) = run.keyword_sets() {
-            self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += u32::from(sets >> i & 1));
-        }
     }
 
     fn line(&mut self, line: &str) {
@@ -213,38 +216,33 @@ fn count(items: impl Iterator) -> u32 {
     items.count() as u32
 }
 
-/// A run of ASCII letters: its length, and its letters in lower case as far as they fit into 16 bytes.
-#[derive(Debug, Default, Clone, PartialEq)]
-struct LetterRun {
-    packed: u128,
-    len: u32,
+/// How many ASCII letters the text begins with.
+fn letters(text: &[u8]) -> usize {
+    text.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(text.len())
 }
 
-impl LetterRun {
-    fn push(&mut self, letter: u8) {
-        self.packed = self.packed << 8 | u128::from(letter.to_ascii_lowercase());
-        self.len += 1;
+/// The keyword lists that hold this run of ASCII letters, as bits.
+fn keyword_sets(run: &[u8]) -> Option<u8> {
+    let sorted = &*SORTED_KEYWORDS;
+    let initial = usize::from(run[0].to_ascii_lowercase() - b'a');
+    if run.len() > LONGEST_KEYWORD || sorted.lengths[initial] >> run.len() & 1 == 0 {
+        return None;
     }
-
-    /// The keyword lists that hold this word, as bits.
-    fn keyword_sets(&self) -> Option<u8> {
-        if self.len > LONGEST_KEYWORD {
-            return None;
-        }
-        let sorted = &*SORTED_KEYWORDS;
-        let (first, last) = sorted.ranges[self.len as usize];
-        let found = sorted.words[first..last].binary_search_by_key(&self.packed, |&(word, _)| word).ok()?;
-        Some(sorted.words[first + found].1)
-    }
+    let (first, last) = sorted.ranges[run.len()];
+    let packed = pack(run);
+    let found = sorted.words[first..last].binary_search_by_key(&packed, |&(word, _)| word).ok()?;
+    Some(sorted.words[first + found].1)
 }
 
-const LONGEST_KEYWORD: u32 = 11;
+const LONGEST_KEYWORD: usize = 11;
 
-/// All keywords, packed as [`LetterRun`] packs them, in ascending order: so shorter ones come first.
+/// All keywords, packed, in ascending order: so shorter ones come first.
 struct SortedKeywords {
     words: Vec<(u128, u8)>,
     /// Where the words of each length lie.
-    ranges: [(usize, usize); LONGEST_KEYWORD as usize + 1],
+    ranges: [(usize, usize); LONGEST_KEYWORD + 1],
+    /// The lengths, as bits, of the words with each initial: most words are none of them and need no search.
+    lengths: [u16; 26],
 }
 
 static SORTED_KEYWORDS: std::sync::LazyLock<SortedKeywords> = std::sync::LazyLock::new(sorted_keywords);
@@ -253,17 +251,22 @@ fn sorted_keywords() -> SortedKeywords {
     let mut sets = std::collections::BTreeMap::<u128, u8>::new();
     for (i, (_, words)) in KEYWORDS.iter().enumerate() {
         for word in *words {
-            *sets.entry(pack(word)).or_default() |= 1 << i;
+            *sets.entry(pack(word.as_bytes())).or_default() |= 1 << i;
         }
     }
     let words: Vec<_> = sets.into_iter().collect();
     let shorter_than = |len: usize| words.partition_point(|&(word, _)| word < 1 << (8 * len.saturating_sub(1)));
     let ranges = std::array::from_fn(|len| (shorter_than(len), shorter_than(len + 1)));
-    SortedKeywords { words, ranges }
+    let mut lengths = [0; 26];
+    for word in KEYWORDS.iter().flat_map(|(_, words)| *words) {
+        lengths[usize::from(word.as_bytes()[0] - b'a')] |= 1 << word.len();
+    }
+    SortedKeywords { words, ranges, lengths }
 }
 
-fn pack(word: &str) -> u128 {
-    word.bytes().fold(0, |packed, letter| packed << 8 | u128::from(letter))
+/// Up to 16 letters, in lower case.
+fn pack(word: &[u8]) -> u128 {
+    word.iter().fold(0, |packed, letter| packed << 8 | u128::from(letter.to_ascii_lowercase()))
 }
 
 #[cfg(test)]
@@ -280,7 +283,7 @@ mod tests {
     fn finds_every_keyword_and_no_other_word() {
         for (i, (_, words)) in KEYWORDS.iter().enumerate() {
             for word in *words {
-                assert!(word.len() <= LONGEST_KEYWORD as usize, "{word}");
+                assert!(word.len() <= LONGEST_KEYWORD, "{word}");
                 assert_eq!(scan(&word.to_uppercase()).keywords[i], 1, "{word}");
             }
         }

@@ -24,10 +24,10 @@ pub struct WordPiece {
     text: Cow<'static, str>,
     /// Where each piece lies in `text`, without its `##`.
     pieces: Vec<Piece>,
-    /// Ids by piece, of pieces that begin a word.
-    initial: HashTable<u32>,
-    /// Ids by piece, of pieces that continue one.
-    continuing: HashTable<u32>,
+    /// Pieces that begin a word.
+    initial: HashTable<Entry>,
+    /// Pieces that continue one.
+    continuing: HashTable<Entry>,
     /// Ids of the one-character ASCII pieces.
     ascii: [u32; 128],
     unknown: u32,
@@ -40,6 +40,39 @@ struct Piece {
     start: u32,
     len: u16,
     continues: bool,
+}
+
+/// A piece as it is looked up.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    key: Key,
+    id: u32,
+}
+
+/// A piece of up to seven bytes, as most are: its length in the first byte of eight and then its bytes, so that the
+/// table itself tells whether it is the one. Of a longer piece, a part of its hash behind a zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key(u64);
+
+impl Key {
+    const BYTES: usize = 7;
+
+    fn of(piece: &[u8]) -> Self {
+        if piece.len() > Self::BYTES {
+            return Self(FixedState::default().hash_one(piece) >> 8);
+        }
+        let bytes = piece.iter().fold(0, |bytes, &byte| bytes << 8 | u64::from(byte));
+        Self((piece.len() as u64) << (8 * Self::BYTES) | bytes)
+    }
+
+    /// Equal keys mean equal pieces.
+    fn is_whole(self) -> bool {
+        self.0 >> (8 * Self::BYTES) > 0
+    }
+
+    fn hash(self) -> u64 {
+        FixedState::default().hash_one(self.0)
+    }
 }
 
 /// The text is no WordPiece vocabulary.
@@ -86,10 +119,9 @@ impl WordPiece {
             if self.find(self.bytes(piece), piece.continues).is_some() {
                 return Err(VocabularyError::Repeated(id + 1));
             }
-            let hash = hash(self.bytes(piece));
-            let (text, pieces) = (&self.text, &self.pieces);
+            let entry = Entry { key: Key::of(self.bytes(piece)), id: id as u32 };
             let table = if piece.continues { &mut self.continuing } else { &mut self.initial };
-            table.insert_unique(hash, id as u32, |&id| hash_of(text, pieces[id as usize]));
+            table.insert_unique(entry.key.hash(), entry, |entry| entry.key.hash());
         }
         Ok(())
     }
@@ -127,7 +159,11 @@ impl WordPiece {
         while let Some(&byte) = bytes.get(at) {
             at += 1;
             match CLASS[usize::from(byte)] {
-                Class::Letter => word.push(byte.to_ascii_lowercase()),
+                Class::Letter => {
+                    let end = at + bytes[at..].iter().position(|&b| !is_letter(b)).unwrap_or(bytes.len() - at);
+                    word.extend(bytes[at - 1..end].iter().map(u8::to_ascii_lowercase));
+                    at = end;
+                }
                 Class::Space => self.end_word(&mut word, ids),
                 Class::Punctuation => {
                     self.end_word(&mut word, ids);
@@ -165,7 +201,7 @@ impl WordPiece {
             return;
         }
         let before = ids.len();
-        if chars(word) > MAX_WORD_CHARS || !self.spell(word, ids) {
+        if is_too_long(word) || !self.spell(word, ids) {
             ids.truncate(before);
             ids.push(self.unknown);
         }
@@ -190,7 +226,10 @@ impl WordPiece {
 
     fn find(&self, piece: &[u8], continues: bool) -> Option<u32> {
         let table = if continues { &self.continuing } else { &self.initial };
-        table.find(hash(piece), |&id| self.bytes(self.pieces[id as usize]) == piece).copied()
+        let key = Key::of(piece);
+        let same =
+            |entry: &Entry| entry.key == key && (key.is_whole() || self.bytes(self.pieces[entry.id as usize]) == piece);
+        table.find(key.hash(), same).map(|entry| entry.id)
     }
 
     fn bytes(&self, piece: Piece) -> &[u8] {
@@ -220,17 +259,10 @@ fn slice(text: &str, piece: Piece) -> &[u8] {
     &text.as_bytes()[piece.start as usize..][..usize::from(piece.len)]
 }
 
-fn hash_of(text: &str, piece: Piece) -> u64 {
-    hash(slice(text, piece))
-}
-
-fn hash(piece: &[u8]) -> u64 {
-    FixedState::default().hash_one(piece)
-}
-
-/// Characters of UTF-8 bytes: all but the continuation bytes.
-fn chars(word: &[u8]) -> usize {
-    word.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
+fn is_too_long(word: &[u8]) -> bool {
+    // Characters of UTF-8: all bytes but the continuation bytes.
+    let chars = || word.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
+    word.len() > MAX_WORD_CHARS && chars() > MAX_WORD_CHARS
 }
 
 fn push_char(word: &mut Vec<u8>, c: char) {
@@ -273,6 +305,10 @@ enum Class {
     Punctuation,
     Control,
     NotAscii,
+}
+
+fn is_letter(byte: u8) -> bool {
+    matches!(CLASS[usize::from(byte)], Class::Letter)
 }
 
 /// What each byte is to the tokenizer.

@@ -83,7 +83,7 @@ impl Gateway {
             Name::Route(route) => self.plan(&setup, route, &request, quality.map(Knob::Quality))?,
         };
         let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
-        let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, body);
+        let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, &body);
         match setup.upstreams.dispatch(&models, &request, &setup.limits).await {
             Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
             Err(Exhausted { attempts, error }) => {

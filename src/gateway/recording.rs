@@ -50,19 +50,20 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Tells the learner what was decided, and starts the record.
+    /// Starts the record. Where the answer is streamed, it also tells the learner what was decided: a score may come
+    /// before the end, which brings the decision along otherwise.
     pub(super) fn begin(
         setup: Arc<Setup>,
         sink: Arc<Sink>,
         mut plan: Plan,
         arrival: Arrival,
         request: &ChatRequest,
-        body: Bytes,
+        body: &[u8],
     ) -> Self {
         let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
-        let decision = plan.decision.take();
-        if let (Some(route), Some(decision)) = (&route, &decision) {
-            let decision = Box::new(decision.clone());
+        let decision = plan.decision.take().map(Arc::new);
+        if let (true, Some(route), Some(decision)) = (request.stream, &route, &decision) {
+            let decision = decision.clone();
             sink.send(
                 Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), decision },
                 "decided",
@@ -82,7 +83,7 @@ impl Recording {
             cost_usd: None,
             first_byte_us: None,
             total_us: 0,
-            request: if body.len() <= MAX_KEPT_REQUEST { body } else { Bytes::new() },
+            request: kept(body),
             reply: ReplyText::default(),
         };
         sink.metrics.in_flight.inc();
@@ -188,6 +189,11 @@ impl Drop for Recording {
     fn drop(&mut self) {
         self.finish(if std::thread::panicking() { Outcome::Failed } else { Outcome::ClientGone });
     }
+}
+
+/// A copy: the body lies in its connection's read buffer, which cannot be used again while a trace waits with it.
+fn kept(body: &[u8]) -> Bytes {
+    if body.len() <= MAX_KEPT_REQUEST { Bytes::copy_from_slice(body) } else { Bytes::new() }
 }
 
 fn record_attempt(target: &Target, attempt: upstream::Attempt) -> Attempt {

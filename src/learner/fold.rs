@@ -93,6 +93,11 @@ impl Fold {
         &self.fingerprint
     }
 
+    /// [`bundle_key`] of the fingerprint.
+    pub(super) fn bundle(&self) -> u64 {
+        self.standings.bundle()
+    }
+
     pub(super) fn standing(&self, trace: TraceId) -> Option<&Standing> {
         self.standings.get(trace)
     }

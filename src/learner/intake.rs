@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::scorers::{Scorer, reward};
-use crate::store::{Entry, Scored, Store, StoreError, bundle_key, score_id};
+use crate::store::{Entry, Scored, Store, StoreError, score_id};
 use crate::trace::{Event, Feedback, FeedbackError, MAX_SOURCES, Trace, TraceId};
 
 use super::counters::Counters;
@@ -37,8 +37,8 @@ impl Intake {
     pub(super) fn take(&mut self, event: Event, desk: &mut Desk<'_>) {
         let taken = match event {
             Event::Decided { trace, at_ms, route, decision } => {
-                let bundle = bundle_key(desk.fold.fingerprint());
-                self.record(Entry::Decided { trace, at_ms, route, bundle, decision: *decision }, desk);
+                let bundle = desk.fold.bundle();
+                self.record(Entry::Decided { trace, at_ms, route, bundle, decision }, desk);
                 Ok(())
             }
             Event::Finished(trace) => {
@@ -97,7 +97,7 @@ impl Intake {
             Some(_) => {}
             // The news of the decision was dropped; the trace has it too.
             None => {
-                let bundle = bundle_key(desk.fold.fingerprint());
+                let bundle = desk.fold.bundle();
                 let (route, decision) = (route.clone(), decision.clone());
                 self.record(Entry::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision }, desk);
             }

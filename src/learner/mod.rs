@@ -52,7 +52,8 @@ pub struct Bounds {
     pub queue: usize,
     /// Events of one commit.
     pub batch: usize,
-    /// How long the first event of a batch waits for others. A score from outside ends the waiting.
+    /// How long the first event of a batch waits for others: what a crash can lose of decisions and answers that
+    /// nobody scored, and how late the policy hears of them. A score from outside ends the waiting.
     pub linger: Duration,
     /// Pause between two looks at what came: under load, waking up for each event costs more than the event.
     pub nap: Duration,
@@ -70,8 +71,8 @@ impl Default for Bounds {
         Self {
             queue: 8192,
             batch: 1024,
-            linger: Duration::from_millis(50),
-            nap: Duration::from_millis(1),
+            linger: Duration::from_millis(250),
+            nap: Duration::from_millis(2),
             recent: 8192,
             checkpoint_entries: 10_000,
             checkpoint_every: Duration::from_secs(300),

@@ -17,7 +17,7 @@ use super::fold::Change;
 #[derive(Debug, PartialEq)]
 pub(super) struct Choice {
     pub(super) route: String,
-    pub(super) decision: Decision,
+    pub(super) decision: Arc<Decision>,
 }
 
 /// One request, as far as learning goes.
@@ -92,6 +92,10 @@ impl Standings {
         Self { bundle, capacity, held: HashMap::new(), order: VecDeque::new() }
     }
 
+    pub(super) fn bundle(&self) -> u64 {
+        self.bundle
+    }
+
     pub(super) fn get(&self, trace: TraceId) -> Option<&Standing> {
         self.held.get(&trace)
     }
@@ -121,7 +125,7 @@ impl Standings {
         }
     }
 
-    fn decide(&mut self, trace: TraceId, route: &str, bundle: u64, decision: &Decision) -> Option<Change> {
+    fn decide(&mut self, trace: TraceId, route: &str, bundle: u64, decision: &Arc<Decision>) -> Option<Change> {
         let choice = Arc::new(Choice { route: route.to_owned(), decision: decision.clone() });
         let standing = Standing {
             choice: choice.clone(),

@@ -119,9 +119,13 @@ impl Arm {
 
     /// Quality on a request with context `phi`; `widening` ≥ 1 multiplies the variances.
     pub fn outlook(&self, shift: &Gaussian, phi: &[f64], widening: f64) -> Outlook {
-        let loading = self.loading(phi);
-        let variance = (self.quality.variance_along(phi) + shift.variance_along(&loading)) * widening;
-        let quality = mean_sigmoid(self.quality.mean_along(phi) + shift.mean_along(&loading), variance);
+        self.outlook_along(shift, phi, &self.loading(phi), widening)
+    }
+
+    /// The same with `loading` = Mᵀφ.
+    pub fn outlook_along(&self, shift: &Gaussian, phi: &[f64], loading: &[f64], widening: f64) -> Outlook {
+        let variance = (self.quality.variance_along(phi) + shift.variance_along(loading)) * widening;
+        let quality = mean_sigmoid(self.quality.mean_along(phi) + shift.mean_along(loading), variance);
         Outlook { quality, slope: quality * (1.0 - quality) / (1.0 + PI * variance / 8.0).sqrt() }
     }
 
@@ -134,9 +138,10 @@ impl Arm {
         loading
     }
 
-    /// Var θ·x beside an arm that goes with the shift by `usual`: what all arms share ranks none above another.
-    pub fn own_variance(&self, shift: &Gaussian, x: &[f64], usual: &[f64]) -> f64 {
-        let apart: Vec<f64> = self.loading(x).iter().zip(usual).map(|(own, usual)| own - usual).collect();
+    /// Var θ·x beside an arm that goes with the shift by `usual`, with `loading` = Mᵀx: what all arms share ranks none
+    /// above another.
+    pub fn own_variance(&self, shift: &Gaussian, x: &[f64], loading: &[f64], usual: &[f64]) -> f64 {
+        let apart: Vec<f64> = loading.iter().zip(usual).map(|(own, usual)| own - usual).collect();
         self.quality.variance_along(x) + shift.variance_along(&apart)
     }
 

@@ -78,11 +78,13 @@ impl Field {
             deviation: Vec::with_capacity(n),
         };
         let input = f64::from(context.input_tokens);
-        let usual = mean_loading(eligible.iter().map(|&k| route.arms[k].loading(&context.phi)));
-        for &k in eligible {
-            let outlook = route.arms[k].outlook(&route.shift, &context.phi, context.widening);
-            let cost = route.arms[k].cost(&prices[k], &context.phi, context.verbosity, input);
-            let own = (route.arms[k].own_variance(&route.shift, &context.phi, &usual) * context.widening).sqrt();
+        let loadings: Vec<_> = eligible.iter().map(|&k| route.arms[k].loading(&context.phi)).collect();
+        let usual = mean_loading(&loadings);
+        for (&k, loading) in eligible.iter().zip(&loadings) {
+            let arm = &route.arms[k];
+            let outlook = arm.outlook_along(&route.shift, &context.phi, loading, context.widening);
+            let cost = arm.cost(&prices[k], &context.phi, context.verbosity, input);
+            let own = (arm.own_variance(&route.shift, &context.phi, loading, &usual) * context.widening).sqrt();
             let width = LEAST_WIDTH.max(own / (own + HALF_WIDTH));
             field.quality.push(outlook.quality);
             field.cost.push(cost);
@@ -129,10 +131,9 @@ pub(super) fn certain(arm: usize, n: usize) -> Vec<f64> {
 }
 
 /// The mean of the arms' loadings: how a usual arm goes with the shift.
-pub(super) fn mean_loading(loadings: impl ExactSizeIterator<Item = Vec<f64>>) -> Vec<f64> {
-    let n = loadings.len() as f64;
-    let sum = loadings.reduce(|sum, one| sum.iter().zip(one).map(|(sum, x)| sum + x).collect());
-    sum.unwrap_or_default().into_iter().map(|sum| sum / n).collect()
+pub(super) fn mean_loading(loadings: &[Vec<f64>]) -> Vec<f64> {
+    let d = loadings.first().map_or(0, Vec::len);
+    (0..d).map(|i| loadings.iter().map(|loading| loading[i]).sum::<f64>() / loadings.len() as f64).collect()
 }
 
 /// The arm on which `draw` falls when the arms share [0, 1) in their order by their probabilities.

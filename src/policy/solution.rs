@@ -179,10 +179,12 @@ impl Forecast {
             cost.push(arms.map(|(arm, price)| arm.cost(price, phi, *verbosity, *input)).collect());
             quality.push(row);
         }
-        let usual = mean_loading(problem.arms.iter().zip(&gradients).map(|(arm, gradient)| arm.loading(gradient)));
+        let loadings: Vec<_> =
+            problem.arms.iter().zip(&gradients).map(|(arm, gradient)| arm.loading(gradient)).collect();
+        let usual = mean_loading(&loadings);
         let summary = |i: usize| Summary {
             quality: column_mean(&quality, i),
-            deviation: problem.arms[i].own_variance(problem.shift, &gradients[i], &usual).sqrt(),
+            deviation: problem.arms[i].own_variance(problem.shift, &gradients[i], &loadings[i], &usual).sqrt(),
             cost_usd: column_mean(&cost, i),
         };
         let summaries = (0..k).map(summary).collect();

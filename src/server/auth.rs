@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tower_http::validate_request::ValidateRequest;
 
 use super::App;
 use super::error::ApiError;
@@ -43,9 +43,16 @@ impl std::fmt::Debug for ApiKeys {
 }
 
 /// Lets a request through that carries a key, where keys are set.
-pub(super) async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let admitted = app.keys.load().admits(request.headers());
-    if admitted { next.run(request).await } else { ApiError::unauthorized().into_response() }
+#[derive(Clone)]
+pub(super) struct RequireKey(pub(super) Arc<App>);
+
+impl<B> ValidateRequest<B> for RequireKey {
+    type ResponseBody = Body;
+
+    fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response> {
+        let admitted = self.0.keys.load().admits(request.headers());
+        if admitted { Ok(()) } else { Err(ApiError::unauthorized().into_response()) }
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

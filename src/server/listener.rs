@@ -1,7 +1,7 @@
 //! Listening, and stopping in order: no new connections, a bounded time for what is under way, then the end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use super::workers::Workers;
 
 /// Connections served at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16 * 1024;
@@ -47,13 +49,13 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|reason| BindError { address, reason })
 }
 
-/// Serves until `stop` is ready, then ends connections as their requests end, at the latest after 10 s. When it
-/// returns, no request is under way.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+/// Serves on `workers` until `stop` is ready, then ends connections as their requests end, at the latest after 10 s.
+/// When it returns, no request is under way.
+pub async fn serve(listener: TcpListener, router: Router, workers: &Workers, stop: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     tokio::select! {
-        () = accept(&listener, &router, &graceful, &mut connections) => {}
+        () = accept(&listener, &router, workers, &graceful, &mut connections) => {}
         () = stop => {}
     }
     drop(listener);
@@ -63,12 +65,20 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     connections.shutdown().await;
 }
 
-async fn accept(listener: &TcpListener, router: &Router, graceful: &GracefulShutdown, connections: &mut JoinSet<()>) {
+async fn accept(
+    listener: &TcpListener,
+    router: &Router,
+    workers: &Workers,
+    graceful: &GracefulShutdown,
+    connections: &mut JoinSet<()>,
+) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Ok(permit) = room.clone().acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, _peer)) => {
-                connections.spawn(connection(stream, router.clone(), graceful.watcher(), permit));
+        // Out of this runtime: the worker's own is to wake up for what comes.
+        match listener.accept().await.and_then(|(stream, _peer)| stream.into_std()) {
+            Ok(stream) => {
+                let served = connection(stream, router.clone(), graceful.watcher(), permit);
+                connections.spawn_on(served, workers.next());
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -79,10 +89,14 @@ async fn accept(listener: &TcpListener, router: &Router, graceful: &GracefulShut
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, graceful: Watcher, _permit: OwnedSemaphorePermit) {
+async fn connection(stream: StdStream, router: Router, graceful: Watcher, _permit: OwnedSemaphorePermit) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
+    };
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
     builder.http2().timer(TokioTimer::new());

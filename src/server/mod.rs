@@ -13,24 +13,27 @@ pub mod settings;
 mod sse;
 mod status;
 mod traces;
+mod workers;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 pub use auth::ApiKeys;
+use auth::RequireKey;
 pub use error::ApiError;
 pub use learning::Learning;
 pub use listener::{BindError, bind, serve};
+pub use workers::Workers;
 
 use crate::gateway::Gateway;
 use crate::store::TraceReader;
@@ -86,7 +89,7 @@ fn traces() -> Router<Arc<App>> {
 /// Keys stand before everything that was added so far; health, readiness and metrics need none.
 fn finish(guarded: Router<Arc<App>>, app: Arc<App>) -> Router {
     guarded
-        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+        .route_layer(ValidateRequestHeaderLayer::custom(RequireKey(app.clone())))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))

@@ -35,6 +35,7 @@ pub(super) struct Ledger {
     position: Position,
     /// A commit failed since: blocks after `position` may have reached the disk all the same.
     doubtful: bool,
+    writer: form::Writer,
 }
 
 /// Reads the ledger from any thread.
@@ -50,7 +51,7 @@ impl Ledger {
             prepare(database)?;
             last_position(database)
         })?;
-        Ok(Self { reader: LedgerReader { file }, position, doubtful: false })
+        Ok(Self { reader: LedgerReader { file }, position, doubtful: false, writer: form::Writer::default() })
     }
 
     pub(super) fn reader(&self) -> &LedgerReader {
@@ -59,12 +60,13 @@ impl Ledger {
 
     pub(super) fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
         let last = self.position + entries.len() as u64;
+        let writer = &mut self.writer;
         let committed = self.reader.file.with(|database| {
             let transaction = durable(database)?;
             if self.doubtful {
                 forget_after(&transaction, self.position)?;
             }
-            write_blocks(&transaction, self.position, entries)?;
+            write_blocks(&transaction, writer, self.position, entries)?;
             transaction.commit().map_err(failed)
         });
         self.doubtful = committed.is_err();
@@ -89,11 +91,11 @@ impl Ledger {
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let bytes = form::write_checkpoint(checkpoint)?;
+        let bytes = self.writer.checkpoint(checkpoint)?;
         self.reader.file.with(|database| {
             let transaction = durable(database)?;
             let mut table = transaction.open_table(CHECKPOINTS).map_err(failed)?;
-            table.insert(0, bytes.as_slice()).map_err(failed)?;
+            table.insert(0, bytes).map_err(failed)?;
             drop(table);
             transaction.commit().map_err(failed)
         })
@@ -167,20 +169,29 @@ fn durable(database: &Database) -> Result<WriteTransaction, StoreError> {
     Ok(transaction)
 }
 
-fn write_blocks(transaction: &WriteTransaction, after: Position, entries: &[Entry]) -> Result<(), StoreError> {
+fn write_blocks(
+    transaction: &WriteTransaction,
+    writer: &mut form::Writer,
+    after: Position,
+    entries: &[Entry],
+) -> Result<(), StoreError> {
     let mut blocks = transaction.open_table(BLOCKS).map_err(failed)?;
     let mut index = transaction.open_table(INDEX).map_err(failed)?;
     let mut last = after;
     for block in entries.chunks(BLOCK_ENTRIES) {
         last += block.len() as u64;
-        blocks.insert(last, form::write_entries(block)?.as_slice()).map_err(failed)?;
+        blocks.insert(last, writer.entries(block)?).map_err(failed)?;
         write_index(&mut index, last, block)?;
     }
     Ok(())
 }
 
 fn write_index(index: &mut Table<'_, (u128, u64), ()>, last: Position, block: &[Entry]) -> Result<(), StoreError> {
-    for trace in block.iter().filter_map(Entry::trace) {
+    // Most requests have all their entries in one block.
+    let mut traces: Vec<TraceId> = block.iter().filter_map(Entry::trace).collect();
+    traces.sort_unstable();
+    traces.dedup();
+    for trace in traces {
         index.insert((trace.as_u128(), last), ()).map_err(failed)?;
     }
     Ok(())

@@ -41,7 +41,7 @@ pub enum Entry {
         route: String,
         /// The training run that φ is of: [`bundle_key`] of its fingerprint.
         bundle: u64,
-        decision: Decision,
+        decision: Arc<Decision>,
     },
     /// The request ended. `arm` is the one that answered: not the decision's where a fallback did.
     Settled {

@@ -146,11 +146,13 @@ pub(super) struct SegmentWriter {
     unflushed: Vec<Segment>,
     /// Set while the segment that is written takes all the room.
     full: Option<u64>,
+    writer: form::Writer,
 }
 
 impl SegmentWriter {
     pub(super) fn new(segments: Arc<Segments>, retention: Retention) -> Self {
-        Self { segments, retention, current: None, unflushed: Vec::new(), full: None }
+        let writer = form::Writer::default();
+        Self { segments, retention, current: None, unflushed: Vec::new(), full: None, writer }
     }
 
     pub(super) fn keep(&mut self, traces: &[Trace]) -> Result<(), StoreError> {
@@ -183,15 +185,15 @@ impl SegmentWriter {
         Ok(())
     }
 
-    fn commit(&self, segment: Segment, traces: &[Trace], durability: Durability) -> Result<(), StoreError> {
-        let packed: Vec<Vec<u8>> = traces.iter().map(form::write_trace).collect::<Result<_, _>>()?;
+    fn commit(&mut self, segment: Segment, traces: &[Trace], durability: Durability) -> Result<(), StoreError> {
+        let writer = &mut self.writer;
         self.segments.file(segment).with(|database| {
             let mut transaction = database.begin_write().map_err(failed)?;
             transaction.set_durability(durability).map_err(failed)?;
             transaction.set_quick_repair(matches!(durability, Durability::Immediate));
             let mut table = transaction.open_table(TRACES).map_err(failed)?;
-            for (trace, bytes) in traces.iter().zip(&packed) {
-                table.insert(trace.id.as_u128(), bytes.as_slice()).map_err(failed)?;
+            for trace in traces {
+                table.insert(trace.id.as_u128(), writer.trace(trace)?).map_err(failed)?;
             }
             drop(table);
             transaction.commit().map_err(failed)

@@ -8,7 +8,7 @@ use crate::gateway::{Options, Running, ask, header};
 use crate::scripted::Answer;
 
 #[tokio::test]
-async fn a_route_answers_and_the_learner_hears_the_decision_and_the_end() {
+async fn a_route_answers_and_the_learner_hears_the_end_with_its_decision() {
     let mut running = Running::start().await;
     let response = running.chat(ask("auto")).await;
     assert_eq!(response.status(), 200);
@@ -20,12 +20,10 @@ async fn a_route_answers_and_the_learner_hears_the_decision_and_the_end() {
     assert!((0.0..=1.0).contains(&header(&response, "x-satisfice-difficulty").unwrap().parse::<f64>().unwrap()));
     let cost: f64 = header(&response, "x-satisfice-cost-usd").unwrap().parse().unwrap();
 
-    let Event::Decided { trace: decided, route, decision, .. } = running.event().await else { panic!("no decision") };
-    assert_eq!((decided.to_string(), route.as_str()), (trace.clone(), "auto"));
     let Event::Finished(finished) = running.event().await else { panic!("no end") };
-    assert_eq!(finished.id.to_string(), trace);
+    assert_eq!((finished.id.to_string(), finished.route.as_deref()), (trace, Some("auto")));
     assert_eq!(finished.model.unwrap().to_string(), model);
-    assert_eq!(finished.decision.as_ref(), Some(&*decision));
+    assert_eq!(finished.decision.unwrap().knob, satisfice::policy::Knob::Quality(0.95));
     assert_eq!(finished.outcome, Outcome::Answered);
     assert_eq!((finished.cost_usd, finished.usage.unwrap().output_tokens), (Some(cost), 5));
     assert_eq!((finished.reply.content.as_str(), finished.reply.finish_reason.as_deref()), ("ok", Some("stop")));
@@ -123,9 +121,8 @@ async fn a_learner_that_does_not_keep_up_delays_nobody_and_drops_are_counted() {
         assert_eq!(running.chat(ask("auto")).await.status(), 200);
     }
     let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("satisfice_events_dropped_total{kind=\"decided\"} 2"), "{metrics}");
-    assert!(metrics.contains("satisfice_events_dropped_total{kind=\"finished\"} 3"), "{metrics}");
-    assert!(matches!(running.event().await, Event::Decided { .. }));
+    assert!(metrics.contains("satisfice_events_dropped_total{kind=\"finished\"} 2"), "{metrics}");
+    assert!(matches!(running.event().await, Event::Finished(_)));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use satisfice::catalog::{Capabilities, Model, ModelId, Price};
 use satisfice::difficulty::Bundle;
 use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, Settings, Setup, Sources};
 use satisfice::policy::{Knob, Snapshot};
-use satisfice::server::{self, ApiKeys, App, Learning};
+use satisfice::server::{self, ApiKeys, App, Learning, Workers};
 use satisfice::store::{Scored, StoreError, TraceReader};
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Trace, TraceId};
@@ -82,9 +82,10 @@ impl Running {
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(server::serve(listener, server::router(app), async {
-            let _ = stopped.await;
-        }));
+        let served = tokio::spawn(async move {
+            let stop = async { drop(stopped.await) };
+            server::serve(listener, server::router(app), &Workers::here(), stop).await;
+        });
         Self { upstream, gateway, client: client(), url, events, stop, served }
     }
 

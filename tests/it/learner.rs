@@ -30,7 +30,7 @@ fn prompt() -> Bounds {
 }
 
 fn decide(learner: &Learner, n: u64) {
-    let decision = Box::new(decision(n));
+    let decision = decision(n).into();
     send(learner, Event::Decided { trace: id(n), at_ms: BEGIN_MS + n, route: ROUTE.into(), decision });
 }
 
@@ -322,6 +322,31 @@ fn what_came_while_the_disk_was_busy_is_one_commit() {
     score(&learner, feedback(1, "client", 0.9)).unwrap();
     assert!(store.commits() <= 1 + 2, "the routes, and at most a batch before the score's");
     learner.stop();
+}
+
+#[test]
+fn a_quiet_gateway_s_events_reach_the_ledger_without_a_score() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), Bounds { linger: Duration::from_millis(1), ..Bounds::default() });
+    finish(&learner, trace(1));
+    while store.commits() < 2 {
+        std::thread::yield_now();
+    }
+    assert!(store.ledger().iter().any(|entry| entry.trace() == Some(id(1))));
+    learner.stop();
+}
+
+#[test]
+fn a_stop_ends_the_waiting_for_company() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), Bounds { linger: Duration::from_secs(3_600), ..Bounds::default() });
+    (1..=3).for_each(|n| finish(&learner, trace(n)));
+    let reader = learner.reader.clone();
+    learner.stop();
+    for n in 1..=3 {
+        assert!(store.ledger().iter().any(|entry| entry.trace() == Some(id(n))));
+        assert_eq!(reader.trace(id(n)).unwrap(), Some(trace(n)));
+    }
 }
 
 /// One thing that happens. Requests are few, so that they meet again and again.

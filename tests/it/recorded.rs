@@ -74,7 +74,7 @@ pub fn trace(n: u64) -> Trace {
         id: id(n),
         at_ms: BEGIN_MS + n,
         route: Some(ROUTE.into()),
-        decision: Some(decision(n)),
+        decision: Some(decision(n).into()),
         attempts: Vec::new(),
         model: Some(ModelId { provider: "simulated".into(), model: ARMS[(n % 2) as usize].into() }),
         outcome: Outcome::Answered,
@@ -95,7 +95,7 @@ pub fn decided(n: u64) -> Entry {
         at_ms: BEGIN_MS + n,
         route: ROUTE.into(),
         bundle: satisfice::store::bundle_key("bundle"),
-        decision: decision(n),
+        decision: decision(n).into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`, streamed answers.
 
-use satisfice::trace::Outcome;
+use satisfice::trace::{Event, Outcome};
 use serde_json::{Value, json};
 
 use crate::gateway::{Running, ask_stream, header};
@@ -36,6 +36,22 @@ async fn pieces_arrive_as_they_come_and_usage_stays_with_the_gateway() {
     assert_eq!(trace.usage.unwrap().input_tokens, 10);
     assert!(trace.cost_usd.unwrap() > 0.0 && trace.first_byte_us.unwrap() <= trace.total_us);
     assert_eq!(running.upstream.seen()[0].json()["stream_options"], json!({"include_usage": true}));
+}
+
+#[tokio::test]
+async fn the_learner_hears_who_streams_before_the_answer_ends() {
+    let mut running = Running::start().await;
+    let gate = Gate::closed();
+    let answer = Answer::stream().text("first").wait(&gate).finish().event("[DONE]").end();
+    running.upstream.on("small-upstream", [answer.clone()]);
+    running.upstream.on("large-upstream", [answer]);
+    let response = running.chat(ask_stream("auto")).await;
+    let id = header(&response, "x-satisfice-trace-id").unwrap().to_owned();
+    let Event::Decided { trace, decision, .. } = running.event().await else { panic!("no decision") };
+    assert_eq!(trace.to_string(), id);
+    gate.open();
+    response.bytes().await.unwrap();
+    assert_eq!(running.finished().await.decision, Some(decision));
 }
 
 #[tokio::test]

@@ -121,6 +121,18 @@ async fn connections_are_kept() {
 }
 
 #[tokio::test]
+async fn a_connection_that_its_server_ends_is_replaced_without_a_failure() {
+    let upstream = Scripted::start().await;
+    let upstreams = upstreams(&upstream);
+    let headers = [("content-type", "application/json"), ("connection", "close")];
+    upstream.on("a", [Answer::whole(200, &headers, r#"{"choices":[{"message":{"content":"ok"}}]}"#).close()]);
+    for _ in 0..3 {
+        assert_eq!(causes(&ask(&upstreams, &["a"], false).await.unwrap().attempts), [None]);
+    }
+    assert_eq!(upstream.connections(), 3);
+}
+
+#[tokio::test]
 async fn what_another_model_may_mend_goes_to_the_next() {
     let upstream = Scripted::start().await;
     let upstreams = upstreams(&upstream);

@@ -1,5 +1,8 @@
 //! Version 1 of a trace body.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -10,13 +13,13 @@ use crate::catalog::ModelId;
 use crate::trace::{Attempt, ReplyText, Trace};
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct TraceV1 {
+pub(super) struct TraceV1<'a> {
     id: [u8; 16],
     at_ms: u64,
-    route: Option<String>,
-    decision: Option<DecisionV1>,
-    attempts: Vec<AttemptV1>,
-    model: Option<ModelIdV1>,
+    route: Option<Cow<'a, str>>,
+    decision: Option<DecisionV1<'a>>,
+    attempts: Vec<AttemptV1<'a>>,
+    model: Option<ModelIdV1<'a>>,
     outcome: OutcomeV1,
     needs: NeedsV1,
     stream: bool,
@@ -25,20 +28,20 @@ pub(super) struct TraceV1 {
     first_byte_us: Option<u64>,
     total_us: u64,
     request: Bytes,
-    reply: ReplyTextV1,
+    reply: ReplyTextV1<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ModelIdV1 {
-    provider: String,
-    model: String,
+struct ModelIdV1<'a> {
+    provider: Cow<'a, str>,
+    model: Cow<'a, str>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct AttemptV1 {
-    model: ModelIdV1,
+struct AttemptV1<'a> {
+    model: ModelIdV1<'a>,
     status: Option<u16>,
-    error: Option<String>,
+    error: Option<Cow<'a, str>>,
     duration_us: u64,
 }
 
@@ -52,27 +55,25 @@ struct NeedsV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ReplyTextV1 {
-    content: String,
-    finish_reason: Option<String>,
+struct ReplyTextV1<'a> {
+    content: Cow<'a, str>,
+    finish_reason: Option<Cow<'a, str>>,
     refusal: bool,
     tool_calls: bool,
     truncated: bool,
 }
 
-mirror!(ModelId, ModelIdV1[provider, model]);
 mirror!(Needs, NeedsV1[tools, vision, audio, json_schema, json]);
-mirror!(ReplyText, ReplyTextV1[content, finish_reason, refusal, tool_calls, truncated]);
 
-impl From<&Trace> for TraceV1 {
-    fn from(t: &Trace) -> Self {
+impl<'a> From<&'a Trace> for TraceV1<'a> {
+    fn from(t: &'a Trace) -> Self {
         Self {
             id: t.id.into_bytes(),
             at_ms: t.at_ms,
-            route: t.route.clone(),
-            decision: t.decision.as_ref().map(DecisionV1::from),
+            route: t.route.as_deref().map(Cow::from),
+            decision: t.decision.as_deref().map(DecisionV1::from),
             attempts: t.attempts.iter().map(AttemptV1::from).collect(),
-            model: t.model.clone().map(ModelIdV1::from),
+            model: t.model.as_ref().map(ModelIdV1::from),
             outcome: t.outcome.into(),
             needs: t.needs.into(),
             stream: t.stream,
@@ -81,18 +82,18 @@ impl From<&Trace> for TraceV1 {
             first_byte_us: t.first_byte_us,
             total_us: t.total_us,
             request: t.request.clone(),
-            reply: t.reply.clone().into(),
+            reply: (&t.reply).into(),
         }
     }
 }
 
-impl From<TraceV1> for Trace {
-    fn from(t: TraceV1) -> Self {
+impl From<TraceV1<'_>> for Trace {
+    fn from(t: TraceV1<'_>) -> Self {
         Self {
             id: Uuid::from_bytes(t.id),
             at_ms: t.at_ms,
-            route: t.route,
-            decision: t.decision.map(Into::into),
+            route: t.route.map(Cow::into_owned),
+            decision: t.decision.map(|decision| Arc::new(decision.into())),
             attempts: t.attempts.into_iter().map(Attempt::from).collect(),
             model: t.model.map(Into::into),
             outcome: t.outcome.into(),
@@ -108,14 +109,52 @@ impl From<TraceV1> for Trace {
     }
 }
 
-impl From<&Attempt> for AttemptV1 {
-    fn from(a: &Attempt) -> Self {
-        Self { model: a.model.clone().into(), status: a.status, error: a.error.clone(), duration_us: a.duration_us }
+impl<'a> From<&'a Attempt> for AttemptV1<'a> {
+    fn from(a: &'a Attempt) -> Self {
+        let error = a.error.as_deref().map(Cow::from);
+        Self { model: (&a.model).into(), status: a.status, error, duration_us: a.duration_us }
     }
 }
 
-impl From<AttemptV1> for Attempt {
-    fn from(a: AttemptV1) -> Self {
-        Self { model: a.model.into(), status: a.status, error: a.error, duration_us: a.duration_us }
+impl From<AttemptV1<'_>> for Attempt {
+    fn from(a: AttemptV1<'_>) -> Self {
+        let error = a.error.map(Cow::into_owned);
+        Self { model: a.model.into(), status: a.status, error, duration_us: a.duration_us }
+    }
+}
+
+impl<'a> From<&'a ModelId> for ModelIdV1<'a> {
+    fn from(id: &'a ModelId) -> Self {
+        Self { provider: id.provider.as_str().into(), model: id.model.as_str().into() }
+    }
+}
+
+impl From<ModelIdV1<'_>> for ModelId {
+    fn from(id: ModelIdV1<'_>) -> Self {
+        Self { provider: id.provider.into_owned(), model: id.model.into_owned() }
+    }
+}
+
+impl<'a> From<&'a ReplyText> for ReplyTextV1<'a> {
+    fn from(r: &'a ReplyText) -> Self {
+        Self {
+            content: r.content.as_str().into(),
+            finish_reason: r.finish_reason.as_deref().map(Cow::from),
+            refusal: r.refusal,
+            tool_calls: r.tool_calls,
+            truncated: r.truncated,
+        }
+    }
+}
+
+impl From<ReplyTextV1<'_>> for ReplyText {
+    fn from(r: ReplyTextV1<'_>) -> Self {
+        Self {
+            content: r.content.into_owned(),
+            finish_reason: r.finish_reason.map(Cow::into_owned),
+            refusal: r.refusal,
+            tool_calls: r.tool_calls,
+            truncated: r.truncated,
+        }
     }
 }

@@ -1,31 +1,34 @@
 //! Version 1 of a decision and of what it and the other forms share.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Price, Usage};
 use crate::policy::{Candidate, Decision, Kind, Knob};
 use crate::trace::Outcome;
 
+/// Writing borrows, reading owns: here and in the other forms.
 #[derive(Serialize, Deserialize)]
-pub(super) struct DecisionV1 {
+pub(super) struct DecisionV1<'a> {
     kind: KindV1,
-    policy: String,
+    policy: Cow<'a, str>,
     snapshot_version: u64,
     knob: KnobV1,
-    phi: Vec<f64>,
+    phi: Cow<'a, [f64]>,
     widening: f64,
     verbosity: f64,
     input_tokens: u32,
     difficulty: f32,
-    candidates: Vec<CandidateV1>,
+    candidates: Vec<CandidateV1<'a>>,
     preferred: u32,
     chosen: u32,
     draw: f64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct CandidateV1 {
-    arm: String,
+struct CandidateV1<'a> {
+    arm: Cow<'a, str>,
     quality: f64,
     cost_usd: f64,
     propensity: f64,
@@ -70,14 +73,14 @@ pub(super) enum OutcomeV1 {
     Failed,
 }
 
-impl From<&Decision> for DecisionV1 {
-    fn from(d: &Decision) -> Self {
+impl<'a> From<&'a Decision> for DecisionV1<'a> {
+    fn from(d: &'a Decision) -> Self {
         Self {
             kind: d.kind.into(),
-            policy: d.policy.clone(),
+            policy: d.policy.as_str().into(),
             snapshot_version: d.snapshot_version,
             knob: d.knob.into(),
-            phi: d.phi.clone(),
+            phi: d.phi.as_slice().into(),
             widening: d.widening,
             verbosity: d.verbosity,
             input_tokens: d.input_tokens,
@@ -91,14 +94,14 @@ impl From<&Decision> for DecisionV1 {
     }
 }
 
-impl From<DecisionV1> for Decision {
-    fn from(d: DecisionV1) -> Self {
+impl From<DecisionV1<'_>> for Decision {
+    fn from(d: DecisionV1<'_>) -> Self {
         Self {
             kind: d.kind.into(),
-            policy: d.policy,
+            policy: d.policy.into_owned(),
             snapshot_version: d.snapshot_version,
             knob: d.knob.into(),
-            phi: d.phi,
+            phi: d.phi.into_owned(),
             widening: d.widening,
             verbosity: d.verbosity,
             input_tokens: d.input_tokens,
@@ -111,15 +114,15 @@ impl From<DecisionV1> for Decision {
     }
 }
 
-impl From<&Candidate> for CandidateV1 {
-    fn from(c: &Candidate) -> Self {
-        Self { arm: c.arm.clone(), quality: c.quality, cost_usd: c.cost_usd, propensity: c.propensity }
+impl<'a> From<&'a Candidate> for CandidateV1<'a> {
+    fn from(c: &'a Candidate) -> Self {
+        Self { arm: c.arm.as_str().into(), quality: c.quality, cost_usd: c.cost_usd, propensity: c.propensity }
     }
 }
 
-impl From<CandidateV1> for Candidate {
-    fn from(c: CandidateV1) -> Self {
-        Self { arm: c.arm, quality: c.quality, cost_usd: c.cost_usd, propensity: c.propensity }
+impl From<CandidateV1<'_>> for Candidate {
+    fn from(c: CandidateV1<'_>) -> Self {
+        Self { arm: c.arm.into_owned(), quality: c.quality, cost_usd: c.cost_usd, propensity: c.propensity }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Version 1 of the ledger's entries.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -8,11 +11,34 @@ use crate::policy::{ArmSpec, RouteSpec};
 use crate::store::{Entry, Scored};
 
 #[derive(Serialize, Deserialize)]
-pub(super) enum EntryV1 {
-    Configured { at_ms: u64, fingerprint: String, routes: Vec<RouteSpecV1> },
-    Decided { trace: [u8; 16], at_ms: u64, route: String, bundle: u64, decision: DecisionV1 },
-    Settled { trace: [u8; 16], arm: Option<String>, usage: Option<UsageV1>, cost_usd: Option<f64>, outcome: OutcomeV1 },
-    Scored { trace: [u8; 16], at_ms: u64, metric: String, source: String, value: f64, comment: Option<String> },
+pub(super) enum EntryV1<'a> {
+    Configured {
+        at_ms: u64,
+        fingerprint: Cow<'a, str>,
+        routes: Vec<RouteSpecV1>,
+    },
+    Decided {
+        trace: [u8; 16],
+        at_ms: u64,
+        route: Cow<'a, str>,
+        bundle: u64,
+        decision: DecisionV1<'a>,
+    },
+    Settled {
+        trace: [u8; 16],
+        arm: Option<Cow<'a, str>>,
+        usage: Option<UsageV1>,
+        cost_usd: Option<f64>,
+        outcome: OutcomeV1,
+    },
+    Scored {
+        trace: [u8; 16],
+        at_ms: u64,
+        metric: Cow<'a, str>,
+        source: Cow<'a, str>,
+        value: f64,
+        comment: Option<Cow<'a, str>>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -30,24 +56,24 @@ struct ArmSpecV1 {
     context_window: Option<u32>,
 }
 
-impl From<&Entry> for EntryV1 {
-    fn from(entry: &Entry) -> Self {
+impl<'a> From<&'a Entry> for EntryV1<'a> {
+    fn from(entry: &'a Entry) -> Self {
         match entry {
             Entry::Configured { at_ms, fingerprint, routes } => Self::Configured {
                 at_ms: *at_ms,
-                fingerprint: fingerprint.clone(),
+                fingerprint: fingerprint.as_str().into(),
                 routes: routes.iter().map(RouteSpecV1::from).collect(),
             },
             Entry::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
                 trace: trace.into_bytes(),
                 at_ms: *at_ms,
-                route: route.clone(),
+                route: route.as_str().into(),
                 bundle: *bundle,
-                decision: decision.into(),
+                decision: (&**decision).into(),
             },
             Entry::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
                 trace: trace.into_bytes(),
-                arm: arm.clone(),
+                arm: arm.as_deref().map(Cow::from),
                 usage: usage.map(UsageV1::from),
                 cost_usd: *cost_usd,
                 outcome: (*outcome).into(),
@@ -55,34 +81,45 @@ impl From<&Entry> for EntryV1 {
             Entry::Scored(s) => Self::Scored {
                 trace: s.trace.into_bytes(),
                 at_ms: s.at_ms,
-                metric: s.metric.clone(),
-                source: s.source.clone(),
+                metric: s.metric.as_str().into(),
+                source: s.source.as_str().into(),
                 value: s.value,
-                comment: s.comment.clone(),
+                comment: s.comment.as_deref().map(Cow::from),
             },
         }
     }
 }
 
-impl From<EntryV1> for Entry {
-    fn from(entry: EntryV1) -> Self {
+impl From<EntryV1<'_>> for Entry {
+    fn from(entry: EntryV1<'_>) -> Self {
         match entry {
-            EntryV1::Configured { at_ms, fingerprint, routes } => {
-                Self::Configured { at_ms, fingerprint, routes: routes.into_iter().map(RouteSpec::from).collect() }
-            }
-            EntryV1::Decided { trace, at_ms, route, bundle, decision } => {
-                Self::Decided { trace: Uuid::from_bytes(trace), at_ms, route, bundle, decision: decision.into() }
-            }
+            EntryV1::Configured { at_ms, fingerprint, routes } => Self::Configured {
+                at_ms,
+                fingerprint: fingerprint.into_owned(),
+                routes: routes.into_iter().map(RouteSpec::from).collect(),
+            },
+            EntryV1::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
+                trace: Uuid::from_bytes(trace),
+                at_ms,
+                route: route.into_owned(),
+                bundle,
+                decision: Arc::new(decision.into()),
+            },
             EntryV1::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
                 trace: Uuid::from_bytes(trace),
-                arm,
+                arm: arm.map(Cow::into_owned),
                 usage: usage.map(Into::into),
                 cost_usd,
                 outcome: outcome.into(),
             },
-            EntryV1::Scored { trace, at_ms, metric, source, value, comment } => {
-                Self::Scored(Scored { trace: Uuid::from_bytes(trace), at_ms, metric, source, value, comment })
-            }
+            EntryV1::Scored { trace, at_ms, metric, source, value, comment } => Self::Scored(Scored {
+                trace: Uuid::from_bytes(trace),
+                at_ms,
+                metric: metric.into_owned(),
+                source: source.into_owned(),
+                value,
+                comment: comment.map(Cow::into_owned),
+            }),
         }
     }
 }

@@ -4,8 +4,11 @@
 //! LZ4 block of the [postcard](https://postcard.jamesmunns.com/wire-format) encoding. A changed type is a new version
 //! beside the old one, and a `From` that reads the old into the new. A test holds the bytes of the present version.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::Path;
 
+use lz4_flex::block::{self, CompressTable};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -22,46 +25,69 @@ pub(super) const FORM: u16 = 1;
 /// No value is larger unpacked: a length beyond it is damage, and not reserved.
 const MAX_UNPACKED: u32 = 1 << 30;
 
-pub(super) fn write_entries(entries: &[Entry]) -> Result<Vec<u8>, StoreError> {
-    pack(&entries.iter().map(entry::EntryV1::from).collect::<Vec<_>>())
+/// Writes stored values, one after another, in the same memory.
+#[derive(Default)]
+pub(super) struct Writer {
+    plain: Vec<u8>,
+    packed: Vec<u8>,
+    table: CompressTable,
+}
+
+impl Writer {
+    pub(super) fn entries(&mut self, entries: &[Entry]) -> Result<&[u8], StoreError> {
+        self.pack(&entries.iter().map(entry::EntryV1::from).collect::<Vec<_>>())
+    }
+
+    pub(super) fn trace(&mut self, trace: &Trace) -> Result<&[u8], StoreError> {
+        self.pack(&body::TraceV1::from(trace))
+    }
+
+    pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<&[u8], StoreError> {
+        self.pack(&CheckpointV1 { position: checkpoint.position, state: Cow::from(&checkpoint.state) })
+    }
+
+    fn pack<T: Serialize>(&mut self, value: &T) -> Result<&[u8], StoreError> {
+        let unwritten = |e: &dyn std::fmt::Display| StoreError::Failed(format!("cannot be encoded: {e}"));
+        self.plain.clear();
+        self.plain = postcard::to_extend(value, std::mem::take(&mut self.plain)).map_err(|e| unwritten(&e))?;
+        let length = self.plain.len();
+        if length > MAX_UNPACKED as usize {
+            return Err(StoreError::Failed(format!("a value of {length} bytes is larger than {MAX_UNPACKED}")));
+        }
+        self.packed.clear();
+        self.packed.extend(FORM.to_le_bytes());
+        self.packed.extend((length as u32).to_le_bytes());
+        let head = self.packed.len();
+        self.packed.resize(head + block::get_maximum_output_size(length), 0);
+        let packed = block::compress_into_with_table(&self.plain, &mut self.packed[head..], &mut self.table);
+        Ok(&self.packed[..head + packed.map_err(|e| unwritten(&e))?])
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
 }
 
 pub(super) fn read_entries(file: &Path, bytes: &[u8]) -> Result<Vec<Entry>, StoreError> {
-    let entries: Vec<entry::EntryV1> = unpack(file, bytes)?;
+    let entries: Vec<entry::EntryV1<'_>> = unpack(file, bytes)?;
     Ok(entries.into_iter().map(Entry::from).collect())
 }
 
-pub(super) fn write_trace(trace: &Trace) -> Result<Vec<u8>, StoreError> {
-    pack(&body::TraceV1::from(trace))
-}
-
 pub(super) fn read_trace(file: &Path, bytes: &[u8]) -> Result<Trace, StoreError> {
-    unpack::<body::TraceV1>(file, bytes).map(Trace::from)
-}
-
-pub(super) fn write_checkpoint(checkpoint: &Checkpoint) -> Result<Vec<u8>, StoreError> {
-    pack(&CheckpointV1 { position: checkpoint.position, state: checkpoint.state.clone() })
+    unpack::<body::TraceV1<'_>>(file, bytes).map(Trace::from)
 }
 
 pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, StoreError> {
     let CheckpointV1 { position, state } = unpack(file, bytes)?;
-    Ok(Checkpoint { position, state })
+    Ok(Checkpoint { position, state: state.into_owned() })
 }
 
 #[derive(Serialize, Deserialize)]
-struct CheckpointV1 {
+struct CheckpointV1<'a> {
     position: u64,
-    state: Vec<u8>,
-}
-
-fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
-    let plain = postcard::to_stdvec(value).map_err(|e| StoreError::Failed(format!("cannot be encoded: {e}")))?;
-    if plain.len() > MAX_UNPACKED as usize {
-        return Err(StoreError::Failed(format!("a value of {} bytes is larger than {MAX_UNPACKED}", plain.len())));
-    }
-    let mut bytes = FORM.to_le_bytes().to_vec();
-    bytes.extend(lz4_flex::block::compress_prepend_size(&plain));
-    Ok(bytes)
+    state: Cow<'a, [u8]>,
 }
 
 fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreError> {
@@ -74,7 +100,7 @@ fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreErro
     if found == 0 || u32::from_le_bytes(*size) > MAX_UNPACKED {
         return Err(StoreError::damaged(file, "a value has no valid header"));
     }
-    let plain = lz4_flex::block::decompress_size_prepended(rest).map_err(|e| StoreError::damaged(file, e))?;
+    let plain = block::decompress_size_prepended(rest).map_err(|e| StoreError::damaged(file, e))?;
     postcard::from_bytes(&plain).map_err(|e| StoreError::damaged(file, e))
 }
 

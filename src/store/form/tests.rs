@@ -42,7 +42,7 @@ fn entries() -> Vec<Entry> {
     let route = RouteSpec { name: "auto".into(), knob: Knob::Quality(0.95), explore: true, arms: vec![arm] };
     vec![
         Entry::Configured { at_ms: 1_000, fingerprint: "f00d".into(), routes: vec![route] },
-        Entry::Decided { trace: ID, at_ms: 2_000, route: "auto".into(), bundle: 0xfeed, decision: decision() },
+        Entry::Decided { trace: ID, at_ms: 2_000, route: "auto".into(), bundle: 0xfeed, decision: decision().into() },
         Entry::Settled {
             trace: ID,
             arm: Some("large".into()),
@@ -67,7 +67,7 @@ fn trace() -> Trace {
         id: ID,
         at_ms: 2_000,
         route: Some("auto".into()),
-        decision: Some(decision()),
+        decision: Some(decision().into()),
         attempts: vec![Attempt { model: model.clone(), status: Some(503), error: Some("busy".into()), duration_us: 9 }],
         model: Some(model),
         outcome: Outcome::Answered,
@@ -103,29 +103,29 @@ fn plain(bytes: &[u8]) -> String {
 
 #[test]
 fn the_bytes_of_version_1_stay_as_they_are() {
-    insta::assert_snapshot!(plain(&write_entries(&entries()).unwrap()), @"0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64");
-    insta::assert_snapshot!(plain(&write_trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001");
-    let checkpoint = write_checkpoint(&Checkpoint { position: 300, state: vec![1, 2] }).unwrap();
+    insta::assert_snapshot!(plain(Writer::default().entries(&entries()).unwrap()), @"0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64");
+    insta::assert_snapshot!(plain(Writer::default().trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001");
+    let checkpoint = Writer::default().checkpoint(&Checkpoint { position: 300, state: vec![1, 2] }).unwrap().to_vec();
     assert_eq!(checkpoint[..2], [1, 0]);
     insta::assert_snapshot!(plain(&checkpoint), @"ac02020102");
 }
 
 #[test]
 fn what_was_written_is_read_back() {
-    assert_eq!(read_entries(somewhere(), &write_entries(&entries()).unwrap()).unwrap(), entries());
-    assert_eq!(read_trace(somewhere(), &write_trace(&trace()).unwrap()).unwrap(), trace());
+    assert_eq!(read_entries(somewhere(), Writer::default().entries(&entries()).unwrap()).unwrap(), entries());
+    assert_eq!(read_trace(somewhere(), Writer::default().trace(&trace()).unwrap()).unwrap(), trace());
 }
 
 #[test]
 fn a_newer_version_is_told_apart_from_damage() {
-    let mut bytes = write_trace(&trace()).unwrap();
+    let mut bytes = Writer::default().trace(&trace()).unwrap().to_vec();
     bytes[0] = 2;
     assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 2, known: 1 })));
 }
 
 #[test]
 fn damage_is_an_error_that_names_the_file_wherever_it_is() {
-    let bytes = write_entries(&entries()).unwrap();
+    let bytes = Writer::default().entries(&entries()).unwrap().to_vec();
     for cut in 0..bytes.len() {
         let error = read_entries(somewhere(), &bytes[..cut]).unwrap_err();
         assert!(error.to_string().contains("data/ledger.redb is damaged"), "{error}");

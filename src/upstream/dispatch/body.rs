@@ -6,14 +6,18 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
+use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::pool::Lease;
 use super::timing::{Due, Passed, Timing};
 
 /// The rest of an answer as it comes from the network. Dropping it cancels the call.
 #[derive(Debug)]
 pub struct Body {
-    inner: reqwest::Body,
+    inner: Incoming,
+    /// Gives the connection back, or ends it, when the body is dropped.
+    _lease: Lease,
     timing: Timing,
     due: Due,
     /// Made at the first wait: most whole answers are there at once and need no timer.
@@ -24,14 +28,14 @@ pub struct Body {
 #[derive(Debug)]
 pub enum BodyError {
     Passed(Passed),
-    Broken(reqwest::Error),
+    Broken(hyper::Error),
     TooLong { limit: usize },
 }
 
 impl Body {
     /// A body whose first byte is due when `timing` says so.
-    pub fn new(inner: reqwest::Body, timing: Timing) -> Self {
-        Self { inner, timing, due: timing.first_byte, timer: None }
+    pub fn new(inner: Incoming, lease: Lease, timing: Timing) -> Self {
+        Self { inner, _lease: lease, timing, due: timing.first_byte, timer: None }
     }
 
     /// The next piece; `None` at the end.

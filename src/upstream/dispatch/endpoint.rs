@@ -4,18 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Response};
-use reqwest::{Client, Request, Url};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::proxy::matcher::Matcher;
 use secrecy::{ExposeSecret, SecretString};
+use thread_local::ThreadLocal;
 use tokio::time::{Instant, timeout};
+use url::{Position, Url};
 
 use super::super::openai::OpenAi;
 use super::super::settings::{ProviderSettings, Wire};
 use super::super::{Cause, Provider, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
 use super::breaker::Breaker;
+use super::connect::Connector;
 use super::fault::Reporter;
+use super::pool::{Lease, Pool};
 use super::stream::ReplyStream;
 use super::timing::Timing;
 use super::{Reply, SetupError};
@@ -27,17 +33,14 @@ const MAX_REPLY_BYTES: usize = 32 << 20;
 /// So much of an error's body is read, bytes, and so long is it waited for.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 const ERROR_WAIT: Duration = Duration::from_secs(5);
-/// Connections to one provider that are kept though idle; more are closed after their answer.
-const POOL_SIZE: usize = 512;
-/// How long they are kept: shorter than what servers and balancers usually allow, so that a request seldom meets a
-/// connection that is just being closed.
-const POOL_IDLE: Duration = Duration::from_secs(50);
-
 /// A provider that can be called.
 pub struct Endpoint {
     pub provider: Box<dyn Provider>,
     pub reporter: Reporter,
-    client: Client,
+    /// One a thread: a connection lives on the runtime that made it, and a request on another thread would wake that
+    /// one for each piece of its answer.
+    pools: ThreadLocal<Arc<Pool>>,
+    connector: Connector,
     base: Url,
     headers: HeaderMap,
 }
@@ -46,12 +49,23 @@ impl Endpoint {
     /// Connects nothing yet.
     ///
     /// # Errors
-    /// A header cannot be used, or the client not be set up.
-    pub fn new(settings: ProviderSettings, tls: rustls::ClientConfig, connect: Duration) -> Result<Self, SetupError> {
+    /// The URL or a header cannot be used.
+    pub fn new(
+        settings: ProviderSettings,
+        tls: Arc<rustls::ClientConfig>,
+        connect: Duration,
+    ) -> Result<Self, SetupError> {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
-        let client = client(&settings.base_url, tls, connect)?;
-        let headers = headers(&settings)?;
-        Ok(Self { provider: provider(settings.wire), reporter, client, base: with_slash(settings.base_url), headers })
+        let to = Uri::try_from(settings.base_url.as_str()).map_err(|_| SetupError::Url(settings.name.clone()))?;
+        let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
+        let headers = headers(&settings, &connector)?;
+        let (provider, base) = (provider(settings.wire), with_slash(settings.base_url));
+        Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers })
+    }
+
+    /// This thread's connections.
+    fn pool(&self) -> Arc<Pool> {
+        self.pools.get_or(|| Pool::new(self.connector.clone())).clone()
     }
 
     /// The provider's name.
@@ -59,14 +73,15 @@ impl Endpoint {
         self.reporter.provider()
     }
 
-    fn request(&self, url: Url, wire: WireRequest, stream: bool) -> Request {
-        let mut request = Request::new(Method::POST, url);
+    fn request(&self, uri: Uri, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(wire.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.extend(wire.headers);
-        *request.body_mut() = Some(wire.body.into());
         request
     }
 }
@@ -82,18 +97,21 @@ fn provider(wire: Wire) -> Box<dyn Provider> {
 pub struct Target {
     pub endpoint: Arc<Endpoint>,
     pub breaker: Arc<Breaker>,
-    url: Url,
+    uri: Uri,
 }
 
 impl Target {
     /// # Errors
     /// The provider's path for this model makes no URL.
     pub fn new(endpoint: Arc<Endpoint>, model: &Model) -> Result<Self, UpstreamError> {
-        let path = endpoint.provider.path(&model.upstream_name);
-        let url = endpoint.base.join(&path).map_err(|error| {
+        let no_url = |error: &dyn std::error::Error| {
             endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{}\": {error}", model.upstream_name))
-        })?;
-        Ok(Self { endpoint, breaker: Arc::default(), url })
+        };
+        let path = endpoint.provider.path(&model.upstream_name);
+        let url = endpoint.base.join(&path).map_err(|error| no_url(&error))?;
+        let form = if endpoint.connector.through_reader() { url.as_str() } else { &url[Position::BeforePath..] };
+        let uri = Uri::try_from(form).map_err(|error| no_url(&error))?;
+        Ok(Self { endpoint, breaker: Arc::default(), uri })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -123,43 +141,44 @@ impl Target {
     async fn answer(&self, name: &str, request: &ChatRequest, timing: Timing) -> Result<Answer, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let wire = provider.request(name, request).map_err(|bad| reporter.inexpressible(bad))?;
-        let response = self.send(wire, request.stream, timing).await?;
+        let (response, lease) = self.send(wire, request.stream, timing).await?;
         if !response.status().is_success() {
-            return Err(self.refusal(response, timing).await);
+            return Err(self.refusal(response, lease, timing).await);
         }
         if request.stream {
-            return self.event_stream(response, timing).await.map(Answer::Stream);
+            return self.event_stream(response, lease, timing).await.map(Answer::Stream);
         }
-        let body = Body::new(response.into_body(), timing).whole(MAX_REPLY_BYTES).await;
+        let body = Body::new(response.into_body(), lease, timing).whole(MAX_REPLY_BYTES).await;
         let body = body.map_err(|error| reporter.body(error))?;
         provider.reply(body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
     }
 
-    async fn send(
-        &self,
-        wire: WireRequest,
-        stream: bool,
-        timing: Timing,
-    ) -> Result<Response<reqwest::Body>, UpstreamError> {
-        let Endpoint { client, reporter, .. } = &*self.endpoint;
-        let request = self.endpoint.request(self.url.clone(), wire, stream);
-        let sent = timing.first_byte.bound(client.execute(request)).await;
-        let response = sent.map_err(|passed| reporter.late(passed))?;
-        response.map(Response::from).map_err(|error| reporter.unsent(&error))
+    async fn send(&self, wire: WireRequest, stream: bool, timing: Timing) -> Result<Answering, UpstreamError> {
+        let reporter = &self.endpoint.reporter;
+        let request = self.endpoint.request(self.uri.clone(), wire, stream);
+        let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
+        let answering = sent.map_err(|passed| reporter.late(passed))?;
+        answering.map_err(|error| reporter.unsent(&error))
     }
 
-    async fn refusal(&self, response: Response<reqwest::Body>, timing: Timing) -> UpstreamError {
+    async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
-        let body = timeout(ERROR_WAIT, Body::new(body, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
+        let body =
+            timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
         reporter.refusal(head.status, &head.headers, provider.error(head.status, &body))
     }
 
     /// The body of a 200, if it is a stream of events: some upstreams say what is wrong in a 200 with a JSON body.
-    async fn event_stream(&self, response: Response<reqwest::Body>, timing: Timing) -> Result<Body, UpstreamError> {
+    async fn event_stream(
+        &self,
+        response: Response<Incoming>,
+        lease: Lease,
+        timing: Timing,
+    ) -> Result<Body, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
-        let body = Body::new(body, timing);
+        let body = Body::new(body, lease, timing);
         let kind = head.headers.get(CONTENT_TYPE).map_or(Bytes::new(), |kind| Bytes::copy_from_slice(kind.as_bytes()));
         if kind.is_empty() || kind.to_ascii_lowercase().starts_with(b"text/event-stream") {
             return Ok(body);
@@ -170,6 +189,9 @@ impl Target {
         Err(reporter.malformed(format_args!("asked for a stream, it sent {kind}: {}", detail.message)))
     }
 }
+
+/// An answer that begins, and the connection that it comes on.
+type Answering = (Response<Incoming>, Lease);
 
 /// What a call gave, before a stream has begun.
 enum Answer {
@@ -185,9 +207,10 @@ fn with_slash(mut url: Url) -> Url {
     url
 }
 
-fn headers(settings: &ProviderSettings) -> Result<HeaderMap, SetupError> {
+fn headers(settings: &ProviderSettings, connector: &Connector) -> Result<HeaderMap, SetupError> {
     let agent = concat!("satisfice/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::with_capacity(8 + settings.headers.len());
+    headers.extend(host(&settings.base_url).map(|host| (HOST, host)));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -195,7 +218,13 @@ fn headers(settings: &ProviderSettings) -> Result<HeaderMap, SetupError> {
         headers.insert(AUTHORIZATION, bearer(key).ok_or_else(|| SetupError::ApiKey(settings.name.clone()))?);
     }
     headers.extend(settings.headers.clone());
+    headers.extend(connector.proxy_key().map(|key| (PROXY_AUTHORIZATION, key)));
     Ok(headers)
+}
+
+/// `host:port`, without the port where it is the scheme's own.
+fn host(url: &Url) -> Option<HeaderValue> {
+    HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
 fn bearer(key: &SecretString) -> Option<HeaderValue> {
@@ -210,18 +239,9 @@ fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
     settings.api_key.iter().cloned().chain(values).collect()
 }
 
-fn client(base: &Url, tls: rustls::ClientConfig, connect: Duration) -> Result<Client, SetupError> {
-    let builder = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .http1_only()
-        .tcp_nodelay(true)
-        .connect_timeout(connect)
-        .pool_max_idle_per_host(POOL_SIZE)
-        .pool_idle_timeout(POOL_IDLE)
-        .redirect(reqwest::redirect::Policy::none());
-    // A proxy from the environment is for the way out, not for a model server on this machine.
-    let builder = if is_loopback(base) { builder.no_proxy() } else { builder };
-    builder.build().map_err(|error| SetupError::Client(error.to_string()))
+/// A proxy from the environment is for the way out, not for a model server on this machine.
+fn proxies(base: &Url) -> Matcher {
+    if is_loopback(base) { Matcher::builder().build() } else { Matcher::from_env() }
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -1,13 +1,15 @@
 //! What went wrong, in words that hold no secret, and whose fault it is.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::error::Elapsed;
 
 use super::super::{Cause, UpstreamError};
 use super::body::BodyError;
+use super::pool::Unsent;
 use super::timing::Passed;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -50,11 +52,13 @@ impl Reporter {
     }
 
     /// The request did not get through, or no answer began.
-    pub fn unsent(&self, error: &reqwest::Error) -> UpstreamError {
-        match (error.is_connect(), error.is_timeout()) {
-            (true, true) => self.late(Passed::Connect(self.connect)),
-            (true, false) => self.error(Cause::Connect, format_args!("no connection: {}", root(error))),
-            _ => self.error(Cause::Connect, format_args!("the connection broke before the answer: {}", root(error))),
+    pub fn unsent(&self, unsent: &Unsent) -> UpstreamError {
+        match unsent {
+            Unsent::Connect(error) if error.is::<Elapsed>() => self.late(Passed::Connect(self.connect)),
+            Unsent::Connect(error) => self.error(Cause::Connect, format_args!("no connection: {}", root(&**error))),
+            Unsent::Broken(error) => {
+                self.error(Cause::Connect, format_args!("the connection broke before the answer: {}", root(error)))
+            }
         }
     }
 
@@ -141,10 +145,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The innermost cause: "connection refused" and not "error sending request". It never holds the URL.
-fn root(error: &reqwest::Error) -> String {
-    let mut innermost: Option<&dyn std::error::Error> = error.source();
-    while let Some(next) = innermost.and_then(std::error::Error::source) {
-        innermost = Some(next);
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut innermost = error;
+    while let Some(next) = innermost.source() {
+        innermost = next;
     }
-    innermost.map_or_else(|| "the HTTP client gave no reason".into(), ToString::to_string)
+    innermost
 }

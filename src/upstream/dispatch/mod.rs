@@ -5,8 +5,10 @@
 mod backoff;
 mod body;
 mod breaker;
+mod connect;
 mod endpoint;
 mod fault;
+mod pool;
 mod stream;
 mod timing;
 mod tls;
@@ -16,6 +18,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use tokio::time::{Instant, sleep_until};
 
 use super::settings::ProviderSettings;
@@ -30,7 +33,7 @@ use timing::{Due, Timing};
 pub struct Upstreams {
     endpoints: HashMap<String, Arc<Endpoint>>,
     /// Filled as models are first called; bounded by the configuration, from which all targets come.
-    targets: RwLock<HashMap<ModelId, Arc<Target>>>,
+    targets: RwLock<HashMap<ModelId, Arc<Target>, FixedState>>,
     jitter: Box<Jitter>,
 }
 
@@ -81,8 +84,10 @@ pub enum SetupError {
         "this machine has no CA certificates to check https providers with; install ca-certificates or set SSL_CERT_FILE"
     )]
     NoCertificates,
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(String),
+    #[error("base_url of provider \"{0}\" is longer than HTTP allows")]
+    Url(String),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
 }
 
 impl Upstreams {
@@ -92,6 +97,7 @@ impl Upstreams {
     /// Which provider's setting cannot be used, or what this machine lacks.
     pub fn new(providers: Vec<ProviderSettings>, connect: Duration) -> Result<Self, SetupError> {
         let tls = tls::client_config(providers.iter().any(|provider| provider.base_url.scheme() == "https"))?;
+        let tls = Arc::new(tls);
         let mut endpoints = HashMap::with_capacity(providers.len());
         for provider in providers {
             let endpoint = Endpoint::new(provider, tls.clone(), connect)?;

@@ -1,0 +1,71 @@
+//! The threads that serve connections: one a core, each with a runtime of its own.
+//!
+//! A connection stays with the thread that it was given to, and so does the upstream connection that answers it: a
+//! request wakes no other thread, which would cost more than all that the gateway does for it.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// Threads that serve. Dropping it ends them; what they still do is dropped with them.
+#[derive(Debug)]
+pub struct Workers {
+    /// At least one.
+    handles: Vec<Handle>,
+    threads: Vec<Worker>,
+}
+
+/// A thread and the word that ends it.
+#[derive(Debug)]
+struct Worker {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// One thread a core.
+    ///
+    /// # Errors
+    /// The system gives no thread, or no file descriptors for its runtime.
+    pub fn start() -> io::Result<Self> {
+        let mut workers = Self { handles: Vec::new(), threads: Vec::new() };
+        for _ in 0..thread::available_parallelism()?.get() {
+            workers.add()?;
+        }
+        Ok(workers)
+    }
+
+    /// No thread: the runtime that this is called in serves.
+    pub fn here() -> Self {
+        Self { handles: vec![Handle::current()], threads: Vec::new() }
+    }
+
+    fn add(&mut self) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        self.handles.push(runtime.handle().clone());
+        let thread = thread::Builder::new().name("serve".into()).spawn(move || {
+            // The sender tells it, or is gone.
+            let _ = runtime.block_on(stopped);
+        })?;
+        self.threads.push(Worker { stop: Some(stop), thread: Some(thread) });
+        Ok(())
+    }
+
+    /// The one with the least to do.
+    pub(super) fn next(&self) -> &Handle {
+        let idlest = self.handles.iter().min_by_key(|handle| handle.metrics().num_alive_tasks());
+        idlest.unwrap_or(&self.handles[0])
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("a serving thread had panicked");
+        }
+    }
+}
