@@ -39,10 +39,16 @@ pub fn judge(case: &Case, questions: &Questions, rng: &mut impl Rng) -> Workload
     let fixed = table.fixed(&table.ones());
     let best = best(&fixed);
     let sweeps: Vec<Sweep> = case.forecasts.iter().map(|(_, forecast)| Sweep::new(forecast)).collect();
+    let (ours, sweep) = (&case.forecasts[0].1, &sweeps[0]);
+    let judge = Judge { table, best, fixed: &fixed, folds: case.folds.as_deref() };
+    let choices: Vec<Vec<usize>> = questions.knobs.iter().map(|&knob| judge.chosen(knob, sweep)).collect();
     let groups = Groups::new(table);
-    let resamples: Vec<Vec<f64>> = (0..questions.resamples).map(|_| groups.resample(rng)).collect();
-    let judged = Judge { table, best, fixed: &fixed, resamples: &resamples, folds: case.folds.as_deref() };
-    let (_, ours) = &case.forecasts[0];
+    let mut draw = |_| judge.draw(&groups.resample(rng), ours, sweep, &choices);
+    let draws: Vec<Draw> = (0..questions.resamples).map(&mut draw).collect();
+    let setting = |(i, &knob): (usize, &Knob)| {
+        let (shares, frontier) = (draws.iter().map(|draw| draw.shares[i]).collect(), judge.plain(knob, sweep));
+        judge.setting(knob, &choices[i], shares, frontier)
+    };
     WorkloadReport {
         workload: table.workload.clone(),
         prompts: table.rows.len(),
@@ -50,12 +56,25 @@ pub fn judge(case: &Case, questions: &Questions, rng: &mut impl Rng) -> Workload
         best: table.models[best].clone(),
         best_quality: fixed[best].quality,
         best_usd_per_1k: 1_000.0 * fixed[best].cost,
-        models: (0..fixed.len()).map(|model| judged.model(model, ours)).collect(),
-        routers: judged.routers(case, &sweeps),
-        intervals: judged.intervals(ours, &sweeps[0]),
-        settings: questions.knobs.iter().map(|&knob| judged.setting(knob, &sweeps[0])).collect(),
-        tasks: judged.tasks(&sweeps[0]),
+        models: (0..fixed.len()).map(|model| judge.model(model, ours)).collect(),
+        routers: judge.routers(case, &sweeps),
+        intervals: intervals(&draws),
+        settings: questions.knobs.iter().enumerate().map(setting).collect(),
+        tasks: judge.tasks(sweep),
     }
+}
+
+/// The router under test on one resample.
+struct Draw {
+    figures: [Option<f64>; 8],
+    /// Shares of the best model's quality and cost, one a setting.
+    shares: Vec<(f64, f64)>,
+}
+
+fn intervals(draws: &[Draw]) -> Figures<Option<Interval>> {
+    let has_meaning = |i: usize| draws.iter().any(|draw| draw.figures[i].is_some());
+    let of = |i: usize| has_meaning(i).then(|| interval(draws.iter().map(|draw| draw.figures[i]))).flatten();
+    Figures::of(std::array::from_fn(of))
 }
 
 struct Judge<'a> {
@@ -63,7 +82,6 @@ struct Judge<'a> {
     /// Index of the best model.
     best: usize,
     fixed: &'a [Point],
-    resamples: &'a [Vec<f64>],
     folds: Option<&'a [usize]>,
 }
 
@@ -99,36 +117,40 @@ impl Judge<'_> {
         predicting.chain(others.iter().map(|(name, curve, figures)| report(name, *figures, curve))).collect()
     }
 
-    fn intervals(&self, ours: &Forecast, sweep: &Sweep) -> Figures<Option<Interval>> {
-        let figures = |weights: &Vec<f64>| predicted(self.table, ours, sweep, weights, self.best).all();
-        let found: Vec<[Option<f64>; 8]> = self.resamples.iter().map(figures).collect();
-        let has_meaning = |i: usize| found.iter().any(|figures| figures[i].is_some());
-        Figures::of(std::array::from_fn(|i| {
-            has_meaning(i).then(|| interval(found.iter().map(|figures| figures[i]))).flatten()
-        }))
+    fn draw(&self, weights: &[f64], ours: &Forecast, sweep: &Sweep, choices: &[Vec<usize>]) -> Draw {
+        Draw {
+            figures: predicted(self.table, ours, sweep, weights, self.best).all(),
+            shares: choices.iter().map(|choices| self.shares(weights, choices)).collect(),
+        }
     }
 
-    fn setting(&self, knob: Knob, sweep: &Sweep) -> SettingReport {
-        let choices = self.chosen(knob, sweep);
-        let share = |weights: &Vec<f64>| {
-            let (found, best) = (self.value(weights, &choices), self.table.value(weights, |_| self.best));
-            (found.quality / best.quality, found.cost / best.cost)
-        };
-        let shares: Vec<(f64, f64)> = self.resamples.iter().map(share).collect();
+    /// Of the best model's quality and cost.
+    fn shares(&self, weights: &[f64], choices: &[usize]) -> (f64, f64) {
+        let (found, best) = (self.value(weights, choices), self.table.value(weights, |_| self.best));
+        (found.quality / best.quality, found.cost / best.cost)
+    }
+
+    fn setting(
+        &self,
+        knob: Knob,
+        choices: &[usize],
+        resampled: Vec<(f64, f64)>,
+        frontier: Option<Step>,
+    ) -> SettingReport {
         let ones = self.table.ones();
-        let (found, (quality_share, cost_share)) = (self.value(&ones, &choices), share(&ones));
+        let (found, (quality_share, cost_share)) = (self.value(&ones, choices), self.shares(&ones, choices));
         let (name, asked) = named(knob);
         SettingReport {
             knob: name,
             asked,
             quality: found.quality,
             quality_share,
-            quality_share_interval: interval(shares.iter().map(|share| Some(share.0))),
+            quality_share_interval: interval(resampled.iter().map(|shares| Some(shares.0))),
             usd_per_1k: 1_000.0 * found.cost,
             cost_share,
-            cost_share_interval: interval(shares.iter().map(|share| Some(share.1))),
-            calls: self.calls(&choices),
-            frontier: self.plain(knob, &sweep.frontier(self.table, &ones)).map(|step| step.point.into()),
+            cost_share_interval: interval(resampled.iter().map(|shares| Some(shares.1))),
+            calls: self.calls(choices),
+            frontier: frontier.map(|step| step.point.into()),
         }
     }
 
@@ -170,10 +192,12 @@ impl Judge<'_> {
         step.map_or(0.0, |step| step.value)
     }
 
-    fn plain(&self, knob: Knob, steps: &[Step]) -> Option<Step> {
+    /// The best step there is, knowing the outcomes.
+    fn plain(&self, knob: Knob, sweep: &Sweep) -> Option<Step> {
+        let steps = sweep.frontier(self.table, &self.table.ones());
         match knob {
-            Knob::Quality(share) => cheapest(steps, share * self.fixed[self.best].quality),
-            Knob::BudgetPer1k(usd) => finest(steps, usd / 1_000.0),
+            Knob::Quality(share) => cheapest(&steps, share * self.fixed[self.best].quality),
+            Knob::BudgetPer1k(usd) => finest(&steps, usd / 1_000.0),
             Knob::Value(usd) => steps.iter().rfind(|step| step.value <= usd).copied(),
         }
     }

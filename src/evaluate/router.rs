@@ -18,12 +18,10 @@ pub struct Router<'a> {
 
 impl<'a> Router<'a> {
     /// A route of `table`'s models. `prices`: one a model.
-    pub fn new(classifier: &'a Classifier, prior: &Prior, table: &'a Table, prices: &[Price]) -> Self {
-        let entrant = |(name, price): (&'a String, &Price)| Entrant {
-            name,
-            log_price: Some(Prior::log_price(price.input, price.output)),
-        };
-        let entrants: Vec<Entrant> = table.models.iter().zip(prices).map(entrant).collect();
+    pub fn new(classifier: &'a Classifier, prior: &Prior, table: &Table, prices: &[Price]) -> Self {
+        let log_prices = prices.iter().map(|price| Some(Prior::log_price(price.input, price.output)));
+        let models = table.models.iter().zip(log_prices);
+        let entrants: Vec<Entrant> = models.map(|(name, log_price)| Entrant { name, log_price }).collect();
         let route = known(prior, &table.workload).route(&entrants);
         Self {
             classifier,

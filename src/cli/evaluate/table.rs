@@ -30,7 +30,7 @@ fn workload(report: &WorkloadReport) -> String {
         report.best_quality,
         usd(report.best_usd_per_1k)
     );
-    let mut out = title + &routers(report) + "\n" + &models(&report.models);
+    let mut out = title + &routers(report) + "\n" + &models(&report.models) + "\n" + &reliability(&report.models);
     if !report.settings.is_empty() {
         out += "\n";
         out += &settings(&report.settings);
@@ -77,6 +77,18 @@ fn models(models: &[ModelReport]) -> String {
         let auc = model.auc.map_or_else(|| "–".into(), three);
         let (quality, cost) = (three(model.quality), usd(model.usd_per_1k));
         vec![model.model.clone(), quality, cost, auc, three(model.ece), three(model.predicted_cost)]
+    };
+    aligned(&std::iter::once(head).chain(models.iter().map(row)).collect::<Vec<_>>())
+}
+
+/// Mean predicted and found quality in bins of equally many prompts.
+fn reliability(models: &[ModelReport]) -> String {
+    let bins = models.iter().map(|model| model.reliability.len()).max().unwrap_or_default();
+    let head = (1..=bins).map(|bin| format!("{bin}."));
+    let head: Vec<String> = std::iter::once("predicted→found, by tenths".to_owned()).chain(head).collect();
+    let row = |model: &ModelReport| {
+        let cells = model.reliability.iter().map(|bin| format!("{:.2}→{:.2}", bin.predicted, bin.found));
+        std::iter::once(model.model.clone()).chain(cells).collect()
     };
     aligned(&std::iter::once(head).chain(models.iter().map(row)).collect::<Vec<_>>())
 }
