@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use satisfice::cli::{check, demo, serve, train};
+use satisfice::cli::{check, demo, export, serve, train};
 use satisfice::config::Environment;
+use satisfice::gateway::unix_ms;
 
 /// A request is a few hundred small allocations on one thread that another one frees.
 #[global_allocator]
@@ -24,6 +25,8 @@ enum Command {
     Serve(serve::Options),
     /// Watch the whole loop at work: simulated models, real HTTP, no key and no network.
     Demo(demo::Options),
+    /// Write what was decided, and how it was judged, to a file of traces.
+    Export(export::Options),
     /// Train the classifier and the prior on recorded workloads.
     Train(train::TrainArgs),
     /// Validate a configuration: every mistake at once, or what it means.
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
         Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
+        Command::Export(options) => ended(export::run(&options, unix_ms()).map(drop).map_err(Failure::mendable)),
         Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
         Command::Check(options) => ended(checked(&options)),
     }

@@ -1,5 +1,7 @@
 //! The record of one request, and the closed set of things that the learner hears of.
 
+pub mod line;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

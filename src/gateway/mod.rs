@@ -21,7 +21,7 @@ pub use filter::{Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST};
 pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, RouteSettings, Settings};
 pub use setup::Setup;
-pub use sources::Sources;
+pub use sources::{Sources, unix_ms};
 
 use crate::api::chat::ChatRequest;
 use crate::difficulty::{Bundle, DifficultyError};

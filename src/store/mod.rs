@@ -23,6 +23,9 @@ mod segments;
 pub use self::redb::RedbStore;
 pub use segments::Retention;
 
+/// The file of a data folder that holds the ledger; a folder without it was never a gateway's.
+pub const LEDGER_FILE: &str = "ledger.redb";
+
 /// Position in the ledger; entries are numbered from 1 without gaps.
 pub type Position = u64;
 
@@ -211,7 +214,7 @@ impl StoreError {
 }
 
 /// Of the entries of one request, the newest score of each (metric, source), in the order of their first arrival.
-fn newest_scores(history: Vec<Entry>) -> Vec<Scored> {
+pub fn newest_scores(history: impl IntoIterator<Item = Entry>) -> Vec<Scored> {
     let mut scores: Vec<Scored> = Vec::new();
     for entry in history {
         let Entry::Scored(new) = entry else { continue };

@@ -8,6 +8,7 @@ mod config;
 mod crash;
 mod demo;
 mod errors;
+mod export;
 mod features;
 mod feedback;
 mod gateway;
