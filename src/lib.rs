@@ -13,6 +13,7 @@
 //! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | features |
 //! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, features, difficulty |
 //! | [`trace`] | the record of one request; the closed [`trace::Event`] enum | api, catalog, policy |
+//! | [`evaluate`] | offline estimators; pure | catalog, policy, trace |
 //! | [`upstream`] | [`upstream::Provider`]: pure translation, one file each; `dispatch` does the network | api, catalog |
 //! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | api, catalog, policy, trace |
 //! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, policy, trace, upstream |
@@ -30,8 +31,8 @@
 //!
 //! # Invariants
 //!
-//! - `features`, `difficulty` (but for loading) and `policy` do no I/O, read no clock and own no
-//!   randomness: a draw is an argument.
+//! - `features`, `difficulty` (but for loading), `policy` and `evaluate` do no I/O, read no clock and
+//!   own no randomness: a draw is an argument.
 //! - The request path holds no lock across an await, never waits for disk, learner or scorer, and counts what it
 //!   has to drop.
 //! - The gateway never fails because the classifier or the store did: it falls back to the route's safest model and
@@ -47,6 +48,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod difficulty;
+pub mod evaluate;
 pub mod features;
 pub mod gateway;
 pub mod learner;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use satisfice::cli::{check, demo, export, serve, train};
+use satisfice::cli::{check, demo, evaluate, export, serve, train};
 use satisfice::config::Environment;
 use satisfice::gateway::unix_ms;
 
@@ -29,6 +29,8 @@ enum Command {
     Export(export::Options),
     /// Train the classifier and the prior on recorded workloads.
     Train(train::TrainArgs),
+    /// Say what another policy or another knob would have been worth, from logged traffic.
+    Evaluate(evaluate::Options),
     /// Validate a configuration: every mistake at once, or what it means.
     Check(check::Options),
 }
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
         Command::Export(options) => ended(export::run(&options, unix_ms()).map(drop).map_err(Failure::mendable)),
         Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
+        Command::Evaluate(options) => ended(evaluate::run(&options).map_err(Failure::mendable)),
         Command::Check(options) => ended(checked(&options)),
     }
 }

@@ -1,7 +1,5 @@
 //! `satisfice export`: the ledger and the trace bodies → a file of traces, one decided request a line.
 
-mod output;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::value::RawValue;
 
+use super::output::Output;
 use crate::policy::Reward;
 use crate::scorers::reward;
 use crate::store::{
@@ -16,7 +15,6 @@ use crate::store::{
 };
 use crate::trace::TraceId;
 use crate::trace::line::{DecisionLine, RewardLine, ScoreLine, SettlementLine, TraceLine, VERSION};
-use output::Output;
 
 /// `satisfice export`'s flags.
 #[derive(Debug, Clone, clap::Args)]

@@ -3,8 +3,11 @@
 pub mod assemble;
 pub mod check;
 pub mod demo;
+pub mod evaluate;
 pub mod export;
 mod lines;
+mod output;
 pub mod serve;
+pub mod traces;
 pub mod train;
 pub mod workload;

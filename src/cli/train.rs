@@ -1,25 +1,30 @@
-//! `satisfice train`: workloads → a folder with encoder, network and prior, and a report on prompts left out.
+//! `satisfice train`: workloads and traces → a folder with encoder, network and prior, and a report on prompts left out.
 
 mod folds;
 mod output;
+mod traffic;
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::workload;
+use super::workload::{self, Reader};
 use crate::difficulty::train::{Dataset, Options, Report, Trained, report, train};
 use crate::difficulty::{Bundle, FileEntry, Manifest, files};
-use crate::features::SCHEMA_VERSION;
+use crate::features::{Extractor, SCHEMA_VERSION};
 use folds::Fold;
 
-/// Train the classifier and the policy's prior on recorded workloads.
+/// Train the classifier and the policy's prior on recorded workloads, on exported traces, or on both.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TrainArgs {
     /// Recorded prompts with the quality and cost of several models' answers (.jsonl or .jsonl.gz); may be repeated.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, required_unless_present = "traces", num_args = 1.., value_name = "FILE")]
     pub workload: Vec<PathBuf>,
+    /// Traces that `export` wrote (.jsonl or .jsonl.gz), each an answer of one model, weighted by 1/propensity (20 at
+    /// most); a route is a workload. May be repeated.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub traces: Vec<PathBuf>,
     /// Folder to write; it must not exist, unless --force is given.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -59,7 +64,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         Some(folder) => Bundle::load_extractor(folder)?,
         None => Bundle::embedded_extractor()?,
     };
-    let (mut data, sources) = workload::read(&args.workload, &extractor)?;
+    let (mut data, sources) = read(args, &extractor)?;
     if let Some(fold) = args.exclude_fold {
         if let Some(path) = &args.list_fold {
             folds::list(&data, fold, path)?;
@@ -79,6 +84,16 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     output::write(&args.out, args.force, &files(&trained, &extractor, manifest)?)?;
     println!("wrote {}, trained on all {} prompts", args.out.display(), data.prompts.len());
     Ok(())
+}
+
+/// Workloads, then traces.
+fn read(args: &TrainArgs, extractor: &Extractor) -> anyhow::Result<(Dataset, Vec<FileEntry>)> {
+    let mut reader = Reader::new(extractor);
+    args.workload.iter().try_for_each(|path| reader.workload(path))?;
+    if !args.traces.is_empty() {
+        println!("{}", traffic::read(&args.traces, &mut reader)?);
+    }
+    Ok(reader.finish())
 }
 
 fn check(args: &TrainArgs) -> anyhow::Result<()> {
@@ -114,14 +129,14 @@ fn fit(what: &str, data: &Dataset, options: &Options) -> anyhow::Result<Trained>
 
 /// The command that makes the same weights, with workloads by their names only.
 fn command(args: &TrainArgs) -> String {
-    let names: Vec<String> = args.workload.iter().map(|path| workload::file_name(path)).collect();
+    let files = |flag: &str, paths: &[PathBuf]| {
+        let names = paths.iter().map(|path| format!(" {}", workload::file_name(path))).collect::<String>();
+        if paths.is_empty() { names } else { format!(" {flag}{names}") }
+    };
+    let data = files("--workload", &args.workload) + &files("--traces", &args.traces);
     let fold = args.exclude_fold.map_or(String::new(), |fold| format!(" --exclude-fold {fold}"));
     format!(
-        "satisfice train --workload {} --seed {} --holdout {} --epochs {} --members {}{fold}",
-        names.join(" "),
-        args.seed,
-        args.holdout,
-        args.epochs,
-        args.members
+        "satisfice train{data} --seed {} --holdout {} --epochs {} --members {}{fold}",
+        args.seed, args.holdout, args.epochs, args.members
     )
 }

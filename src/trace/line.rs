@@ -13,6 +13,8 @@ use crate::policy::{Candidate, Decision, Kind, Knob};
 /// The version that is written, and the only one that is read.
 pub const VERSION: u32 = 1;
 
+/// The weight of a client's or a reviewer's own score.
+const JUDGED: f64 = 1.0;
 /// Propensities sum to 1 within this.
 const ROUNDING: f64 = 1e-6;
 
@@ -130,6 +132,12 @@ impl TraceLine {
         line.settlement.iter().try_for_each(SettlementLine::check)?;
         line.reward.iter().try_for_each(RewardLine::check)?;
         Ok(line)
+    }
+
+    /// The answer's quality as somebody judged it, 0 to 1. A reward of the form alone is none: it only ever blames, so
+    /// that a mean of such would too.
+    pub fn judged(&self) -> Option<f64> {
+        self.reward.filter(|reward| reward.weight >= JUDGED).map(|reward| reward.value)
     }
 
     /// The candidate that was drawn.

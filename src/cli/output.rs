@@ -34,9 +34,7 @@ impl Output {
             bail!("{}: .parquet is not written; .jsonl.gz is, and DuckDB, Polars and pandas read it", path.display());
         }
         ensure!(zipped || name.ends_with(".jsonl"), "{}: give a name in .jsonl or .jsonl.gz", path.display());
-        ensure!(force || !path.exists(), "{} exists; choose another name, or replace it with --force", path.display());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = NamedTempFile::new_in(folder).with_context(|| format!("{} cannot be written", path.display()))?;
+        let file = beside(path, force)?;
         let plain = BufWriter::new(file);
         let lines =
             if zipped { Lines::Zipped(GzEncoder::new(plain, Compression::fast())) } else { Lines::Plain(plain) };
@@ -63,20 +61,42 @@ impl Output {
     /// # Errors
     /// It cannot be written, or another file has come in its place meanwhile.
     pub fn finish(self) -> anyhow::Result<()> {
-        let place = || {
-            let buffered = match self.lines {
-                Lines::Plain(file) => file,
-                Lines::Zipped(file) => file.finish()?,
-            };
-            let file = buffered.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-            file.as_file().sync_all()?;
-            if self.force {
-                file.persist(&self.path)?
-            } else {
-                file.persist_noclobber(&self.path)?
-            };
-            std::io::Result::Ok(())
+        let buffered = match self.lines {
+            Lines::Plain(file) => Ok(file),
+            Lines::Zipped(file) => file.finish(),
         };
-        place().with_context(|| format!("{} cannot be written", self.path.display()))
+        let file = buffered.and_then(|file| file.into_inner().map_err(std::io::IntoInnerError::into_error));
+        place(file, &self.path, self.force)
     }
+}
+
+/// Writes a small file, whole or not at all; replaces one only by `force`.
+///
+/// # Errors
+/// It exists, or cannot be written.
+pub fn write_whole(path: &Path, force: bool, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut file = beside(path, force)?;
+    let written = file.write_all(bytes).map(|()| file);
+    place(written, path, force)
+}
+
+/// A temporary file in the folder of `path`.
+fn beside(path: &Path, force: bool) -> anyhow::Result<NamedTempFile> {
+    ensure!(force || !path.exists(), "{} exists; choose another name, or replace it with --force", path.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    NamedTempFile::new_in(folder).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Gives a written file its name, durably.
+fn place(written: std::io::Result<NamedTempFile>, path: &Path, force: bool) -> anyhow::Result<()> {
+    let named = written.and_then(|file| {
+        file.as_file().sync_all()?;
+        if force {
+            file.persist(path)?
+        } else {
+            file.persist_noclobber(path)?
+        };
+        Ok(())
+    });
+    named.with_context(|| format!("{} cannot be written", path.display()))
 }
