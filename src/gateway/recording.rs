@@ -62,9 +62,9 @@ impl Recording {
         let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
         let decision = plan.decision.take();
         if let (Some(route), Some(decision)) = (&route, &decision) {
-            let decision = Box::new(decision.clone());
+            let (decision, bundle) = (Box::new(decision.clone()), plan.bundle);
             sink.send(
-                Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), decision },
+                Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), bundle, decision },
                 "decided",
             );
         }
@@ -72,6 +72,7 @@ impl Recording {
             id: arrival.id,
             at_ms: arrival.at_ms,
             route,
+            bundle: decision.is_some().then_some(plan.bundle),
             decision,
             attempts: Vec::new(),
             model: None,

@@ -42,6 +42,10 @@ struct Score {
 }
 
 impl Standing {
+    pub(super) fn is_comparable(&self) -> bool {
+        self.comparable
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.settled
     }
@@ -92,6 +96,11 @@ impl Standings {
         Self { bundle, capacity, held: HashMap::new(), order: VecDeque::new() }
     }
 
+    /// The key of the training run that is learned on.
+    pub(super) fn bundle(&self) -> u64 {
+        self.bundle
+    }
+
     pub(super) fn get(&self, trace: TraceId) -> Option<&Standing> {
         self.held.get(&trace)
     }
@@ -105,7 +114,7 @@ impl Standings {
                 changes.extend(self.decide(*trace, route, *bundle, decision));
             }
             Entry::Settled { trace, arm, usage, cost_usd, .. } => {
-                let Some(standing) = self.held.get_mut(trace) else { return };
+                let Some(standing) = self.held.get_mut(trace).filter(|standing| !standing.settled) else { return };
                 standing.settle(arm.as_ref());
                 if let (Some(arm), true) = (arm, standing.comparable) {
                     let settlement = Settlement { arm: arm.clone(), usage: *usage, cost_usd: *cost_usd };
@@ -121,7 +130,11 @@ impl Standings {
         }
     }
 
+    /// A decision in another φ does not take the place of one that is learned from.
     fn decide(&mut self, trace: TraceId, route: &str, bundle: u64, decision: &Decision) -> Option<Change> {
+        if bundle != self.bundle && self.held.get(&trace).is_some_and(Standing::is_comparable) {
+            return None;
+        }
         let choice = Arc::new(Choice { route: route.to_owned(), decision: decision.clone() });
         let standing = Standing {
             choice: choice.clone(),
@@ -131,8 +144,9 @@ impl Standings {
             scores: Vec::new(),
             believed: Reward::Unknown,
         };
-        self.held.insert(trace, standing);
-        self.order.push_back(trace);
+        if self.held.insert(trace, standing).is_none() {
+            self.order.push_back(trace);
+        }
         (bundle == self.bundle).then_some(Change::Decided { choice })
     }
 

@@ -17,7 +17,7 @@ pub use arm::{Arm, Outlook};
 pub use decide::decide;
 pub use gaussian::Gaussian;
 pub use measured::{Measured, Spending};
-pub use snapshot::{RouteState, Snapshot};
+pub use snapshot::{RouteState, Snapshot, bundle_key};
 pub use solution::{Solution, Summary};
 pub use spec::{ArmSpec, Knob, Reward, RouteSpec, Settlement};
 pub use window::Window;

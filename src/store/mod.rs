@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::catalog::Usage;
+pub use crate::policy::bundle_key;
 use crate::policy::{Decision, RouteSpec};
 use crate::trace::{Outcome, Trace, TraceId};
 
@@ -38,6 +39,8 @@ pub enum Entry {
         fingerprint: String,
         routes: Vec<RouteSpec>,
     },
+    /// What a route decided. Where another training run's classifier took over, the decision stands here again with φ as
+    /// that run assesses the request, and after it what had come of it: a run learns from the decisions in its own φ.
     Decided {
         trace: TraceId,
         at_ms: u64,
@@ -66,13 +69,6 @@ impl Entry {
             Entry::Scored(scored) => Some(scored.trace),
         }
     }
-}
-
-/// The first 8 bytes of the SHA-256 of a bundle's fingerprint: what each decision carries of it.
-pub fn bundle_key(fingerprint: &str) -> u64 {
-    let mut key = [0; 8];
-    key.copy_from_slice(&Sha256::digest(fingerprint)[..8]);
-    u64::from_be_bytes(key)
 }
 
 /// One score of one answer; the newest for its (trace, metric, source) holds.

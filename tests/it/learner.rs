@@ -9,7 +9,7 @@ use satisfice::learner::{self, Bounds, Learner, Settings};
 use satisfice::policy::{RouteSpec, Snapshot};
 use satisfice::scorers;
 use satisfice::store::memory::{Failing, MemoryStore};
-use satisfice::store::{Entry, RedbStore, Retention, Store};
+use satisfice::store::{Entry, RedbStore, Retention, Store, bundle_key};
 use satisfice::trace::{Event, Feedback, FeedbackError, MAX_SOURCES, Outcome, Trace};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -31,7 +31,8 @@ fn prompt() -> Bounds {
 
 fn decide(learner: &Learner, n: u64) {
     let decision = Box::new(decision(n));
-    send(learner, Event::Decided { trace: id(n), at_ms: BEGIN_MS + n, route: ROUTE.into(), decision });
+    let bundle = bundle_key("bundle");
+    send(learner, Event::Decided { trace: id(n), at_ms: BEGIN_MS + n, route: ROUTE.into(), bundle, decision });
 }
 
 fn finish(learner: &Learner, trace: Trace) {

@@ -93,6 +93,7 @@ impl From<TraceV1> for Trace {
             at_ms: t.at_ms,
             route: t.route,
             decision: t.decision.map(Into::into),
+            bundle: None,
             attempts: t.attempts.into_iter().map(Attempt::from).collect(),
             model: t.model.map(Into::into),
             outcome: t.outcome.into(),
