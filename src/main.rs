@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use satisfice::cli::{check, demo, evaluate, export, serve, train};
+use satisfice::cli::{check, demo, evaluate, export, model, serve, train};
 use satisfice::config::Environment;
 use satisfice::gateway::unix_ms;
 
@@ -29,6 +29,8 @@ enum Command {
     Export(export::Options),
     /// Train the classifier and the prior on recorded workloads.
     Train(train::TrainArgs),
+    /// Show the classifiers of a data folder, take one into use, or go back to the one before.
+    Model(model::Options),
     /// Say what another policy or another knob would have been worth, from logged traffic.
     Evaluate(evaluate::Options),
     /// Validate a configuration: every mistake at once, or what it means.
@@ -43,12 +45,18 @@ fn main() -> ExitCode {
         Command::Export(options) => ended(export::run(&options, unix_ms()).map(drop).map_err(Failure::mendable)),
         Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
         Command::Evaluate(options) => ended(evaluate::run(&options).map_err(Failure::mendable)),
+        Command::Model(options) => ended(printed(model::run(&options, unix_ms()))),
         Command::Check(options) => ended(checked(&options)),
     }
 }
 
 fn checked(options: &check::Options) -> Result<(), Failure> {
     print!("{}", check::run(options, &Environment::of_process()).map_err(Failure::mendable)?);
+    Ok(())
+}
+
+fn printed(text: anyhow::Result<String>) -> Result<(), Failure> {
+    print!("{}", text.map_err(Failure::mendable)?);
     Ok(())
 }
 

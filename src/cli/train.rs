@@ -1,7 +1,8 @@
 //! `satisfice train`: workloads and traces → a folder with encoder, network and prior, and a report on prompts left out.
 
 mod folds;
-mod output;
+pub mod gate;
+pub(super) mod output;
 mod traffic;
 
 use std::path::PathBuf;
@@ -10,10 +11,11 @@ use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::workload::{self, Reader};
-use crate::difficulty::train::{Dataset, Options, Report, Trained, report, train};
+use crate::difficulty::train::{Dataset, Options, Trained, report, train};
 use crate::difficulty::{Bundle, FileEntry, Manifest, files};
 use crate::features::{Extractor, SCHEMA_VERSION};
 use folds::Fold;
+use gate::Old;
 
 /// Train the classifier and the policy's prior on recorded workloads, on exported traces, or on both.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,9 +30,16 @@ pub struct TrainArgs {
     /// Folder to write; it must not exist, unless --force is given.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace the folder.
+    /// Replace the folder; and write a classifier that falls behind the old one, loudly.
     #[arg(long)]
     pub force: bool,
+    /// The old classifier, which the new one must not fall behind on the holdout [default: the one in the program].
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<PathBuf>,
+    /// Train a network with the old classifier's settings on the same prompts, and compare with that: fair where the old
+    /// one has seen the holdout.
+    #[arg(long)]
+    pub retrain_old: bool,
     /// Same seed, same data: same weights, to the bit, on the same machine.
     #[arg(long, default_value_t = Options::default().seed)]
     pub seed: u64,
@@ -72,14 +81,14 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         data = data.filter(|prompt| !fold.holds(prompt.group));
     }
     let options = Options { seed: args.seed, epochs: args.epochs, members: args.members, ..Options::default() };
-    let holdout = hold_out(&data, &options, args.holdout)?;
+    let holdout = hold_out(args, &data, &options, (&extractor, &sources))?;
     let trained = fit("all prompts", &data, &options)?;
     let manifest = |files: Vec<FileEntry>| Manifest {
         schema_version: SCHEMA_VERSION,
         files,
         command: command(args),
         training_data: sources,
-        holdout: serde_json::to_value(&holdout).unwrap_or_default(),
+        holdout,
     };
     output::write(&args.out, args.force, &files(&trained, &extractor, manifest)?)?;
     println!("wrote {}, trained on all {} prompts", args.out.display(), data.prompts.len());
@@ -105,16 +114,74 @@ fn check(args: &TrainArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trains without a share of the prompts, and prints how that does on them.
-fn hold_out(data: &Dataset, options: &Options, share: f64) -> anyhow::Result<Option<Report>> {
-    if share == 0.0 {
+/// Trains without a share of the prompts, and holds the result against the old classifier on them. Prints how both do;
+/// gives it for the manifest.
+///
+/// # Errors
+/// The new classifier falls behind, and nobody forces it.
+fn hold_out(
+    args: &TrainArgs,
+    data: &Dataset,
+    options: &Options,
+    (extractor, sources): (&Extractor, &[FileEntry]),
+) -> anyhow::Result<serde_json::Value> {
+    if args.holdout == 0.0 {
+        println!("no holdout: nobody knows whether the new classifier falls behind the old one");
+        return Ok(serde_json::Value::Null);
+    }
+    let held_out = |group: u64| folds::position(group) < args.holdout;
+    let (rest, held) = (data.filter(|prompt| !held_out(prompt.group)), data.filter(|prompt| held_out(prompt.group)));
+    let seen = fit("all but the holdout", &rest, options)?;
+    let report = report(&seen, &held)?;
+    output::print(&report);
+    let mut found = serde_json::to_value(&report)?;
+    if let Some(old) = old(args, &seen, &rest, (extractor, sources))? {
+        let comparison = gate::compare(&seen, &old, &held, args.seed)?;
+        comparison.print(&report);
+        gate::check(&comparison, args.force)?;
+        found["against"] = serde_json::to_value(&comparison)?;
+    }
+    Ok(found)
+}
+
+/// The old classifier, having learned from `rest` what its gateway would; `None` where it cannot be compared.
+fn old(
+    args: &TrainArgs,
+    seen: &Trained,
+    rest: &Dataset,
+    (extractor, sources): (&Extractor, &[FileEntry]),
+) -> anyhow::Result<Option<Old>> {
+    let (bundle, name) = match &args.against {
+        Some(folder) => (Bundle::load(folder).context("--against")?, folder.display().to_string()),
+        None => (Bundle::embedded()?, "the classifier in the program".to_owned()),
+    };
+    if args.retrain_old {
+        let options = settings(&bundle.manifest.command);
+        let trained = fit("the same, with the old settings", rest, &options)?;
+        return Ok(Some(Old { trained, name: format!("the settings of {name}"), saw: Vec::new() }));
+    }
+    if bundle.extractor.encoder().file() != extractor.encoder().file() {
+        println!("not compared with {name}, which has another encoder table; --retrain-old compares its settings");
         return Ok(None);
     }
-    let held_out = |group: u64| folds::position(group) < share;
-    let seen = fit("all but the holdout", &data.filter(|prompt| !held_out(prompt.group)), options)?;
-    let report = report(&seen, &data.filter(|prompt| held_out(prompt.group)))?;
-    output::print(&report);
-    Ok(Some(report))
+    let knew = |source: &&FileEntry| bundle.manifest.training_data.iter().any(|entry| entry.sha256 == source.sha256);
+    let saw = sources.iter().filter(knew).map(|source| source.name.clone()).collect();
+    let trained = gate::adapted(bundle.classifier, &bundle.prior, rest, seen)?;
+    Ok(Some(Old { trained, name, saw }))
+}
+
+/// The options that a bundle's command names.
+fn settings(command: &str) -> Options {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let value = |flag: &str| words.iter().position(|word| *word == flag).and_then(|i| words.get(i + 1));
+    let number = |flag: &str| value(flag).and_then(|text| text.parse().ok());
+    let usual = Options::default();
+    Options {
+        seed: number("--seed").unwrap_or(usual.seed),
+        epochs: number("--epochs").map_or(usual.epochs, |n| n as usize),
+        members: number("--members").map_or(usual.members, |n| n as usize),
+        ..usual
+    }
 }
 
 fn fit(what: &str, data: &Dataset, options: &Options) -> anyhow::Result<Trained> {

@@ -18,6 +18,7 @@ mod ledger;
 mod models;
 mod off_policy;
 mod policy;
+mod reclassify;
 mod recorded;
 mod scripted;
 mod sse;
