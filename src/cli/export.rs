@@ -130,9 +130,10 @@ impl<'a> Export<'a> {
             return Ok(());
         }
         let history = self.store.history(*trace, Position::MAX)?;
-        // A decision that was assessed anew stands in the ledger again: the last holds.
-        let newest = history.iter().rfind(|known| matches!(known, Entry::Decided { .. }));
-        if newest != Some(&entry) {
+        // Where another classifier took over, the decision stands there again as that one assesses it: the first is what
+        // was decided.
+        let first = history.iter().find(|known| matches!(known, Entry::Decided { .. }));
+        if first != Some(&entry) {
             return Ok(());
         }
         let Entry::Decided { trace, at_ms, route, bundle, decision } = entry else { return Ok(()) };

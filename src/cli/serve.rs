@@ -213,8 +213,12 @@ async fn reclassify(running: &Running, classifiers: &Classifiers, again: bool) {
             fingerprint,
             assessed = adopted.assessed,
             left_out = adopted.left_out,
-            "another classifier is in use; earlier requests were assessed by it where their bodies are kept, the others \
-             are left out of what is learned"
+            "{}; earlier requests were assessed by it where their bodies are kept, the others are left out of what is learned",
+            if again {
+                "the ledger has requests that another classifier decided"
+            } else {
+                "another classifier is in use"
+            }
         ),
         Err(error) => tracing::error!("the classifier that was in use stays: {error}"),
     }

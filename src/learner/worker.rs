@@ -109,6 +109,9 @@ impl Worker {
 
     /// Learns on another φ from here on; what was learned before is learned anew as far as it can be.
     fn adopt(&mut self, news: Reclassified) -> Result<Adopted, AdoptError> {
+        if self.postponed.is_some() {
+            return Err(AdoptError("new routes wait for it already".into()));
+        }
         let learned = decided(self.fold.snapshot());
         let routes = self.fold.snapshot().routes.values().map(|route| route.spec.clone()).collect();
         let (fold, assessed) = adopt::adopt(&mut *self.store, news, routes, self.bounds.recent).map_err(|error| {

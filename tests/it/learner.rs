@@ -300,15 +300,15 @@ fn another_classifier_begins_anew_and_the_first_one_is_not_forgotten() {
         learner::spawn(settings, Box::new(store.clone()), scorers::built_in()).unwrap()
     };
     let learner = with("bundle");
-    let learned = |snapshot: &Snapshot| serde_json::to_vec(&snapshot.routes).unwrap();
-    let fresh = learned(&learner.snapshot.load());
+    let belief = |snapshot: &Snapshot| serde_json::to_vec(&snapshot.routes).unwrap();
+    let fresh = belief(&learner.snapshot.load());
     finish(&learner, trace(1));
     let learned = stop(learner);
 
     let learner = with("another");
-    assert_eq!(learned(&learner.snapshot.load()), fresh);
+    assert_eq!(belief(&learner.snapshot.load()), fresh);
     score(&learner, feedback(1, "client", 0.9)).unwrap();
-    assert_eq!(learned(&stop(learner)), fresh, "the decision's φ is of the first one");
+    assert_eq!(belief(&stop(learner)), fresh, "the decision's φ is of the first one");
 
     let back = stop(with("bundle"));
     assert_eq!(back.version, learned.version + 1, "the score that came meanwhile counts");

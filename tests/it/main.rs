@@ -15,6 +15,7 @@ mod feedback;
 mod gateway;
 mod learner;
 mod ledger;
+mod model;
 mod models;
 mod off_policy;
 mod policy;

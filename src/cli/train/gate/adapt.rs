@@ -4,8 +4,8 @@ use crate::difficulty::train::{Dataset, Outcome, Prompt, Trained};
 use crate::difficulty::{ArmPrior, Classifier, Context, DifficultyError, Entrant, Head, Prior, RoutePrior};
 use crate::policy::{Arm, Gaussian};
 
-/// The old classifier with heads for every arm of `data`, from which they learn as a route's posteriors do: each begins
-/// at the old prior, and hears every outcome once, in the data's order. `prices`: heads that know the arms' prices.
+/// The old classifier with a head for each arm of `data` that `new` has one for. They learn as a route's posteriors do:
+/// each begins at the old prior and the arm's price, as `new` found it, and hears every outcome once, in the data's order.
 ///
 /// # Errors
 /// The old network fails.
@@ -13,14 +13,15 @@ pub fn adapted(
     classifier: Classifier,
     prior: &Prior,
     data: &Dataset,
-    prices: &Trained,
+    new: &Trained,
 ) -> Result<Trained, DifficultyError> {
     let contexts: Vec<Context> =
         data.prompts.iter().map(|prompt| classifier.assess(&prompt.features)).collect::<Result<_, _>>()?;
-    let known = heads(prices, data);
+    let known = heads(new, data);
     let mut adapted = Vec::new();
     for workload in 0..data.workloads.len() {
-        let arms: Vec<usize> = (0..data.arms.len()).filter(|arm| data.arms[*arm].workload == workload).collect();
+        let is_known = |arm: &usize| data.arms[*arm].workload == workload && known[*arm].is_some();
+        let arms: Vec<usize> = (0..data.arms.len()).filter(is_known).collect();
         let log_price = |arm: usize| known[arm].map_or(0.0, |head| head.log_price);
         let entrant = |&arm: &usize| Entrant { name: &data.arms[arm].model, log_price: Some(log_price(arm)) };
         let begin = prior.route(&arms.iter().map(entrant).collect::<Vec<_>>());
