@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::workload::{self, Reader};
 use crate::difficulty::train::{Dataset, Options, Trained, report, train};
-use crate::difficulty::{Bundle, FileEntry, Manifest, files};
+use crate::difficulty::{Bundle, FileEntry, Manifest, Prior, files};
 use crate::features::{Extractor, SCHEMA_VERSION};
 use folds::Fold;
 use gate::Old;
@@ -135,9 +135,10 @@ fn hold_out(
     let report = report(&seen, &held)?;
     output::print(&report);
     let mut found = serde_json::to_value(&report)?;
-    if let Some(old) = old(args, &seen, &rest, (extractor, sources))? {
-        let comparison = gate::compare(&seen, &old, &held, args.seed)?;
-        comparison.print(&report);
+    if let Some(old) = old(args, &seen.prior, &rest, (extractor, sources))? {
+        let new = gate::adapted(seen.classifier, &seen.prior, &rest, &seen.prior)?;
+        let comparison = gate::compare(&new, &old, &held, args.seed)?;
+        comparison.print();
         gate::check(&comparison, args.force)?;
         found["against"] = serde_json::to_value(&comparison)?;
     }
@@ -147,7 +148,7 @@ fn hold_out(
 /// The old classifier, having learned from `rest` what its gateway would; `None` where it cannot be compared.
 fn old(
     args: &TrainArgs,
-    seen: &Trained,
+    new: &Prior,
     rest: &Dataset,
     (extractor, sources): (&Extractor, &[FileEntry]),
 ) -> anyhow::Result<Option<Old>> {
@@ -157,7 +158,8 @@ fn old(
     };
     if args.retrain_old {
         let options = settings(&bundle.manifest.command);
-        let trained = fit("the same, with the old settings", rest, &options)?;
+        let Trained { classifier, prior } = fit("the same, with the old settings", rest, &options)?;
+        let trained = gate::adapted(classifier, &prior, rest, new)?;
         return Ok(Some(Old { trained, name: format!("the settings of {name}"), saw: Vec::new() }));
     }
     if bundle.extractor.encoder().file() != extractor.encoder().file() {
@@ -166,7 +168,7 @@ fn old(
     }
     let knew = |source: &&FileEntry| bundle.manifest.training_data.iter().any(|entry| entry.sha256 == source.sha256);
     let saw = sources.iter().filter(knew).map(|source| source.name.clone()).collect();
-    let trained = gate::adapted(bundle.classifier, &bundle.prior, rest, seen)?;
+    let trained = gate::adapted(bundle.classifier, &bundle.prior, rest, new)?;
     Ok(Some(Old { trained, name, saw }))
 }
 

@@ -160,6 +160,14 @@ impl Served {
     }
 }
 
+impl Served {
+    /// Lets it end in order.
+    fn stop(mut self) {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success() && self.child.wait().unwrap().success());
+    }
+}
+
 impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -230,7 +238,7 @@ async fn a_running_gateway_changes_over_and_back_and_loses_nothing_it_learned() 
     std::fs::write(at.join("data/models/registry.json"), "{").unwrap();
     served.says("the classifier that was in use stays");
     request(8).await;
-    drop(served);
+    served.stop();
 
     std::fs::remove_file(at.join("data/models/registry.json")).unwrap();
     assert_eq!(said(at, &["export", "--out", "t.jsonl"]), "wrote t.jsonl: 9 requests, 9 with their body, 9 judged\n");

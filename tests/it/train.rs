@@ -336,3 +336,70 @@ fn traces_that_teach_nothing_are_counted_and_said_and_wrong_ones_are_named_with_
     assert!(refusal.contains("wrong.jsonl:8: request: messages is empty"), "{refusal}");
     assert!(!out.exists());
 }
+
+/// Poems, of which one model writes only those about the sea well: a classifier has to have learned that word.
+fn poems(prompts: usize) -> Vec<Value> {
+    let line = |i: usize| {
+        let sea = i % 2 == 0;
+        let about = if sea { "the sea" } else { "a city" };
+        let outcome = |quality: bool, price: f64| json!({"quality": f64::from(u8::from(quality)), "input_tokens": 12, "output_tokens": 90 + i % 9, "cost_usd": price});
+        json!({"id": i.to_string(), "task": if sea { "sea" } else { "city" },
+               "messages": [{"role": "user", "content": format!("Please write poem number {i} about {about} for me.")}],
+               "outcomes": {"weak": outcome(sea, 1e-5), "strong": outcome(i % 7 != 0, 1e-3)}})
+    };
+    (0..prompts).map(line).collect()
+}
+
+/// What `train` prints, or the line that it ends with.
+fn program(arguments: &[&str]) -> Result<String, String> {
+    let command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice")).arg("train").args(arguments).output();
+    let output = command.expect("runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[test]
+fn a_classifier_that_falls_behind_the_old_one_is_written_only_by_force_and_loudly() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, again) = (write(&folder, "one.jsonl", &poems(300)), write(&folder, "two.jsonl", &poems(301)));
+    let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
+    let thorough = ["--epochs", "60", "--members", "1", "--holdout", "0.3"];
+    let said = program(&[&["--workload", str(&file), "--out", str(&good)], &thorough[..]].concat()).expect("trained");
+    assert!(said.contains("The new classifier does not fall behind the classifier in the program."), "{said}");
+    let against = &Bundle::load(&good).expect("loads").manifest.holdout["against"];
+    assert!(
+        against["log_loss"]["low"].as_f64() < Some(0.0) && against["by_task"][0]["kind"] == "one/city",
+        "{against}"
+    );
+
+    let hasty = ["--epochs", "1", "--members", "1", "--holdout", "0.3", "--against", str(&good)];
+    let arguments = [&["--workload", str(&again), "--out", str(&bad)], &hasty[..]].concat();
+    let refusal = program(&arguments).expect_err("worse");
+    assert!(refusal.contains("the new classifier falls behind") && refusal.contains("--force"), "{refusal}");
+    assert!(!bad.exists());
+    let said = program(&[&arguments[..], &["--force"]].concat()).expect("forced");
+    assert!(said.contains("WARNING: the new classifier FALLS BEHIND") && Bundle::load(&bad).is_ok(), "{said}");
+}
+
+#[test]
+fn an_old_classifier_that_saw_the_holdout_gets_no_verdict_unless_it_is_trained_anew() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "one.jsonl", &poems(200));
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let quick = ["--epochs", "20", "--members", "1", "--workload", str(&file)];
+    program(&[&quick[..], &["--holdout", "0", "--out", str(&old)]].concat()).expect("trained");
+    let anew = [&quick[..], &["--holdout", "0.3", "--against", str(&old), "--out", str(&new)]].concat();
+    let said = program(&anew).expect("written");
+    assert!(said.contains("No verdict:") && said.contains("was trained on one.jsonl"), "{said}");
+    let fair = [&anew[..], &["--retrain-old", "--force"]].concat();
+    let said = program(&fair).expect("written");
+    assert!(said.contains("does not fall behind the settings of") && !said.contains("No verdict"), "{said}");
+    let same = &Bundle::load(&new).expect("loads").manifest.holdout["against"]["log_loss"];
+    assert_eq!(
+        (same["low"].as_f64(), same["high"].as_f64()),
+        (Some(0.0), Some(0.0)),
+        "the same settings: the same network"
+    );
+    let missing = program(&[&quick[..], &["--against", "nowhere", "--out", "x"]].concat()).expect_err("no such folder");
+    assert!(missing.contains("--against") && missing.contains("nowhere"), "{missing}");
+}

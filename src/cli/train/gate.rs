@@ -1,8 +1,8 @@
 //! The gate: a new classifier is taken up only if it does not fall behind the old one on prompts that it did not see.
 //!
 //! Both are asked for the quality of every held-out answer, the new one as trained on all other prompts. The old one may
-//! never have heard of these models or of how they are scored, which a gateway learns within hours: so it first learns
-//! from the same other prompts what its gateway would, posteriors on its own φ. What remains is the worth of φ.
+//! never have heard of these models or of how they are scored, which a gateway learns within hours: so both first learn
+//! from the same other prompts what a gateway would, posteriors on their own φ. What remains is the worth of φ.
 
 mod adapt;
 mod bootstrap;
@@ -39,8 +39,10 @@ pub struct Comparison {
     pub by_task: Vec<Kind>,
     /// By the new classifier's difficulty, from the easiest tenth to the hardest.
     pub by_difficulty: Vec<Kind>,
-    /// What is reported of the new one, for the old one.
+    /// How the old one does …
     pub old: Report,
+    /// … and the new one, with what a gateway would have learned.
+    pub new: Report,
 }
 
 /// What changed for one kind of prompts.
@@ -94,6 +96,7 @@ pub fn compare(new: &Trained, old: &Old, held: &Dataset, seed: u64) -> anyhow::R
         by_task: kinds(&losses, names, seed),
         by_difficulty: kinds(&losses, |i| format!("difficulty {:02}", deciles[i]), seed),
         old: report(&old.trained, held)?,
+        new: report(new, held)?,
     })
 }
 
@@ -107,9 +110,10 @@ impl Comparison {
         }
     }
 
-    /// Prints it; `new` is what is reported of the new one.
-    pub fn print(&self, new: &Report) {
-        println!("Against {} on the same prompts (old → new):", self.against);
+    /// Prints it.
+    pub fn print(&self) {
+        let (against, new) = (&self.against, &self.new);
+        println!("Against {against} on the same prompts, both with what a gateway would have learned (old → new):");
         println!("{:<14} {:<28} {:>15} {:>15}", "workload", "model", "AUC", "ECE");
         let auc = |auc: Option<f64>| auc.map_or_else(|| "–".into(), |auc| format!("{auc:.3}"));
         for (before, after) in self.old.workloads.iter().zip(&new.workloads) {
@@ -184,7 +188,7 @@ fn losses(new: &Trained, old: &Trained, held: &Dataset) -> Result<Vec<Losses>, D
 
 /// Of each prompt, summed over its outcomes by their weights: −y ln p − (1 − y) ln(1 − p).
 fn log_losses(trained: &Trained, held: &Dataset) -> Result<Vec<f64>, DifficultyError> {
-    let heads = adapt::heads(trained, held);
+    let heads = adapt::heads(&trained.prior, held);
     let of_prompt = |prompt: &crate::difficulty::train::Prompt| {
         let phi = trained.classifier.assess(&prompt.features)?.phi;
         let loss = |outcome: &crate::difficulty::train::Outcome| {

@@ -1,20 +1,15 @@
-//! What a gateway with the old classifier would know of the new prompts' models by now.
+//! What a gateway with a classifier would know of these prompts' models by now.
 
 use crate::difficulty::train::{Dataset, Outcome, Prompt, Trained};
 use crate::difficulty::{ArmPrior, Classifier, Context, DifficultyError, Entrant, Head, Prior, RoutePrior};
 use crate::policy::{Arm, Gaussian};
 
-/// The old classifier with a head for each arm of `data` that `new` has one for. They learn as a route's posteriors do:
-/// each begins at the old prior and the arm's price, as `new` found it, and hears every outcome once, in the data's order.
+/// A classifier with a head for each arm of `data` that `new` has one for. They learn as a route's posteriors do: each
+/// begins at `prior` and the arm's price, as `new` found it, and hears every outcome once, in the data's order.
 ///
 /// # Errors
-/// The old network fails.
-pub fn adapted(
-    classifier: Classifier,
-    prior: &Prior,
-    data: &Dataset,
-    new: &Trained,
-) -> Result<Trained, DifficultyError> {
+/// The network fails.
+pub fn adapted(classifier: Classifier, prior: &Prior, data: &Dataset, new: &Prior) -> Result<Trained, DifficultyError> {
     let contexts: Vec<Context> =
         data.prompts.iter().map(|prompt| classifier.assess(&prompt.features)).collect::<Result<_, _>>()?;
     let known = heads(new, data);
@@ -87,10 +82,10 @@ fn of(prompt: &Prompt, arm: usize) -> Option<&Outcome> {
 }
 
 /// The head of each arm of `data`.
-pub(super) fn heads<'a>(trained: &'a Trained, data: &Dataset) -> Vec<Option<&'a Head>> {
+pub(super) fn heads<'a>(prior: &'a Prior, data: &Dataset) -> Vec<Option<&'a Head>> {
     let of = |arm: &crate::difficulty::train::Arm| {
         let workload = &data.workloads[arm.workload];
-        trained.prior.heads.iter().find(|head| head.model == arm.model && head.workload == *workload)
+        prior.heads.iter().find(|head| head.model == arm.model && head.workload == *workload)
     };
     data.arms.iter().map(of).collect()
 }
