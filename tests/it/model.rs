@@ -39,9 +39,14 @@ fn refused(folder: &Path, arguments: &[&str]) -> String {
 /// Trains a classifier on a few sums and proofs; gives its fingerprint.
 fn train(folder: &TempDir, name: &str, seed: &str) -> String {
     let line = |i: usize| {
-        let text = if i % 2 == 0 { format!("What is {i} plus 7?") } else { format!("Prove theorem {i} by induction.") };
+        let text = if i.is_multiple_of(2) {
+            format!("What is {i} plus 7?")
+        } else {
+            format!("Prove theorem {i} by induction.")
+        };
         let outcome = |quality: f64| json!({"quality": quality, "input_tokens": 9, "output_tokens": 50 + i % 7, "cost_usd": 1e-4});
-        let outcomes = json!({"small": outcome((i % 2) as f64), "large": outcome(f64::from(u8::from(i % 5 > 0)))});
+        let outcomes =
+            json!({"small": outcome((i % 2) as f64), "large": outcome(f64::from(u8::from(!i.is_multiple_of(5))))});
         json!({"id": i.to_string(), "messages": [{"role": "user", "content": text}], "outcomes": outcomes}).to_string()
     };
     std::fs::write(folder.path().join("toy.jsonl"), (0..60).map(|i| line(i) + "\n").collect::<String>()).unwrap();

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use satisfice::learner::{self, Bounds, Learner, Settings};
 use satisfice::policy::{Decision, Snapshot, bundle_key};
 use satisfice::scorers;
 use satisfice::store::memory::{Failing, MemoryStore};
 use satisfice::store::{Entry, Store};
-use satisfice::trace::{AdoptError, Adopted, Event, Feedback, Reclassified, Trace, TraceId};
+use satisfice::trace::{AdoptError, Adopted, Event, Feedback, FeedbackError, Reclassified, Trace, TraceId};
 use tokio::sync::oneshot;
 
 use crate::recorded::{BEGIN_MS, ROUTE, decision, feedback, id, prior, routes, trace};
@@ -192,4 +193,88 @@ fn while_the_disk_fails_the_old_classifier_stays_and_goes_on_learning_afterwards
     let after = stop(learner);
     assert_eq!((after.bundle, scores_heard(&after)), (before.bundle, 4));
     assert_eq!(bytes(&replayed(&store, OLD)), bytes(&after));
+}
+
+/// One thing that happens; `bool`s choose one of the two classifiers.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A request that began with that classifier ends.
+    Finish(u64, bool),
+    Score(u64, u8, u8),
+    /// The requests of the bits are assessed.
+    Adopt(bool, u16),
+    Restart,
+    Fail(Failing),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let failing = prop_oneof![2 => Just(Failing::Nothing), 1 => Just(Failing::Writes), 1 => Just(Failing::Everything)];
+    prop_oneof![
+        8 => (0..12_u64, any::<bool>()).prop_map(|(n, new)| Step::Finish(n, new)),
+        12 => (0..12_u64, 0..3_u8, 0..=4_u8).prop_map(|(n, source, value)| Step::Score(n, source, value)),
+        4 => (any::<bool>(), any::<u16>()).prop_map(|(new, which)| Step::Adopt(new, which)),
+        2 => Just(Step::Restart),
+        2 => failing.prop_map(Step::Fail),
+    ]
+}
+
+fn name(new: bool) -> &'static str {
+    if new { NEW } else { OLD }
+}
+
+/// φ of the `n`th request as that classifier assesses it.
+fn phi(n: u64, new: bool) -> (TraceId, Decision) {
+    if new { reassessed(n) } else { (id(n), decision(n)) }
+}
+
+/// Waits until the learner has worked off all that it was told.
+fn settle(learner: &Learner) {
+    let (acknowledge, answer) = oneshot::channel();
+    let nobody = feedback(1_000, "client", 0.5);
+    learner.events.blocking_send(Event::Feedback(nobody, acknowledge)).unwrap();
+    let answer = answer.blocking_recv().unwrap();
+    assert!(matches!(answer, Err(FeedbackError::UnknownTrace(_) | FeedbackError::Unavailable(_))), "{answer:?}");
+}
+
+proptest! {
+    #[test]
+    fn live_restart_and_replay_agree_to_the_bit_whichever_classifier_takes_over_and_whatever_fails(
+        steps in prop::collection::vec(step(), 1..60)
+    ) {
+        let store = MemoryStore::default();
+        let (mut learner, mut in_use) = (start(&store, OLD), false);
+        for step in steps {
+            match step {
+                Step::Finish(n, new) => {
+                    let decision = Some(phi(n, new).1);
+                    let trace = Trace { bundle: Some(bundle_key(name(new))), decision, ..trace(n) };
+                    learner.events.blocking_send(Event::Finished(Box::new(trace))).unwrap();
+                }
+                Step::Score(n, source, value) => {
+                    let feedback = feedback(n, &source.to_string(), f64::from(value) / 4.0);
+                    learner.events.blocking_send(Event::Feedback(feedback, oneshot::channel().0)).unwrap();
+                }
+                Step::Adopt(new, which) => {
+                    let chosen = (0..12).filter(|n| which >> n & 1 == 1).map(|n| phi(n, new)).collect();
+                    if adopt(&learner, name(new), chosen).is_ok() {
+                        in_use = new;
+                    }
+                }
+                Step::Restart => {
+                    store.fail(Failing::Nothing);
+                    learner.stop();
+                    learner = start(&store, name(in_use));
+                }
+                Step::Fail(failing) => {
+                    settle(&learner);
+                    store.fail(failing);
+                }
+            }
+        }
+        settle(&learner);
+        store.fail(Failing::Nothing);
+        let live = stop(learner);
+        prop_assert_eq!(live.bundle, bundle_key(name(in_use)));
+        prop_assert_eq!(bytes(&live), bytes(&replayed(&store, name(in_use))));
+    }
 }

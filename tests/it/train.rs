@@ -250,7 +250,7 @@ fn exported(n: usize, chosen: usize, propensity: f64, quality: f64) -> Value {
 
 /// The weak model was mostly asked what it can answer, which the prompt does not tell.
 fn selected(n: usize) -> Value {
-    let (easy, rare) = (n % 2 == 0, n % 10 >= 8);
+    let (easy, rare) = (n.is_multiple_of(2), n % 10 >= 8);
     let chosen = usize::from(easy == rare);
     let quality = if chosen == 1 { f64::from(u8::from(n % 20 < 16)) } else { f64::from(u8::from(easy)) };
     exported(n, chosen, if rare { 0.2 } else { 0.8 }, quality)
@@ -340,12 +340,12 @@ fn traces_that_teach_nothing_are_counted_and_said_and_wrong_ones_are_named_with_
 /// Poems, of which one model writes only those about the sea well: a classifier has to have learned that word.
 fn poems(prompts: usize) -> Vec<Value> {
     let line = |i: usize| {
-        let sea = i % 2 == 0;
+        let sea = i.is_multiple_of(2);
         let about = if sea { "the sea" } else { "a city" };
         let outcome = |quality: bool, price: f64| json!({"quality": f64::from(u8::from(quality)), "input_tokens": 12, "output_tokens": 90 + i % 9, "cost_usd": price});
         json!({"id": i.to_string(), "task": if sea { "sea" } else { "city" },
                "messages": [{"role": "user", "content": format!("Please write poem number {i} about {about} for me.")}],
-               "outcomes": {"weak": outcome(sea, 1e-5), "strong": outcome(i % 7 != 0, 1e-3)}})
+               "outcomes": {"weak": outcome(sea, 1e-5), "strong": outcome(!i.is_multiple_of(7), 1e-3)}})
     };
     (0..prompts).map(line).collect()
 }
