@@ -19,7 +19,8 @@ pub struct Options {
 pub enum Action {
     /// Show the classifiers there are, how they did on their holdout, and which one is in use.
     List,
-    /// Take a classifier into use; a running gateway changes over to it.
+    /// Take a classifier into use; a running gateway changes over to it, unless it was started with a folder of its own
+    /// (--model, or `path` in [classifier]).
     Use {
         /// A folder that `train` wrote, which is copied; or the name of one that `list` shows.
         #[arg(value_name = "DIR|NAME")]

@@ -250,5 +250,9 @@ async fn a_running_gateway_changes_over_and_back_and_loses_nothing_it_learned() 
     let text = std::fs::read_to_string(at.join("t.jsonl")).unwrap();
     let bundles: Vec<Value> =
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["decision"]["bundle"].clone()).collect();
+    // A start with it goes on from the ledger, and brings in the two that it has not assessed yet.
+    said(at, &["model", "use", "new"]);
+    let brought_in = Served::start(at).says("the ledger has requests that another classifier decided");
+    assert_eq!((brought_in["fingerprint"].as_str(), brought_in["assessed"].as_u64()), (Some(&*new), Some(2)));
     assert!(bundles[6] != bundles[0] && bundles.iter().filter(|bundle| **bundle == bundles[0]).count() == 8);
 }

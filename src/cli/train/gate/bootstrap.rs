@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn near_duplicates_count_as_one() {
-        let once = losses(|i| if i % 2 == 0 { 0.1 } else { -0.1 });
+        let once = losses(|i| if i.is_multiple_of(2) { 0.125 } else { -0.125 });
         let many: Vec<Losses> = once.iter().flat_map(|of| [*of; 5]).collect();
         assert_eq!(change(&once, 3), change(&many, 3));
     }
