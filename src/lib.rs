@@ -12,8 +12,8 @@
 //! | [`features`] | request → [`features::Features`]: tokenizer, static encoder, hand-made signals | api |
 //! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | catalog, features |
 //! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, features, difficulty |
-//! | [`trace`] | the record of one request; the closed [`trace::Event`] enum | api, catalog, policy |
-//! | [`evaluate`] | what routing is worth on recorded traffic: frontiers, baselines, intervals; pure | catalog, features, difficulty, policy, trace |
+//! | [`trace`] | the record of one request, and its exported line; the closed [`trace::Event`] enum | api, catalog, policy |
+//! | [`evaluate`] | what a policy is worth, found offline: frontiers, baselines, simulation, off-policy estimates; pure | catalog, features, difficulty, policy, trace |
 //! | [`upstream`] | [`upstream::Provider`]: pure translation, one file each; `dispatch` does the network | api, catalog |
 //! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | api, catalog, policy, trace |
 //! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, policy, trace, upstream |
@@ -39,6 +39,8 @@
 //!   says so.
 //! - No fallback once a byte of the answer has reached the client. The end of a stream is recorded exactly once,
 //!   also when the client leaves.
+//! - φ of one training run says nothing in another's: a request is decided with the classifier that its snapshot is
+//!   learned on, and a decision is learned from only in the φ that it was made or assessed again in.
 //! - Every decision stores φ, the candidates, the whole propensity vector and the snapshot's version: it can be
 //!   replayed to the bit.
 //! - Only [`store`]'s versioned types go to disk; only [`api`] types and the server's own views go on the wire.

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use satisfice::cli::{check, demo, evaluate, serve, train};
+use satisfice::cli::{check, demo, evaluate, export, model, serve, train};
 use satisfice::config::Environment;
+use satisfice::gateway::unix_ms;
 
 /// A request is a few hundred small allocations on one thread that another one frees.
 #[global_allocator]
@@ -24,10 +25,14 @@ enum Command {
     Serve(serve::Options),
     /// Watch the whole loop at work: simulated models, real HTTP, no key and no network.
     Demo(demo::Options),
+    /// Write what was decided, and how it was judged, to a file of traces.
+    Export(export::Options),
     /// Train the classifier and the prior on recorded workloads.
     Train(train::TrainArgs),
-    /// Say what routing is worth on recorded workloads.
-    Evaluate(evaluate::EvaluateArgs),
+    /// Show the classifiers of a data folder, take one into use, or go back to the one before.
+    Model(model::Options),
+    /// Say what routing is worth: on recorded workloads, in simulation, or from logged traffic.
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Validate a configuration: every mistake at once, or what it means.
     Check(check::Options),
 }
@@ -37,14 +42,21 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
         Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
+        Command::Export(options) => ended(export::run(&options, unix_ms()).map(drop).map_err(Failure::mendable)),
         Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
         Command::Evaluate(arguments) => ended(evaluate::run(&arguments).map_err(Failure::mendable)),
+        Command::Model(options) => ended(printed(model::run(&options, unix_ms()))),
         Command::Check(options) => ended(checked(&options)),
     }
 }
 
 fn checked(options: &check::Options) -> Result<(), Failure> {
     print!("{}", check::run(options, &Environment::of_process()).map_err(Failure::mendable)?);
+    Ok(())
+}
+
+fn printed(text: anyhow::Result<String>) -> Result<(), Failure> {
+    print!("{}", text.map_err(Failure::mendable)?);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The record of one request, and the closed set of things that the learner hears of.
 
+pub mod line;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use crate::api::chat::Needs;
 use crate::catalog::{ModelId, Usage};
-use crate::policy::{Decision, RouteSpec};
+use crate::policy::{Decision, RouteSpec, Snapshot};
 
 /// UUIDv7: its order is the order of arrival.
 pub type TraceId = Uuid;
@@ -22,6 +23,8 @@ pub struct Trace {
     /// `None` where the client named a model.
     pub route: Option<String>,
     pub decision: Option<Arc<Decision>>,
+    /// The training run that the decision's φ is of, by its key. Not kept with the body: the ledger has it.
+    pub bundle: Option<u64>,
     pub attempts: Vec<Attempt>,
     /// The model that answered.
     pub model: Option<ModelId>,
@@ -80,14 +83,44 @@ pub struct Attempt {
 pub enum Event {
     /// A route chose who streams an answer; sent before the upstream is called, so that a score may come before the
     /// answer ends. Of an answer that comes whole nobody knows before its end, which has the decision too.
-    Decided { trace: TraceId, at_ms: u64, route: String, decision: Arc<Decision> },
+    /// `bundle`: the training run that φ is of, by its key; not always the learner's of the moment.
+    Decided { trace: TraceId, at_ms: u64, route: String, bundle: u64, decision: Arc<Decision> },
     /// The request ended, however it did.
     Finished(Box<Trace>),
     /// A score from outside. The answer comes once it is durable.
     Feedback(Feedback, tokio::sync::oneshot::Sender<Result<Uuid, FeedbackError>>),
     /// The routes changed; `routes` are all that there are now.
     Configured { at_ms: u64, routes: Vec<RouteSpec> },
+    /// Another training run's classifier takes over. The answer comes once the snapshot that it decides with is published.
+    Reclassified(Box<Reclassified>, tokio::sync::oneshot::Sender<Result<Adopted, AdoptError>>),
 }
+
+/// What the learner needs to learn on another φ.
+#[derive(Debug)]
+pub struct Reclassified {
+    /// Unix milliseconds.
+    pub at_ms: u64,
+    /// Names the training run.
+    pub fingerprint: String,
+    /// What it believes before anything was seen; without routes.
+    pub prior: Snapshot,
+    /// Earlier decisions with φ as it assesses their requests, oldest first: of the requests whose body is kept.
+    pub assessed: Vec<(TraceId, Decision)>,
+}
+
+/// What became of the earlier decisions when a classifier took over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// Learned from in the new φ, for the first time.
+    pub assessed: usize,
+    /// Learned from before, and no more: their bodies are gone.
+    pub left_out: u64,
+}
+
+/// The classifier before stays in use.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the ledger cannot be learned from anew: {0}")]
+pub struct AdoptError(pub String);
 
 /// A validated score of an answer.
 #[derive(Debug, Clone, PartialEq)]

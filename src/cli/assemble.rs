@@ -1,7 +1,9 @@
 //! From a valid configuration to a gateway that answers, and back in order. `serve` and `demo` both run this.
 
+mod reclassify;
+
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::registry;
 use crate::config;
 use crate::difficulty::{Bundle, DifficultyError};
 use crate::gateway::{Gateway, Setup, Sources};
@@ -18,7 +21,7 @@ use crate::scorers;
 use crate::server::{self, ApiKeys, App, BindError, Workers};
 use crate::store::{RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
-use crate::trace::Event;
+use crate::trace::{AdoptError, Event};
 use crate::upstream::{SetupError, Upstreams};
 
 /// A running gateway: its listeners, its learner and its files.
@@ -45,6 +48,10 @@ pub enum AssembleError {
     Learner(#[from] LearnerError),
     #[error(transparent)]
     Upstream(#[from] SetupError),
+    #[error("{0:#}")]
+    Registry(anyhow::Error),
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
     #[error("the learner has ended; restart the gateway")]
     LearnerEnded,
     #[error("cannot start the threads that serve: {0}")]
@@ -60,7 +67,7 @@ pub enum AssembleError {
 pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Result<Running, AssembleError> {
     let listener = server::bind(setup.server.listen).await?;
     let address = listener.local_addr().map_or(setup.server.listen, |address| address);
-    let bundle = Arc::new(setup.classifier.as_deref().map_or_else(Bundle::embedded, Bundle::load)?);
+    let bundle = Arc::new(Classifiers::of(&setup).in_use()?);
     let metrics = Arc::new(Metrics::default());
     let upstreams = Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?;
     let sources = Sources::system();
@@ -79,6 +86,34 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
         listeners.spawn(listen(admin, server::admin_router(app.clone()), Workers::here(), stopped));
     }
     Ok(Running { address, gateway, app, metrics, stop, listeners, learner })
+}
+
+/// Where the classifier comes from.
+#[derive(Debug, Clone)]
+pub enum Classifiers {
+    /// The folder that the configuration or the command line names.
+    Folder(PathBuf),
+    /// What the registry of this data folder says.
+    Registry(PathBuf),
+}
+
+impl Classifiers {
+    /// Those of a configuration.
+    pub fn of(setup: &config::Setup) -> Self {
+        let registry = || Self::Registry(setup.data_dir.clone());
+        setup.classifier.clone().map_or_else(registry, Self::Folder)
+    }
+
+    /// The one to use now.
+    ///
+    /// # Errors
+    /// It cannot be loaded.
+    pub fn in_use(&self) -> Result<Bundle, AssembleError> {
+        match self {
+            Self::Folder(folder) => Ok(Bundle::load(folder)?),
+            Self::Registry(data_dir) => registry::in_use(data_dir).map_err(AssembleError::Registry),
+        }
+    }
 }
 
 async fn listen(listener: TcpListener, router: Router, workers: Workers, mut stopped: watch::Receiver<bool>) {

@@ -1,9 +1,11 @@
-//! `satisfice evaluate`: what routing is worth on recorded prompts of which every model's answer is known.
+//! `satisfice evaluate`: what routing is worth: on recorded prompts of which every model's answer is known, in a
+//! simulation of the whole loop, or on traffic that was logged.
 
 pub mod online;
 mod output;
 mod svg;
 mod table;
+mod traces;
 
 use std::path::PathBuf;
 
@@ -29,8 +31,11 @@ use crate::policy::Knob;
 #[derive(Debug, Clone, clap::Args)]
 pub struct EvaluateArgs {
     /// Recorded prompts with the quality and cost of several models' answers (.jsonl or .jsonl.gz); may be repeated.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, required_unless_present = "traces", conflicts_with = "traces", num_args = 1.., value_name = "FILE")]
     pub workload: Vec<PathBuf>,
+    /// Traces that `export` wrote (.jsonl or .jsonl.gz), in place of workloads; may be repeated.
+    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["model", "models", "cross_validate", "leave_task_out", "online", "svg"])]
+    pub traces: Vec<PathBuf>,
     /// Folder with weights that `train` wrote [default: those in the program].
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
@@ -38,10 +43,10 @@ pub struct EvaluateArgs {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     pub models: Vec<String>,
     /// Settings of the knob: keep this share of the best model's quality, 0 to 1.
-    #[arg(long, num_args = 1.., value_name = "SHARE")]
+    #[arg(long, num_args = 1.., value_name = "SHARE", allow_negative_numbers = true)]
     pub quality: Vec<f64>,
     /// Settings of the knob: spend at most so much on 1,000 requests.
-    #[arg(long, num_args = 1.., value_name = "USD")]
+    #[arg(long, num_args = 1.., value_name = "USD", allow_negative_numbers = true)]
     pub budget_per_1k: Vec<f64>,
     /// Train on all but one of N folds and evaluate on the fold left out, N times, and pool the predictions.
     #[arg(long, value_name = "N")]
@@ -63,6 +68,11 @@ pub struct EvaluateArgs {
     pub members: usize,
     #[command(flatten)]
     pub online: online::OnlineArgs,
+    #[command(flatten)]
+    pub off_policy: traces::OffPolicyArgs,
+    /// Replace the JSON file.
+    #[arg(long, requires = "json")]
+    pub force: bool,
     /// Write the report as JSON; `-` for standard output in place of the table.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -83,6 +93,9 @@ const MOST_RESAMPLES: usize = 10_000;
 /// What is wrong with the arguments, a workload (with its line), the weights or the place to write to.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     check(args)?;
+    if !args.traces.is_empty() {
+        return traces::run(args);
+    }
     if args.online.online {
         return online::run(args);
     }
@@ -105,6 +118,9 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
         ensure!((2..=MOST_FOLDS).contains(&count), "--cross-validate {count}: give 2 to {MOST_FOLDS} folds");
     }
     ensure!(args.bootstrap <= MOST_RESAMPLES, "--bootstrap {}: give at most {MOST_RESAMPLES}", args.bootstrap);
+    if let Some(path) = args.json.as_deref().filter(|path| path.exists() && !args.force) {
+        bail!("{} exists; choose another file, or replace it with --force", path.display());
+    }
     ensure!(args.epochs > 0 && args.members > 0, "--epochs and --members must be at least 1");
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::Watcher;
@@ -11,7 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::assemble::{AssembleError, Running, assemble};
+use super::assemble::{AssembleError, Classifiers, Running, assemble};
+use super::registry;
 use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::config::{self, Environment, Flags, Mistakes, NoKeys, Setup};
 use crate::policy::Knob;
@@ -80,10 +82,14 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     let source = Source::new(&options)?;
     let setup = source.read()?;
     let summary = summary(&setup);
+    let classifiers = Classifiers::of(&setup);
     let admin = admin(&setup, options.admin_listen.is_some()).await?;
     let running = assemble(setup, admin).await?;
     tracing::info!("serving on http://{}: {summary}", running.address());
-    until_told(&running, &source).await?;
+    if running.is_incomplete() {
+        reclassify(&running, &classifiers, true).await;
+    }
+    until_told(&running, &source, &classifiers).await?;
     tracing::info!("stopping: requests under way may end, then what was learned is written down");
     running.stop().await.map_err(ServeError::Stop)
 }
@@ -148,12 +154,15 @@ fn summary(setup: &Setup) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns when the process is told to stop. SIGHUP and a change of the file reload it.
-async fn until_told(running: &Running, source: &Source) -> Result<(), ServeError> {
+/// Returns when the process is told to stop. SIGHUP and a change of the file reload it; a change of the registry, where
+/// that says which classifier to use, brings in another one.
+async fn until_told(running: &Running, source: &Source, classifiers: &Classifiers) -> Result<(), ServeError> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hang_up = signal(SignalKind::hangup())?;
     let (changed, mut changes) = mpsc::channel(1);
     let _watcher = source.file.as_deref().and_then(|file| watch(file, changed));
+    let (taken, mut takings) = mpsc::channel(1);
+    let _registry = watch_registry(classifiers, taken);
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
@@ -164,7 +173,50 @@ async fn until_told(running: &Running, source: &Source) -> Result<(), ServeError
                 while changes.try_recv().is_ok() {}
                 reload(running, source).await;
             }
+            Some(()) = takings.recv() => {
+                sleep(SETTLE).await;
+                while takings.try_recv().is_ok() {}
+                reclassify(running, classifiers, false).await;
+            }
         }
+    }
+}
+
+/// The registry's folder is made, so that there is something to watch.
+fn watch_registry(classifiers: &Classifiers, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let Classifiers::Registry(data_dir) = classifiers else { return None };
+    let folder = registry::folder(data_dir);
+    let made = std::fs::create_dir_all(&folder);
+    made.inspect_err(|error| tracing::warn!(%error, "`model use` needs a restart to be seen")).ok()?;
+    watch(&folder.join(registry::REGISTRY_FILE), changed)
+}
+
+/// Takes the classifier into use that is named now. One that cannot be used changes nothing. `again`: also where it is
+/// the one in use, to assess what another one did.
+async fn reclassify(running: &Running, classifiers: &Classifiers, again: bool) {
+    let outcome = async {
+        let classifiers = classifiers.clone();
+        let loading = tokio::task::spawn_blocking(move || classifiers.in_use());
+        let bundle = Arc::new(loading.await.map_err(|e| ServeError::Stop(e.into()))??);
+        if running.uses(&bundle) && !again {
+            return Ok(None);
+        }
+        Ok::<_, ServeError>(Some((running.adopt(bundle.clone()).await?, bundle.fingerprint.clone())))
+    };
+    match outcome.await {
+        Ok(None) => {}
+        Ok(Some((adopted, fingerprint))) => tracing::info!(
+            fingerprint,
+            assessed = adopted.assessed,
+            left_out = adopted.left_out,
+            "{}; earlier requests were assessed by it where their bodies are kept, the others are left out of what is learned",
+            if again {
+                "the ledger has requests that another classifier decided"
+            } else {
+                "another classifier is in use"
+            }
+        ),
+        Err(error) => tracing::error!("the classifier that was in use stays: {error}"),
     }
 }
 

@@ -1,31 +1,45 @@
-//! `satisfice train`: workloads → a folder with encoder, network and prior, and a report on prompts left out.
+//! `satisfice train`: workloads and traces → a folder with encoder, network and prior, and a report on prompts left out.
 
 mod folds;
-mod output;
+pub mod gate;
+pub(super) mod output;
+mod traffic;
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::workload;
-use crate::difficulty::train::{Dataset, Options, Report, Trained, report, train};
-use crate::difficulty::{Bundle, FileEntry, Manifest, files};
-use crate::features::SCHEMA_VERSION;
+use super::workload::{self, Reader};
+use crate::difficulty::train::{Dataset, Options, Trained, report, train};
+use crate::difficulty::{Bundle, FileEntry, Manifest, Prior, files};
+use crate::features::{Extractor, SCHEMA_VERSION};
 use folds::Fold;
+use gate::Old;
 
-/// Train the classifier and the policy's prior on recorded workloads.
+/// Train the classifier and the policy's prior on recorded workloads, on exported traces, or on both.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TrainArgs {
     /// Recorded prompts with the quality and cost of several models' answers (.jsonl or .jsonl.gz); may be repeated.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, required_unless_present = "traces", num_args = 1.., value_name = "FILE")]
     pub workload: Vec<PathBuf>,
+    /// Traces that `export` wrote (.jsonl or .jsonl.gz), each an answer of one model, weighted by 1/propensity (20 at
+    /// most); a route is a workload. May be repeated.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub traces: Vec<PathBuf>,
     /// Folder to write; it must not exist, unless --force is given.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace the folder.
+    /// Replace the folder; and write a classifier that falls behind the old one, loudly.
     #[arg(long)]
     pub force: bool,
+    /// The old classifier, which the new one must not fall behind on the holdout [default: the one in the program].
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<PathBuf>,
+    /// Train a network with the old classifier's settings on the same prompts, and compare with that: fair where the old
+    /// one has seen the holdout.
+    #[arg(long)]
+    pub retrain_old: bool,
     /// Same seed, same data: same weights, to the bit, on the same machine.
     #[arg(long, default_value_t = Options::default().seed)]
     pub seed: u64,
@@ -59,7 +73,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         Some(folder) => Bundle::load_extractor(folder)?,
         None => Bundle::embedded_extractor()?,
     };
-    let (mut data, sources) = workload::read(&args.workload, &extractor)?;
+    let (mut data, sources) = read(args, &extractor)?;
     if let Some(fold) = args.exclude_fold {
         if let Some(path) = &args.list_fold {
             folds::list(&data, fold, path)?;
@@ -67,18 +81,28 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         data = data.filter(|prompt| !fold.holds(prompt.group));
     }
     let options = Options { seed: args.seed, epochs: args.epochs, members: args.members, ..Options::default() };
-    let holdout = hold_out(&data, &options, args.holdout)?;
+    let holdout = hold_out(args, &data, &options, (&extractor, &sources))?;
     let trained = fit("all prompts", &data, &options)?;
     let manifest = |files: Vec<FileEntry>| Manifest {
         schema_version: SCHEMA_VERSION,
         files,
         command: command(args),
         training_data: sources,
-        holdout: serde_json::to_value(&holdout).unwrap_or_default(),
+        holdout,
     };
     output::write(&args.out, args.force, &files(&trained, &extractor, manifest)?)?;
     println!("wrote {}, trained on all {} prompts", args.out.display(), data.prompts.len());
     Ok(())
+}
+
+/// Workloads, then traces.
+fn read(args: &TrainArgs, extractor: &Extractor) -> anyhow::Result<(Dataset, Vec<FileEntry>)> {
+    let mut reader = Reader::new(extractor);
+    args.workload.iter().try_for_each(|path| reader.workload(path))?;
+    if !args.traces.is_empty() {
+        println!("{}", traffic::read(&args.traces, &mut reader)?);
+    }
+    Ok(reader.finish())
 }
 
 fn check(args: &TrainArgs) -> anyhow::Result<()> {
@@ -90,16 +114,76 @@ fn check(args: &TrainArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trains without a share of the prompts, and prints how that does on them.
-fn hold_out(data: &Dataset, options: &Options, share: f64) -> anyhow::Result<Option<Report>> {
-    if share == 0.0 {
+/// Trains without a share of the prompts, and holds the result against the old classifier on them. Prints how both do;
+/// gives it for the manifest.
+///
+/// # Errors
+/// The new classifier falls behind, and nobody forces it.
+fn hold_out(
+    args: &TrainArgs,
+    data: &Dataset,
+    options: &Options,
+    (extractor, sources): (&Extractor, &[FileEntry]),
+) -> anyhow::Result<serde_json::Value> {
+    if args.holdout == 0.0 {
+        println!("no holdout: nobody knows whether the new classifier falls behind the old one");
+        return Ok(serde_json::Value::Null);
+    }
+    let held_out = |group: u64| folds::position(group) < args.holdout;
+    let (rest, held) = (data.filter(|prompt| !held_out(prompt.group)), data.filter(|prompt| held_out(prompt.group)));
+    let seen = fit("all but the holdout", &rest, options)?;
+    let report = report(&seen, &held)?;
+    output::print(&report);
+    let mut found = serde_json::to_value(&report)?;
+    if let Some(old) = old(args, &seen.prior, &rest, (extractor, sources))? {
+        let new = gate::adapted(seen.classifier, &seen.prior, &rest, &seen.prior)?;
+        let comparison = gate::compare(&new, &old, &held, args.seed)?;
+        comparison.print();
+        gate::check(&comparison, args.force)?;
+        found["against"] = serde_json::to_value(&comparison)?;
+    }
+    Ok(found)
+}
+
+/// The old classifier, having learned from `rest` what its gateway would; `None` where it cannot be compared.
+fn old(
+    args: &TrainArgs,
+    new: &Prior,
+    rest: &Dataset,
+    (extractor, sources): (&Extractor, &[FileEntry]),
+) -> anyhow::Result<Option<Old>> {
+    let (bundle, name) = match &args.against {
+        Some(folder) => (Bundle::load(folder).context("--against")?, folder.display().to_string()),
+        None => (Bundle::embedded()?, "the classifier in the program".to_owned()),
+    };
+    if args.retrain_old {
+        let options = settings(&bundle.manifest.command);
+        let Trained { classifier, prior } = fit("the same, with the old settings", rest, &options)?;
+        let trained = gate::adapted(classifier, &prior, rest, new)?;
+        return Ok(Some(Old { trained, name: format!("the settings of {name}"), saw: Vec::new() }));
+    }
+    if bundle.extractor.encoder().file() != extractor.encoder().file() {
+        println!("not compared with {name}, which has another encoder table; --retrain-old compares its settings");
         return Ok(None);
     }
-    let held_out = |group: u64| folds::position(group) < share;
-    let seen = fit("all but the holdout", &data.filter(|prompt| !held_out(prompt.group)), options)?;
-    let report = report(&seen, &data.filter(|prompt| held_out(prompt.group)))?;
-    output::print(&report);
-    Ok(Some(report))
+    let knew = |source: &&FileEntry| bundle.manifest.training_data.iter().any(|entry| entry.sha256 == source.sha256);
+    let saw = sources.iter().filter(knew).map(|source| source.name.clone()).collect();
+    let trained = gate::adapted(bundle.classifier, &bundle.prior, rest, new)?;
+    Ok(Some(Old { trained, name, saw }))
+}
+
+/// The options that a bundle's command names.
+fn settings(command: &str) -> Options {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let value = |flag: &str| words.iter().position(|word| *word == flag).and_then(|i| words.get(i + 1));
+    let number = |flag: &str| value(flag).and_then(|text| text.parse().ok());
+    let usual = Options::default();
+    Options {
+        seed: number("--seed").unwrap_or(usual.seed),
+        epochs: number("--epochs").map_or(usual.epochs, |n| n as usize),
+        members: number("--members").map_or(usual.members, |n| n as usize),
+        ..usual
+    }
 }
 
 fn fit(what: &str, data: &Dataset, options: &Options) -> anyhow::Result<Trained> {
@@ -114,14 +198,14 @@ fn fit(what: &str, data: &Dataset, options: &Options) -> anyhow::Result<Trained>
 
 /// The command that makes the same weights, with workloads by their names only.
 fn command(args: &TrainArgs) -> String {
-    let names: Vec<String> = args.workload.iter().map(|path| workload::file_name(path)).collect();
+    let files = |flag: &str, paths: &[PathBuf]| {
+        let names = paths.iter().map(|path| format!(" {}", workload::file_name(path))).collect::<String>();
+        if paths.is_empty() { names } else { format!(" {flag}{names}") }
+    };
+    let data = files("--workload", &args.workload) + &files("--traces", &args.traces);
     let fold = args.exclude_fold.map_or(String::new(), |fold| format!(" --exclude-fold {fold}"));
     format!(
-        "satisfice train --workload {} --seed {} --holdout {} --epochs {} --members {}{fold}",
-        names.join(" "),
-        args.seed,
-        args.holdout,
-        args.epochs,
-        args.members
+        "satisfice train{data} --seed {} --holdout {} --epochs {} --members {}{fold}",
+        args.seed, args.holdout, args.epochs, args.members
     )
 }

@@ -1,22 +1,18 @@
 //! Recorded workloads: one JSON object a line, each a prompt with what several models made of it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::lines;
 use crate::api::chat::ChatRequest;
 use crate::difficulty::train::{Arm, Dataset, Outcome, Prompt, groups};
 use crate::difficulty::{FileEntry, sha256};
 use crate::features::Extractor;
-
-/// Bytes of one line at most.
-const MAX_LINE: usize = 64 << 20;
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -41,16 +37,9 @@ struct RawOutcome {
 /// # Errors
 /// Names the file, its line and what to do about it.
 pub fn read(paths: &[PathBuf], extractor: &Extractor) -> anyhow::Result<(Dataset, Vec<FileEntry>)> {
-    let mut reader = Reader { extractor, data: Dataset::default(), texts: Vec::new() };
-    let mut sources = Vec::new();
-    for path in paths {
-        let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        sources.push(FileEntry { name: file_name(path), sha256: sha256(&bytes), source: "recorded workload".into() });
-        reader.file(path, &bytes)?;
-    }
-    let groups = groups(&reader.texts);
-    reader.data.prompts.iter_mut().zip(groups).for_each(|(prompt, group)| prompt.group = group);
-    Ok((reader.data, sources))
+    let mut reader = Reader::new(extractor);
+    paths.iter().try_for_each(|path| reader.workload(path))?;
+    Ok(reader.finish())
 }
 
 /// The last part of a path.
@@ -58,36 +47,41 @@ pub fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-struct Reader<'a> {
+/// Prompts, as they come together from several files.
+pub(super) struct Reader<'a> {
     extractor: &'a Extractor,
-    data: Dataset,
+    pub(super) data: Dataset,
+    /// One a prompt: near-duplicates are found by it.
     texts: Vec<String>,
+    pub(super) sources: Vec<FileEntry>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(extractor: &'a Extractor) -> Self {
+        Self { extractor, data: Dataset::default(), texts: Vec::new(), sources: Vec::new() }
+    }
+
+    /// All prompts, in groups of near-duplicates, and the files that they are from.
+    pub(super) fn finish(mut self) -> (Dataset, Vec<FileEntry>) {
+        let groups = groups(&self.texts);
+        self.data.prompts.iter_mut().zip(groups).for_each(|(prompt, group)| prompt.group = group);
+        (self.data, self.sources)
+    }
+
+    pub(super) fn workload(&mut self, path: &Path) -> anyhow::Result<()> {
+        let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let source = "recorded workload".into();
+        self.sources.push(FileEntry { name: file_name(path), sha256: sha256(&bytes), source });
+        self.file(path, &bytes)
+    }
+
     fn file(&mut self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let name = file_name(path);
         let name = name.trim_end_matches(".gz").trim_end_matches(".jsonl").to_owned();
         ensure!(!self.data.workloads.contains(&name), "{}: there is already a workload {name}", path.display());
         self.data.workloads.push(name);
-        let zipped = bytes.starts_with(&[0x1f, 0x8b]);
-        let plain: Box<dyn Read> = if zipped { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) };
         let (before, mut ids) = (self.data.prompts.len(), HashSet::new());
-        let mut lines = BufReader::new(plain);
-        let mut line = Vec::new();
-        for number in 1.. {
-            let place = || format!("{}:{number}", path.display());
-            line.clear();
-            let read = (&mut lines).take(MAX_LINE as u64).read_until(b'\n', &mut line);
-            let read = read.with_context(|| format!("{}: the file is cut off or damaged; fetch it again", place()))?;
-            if read == 0 {
-                break;
-            }
-            ensure!(read < MAX_LINE, "{}: more than {} MiB; split the file into lines", place(), MAX_LINE >> 20);
-            if !line.trim_ascii().is_empty() {
-                self.line(&line, &mut ids).with_context(place)?;
-            }
-        }
+        lines::each(path, bytes, |_, line| self.line(line, &mut ids))?;
         ensure!(
             self.data.prompts.len() > before,
             "{}: holds no prompt; give a file with one JSON object a line",
@@ -107,12 +101,23 @@ impl Reader<'_> {
         for (model, outcome) in line.outcomes {
             outcomes.push(self.outcome(model, &outcome)?);
         }
+        let workload = self.data.workloads.len() - 1;
+        self.prompt((line.id, line.task), workload, &request, outcomes);
+        Ok(())
+    }
+
+    /// Adds a prompt by its (id, task).
+    pub(super) fn prompt(
+        &mut self,
+        (id, task): (String, String),
+        workload: usize,
+        request: &ChatRequest,
+        outcomes: Vec<Outcome>,
+    ) {
         let texts: Vec<&str> = request.messages.iter().map(|message| message.content.text.as_str()).collect();
         self.texts.push(texts.join("\n"));
-        let workload = self.data.workloads.len() - 1;
-        let features = self.extractor.extract(&request);
-        self.data.prompts.push(Prompt { id: line.id, task: line.task, workload, group: 0, features, outcomes });
-        Ok(())
+        let features = self.extractor.extract(request);
+        self.data.prompts.push(Prompt { id, task, workload, group: 0, features, outcomes });
     }
 
     fn outcome(&mut self, model: String, raw: &RawOutcome) -> anyhow::Result<Outcome> {
@@ -125,16 +130,18 @@ impl Reader<'_> {
             ensure!(value.is_finite() && value >= 0.0, "{model}: {field} is {value}; it must be a number from 0 on");
         }
         Ok(Outcome {
-            arm: self.arm(model),
+            arm: self.arm(self.data.workloads.len() - 1, model),
             quality: raw.quality,
             cost_usd: raw.cost_usd,
             input_tokens: raw.input_tokens,
             output_tokens: raw.output_tokens,
+            weight: 1.0,
         })
     }
 
-    fn arm(&mut self, model: String) -> usize {
-        let arm = Arm { workload: self.data.workloads.len() - 1, model };
+    /// The index of a workload's model; added where it is new.
+    pub(super) fn arm(&mut self, workload: usize, model: String) -> usize {
+        let arm = Arm { workload, model };
         self.data.arms.iter().position(|known| *known == arm).unwrap_or_else(|| {
             self.data.arms.push(arm);
             self.data.arms.len() - 1

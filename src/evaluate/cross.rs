@@ -135,7 +135,14 @@ mod tests {
             workload: 0,
             group: 0,
             features: Features { values: vec![], input_tokens: 1 },
-            outcomes: vec![Outcome { arm, quality: 1.0, cost_usd: 1.0, input_tokens: 1.0, output_tokens: 1.0 }],
+            outcomes: vec![Outcome {
+                arm,
+                quality: 1.0,
+                cost_usd: 1.0,
+                input_tokens: 1.0,
+                output_tokens: 1.0,
+                weight: 1.0,
+            }],
         };
         let data = Dataset {
             workloads: vec!["w".into()],

@@ -8,6 +8,7 @@ pub mod folds;
 pub mod frontier;
 pub mod judge;
 pub mod metrics;
+pub mod off_policy;
 pub mod online;
 pub mod report;
 pub mod router;

@@ -1,6 +1,7 @@
 //! The request path, readable on one screen, and the end-of-stream guard.
 
 mod answer;
+mod bundles;
 mod error;
 mod filter;
 mod plan;
@@ -16,12 +17,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
+pub use bundles::assess_again;
 pub use error::GatewayError;
 pub use filter::{Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST};
 pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, RouteSettings, Settings};
 pub use setup::Setup;
-pub use sources::Sources;
+pub use sources::{Sources, unix_ms};
 
 use crate::api::chat::ChatRequest;
 use crate::difficulty::{Bundle, DifficultyError};
@@ -30,6 +32,7 @@ use crate::policy::{self, Decision, Knob, NoCandidate, Snapshot};
 use crate::telemetry::Metrics;
 use crate::trace::{Event, Outcome};
 use crate::upstream::{Dispatched, Exhausted, Reply};
+use bundles::{Bundles, Held};
 use filter::Demand;
 use plan::Plan;
 use recording::{Recording, Sink};
@@ -39,7 +42,7 @@ use setup::Name;
 pub struct Gateway {
     setup: ArcSwap<Setup>,
     snapshot: Arc<ArcSwap<Snapshot>>,
-    bundle: Arc<Bundle>,
+    bundles: Bundles,
     sink: Arc<Sink>,
     sources: Sources,
 }
@@ -49,6 +52,8 @@ pub struct Gateway {
 enum Undecided {
     #[error(transparent)]
     Classifier(#[from] DifficultyError),
+    #[error("the classifier that the policy learns on is not loaded")]
+    AnotherClassifier,
     #[error("the policy does not know the route yet")]
     NewRoute,
     #[error(transparent)]
@@ -66,7 +71,7 @@ impl Gateway {
         sources: Sources,
     ) -> Self {
         let sink = Arc::new(Sink { events, metrics });
-        Self { setup: ArcSwap::from_pointee(setup), snapshot, bundle, sink, sources }
+        Self { setup: ArcSwap::from_pointee(setup), snapshot, bundles: Bundles::new(bundle), sink, sources }
     }
 
     /// Answers one chat completion. `quality`, 0 to 1, stands in place of the route's knob for this request. If the
@@ -103,14 +108,16 @@ impl Gateway {
         request: &ChatRequest,
         knob: Option<Knob>,
     ) -> Result<Plan, GatewayError> {
-        let features = self.bundle.extractor.extract(request);
+        // One snapshot and the classifier that it is learned on, from beginning to end: both may be swapped meanwhile.
+        let snapshot = self.snapshot.load();
+        let bundle = self.bundles.of(snapshot.bundle);
+        let features = bundle.extractor.extract(request);
         let fit = fit(setup, route, &Demand::new(request, features.input_tokens))?;
-        match self.decide(setup, route, &features, &fit, knob) {
-            Ok(decision) => Ok(Plan::decided(setup, route, decision)),
+        match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, knob) {
+            Ok(decision) => Ok(Plan::decided(setup, route, decision, snapshot.bundle)),
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
                 self.sink.metrics.undecided.inc();
-                let snapshot = self.snapshot.load();
                 let state = snapshot.routes.get(&*setup.routes[route].name);
                 Ok(Plan::safest(setup, route, fit, state.map(|state| &**state)))
             }
@@ -121,23 +128,31 @@ impl Gateway {
         &self,
         setup: &Setup,
         route: usize,
+        (snapshot, bundle): (&Snapshot, &Held),
         features: &Features,
         fit: &[usize],
         knob: Option<Knob>,
     ) -> Result<Decision, Undecided> {
         let route = &setup.routes[route];
-        let snapshot = self.snapshot.load();
         let state = snapshot.routes.get(&*route.name).ok_or(Undecided::NewRoute)?;
-        let context = self.bundle.classifier.assess(features)?;
+        if bundle.key != snapshot.bundle {
+            return Err(Undecided::AnotherClassifier);
+        }
+        let context = bundle.classifier.assess(features)?;
         let may_answer = |arm: &str| route.target(setup, arm).is_some_and(|target| fit.contains(&target));
         let arms = state.spec.arms.iter().enumerate();
         let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
-        Ok(policy::decide(&snapshot, state, &context, &eligible, knob, (self.sources.draw)())?)
+        Ok(policy::decide(snapshot, state, &context, &eligible, knob, (self.sources.draw)())?)
     }
 
     /// Serves `setup` from the next request on; those under way keep theirs.
     pub fn replace(&self, setup: Setup) {
         self.setup.store(Arc::new(setup));
+    }
+
+    /// Has another classifier ready; it decides from the moment on that the learner publishes a snapshot of it.
+    pub fn offer(&self, bundle: Arc<Bundle>) {
+        self.bundles.offer(bundle, self.snapshot.load().bundle);
     }
 
     /// What is served now.

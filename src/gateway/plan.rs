@@ -15,24 +15,26 @@ pub(super) struct Plan {
     pub(super) kind: Kind,
     /// `None`: nothing was decided, so nothing will be learned from it.
     pub(super) decision: Option<Decision>,
+    /// The training run that the decision's φ is of, by its key; 0 where there is none.
+    pub(super) bundle: u64,
 }
 
 impl Plan {
     /// The client named the model.
     pub(super) fn pinned(target: usize) -> Self {
-        Self { targets: vec![target], route: None, kind: Kind::Pinned, decision: None }
+        Self { targets: vec![target], route: None, kind: Kind::Pinned, decision: None, bundle: 0 }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there
     /// to answer, not to save.
-    pub(super) fn decided(setup: &Setup, route: usize, decision: Decision) -> Self {
+    pub(super) fn decided(setup: &Setup, route: usize, decision: Decision, bundle: u64) -> Self {
         let chosen = decision.candidates.get(decision.chosen);
         let mut others: Vec<&Candidate> =
             decision.candidates.iter().enumerate().filter(|(i, _)| *i != decision.chosen).map(|(_, c)| c).collect();
         others.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(a.cost_usd.total_cmp(&b.cost_usd)));
         let arms = chosen.into_iter().chain(others);
         let targets = arms.filter_map(|c| setup.routes[route].target(setup, &c.arm)).collect();
-        Self { targets, route: Some(route), kind: decision.kind, decision: Some(decision) }
+        Self { targets, route: Some(route), kind: decision.kind, decision: Some(decision), bundle }
     }
 
     /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
@@ -42,7 +44,7 @@ impl Plan {
         let quality = |target| state.and_then(|state| average_quality(state, &model(target).id.model)).unwrap_or(0.0);
         let price = |target| model(target).price.as_ref().map_or(0.0, blended);
         fit.sort_by(|&a, &b| quality(b).total_cmp(&quality(a)).then(price(b).total_cmp(&price(a))));
-        Self { targets: fit, route: Some(route), kind: Kind::Fallback, decision: None }
+        Self { targets: fit, route: Some(route), kind: Kind::Fallback, decision: None, bundle: 0 }
     }
 }
 

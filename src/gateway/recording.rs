@@ -63,9 +63,9 @@ impl Recording {
         let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
         let decision = plan.decision.take().map(Arc::new);
         if let (true, Some(route), Some(decision)) = (request.stream, &route, &decision) {
-            let decision = decision.clone();
+            let (decision, bundle) = (decision.clone(), plan.bundle);
             sink.send(
-                Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), decision },
+                Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), bundle, decision },
                 "decided",
             );
         }
@@ -73,6 +73,7 @@ impl Recording {
             id: arrival.id,
             at_ms: arrival.at_ms,
             route,
+            bundle: decision.is_some().then_some(plan.bundle),
             decision,
             attempts: Vec::new(),
             model: None,

@@ -37,7 +37,7 @@ impl Sources {
     }
 }
 
-/// A clock before 1970 reads as 1970.
-fn unix_ms() -> u64 {
+/// The system's clock, Unix milliseconds; one before 1970 reads as 1970.
+pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

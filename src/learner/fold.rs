@@ -46,6 +46,10 @@ pub(super) struct Fold {
     /// Where the checkpoint stood that it began with.
     origin: Position,
     standings: Standings,
+    /// Whether the ledger may have decisions of this training run so far …
+    own: bool,
+    /// … and whether it has any of another.
+    foreign: bool,
     staged: Vec<Change>,
     touched: Vec<TraceId>,
 }
@@ -58,18 +62,31 @@ impl Fold {
         fingerprint: &str,
         capacity: usize,
     ) -> Result<Self, StoreError> {
+        let prior = prior.learned_on(fingerprint);
         let (origin, snapshot) = checkpoint::usable(store, fingerprint)?.unwrap_or_else(|| (0, prior.clone()));
         let standings = Standings::new(bundle_key(fingerprint), capacity);
         let (staged, touched) = (Vec::new(), Vec::new());
         let (fingerprint, position) = (fingerprint.to_owned(), origin);
-        let mut fold = Self { fingerprint, blank: prior, snapshot, position, origin, standings, staged, touched };
+        let (own, foreign) = (origin > 0, false);
+        let blank = prior;
+        let mut fold =
+            Self { fingerprint, blank, snapshot, position, origin, standings, own, foreign, staged, touched };
         store.replay(origin, &mut |position, entry| fold.replay(store, position, &entry))?;
         Ok(fold)
     }
 
     fn replay(&mut self, store: &dyn Store, position: Position, entry: &Entry) -> Result<(), StoreError> {
-        if let (Some(trace), false) = (entry.trace(), matches!(entry, Entry::Decided { .. })) {
-            self.load(store, trace, position)?;
+        match entry {
+            Entry::Decided { bundle, .. } if *bundle == self.standings.bundle() => self.own = true,
+            Entry::Decided { trace, .. } => {
+                self.foreign = true;
+                // It may stand in the ledger in this φ too, further up: whoever speaks of it next looks there.
+                if self.own && self.standings.get(*trace).is_none() {
+                    self.position = position;
+                    return Ok(());
+                }
+            }
+            entry => entry.trace().map_or(Ok(()), |trace| self.load(store, trace, position))?,
         }
         self.stage(entry);
         self.commit(position);
@@ -87,6 +104,11 @@ impl Fold {
 
     pub(super) fn origin(&self) -> Position {
         self.origin
+    }
+
+    /// Whether decisions of another training run were met since [`Self::origin`].
+    pub(super) fn met_foreign(&self) -> bool {
+        self.foreign
     }
 
     pub(super) fn fingerprint(&self) -> &str {

@@ -36,8 +36,7 @@ impl Intake {
     /// Adds what `event` says; a score that cannot be taken is answered at once.
     pub(super) fn take(&mut self, event: Event, desk: &mut Desk<'_>) {
         let taken = match event {
-            Event::Decided { trace, at_ms, route, decision } => {
-                let bundle = desk.fold.bundle();
+            Event::Decided { trace, at_ms, route, bundle, decision } => {
                 self.record(Entry::Decided { trace, at_ms, route, bundle, decision }, desk);
                 Ok(())
             }
@@ -50,6 +49,8 @@ impl Intake {
                 self.feedback(feedback, acknowledge, desk);
                 Ok(())
             }
+            // The worker's own: it is no part of a batch.
+            Event::Reclassified(..) => Ok(()),
             Event::Configured { at_ms, routes } => {
                 let fingerprint = desk.fold.fingerprint().to_owned();
                 self.record(Entry::Configured { at_ms, fingerprint, routes }, desk);
@@ -97,7 +98,7 @@ impl Intake {
             Some(_) => {}
             // The news of the decision was dropped; the trace has it too.
             None => {
-                let bundle = desk.fold.bundle();
+                let bundle = trace.bundle.unwrap_or_else(|| desk.fold.bundle());
                 let (route, decision) = (route.clone(), decision.clone());
                 self.record(Entry::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision }, desk);
             }

@@ -19,6 +19,7 @@ use crate::scorers::Scorer;
 use crate::store::{Entry, Store, StoreError, TraceReader};
 use crate::trace::Event;
 
+mod adopt;
 mod checkpoint;
 mod counters;
 mod fold;
@@ -89,6 +90,9 @@ pub struct Learner {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub reader: Arc<dyn TraceReader>,
     pub counters: Arc<Counters>,
+    /// The ledger was learned from anew, and has decisions of another training run, which
+    /// [`Event::Reclassified`] could bring in.
+    pub incomplete: bool,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -115,6 +119,7 @@ pub fn spawn(
     let mut fold = Fold::restore(&*store, prior, &fingerprint, bounds.recent)?;
     configure(&mut fold, &mut *store, at_ms, routes)?;
     let snapshot = Arc::new(ArcSwap::from_pointee(fold.snapshot().clone()));
+    let incomplete = fold.met_foreign();
     let (counters, reader) = (Arc::new(Counters::default()), store.reader());
     let (events, incoming) = mpsc::channel(bounds.queue);
     let (stop, stopped) = oneshot::channel();
@@ -122,7 +127,7 @@ pub fn spawn(
     let worker = Worker::new(bounds, store, scorers, fold, snapshot.clone(), counters.clone());
     let thread =
         thread::Builder::new().name("learner".into()).spawn(move || runtime.block_on(worker.run(incoming, stopped)))?;
-    Ok(Learner { events, snapshot, reader, counters, stop, thread })
+    Ok(Learner { events, snapshot, reader, counters, incomplete, stop, thread })
 }
 
 impl Learner {

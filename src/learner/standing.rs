@@ -42,6 +42,10 @@ struct Score {
 }
 
 impl Standing {
+    pub(super) fn is_comparable(&self) -> bool {
+        self.comparable
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.settled
     }
@@ -109,7 +113,7 @@ impl Standings {
                 changes.extend(self.decide(*trace, route, *bundle, decision));
             }
             Entry::Settled { trace, arm, usage, cost_usd, .. } => {
-                let Some(standing) = self.held.get_mut(trace) else { return };
+                let Some(standing) = self.held.get_mut(trace).filter(|standing| !standing.settled) else { return };
                 standing.settle(arm.as_ref());
                 if let (Some(arm), true) = (arm, standing.comparable) {
                     let settlement = Settlement { arm: arm.clone(), usage: *usage, cost_usd: *cost_usd };
@@ -125,7 +129,11 @@ impl Standings {
         }
     }
 
+    /// A decision in another φ does not take the place of one that is learned from.
     fn decide(&mut self, trace: TraceId, route: &str, bundle: u64, decision: &Arc<Decision>) -> Option<Change> {
+        if bundle != self.bundle && self.held.get(&trace).is_some_and(Standing::is_comparable) {
+            return None;
+        }
         let choice = Arc::new(Choice { route: route.to_owned(), decision: decision.clone() });
         let standing = Standing {
             choice: choice.clone(),
@@ -135,8 +143,9 @@ impl Standings {
             scores: Vec::new(),
             believed: Reward::Unknown,
         };
-        self.held.insert(trace, standing);
-        self.order.push_back(trace);
+        if self.held.insert(trace, standing).is_none() {
+            self.order.push_back(trace);
+        }
         (bundle == self.bundle).then_some(Change::Decided { choice })
     }
 

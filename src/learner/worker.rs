@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::policy::Snapshot;
 use crate::scorers::Scorer;
 use crate::store::{Entry, Store, StoreError};
-use crate::trace::{Event, Trace};
+use crate::trace::{AdoptError, Adopted, Event, Reclassified, Trace};
 
 use super::counters::Counters;
 use super::fold::Fold;
 use super::intake::{Desk, Intake};
-use super::{Bounds, checkpoint};
+use super::{Bounds, adopt, checkpoint};
 
 pub(super) struct Worker {
     bounds: Bounds,
@@ -77,17 +77,53 @@ impl Worker {
     fn work(&mut self, batch: impl ExactSizeIterator<Item = Event>) {
         Counters::add(&self.counters.events, batch.len());
         Counters::set(&self.counters.batch_events, batch.len() as u64);
+        let mut intake = self.intake();
+        for event in batch {
+            if let Event::Reclassified(news, answer) = event {
+                self.end(std::mem::take(&mut intake));
+                // Nobody waits for it any more, if it is not heard.
+                let _ = answer.send(self.adopt(*news));
+                intake = self.intake();
+                continue;
+            }
+            let (store, scorers) = (&*self.store, &mut *self.scorers);
+            intake.take(event, &mut Desk { store, scorers, fold: &mut self.fold, counters: &self.counters });
+        }
+        self.end(intake);
+    }
+
+    fn intake(&mut self) -> Intake {
         let mut intake = Intake::default();
         intake.resume(self.postponed.take(), &mut self.fold);
-        let (store, scorers) = (&*self.store, &mut *self.scorers);
-        let mut desk = Desk { store, scorers, fold: &mut self.fold, counters: &self.counters };
-        batch.for_each(|event| intake.take(event, &mut desk));
+        intake
+    }
+
+    fn end(&mut self, mut intake: Intake) {
         match self.commit(&intake) {
             Ok(()) => intake.acknowledge(),
             Err(error) => self.lost(&mut intake, &error),
         }
         self.fold.trim();
         self.keep(&intake.bodies);
+    }
+
+    /// Learns on another φ from here on; what was learned before is learned anew as far as it can be.
+    fn adopt(&mut self, news: Reclassified) -> Result<Adopted, AdoptError> {
+        if self.postponed.is_some() {
+            return Err(AdoptError("new routes wait for it already".into()));
+        }
+        let learned = decided(self.fold.snapshot());
+        let routes = self.fold.snapshot().routes.values().map(|route| route.spec.clone()).collect();
+        let (fold, assessed) = adopt::adopt(&mut *self.store, news, routes, self.bounds.recent).map_err(|error| {
+            self.failed("the ledger", &error);
+            AdoptError(error.to_string())
+        })?;
+        let left_out = learned.saturating_sub(decided(fold.snapshot()));
+        self.fold = fold;
+        self.published.store(Arc::new(self.fold.snapshot().clone()));
+        self.checkpointed = (self.fold.position(), Instant::now());
+        self.checkpoint();
+        Ok(Adopted { assessed, left_out })
     }
 
     /// To the ledger, then to the policy, then to everybody.
@@ -168,6 +204,11 @@ impl Worker {
         Counters::add(&self.counters.store_failures, 1);
         tracing::error!(%error, "{what} could not be written; proxying goes on, scores are refused meanwhile");
     }
+}
+
+/// Requests that the policy has learned from, of all its routes.
+fn decided(snapshot: &Snapshot) -> u64 {
+    snapshot.routes.values().map(|route| route.decided).sum()
 }
 
 /// What comes in, as batches.

@@ -24,7 +24,7 @@ pub use drift::{Drift, SCORES_BETWEEN_FALSE_ALARMS};
 pub use gaussian::Gaussian;
 pub use measured::{Measured, Spending};
 pub use ours::Satisficing;
-pub use snapshot::{RouteState, Snapshot};
+pub use snapshot::{RouteState, Snapshot, bundle_key};
 pub use solution::{Solution, Summary};
 pub use spec::{ArmSpec, Knob, Reward, RouteSpec, Settlement};
 pub use window::Window;

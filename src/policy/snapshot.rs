@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::arm::{Arm, JUDGED};
 use super::gaussian::Gaussian;
@@ -20,6 +21,8 @@ use crate::difficulty::{Entrant, Prior, RoutePrior, undated};
 pub struct Snapshot {
     /// Counts the changes.
     pub version: u64,
+    /// The training run whose φ it is learned on, by its [`bundle_key`]: only that run's contexts may be decided with it.
+    pub bundle: u64,
     pub routes: BTreeMap<String, Arc<RouteState>>,
     /// Where new arms start.
     prior: Arc<Prior>,
@@ -51,13 +54,24 @@ struct Form {
     malformed: f64,
 }
 
+/// The first 8 bytes of the SHA-256 of a bundle's fingerprint: what each decision carries of it.
+pub fn bundle_key(fingerprint: &str) -> u64 {
+    let mut key = [0; 8];
+    key.copy_from_slice(&Sha256::digest(fingerprint)[..8]);
+    u64::from_be_bytes(key)
+}
 /// Weight of a well-formed answer that nobody judged; as much as a malformed one's, so that they balance.
 const FORM_WEIGHT: f64 = 0.5;
 
 impl Snapshot {
     /// Before any route is known.
     pub fn new(prior: Arc<Prior>) -> Self {
-        Self { version: 0, routes: BTreeMap::new(), prior }
+        Self { version: 0, bundle: 0, routes: BTreeMap::new(), prior }
+    }
+
+    /// With the name of the training run that the prior is of.
+    pub fn learned_on(self, fingerprint: &str) -> Self {
+        Self { bundle: bundle_key(fingerprint), ..self }
     }
 
     /// Routes as configured from here on: new arms start from the prior, arms that stay keep what they learned.
@@ -66,7 +80,8 @@ impl Snapshot {
             let before = self.routes.get(&spec.name).map(|state| (**state).clone());
             (spec.name.clone(), Arc::new(RouteState::configured(spec, &self.prior, before)))
         };
-        Self { version: self.version + 1, routes: specs.iter().map(state).collect(), prior: self.prior.clone() }
+        let routes = specs.iter().map(state).collect();
+        Self { version: self.version + 1, routes, ..self }
     }
 
     /// The controller hears of a decision.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::catalog::Usage;
+pub use crate::policy::bundle_key;
 use crate::policy::{Decision, RouteSpec};
 use crate::trace::{Outcome, Trace, TraceId};
 
@@ -23,6 +24,9 @@ mod segments;
 pub use self::redb::RedbStore;
 pub use segments::Retention;
 
+/// The file of a data folder that holds the ledger; a folder without it was never a gateway's.
+pub const LEDGER_FILE: &str = "ledger.redb";
+
 /// Position in the ledger; entries are numbered from 1 without gaps.
 pub type Position = u64;
 
@@ -35,6 +39,8 @@ pub enum Entry {
         fingerprint: String,
         routes: Vec<RouteSpec>,
     },
+    /// What a route decided. Where another training run's classifier took over, the decision stands here again with φ as
+    /// that run assesses the request, and after it what had come of it: a run learns from the decisions in its own φ.
     Decided {
         trace: TraceId,
         at_ms: u64,
@@ -63,13 +69,6 @@ impl Entry {
             Entry::Scored(scored) => Some(scored.trace),
         }
     }
-}
-
-/// The first 8 bytes of the SHA-256 of a bundle's fingerprint: what each decision carries of it.
-pub fn bundle_key(fingerprint: &str) -> u64 {
-    let mut key = [0; 8];
-    key.copy_from_slice(&Sha256::digest(fingerprint)[..8]);
-    u64::from_be_bytes(key)
 }
 
 /// One score of one answer; the newest for its (trace, metric, source) holds.
@@ -211,7 +210,7 @@ impl StoreError {
 }
 
 /// Of the entries of one request, the newest score of each (metric, source), in the order of their first arrival.
-fn newest_scores(history: Vec<Entry>) -> Vec<Scored> {
+pub fn newest_scores(history: impl IntoIterator<Item = Entry>) -> Vec<Scored> {
     let mut scores: Vec<Scored> = Vec::new();
     for entry in history {
         let Entry::Scored(new) = entry else { continue };

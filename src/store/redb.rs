@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::ledger::{Ledger, LedgerReader};
 use super::segments::{Retention, SegmentWriter, Segments};
-use super::{Checkpoint, Entry, Position, Scored, Store, StoreError, TraceReader, Visit, newest_scores};
+use super::{Checkpoint, Entry, LEDGER_FILE, Position, Scored, Store, StoreError, TraceReader, Visit, newest_scores};
 use crate::trace::{Trace, TraceId};
 
 /// A data folder, held by this process alone.
@@ -26,7 +26,7 @@ impl RedbStore {
     /// overwritten then.
     pub fn open(folder: &Path, retention: Retention) -> Result<Self, StoreError> {
         let folder = make(folder)?;
-        let ledger = Ledger::open(folder.join("ledger.redb"))?;
+        let ledger = Ledger::open(folder.join(LEDGER_FILE))?;
         let segments = Arc::new(Segments::new(folder));
         Ok(Self { ledger, bodies: SegmentWriter::new(segments.clone(), retention), segments })
     }

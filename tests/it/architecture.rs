@@ -56,10 +56,11 @@ fn table(lib: &str) -> Table {
     .collect()
 }
 
-/// `module.rs`, or every file below `module/`.
+/// `module.rs`, and every file below `module/`.
 fn files(source: &Path, module: &str) -> Vec<PathBuf> {
-    let single = source.join(module).with_extension("rs");
-    if single.exists() { vec![single] } else { below(&source.join(module)) }
+    let (single, folder) = (source.join(module).with_extension("rs"), source.join(module));
+    let within = if folder.exists() { below(&folder) } else { vec![] };
+    single.exists().then_some(single).into_iter().chain(within).collect()
 }
 
 fn below(folder: &Path) -> Vec<PathBuf> {

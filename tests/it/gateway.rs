@@ -63,7 +63,7 @@ impl Running {
         let settings = settings();
         let specs = settings.route_specs();
         let bundle = Arc::new(Bundle::embedded().unwrap());
-        let prior = Snapshot::new(bundle.prior.clone());
+        let prior = Snapshot::new(bundle.prior.clone()).learned_on(&bundle.fingerprint);
         let snapshot = if options.published { prior.configure(&specs) } else { prior };
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let learning = Learning { snapshot: snapshot.clone(), counters: Arc::default() };

@@ -75,6 +75,7 @@ pub fn trace(n: u64) -> Trace {
         at_ms: BEGIN_MS + n,
         route: Some(ROUTE.into()),
         decision: Some(decision(n).into()),
+        bundle: None,
         attempts: Vec::new(),
         model: Some(ModelId { provider: "simulated".into(), model: ARMS[(n % 2) as usize].into() }),
         outcome: Outcome::Answered,

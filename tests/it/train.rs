@@ -223,3 +223,183 @@ fn the_shipped_files_are_those_that_their_manifest_names() {
     let (shipped, embedded) = (Bundle::load(&folder).expect("whole"), Bundle::embedded().expect("whole"));
     assert_eq!(shipped.fingerprint, embedded.fingerprint);
 }
+
+/// The `n`th exported request, answered by the `chosen` of two models with probability `propensity`.
+fn exported(n: usize, chosen: usize, propensity: f64, quality: f64) -> Value {
+    let arms = ["weak", "strong"];
+    let candidate = |k: usize| {
+        let propensity = if k == chosen { propensity } else { 1.0 - propensity };
+        json!({"arm": arms[k], "quality": 0.5, "cost_usd": 1e-4, "propensity": propensity})
+    };
+    let text = format!("What is {n} plus {}?", n * 7);
+    json!({
+        "version": 1, "trace": format!("01a205b3-d001-7000-8000-{n:012x}"), "at_ms": 1, "route": "auto",
+        "request": {"model": "auto", "messages": [{"role": "user", "content": text}]},
+        "decision": {
+            "policy": "thompson", "kind": "explore", "knob": {"quality": 0.95}, "phi": [1.0], "widening": 1.0,
+            "verbosity": 0.0, "input_tokens": 9, "difficulty": 0.5, "candidates": [candidate(0), candidate(1)],
+            "preferred": 0, "chosen": chosen, "draw": 0.25, "snapshot_version": 7, "bundle": "00000000000000ff"
+        },
+        "settlement": {
+            "arm": arms[chosen], "cost_usd": 1e-4, "outcome": "answered",
+            "usage": {"input_tokens": 9, "output_tokens": 50 + n % 9, "cached_input_tokens": 0, "reasoning_tokens": 0}
+        },
+        "scores": [], "reward": {"value": quality, "weight": 1.0}
+    })
+}
+
+/// The weak model was mostly asked what it can answer, which the prompt does not tell.
+fn selected(n: usize) -> Value {
+    let (easy, rare) = (n.is_multiple_of(2), n % 10 >= 8);
+    let chosen = usize::from(easy == rare);
+    let quality = if chosen == 1 { f64::from(u8::from(n % 20 < 16)) } else { f64::from(u8::from(easy)) };
+    exported(n, chosen, if rare { 0.2 } else { 0.8 }, quality)
+}
+
+const QUICK: [&str; 6] = ["--holdout", "0", "--members", "1", "--epochs", "4"];
+
+#[test]
+fn exported_traces_are_learned_from_as_if_every_model_had_been_asked() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "traces.jsonl", &(0..400).map(selected).collect::<Vec<_>>());
+    let out = folder.path().join("model");
+    train(&[&["--traces", str(&file), "--out", str(&out)], &QUICK[..]].concat()).expect("trained");
+    let bundle = Bundle::load(&out).expect("loads");
+    assert_eq!(bundle.manifest.training_data[0].name, "traces.jsonl");
+    assert!(bundle.manifest.command.contains("train --traces traces.jsonl"), "{}", bundle.manifest.command);
+    let head = |name: &str| bundle.prior.heads.iter().find(|head| head.model == name).expect("known");
+    assert_eq!((head("weak").workload.as_str(), head("weak").prompts), ("auto", 200));
+    // Of its own 200 answers 160 were right, and of all 400 prompts it can answer 200.
+    let weak = 1.0 / (1.0 + (-head("weak").mean[0]).exp());
+    assert!((weak - 0.5).abs() < 0.06, "{weak}");
+}
+
+#[test]
+fn traces_and_workloads_mix_and_are_reported_side_by_side() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(120));
+    let traces = write(&folder, "traces.jsonl", &(0..120).map(selected).collect::<Vec<_>>());
+    let out = folder.path().join("model");
+    let mixed = ["--workload", str(&file), "--traces", str(&traces), "--out", str(&out), "--members", "1"];
+    train(&mixed).expect("trained");
+    let bundle = Bundle::load(&out).expect("loads");
+    let workloads: Vec<_> = bundle.manifest.holdout["workloads"].as_array().expect("reported").iter().collect();
+    assert_eq!(workloads.iter().map(|w| w["workload"].as_str()).collect::<Vec<_>>(), [Some("toy"), Some("auto")]);
+    assert!(workloads[0]["cost_at_95"].is_number() && workloads[1]["cost_at_95"].is_null(), "one answer a prompt");
+    assert_eq!(bundle.prior.heads.len(), 4);
+    let clash = write(&folder, "auto.jsonl", &workload(60));
+    let refusal = train(&["--workload", str(&clash), "--traces", str(&traces), "--out", "x"]).expect_err("one name");
+    assert!(refusal.contains("traces.jsonl:1: route auto: there is already a workload auto"), "{refusal}");
+}
+
+#[test]
+fn traces_that_teach_nothing_are_counted_and_said_and_wrong_ones_are_named_with_their_line() {
+    let folder = TempDir::new().expect("a folder");
+    let out = folder.path().join("model");
+    let mut lines: Vec<Value> = (0..100).map(selected).collect();
+    lines[0]["request"] = Value::Null;
+    lines[1]["reward"] = Value::Null;
+    lines[2]["reward"] = json!({"value": 0.0, "weight": 0.5});
+    lines[3]["settlement"]["arm"] = json!("another");
+    lines[4]["settlement"]["usage"] = Value::Null;
+    let file = write(&folder, "traces.jsonl", &lines);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    let output =
+        command.args(["train", "--traces", str(&file), "--out", str(&out)]).args(QUICK).output().expect("runs");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let tally = "95 traces are learned from; 1 are not: a fallback answered, which nobody drew; \
+                 1 are not: have no request body; 1 are not: have no usage or no cost; 2 are not: nobody judged";
+    assert!(output.status.success() && said.contains(tally), "{said}");
+    std::fs::remove_dir_all(&out).expect("written");
+
+    let silent: Vec<Value> = (0..3)
+        .map(|n| {
+            let mut line = selected(n);
+            line["reward"] = Value::Null;
+            line
+        })
+        .collect();
+    let silent = write(&folder, "silent.jsonl", &silent);
+    let refusal = train(&["--traces", str(&silent), "--out", str(&out)]).expect_err("nothing");
+    assert!(
+        refusal.contains("no trace teaches anything: 0 traces are learned from; 3 are not: nobody judged"),
+        "{refusal}"
+    );
+    lines[7] = exported(7, 0, 0.0, 1.0);
+    let wrong = write(&folder, "wrong.jsonl", &lines);
+    let refusal = train(&["--traces", str(&wrong), "--out", str(&out)]).expect_err("refused");
+    assert!(refusal.contains("wrong.jsonl:8: weak was chosen with propensity 0"), "{refusal}");
+    lines[7] = selected(7);
+    lines[7]["request"]["messages"] = json!([]);
+    let wrong = write(&folder, "wrong.jsonl", &lines);
+    let refusal = train(&["--traces", str(&wrong), "--out", str(&out)]).expect_err("refused");
+    assert!(refusal.contains("wrong.jsonl:8: request: messages is empty"), "{refusal}");
+    assert!(!out.exists());
+}
+
+/// Poems, of which one model writes only those about the sea well: a classifier has to have learned that word.
+fn poems(prompts: usize) -> Vec<Value> {
+    let line = |i: usize| {
+        let sea = i.is_multiple_of(2);
+        let about = if sea { "the sea" } else { "a city" };
+        let outcome = |quality: bool, price: f64| json!({"quality": f64::from(u8::from(quality)), "input_tokens": 12, "output_tokens": 90 + i % 9, "cost_usd": price});
+        json!({"id": i.to_string(), "task": if sea { "sea" } else { "city" },
+               "messages": [{"role": "user", "content": format!("Please write poem number {i} about {about} for me.")}],
+               "outcomes": {"weak": outcome(sea, 1e-5), "strong": outcome(!i.is_multiple_of(7), 1e-3)}})
+    };
+    (0..prompts).map(line).collect()
+}
+
+/// What `train` prints, or the line that it ends with.
+fn program(arguments: &[&str]) -> Result<String, String> {
+    let command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice")).arg("train").args(arguments).output();
+    let output = command.expect("runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[test]
+fn a_classifier_that_falls_behind_the_old_one_is_written_only_by_force_and_loudly() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, again) = (write(&folder, "one.jsonl", &poems(300)), write(&folder, "two.jsonl", &poems(301)));
+    let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
+    let thorough = ["--epochs", "60", "--members", "1", "--holdout", "0.3"];
+    let said = program(&[&["--workload", str(&file), "--out", str(&good)], &thorough[..]].concat()).expect("trained");
+    assert!(said.contains("The new classifier does not fall behind the classifier in the program."), "{said}");
+    let against = &Bundle::load(&good).expect("loads").manifest.holdout["against"];
+    assert!(
+        against["log_loss"]["low"].as_f64() < Some(0.0) && against["by_task"][0]["kind"] == "one/city",
+        "{against}"
+    );
+
+    let hasty = ["--epochs", "1", "--members", "1", "--holdout", "0.3", "--against", str(&good)];
+    let arguments = [&["--workload", str(&again), "--out", str(&bad)], &hasty[..]].concat();
+    let refusal = program(&arguments).expect_err("worse");
+    assert!(refusal.contains("the new classifier falls behind") && refusal.contains("--force"), "{refusal}");
+    assert!(!bad.exists());
+    let said = program(&[&arguments[..], &["--force"]].concat()).expect("forced");
+    assert!(said.contains("WARNING: the new classifier FALLS BEHIND") && Bundle::load(&bad).is_ok(), "{said}");
+}
+
+#[test]
+fn an_old_classifier_that_saw_the_holdout_gets_no_verdict_unless_it_is_trained_anew() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "one.jsonl", &poems(200));
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let quick = ["--epochs", "20", "--members", "1", "--workload", str(&file)];
+    program(&[&quick[..], &["--holdout", "0", "--out", str(&old)]].concat()).expect("trained");
+    let anew = [&quick[..], &["--holdout", "0.3", "--against", str(&old), "--out", str(&new)]].concat();
+    let said = program(&anew).expect("written");
+    assert!(said.contains("No verdict:") && said.contains("was trained on one.jsonl"), "{said}");
+    let fair = [&anew[..], &["--retrain-old", "--force"]].concat();
+    let said = program(&fair).expect("written");
+    assert!(said.contains("does not fall behind the settings of") && !said.contains("No verdict"), "{said}");
+    let same = &Bundle::load(&new).expect("loads").manifest.holdout["against"]["log_loss"];
+    assert_eq!(
+        (same["low"].as_f64(), same["high"].as_f64()),
+        (Some(0.0), Some(0.0)),
+        "the same settings: the same network"
+    );
+    let missing = program(&[&quick[..], &["--against", "nowhere", "--out", "x"]].concat()).expect_err("no such folder");
+    assert!(missing.contains("--against") && missing.contains("nowhere"), "{missing}");
+}

@@ -10,7 +10,7 @@ use crate::difficulty::train::Report;
 ///
 /// # Errors
 /// The folder exists and `force` is false, or it cannot be written; the old one is then still there.
-pub fn write(folder: &Path, force: bool, files: &[(&'static str, Vec<u8>)]) -> anyhow::Result<()> {
+pub fn write(folder: &Path, force: bool, files: &[(&str, Vec<u8>)]) -> anyhow::Result<()> {
     let failed = |what: &Path| format!("{} cannot be written", what.display());
     let (new, old) = (beside(folder, "new")?, beside(folder, "old")?);
     for leftover in [&new, &old].into_iter().filter(|path| path.exists()) {

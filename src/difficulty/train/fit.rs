@@ -85,7 +85,7 @@ impl Batches {
         for (i, (prompt, weight)) in data.prompts.iter().zip(data.weights()).enumerate() {
             for outcome in &prompt.outcomes {
                 labels[i * arms + outcome.arm] = outcome.quality as f32;
-                weights[i * arms + outcome.arm] = weight as f32;
+                weights[i * arms + outcome.arm] = (weight * outcome.weight) as f32;
             }
         }
         Ok(Self {

@@ -23,6 +23,8 @@ struct Seen<'a> {
     phi: Vec<&'a [f64]>,
     /// ln(output tokens) − verbosity.
     lengths: Vec<f64>,
+    /// How much each prompt counts.
+    weights: Vec<f64>,
     log_price: f64,
 }
 
@@ -114,10 +116,12 @@ impl<'a> Seen<'a> {
     fn new(data: &Dataset, arm: usize, phi: &'a [Vec<f64>], verbosity: &[f64]) -> Self {
         let outcome = |prompt: &Prompt| prompt.outcomes.iter().find(|outcome| outcome.arm == arm).copied();
         let rows = data.prompts.iter().enumerate().filter_map(|(i, prompt)| Some((i, outcome(prompt)?)));
-        let (mut seen, mut outcomes) = (Self { phi: vec![], lengths: vec![], log_price: 0.0 }, Vec::new());
+        let (mut seen, mut outcomes) =
+            (Self { phi: vec![], lengths: vec![], weights: vec![], log_price: 0.0 }, Vec::new());
         for (i, outcome) in rows {
             seen.phi.push(&phi[i]);
             seen.lengths.push(outcome.log_length() - verbosity[i]);
+            seen.weights.push(outcome.weight);
             outcomes.push(outcome);
         }
         let (input, output) = prices(&outcomes);
@@ -151,9 +155,10 @@ impl<'a> Seen<'a> {
         let d = mean.len();
         let mut precision = diagonal(&variance.iter().map(|variance| 1.0 / variance).collect::<Vec<_>>());
         let mut right: Vec<f64> = mean.iter().zip(variance).map(|(mean, variance)| mean / variance).collect();
-        for (phi, length) in self.phi.iter().zip(&self.lengths) {
-            add_outer(&mut precision, phi, discount / noise);
-            right.iter_mut().zip(*phi).for_each(|(sum, x)| *sum += discount / noise * length * x);
+        for ((phi, length), weight) in self.phi.iter().zip(&self.lengths).zip(&self.weights) {
+            let worth = weight * discount / noise;
+            add_outer(&mut precision, phi, worth);
+            right.iter_mut().zip(*phi).for_each(|(sum, x)| *sum += worth * length * x);
         }
         let factor = Cholesky::new(precision, d)?;
         Ok((factor.solve(&right), factor.inverse()))
@@ -162,16 +167,20 @@ impl<'a> Seen<'a> {
     /// Laplace's covariance of θ: (S₀⁻¹ + discount · Σ p(1 − p) φφᵀ)⁻¹.
     fn uncertainty(&self, theta: &[f64], prior: &[f64]) -> Result<Vec<f64>, NotPositiveDefinite> {
         let mut precision = diagonal(&prior.iter().map(|variance| 1.0 / variance).collect::<Vec<_>>());
-        for phi in &self.phi {
+        let discount = self.discount();
+        for (phi, weight) in self.phi.iter().zip(&self.weights) {
             let p = 1.0 / (1.0 + (-dot(theta, phi)).exp());
-            add_outer(&mut precision, phi, self.discount() * (p * (1.0 - p)).max(1e-3));
+            add_outer(&mut precision, phi, weight * discount * (p * (1.0 - p)).max(1e-3));
         }
         mirror(&mut precision, theta.len());
         Ok(Cholesky::new(precision, theta.len())?.inverse())
     }
 
+    /// What a prompt of weight 1 counts: together they count as many as they are by their effect, (Σw)² / Σw², and
+    /// [`WORTH`] at most.
     fn discount(&self) -> f64 {
-        (WORTH / self.phi.len().max(1) as f64).min(1.0)
+        let (sum, squares) = self.weights.iter().fold((0.0, 0.0), |(sum, squares), w| (sum + w, squares + w * w));
+        if sum > 0.0 { WORTH.min(sum * sum / squares) / sum } else { 1.0 }
     }
 }
 
@@ -215,7 +224,7 @@ mod tests {
     use super::*;
 
     fn call(input: f64, output: f64, cost_usd: f64) -> Outcome {
-        Outcome { arm: 0, quality: 1.0, cost_usd, input_tokens: input, output_tokens: output }
+        Outcome { arm: 0, quality: 1.0, cost_usd, input_tokens: input, output_tokens: output, weight: 1.0 }
     }
 
     #[test]

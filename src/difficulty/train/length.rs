@@ -42,8 +42,8 @@ fn targets(data: &Dataset) -> Vec<f64> {
     let usual: Vec<f64> = (0..data.arms.len())
         .map(|arm| {
             let (n, sum) =
-                data.of_arm(arm).fold((0.0, 0.0), |(n, sum), (_, outcome)| (n + 1.0, sum + outcome.log_length()));
-            sum / f64::max(n, 1.0)
+                data.of_arm(arm).fold((0.0, 0.0), |(n, sum), (_, o)| (n + o.weight, sum + o.weight * o.log_length()));
+            sum / f64::max(n, 1e-9)
         })
         .collect();
     let target = |prompt: &Prompt| {
@@ -53,10 +53,14 @@ fn targets(data: &Dataset) -> Vec<f64> {
     data.prompts.iter().map(target).collect()
 }
 
-/// A prompt counts by its workload's size to the power −½; 1 on average.
+/// A prompt counts by its workload's size to the power −½ and its outcomes' mean weight; 1 on average.
 fn weights(data: &Dataset) -> Vec<f64> {
     let sizes = sizes(data);
-    let raw: Vec<f64> = data.prompts.iter().map(|prompt| sizes[prompt.workload].powf(-0.5)).collect();
+    let outcomes = |prompt: &Prompt| {
+        prompt.outcomes.iter().map(|outcome| outcome.weight).sum::<f64>() / prompt.outcomes.len().max(1) as f64
+    };
+    let raw = data.prompts.iter().map(|prompt| sizes[prompt.workload].powf(-0.5) * outcomes(prompt));
+    let raw: Vec<f64> = raw.collect();
     let mean = raw.iter().sum::<f64>() / raw.len() as f64;
     raw.into_iter().map(|weight| weight / mean).collect()
 }

@@ -116,10 +116,16 @@ fn arm_report(model: &str, cases: &[&Case]) -> ArmReport {
     ArmReport {
         model: model.to_owned(),
         prompts: cases.len(),
-        quality: round(cases.iter().map(|case| case.outcome.quality).sum::<f64>() / cases.len() as f64),
+        quality: round(weighted_quality(cases)),
         auc: auc(&judged).map(round),
         ece: round(calibration_error(&judged)),
     }
+}
+
+/// Mean quality; where a policy chose whom to ask, of what the model would have made of all prompts.
+fn weighted_quality(cases: &[&Case]) -> f64 {
+    let sum = |value: &dyn Fn(&Case) -> f64| cases.iter().map(|case| case.outcome.weight * value(case)).sum::<f64>();
+    sum(&|case| case.outcome.quality) / sum(&|_| 1.0)
 }
 
 /// To four digits: more would be noise.
@@ -136,6 +142,10 @@ fn cost_at(share: f64, best: usize, cases: &[&Case]) -> Option<f64> {
     let (quality, cost) = total(&mut cases.iter().copied().filter(|case| case.outcome.arm == best));
     let usual = cases.iter().map(|case| case.cost).sum::<f64>() / cases.len() as f64;
     let by_prompt: Vec<&[&Case]> = cases.chunk_by(|a, b| a.prompt == b.prompt).collect();
+    if by_prompt.len() == cases.len() {
+        // One answer a prompt: there is nothing to choose from.
+        return None;
+    }
     let routed = |value: f64| {
         let worth = |case: &Case| value * case.quality - case.cost / usual;
         let chosen = by_prompt.iter().filter_map(|of| of.iter().max_by(|a, b| worth(a).total_cmp(&worth(b))));
@@ -153,7 +163,7 @@ mod tests {
     use super::*;
 
     fn case(prompt: usize, arm: usize, quality: f64, predicted: f64, cost: f64) -> Case {
-        let outcome = Outcome { arm, quality, cost_usd: cost, input_tokens: 1.0, output_tokens: 1.0 };
+        let outcome = Outcome { arm, quality, cost_usd: cost, input_tokens: 1.0, output_tokens: 1.0, weight: 1.0 };
         Case { prompt, outcome, quality: predicted, cost }
     }
 

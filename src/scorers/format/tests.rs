@@ -14,6 +14,7 @@ fn answer(format: Value, content: &str) -> Trace {
         at_ms: 0,
         route: Some("auto".into()),
         decision: None,
+        bundle: None,
         attempts: Vec::new(),
         model: Some(ModelId { provider: "p".into(), model: "m".into() }),
         outcome: Outcome::Answered,

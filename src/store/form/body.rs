@@ -94,6 +94,7 @@ impl From<TraceV1<'_>> for Trace {
             at_ms: t.at_ms,
             route: t.route.map(Cow::into_owned),
             decision: t.decision.map(|decision| Arc::new(decision.into())),
+            bundle: None,
             attempts: t.attempts.into_iter().map(Attempt::from).collect(),
             model: t.model.map(Into::into),
             outcome: t.outcome.into(),

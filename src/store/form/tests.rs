@@ -68,6 +68,7 @@ fn trace() -> Trace {
         at_ms: 2_000,
         route: Some("auto".into()),
         decision: Some(decision().into()),
+        bundle: None,
         attempts: vec![Attempt { model: model.clone(), status: Some(503), error: Some("busy".into()), duration_us: 9 }],
         model: Some(model),
         outcome: Outcome::Answered,

@@ -1,0 +1,235 @@
+//! `satisfice evaluate --traces`: policies on logged traffic, off-policy.
+
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Serialize;
+
+use super::{EvaluateArgs, output};
+use crate::cli::traces;
+use crate::evaluate::off_policy::{
+    Comparison, Estimates, Fixed, Greedy, Logged, Outcome, Row, Target, TooFew, Uniform, compare, estimate,
+};
+use crate::policy::Knob;
+
+/// Shares of the best model's quality that are evaluated where no knob is given.
+const USUAL_BARS: [f64; 3] = [0.9, 0.95, 0.99];
+
+/// Flags of off-policy evaluation.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Logged traffic")]
+pub struct OffPolicyArgs {
+    /// Compare two policies on the same requests, at any time: each is `logged`, `uniform`, `quality=0.95`,
+    /// `budget=0.66`, or a model by its name (`model=NAME` where that is one of these words).
+    #[arg(long, num_args = 2, value_names = ["A", "B"], requires = "traces")]
+    pub compare: Vec<String>,
+    /// Cut importance weights at this: narrower intervals, about a slightly wrong value.
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true, requires = "traces")]
+    pub clip: Option<f64>,
+    /// Only this route's requests [default: every route by itself].
+    #[arg(long, value_name = "NAME", requires = "traces")]
+    pub route: Option<String>,
+}
+
+/// What was found of one route.
+#[derive(Debug, Serialize)]
+pub struct RouteReport {
+    pub route: String,
+    pub requests: usize,
+    /// Requests whose answer somebody judged.
+    pub judged: usize,
+    /// First and last arrival, Unix milliseconds.
+    pub from_ms: u64,
+    pub to_ms: u64,
+    /// Weights were cut there; null: they were not.
+    pub clip: Option<f64>,
+    pub policies: Vec<PolicyReport>,
+    pub comparison: Option<ComparisonReport>,
+}
+
+/// One policy's value.
+#[derive(Debug, Serialize)]
+pub struct PolicyReport {
+    pub policy: String,
+    pub quality: Estimates,
+    /// USD per 1,000 requests; null where costs are not known.
+    pub usd_per_1k: Option<Estimates>,
+}
+
+/// Two policies against one another: the first less the second.
+#[derive(Debug, Serialize)]
+pub struct ComparisonReport {
+    pub first: String,
+    pub second: String,
+    pub quality: Comparison,
+    /// USD per request; null where costs are not known.
+    pub usd: Option<Comparison>,
+}
+
+/// Evaluates, and prints or writes what was found.
+///
+/// # Errors
+/// What is wrong with the arguments or a file, with its line.
+pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
+    check(args)?;
+    let logs = read(args)?;
+    let reports = logs.iter().map(|(route, log)| report_of(route, log, args)).collect::<anyhow::Result<Vec<_>>>()?;
+    output::write_json(&reports, args.json.as_deref(), &report::text(&reports))
+}
+
+fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
+    if let Some(clip) = args.off_policy.clip {
+        ensure!(clip.is_finite() && clip >= 1.0, "--clip {clip}: give a weight from 1 on, such as 20");
+    }
+    Ok(())
+}
+
+/// One route's requests, in the order of decision.
+#[derive(Default)]
+struct Log {
+    rows: Vec<Row>,
+    from_ms: u64,
+    to_ms: u64,
+}
+
+fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
+    let (mut logs, mut routes) = (BTreeMap::<String, Log>::new(), BTreeSet::new());
+    traces::each(&args.traces, |line| {
+        if args.off_policy.route.as_ref().is_none_or(|wanted| *wanted == line.route) {
+            let log = logs.entry(line.route.clone()).or_insert(Log { from_ms: u64::MAX, ..Log::default() });
+            (log.from_ms, log.to_ms) = (log.from_ms.min(line.at_ms), log.to_ms.max(line.at_ms));
+            log.rows.push(Row::of(line));
+        } else {
+            routes.insert(line.route);
+        }
+        Ok(())
+    })?;
+    match &args.off_policy.route {
+        Some(wanted) if logs.is_empty() => {
+            let known = routes.into_iter().collect::<Vec<_>>().join(", ");
+            bail!("--route {wanted}: no request of it is in the traces; their routes are: {known}");
+        }
+        _ => Ok(logs),
+    }
+}
+
+fn report_of(route: &str, log: &Log, args: &EvaluateArgs) -> anyhow::Result<RouteReport> {
+    let rows = &log.rows;
+    let judged = rows.iter().filter(|row| row.quality.is_some()).count();
+    ensure!(
+        judged >= 2,
+        "route \"{route}\": {judged} of {} answers were judged, and at least 2 are needed; send scores to /v1/feedback",
+        rows.len()
+    );
+    let policies = policies(rows, args).into_iter();
+    let policies = policies.filter_map(|policy| policy_report(&policy, rows, args.off_policy.clip)).collect();
+    let comparison = match &args.off_policy.compare[..] {
+        [first, second] => Some(comparison(route, rows, (first, second), args.off_policy.clip)?),
+        _ => None,
+    };
+    let (from_ms, to_ms) = (log.from_ms, log.to_ms);
+    Ok(RouteReport {
+        route: route.to_owned(),
+        requests: rows.len(),
+        judged,
+        from_ms,
+        to_ms,
+        clip: args.off_policy.clip,
+        policies,
+        comparison,
+    })
+}
+
+/// A policy and what reports call it.
+struct Named {
+    name: String,
+    target: Box<dyn Target>,
+}
+
+impl Named {
+    fn new(name: impl Into<String>, target: impl Target + 'static) -> Self {
+        Self { name: name.into(), target: Box::new(target) }
+    }
+
+    fn at(knob: Knob, rows: &[Row]) -> Self {
+        let name = match knob {
+            Knob::Quality(q) => format!("quality={q}"),
+            Knob::BudgetPer1k(usd) => format!("budget={usd}"),
+            Knob::Value(usd) => format!("value={usd}"),
+        };
+        Self::new(name, Greedy::at(knob, rows))
+    }
+
+    /// As `--compare` names it.
+    fn parse(text: &str, rows: &[Row]) -> anyhow::Result<Self> {
+        let model = |name: &str| {
+            let known = models(rows);
+            ensure!(
+                known.contains(name),
+                "--compare {text}: neither a policy nor a model of these traces; the policies are logged, uniform, \
+                 quality=Q and budget=USD, the models {}",
+                known.iter().copied().collect::<Vec<_>>().join(", ")
+            );
+            Ok(Self::new(name, Fixed(name.to_owned())))
+        };
+        match text.split_once('=') {
+            _ if text == "logged" => Ok(Self::new(text, Logged)),
+            _ if text == "uniform" => Ok(Self::new(text, Uniform)),
+            Some(("quality", share)) => {
+                let share = share.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+                Ok(Self::at(
+                    Knob::Quality(share.with_context(|| format!("--compare {text}: give a share from 0 to 1"))?),
+                    rows,
+                ))
+            }
+            Some(("budget", usd)) => {
+                let usd = usd.parse::<f64>().ok().filter(|usd| usd.is_finite() && *usd > 0.0);
+                let usd = usd.with_context(|| format!("--compare {text}: give a positive number of USD"))?;
+                Ok(Self::at(Knob::BudgetPer1k(usd), rows))
+            }
+            Some(("model", name)) => model(name),
+            _ => model(text),
+        }
+    }
+}
+
+fn models(rows: &[Row]) -> BTreeSet<&str> {
+    rows.iter().flat_map(|row| &row.candidates).map(|candidate| candidate.arm.as_str()).collect()
+}
+
+fn policies(rows: &[Row], args: &EvaluateArgs) -> Vec<Named> {
+    let usual = if args.quality.is_empty() && args.budget_per_1k.is_empty() { &USUAL_BARS[..] } else { &[] };
+    let bars = args.quality.iter().chain(usual).map(|q| Knob::Quality(*q));
+    let knobs = bars.chain(args.budget_per_1k.iter().map(|usd| Knob::BudgetPer1k(*usd)));
+    let mut all = vec![Named::new("logged", Logged)];
+    all.extend(knobs.map(|knob| Named::at(knob, rows)));
+    all.extend(models(rows).into_iter().map(|name| Named::new(name, Fixed(name.to_owned()))));
+    all.push(Named::new("uniform", Uniform));
+    all
+}
+
+/// `None` where hardly any request that it can answer was judged.
+fn policy_report(policy: &Named, rows: &[Row], clip: Option<f64>) -> Option<PolicyReport> {
+    let of = |outcome| estimate(rows, &*policy.target, outcome, clip).ok();
+    Some(PolicyReport {
+        policy: policy.name.clone(),
+        quality: of(Outcome::Quality)?,
+        usd_per_1k: of(Outcome::Cost).map(|usd| usd.times(1000.0)),
+    })
+}
+
+fn comparison(
+    route: &str,
+    rows: &[Row],
+    (first, second): (&str, &str),
+    clip: Option<f64>,
+) -> anyhow::Result<ComparisonReport> {
+    let (first, second) = (Named::parse(first, rows)?, Named::parse(second, rows)?);
+    let of = |outcome| compare(rows, (&*first.target, &*second.target), outcome, clip);
+    let few = |error: TooFew| format!("route \"{route}\": {} and {}: {error}", first.name, second.name);
+    let quality = of(Outcome::Quality).map_err(|error| anyhow::Error::msg(few(error)))?;
+    let usd = of(Outcome::Cost).ok();
+    Ok(ComparisonReport { first: first.name, second: second.name, quality, usd })
+}

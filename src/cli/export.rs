@@ -1,0 +1,200 @@
+//! `satisfice export`: the ledger and the trace bodies → a file of traces, one decided request a line.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use serde_json::value::RawValue;
+
+use super::output::Output;
+use crate::policy::Reward;
+use crate::scorers::reward;
+use crate::store::{
+    Entry, LEDGER_FILE, Position, RedbStore, Retention, Scored, Store, StoreError, TraceReader, newest_scores,
+};
+use crate::trace::TraceId;
+use crate::trace::line::{DecisionLine, RewardLine, ScoreLine, SettlementLine, TraceLine, VERSION};
+
+/// `satisfice export`'s flags.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// File to write, .jsonl or .jsonl.gz; it must not exist, unless --force is given.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The data folder of a gateway that is not running.
+    #[arg(long, default_value = "data", value_name = "FOLDER")]
+    pub data_dir: PathBuf,
+    /// Only requests that came within this time before now, such as 7d, 12h or 2w [default: all].
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub since: Option<Duration>,
+    /// Only this route's requests [default: all routes].
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+    /// Replace the file.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Decided requests: lines.
+    pub requests: usize,
+    /// Lines with the request's body.
+    pub bodies: usize,
+    /// Lines with a reward.
+    pub rewards: usize,
+}
+
+/// Writes the file, whole or not at all, and says what is in it. `now_ms`: the wall clock, Unix milliseconds.
+///
+/// # Errors
+/// The file exists or cannot be written, the data folder is in use or cannot be read, or nothing is to be exported.
+pub fn run(options: &Options, now_ms: u64) -> anyhow::Result<Summary> {
+    let after_ms = options.since.map_or(0, |since| now_ms.saturating_sub(since.as_millis() as u64));
+    let mut output = Output::create(&options.out, options.force)?;
+    let store = open(&options.data_dir)?;
+    let mut export = Export::new(&store, after_ms, options.route.as_deref());
+    export.write(&mut output)?;
+    let (summary, seen) = (export.summary, export.routes);
+    if summary.requests == 0 {
+        bail!(nothing(options, &seen));
+    }
+    output.finish()?;
+    let Summary { requests, bodies, rewards } = summary;
+    println!("wrote {}: {requests} requests, {bodies} with their body, {rewards} judged", options.out.display());
+    Ok(summary)
+}
+
+/// A data folder that has a ledger, and that nobody uses.
+fn open(folder: &Path) -> anyhow::Result<RedbStore> {
+    let name = folder.display();
+    ensure!(
+        folder.join(LEDGER_FILE).is_file(),
+        "{name} holds no {LEDGER_FILE}; give the --data-dir of a gateway that has run"
+    );
+    RedbStore::open(folder, Retention::default()).map_err(|error| match error {
+        StoreError::InUse(folder) => anyhow!(
+            "the data folder {folder} is in use by a running gateway; stop the gateway while you export, or export a \
+             copy that was made while it was stopped"
+        ),
+        other => other.into(),
+    })
+}
+
+fn nothing(options: &Options, routes: &BTreeSet<String>) -> String {
+    let since = if options.since.is_some() { " since then" } else { "" };
+    let known = routes.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    match &options.route {
+        Some(route) if !routes.contains(route) && !routes.is_empty() => {
+            format!("no route \"{route}\" decided a request{since}; these did: {known}")
+        }
+        _ => {
+            format!("no request was decided{since}; nothing is written (give a longer --since, or another --data-dir)")
+        }
+    }
+}
+
+struct Export<'a> {
+    store: &'a RedbStore,
+    reader: Arc<dyn TraceReader>,
+    after_ms: u64,
+    route: Option<&'a str>,
+    summary: Summary,
+    /// Routes that decided anything in the time asked for.
+    routes: BTreeSet<String>,
+}
+
+impl<'a> Export<'a> {
+    fn new(store: &'a RedbStore, after_ms: u64, route: Option<&'a str>) -> Self {
+        Self { store, reader: store.reader(), after_ms, route, summary: Summary::default(), routes: BTreeSet::new() }
+    }
+
+    /// One request in memory at a time: each is looked up when the ledger comes to its decision.
+    fn write(&mut self, output: &mut Output) -> anyhow::Result<()> {
+        let (store, mut failure) = (self.store, None);
+        let visited = store.replay(0, &mut |_, entry| {
+            self.entry(entry, output).map_err(|error| {
+                failure = Some(error);
+                StoreError::Failed("the export has stopped".into())
+            })
+        });
+        failure.map_or(Ok(()), Err)?;
+        Ok(visited?)
+    }
+
+    fn entry(&mut self, entry: Entry, output: &mut Output) -> anyhow::Result<()> {
+        let Entry::Decided { trace, at_ms, .. } = &entry else { return Ok(()) };
+        if *at_ms < self.after_ms {
+            return Ok(());
+        }
+        let history = self.store.history(*trace, Position::MAX)?;
+        // Where another classifier took over, the decision stands there again as that one assesses it: the first is what
+        // was decided.
+        let first = history.iter().find(|known| matches!(known, Entry::Decided { .. }));
+        if first != Some(&entry) {
+            return Ok(());
+        }
+        let Entry::Decided { trace, at_ms, route, bundle, decision } = entry else { return Ok(()) };
+        self.routes.insert(route.clone());
+        if self.route.is_some_and(|wanted| wanted != route) {
+            return Ok(());
+        }
+        let settlement = history.iter().find_map(settlement);
+        let scores = newest_scores(history);
+        let line = TraceLine {
+            version: VERSION,
+            trace,
+            at_ms,
+            route,
+            request: self.request(trace)?,
+            decision: DecisionLine::of(Arc::unwrap_or_clone(decision), bundle),
+            reward: resolved(settlement.as_ref(), &scores),
+            settlement,
+            scores: scores.into_iter().map(score).collect(),
+        };
+        self.summary.requests += 1;
+        self.summary.bodies += usize::from(line.request.is_some());
+        self.summary.rewards += usize::from(line.reward.is_some());
+        output.line(&line)
+    }
+
+    fn request(&self, trace: TraceId) -> anyhow::Result<Option<Box<RawValue>>> {
+        let body = self.reader.trace(trace)?.map(|trace| trace.request);
+        body.filter(|body| !body.is_empty()).map(|body| on_one_line(&body)).transpose()
+    }
+}
+
+/// Line breaks stand only between the tokens of JSON, where a space is as good.
+fn on_one_line(body: &[u8]) -> anyhow::Result<Box<RawValue>> {
+    let bytes = body.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }).collect();
+    let text = String::from_utf8(bytes).context("a request body that was kept is not UTF-8")?;
+    RawValue::from_string(text).context("a request body that was kept is not JSON")
+}
+
+fn settlement(entry: &Entry) -> Option<SettlementLine> {
+    let Entry::Settled { arm, usage, cost_usd, outcome, .. } = entry else { return None };
+    Some(SettlementLine { arm: arm.clone(), usage: *usage, cost_usd: *cost_usd, outcome: *outcome })
+}
+
+fn score(scored: Scored) -> ScoreLine {
+    ScoreLine { metric: scored.metric, source: scored.source, value: scored.value, at_ms: scored.at_ms }
+}
+
+/// As the learner believes it: of answers only.
+fn resolved(settlement: Option<&SettlementLine>, scores: &[Scored]) -> Option<RewardLine> {
+    settlement?.arm.as_ref()?;
+    match reward::resolve(scores.iter().map(|score| (score.metric.as_str(), score.value))) {
+        Reward::Scored { value, weight } => Some(RewardLine { value, weight }),
+        Reward::Unknown | Reward::WellFormed => None,
+    }
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let parsed = text.parse::<jiff::Span>().and_then(|span| span.to_duration(days));
+    let length = parsed.ok().and_then(|length| Duration::try_from(length).ok()).filter(|length| !length.is_zero());
+    length.ok_or_else(|| "give a span of time, such as 7d, 12h or 2w".into())
+}

@@ -1,0 +1,208 @@
+//! The estimators and their intervals.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Outcome, Row, Target};
+
+/// Normal quantile of a two-sided 95 % interval.
+const Z: f64 = 1.959_964;
+
+/// A value with its 95 % confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// What the rows say of one policy and one outcome.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimates {
+    /// Rows that the policy can answer …
+    pub rows: usize,
+    /// … and those among them whose outcome is known.
+    pub observed: usize,
+    pub ips: Estimate,
+    pub snips: Estimate,
+    /// Doubly robust.
+    pub dr: Estimate,
+    /// Doubly robust, self-normalised.
+    pub sndr: Estimate,
+    /// (Σw)² / Σw² over the observed rows: how many the policy's own would be worth as much.
+    pub effective: f64,
+    /// Of the observed rows, clipped.
+    pub largest_weight: f64,
+    /// Share of the policy's choices, 0 to 1, of which the log can tell: those that the logged policy could take, by
+    /// models that have an observed answer. The rest is only the predictions' word, or, in IPS and SNIPS, left out.
+    pub support: f64,
+}
+
+/// Too few rows have an outcome for any interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("only {0} of the requests that it can answer have an outcome; at least 2 are needed")]
+pub struct TooFew(pub usize);
+
+/// A row, weighed by a target policy.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weighed {
+    /// The drawn model, see [`Sample::arms`].
+    arm: usize,
+    /// w, clipped.
+    weight: f64,
+    /// Σₖ π′(k) q̂ₖ.
+    promise: f64,
+    /// q̂ of the drawn candidate.
+    predicted: f64,
+    observed: Option<f64>,
+}
+
+/// Rows that a policy can answer, with how often each model's answers were observed.
+pub(super) struct Sample {
+    rows: Vec<Weighed>,
+    arms: Vec<Arm>,
+    /// Σ π′ of what the log can tell of.
+    supported: f64,
+}
+
+/// How often a model was drawn, and how often its outcome is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Arm {
+    drawn: f64,
+    observed: f64,
+}
+
+/// Estimates the value of `target` from `rows`. `clip`: weights are cut there, which biases and narrows.
+///
+/// # Errors
+/// [`TooFew`] outcomes.
+pub fn estimate(rows: &[Row], target: &dyn Target, outcome: Outcome, clip: Option<f64>) -> Result<Estimates, TooFew> {
+    let answered: Vec<_> = rows.iter().filter_map(|row| Some((row, target.probabilities(row)?))).collect();
+    let sample = Sample::new(&answered, outcome, clip);
+    let observed = sample.observed().count();
+    if observed < 2 {
+        return Err(TooFew(observed));
+    }
+    let weights = || sample.observed().map(|row| row.weight);
+    let squares: f64 = weights().map(|weight| weight * weight).sum();
+    Ok(Estimates {
+        rows: answered.len(),
+        observed,
+        ips: Estimate::of(&sample.ips()),
+        snips: Estimate::of(&sample.snips()),
+        dr: Estimate::of(&sample.dr()),
+        sndr: Estimate::of(&sample.sndr()),
+        effective: if squares > 0.0 { weights().sum::<f64>().powi(2) / squares } else { 0.0 },
+        largest_weight: weights().fold(0.0, f64::max),
+        support: sample.supported / answered.len() as f64,
+    })
+}
+
+impl Estimate {
+    /// Of the mean of independent values, at least two.
+    pub(super) fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let value = mean(values);
+        let variance = values.iter().map(|x| (x - value) * (x - value)).sum::<f64>() / (n - 1.0);
+        let half = Z * (variance / n).sqrt();
+        Self { value, low: value - half, high: value + half }
+    }
+
+    /// In other units.
+    pub fn times(self, factor: f64) -> Self {
+        Self { value: self.value * factor, low: self.low * factor, high: self.high * factor }
+    }
+}
+
+impl Estimates {
+    /// The outcome in other units.
+    pub fn times(self, factor: f64) -> Self {
+        let [ips, snips, dr, sndr] = [self.ips, self.snips, self.dr, self.sndr].map(|value| value.times(factor));
+        Self { ips, snips, dr, sndr, ..self }
+    }
+}
+
+impl Sample {
+    /// `answered`: rows with the target's probabilities.
+    pub(super) fn new(answered: &[(&Row, Vec<f64>)], outcome: Outcome, clip: Option<f64>) -> Self {
+        let mut names = BTreeMap::new();
+        let mut arms: Vec<Arm> = Vec::new();
+        for (row, _) in answered {
+            let arm = *names.entry(row.drawn().arm.as_str()).or_insert(arms.len());
+            if arm == arms.len() {
+                arms.push(Arm::default());
+            }
+            arms[arm].drawn += 1.0;
+            arms[arm].observed += f64::from(u8::from(outcome.observed(row).is_some()));
+        }
+        let known = |name: &str| names.get(name).is_some_and(|arm| arms[*arm].observed > 0.0);
+        let told = |(row, target): &(&Row, Vec<f64>)| -> f64 {
+            let candidates = row.candidates.iter().zip(target);
+            candidates.filter(|(c, _)| c.propensity > 0.0 && known(&c.arm)).map(|(_, p)| p).sum()
+        };
+        let weighed = |(row, target): &(&Row, Vec<f64>)| Weighed {
+            arm: names[row.drawn().arm.as_str()],
+            weight: (target[row.chosen] / row.drawn().propensity).min(clip.unwrap_or(f64::INFINITY)),
+            promise: row.candidates.iter().zip(target).map(|(c, p)| p * outcome.predicted(c)).sum(),
+            predicted: outcome.predicted(row.drawn()),
+            observed: outcome.observed(row),
+        };
+        Self { rows: answered.iter().map(weighed).collect(), supported: answered.iter().map(told).sum(), arms }
+    }
+
+    fn observed(&self) -> impl Iterator<Item = &Weighed> {
+        self.rows.iter().filter(|row| row.observed.is_some())
+    }
+
+    /// Values whose mean is that of `z` over all rows, though `z` is known for the observed ones only: an observed row
+    /// stands for 1/rₐ rows of its arm, and the others have the arm's mean. With the arm's mean in it the values are the
+    /// estimate's influence function, which knows that rₐ is estimated (Robins, Rotnitzky & Zhao, 1994).
+    fn completed(&self, z: impl Fn(&Weighed, f64) -> f64) -> Vec<f64> {
+        let known = |row: &Weighed| row.observed.map(|y| z(row, y));
+        let mut means = vec![0.0; self.arms.len()];
+        for row in &self.rows {
+            means[row.arm] += known(row).unwrap_or(0.0) / self.arms[row.arm].observed.max(1.0);
+        }
+        let complete = |row: &Weighed| {
+            let (arm, mean) = (self.arms[row.arm], means[row.arm]);
+            mean + known(row).map_or(0.0, |z| arm.drawn / arm.observed * (z - mean))
+        };
+        self.rows.iter().map(complete).collect()
+    }
+
+    fn ips(&self) -> Vec<f64> {
+        self.completed(|row, y| row.weight * y)
+    }
+
+    fn snips(&self) -> Vec<f64> {
+        self.normalised(|_, y| y)
+    }
+
+    /// Values whose mean is Σw·z / Σw, linearised about it (the delta method).
+    fn normalised(&self, z: impl Fn(&Weighed, f64) -> f64) -> Vec<f64> {
+        let total = mean(&self.completed(|row, _| row.weight));
+        if total <= 0.0 {
+            return vec![0.0; self.rows.len()];
+        }
+        let ratio = mean(&self.completed(|row, y| row.weight * z(row, y))) / total;
+        let centred = self.completed(|row, y| row.weight * (z(row, y) - ratio));
+        centred.into_iter().map(|value| ratio + value / total).collect()
+    }
+
+    pub(super) fn dr(&self) -> Vec<f64> {
+        self.promised(self.completed(|row, y| row.weight * (y - row.predicted)))
+    }
+
+    fn sndr(&self) -> Vec<f64> {
+        self.promised(self.normalised(|row, y| y - row.predicted))
+    }
+
+    fn promised(&self, residuals: Vec<f64>) -> Vec<f64> {
+        self.rows.iter().zip(residuals).map(|(row, residual)| row.promise + residual).collect()
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}

@@ -1,0 +1,88 @@
+//! What another policy would have been worth on logged requests, of each of which one answer is known.
+//!
+//! Row i has context xᵢ, candidates with the logged policy's probabilities π, the candidate aᵢ that was drawn, and,
+//! where somebody judged the answer, its outcome yᵢ. A target policy π′ weighs a row by wᵢ = π′(aᵢ|xᵢ)/π(aᵢ|xᵢ).
+//! Estimators of V(π′) = E Σₖ π′(k|x) y(x, k):
+//!
+//! | | | |
+//! |---|---|---|
+//! | [`Estimates::ips`] | mean of wᵢyᵢ | Horvitz & Thompson, 1952; unbiased, wide |
+//! | [`Estimates::snips`] | Σwᵢyᵢ / Σwᵢ | Swaminathan & Joachims, 2015; narrower, consistent |
+//! | [`Estimates::dr`] | mean of Σₖπ′(k)q̂ₖ + wᵢ(yᵢ − q̂ₐ) | Dudík, Langford & Li, 2011; right if π or q̂ is |
+//! | [`Estimates::sndr`] | the same with Σwᵢ(yᵢ − q̂ₐ) / Σwᵢ | the self-normalised variant |
+//!
+//! q̂ is what the snapshot of the moment believed: it knew nothing of the row it is used on, so that it cannot overfit.
+//!
+//! **Missing outcomes are missing, not zero.** Assumed: given the request and the model, whether an answer is judged does
+//! not depend on how good it is. A model's answers may be judged more often than another's: the share rₐ of judged ones
+//! is estimated for each model a, and a judged answer stands for 1/rₐ answers. The intervals know that rₐ is estimated.
+
+mod compare;
+mod estimate;
+mod sequence;
+mod target;
+
+pub use compare::{Comparison, compare};
+pub use estimate::{Estimate, Estimates, TooFew, estimate};
+pub use sequence::{FIRST_LOOK, Sequence};
+pub use target::{Fixed, Greedy, Logged, Target, Uniform};
+
+use crate::policy::Candidate;
+use crate::trace::line::TraceLine;
+
+/// One decided request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// φ(x).
+    pub phi: Vec<f64>,
+    /// At least one, with their logged propensities.
+    pub candidates: Vec<Candidate>,
+    /// The candidate that was drawn; its propensity is above 0.
+    pub chosen: usize,
+    /// Judged quality of the answer, 0 to 1; `None`: nobody judged it.
+    pub quality: Option<f64>,
+    /// What the answer cost; `None` where it is not known.
+    pub cost_usd: Option<f64>,
+}
+
+/// What is estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Mean quality, 0 to 1.
+    Quality,
+    /// Mean USD of a request.
+    Cost,
+}
+
+impl Row {
+    /// What evaluation needs of an exported request. Where a fallback answered, that is what choosing the arm led to.
+    pub fn of(line: TraceLine) -> Self {
+        Self {
+            quality: line.judged(),
+            cost_usd: line.settlement.and_then(|settlement| settlement.cost_usd),
+            phi: line.decision.phi,
+            candidates: line.decision.candidates,
+            chosen: line.decision.chosen,
+        }
+    }
+
+    fn drawn(&self) -> &Candidate {
+        &self.candidates[self.chosen]
+    }
+}
+
+impl Outcome {
+    fn observed(self, row: &Row) -> Option<f64> {
+        match self {
+            Self::Quality => row.quality,
+            Self::Cost => row.cost_usd,
+        }
+    }
+
+    fn predicted(self, candidate: &Candidate) -> f64 {
+        match self {
+            Self::Quality => candidate.quality,
+            Self::Cost => candidate.cost_usd,
+        }
+    }
+}

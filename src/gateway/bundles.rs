@@ -1,0 +1,74 @@
+//! The classifiers that are loaded: the one in use, and while another takes over, that one too.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::api::chat::ChatRequest;
+use crate::difficulty::Bundle;
+use crate::policy::{Decision, bundle_key};
+use crate::trace::Trace;
+
+/// A classifier and the key that snapshots and decisions know it by.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) key: u64,
+    bundle: Arc<Bundle>,
+}
+
+/// At most two, the newest last.
+#[derive(Debug)]
+pub(super) struct Bundles(ArcSwap<Vec<Held>>);
+
+impl Deref for Held {
+    type Target = Bundle;
+
+    fn deref(&self) -> &Bundle {
+        &self.bundle
+    }
+}
+
+impl Held {
+    fn new(bundle: Arc<Bundle>) -> Self {
+        Self { key: bundle_key(&bundle.fingerprint), bundle }
+    }
+}
+
+impl Bundles {
+    pub(super) fn new(bundle: Arc<Bundle>) -> Self {
+        Self(ArcSwap::from_pointee(vec![Held::new(bundle)]))
+    }
+
+    /// The one with this key; else the newest, which can still tell how long a request is.
+    pub(super) fn of(&self, key: u64) -> Held {
+        let held = self.0.load();
+        let newest = held.len() - 1;
+        held[held.iter().position(|held| held.key == key).unwrap_or(newest)].clone()
+    }
+
+    /// Adds one beside the one `in_use`, in place of others.
+    pub(super) fn offer(&self, bundle: Arc<Bundle>, in_use: u64) {
+        let new = Held::new(bundle);
+        self.0.rcu(|held| {
+            let stays = held.iter().filter(|held| held.key == in_use && held.key != new.key);
+            stays.chain([&new]).cloned().collect::<Vec<_>>()
+        });
+    }
+}
+
+/// A trace's decision with φ as `bundle` assesses its request; `None` where nothing was decided, or the request is not
+/// kept or cannot be assessed. What was predicted and drawn stays as it was.
+pub fn assess_again(bundle: &Bundle, trace: Trace) -> Option<Decision> {
+    let decision = trace.decision.filter(|_| !trace.request.is_empty())?;
+    let request = ChatRequest::parse(&trace.request).ok()?;
+    let context = bundle.classifier.assess(&bundle.extractor.extract(&request)).ok()?;
+    Some(Decision {
+        phi: context.phi,
+        widening: context.widening,
+        verbosity: context.verbosity,
+        input_tokens: context.input_tokens,
+        difficulty: context.difficulty,
+        ..Arc::unwrap_or_clone(decision)
+    })
+}

@@ -1,0 +1,66 @@
+//! Another training run's φ: the ledger is folded anew on it.
+//!
+//! φ of one run says nothing in another's. A decision whose request was assessed again is written to the ledger once
+//! more in the new φ, followed by copies of its end and its scores: the ledger alone, without the bodies, which retention
+//! drops, then leads to the same posterior at every later start.
+
+use crate::policy::{Decision, RouteSpec};
+use crate::store::{Entry, Position, Store, StoreError, bundle_key, newest_scores};
+use crate::trace::{Reclassified, TraceId};
+
+use super::configure;
+use super::fold::Fold;
+
+/// Decisions of one commit.
+const BATCH: usize = 256;
+
+/// Folds the ledger on the new φ; also says how many decisions were brought into it.
+///
+/// # Errors
+/// The ledger cannot be read or written. What was written by then is true all the same, and changes nothing for the
+/// fold that was in use.
+pub(super) fn adopt(
+    store: &mut dyn Store,
+    news: Reclassified,
+    routes: Vec<RouteSpec>,
+    capacity: usize,
+) -> Result<(Fold, usize), StoreError> {
+    let Reclassified { at_ms, fingerprint, prior, assessed } = news;
+    let mut fold = Fold::restore(store, prior, &fingerprint, capacity)?;
+    configure(&mut fold, store, at_ms, routes)?;
+    let (bundle, mut brought_in) = (bundle_key(&fingerprint), 0);
+    let mut assessed = assessed.into_iter().peekable();
+    while assessed.peek().is_some() {
+        let mut entries = Vec::new();
+        for (trace, decision) in assessed.by_ref().take(BATCH) {
+            let again = again(store.history(trace, Position::MAX)?, trace, bundle, decision);
+            brought_in += usize::from(!again.is_empty());
+            entries.extend(again);
+        }
+        if entries.is_empty() {
+            continue;
+        }
+        entries.iter().for_each(|entry| fold.stage(entry));
+        let position = store.append(&entries)?;
+        fold.commit(position);
+        fold.trim();
+    }
+    Ok((fold, brought_in))
+}
+
+/// A request's entries once more, in the new φ; none where nobody decided it, or it stands there in that φ already.
+fn again(history: Vec<Entry>, trace: TraceId, bundle: u64, decision: Decision) -> Vec<Entry> {
+    let mut first = None;
+    for entry in &history {
+        match entry {
+            Entry::Decided { bundle: own, .. } if *own == bundle => return Vec::new(),
+            Entry::Decided { at_ms, route, .. } => first = first.or(Some((*at_ms, route.clone()))),
+            _ => {}
+        }
+    }
+    let Some((at_ms, route)) = first else { return Vec::new() };
+    let settled = history.iter().find(|entry| matches!(entry, Entry::Settled { .. })).cloned();
+    let decided = Entry::Decided { trace, at_ms, route, bundle, decision: decision.into() };
+    let scores = newest_scores(history).into_iter().map(Entry::Scored);
+    std::iter::once(decided).chain(settled).chain(scores).collect()
+}

@@ -1,0 +1,236 @@
+//! One decided request as a line of JSON: what `export` writes, and `evaluate` and `train` read.
+//!
+//! A file of traces is JSON Lines, one [`TraceLine`] a line, in the order of decision. Numbers are written so that they
+//! read back to the bit. A field that is added keeps the version; one that changes or goes makes a new one.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Outcome, TraceId};
+use crate::catalog::Usage;
+use crate::policy::{Candidate, Decision, Kind, Knob};
+
+/// The version that is written, and the only one that is read.
+pub const VERSION: u32 = 1;
+
+/// The weight of a client's or a reviewer's own score.
+const JUDGED: f64 = 1.0;
+/// Propensities sum to 1 within this.
+const ROUNDING: f64 = 1e-6;
+
+/// One decided request with all that came of it so far.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TraceLine {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The value of `x-satisfice-trace-id`.
+    pub trace: TraceId,
+    /// Arrival, Unix milliseconds.
+    pub at_ms: u64,
+    pub route: String,
+    /// The body as the client sent it, but for line breaks between its tokens; null where it was too long to keep, was
+    /// dropped under load, or is past retention.
+    pub request: Option<Box<RawValue>>,
+    pub decision: DecisionLine,
+    /// Null where the end of the request is not in the ledger.
+    pub settlement: Option<SettlementLine>,
+    /// The newest of each (metric, source), in the order of their first arrival: late scores and revisions are in it.
+    pub scores: Vec<ScoreLine>,
+    /// What the scores come to; null where nobody judged the answer, or no model gave one: missing is not zero.
+    pub reward: Option<RewardLine>,
+}
+
+/// What the policy decided, and what it knew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionLine {
+    pub policy: String,
+    pub kind: Kind,
+    pub knob: KnobLine,
+    /// φ(x) = [1, z(x)], as the training run `bundle` assessed the request.
+    pub phi: Vec<f64>,
+    /// ≥ 1: by how much the predictive variance was widened.
+    pub widening: f64,
+    /// ln of the answer's expected length beside the model's usual.
+    pub verbosity: f64,
+    /// Prompt tokens, estimated.
+    pub input_tokens: u32,
+    /// Percentile of the training traffic, 0 (easy) to 1 (hard).
+    pub difficulty: f32,
+    /// The models that could answer, as the policy saw them: quality p̃ (0 to 1), cost ĉ (USD), propensity π.
+    pub candidates: Vec<Candidate>,
+    /// The candidate that the posterior means preferred.
+    pub preferred: usize,
+    /// The candidate that was drawn.
+    pub chosen: usize,
+    /// The uniform draw in [0, 1) that chose it.
+    pub draw: f64,
+    pub snapshot_version: u64,
+    /// Names the training run that φ is of: 16 hexadecimal digits.
+    pub bundle: String,
+}
+
+/// The cost-quality knob, such as `{"quality": 0.95}`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum KnobLine {
+    #[serde(rename = "quality")]
+    Quality(f64),
+    #[serde(rename = "budget_per_1k")]
+    BudgetPer1k(f64),
+    #[serde(rename = "value")]
+    Value(f64),
+}
+
+/// How the request ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettlementLine {
+    /// The arm that answered: not the chosen one where a fallback did; null where none did.
+    pub arm: Option<String>,
+    pub usage: Option<Usage>,
+    /// All billed attempts.
+    pub cost_usd: Option<f64>,
+    pub outcome: Outcome,
+}
+
+/// One score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoreLine {
+    pub metric: String,
+    pub source: String,
+    pub value: f64,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// What is believed of the answer's quality.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RewardLine {
+    /// 0 to 1.
+    pub value: f64,
+    /// How much it counts beside a client's own score (1): less where only the form of the answer was judged.
+    pub weight: f64,
+}
+
+impl TraceLine {
+    /// Reads and checks one line.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to do about it; the caller knows its file and line.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: Option<u32>,
+        }
+        let not_one = |e| format!("not an exported trace ({e}); a line is what `satisfice export` writes");
+        let Versioned { version } = serde_json::from_slice(line).map_err(not_one)?;
+        match version {
+            Some(VERSION) => {}
+            Some(found) => {
+                return Err(format!("version {found}, and this program reads version {VERSION}; export it again"));
+            }
+            None => return Err("has no `version`; a line is what `satisfice export` writes".into()),
+        }
+        let line: Self = serde_json::from_slice(line).map_err(not_one)?;
+        line.decision.check()?;
+        line.settlement.iter().try_for_each(SettlementLine::check)?;
+        line.reward.iter().try_for_each(RewardLine::check)?;
+        Ok(line)
+    }
+
+    /// The answer's quality as somebody judged it, 0 to 1. A reward of the form alone is none: it only ever blames, so
+    /// that a mean of such would too.
+    pub fn judged(&self) -> Option<f64> {
+        self.reward.filter(|reward| reward.weight >= JUDGED).map(|reward| reward.value)
+    }
+
+    /// The candidate that was drawn.
+    pub fn chosen(&self) -> &Candidate {
+        &self.decision.candidates[self.decision.chosen]
+    }
+}
+
+impl DecisionLine {
+    /// `bundle`: the key of the training run that the decision's φ is of.
+    pub fn of(decision: Decision, bundle: u64) -> Self {
+        Self {
+            policy: decision.policy,
+            kind: decision.kind,
+            knob: decision.knob.into(),
+            phi: decision.phi,
+            widening: decision.widening,
+            verbosity: decision.verbosity,
+            input_tokens: decision.input_tokens,
+            difficulty: decision.difficulty,
+            candidates: decision.candidates,
+            preferred: decision.preferred,
+            chosen: decision.chosen,
+            draw: decision.draw,
+            snapshot_version: decision.snapshot_version,
+            bundle: format!("{bundle:016x}"),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.candidates.iter().try_for_each(check_candidate)?;
+        let Some(chosen) = self.candidates.get(self.chosen) else {
+            let n = self.candidates.len();
+            return Err(format!("chosen is {}, and there are {n} candidates; export it again", self.chosen));
+        };
+        if chosen.propensity <= 0.0 {
+            let arm = &chosen.arm;
+            return Err(format!(
+                "{arm} was chosen with propensity 0, so nothing can be weighted by it; leave the line out"
+            ));
+        }
+        let sum: f64 = self.candidates.iter().map(|candidate| candidate.propensity).sum();
+        if (sum - 1.0).abs() > ROUNDING {
+            return Err(format!("the propensities sum to {sum}, not to 1; export it again, with every candidate"));
+        }
+        let twice = |(i, one): (usize, &Candidate)| self.candidates[..i].iter().any(|other| other.arm == one.arm);
+        match self.candidates.iter().enumerate().find(|one| twice(*one)) {
+            Some((_, one)) => Err(format!("{} is a candidate twice; export it again", one.arm)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_candidate(candidate: &Candidate) -> Result<(), String> {
+    let Candidate { arm, quality, cost_usd, propensity } = candidate;
+    share(&format!("{arm}: quality"), *quality)?;
+    share(&format!("{arm}: propensity"), *propensity)?;
+    amount(&format!("{arm}: cost_usd"), *cost_usd)
+}
+
+impl SettlementLine {
+    fn check(&self) -> Result<(), String> {
+        self.cost_usd.iter().try_for_each(|usd| amount("settlement: cost_usd", *usd))
+    }
+}
+
+impl RewardLine {
+    fn check(&self) -> Result<(), String> {
+        share("reward: value", self.value)?;
+        if self.weight > 0.0 && self.weight.is_finite() {
+            return Ok(());
+        }
+        Err(format!("reward: weight is {}; it must be above 0, and a missing reward is null", self.weight))
+    }
+}
+
+fn share(field: &str, value: f64) -> Result<(), String> {
+    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(format!("{field} is {value}; it must be from 0 to 1")) }
+}
+
+fn amount(field: &str, value: f64) -> Result<(), String> {
+    let right = value.is_finite() && value >= 0.0;
+    if right { Ok(()) } else { Err(format!("{field} is {value}; it must be a number from 0 on")) }
+}
+
+impl From<Knob> for KnobLine {
+    fn from(knob: Knob) -> Self {
+        match knob {
+            Knob::Quality(share) => Self::Quality(share),
+            Knob::BudgetPer1k(usd) => Self::BudgetPer1k(usd),
+            Knob::Value(usd) => Self::Value(usd),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `satisfice evaluate --traces` through the program: what it prints, what it refuses.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The `n`th exported request: two models, drawn evenly; the large one is better, the small one cheaper.
+fn line(n: usize) -> Value {
+    let chosen = n % 2;
+    let (arm, cost) = [("small", 1e-3), ("large", 1e-2)][chosen];
+    let quality = if chosen == 1 { n % 10 != 1 } else { n % 10 < 6 };
+    json!({
+        "version": 1, "trace": format!("01a205b3-d001-7000-8000-{n:012x}"), "at_ms": 1_795_392_000_000_u64 + n as u64,
+        "route": "auto", "request": null,
+        "decision": {
+            "policy": "thompson", "kind": "explore", "knob": {"quality": 0.95}, "phi": [1.0, 0.5], "widening": 1.0,
+            "verbosity": 0.0, "input_tokens": 100, "difficulty": 0.5,
+            "candidates": [{"arm": "small", "quality": 0.55 + 0.3 * (n % 7) as f64 / 6.0, "cost_usd": 1e-3, "propensity": 0.5},
+                           {"arm": "large", "quality": 0.85, "cost_usd": 1e-2, "propensity": 0.5}],
+            "preferred": 0, "chosen": chosen, "draw": 0.25, "snapshot_version": 7, "bundle": "00000000000000ff"
+        },
+        "settlement": {"arm": arm, "usage": null, "cost_usd": cost, "outcome": "answered"},
+        "scores": [], "reward": {"value": f64::from(u8::from(quality)), "weight": 1.0}
+    })
+}
+
+fn write(folder: &TempDir, name: &str, lines: &[Value]) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(folder.path().join(name), text).unwrap();
+}
+
+/// Exit code, standard output, standard error.
+fn evaluate(folder: &TempDir, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    let output = command.arg("evaluate").args(arguments).current_dir(folder).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "t.jsonl", &(0..600).map(line).collect::<Vec<_>>());
+    folder
+}
+
+#[test]
+fn policies_are_compared_in_a_table() {
+    let folder = folder();
+    let arguments = ["--traces", "t.jsonl", "--quality", "0.9", "--budget-per-1k", "5", "--compare", "large", "small"];
+    let (code, text, error) = evaluate(&folder, &arguments);
+    assert_eq!((code, error.as_str()), (0, ""));
+    insta::assert_snapshot!(text, @r#"
+    route "auto": 600 requests from 2026-11-23 to 2026-11-23, 600 of them judged
+      policy       quality (DR)          quality (SNIPS)       (IPS)  USD per 1k (DR)             ESS  largest w  support
+      logged       0.700 [0.664, 0.736]  0.700 [0.663, 0.737]  0.700  5.5000 [5.5000, 5.5000]     600  1.0        1.00
+      quality=0.9  0.657 [0.602, 0.711]  0.657 [0.603, 0.710]  0.657  3.5800 [3.2541, 3.9059]     300  2.0        1.00
+      budget=5     0.687 [0.633, 0.740]  0.687 [0.634, 0.739]  0.687  4.8700 [4.5132, 5.2268]     300  2.0        1.00
+      large        0.800 [0.755, 0.845]  0.800 [0.755, 0.845]  0.800  10.0000 [10.0000, 10.0000]  300  2.0        1.00
+      small        0.600 [0.543, 0.657]  0.600 [0.545, 0.655]  0.600  1.0000 [1.0000, 1.0000]     300  2.0        1.00
+      uniform      0.700 [0.664, 0.736]  0.700 [0.663, 0.737]  0.700  5.5000 [5.5000, 5.5000]     600  1.0        1.00
+      large less small, on the 600 requests that both can answer:
+        quality 0.2001 [0.1271, 0.2731]; at any time [0.0862, 0.3140]: higher
+        USD per 1k 9.0000 [9.0000, 9.0000]; at any time [9.0000, 9.0000]: higher
+
+    Values with 95 % intervals. DR: doubly robust, with what was believed of each answer when it was decided.
+    Assumed: whether an answer is judged depends on the request and the model, not on how good the answer is;
+    that some models' answers are judged more often is corrected for.
+    "#);
+}
+
+#[test]
+fn json_has_every_estimator_and_is_never_written_over_another_file_unasked() {
+    let folder = folder();
+    let (code, text, _) = evaluate(&folder, &["--traces", "t.jsonl", "--json", "-"]);
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let policy = |name: &str| {
+        let policies = found[0]["policies"].as_array().unwrap();
+        policies.iter().find(|policy| policy["policy"] == name).unwrap_or_else(|| panic!("{name}")).clone()
+    };
+    assert_eq!(code, 0);
+    assert!((policy("large")["quality"]["snips"]["value"].as_f64().unwrap() - 0.8).abs() < 1e-9);
+    assert!((policy("small")["usd_per_1k"]["dr"]["value"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+    for name in ["logged", "uniform", "quality=0.9", "quality=0.95", "quality=0.99"] {
+        assert_eq!(policy(name)["quality"]["observed"], 600);
+    }
+    let twice = ["--traces", "t.jsonl", "--json", "r.json"];
+    assert_eq!(evaluate(&folder, &twice).0, 0);
+    let (code, _, error) = evaluate(&folder, &twice);
+    assert!(code == 2 && error.contains("r.json exists") && error.contains("--force"), "{error}");
+    assert_eq!(evaluate(&folder, &[&twice[..], &["--force"]].concat()).0, 0);
+}
+
+#[test]
+fn every_mistake_is_named_with_its_line_and_a_remedy() {
+    let folder = folder();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut lines: Vec<Value> = (0..3).map(line).collect();
+        change(&mut lines[1]);
+        write(&folder, "bad.jsonl", &lines);
+        let (code, out, error) = evaluate(&folder, &["--traces", "bad.jsonl", "--json", "never.json"]);
+        assert_eq!((code, out.as_str(), error.lines().count()), (2, "", 1), "{error}");
+        error
+    };
+    let cases = [
+        (with(&|line| line["version"] = json!(2)), "bad.jsonl:2: version 2, and this program reads version 1"),
+        (with(&|line| *line = json!({"id": "x"})), "bad.jsonl:2: has no `version`"),
+        (
+            with(&|line| line["reward"]["value"] = json!(1.5)),
+            "bad.jsonl:2: reward: value is 1.5; it must be from 0 to 1",
+        ),
+        (with(&|line| line["reward"]["weight"] = json!(0)), "bad.jsonl:2: reward: weight is 0"),
+        (with(&|line| line["decision"]["chosen"] = json!(2)), "bad.jsonl:2: chosen is 2, and there are 2 candidates"),
+        (
+            with(&|line| {
+                line["decision"]["candidates"][0]["propensity"] = json!(1);
+                line["decision"]["candidates"][1]["propensity"] = json!(0);
+            }),
+            "bad.jsonl:2: large was chosen with propensity 0",
+        ),
+        (
+            with(&|line| drop(line["decision"]["candidates"][0].as_object_mut().unwrap().remove("propensity"))),
+            "bad.jsonl:2: not an exported trace (missing field `propensity`",
+        ),
+        (
+            with(&|line| line["decision"]["candidates"][0]["propensity"] = json!(0.3)),
+            "bad.jsonl:2: the propensities sum to 0.8",
+        ),
+        (
+            with(&|line| line["decision"]["candidates"][0]["quality"] = json!(-1)),
+            "bad.jsonl:2: small: quality is -1; it must be from 0 to 1",
+        ),
+        (with(&|line| line["settlement"]["cost_usd"] = json!(-1)), "bad.jsonl:2: settlement: cost_usd is -1"),
+        (
+            with(&|line| line["trace"] = json!("01a205b3-d001-7000-8000-000000000000")),
+            "bad.jsonl:2: trace 01a205b3-d001-7000-8000-000000000000 is also in bad.jsonl:1",
+        ),
+        (
+            with(&|line| line["decision"]["candidates"][1]["arm"] = json!("small")),
+            "bad.jsonl:2: small is a candidate twice",
+        ),
+    ];
+    for (found, expected) in cases {
+        assert!(found.contains(expected), "{found}\nshould say: {expected}");
+    }
+    assert!(!Path::new(&folder.path().join("never.json")).exists());
+}
+
+#[test]
+fn files_that_are_cut_off_or_empty_and_names_that_do_not_exist_are_refused() {
+    let folder = folder();
+    let whole = std::fs::read_to_string(folder.path().join("t.jsonl")).unwrap();
+    std::fs::write(folder.path().join("cut.jsonl"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(folder.path().join("empty.jsonl"), "").unwrap();
+    std::fs::write(folder.path().join("nan.jsonl"), whole.replacen("\"quality\":0.85", "\"quality\":NaN", 1)).unwrap();
+    write(
+        &folder,
+        "silent.jsonl",
+        &[{
+            let mut silent = line(0);
+            silent["reward"] = Value::Null;
+            silent
+        }],
+    );
+    let cases: [(&[&str], &str); 10] = [
+        (&["cut.jsonl"], "cut.jsonl:3"),
+        (&["empty.jsonl"], "empty.jsonl: holds no trace"),
+        (&["nan.jsonl"], "nan.jsonl:1: not an exported trace"),
+        (&["nowhere.jsonl"], "nowhere.jsonl cannot be read"),
+        (&["silent.jsonl"], "route \"auto\": 0 of 1 answers were judged"),
+        (&["t.jsonl", "--route", "other"], "--route other: no request of it is in the traces; their routes are: auto"),
+        (&["t.jsonl", "--quality", "1.2"], "--quality 1.2: give a number from 0 to 1"),
+        (&["t.jsonl", "--budget-per-1k", "-1"], "--budget-per-1k -1: give a positive number"),
+        (&["t.jsonl", "--clip", "0"], "--clip 0: give a weight from 1 on"),
+        (&["t.jsonl", "--compare", "gone", "logged"], "the models large, small"),
+    ];
+    for (arguments, expected) in cases {
+        let (code, out, error) = evaluate(&folder, &[&["--traces"], arguments].concat());
+        assert_eq!((code, out.as_str(), error.lines().count()), (2, "", 1), "{error}");
+        assert!(error.contains(expected), "{error}\nshould say: {expected}");
+    }
+}

@@ -1,0 +1,171 @@
+//! `satisfice export`: the ledger and the bodies as lines, with scores resolved; nothing half written.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use satisfice::cli::export::{Options, Summary, run};
+use satisfice::store::{Entry, RedbStore, Retention, Store};
+use satisfice::trace::Trace;
+use satisfice::trace::line::TraceLine;
+use tempfile::TempDir;
+
+use crate::recorded::{BEGIN_MS, decided, id, scored, settled, trace};
+
+/// A data folder with these entries and bodies.
+fn data(entries: &[Entry], bodies: &[Trace]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = RedbStore::open(&folder.path().join("data"), Retention::default()).unwrap();
+    store.append(entries).unwrap();
+    store.keep(bodies).unwrap();
+    store.flush().unwrap();
+    folder
+}
+
+fn options(folder: &TempDir, name: &str) -> Options {
+    let out = folder.path().join(name);
+    Options { out, data_dir: folder.path().join("data"), since: None, route: None, force: false }
+}
+
+fn refused(options: &Options) -> String {
+    let text = format!("{:#}", run(options, BEGIN_MS).unwrap_err());
+    assert!(!text.contains('\n'), "{text}");
+    text
+}
+
+fn lines(text: &str) -> Vec<TraceLine> {
+    text.lines().map(|line| TraceLine::parse(line.as_bytes()).unwrap()).collect()
+}
+
+fn read(path: &Path) -> Vec<TraceLine> {
+    lines(&std::fs::read_to_string(path).unwrap())
+}
+
+/// Everything in the folder but the data: what an export may have left.
+fn left(folder: &TempDir) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| !path.ends_with("data")).collect()
+}
+
+#[test]
+fn a_line_has_everything_and_keeps_its_form() {
+    let request =
+        "{\"model\": \"auto\",\r\n \"messages\": [{\"role\":\"user\",\"content\":\"a\\nb\"}], \"seed\": 1.50}";
+    let body = Trace { request: request.as_bytes().to_vec().into(), ..trace(1) };
+    let folder = data(&[decided(1), settled(1), scored(1, "client", 0.25)], &[body]);
+    let options = options(&folder, "traces.jsonl");
+    assert_eq!(run(&options, BEGIN_MS).unwrap(), Summary { requests: 1, bodies: 1, rewards: 1 });
+    let text = std::fs::read_to_string(&options.out).unwrap();
+    insta::assert_snapshot!(text.trim_end(), @r#"{"version":1,"trace":"01a205b3-d001-7000-8000-000000000000","at_ms":1795392000001,"route":"auto","request":{"model": "auto",   "messages": [{"role":"user","content":"a\nb"}], "seed": 1.50},"decision":{"policy":"thompson","kind":"explore","knob":{"quality":0.95},"phi":[1.0,-0.6666666666666667],"widening":1.0,"verbosity":0.1,"input_tokens":100,"difficulty":0.5,"candidates":[{"arm":"small","quality":0.5,"cost_usd":0.001,"propensity":0.5},{"arm":"large","quality":0.5,"cost_usd":0.001,"propensity":0.5}],"preferred":0,"chosen":1,"draw":0.25,"snapshot_version":1,"bundle":"1e6ed65d77d6364e"},"settlement":{"arm":"large","usage":null,"cost_usd":0.001,"outcome":"answered"},"scores":[{"metric":"quality","source":"client","value":0.25,"at_ms":1795392060001}],"reward":{"value":0.25,"weight":1.0}}"#);
+    assert_eq!(serde_json::to_string(&lines(&text)[0]).unwrap(), text.trim_end(), "it is read as it was written");
+}
+
+#[test]
+fn revisions_late_scores_and_other_sources_are_resolved_and_missing_is_not_zero() {
+    let mut entries: Vec<Entry> = (0..4).flat_map(|n| [decided(n), settled(n)]).collect();
+    entries.extend((4..200).flat_map(|n| [decided(n), settled(n)]));
+    entries.extend([scored(1, "client", 1.0), scored(2, "client", 1.0), scored(2, "reviewer", 0.0)]);
+    entries.push(scored(1, "client", 0.5));
+    let folder = data(&entries, &[]);
+    let options = options(&folder, "traces.jsonl");
+    assert_eq!(run(&options, BEGIN_MS).unwrap(), Summary { requests: 200, bodies: 0, rewards: 2 });
+    let read = read(&options.out);
+    let ids: Vec<_> = read.iter().map(|line| line.trace).collect();
+    assert_eq!(ids, (0..200).map(id).collect::<Vec<_>>(), "in the order of decision");
+    let rewards: Vec<_> = read[..4].iter().map(|line| line.reward.map(|reward| reward.value)).collect();
+    assert_eq!(rewards, [None, Some(0.5), Some(0.5), None]);
+    assert!(read.iter().all(|line| line.request.is_none()));
+}
+
+#[test]
+fn an_answer_that_nobody_gave_has_no_reward_and_an_end_that_is_not_known_is_null() {
+    let unanswered = Entry::Settled {
+        trace: id(1),
+        arm: None,
+        usage: None,
+        cost_usd: None,
+        outcome: satisfice::trace::Outcome::Failed,
+    };
+    let folder = data(&[decided(1), unanswered, scored(1, "client", 0.0), decided(2), scored(2, "client", 1.0)], &[]);
+    let options = options(&folder, "traces.jsonl");
+    run(&options, BEGIN_MS).unwrap();
+    let read = read(&options.out);
+    assert!(read[0].settlement.is_some() && read[1].settlement.is_none());
+    assert!(read.iter().all(|line| line.reward.is_none() && line.scores.len() == 1));
+}
+
+#[test]
+fn the_extension_says_whether_it_is_compressed() {
+    let folder = data(&[decided(1), settled(1)], &[]);
+    let zipped = options(&folder, "traces.jsonl.gz");
+    run(&zipped, BEGIN_MS).unwrap();
+    let mut text = String::new();
+    GzDecoder::new(std::fs::File::open(&zipped.out).unwrap()).read_to_string(&mut text).unwrap();
+    assert_eq!(lines(&text).len(), 1);
+    for (name, told) in [("t.csv", "give a name in .jsonl or .jsonl.gz"), ("t.parquet", ".parquet is not written")] {
+        let text = refused(&options(&folder, name));
+        assert!(text.contains(told), "{text}");
+    }
+    assert_eq!(left(&folder), [zipped.out]);
+}
+
+#[test]
+fn time_and_route_choose_what_is_written() {
+    let folder = data(&(0..10).flat_map(|n| [decided(n), settled(n)]).collect::<Vec<_>>(), &[]);
+    let recent = Options { since: Some(Duration::from_millis(4)), ..options(&folder, "recent.jsonl") };
+    assert_eq!(run(&recent, BEGIN_MS + 10).unwrap().requests, 4);
+    let route = Options { route: Some("auto".into()), ..options(&folder, "auto.jsonl") };
+    assert_eq!(run(&route, BEGIN_MS).unwrap().requests, 10);
+    let other = Options { route: Some("other".into()), ..options(&folder, "other.jsonl") };
+    assert_eq!(refused(&other), "no route \"other\" decided a request; these did: \"auto\"");
+    let future = Options { since: Some(Duration::from_secs(1)), ..options(&folder, "none.jsonl") };
+    let text = format!("{:#}", run(&future, BEGIN_MS + 60_000).unwrap_err());
+    assert!(text.contains("no request was decided since then") && !future.out.exists(), "{text}");
+}
+
+#[test]
+fn a_file_is_replaced_only_by_force() {
+    let folder = data(&[decided(1)], &[]);
+    let options = options(&folder, "traces.jsonl");
+    std::fs::write(&options.out, "precious").unwrap();
+    let text = refused(&options);
+    assert!(text.contains("exists") && text.contains("--force"), "{text}");
+    assert_eq!(std::fs::read(&options.out).unwrap(), b"precious");
+    run(&Options { force: true, ..options.clone() }, BEGIN_MS).unwrap();
+    assert_eq!(read(&options.out).len(), 1);
+    assert_eq!(left(&folder), [options.out]);
+}
+
+#[test]
+fn a_folder_that_is_in_use_or_was_never_a_gateway_s_is_refused_with_the_remedy() {
+    let folder = data(&[decided(1)], &[]);
+    let nowhere = Options { data_dir: folder.path().join("nowhere"), ..options(&folder, "t.jsonl") };
+    let text = refused(&nowhere);
+    assert!(text.contains("nowhere holds no ledger.redb") && text.contains("--data-dir"), "{text}");
+    assert!(!nowhere.data_dir.exists(), "none is made");
+    let held = RedbStore::open(&folder.path().join("data"), Retention::default()).unwrap();
+    let text = refused(&options(&folder, "t.jsonl"));
+    assert!(text.contains("in use by a running gateway; stop the gateway"), "{text}");
+    drop(held);
+    assert_eq!(left(&folder), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn the_program_exports_and_names_a_wrong_span() {
+    let folder = data(&[decided(1)], &[]);
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_satisfice")).arg("export").args(arguments).current_dir(&folder).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = run(&["--out", "t.jsonl"]);
+    assert_eq!((code, text.as_str()), (Some(0), "wrote t.jsonl: 1 requests, 0 with their body, 0 judged\n"));
+    let (code, text) = run(&["--out", "t.jsonl"]);
+    assert_eq!(code, Some(2));
+    assert!(text.starts_with("satisfice: t.jsonl exists"), "{text}");
+    let (code, text) = run(&["--out", "u.jsonl", "--since", "a week"]);
+    assert!(code == Some(2) && text.contains("give a span of time, such as 7d"), "{text}");
+}
