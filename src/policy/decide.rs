@@ -7,7 +7,7 @@ use super::{Candidate, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot};
 use crate::difficulty::Context;
 
 /// The least width of Thompson sampling, as a share of the posterior's: sure arms are hardly ever swapped …
-const LEAST_WIDTH: f64 = 0.03;
+const LEAST_WIDTH: f64 = 0.1;
 /// … and the logit deviation at which it is a half: wide arms are explored in earnest.
 const HALF_WIDTH: f64 = 0.8;
 /// Probability that is spread over all arms, as equal money rather than equal chances.

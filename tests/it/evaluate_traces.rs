@@ -170,8 +170,8 @@ fn files_that_are_cut_off_or_empty_and_names_that_do_not_exist_are_refused() {
         (&["nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         (&["silent.jsonl"], "route \"auto\": 0 of 1 answers were judged"),
         (&["t.jsonl", "--route", "other"], "--route other: no request of it is in the traces; their routes are: auto"),
-        (&["t.jsonl", "--quality", "1.2"], "--quality 1.2: give a number from 0 to 1"),
-        (&["t.jsonl", "--budget-per-1k", "-1"], "--budget-per-1k -1: give a positive number"),
+        (&["t.jsonl", "--quality", "1.2"], "--quality 1.2: give a share from 0 to 1"),
+        (&["t.jsonl", "--budget-per-1k", "-1"], "--budget-per-1k -1: give USD for 1,000 requests, above 0"),
         (&["t.jsonl", "--clip", "0"], "--clip 0: give a weight from 1 on"),
         (&["t.jsonl", "--compare", "gone", "logged"], "the models large, small"),
     ];
