@@ -124,6 +124,14 @@ pub fn spawn(
     Ok(Learner { events, snapshot, reader, counters, stop, thread })
 }
 
+/// What a ledger has taught, with the routes that it was left with. Writes nothing.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn restore(store: &dyn Store, prior: Snapshot, fingerprint: &str) -> Result<Snapshot, StoreError> {
+    Ok(Fold::restore(store, prior, fingerprint, Bounds::default().recent)?.snapshot().clone())
+}
+
 impl Learner {
     /// Takes no more events, works off those that wait, writes a checkpoint and ends. Blocks until then.
     pub fn stop(self) {

@@ -40,7 +40,7 @@ pub enum Kind {
     Exploit,
     /// The drawn arm is another one.
     Explore,
-    /// The client named the model.
+    /// The client named the model, or a calibration did.
     Pinned,
     /// The first choice failed, or nothing could be assessed: the route's safest model.
     Fallback,
@@ -83,4 +83,15 @@ pub struct Decision {
     pub chosen: usize,
     /// The uniform draw in [0, 1) that chose it.
     pub draw: f64,
+}
+
+impl Decision {
+    /// The same request and predictions, with the candidate `chosen` named by `policy`: certain, not drawn. The route's
+    /// controller does not count it; its arms learn from it.
+    #[must_use]
+    pub fn pinned(mut self, policy: &str, chosen: usize) -> Self {
+        let propensities = decide::certain(chosen, self.candidates.len());
+        self.candidates.iter_mut().zip(propensities).for_each(|(candidate, p)| candidate.propensity = p);
+        Self { kind: Kind::Pinned, policy: policy.into(), chosen, draw: 0.0, ..self }
+    }
 }

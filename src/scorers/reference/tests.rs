@@ -1,0 +1,145 @@
+use super::*;
+
+/// (reply, reference): these agree.
+const RIGHT: &[(&str, &str)] = &[
+    // Numbers.
+    ("18", "18"),
+    ("The answer is 18.", "18"),
+    ("She sells 9 eggs at $2, so she makes 9 * 2 = $18 every day.", "18"),
+    ("16 - 3 - 4 = 9\n9 * 2 = 18\n#### 18", "18"),
+    ("It costs $1,234.50 in all.", "1234.5"),
+    ("Answer: 18.00", "18"),
+    ("**Final answer:** 18 dollars", "18"),
+    ("The answer is 18% (rounded from 17.6).", "18"),
+    ("The answer is x = 3 + 4 = 7 apples", "7"),
+    ("Therefore \\(x = \\boxed{-150}\\).", "-150"),
+    ("\\boxed{\\frac{3}{4}}", "0.75"),
+    ("The answer is 3/4", "\\dfrac{3}{4}"),
+    ("We get $\\boxed{12{,}345}$ ways.", "12345"),
+    ("So it is −5.", "-5"),
+    ("He owes -$5", "-5"),
+    ("```json\n{\n  \"reasoning\": \"2 + 2\",\n  \"answer\": \"4\"\n}\n```", "4"),
+    ("{\"answer\": 4.0}", "4"),
+    ("{\"reasoning\": \"3 is wrong\", \"final_answer\": \"\\(4\\)\"}", "4"),
+    ("5,600", "5600"),
+    ("The answer is:\n\n42", "42"),
+    // Options.
+    ("B", "B"),
+    ("(B)", "B"),
+    ("B.", "B"),
+    ("b", "B"),
+    ("B. Paris", "(B)"),
+    ("The answer is B", "B"),
+    ("The correct answer is (B) because A is wrong.", "B"),
+    ("The answer is option C.", "C"),
+    ("Let us see. (A) is too long, (C) too short.\n\nAnswer: **D**", "D"),
+    ("\\boxed{\\text{E}}", "E"),
+    ("The answer is A - it rains", "A"),
+    ("I considered everything.\n\n(I)", "I"),
+    ("B) Paris is the capital.\n\nIt lies on the Seine.", "B"),
+    ("{\"answer\": \"C\"}", "C"),
+    // Texts.
+    ("Paris", "paris"),
+    ("The capital of France is Paris.", "Paris"),
+    ("The answer is **True**.", "True"),
+    ("I thought about it.\nAnswer: the blue   house", "The blue house"),
+    ("\\boxed{(3, 5)}", "(3,5)"),
+    ("\\boxed{x^2 + 1}", "x^2+1"),
+    ("The answer is $\\text{odd}$", "odd"),
+    ("{\"answer\": \"'a b'\"}", "'a b'"),
+    ("{\"answer\": \"a b\"}", "'a b'"),
+    ("{\"answer\": \"[1, 2]\"}", "[1, 2]"),
+    ("{\"answer\": \"{\\\"k\\\": 1}\"}", "{'k': 1}"),
+    ("The answer is `[1,2]`", "[1, 2]"),
+    ("{\"answer\": \"\"}", "''"),
+    ("First line\n```\nfoo\n```", "foo"),
+];
+
+/// These do not.
+const WRONG: &[(&str, &str)] = &[
+    ("", "18"),
+    ("I do not know.", "18"),
+    ("The answer is 18.5", "18"),
+    ("The answer is 118", "18"),
+    ("First 18, then 3 more: 21", "18"),
+    ("The answer is 1,800", "18"),
+    ("It is 5.", "-5"),
+    ("In 2-5 days it is x5", "-5"),
+    ("\\boxed{11, 20, 36}", "36"),
+    ("\\boxed{36, 20}", "36"),
+    ("{\"answer\": \"['a b']\"}", "['ab']"),
+    ("{\"answer\": \"|a\"}", "'||a'"),
+    ("{\"reasoning\": \"at first 4\", \"answer\": \"5\"}", "4"),
+    ("The answer is 1/3", "0.333"),
+    ("The answer is 3/0", "3"),
+    ("9007199254740993", "9007199254740992"),
+    ("The answer is A", "B"),
+    ("A dog barks at B", "A"),
+    ("I think so.", "I"),
+    ("Both (A) and (B), but in the end (C)", "B"),
+    ("The answer is Berlin", "B"),
+    ("Lyon", "Paris"),
+    ("Parisian", "Paris"),
+    ("Paris was my first idea.\nIt is Lyon.", "Paris"),
+    ("{\"answer\": \"True and False\"}", "True"),
+    ("{\"answer\": \"'Ab'\"}", "'ab'"),
+    ("{\"answer\": \"'a  b'\"}", "'a b'"),
+    ("{\"answer\": \"[1]\"}", "[]"),
+];
+
+#[test]
+fn right_answers_agree_however_they_are_written() {
+    let missed: Vec<_> = RIGHT.iter().filter(|(reply, reference)| !agrees(reply, reference)).collect();
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn wrong_answers_do_not() {
+    let taken: Vec<_> = WRONG.iter().filter(|(reply, reference)| agrees(reply, reference)).collect();
+    assert!(taken.is_empty(), "{taken:#?}");
+}
+
+#[test]
+fn an_endless_number_is_no_panic_and_equal_to_itself_as_text_only() {
+    let long = "9".repeat(5_000);
+    assert!(agrees(&long, &long));
+    assert!(!agrees(&format!("{long}8"), &long));
+    assert!(!agrees(&format!("The answer is {long}/{long}"), "1"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_comes_is_judged_without_panic(reply in "\\PC{0,60}", reference in "\\PC{1,20}") {
+        agrees(&reply, &reference);
+        for text in [format!("answer is {reply}"), format!("\\boxed{{{reply}"), format!("\"answer\": \"{reply}")] {
+            agrees(&text, &reference);
+        }
+    }
+
+    #[test]
+    fn every_whole_number_agrees_with_itself_in_a_sentence(n in proptest::num::i64::ANY) {
+        let reply = format!("After 3 steps the answer is {n}.");
+        proptest::prop_assert!(agrees(&reply, &n.to_string()));
+        proptest::prop_assert!(!agrees(&reply, &(i128::from(n) + 1).to_string()));
+    }
+}
+
+#[test]
+fn tmp_recorded() {
+    use std::io::BufRead;
+    let file = std::io::BufReader::new(std::fs::File::open("/tmp/cal_reasoning.jsonl").unwrap());
+    let mut table = [[0; 2]; 2];
+    let mut shown = 0;
+    for line in file.lines() {
+        let row: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let (reply, reference) = (row["response"].as_str().unwrap(), row["reference"].as_str().unwrap());
+        let (ours, theirs) = (agrees(reply, reference), row["quality"] == 1.0);
+        table[usize::from(ours)][usize::from(theirs)] += 1;
+        if ours != theirs && shown < 60 {
+            shown += 1;
+            let tail: String = reply.chars().rev().take(160).collect::<Vec<_>>().into_iter().rev().collect();
+            println!("ours {ours} {:?} {:?} {tail:?}", row["task"], reference);
+        }
+    }
+    println!("ours wrong: {:?}, ours right: {:?}", table[0], table[1]);
+}
