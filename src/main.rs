@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use satisfice::cli::{check, demo, evaluate, serve, train};
+use satisfice::cli::{calibrate, check, demo, evaluate, serve, train};
 use satisfice::config::Environment;
 
 /// A request is a few hundred small allocations on one thread that another one frees.
@@ -24,6 +24,8 @@ enum Command {
     Serve(serve::Options),
     /// Watch the whole loop at work: simulated models, real HTTP, no key and no network.
     Demo(demo::Options),
+    /// Send each prompt of a file to every model of a route, score all answers, and learn from all of them.
+    Calibrate(calibrate::Options),
     /// Train the classifier and the prior on recorded workloads.
     Train(train::TrainArgs),
     Evaluate(evaluate::online::OnlineArgs),
@@ -36,6 +38,10 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
         Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
+        Command::Calibrate(options) => {
+            let run = async move { calibrate::run(&options, &mut std::io::stdout()).await };
+            ended(runtime(run).map_err(Failure::mendable))
+        }
         Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
         Command::Evaluate(arguments) => ended(evaluate::online::run(&arguments).map_err(Failure::mendable)),
         Command::Check(options) => ended(checked(&options)),

@@ -1,22 +1,18 @@
 //! Recorded workloads: one JSON object a line, each a prompt with what several models made of it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::lines;
 use crate::api::chat::ChatRequest;
 use crate::difficulty::train::{Arm, Dataset, Outcome, Prompt, groups};
 use crate::difficulty::{FileEntry, sha256};
 use crate::features::Extractor;
-
-/// Bytes of one line at most.
-const MAX_LINE: usize = 64 << 20;
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -70,24 +66,8 @@ impl Reader<'_> {
         let name = name.trim_end_matches(".gz").trim_end_matches(".jsonl").to_owned();
         ensure!(!self.data.workloads.contains(&name), "{}: there is already a workload {name}", path.display());
         self.data.workloads.push(name);
-        let zipped = bytes.starts_with(&[0x1f, 0x8b]);
-        let plain: Box<dyn Read> = if zipped { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) };
         let (before, mut ids) = (self.data.prompts.len(), HashSet::new());
-        let mut lines = BufReader::new(plain);
-        let mut line = Vec::new();
-        for number in 1.. {
-            let place = || format!("{}:{number}", path.display());
-            line.clear();
-            let read = (&mut lines).take(MAX_LINE as u64).read_until(b'\n', &mut line);
-            let read = read.with_context(|| format!("{}: the file is cut off or damaged; fetch it again", place()))?;
-            if read == 0 {
-                break;
-            }
-            ensure!(read < MAX_LINE, "{}: more than {} MiB; split the file into lines", place(), MAX_LINE >> 20);
-            if !line.trim_ascii().is_empty() {
-                self.line(&line, &mut ids).with_context(place)?;
-            }
-        }
+        lines::each(path, bytes, &mut |_, line| self.line(line, &mut ids))?;
         ensure!(
             self.data.prompts.len() > before,
             "{}: holds no prompt; give a file with one JSON object a line",

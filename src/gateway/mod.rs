@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
 pub use error::GatewayError;
-pub use filter::{Excluded, Reason};
-pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST};
+pub use filter::{Demand, Excluded, Reason};
+pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
 pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, RouteSettings, Settings};
 pub use setup::Setup;
 pub use sources::Sources;
@@ -30,7 +30,6 @@ use crate::policy::{self, Decision, Knob, NoCandidate, Snapshot};
 use crate::telemetry::Metrics;
 use crate::trace::{Event, Outcome};
 use crate::upstream::{Dispatched, Exhausted, Reply};
-use filter::Demand;
 use plan::Plan;
 use recording::{Recording, Sink};
 use setup::Name;
