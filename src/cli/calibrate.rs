@@ -79,8 +79,7 @@ pub struct Options {
 /// missing; that nothing was answered.
 pub async fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
     init_tracing(LogFormat::default());
-    let flags =
-        Flags { data_dir: options.data_dir.clone(), classifier: options.model.clone(), ..Flags::default() };
+    let flags = Flags { data_dir: options.data_dir.clone(), classifier: options.model.clone(), ..Flags::default() };
     let setup = Source::new(options.config.clone(), flags)?.read()?;
     let route = plan::route(&setup.gateway.routes, &options.route)?;
     let limit = options.limit.map(|limit| limit as usize);
@@ -117,7 +116,11 @@ fn announce(
         (_, true) => writeln!(out, "{known} answers are in the ledger; the new ones revise their scores")?,
     }
     if plan.unfit > 0 {
-        writeln!(out, "{} times a model cannot answer a prompt (its window, or what it can do) and is left out", plan.unfit)?;
+        writeln!(
+            out,
+            "{} times a model cannot answer a prompt (its window, or what it can do) and is left out",
+            plan.unfit
+        )?;
     }
     let unjudged = plan.asked.iter().filter(|asked| asked.prompt.reference.is_none()).count();
     if unjudged > 0 {

@@ -13,11 +13,7 @@ const MAX_LINE: usize = 64 << 20;
 ///
 /// # Errors
 /// `take`'s own or the reading's, behind `FILE:LINE`.
-pub fn each(
-    path: &Path,
-    bytes: &[u8],
-    take: &mut dyn FnMut(usize, &[u8]) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+pub fn each(path: &Path, bytes: &[u8], take: &mut dyn FnMut(usize, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let zipped = bytes.starts_with(&[0x1f, 0x8b]);
     let plain: Box<dyn Read> = if zipped { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) };
     let (mut lines, mut line) = (BufReader::new(plain), Vec::new());

@@ -67,7 +67,7 @@ impl Prompts {
 fn parse(line: &[u8], route: &str) -> anyhow::Result<Prompt> {
     let mut fields: Map<String, Value> = serde_json::from_slice(line)
         .context("not a prompt; a line is {\"messages\": [{\"role\", \"content\"}], \"reference\": \"18\" or null}")?;
-    let reference = reference(fields.remove("reference"))?;
+    let reference = reference(fields.shift_remove("reference"))?;
     fields.retain(|name, _| !NOT_SENT.contains(&name.as_str()));
     let mut request = Map::from_iter([("model".to_owned(), Value::from(route))]);
     request.append(&mut fields);

@@ -100,7 +100,10 @@ impl Sources<'_> {
         write!(out, "{table}")?;
         if let Some((model, best)) = outlook.best(self.route) {
             let (of_quality, of_usd) = (quality / (best.quality / best.able), usd / (1000.0 * best.usd / best.able));
-            writeln!(out, "that is {of_quality:.3} of the quality of {model} at {of_usd:.3} of its cost, as predicted")?;
+            writeln!(
+                out,
+                "that is {of_quality:.3} of the quality of {model} at {of_usd:.3} of its cost, as predicted"
+            )?;
         }
         Ok(out)
     }

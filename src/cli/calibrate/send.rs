@@ -87,7 +87,9 @@ impl Sender<'_> {
         at_ms: u64,
         began: Instant,
     ) -> Result<Trace, String> {
-        let Reply::Whole(answer) = dispatched.reply else { return Err("a stream came, which was not asked for".into()) };
+        let Reply::Whole(answer) = dispatched.reply else {
+            return Err("a stream came, which was not asked for".into());
+        };
         let prompt = &self.plan.asked[call.asked].prompt;
         let mut reply = ReplyText::default();
         append(&mut reply, answer.text);

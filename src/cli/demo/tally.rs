@@ -2,8 +2,8 @@
 
 use super::models::{LADDER, SimulatedModel, strongest};
 use super::puzzles::Puzzle;
-use crate::cli::interval::Z;
 pub use crate::cli::interval::Interval as Quality;
+use crate::cli::interval::Z;
 
 /// One answered and scored request.
 #[derive(Debug, Clone, PartialEq)]
