@@ -34,6 +34,7 @@ use crate::trace::Event;
 use crate::upstream::{Limits, Upstreams};
 use estimate::Estimate;
 use plan::{Known, Plan, Planner};
+use report::Sources;
 use send::{Sender, Sent};
 
 /// Said when the disk fails.
@@ -89,13 +90,16 @@ pub async fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> 
     }
     let bundle = setup.classifier.as_deref().map_or_else(Bundle::embedded, Bundle::load)?;
     let desk = Desk::open(&setup, bundle, options)?;
-    let before = desk.state(&desk.snapshot, route)?;
+    let before = state(&desk.snapshot, route)?;
     let plan = desk.plan(route, &before, prompts.prompts)?;
     let estimate = Estimate::new(&plan, &before, options.again);
     announce(out, &plan, route, &estimate, options.again)?;
-    if estimate.calls() > 0 && !options.yes {
-        bail!("nothing was sent; add --yes to spend about {:.4} USD", estimate.usd());
+    if estimate.calls() == 0 {
+        let reader = desk.store.reader();
+        let sources = Sources { route, plan: &plan, sent: &Sent::default(), reader: &*reader, before: &before };
+        return Ok(write!(out, "{}", sources.report(&desk.snapshot, &before)?)?);
     }
+    ensure!(options.yes, "nothing was sent; add --yes to spend about {:.4} USD", estimate.usd());
     desk.spend(&setup, route, &plan, &before, options, out).await
 }
 
@@ -129,6 +133,9 @@ fn announce(
             "{unjudged} prompts have no reference, and no scorer judges them: their answers teach length and form, not quality"
         )?;
     }
+    if estimate.calls() == 0 {
+        return writeln!(out, "there is nothing to ask");
+    }
     write!(out, "{}", estimate.table(route))?;
     for model in Estimate::unpriced(route) {
         writeln!(out, "the price of {model} is not known; it counts as the dearest of the route")?;
@@ -157,11 +164,8 @@ impl Desk {
         let specs: Vec<RouteSpec> = setup.gateway.route_specs().into_iter().map(|s| keep_knob(s, &restored)).collect();
         let known = Known::read(&*store, &bundle.fingerprint)?;
         let now_ms = gateway::Sources::system().now_ms;
-        Ok(Self { store, bundle, snapshot: restored.configure(&specs), specs, known, now_ms })
-    }
-
-    fn state(&self, snapshot: &Snapshot, route: &RouteSettings) -> anyhow::Result<Arc<RouteState>> {
-        snapshot.routes.get(&route.name).cloned().with_context(|| format!("the policy has no route \"{}\"", route.name))
+        let snapshot = if learner::has_routes(&restored, &specs) { restored } else { restored.configure(&specs) };
+        Ok(Self { store, bundle, snapshot, specs, known, now_ms })
     }
 
     fn plan(&self, route: &RouteSettings, state: &RouteState, prompts: Vec<prompts::Prompt>) -> anyhow::Result<Plan> {
@@ -198,13 +202,16 @@ impl Desk {
         let sent = sender.send(calls, usize::from(options.concurrency)).await;
         finish(learner, self.specs, (self.now_ms)()).await?;
         let (sent, snapshot) = (sent?, snapshot.load_full());
-        let after = snapshot.routes.get(&route.name).context("the route is gone")?;
         writeln!(out, "\n{} answers for {:.4} USD, {} calls failed", sent.answered.len(), sent.usd, sent.failed.len())?;
-        let sources =
-            report::Sources { route, plan, sent: &sent, reader: &*reader, before, snapshot: &snapshot, after };
-        write!(out, "{}", sources.report()?)?;
+        let after = state(&snapshot, route)?;
+        let sources = Sources { route, plan, sent: &sent, reader: &*reader, before };
+        write!(out, "{}", sources.report(&snapshot, &after)?)?;
         ensure_some(&sent)
     }
+}
+
+fn state(snapshot: &Snapshot, route: &RouteSettings) -> anyhow::Result<Arc<RouteState>> {
+    snapshot.routes.get(&route.name).cloned().with_context(|| format!("the policy has no route \"{}\"", route.name))
 }
 
 /// A calibration turns no knob: where the ledger has the route at one, as `serve --quality` sets it, it stays.

@@ -145,7 +145,7 @@ impl Learner {
 
 /// Writes the routes down where they are others than the ledger leads to.
 fn configure(fold: &mut Fold, store: &mut dyn Store, at_ms: u64, routes: Vec<RouteSpec>) -> Result<(), StoreError> {
-    if same(fold.snapshot(), &routes) {
+    if has_routes(fold.snapshot(), &routes) {
         return Ok(());
     }
     let entry = Entry::Configured { at_ms, fingerprint: fold.fingerprint().to_owned(), routes };
@@ -155,7 +155,8 @@ fn configure(fold: &mut Fold, store: &mut dyn Store, at_ms: u64, routes: Vec<Rou
     Ok(())
 }
 
-fn same(snapshot: &Snapshot, routes: &[RouteSpec]) -> bool {
+/// Whether a snapshot has these very routes and no others.
+pub fn has_routes(snapshot: &Snapshot, routes: &[RouteSpec]) -> bool {
     snapshot.routes.len() == routes.len()
         && routes.iter().all(|route| snapshot.routes.get(&route.name).is_some_and(|known| known.spec == *route))
 }

@@ -238,7 +238,7 @@ async fn nothing_is_asked_twice_unless_it_is_to_be() {
     assert!(said.contains("20 answers are in the ledger and skipped"), "{said}");
     assert_eq!(bench.upstream.seen().len(), 2 * PROMPTS);
     let said = bench.calibrate(&[]).await.unwrap();
-    assert!(said.contains("0 answers for 0.0000 USD"), "{said}");
+    assert!(said.contains("60 answers are in the ledger") && said.contains("there is nothing to ask"), "{said}");
     let before = qualities(&bench.route());
     bench.script(8, 7);
     bench.calibrate(&["--yes", "--again"]).await.unwrap();

@@ -19,9 +19,6 @@ pub(super) struct Sources<'a> {
     pub(super) sent: &'a Sent,
     pub(super) reader: &'a dyn TraceReader,
     pub(super) before: &'a RouteState,
-    pub(super) snapshot: &'a Snapshot,
-    /// The route's state in `snapshot`.
-    pub(super) after: &'a RouteState,
 }
 
 /// One model on the prompts.
@@ -36,15 +33,15 @@ struct Measured {
 }
 
 impl Sources<'_> {
-    /// Both tables.
-    pub(super) fn report(&self) -> anyhow::Result<String> {
+    /// Both tables; `after` is the route's state in `snapshot`, now.
+    pub(super) fn report(&self, snapshot: &Snapshot, after: &RouteState) -> anyhow::Result<String> {
         let measured = self.measured()?;
-        let mut out = self.answers(&measured);
+        let mut out = self.answers(&measured, after);
         for (model, one) in self.route.models.iter().zip(&measured).filter(|(_, one)| one.failed > 0) {
             writeln!(out, "{}: {} not answered, and not scored; the last: {}", model.id, one.failed, one.problem)?;
         }
         if self.plan.asked.iter().any(Asked::can_be_answered) {
-            out.push_str(&self.choice()?);
+            out.push_str(&self.choice(snapshot, after)?);
         }
         Ok(out)
     }
@@ -66,7 +63,7 @@ impl Sources<'_> {
         Ok(all)
     }
 
-    fn answers(&self, measured: &[Measured]) -> String {
+    fn answers(&self, measured: &[Measured], after: &RouteState) -> String {
         let head = ["model", "answered", "quality", "95% interval", "USD per 1,000", "believed before", "now"];
         let mut table = Table::new(head);
         for (arm, (model, one)) in self.route.models.iter().zip(measured).enumerate() {
@@ -79,16 +76,16 @@ impl Sources<'_> {
                 unknown(!one.qualities.is_empty(), format!("{:.3}–{:.3}", quality.low, quality.high)),
                 unknown(!one.costs_usd.is_empty(), format!("{:.4}", 1000.0 * mean(&one.costs_usd))),
                 format!("{:.3}", believed(self.before, arm, &self.plan.asked)),
-                format!("{:.3}", believed(self.after, arm, &self.plan.asked)),
+                format!("{:.3}", believed(after, arm, &self.plan.asked)),
             ]);
         }
         table.to_string()
     }
 
     /// What the route would do with these prompts.
-    fn choice(&self) -> anyhow::Result<String> {
-        let outlook = Outlook::new(self)?;
-        let mut out = format!("\nWith these prompts the route would now, at {}, choose\n", self.after.spec.knob);
+    fn choice(&self, snapshot: &Snapshot, after: &RouteState) -> anyhow::Result<String> {
+        let outlook = Outlook::new(self.route, self.plan, snapshot, after)?;
+        let mut out = format!("\nWith these prompts the route would now, at {}, choose\n", after.spec.knob);
         let mut table = Table::new(["model", "share", "expected quality", "USD per 1,000"]);
         for (model, arm) in self.route.models.iter().zip(&outlook.arms) {
             let (quality, usd) = (arm.quality / arm.able, 1000.0 * arm.usd / arm.able);
@@ -140,11 +137,11 @@ struct Prospect {
 }
 
 impl Outlook {
-    fn new(sources: &Sources<'_>) -> Result<Self, NoCandidate> {
-        let arms = vec![Prospect::default(); sources.route.models.len()];
+    fn new(route: &RouteSettings, plan: &Plan, snapshot: &Snapshot, state: &RouteState) -> Result<Self, NoCandidate> {
+        let arms = vec![Prospect::default(); route.models.len()];
         let mut outlook = Self { arms, ..Self::default() };
-        for asked in sources.plan.asked.iter().filter(|asked| asked.can_be_answered()) {
-            let decision = decide(sources.snapshot, sources.after, &asked.context, &asked.eligible, None, 0.0)?;
+        for asked in plan.asked.iter().filter(|asked| asked.can_be_answered()) {
+            let decision = decide(snapshot, state, &asked.context, &asked.eligible, None, 0.0)?;
             outlook.requests += 1.0;
             for (&arm, candidate) in asked.eligible.iter().zip(&decision.candidates) {
                 let (propensity, quality, usd) = (candidate.propensity, candidate.quality, candidate.cost_usd);

@@ -1,3 +1,5 @@
+use std::io::BufRead as _;
+
 use super::*;
 
 /// (reply, reference): these agree.
@@ -124,22 +126,42 @@ proptest::proptest! {
     }
 }
 
-#[test]
-fn tmp_recorded() {
-    use std::io::BufRead;
-    let file = std::io::BufReader::new(std::fs::File::open("/tmp/cal_reasoning.jsonl").unwrap());
-    let mut table = [[0; 2]; 2];
-    let mut shown = 0;
-    for line in file.lines() {
-        let row: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-        let (reply, reference) = (row["response"].as_str().unwrap(), row["reference"].as_str().unwrap());
-        let (ours, theirs) = (agrees(reply, reference), row["quality"] == 1.0);
-        table[usize::from(ours)][usize::from(theirs)] += 1;
-        if ours != theirs && shown < 60 {
-            shown += 1;
-            let tail: String = reply.chars().rev().take(160).collect::<Vec<_>>().into_iter().rev().collect();
-            println!("ours {ours} {:?} {:?} {tail:?}", row["task"], reference);
+/// A recorded answer.
+#[derive(serde::Deserialize)]
+struct Outcome {
+    quality: f64,
+    response: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct Prompt {
+    reference: String,
+    outcomes: HashMap<String, Outcome>,
+}
+
+/// How often this scorer says what the one that made the workload says, of how many.
+fn agreement(file: std::fs::File) -> (usize, usize) {
+    let lines = std::io::BufReader::new(flate2::read::MultiGzDecoder::new(file)).lines();
+    let mut counted = (0, 0);
+    for line in lines {
+        let prompt: Prompt = serde_json::from_str(&line.expect("text")).expect("a prompt");
+        for Outcome { quality, response } in prompt.outcomes.into_values() {
+            let Some(response) = response else { continue };
+            let same = agrees(&response, &prompt.reference) == (quality == 1.0);
+            counted = (counted.0 + usize::from(same), counted.1 + 1);
         }
     }
-    println!("ours wrong: {:?}, ours right: {:?}", table[0], table[1]);
+    counted
+}
+
+#[test]
+fn recorded_answers_are_judged_as_they_were_by_who_recorded_them() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/reasoning.jsonl.gz");
+    let Ok(file) = std::fs::File::open(path) else {
+        eprintln!("skipped: the recorded workloads are not there ({path})");
+        return;
+    };
+    let (same, all) = agreement(file);
+    println!("{same} of {all} judged alike");
+    assert!(all > 0 && same as f64 > 0.99 * all as f64, "{same} of {all}");
 }
