@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use satisfice::cli::{calibrate, check, demo, evaluate, serve, train};
 use satisfice::config::Environment;
+use satisfice::telemetry::{LogFormat, init_tracing};
 
 /// A request is a few hundred small allocations on one thread that another one frees.
 #[global_allocator]
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
         Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
         Command::Calibrate(options) => {
+            init_tracing(LogFormat::default());
             let run = async move { calibrate::run(&options, &mut std::io::stdout()).await };
             ended(runtime(run).map_err(Failure::mendable))
         }

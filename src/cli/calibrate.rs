@@ -29,7 +29,6 @@ use crate::policy::{RouteSpec, RouteState, Snapshot};
 use crate::scorers::{self, reference::Reference};
 use crate::store::memory::MemoryStore;
 use crate::store::{RedbStore, Retention, Store};
-use crate::telemetry::{LogFormat, init_tracing};
 use crate::trace::Event;
 use crate::upstream::{Limits, Upstreams};
 use estimate::Estimate;
@@ -79,7 +78,6 @@ pub struct Options {
 /// What is wrong with the arguments, the configuration, the prompts (with the line) or the data folder; that `--yes` is
 /// missing; that nothing was answered.
 pub async fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
-    init_tracing(LogFormat::default());
     let flags = Flags { data_dir: options.data_dir.clone(), classifier: options.model.clone(), ..Flags::default() };
     let setup = Source::new(options.config.clone(), flags)?.read()?;
     let route = plan::route(&setup.gateway.routes, &options.route)?;
