@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use satisfice::cli::{check, demo, evaluate, export, model, serve, train};
+use satisfice::cli::{calibrate, check, demo, evaluate, export, model, serve, train};
 use satisfice::config::Environment;
 use satisfice::gateway::unix_ms;
+use satisfice::telemetry::{LogFormat, init_tracing};
 
 /// A request is a few hundred small allocations on one thread that another one frees.
 #[global_allocator]
@@ -27,6 +28,8 @@ enum Command {
     Demo(demo::Options),
     /// Write what was decided, and how it was judged, to a file of traces.
     Export(export::Options),
+    /// Send each prompt of a file to every model of a route, score all answers, and learn from all of them.
+    Calibrate(calibrate::Options),
     /// Train the classifier and the prior on recorded workloads.
     Train(train::TrainArgs),
     /// Show the classifiers of a data folder, take one into use, or go back to the one before.
@@ -43,6 +46,11 @@ fn main() -> ExitCode {
         Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
         Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
         Command::Export(options) => ended(export::run(&options, unix_ms()).map(drop).map_err(Failure::mendable)),
+        Command::Calibrate(options) => {
+            init_tracing(LogFormat::default());
+            let run = async move { calibrate::run(&options, &mut std::io::stdout()).await };
+            ended(runtime(run).map_err(Failure::mendable))
+        }
         Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
         Command::Evaluate(arguments) => ended(evaluate::run(&arguments).map_err(Failure::mendable)),
         Command::Model(options) => ended(printed(model::run(&options, unix_ms()))),

@@ -1,10 +1,12 @@
 //! Commands, one file each, and their wiring.
 
 pub mod assemble;
+pub mod calibrate;
 pub mod check;
 pub mod demo;
 pub mod evaluate;
 pub mod export;
+pub mod interval;
 mod lines;
 pub mod model;
 mod output;

@@ -79,7 +79,7 @@ pub enum ServeError {
 /// What keeps it from starting, with the remedy.
 pub async fn run(options: Options) -> Result<(), ServeError> {
     init_tracing(options.log_format);
-    let source = Source::new(&options)?;
+    let source = Source::new(options.config.clone(), flags(&options))?;
     let setup = source.read()?;
     let summary = summary(&setup);
     let classifiers = Classifiers::of(&setup);
@@ -94,8 +94,19 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     running.stop().await.map_err(ServeError::Stop)
 }
 
+fn flags(options: &Options) -> Flags {
+    let quality = options.quality.map(Knob::Quality);
+    Flags {
+        listen: options.listen,
+        admin_listen: options.admin_listen,
+        data_dir: options.data_dir.clone(),
+        classifier: options.model.clone(),
+        knob: quality.or(options.budget_per_1k.map(Knob::BudgetPer1k)),
+    }
+}
+
 /// Where the configuration comes from, now and at each reload.
-struct Source {
+pub(super) struct Source {
     file: Option<PathBuf>,
     flags: Flags,
     environment: Environment,
@@ -103,21 +114,14 @@ struct Source {
 }
 
 impl Source {
-    fn new(options: &Options) -> Result<Self, ServeError> {
+    /// `file`: in place of the default one.
+    pub(super) fn new(file: Option<PathBuf>, flags: Flags) -> Result<Self, CatalogueError> {
         let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists());
-        let quality = options.quality.map(Knob::Quality);
-        let flags = Flags {
-            listen: options.listen,
-            admin_listen: options.admin_listen,
-            data_dir: options.data_dir.clone(),
-            classifier: options.model.clone(),
-            knob: quality.or(options.budget_per_1k.map(Knob::BudgetPer1k)),
-        };
-        let file = options.config.clone().or_else(default);
-        Ok(Self { file, flags, environment: Environment::of_process(), catalogue: Catalogue::embedded()? })
+        let (environment, catalogue) = (Environment::of_process(), Catalogue::embedded()?);
+        Ok(Self { file: file.or_else(default), flags, environment, catalogue })
     }
 
-    fn read(&self) -> Result<Setup, ServeError> {
+    pub(super) fn read(&self) -> Result<Setup, ServeError> {
         let setup = match &self.file {
             Some(file) => config::load(file, &self.environment, &self.flags, &self.catalogue)?,
             None => {

@@ -7,7 +7,7 @@ use crate::catalog::Model;
 
 /// What a request needs of a model.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Demand<'a> {
+pub struct Demand<'a> {
     request: &'a ChatRequest,
     /// Estimated.
     input_tokens: u32,
@@ -67,12 +67,13 @@ impl fmt::Display for Reason {
 }
 
 impl<'a> Demand<'a> {
-    pub(super) fn new(request: &'a ChatRequest, input_tokens: u32) -> Self {
+    /// `input_tokens`: of the prompt, estimated.
+    pub fn new(request: &'a ChatRequest, input_tokens: u32) -> Self {
         Self { request, input_tokens }
     }
 
     /// What `model` lacks. What nobody has said of a model is not held against it.
-    pub(super) fn lacking(&self, model: &Model) -> Option<Reason> {
+    pub fn lacking(&self, model: &Model) -> Option<Reason> {
         let needs = self.request.needs;
         let cannot = |needed: bool, can: Option<bool>, reason| (needed && can == Some(false)).then_some(reason);
         self.too_long(model)

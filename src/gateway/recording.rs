@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::answer::Facts;
 use super::plan::Plan;
-use super::setup::{Setup, Target};
+use super::setup::Setup;
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
-use crate::catalog::Usage;
+use crate::catalog::{ModelId, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace};
@@ -103,7 +103,7 @@ impl Recording {
         let attempts = targets.map(|(target, attempt)| {
             let result = attempt.error.as_ref().map_or("ok", |e| cause_name(e.cause));
             self.sink.metrics.attempt(&target.label, result);
-            record_attempt(target, attempt)
+            record_attempt(&target.model.id, attempt)
         });
         if let Some(trace) = &mut self.trace {
             trace.attempts = attempts.collect();
@@ -197,16 +197,18 @@ fn kept(body: &[u8]) -> Bytes {
     if body.len() <= MAX_KEPT_REQUEST { Bytes::copy_from_slice(body) } else { Bytes::new() }
 }
 
-fn record_attempt(target: &Target, attempt: upstream::Attempt) -> Attempt {
+/// One call to `model`, as traces have it.
+pub fn record_attempt(model: &ModelId, attempt: upstream::Attempt) -> Attempt {
     Attempt {
-        model: target.model.id.clone(),
+        model: model.clone(),
         status: attempt.status.map(|s| s.as_u16()),
         error: attempt.error.map(|e| e.message),
         duration_us: micros(attempt.duration),
     }
 }
 
-fn append(reply: &mut ReplyText, text: Text) {
+/// Adds a piece of the answer's text, as far as a trace keeps it.
+pub fn append(reply: &mut ReplyText, text: Text) {
     let room = MAX_KEPT_REPLY - reply.content.len();
     if text.content.len() > room {
         reply.truncated = true;

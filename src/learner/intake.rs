@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::policy::Kind;
 use crate::scorers::{Scorer, reward};
 use crate::store::{Entry, Scored, Store, StoreError, score_id};
 use crate::trace::{Event, Feedback, FeedbackError, MAX_SOURCES, Trace, TraceId};
@@ -94,7 +95,8 @@ impl Intake {
     fn finished(&mut self, trace: &Trace, desk: &mut Desk<'_>) -> Result<(), StoreError> {
         let (Some(route), Some(decision)) = (&trace.route, &trace.decision) else { return Ok(()) };
         match standing(desk, trace.id)? {
-            Some(standing) if standing.is_settled() => return Ok(()),
+            // Asked again on purpose: the new answer's scores revise those of the first.
+            Some(standing) if standing.is_settled() && decision.kind != Kind::Pinned => return Ok(()),
             Some(_) => {}
             // The news of the decision was dropped; the trace has it too.
             None => {
@@ -109,15 +111,15 @@ impl Intake {
     }
 
     fn score(&mut self, trace: &Trace, desk: &mut Desk<'_>) {
-        let verdicts: Vec<_> = desk.scorers.iter_mut().map(|s| (s.name(), s.score(trace))).collect();
-        for (name, verdict) in verdicts {
+        let verdicts: Vec<_> = desk.scorers.iter_mut().map(|s| (s.metric(), s.name(), s.score(trace))).collect();
+        for (metric, source, verdict) in verdicts {
             let Some(verdict) = verdict else { continue };
             Counters::add(&desk.counters.scores, 1);
             let entry = Entry::Scored(Scored {
                 trace: trace.id,
                 at_ms: trace.at_ms + trace.total_us / 1000,
-                metric: name.to_owned(),
-                source: name.to_owned(),
+                metric: metric.to_owned(),
+                source: source.to_owned(),
                 value: verdict.value,
                 comment: None,
             });

@@ -130,6 +130,14 @@ pub fn spawn(
     Ok(Learner { events, snapshot, reader, counters, incomplete, stop, thread })
 }
 
+/// What a ledger has taught, with the routes that it was left with. Writes nothing.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn restore(store: &dyn Store, prior: Snapshot, fingerprint: &str) -> Result<Snapshot, StoreError> {
+    Ok(Fold::restore(store, prior, fingerprint, Bounds::default().recent)?.snapshot().clone())
+}
+
 impl Learner {
     /// Takes no more events, works off those that wait, writes a checkpoint and ends. Blocks until then.
     pub fn stop(self) {
@@ -143,7 +151,7 @@ impl Learner {
 
 /// Writes the routes down where they are others than the ledger leads to.
 fn configure(fold: &mut Fold, store: &mut dyn Store, at_ms: u64, routes: Vec<RouteSpec>) -> Result<(), StoreError> {
-    if same(fold.snapshot(), &routes) {
+    if has_routes(fold.snapshot(), &routes) {
         return Ok(());
     }
     let entry = Entry::Configured { at_ms, fingerprint: fold.fingerprint().to_owned(), routes };
@@ -153,7 +161,8 @@ fn configure(fold: &mut Fold, store: &mut dyn Store, at_ms: u64, routes: Vec<Rou
     Ok(())
 }
 
-fn same(snapshot: &Snapshot, routes: &[RouteSpec]) -> bool {
+/// Whether a snapshot has these very routes and no others.
+pub fn has_routes(snapshot: &Snapshot, routes: &[RouteSpec]) -> bool {
     snapshot.routes.len() == routes.len()
         && routes.iter().all(|route| snapshot.routes.get(&route.name).is_some_and(|known| known.spec == *route))
 }

@@ -12,7 +12,7 @@ use super::gaussian::Gaussian;
 use super::measured::{Measured, Spending, greedy_cost};
 use super::solution::{Problem, Solution};
 use super::window::Window;
-use super::{Decision, Reward, RouteSpec, Settlement};
+use super::{Decision, Kind, Reward, RouteSpec, Settlement};
 use crate::catalog::Price;
 use crate::difficulty::{Entrant, Prior, RoutePrior, undated};
 
@@ -154,10 +154,14 @@ impl RouteState {
 
     /// The route's own knob decided, and the drawn arm is still there: what came of it tells of the controller.
     fn own(&self, decision: &Decision) -> bool {
-        decision.knob == self.spec.knob
+        decision.kind != Kind::Pinned && decision.knob == self.spec.knob
     }
 
+    /// A pinned decision is not the controller's, and its request not one of the route's traffic: arms alone learn of it.
     fn hear(&mut self, decision: &Decision) {
+        if decision.kind == Kind::Pinned {
+            return;
+        }
         let Some(chosen) = decision.candidates.get(decision.chosen) else { return };
         Arc::make_mut(&mut self.window).push(decision);
         self.decided += 1;
@@ -174,7 +178,7 @@ impl RouteState {
         if let (Some(usd), true) = (settlement.cost_usd, self.own(decision)) {
             self.spending.settled(usd, greedy_cost(decision));
         }
-        if self.decided >= self.next_solution {
+        if decision.kind != Kind::Pinned && self.decided >= self.next_solution {
             self.next_solution = self.decided + stride(self.decided);
             self.solve();
         }
@@ -230,6 +234,9 @@ impl RouteState {
 
     /// A judged answer of the arm that was drawn says how good the route's answers are; a fallback's was not drawn.
     fn measure(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
+        if decision.kind == Kind::Pinned {
+            return;
+        }
         let Some(chosen) = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == name) else { return };
         let Some(value) = judged(now) else { return };
         Arc::make_mut(&mut self.window).score(decision, value);

@@ -3,6 +3,7 @@
 use crate::trace::Trace;
 
 pub mod format;
+pub mod reference;
 pub mod reward;
 
 /// One judgement of one answer, in [0, 1].
@@ -13,8 +14,12 @@ pub struct Verdict {
 
 /// Judges a finished request, off the request path.
 pub trait Scorer: Send {
-    /// The metric it writes and its name as a source.
+    /// Its name as a source.
     fn name(&self) -> &'static str;
+    /// The metric it writes: one of its own, unless it judges what clients judge.
+    fn metric(&self) -> &'static str {
+        self.name()
+    }
     /// `None`: this scorer has nothing to say of such a request. Missing is not zero.
     fn score(&mut self, trace: &Trace) -> Option<Verdict>;
 }

@@ -2,6 +2,8 @@
 
 use super::models::{LADDER, SimulatedModel, strongest};
 use super::puzzles::Puzzle;
+pub use crate::cli::interval::Interval as Quality;
+use crate::cli::interval::Z;
 
 /// One answered and scored request.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,28 +21,10 @@ pub struct Answered {
     pub assessed: f64,
 }
 
-/// A proportion and its 95% interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Quality {
-    pub mean: f64,
-    pub low: f64,
-    pub high: f64,
-}
-
-/// The 97.5% quantile of the standard normal.
-const Z: f64 = 1.959_964;
-
 /// The share of right answers with its score interval (Wilson 1927); of none, nothing is known.
 pub fn measured(answered: &[Answered]) -> Quality {
-    if answered.is_empty() {
-        return Quality { mean: 0.0, low: 0.0, high: 1.0 };
-    }
-    let n = answered.len() as f64;
-    let mean = answered.iter().filter(|a| a.right).count() as f64 / n;
-    let shrink = 1.0 + Z * Z / n;
-    let centre = (mean + Z * Z / (2.0 * n)) / shrink;
-    let half = Z / shrink * (mean * (1.0 - mean) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Quality { mean, low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
+    let mean = answered.iter().filter(|a| a.right).count() as f64 / answered.len().max(1) as f64;
+    Quality::of_mean(mean, answered.len())
 }
 
 /// The share of the answers that each model of [`LADDER`] gave.

@@ -1,0 +1,159 @@
+//! Which model is asked what, what the policy expects of it, and what is known already.
+
+use std::collections::HashMap;
+
+use anyhow::Context as _;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::prompts::Prompt;
+use crate::catalog::Model;
+use crate::difficulty::{Bundle, Context};
+use crate::gateway::{Demand, RouteSettings};
+use crate::policy::{Decision, RouteState, Snapshot, decide};
+use crate::store::{Entry, Store, StoreError, bundle_key};
+use crate::trace::TraceId;
+
+/// The name that decisions of a calibration carry in place of the policy's.
+pub(super) const POLICY: &str = "calibrate";
+
+/// All prompts, and all calls that they are worth.
+pub(super) struct Plan {
+    pub(super) asked: Vec<Asked>,
+    pub(super) calls: Vec<Call>,
+    /// Pairs of a prompt and a model that cannot answer it.
+    pub(super) unfit: usize,
+}
+
+/// One prompt as the policy sees it.
+pub(super) struct Asked {
+    pub(super) prompt: Prompt,
+    pub(super) context: Context,
+    /// The arms that can answer it.
+    pub(super) eligible: Vec<usize>,
+}
+
+impl Asked {
+    /// Some model can.
+    pub(super) fn can_be_answered(&self) -> bool {
+        !self.eligible.is_empty()
+    }
+}
+
+/// One prompt to one model.
+pub(super) struct Call {
+    /// Index into [`Plan::asked`].
+    pub(super) asked: usize,
+    /// Index into the route's models.
+    pub(super) arm: usize,
+    pub(super) id: TraceId,
+    /// Its answer is in the ledger.
+    pub(super) known: bool,
+    pub(super) decision: Decision,
+}
+
+/// What makes up a plan.
+pub(super) struct Planner<'a> {
+    pub(super) bundle: &'a Bundle,
+    pub(super) route: &'a RouteSettings,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) state: &'a RouteState,
+    pub(super) known: &'a Known,
+    /// Now, Unix milliseconds.
+    pub(super) at_ms: u64,
+}
+
+impl Planner<'_> {
+    /// Pairs all prompts with all models that can answer them.
+    pub(super) fn plan(&self, prompts: Vec<Prompt>) -> anyhow::Result<Plan> {
+        let mut plan = Plan { asked: Vec::with_capacity(prompts.len()), calls: Vec::new(), unfit: 0 };
+        for prompt in prompts {
+            let asked = self.assess(prompt)?;
+            plan.unfit += self.route.models.len() - asked.eligible.len();
+            if asked.can_be_answered() {
+                plan.calls.extend(self.calls(&asked, plan.asked.len())?);
+            }
+            plan.asked.push(asked);
+        }
+        Ok(plan)
+    }
+
+    fn assess(&self, prompt: Prompt) -> anyhow::Result<Asked> {
+        let features = self.bundle.extractor.extract(&prompt.request);
+        let context = self.bundle.classifier.assess(&features)?;
+        let demand = Demand::new(&prompt.request, features.input_tokens);
+        let fits = |(_, model): &(usize, &std::sync::Arc<Model>)| demand.lacking(model).is_none();
+        let eligible = self.route.models.iter().enumerate().filter(fits).map(|(arm, _)| arm).collect();
+        Ok(Asked { prompt, context, eligible })
+    }
+
+    fn calls(&self, asked: &Asked, index: usize) -> anyhow::Result<Vec<Call>> {
+        let decision = decide(self.snapshot, self.state, &asked.context, &asked.eligible, None, 0.0)?;
+        let call = |(candidate, &arm): (usize, &usize)| {
+            let model = &self.route.models[arm].id.model;
+            let name = Name::new(&self.route.name, model, &asked.prompt.body);
+            let known = self.known.0.get(&name).copied();
+            let decision = decision.clone().pinned(POLICY, candidate);
+            let id = known.unwrap_or_else(|| name.at(self.at_ms));
+            Call { asked: index, arm, id, known: known.is_some(), decision }
+        };
+        Ok(asked.eligible.iter().enumerate().map(call).collect())
+    }
+}
+
+/// What a call is known by whenever it is made: the first 80 bits of the SHA-256 of route, model and request, as far as
+/// a UUIDv7 has room for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Name(u128);
+
+impl Name {
+    const BITS: u128 = (1 << 80) - 1;
+
+    fn new(route: &str, model: &str, body: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        for part in [route.as_bytes(), model.as_bytes(), body] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let mut random = [0; 10];
+        random.copy_from_slice(&hash.finalize()[..10]);
+        Self::of(uuid::Builder::from_unix_timestamp_millis(0, &random).into_uuid())
+    }
+
+    fn of(id: TraceId) -> Self {
+        Self(id.as_u128() & Self::BITS)
+    }
+
+    /// The id of this call, made at `at_ms`.
+    fn at(self, at_ms: u64) -> TraceId {
+        Uuid::from_u128(u128::from(at_ms) << 80 | self.0)
+    }
+}
+
+/// The calls whose answers a ledger has.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<Name, TraceId>);
+
+impl Known {
+    /// Reads the whole ledger. Answers that were assessed by another classifier teach this one nothing and do not count.
+    pub(super) fn read(store: &dyn Store, fingerprint: &str) -> Result<Self, StoreError> {
+        let (mut known, current) = (HashMap::new(), bundle_key(fingerprint));
+        store.replay(0, &mut |_, entry| {
+            if let Entry::Decided { trace, bundle, decision, .. } = entry
+                && bundle == current
+                && decision.policy == POLICY
+            {
+                known.insert(Name::of(trace), trace);
+            }
+            Ok(())
+        })?;
+        Ok(Self(known))
+    }
+}
+
+/// A route of the configuration by its name.
+pub(super) fn route<'a>(routes: &'a [RouteSettings], name: &str) -> anyhow::Result<&'a RouteSettings> {
+    let names = || routes.iter().map(|route| route.name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = routes.iter().find(|route| route.name == name);
+    found.with_context(|| format!("--route {name}: no route is called so; there are: {}", names()))
+}
