@@ -14,7 +14,7 @@ use crate::trace::{AdoptError, Adopted, Event, Reclassified, Trace};
 use super::counters::Counters;
 use super::fold::Fold;
 use super::intake::{Desk, Intake};
-use super::{Bounds, adopt, checkpoint};
+use super::{Bounds, adopt, alarms, checkpoint};
 
 pub(super) struct Worker {
     bounds: Bounds,
@@ -142,6 +142,7 @@ impl Worker {
         Counters::set(&self.counters.commit_us, began.elapsed().as_micros() as u64);
         Counters::add(&self.counters.commits, 1);
         Counters::add(&self.counters.entries, intake.entries.len());
+        alarms::report(&self.published.load(), self.fold.snapshot());
         self.published.store(Arc::new(self.fold.snapshot().clone()));
         Ok(())
     }

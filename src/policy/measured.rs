@@ -70,6 +70,8 @@ pub struct Spending {
     pub spent_usd: f64,
     /// Answers that it paid for.
     pub answers: f64,
+    /// What the best model was predicted to cost in their place, USD.
+    pub always_best_usd: f64,
     recent: f64,
     recent_answers: f64,
     paid: f64,
@@ -80,9 +82,10 @@ impl Spending {
     const MEMORY: f64 = 2_000.0;
     const FORESIGHT: f64 = 200.0;
 
-    /// An answer cost `usd`; the means would have chosen one of `greedy` USD.
-    pub fn settled(&mut self, usd: f64, greedy: f64) {
+    /// An answer cost `usd`; the means would have chosen one of `greedy` USD, and the best model one of `best`.
+    pub fn settled(&mut self, usd: f64, greedy: f64, best: f64) {
         self.spent_usd += usd;
+        self.always_best_usd += best;
         self.answers += 1.0;
         let keep = 1.0 - 1.0 / Self::MEMORY;
         self.recent = self.recent * keep + usd;

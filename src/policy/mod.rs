@@ -1,6 +1,7 @@
 //! Which model answers: [`Decision`], the immutable [`Snapshot`], pure [`decide`] and [`Snapshot::learn`].
 
 mod arm;
+mod audit;
 mod contract;
 mod decide;
 mod drift;
@@ -10,6 +11,7 @@ mod measured;
 mod ours;
 mod propensity;
 pub mod rivals;
+mod sequence;
 mod snapshot;
 mod solution;
 mod spec;
@@ -18,12 +20,14 @@ mod window;
 use serde::{Deserialize, Serialize};
 
 pub use arm::{Arm, Outlook};
+pub use audit::Audit;
 pub use contract::Policy;
 pub use decide::decide;
 pub use drift::{Drift, SCORES_BETWEEN_FALSE_ALARMS};
 pub use gaussian::Gaussian;
 pub use measured::{Measured, Spending};
 pub use ours::Satisficing;
+pub use sequence::{FIRST_LOOK, Sequence};
 pub use snapshot::{RouteState, Snapshot, bundle_key};
 pub use solution::{Solution, Summary};
 pub use spec::{ArmSpec, Knob, Reward, RouteSpec, Settlement};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::arm::{Arm, JUDGED};
+use super::audit::Audit;
 use super::gaussian::Gaussian;
 use super::measured::{Measured, Spending, greedy_cost};
 use super::solution::{Problem, Solution};
@@ -39,6 +40,7 @@ pub struct RouteState {
     pub window: Arc<Window>,
     pub measured: Measured,
     pub spending: Spending,
+    pub audit: Audit,
     pub solution: Arc<Solution>,
     form: Form,
     /// Requests decided.
@@ -129,7 +131,19 @@ impl RouteState {
         let solution = Arc::new(Solution::new(&problem, None));
         let form = Form { answers: 50.0, malformed: 1.0 };
         let spec = spec.clone();
-        Self { spec, arms, shift, window, measured, spending, solution, form, decided: 0, next_solution: 1 }
+        Self {
+            spec,
+            arms,
+            shift,
+            window,
+            measured,
+            spending,
+            audit: Audit::default(),
+            solution,
+            form,
+            decided: 0,
+            next_solution: 1,
+        }
     }
 
     fn reconfigured(mut self, spec: &RouteSpec, fresh: Vec<Arc<Arm>>) -> Self {
@@ -142,6 +156,7 @@ impl RouteState {
         self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
         if self.spec.knob != spec.knob {
             (self.measured, self.spending) = (Measured::default(), Spending::default());
+            self.audit = Audit::default();
         }
         self.spec = spec.clone();
         self.solve();
@@ -176,7 +191,7 @@ impl RouteState {
             Arc::make_mut(&mut self.arms[arm]).settle(usage, &decision.phi, decision.verbosity, input);
         }
         if let (Some(usd), true) = (settlement.cost_usd, self.own(decision)) {
-            self.spending.settled(usd, greedy_cost(decision));
+            self.spending.settled(usd, greedy_cost(decision), self.best_cost(decision).unwrap_or(usd));
         }
         if decision.kind != Kind::Pinned && self.decided >= self.next_solution {
             self.next_solution = self.decided + stride(self.decided);
@@ -221,6 +236,18 @@ impl RouteState {
         change(Arc::make_mut(&mut self.arms[arm]), Arc::make_mut(&mut self.shift));
     }
 
+    /// The arm with the highest expected quality on recent requests.
+    pub fn best(&self) -> Option<usize> {
+        let quality = |arm: &usize| self.solution.arms[*arm].quality;
+        (0..self.solution.arms.len().min(self.arms.len())).max_by(|a, b| quality(a).total_cmp(&quality(b)))
+    }
+
+    /// What it was predicted to cost on this request.
+    fn best_cost(&self, decision: &Decision) -> Option<f64> {
+        let name = &self.spec.arms[self.best()?].arm;
+        decision.candidates.iter().find(|candidate| candidate.arm == *name).map(|candidate| candidate.cost_usd)
+    }
+
     /// A malformed answer is scored 0. If a share f of answers is, then among the others quality is p/(1−f) on average:
     /// the mean moves towards that, so that form alone leaves p where it is unless an arm's share differs from the
     /// route's. The covariance stays: nobody judged the answer.
@@ -241,9 +268,16 @@ impl RouteState {
         let Some(value) = judged(now) else { return };
         Arc::make_mut(&mut self.window).score(decision, value);
         if self.own(decision) {
-            match judged(was) {
-                Some(old) => self.measured.revised(value - old),
-                None => self.measured.scored(value - chosen.quality),
+            let best = self.best().map(|best| self.spec.arms[best].arm.clone());
+            match (judged(was), best) {
+                (Some(old), _) => {
+                    self.measured.revised(value - old);
+                    self.audit.revised(value - old);
+                }
+                (None, best) => {
+                    self.measured.scored(value - chosen.quality);
+                    best.iter().for_each(|best| self.audit.scored(decision, best, value));
+                }
             }
         }
     }

@@ -87,6 +87,9 @@ struct Routes {
     measured: Family<RouteLabel, Value>,
     reference: Family<RouteLabel, Value>,
     spent: Family<RouteLabel, Value>,
+    always_best: Family<RouteLabel, Value>,
+    low: Family<RouteLabel, Value>,
+    high: Family<RouteLabel, Value>,
 }
 
 impl Routes {
@@ -96,6 +99,13 @@ impl Routes {
             measured: family(registry, "route_measured_quality", "Mean quality of the route's answers, as measured"),
             reference: family(registry, "route_best_quality", "Mean quality of the best single model, as estimated"),
             spent: family(registry, "route_spent_usd", "Spent since the knob was set"),
+            always_best: family(registry, "route_always_best_usd", "What the best model was predicted to cost instead"),
+            low: family(
+                registry,
+                "route_scored_quality_low",
+                "Lower end of the scored answers' mean, valid at any time",
+            ),
+            high: family(registry, "route_scored_quality_high", "Upper end of it"),
         }
     }
 
@@ -104,6 +114,11 @@ impl Routes {
         self.decided.get_or_create(&label).set(state.decided as f64);
         self.reference.get_or_create(&label).set(state.solution.reference);
         self.spent.get_or_create(&label).set(state.spending.spent_usd);
+        self.always_best.get_or_create(&label).set(state.spending.always_best_usd);
+        if let Some((low, high)) = state.audit.own.interval() {
+            self.low.get_or_create(&label).set(low);
+            self.high.get_or_create(&label).set(high);
+        }
         if let Some((quality, _)) = state.measured.quality() {
             self.measured.get_or_create(&label).set(quality);
         }
@@ -115,6 +130,7 @@ struct Arms {
     scored: Family<ArmLabels, Value>,
     quality: Family<ArmLabels, Value>,
     cost: Family<ArmLabels, Value>,
+    alarms: Family<ArmLabels, Value>,
 }
 
 impl Arms {
@@ -123,6 +139,7 @@ impl Arms {
             scored: family(registry, "arm_scored_answers", "Scored answers that the posterior has learned from"),
             quality: family(registry, "arm_quality", "Expected mean quality on recent requests"),
             cost: family(registry, "arm_cost_usd", "Expected mean cost of an answer to recent requests"),
+            alarms: family(registry, "arm_drift_alarms", "Times that the model's quality was found to have changed"),
         }
     }
 
@@ -132,6 +149,7 @@ impl Arms {
             self.scored.get_or_create(&label).set(arm.scored as f64);
             self.quality.get_or_create(&label).set(summary.quality);
             self.cost.get_or_create(&label).set(summary.cost_usd);
+            self.alarms.get_or_create(&label).set(arm.drift.alarms as f64);
         }
     }
 }

@@ -9,6 +9,7 @@ mod headers;
 mod learning;
 mod listener;
 mod models;
+mod routes;
 pub mod settings;
 mod sse;
 mod status;
@@ -83,7 +84,11 @@ pub fn admin_router(app: Arc<App>) -> Router {
 }
 
 fn traces() -> Router<Arc<App>> {
-    Router::new().route("/v1/traces", get(traces::list)).route("/v1/traces/{id}", get(traces::show))
+    Router::new()
+        .route("/v1/traces", get(traces::list))
+        .route("/v1/traces/{id}", get(traces::show))
+        .route("/v1/routes", get(routes::list))
+        .route("/v1/routes/{name}", get(routes::show))
 }
 
 /// Keys stand before everything that was added so far; health, readiness and metrics need none.

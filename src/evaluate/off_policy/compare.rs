@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::estimate::{Estimate, Sample};
-use super::sequence::Sequence;
 use super::{Outcome, Row, Target, TooFew};
+use crate::policy::Sequence;
 
 /// By how much the first policy's outcome exceeds the second's.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -19,12 +19,11 @@
 
 mod compare;
 mod estimate;
-mod sequence;
 mod target;
 
+pub use crate::policy::{FIRST_LOOK, Sequence};
 pub use compare::{Comparison, compare};
 pub use estimate::{Estimate, Estimates, TooFew, estimate};
-pub use sequence::{FIRST_LOOK, Sequence};
 pub use target::{Fixed, Greedy, Logged, Target, Uniform};
 
 use crate::policy::Candidate;

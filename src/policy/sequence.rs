@@ -1,6 +1,8 @@
 //! A confidence sequence: an interval for a mean that may be looked at after every row, and still errs in 5 % of streams
 //! at most.
 
+use serde::{Deserialize, Serialize};
+
 /// Chance, over the whole stream, that the mean is ever outside.
 const ALPHA: f64 = 0.05;
 /// The number of rows at which the sequence is narrowest for its validity. Fixed, for a choice by the data would spoil it.
@@ -14,7 +16,7 @@ pub const FIRST_LOOK: usize = 100;
 /// μ̂ₜ ± σ̂ₜ √( 2(tρ² + 1)/(t²ρ²) · ln(√(tρ² + 1)/α) ), ρ² = (−2 ln α + ln(−2 ln α + 1)) / [`TUNED_FOR`].
 ///
 /// Asymptotic: it needs finite variance, not bounds, and is valid as rows become many.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sequence {
     rows: usize,
     mean: f64,
@@ -29,6 +31,21 @@ impl Sequence {
         let distance = value - self.mean;
         self.mean += distance / self.rows as f64;
         self.squares += distance * (value - self.mean);
+    }
+
+    /// One of the values grew by `change`; the spread is left as it is.
+    pub fn revise(&mut self, change: f64) {
+        self.mean += change / self.rows.max(1) as f64;
+    }
+
+    /// Values so far.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Their mean; 0 before the first.
+    pub fn mean(&self) -> f64 {
+        self.mean
     }
 
     /// The mean's interval after the rows so far; `None` before [`FIRST_LOOK`].

@@ -1,0 +1,158 @@
+//! `GET /v1/routes` and `/v1/routes/{name}`: is the bar met, what was spent, what was saved, and what is believed of each
+//! model.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::{App, json};
+use crate::policy::{Knob, RouteState, Sequence};
+
+#[derive(Serialize)]
+struct Listing {
+    routes: Vec<View>,
+}
+
+/// One route.
+#[derive(Serialize)]
+struct View {
+    route: String,
+    knob: KnobView,
+    /// Requests decided.
+    decided: u64,
+    /// Since the knob was set: of the scored answers. Null while there are few.
+    measured_quality: Option<Measure>,
+    /// What the best model's answers to the same requests would have been worth: doubly robust, from exploration.
+    best_quality: Option<Measure>,
+    /// The share of the best model's quality that was kept; null before both are measured.
+    kept: Option<f64>,
+    /// The model that is best by what is known now, and its expected quality on recent requests.
+    best: Option<Best>,
+    /// USD since the knob was set.
+    spent_usd: f64,
+    /// What the best model was predicted to cost on the same requests.
+    always_best_usd: f64,
+    saved_usd: f64,
+    models: Vec<ModelView>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum KnobView {
+    Quality(f64),
+    BudgetPer1k(f64),
+    Value(f64),
+}
+
+/// A mean with an interval that holds at 95 % however often it is looked at.
+#[derive(Serialize)]
+struct Measure {
+    mean: f64,
+    low: f64,
+    high: f64,
+    scores: usize,
+}
+
+#[derive(Serialize)]
+struct Best {
+    model: String,
+    quality: f64,
+}
+
+#[derive(Serialize)]
+struct ModelView {
+    model: String,
+    /// Expected mean quality on recent requests, and its deviation.
+    quality: f64,
+    deviation: f64,
+    /// Expected USD of an answer to recent requests.
+    cost_usd: f64,
+    /// Scored answers that were learned from.
+    scored: u64,
+    /// Times that its quality was found to have changed.
+    drift_alarms: u64,
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
+    let snapshot = app.learning.snapshot.load();
+    let routes = snapshot.routes.iter().map(|(name, state)| View::new(name, state)).collect();
+    json(&Listing { routes })
+}
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Ok(Path(name)) = name else { return Err(unknown("that", &[])) };
+    let snapshot = app.learning.snapshot.load();
+    match snapshot.routes.get(&name) {
+        Some(state) => Ok(json(&View::new(&name, state))),
+        None => Err(unknown(&name, &snapshot.routes.keys().map(String::as_str).collect::<Vec<_>>())),
+    }
+}
+
+fn unknown(name: &str, known: &[&str]) -> ApiError {
+    let name: String = name.chars().take(200).collect();
+    let message = format!("there is no route {name:?}; the routes are: {}", known.join(", "));
+    ApiError::invalid(StatusCode::NOT_FOUND, message).param("name").code("route_not_found")
+}
+
+impl View {
+    fn new(name: &str, state: &RouteState) -> Self {
+        let (own, best) = (measure(&state.audit.own), measure(&state.audit.best));
+        let kept = own.as_ref().zip(best.as_ref()).map(|(own, best)| own.mean / best.mean);
+        let spending = &state.spending;
+        Self {
+            route: name.to_owned(),
+            knob: state.spec.knob.into(),
+            decided: state.decided,
+            kept: kept.filter(|kept| kept.is_finite()),
+            measured_quality: own,
+            best_quality: best,
+            best: best_now(state),
+            spent_usd: spending.spent_usd,
+            always_best_usd: spending.always_best_usd,
+            saved_usd: spending.always_best_usd - spending.spent_usd,
+            models: models(state),
+        }
+    }
+}
+
+fn measure(sequence: &Sequence) -> Option<Measure> {
+    let (low, high) = sequence.interval()?;
+    let (low, high) = (low.max(0.0), high.min(1.0));
+    Some(Measure { mean: sequence.mean(), low, high, scores: sequence.rows() })
+}
+
+fn best_now(state: &RouteState) -> Option<Best> {
+    let best = state.best()?;
+    Some(Best { model: state.spec.arms[best].arm.clone(), quality: state.solution.arms[best].quality })
+}
+
+fn models(state: &RouteState) -> Vec<ModelView> {
+    let all = state.spec.arms.iter().zip(&state.arms).zip(&state.solution.arms);
+    all.map(|((spec, arm), summary)| ModelView {
+        model: spec.arm.clone(),
+        quality: summary.quality,
+        deviation: summary.deviation,
+        cost_usd: summary.cost_usd,
+        scored: arm.scored,
+        drift_alarms: arm.drift.alarms,
+    })
+    .collect()
+}
+
+impl From<Knob> for KnobView {
+    fn from(knob: Knob) -> Self {
+        match knob {
+            Knob::Quality(share) => Self::Quality(share),
+            Knob::BudgetPer1k(usd) => Self::BudgetPer1k(usd),
+            Knob::Value(usd) => Self::Value(usd),
+        }
+    }
+}
