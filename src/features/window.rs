@@ -38,8 +38,23 @@ impl<'a> Window<'a> {
 
     /// Runs of characters that are not white space.
     pub fn words(&self) -> u32 {
-        self.texts().map(|text| text.split_whitespace().count() as u32).sum()
+        self.texts().map(words).sum()
     }
+}
+
+/// Runs of characters that are not white space. ASCII is counted byte by byte, several times as fast.
+fn words(text: &str) -> u32 {
+    if !text.is_ascii() {
+        return text.split_whitespace().count() as u32;
+    }
+    let mut words = 0;
+    let mut after_blank = true;
+    for byte in text.bytes() {
+        let blank = matches!(byte, b' ' | b'\t'..=b'\r');
+        words += u32::from(after_blank & !blank);
+        after_blank = blank;
+    }
+    words
 }
 
 /// Counts over the conversation; of a very long one, over its beginning and its end.
@@ -88,6 +103,25 @@ mod tests {
 
     fn texts(request: &ChatRequest) -> Vec<&str> {
         Window::of(request).texts().filter(|text| !text.is_empty()).collect()
+    }
+
+    #[test]
+    fn words_of_ascii_are_counted_as_those_of_any_text() {
+        let texts = [
+            "",
+            " ",
+            "a",
+            " a",
+            "a ",
+            "a b",
+            "a  b\n\tc\x0b\x0cd\r\n",
+            "\u{1}\u{1c} \u{7f}",
+            "é à",
+            "a\u{a0}b\u{2003}c",
+        ];
+        for text in texts {
+            assert_eq!(words(text), text.split_whitespace().count() as u32, "{text:?}");
+        }
     }
 
     #[test]

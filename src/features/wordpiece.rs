@@ -127,7 +127,11 @@ impl WordPiece {
         while let Some(&byte) = bytes.get(at) {
             at += 1;
             match CLASS[usize::from(byte)] {
-                Class::Letter => word.push(byte.to_ascii_lowercase()),
+                Class::Letter => {
+                    let end = at + bytes[at..].iter().position(|&b| !is_letter(b)).unwrap_or(bytes.len() - at);
+                    word.extend(bytes[at - 1..end].iter().map(u8::to_ascii_lowercase));
+                    at = end;
+                }
                 Class::Space => self.end_word(&mut word, ids),
                 Class::Punctuation => {
                     self.end_word(&mut word, ids);
@@ -165,7 +169,7 @@ impl WordPiece {
             return;
         }
         let before = ids.len();
-        if chars(word) > MAX_WORD_CHARS || !self.spell(word, ids) {
+        if is_too_long(word) || !self.spell(word, ids) {
             ids.truncate(before);
             ids.push(self.unknown);
         }
@@ -228,9 +232,10 @@ fn hash(piece: &[u8]) -> u64 {
     FixedState::default().hash_one(piece)
 }
 
-/// Characters of UTF-8 bytes: all but the continuation bytes.
-fn chars(word: &[u8]) -> usize {
-    word.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
+fn is_too_long(word: &[u8]) -> bool {
+    // Characters of UTF-8: all bytes but the continuation bytes.
+    let chars = || word.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
+    word.len() > MAX_WORD_CHARS && chars() > MAX_WORD_CHARS
 }
 
 fn push_char(word: &mut Vec<u8>, c: char) {
@@ -273,6 +278,10 @@ enum Class {
     Punctuation,
     Control,
     NotAscii,
+}
+
+fn is_letter(byte: u8) -> bool {
+    matches!(CLASS[usize::from(byte)], Class::Letter)
 }
 
 /// What each byte is to the tokenizer.

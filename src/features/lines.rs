@@ -1,0 +1,157 @@
+//! What a text's lines tell: choices, the stem before them, and what is asked.
+
+use super::keywords::{self, NEGATION};
+
+/// Counts over the lines that are not blank.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Lines {
+    pub count: u32,
+    /// Characters of the first line, trimmed.
+    pub first_chars: u32,
+    /// The same of the last one.
+    pub last_chars: u32,
+    /// Lines that begin like a choice: `A) …`, `(b) …`, `3. …`.
+    pub options: u32,
+    /// Characters of the choices, without their marks.
+    pub option_chars: u32,
+    /// The sum of their squares.
+    pub option_squares: u64,
+    pub options_with_digit: u32,
+    /// Characters of all other lines, trimmed.
+    pub stem_chars: u32,
+    pub question: Question,
+    /// A question mark was seen, outside the choices.
+    asked: bool,
+}
+
+/// The last sentence that ends with a question mark and is no choice; without any, the last one before the choices.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Question {
+    pub chars: u32,
+    /// It asks for what is not so.
+    pub negated: bool,
+    /// It holds the word "what".
+    pub what: bool,
+    /// It holds the word "how".
+    pub how: bool,
+}
+
+impl Lines {
+    /// Counts the lines of one text.
+    pub fn feed(&mut self, text: &str) {
+        let mut question = None;
+        for line in text.split('\n') {
+            if self.line(line) {
+                question = Some(line);
+            }
+        }
+        if let Some(line) = question {
+            self.question = Question::of(line);
+        }
+    }
+
+    /// Whether this line tells what is asked better than those before it.
+    fn line(&mut self, line: &str) -> bool {
+        let trimmed = line.trim();
+        if trimmed.is_empty() {
+            return false;
+        }
+        self.count += 1;
+        self.last_chars = chars(trimmed);
+        if self.first_chars == 0 {
+            self.first_chars = self.last_chars;
+        }
+        if let Some(option) = option(line) {
+            self.option(option);
+            return false;
+        }
+        self.stem_chars += self.last_chars;
+        let asks = line.contains('?');
+        self.asked |= asks;
+        asks || !self.asked && self.options == 0
+    }
+
+    fn option(&mut self, option: &str) {
+        let length = chars(option);
+        self.options += 1;
+        self.option_chars += length;
+        self.option_squares += u64::from(length).pow(2);
+        self.options_with_digit += u32::from(option.bytes().any(|byte| byte.is_ascii_digit()));
+    }
+
+    /// Standard deviation of the choices' lengths, characters; 0 without choices.
+    pub fn option_deviation(&self) -> f64 {
+        let n = f64::from(self.options.max(1));
+        let mean = f64::from(self.option_chars) / n;
+        (self.option_squares as f64 / n - mean * mean).max(0.0).sqrt()
+    }
+}
+
+impl Question {
+    fn of(line: &str) -> Self {
+        let line = line.trim();
+        let sentence = last_sentence(&line[..line.rfind('?').unwrap_or(line.len())]);
+        let mut question = Self { chars: chars(sentence), ..Self::default() };
+        let words = sentence.as_bytes().split(|byte| !byte.is_ascii_alphabetic());
+        for word in words.filter(|word| !word.is_empty()) {
+            question.negated |= keywords::sets(word).is_some_and(|sets| sets >> NEGATION & 1 == 1);
+            question.what |= word.eq_ignore_ascii_case(b"what");
+            question.how |= word.eq_ignore_ascii_case(b"how");
+        }
+        question
+    }
+}
+
+/// What follows the last blank after one of `.?!`.
+fn last_sentence(text: &str) -> &str {
+    let end = text.rmatch_indices([' ', '\t']).find(|(i, _)| text[..*i].ends_with(['.', '?', '!']));
+    end.map_or(text, |(i, _)| &text[i + 1..])
+}
+
+/// What stands after the mark of a choice: `^[ \t]*\(?[A-Ja-j1-9][).:][ \t]+(.*)$`.
+fn option(line: &str) -> Option<&str> {
+    let blank = [' ', '\t'];
+    let line = line.trim_start_matches(blank);
+    let line = line.strip_prefix('(').unwrap_or(line);
+    let rest = line.strip_prefix(|c| matches!(c, 'A'..='J' | 'a'..='j' | '1'..='9'))?;
+    let rest = rest.strip_prefix([')', '.', ':'])?;
+    rest.starts_with(blank).then(|| rest.trim_start_matches(blank))
+}
+
+fn chars(text: &str) -> u32 {
+    text.chars().count() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Lines {
+        let mut lines = Lines::default();
+        lines.feed(text);
+        lines
+    }
+
+    #[test]
+    fn options_are_lines_that_begin_like_choices() {
+        let seen = lines("Which?\n A) one\n(b) 2\n3. three\n\nK) no\nA)no\nA. \n10. no");
+        assert_eq!((seen.options, seen.option_chars, seen.options_with_digit), (4, 9, 1));
+        assert_eq!((seen.count, seen.first_chars, seen.last_chars, seen.stem_chars), (8, 6, 6, 21));
+        // Of 3, 1, 5 and 0 characters.
+        assert!((seen.option_deviation() - 3.6875f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_question_is_the_last_sentence_with_a_question_mark_that_is_no_choice() {
+        let question = lines("Is it so? A cat sat. Which of these is NOT true? Think.\nA) What?\nAnswer:").question;
+        assert_eq!(question, Question { chars: 26, negated: true, ..Question::default() });
+        assert!(lines("How many?\nWhat not").question.how);
+    }
+
+    #[test]
+    fn without_a_question_mark_it_is_the_last_sentence_before_the_choices() {
+        let question = lines("He was late. What he did is\nA. that\nB. not this\nAnswer how:").question;
+        assert_eq!(question, Question { chars: 14, what: true, ..Question::default() });
+        assert_eq!(lines("").question, Question::default());
+    }
+}
