@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// Lists of words, in lower case.
-pub const KEYWORDS: [(&str, &[&str]); 10] = [
+pub const KEYWORDS: [(&str, &[&str]); 11] = [
     ("howmany", &["many", "much"]),
     ("negate", &["not", "except", "never", "false", "incorrect", "least", "cannot", "no"]),
     (
@@ -93,6 +93,7 @@ pub const KEYWORDS: [(&str, &[&str]); 10] = [
             "altogether",
         ],
     ),
+    ("refer", &["following", "statement", "statements"]),
 ];
 
 /// Where the words that negate stand among them.

@@ -16,12 +16,16 @@ pub struct Lines {
     pub option_chars: u32,
     /// The sum of their squares.
     pub option_squares: u64,
+    /// Characters of the longest.
+    pub longest_option: u32,
     pub options_with_digit: u32,
+    /// Choices that speak of the others: "all of", "none of", "both".
+    pub options_of_options: u32,
     /// Characters of all other lines, trimmed.
     pub stem_chars: u32,
     pub question: Question,
     /// A question mark was seen, outside the choices.
-    asked: bool,
+    pub asked: bool,
 }
 
 /// The last sentence that ends with a question mark and is no choice; without any, the last one before the choices.
@@ -30,11 +34,12 @@ pub struct Question {
     pub chars: u32,
     /// It asks for what is not so.
     pub negated: bool,
-    /// It holds the word "what".
-    pub what: bool,
-    /// It holds the word "how".
-    pub how: bool,
+    /// Which of [`ASKING`] it holds.
+    pub asking: [bool; ASKING.len()],
 }
+
+/// Words that say how a question is meant.
+pub const ASKING: [&str; 6] = ["what", "how", "which", "why", "who", "if"];
 
 impl Lines {
     /// Counts the lines of one text.
@@ -76,6 +81,8 @@ impl Lines {
         self.options += 1;
         self.option_chars += length;
         self.option_squares += u64::from(length).pow(2);
+        self.longest_option = self.longest_option.max(length);
+        self.options_of_options += u32::from(speaks_of_others(option));
         self.options_with_digit += u32::from(option.bytes().any(|byte| byte.is_ascii_digit()));
     }
 
@@ -95,8 +102,8 @@ impl Question {
         let words = sentence.as_bytes().split(|byte| !byte.is_ascii_alphabetic());
         for word in words.filter(|word| !word.is_empty()) {
             question.negated |= keywords::sets(word).is_some_and(|sets| sets >> NEGATION & 1 == 1);
-            question.what |= word.eq_ignore_ascii_case(b"what");
-            question.how |= word.eq_ignore_ascii_case(b"how");
+            let asking = question.asking.iter_mut().zip(ASKING);
+            asking.for_each(|(found, asked)| *found |= word.eq_ignore_ascii_case(asked.as_bytes()));
         }
         question
     }
@@ -106,6 +113,12 @@ impl Question {
 fn last_sentence(text: &str) -> &str {
     let end = text.rmatch_indices([' ', '\t']).find(|(i, _)| text[..*i].ends_with(['.', '?', '!']));
     end.map_or(text, |(i, _)| &text[i + 1..])
+}
+
+fn speaks_of_others(option: &str) -> bool {
+    const WAYS: [&str; 3] = ["all of", "none of", "both"];
+    let begins = |way: &str| option.get(..way.len()).is_some_and(|start| start.eq_ignore_ascii_case(way));
+    WAYS.into_iter().any(begins)
 }
 
 /// What stands after the mark of a choice: `^[ \t]*\(?[A-Ja-j1-9][).:][ \t]+(.*)$`.
@@ -142,16 +155,22 @@ mod tests {
     }
 
     #[test]
+    fn choices_that_speak_of_the_others_are_counted() {
+        let seen = lines("A. All of the above\nB. none of these\nC. Both\nD. é\nE. the ball of wool");
+        assert_eq!((seen.options_of_options, seen.longest_option), (3, 16));
+    }
+
+    #[test]
     fn the_question_is_the_last_sentence_with_a_question_mark_that_is_no_choice() {
         let question = lines("Is it so? A cat sat. Which of these is NOT true? Think.\nA) What?\nAnswer:").question;
-        assert_eq!(question, Question { chars: 26, negated: true, ..Question::default() });
-        assert!(lines("How many?\nWhat not").question.how);
+        assert_eq!(question, Question { chars: 26, negated: true, asking: [false, false, true, false, false, false] });
+        assert_eq!(lines("How many, if any?\nWhat not").question.asking, [false, true, false, false, false, true]);
     }
 
     #[test]
     fn without_a_question_mark_it_is_the_last_sentence_before_the_choices() {
         let question = lines("He was late. What he did is\nA. that\nB. not this\nAnswer how:").question;
-        assert_eq!(question, Question { chars: 14, what: true, ..Question::default() });
+        assert_eq!(question, Question { chars: 14, negated: false, asking: [true, false, false, false, false, false] });
         assert_eq!(lines("").question, Question::default());
     }
 }

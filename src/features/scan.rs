@@ -27,8 +27,19 @@ pub struct Scan {
     pub math: u32,
     pub carets: u32,
     pub percents: u32,
+    pub pluses: u32,
+    pub equals: u32,
+    /// `<` and `>`.
+    pub comparisons: u32,
+    pub commas: u32,
     pub code: u32,
     pub brackets: u32,
+    /// Of these, those that follow a letter.
+    pub subscripts: u32,
+    /// Opening parentheses that follow a letter.
+    pub calls: u32,
+    /// Most parentheses, brackets and braces that were open at once.
+    pub nesting: u32,
     /// Pairs of underscores: something to fill in.
     pub blanks: u32,
     pub parentheses: u32,
@@ -46,10 +57,19 @@ pub struct Scan {
     pub long_runs: u32,
     /// And those of eleven and more.
     pub longest_runs: u32,
+    /// The sum of the runs' squared lengths.
+    pub letter_squares: u64,
+    /// Runs of two letters and more that are all capitals.
+    pub capitals: u32,
+    /// Runs with a capital in the middle of a sentence.
+    pub names: u32,
     /// Of these, how many are in each of [`KEYWORDS`].
     pub keywords: [u32; KEYWORDS.len()],
     pub lines: Lines,
     previous: Option<char>,
+    before_previous: Option<char>,
+    /// Parentheses, brackets and braces that are open.
+    open: u32,
     /// Digits of the number that is being read.
     number: u32,
     /// How many characters had been read when the last number ended.
@@ -81,25 +101,41 @@ impl Scan {
 
     /// A run of ASCII letters, whole.
     fn run(&mut self, run: &[u8]) {
-        let previous = self.previous.replace(char::from(run[run.len() - 1])).unwrap_or('\n');
+        let before = self.before_previous;
+        let previous = self.follow(char::from(run[run.len() - 1]));
         let length = run.len() as u32;
         self.chars += length;
         self.non_space += length;
         self.words += u32::from(previous.is_whitespace());
-        self.upper += count(run.iter().filter(|letter| letter.is_ascii_uppercase()));
         self.latex += u32::from(previous == '\\');
-        self.letters += length;
-        self.letter_runs += 1;
-        self.long_runs += u32::from(length >= 8);
-        self.longest_runs += u32::from(length >= 11);
+        self.run_length(length);
+        let upper = count(run.iter().filter(|letter| letter.is_ascii_uppercase()));
+        self.upper += upper;
+        self.capitals += u32::from(length >= 2 && upper == length);
+        let in_sentence = previous == ' ' && before.is_some_and(|c| matches!(c, 'a'..='z' | ',' | ';'));
+        self.names += u32::from(in_sentence && upper == 1 && run[0].is_ascii_uppercase());
         if let Some(sets) = keywords::sets(run) {
             self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += u32::from(sets >> i & 1));
         }
     }
 
+    fn run_length(&mut self, length: u32) {
+        self.letters += length;
+        self.letter_squares += u64::from(length).pow(2);
+        self.letter_runs += 1;
+        self.long_runs += u32::from(length >= 8);
+        self.longest_runs += u32::from(length >= 11);
+    }
+
+    /// Takes `c` for the last character, and returns the one before.
+    fn follow(&mut self, c: char) -> char {
+        self.before_previous = self.previous.replace(c);
+        self.before_previous.unwrap_or('\n')
+    }
+
     /// Any character but an ASCII letter.
     fn character(&mut self, c: char) {
-        let previous = self.previous.replace(c).unwrap_or('\n');
+        let previous = self.follow(c);
         self.chars += 1;
         self.other(c, previous);
         if !c.is_whitespace() {
@@ -112,11 +148,9 @@ impl Scan {
         match c {
             '0'..='9' => self.digit(previous),
             '+' | '=' | '*' | '/' | '^' | '<' | '>' | '%' | '|' | '~' => self.operator(c),
-            '{' | '}' | '[' | ']' | ';' | '_' | '`' | '#' => {
-                self.code += 1;
-                self.brackets += u32::from(c == '[');
-            }
-            '(' | ')' => self.parentheses += 1,
+            '(' | ')' | '[' | ']' | '{' | '}' => self.bracket(c, previous),
+            ';' | '_' | '`' | '#' => self.code += 1,
+            ',' => self.commas += 1,
             '"' | '\'' => self.quotes += 1,
             '?' => self.question_marks += 1,
             '$' => self.latex += 1,
@@ -153,8 +187,32 @@ impl Scan {
 
     fn operator(&mut self, c: char) {
         self.math += 1;
-        self.carets += u32::from(c == '^');
-        self.percents += u32::from(c == '%');
+        match c {
+            '^' => self.carets += 1,
+            '%' => self.percents += 1,
+            '+' => self.pluses += 1,
+            '=' => self.equals += 1,
+            '<' | '>' => self.comparisons += 1,
+            _ => {}
+        }
+    }
+
+    fn bracket(&mut self, c: char, previous: char) {
+        let after_letter = u32::from(previous.is_ascii_alphabetic());
+        match c {
+            '(' | ')' => self.parentheses += 1,
+            _ => self.code += 1,
+        }
+        match c {
+            '(' => self.calls += after_letter,
+            '[' => {
+                self.brackets += 1;
+                self.subscripts += after_letter;
+            }
+            _ => {}
+        }
+        self.open = if matches!(c, '(' | '[' | '{') { self.open + 1 } else { self.open.saturating_sub(1) };
+        self.nesting = self.nesting.max(self.open);
     }
 
     fn beyond_ascii(&mut self, c: char) {
@@ -189,6 +247,13 @@ mod tests {
         let seen = scan("1.5 of 3/4, 12,345 and 2024. 7 .5 8, 9 1.2.3 12345");
         assert_eq!((seen.numbers, seen.digits), (14, 27));
         assert_eq!((seen.decimals, seen.fractions, seen.large_numbers), (3, 1, 3));
+    }
+
+    #[test]
+    fn brackets_capitals_and_names_are_counted() {
+        let seen = scan("Is f(a[1], (b)) NOT what Ann, Bob or IBM {x} say? It is.");
+        assert_eq!((seen.calls, seen.brackets, seen.subscripts, seen.nesting), (1, 1, 1, 2));
+        assert_eq!((seen.capitals, seen.names, seen.commas), (2, 2, 2));
     }
 
     #[test]

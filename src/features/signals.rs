@@ -7,7 +7,7 @@ use super::scan::Scan;
 use super::wordpiece::WordPiece;
 
 /// How many signals there are.
-pub const SIGNALS: usize = 45 + KEYWORDS.len();
+pub const SIGNALS: usize = 62 + KEYWORDS.len();
 
 /// Where the share of characters beyond ASCII stands (its square root).
 pub const NON_ASCII: usize = 5;
@@ -21,7 +21,7 @@ pub const UNKNOWN: usize = SIGNALS - 4;
 /// `ids` are the WordPiece ids of its window, `window_words` the window's words.
 pub fn signals(scan: &Scan, vocabulary: &WordPiece, ids: &[u32], window_words: u32) -> [f32; SIGNALS] {
     let mut signals = [0.0; SIGNALS];
-    let counted = surface(scan).into_iter().chain(details(scan)).chain(keyword_shares(scan));
+    let counted = surface(scan).into_iter().chain(details(scan)).chain(manner(scan)).chain(keyword_shares(scan));
     let all = counted.chain(rarity(vocabulary, ids, window_words)).chain([variety(ids)]);
     signals.iter_mut().zip(all).for_each(|(signal, value)| *signal = value as f32);
     signals
@@ -59,8 +59,8 @@ fn surface(scan: &Scan) -> [f64; 23] {
     ]
 }
 
-/// What numbers, words, lines and the question are like.
-fn details(scan: &Scan) -> [f64; 16] {
+/// What numbers, words, lines and code are like.
+fn details(scan: &Scan) -> [f64; 21] {
     let runs = f64::from(scan.letter_runs.max(1));
     let (lines, question) = (&scan.lines, &scan.lines.question);
     [
@@ -75,12 +75,29 @@ fn details(scan: &Scan) -> [f64; 16] {
         log1p(scan.large_numbers),
         log1p(scan.blanks),
         log1p(lines.stem_chars),
-        f64::from(u8::from(question.negated)),
-        f64::from(u8::from(question.what)),
-        f64::from(u8::from(question.how)),
         log1p(question.chars),
         lines.option_deviation().ln_1p(),
+        log1p(lines.longest_option),
+        f64::from(lines.options_of_options),
+        log1p(scan.commas),
+        log1p(scan.equals),
+        log1p(scan.comparisons),
+        log1p(scan.pluses),
+        log1p(scan.calls),
+        log1p(scan.subscripts),
     ]
+}
+
+/// What is asked, and how words look.
+fn manner(scan: &Scan) -> impl Iterator<Item = f64> {
+    let flag = |flag: bool| f64::from(u8::from(flag));
+    let runs = f64::from(scan.letter_runs.max(1));
+    let mean = f64::from(scan.letters) / runs;
+    let deviation = (scan.letter_squares as f64 / runs - mean * mean).max(0.0).sqrt();
+    let question = &scan.lines.question;
+    let asked = question.asking.into_iter().chain([question.negated, scan.lines.asked]).map(flag);
+    let words = [log1p(scan.capitals), log1p(scan.names), deviation.min(20.0), f64::from(scan.nesting.min(8))];
+    asked.chain(words)
 }
 
 fn keyword_shares(scan: &Scan) -> impl Iterator<Item = f64> {

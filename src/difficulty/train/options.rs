@@ -25,11 +25,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             seed: 7,
-            epochs: 18,
+            epochs: 15,
             members: 3,
             hidden: 64,
-            rank: 12,
-            axes: 8,
+            rank: 16,
+            axes: 11,
             batch: 256,
             learning_rate: 2e-3,
             weight_decay: 0.3,
