@@ -1,4 +1,5 @@
-//! The network as it is served: standardise, one matrix product in candle, clip; then how far from training it is.
+//! The network as it is served: standardise, a hidden layer and a linear one in candle, clip; then how far from
+//! training it is.
 
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
@@ -20,7 +21,12 @@ pub struct Weights {
     pub mean: Vec<f32>,
     /// Standard deviation of each, > 0.
     pub deviation: Vec<f32>,
-    /// [`WIDTH`] rows of (axes + 1): features → z, and in the last column → ln of the relative answer length.
+    /// [`WIDTH`] rows of a value a hidden unit.
+    pub hidden: Vec<f32>,
+    /// One a hidden unit.
+    pub hidden_offset: Vec<f32>,
+    /// [`WIDTH`] + hidden units rows of (axes + 1): features and units → z, and in the last column → ln of the relative
+    /// answer length.
     pub projection: Vec<f32>,
     /// axes + 1 values.
     pub offset: Vec<f32>,
@@ -34,6 +40,8 @@ pub struct Weights {
 #[derive(Debug)]
 pub struct Classifier {
     weights: Weights,
+    /// Transposed: one row a unit.
+    hidden: Tensor,
     /// Transposed: one row a output.
     projection: Tensor,
 }
@@ -49,6 +57,8 @@ impl Weights {
         let weights = Self {
             mean: read("mean")?,
             deviation: read("deviation")?,
+            hidden: read("hidden")?,
+            hidden_offset: read("hidden_offset")?,
             projection: read("projection")?,
             offset: read("offset")?,
             ease: read("ease")?,
@@ -59,11 +69,12 @@ impl Weights {
     }
 
     fn check(&self) -> Result<(), String> {
-        let columns = self.offset.len();
+        let (columns, units) = (self.offset.len(), self.hidden_offset.len());
         let lengths = [
             ("mean", self.mean.len(), WIDTH),
             ("deviation", self.deviation.len(), WIDTH),
-            ("projection", self.projection.len(), WIDTH * columns),
+            ("hidden", self.hidden.len(), WIDTH * units),
+            ("projection", self.projection.len(), (WIDTH + units) * columns),
             ("ease", self.ease.len(), columns),
             ("quantiles", self.quantiles.len(), 101),
         ];
@@ -85,6 +96,8 @@ impl Weights {
         let tensors = [
             ("mean", &self.mean),
             ("deviation", &self.deviation),
+            ("hidden", &self.hidden),
+            ("hidden_offset", &self.hidden_offset),
             ("projection", &self.projection),
             ("offset", &self.offset),
             ("ease", &self.ease),
@@ -122,10 +135,10 @@ impl Classifier {
     /// # Errors
     /// candle cannot hold them.
     pub fn new(weights: Weights) -> Result<Self, DifficultyError> {
-        let shape = (WIDTH, weights.offset.len());
-        let projection = Tensor::from_slice(&weights.projection, shape, &Device::Cpu);
-        let projection = projection.and_then(|projection| projection.t()?.contiguous()).map_err(run)?;
-        Ok(Self { weights, projection })
+        let (columns, units) = (weights.offset.len(), weights.hidden_offset.len());
+        let hidden = transposed(&weights.hidden, (WIDTH, units))?;
+        let projection = transposed(&weights.projection, (WIDTH + units, columns))?;
+        Ok(Self { weights, hidden, projection })
     }
 
     /// The trained weights.
@@ -164,13 +177,25 @@ impl Classifier {
         Ok(standardise(values, &self.weights.mean, &self.weights.deviation))
     }
 
-    fn forward(&self, inputs: Vec<f32>) -> Result<Vec<f32>, DifficultyError> {
-        // Not `matmul`: for one row that costs ten times as much, to set threads up that it then does not need.
-        let product = || self.projection.broadcast_mul(&Tensor::from_vec(inputs, (1, WIDTH), &Device::Cpu)?)?.sum(1);
-        let mut outputs: Vec<f32> = product().and_then(|outputs| outputs.to_vec1()).map_err(run)?;
-        outputs.iter_mut().zip(&self.weights.offset).for_each(|(out, offset)| *out += offset);
-        Ok(outputs)
+    fn forward(&self, mut inputs: Vec<f32>) -> Result<Vec<f32>, DifficultyError> {
+        let units = affine(&self.hidden, &inputs, &self.weights.hidden_offset)?;
+        inputs.extend(units.into_iter().map(|unit| unit.max(0.0)));
+        affine(&self.projection, &inputs, &self.weights.offset)
     }
+}
+
+/// matrix · inputs + offset.
+fn affine(matrix: &Tensor, inputs: &[f32], offset: &[f32]) -> Result<Vec<f32>, DifficultyError> {
+    // Not `matmul`: for one row that costs ten times as much, to set threads up that it then does not need.
+    let product = || matrix.broadcast_mul(&Tensor::from_slice(inputs, (1, inputs.len()), &Device::Cpu)?)?.sum(1);
+    let mut outputs: Vec<f32> = product().and_then(|outputs| outputs.to_vec1()).map_err(run)?;
+    outputs.iter_mut().zip(offset).for_each(|(out, offset)| *out += offset);
+    Ok(outputs)
+}
+
+fn transposed(values: &[f32], shape: (usize, usize)) -> Result<Tensor, DifficultyError> {
+    let matrix = Tensor::from_slice(values, shape, &Device::Cpu);
+    matrix.and_then(|matrix| matrix.t()?.contiguous()).map_err(run)
 }
 
 /// (f − mean) / deviation, clipped to ± [`INPUT_LIMIT`].

@@ -8,9 +8,7 @@ use super::signals::FIRST_WORD;
 
 /// Values of a token's vector.
 pub const DIM: usize = 128;
-/// Values of a pooled text: the weighted mean, then the maximum.
-pub const POOLED: usize = 2 * DIM;
-/// Values of a vector that are pooled at once: as many sums and maxima as fit into registers.
+/// Values of a vector that are pooled at once: as many sums as fit into registers.
 const BLOCK: usize = 32;
 /// Tokens pooled at most: this many at the start of the window and as many at its end.
 const HALF_WINDOW: usize = 256;
@@ -58,9 +56,9 @@ impl Encoder {
         Ok(Self { file, rows, scales, weights, arch: pulp::Arch::new() })
     }
 
-    /// Weighted mean and maximum of the vectors of `ids`, of which the middle is left out if they are many.
+    /// Weighted mean of the vectors of `ids`, of which the middle is left out if they are many.
     /// All zero if there is nothing to pool.
-    pub fn pool(&self, ids: &[u32]) -> [f32; POOLED] {
+    pub fn pool(&self, ids: &[u32]) -> [f32; DIM] {
         // Wider vectors where the processor has them. They change no bit: each value is summed by itself.
         self.arch.dispatch(Pooling { encoder: self, ids: window(ids) })
     }
@@ -78,17 +76,15 @@ struct Pooling<'a> {
 }
 
 impl pulp::NullaryFnOnce for Pooling<'_> {
-    type Output = [f32; POOLED];
+    type Output = [f32; DIM];
 
     #[inline(always)]
-    fn call(self) -> [f32; POOLED] {
+    fn call(self) -> [f32; DIM] {
         let total: f32 = self.ids().map(|id| self.encoder.weights[id]).sum();
-        let mut pooled = [0.0; POOLED];
+        let mut pooled = [0.0; DIM];
         if total > 0.0 {
-            let (means, maxima) = pooled.split_at_mut(DIM);
-            let blocks = means.as_chunks_mut().0.iter_mut().zip(maxima.as_chunks_mut().0);
-            for (block, (mean, max)) in blocks.enumerate() {
-                (*mean, *max) = self.block(block);
+            for (block, mean) in pooled.as_chunks_mut().0.iter_mut().enumerate() {
+                *mean = self.block(block);
                 mean.iter_mut().for_each(|sum| *sum /= total);
             }
         }
@@ -102,21 +98,17 @@ impl Pooling<'_> {
         self.ids.0.iter().chain(self.ids.1).map(|&id| id as usize)
     }
 
-    /// Weighted sums and maxima of one block of the vectors' values.
+    /// Weighted sums of one block of the vectors' values.
     #[inline(always)]
-    fn block(&self, block: usize) -> ([f32; BLOCK], [f32; BLOCK]) {
+    fn block(&self, block: usize) -> [f32; BLOCK] {
         let Encoder { file, rows, scales, weights, .. } = self.encoder;
         let rows = file[*rows..].as_chunks::<BLOCK>().0;
-        let (mut sums, mut maxima) = ([0.0; BLOCK], [f32::NEG_INFINITY; BLOCK]);
+        let mut sums = [0.0; BLOCK];
         for id in self.ids() {
-            let (row, scale, weight) = (&rows[id * (DIM / BLOCK) + block], scales[id], weights[id]);
-            for i in 0..BLOCK {
-                let value = f32::from(row[i].cast_signed()) * scale;
-                sums[i] += weight * value;
-                maxima[i] = if value > maxima[i] { value } else { maxima[i] };
-            }
+            let (row, factor) = (&rows[id * (DIM / BLOCK) + block], scales[id] * weights[id]);
+            sums.iter_mut().zip(row).for_each(|(sum, q)| *sum += factor * f32::from(q.cast_signed()));
         }
-        (sums, maxima)
+        sums
     }
 }
 
@@ -183,7 +175,6 @@ mod tests {
         let pooled = encoder.pool(&[5, 1996, 2090]);
         // Of equal weight they would have the mean 0.
         assert!(pooled[0] < -1.0 && pooled[0] > -2.0, "{}", pooled[0]);
-        assert_eq!(pooled[DIM], 100.0);
     }
 
     #[test]
@@ -198,8 +189,8 @@ mod tests {
     #[test]
     fn nothing_to_pool_is_all_zero() {
         let encoder = Encoder::parse(table(&[]), TOKENS).expect("fits");
-        assert_eq!(encoder.pool(&[]), [0.0; POOLED]);
-        assert_eq!(encoder.pool(&[3]), [0.0; POOLED]);
+        assert_eq!(encoder.pool(&[]), [0.0; DIM]);
+        assert_eq!(encoder.pool(&[3]), [0.0; DIM]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Request → [`Features`]: WordPiece tokenizer, static token embeddings, hand-made signals. Pure.
 
 mod encoder;
+mod keywords;
+mod lines;
 mod scan;
 mod signals;
 mod window;
@@ -10,14 +12,13 @@ pub use encoder::{DIM, Encoder, EncoderError};
 pub use wordpiece::{VocabularyError, WordPiece};
 
 use crate::api::chat::ChatRequest;
-use encoder::POOLED;
 use signals::SIGNALS;
 use window::Window;
 
 /// Which features, computed how: a bundle of weights made for another version does not fit this code.
-pub const SCHEMA_VERSION: u32 = 1;
-/// Values in [`Features`]: the signals, then mean and maximum of the token vectors.
-pub const WIDTH: usize = SIGNALS + POOLED;
+pub const SCHEMA_VERSION: u32 = 2;
+/// Values in [`Features`]: the signals, then the mean of the token vectors.
+pub const WIDTH: usize = SIGNALS + DIM;
 /// How many of them, at the front, are hand-made signals.
 pub const SIGNAL_WIDTH: usize = SIGNALS;
 

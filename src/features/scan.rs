@@ -1,5 +1,8 @@
 //! Counts of what a text is made of, in one pass over its characters and one over its lines.
 
+use super::keywords::{self, KEYWORDS};
+use super::lines::Lines;
+
 /// Counts over all texts that were fed; see [`super::signals`] for what becomes of them.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Scan {
@@ -14,9 +17,31 @@ pub struct Scan {
     pub digits: u32,
     /// Runs of digits.
     pub numbers: u32,
+    /// Of these, those that reach four digits, and commas between digits.
+    pub large_numbers: u32,
+    /// Points between digits.
+    pub decimals: u32,
+    /// Slashes between digits.
+    pub fractions: u32,
     pub upper: u32,
     pub math: u32,
+    pub carets: u32,
+    pub percents: u32,
+    pub pluses: u32,
+    pub equals: u32,
+    /// `<` and `>`.
+    pub comparisons: u32,
+    pub commas: u32,
     pub code: u32,
+    pub brackets: u32,
+    /// Of these, those that follow a letter.
+    pub subscripts: u32,
+    /// Opening parentheses that follow a letter.
+    pub calls: u32,
+    /// Most parentheses, brackets and braces that were open at once.
+    pub nesting: u32,
+    /// Pairs of underscores: something to fill in.
+    pub blanks: u32,
     pub parentheses: u32,
     pub quotes: u32,
     pub question_marks: u32,
@@ -24,91 +49,32 @@ pub struct Scan {
     pub latex: u32,
     /// Code fences (three backticks).
     pub fences: u32,
-    /// Runs of ASCII letters.
+    /// ASCII letters.
+    pub letters: u32,
+    /// Runs of them.
     pub letter_runs: u32,
     /// Of these, those of eight letters and more.
     pub long_runs: u32,
+    /// And those of eleven and more.
+    pub longest_runs: u32,
+    /// The sum of the runs' squared lengths.
+    pub letter_squares: u64,
+    /// Runs of two letters and more that are all capitals.
+    pub capitals: u32,
+    /// Runs with a capital in the middle of a sentence.
+    pub names: u32,
     /// Of these, how many are in each of [`KEYWORDS`].
     pub keywords: [u32; KEYWORDS.len()],
-    /// Lines that begin like a choice: `A) …`, `(b) …`, `3. …`.
-    pub options: u32,
-    pub option_chars: u32,
-    pub options_with_digit: u32,
-    /// Characters of the first line that is not blank, trimmed.
-    pub first_line_chars: u32,
-    /// The same of the last one.
-    pub last_line_chars: u32,
+    pub lines: Lines,
     previous: Option<char>,
+    before_previous: Option<char>,
+    /// Parentheses, brackets and braces that are open.
+    open: u32,
+    /// Digits of the number that is being read.
+    number: u32,
+    /// How many characters had been read when the last number ended.
+    number_end: u32,
 }
-
-/// Words, in lower case, that say what kind of task a prompt is.
-pub const KEYWORDS: [(&str, &[&str]); 8] = [
-    ("howmany", &["many", "much"]),
-    ("negate", &["not", "except", "never", "false", "incorrect", "least", "cannot", "no"]),
-    (
-        "reason",
-        &["why", "explain", "prove", "show", "derive", "because", "therefore", "if", "then", "assume", "suppose"],
-    ),
-    ("wh", &["what", "which", "who", "when", "where", "whose"]),
-    (
-        "calc",
-        &[
-            "calculate",
-            "compute",
-            "find",
-            "determine",
-            "evaluate",
-            "value",
-            "total",
-            "sum",
-            "average",
-            "percent",
-            "equation",
-            "function",
-            "probability",
-        ],
-    ),
-    (
-        "write",
-        &[
-            "write",
-            "create",
-            "generate",
-            "list",
-            "give",
-            "make",
-            "summarize",
-            "describe",
-            "suggest",
-            "design",
-            "compose",
-        ],
-    ),
-    (
-        "code",
-        &[
-            "def",
-            "return",
-            "import",
-            "class",
-            "print",
-            "int",
-            "str",
-            "assert",
-            "code",
-            "python",
-            "javascript",
-            "sql",
-            "const",
-            "var",
-            "for",
-            "while",
-            "elif",
-            "lambda",
-        ],
-    ),
-    ("person", &["i", "me", "my", "you", "your", "we", "he", "she", "his", "her", "they", "their"]),
-];
 
 impl Scan {
     /// Counts one text; a text after the first stands on a new line.
@@ -129,28 +95,47 @@ impl Scan {
             rest = chars.as_str();
         }
         self.fences += count(memchr::memmem::find_iter(text.as_bytes(), "```"));
-        text.split('\n').for_each(|line| self.line(line));
+        self.blanks += count(memchr::memmem::find_iter(text.as_bytes(), "__"));
+        self.lines.feed(text);
     }
 
     /// A run of ASCII letters, whole.
     fn run(&mut self, run: &[u8]) {
-        let previous = self.previous.replace(char::from(run[run.len() - 1])).unwrap_or('\n');
+        let before = self.before_previous;
+        let previous = self.follow(char::from(run[run.len() - 1]));
         let length = run.len() as u32;
         self.chars += length;
         self.non_space += length;
         self.words += u32::from(previous.is_whitespace());
-        self.upper += count(run.iter().filter(|letter| letter.is_ascii_uppercase()));
         self.latex += u32::from(previous == '\\');
-        self.letter_runs += 1;
-        self.long_runs += u32::from(length >= 8);
-        if let Some(sets) = keyword_sets(run) {
+        self.run_length(length);
+        let upper = count(run.iter().filter(|letter| letter.is_ascii_uppercase()));
+        self.upper += upper;
+        self.capitals += u32::from(length >= 2 && upper == length);
+        let in_sentence = previous == ' ' && before.is_some_and(|c| matches!(c, 'a'..='z' | ',' | ';'));
+        self.names += u32::from(in_sentence && upper == 1 && run[0].is_ascii_uppercase());
+        if let Some(sets) = keywords::sets(run) {
             self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += u32::from(sets >> i & 1));
         }
     }
 
+    fn run_length(&mut self, length: u32) {
+        self.letters += length;
+        self.letter_squares += u64::from(length).pow(2);
+        self.letter_runs += 1;
+        self.long_runs += u32::from(length >= 8);
+        self.longest_runs += u32::from(length >= 11);
+    }
+
+    /// Takes `c` for the last character, and returns the one before.
+    fn follow(&mut self, c: char) -> char {
+        self.before_previous = self.previous.replace(c);
+        self.before_previous.unwrap_or('\n')
+    }
+
     /// Any character but an ASCII letter.
     fn character(&mut self, c: char) {
-        let previous = self.previous.replace(c).unwrap_or('\n');
+        let previous = self.follow(c);
         self.chars += 1;
         self.other(c, previous);
         if !c.is_whitespace() {
@@ -161,13 +146,11 @@ impl Scan {
 
     fn other(&mut self, c: char, previous: char) {
         match c {
-            '0'..='9' => {
-                self.digits += 1;
-                self.numbers += u32::from(!previous.is_ascii_digit());
-            }
-            '+' | '=' | '*' | '/' | '^' | '<' | '>' | '%' | '|' | '~' => self.math += 1,
-            '{' | '}' | '[' | ']' | ';' | '_' | '`' | '#' => self.code += 1,
-            '(' | ')' => self.parentheses += 1,
+            '0'..='9' => self.digit(previous),
+            '+' | '=' | '*' | '/' | '^' | '<' | '>' | '%' | '|' | '~' => self.operator(c),
+            '(' | ')' | '[' | ']' | '{' | '}' => self.bracket(c, previous),
+            ';' | '_' | '`' | '#' => self.code += 1,
+            ',' => self.commas += 1,
             '"' | '\'' => self.quotes += 1,
             '?' => self.question_marks += 1,
             '$' => self.latex += 1,
@@ -178,38 +161,66 @@ impl Scan {
         self.sentence_ends += u32::from(matches!(previous, '.' | '?' | '!') && c.is_whitespace());
     }
 
+    fn digit(&mut self, previous: char) {
+        if !previous.is_ascii_digit() {
+            self.numbers += 1;
+            self.number = 0;
+            if self.number_end > 0 && self.number_end + 2 == self.chars {
+                self.joint(previous);
+            }
+        }
+        self.digits += 1;
+        self.number += 1;
+        self.number_end = self.chars;
+        self.large_numbers += u32::from(self.number == 4);
+    }
+
+    /// The one character between two numbers.
+    fn joint(&mut self, c: char) {
+        match c {
+            '.' => self.decimals += 1,
+            '/' => self.fractions += 1,
+            ',' => self.large_numbers += 1,
+            _ => {}
+        }
+    }
+
+    fn operator(&mut self, c: char) {
+        self.math += 1;
+        match c {
+            '^' => self.carets += 1,
+            '%' => self.percents += 1,
+            '+' => self.pluses += 1,
+            '=' => self.equals += 1,
+            '<' | '>' => self.comparisons += 1,
+            _ => {}
+        }
+    }
+
+    fn bracket(&mut self, c: char, previous: char) {
+        let after_letter = u32::from(previous.is_ascii_alphabetic());
+        match c {
+            '(' | ')' => self.parentheses += 1,
+            _ => self.code += 1,
+        }
+        match c {
+            '(' => self.calls += after_letter,
+            '[' => {
+                self.brackets += 1;
+                self.subscripts += after_letter;
+            }
+            _ => {}
+        }
+        self.open = if matches!(c, '(' | '[' | '{') { self.open + 1 } else { self.open.saturating_sub(1) };
+        self.nesting = self.nesting.max(self.open);
+    }
+
     fn beyond_ascii(&mut self, c: char) {
         const MATH: &str = "×÷±≤≥≠≈√∑∏∫∂∞πθλμσαβγδεφωΔΩ∈∉⊂⊃∪∩∀∃¬∧∨→↔≡°";
         self.non_ascii += 1;
         self.math += u32::from(MATH.contains(c));
         self.quotes += u32::from(matches!(c, '“' | '”' | '‘' | '’'));
     }
-
-    fn line(&mut self, line: &str) {
-        let trimmed = line.trim();
-        if trimmed.is_empty() {
-            return;
-        }
-        self.last_line_chars = count(trimmed.chars());
-        if self.first_line_chars == 0 {
-            self.first_line_chars = self.last_line_chars;
-        }
-        if let Some(option) = option(line) {
-            self.options += 1;
-            self.option_chars += count(option.chars());
-            self.options_with_digit += u32::from(option.bytes().any(|byte| byte.is_ascii_digit()));
-        }
-    }
-}
-
-/// What stands after the mark of a choice: `^[ \t]*\(?[A-Ja-j1-9][).:][ \t]+(.*)$`.
-fn option(line: &str) -> Option<&str> {
-    let blank = [' ', '\t'];
-    let line = line.trim_start_matches(blank);
-    let line = line.strip_prefix('(').unwrap_or(line);
-    let rest = line.strip_prefix(|c| matches!(c, 'A'..='J' | 'a'..='j' | '1'..='9'))?;
-    let rest = rest.strip_prefix([')', '.', ':'])?;
-    rest.starts_with(blank).then(|| rest.trim_start_matches(blank))
 }
 
 fn count(items: impl Iterator) -> u32 {
@@ -219,54 +230,6 @@ fn count(items: impl Iterator) -> u32 {
 /// How many ASCII letters the text begins with.
 fn letters(text: &[u8]) -> usize {
     text.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(text.len())
-}
-
-/// The keyword lists that hold this run of ASCII letters, as bits.
-fn keyword_sets(run: &[u8]) -> Option<u8> {
-    let sorted = &*SORTED_KEYWORDS;
-    let initial = usize::from(run[0].to_ascii_lowercase() - b'a');
-    if run.len() > LONGEST_KEYWORD || sorted.lengths[initial] >> run.len() & 1 == 0 {
-        return None;
-    }
-    let (first, last) = sorted.ranges[run.len()];
-    let packed = pack(run);
-    let found = sorted.words[first..last].binary_search_by_key(&packed, |&(word, _)| word).ok()?;
-    Some(sorted.words[first + found].1)
-}
-
-const LONGEST_KEYWORD: usize = 11;
-
-/// All keywords, packed, in ascending order: so shorter ones come first.
-struct SortedKeywords {
-    words: Vec<(u128, u8)>,
-    /// Where the words of each length lie.
-    ranges: [(usize, usize); LONGEST_KEYWORD + 1],
-    /// The lengths, as bits, of the words with each initial: most words are none of them and need no search.
-    lengths: [u16; 26],
-}
-
-static SORTED_KEYWORDS: std::sync::LazyLock<SortedKeywords> = std::sync::LazyLock::new(sorted_keywords);
-
-fn sorted_keywords() -> SortedKeywords {
-    let mut sets = std::collections::BTreeMap::<u128, u8>::new();
-    for (i, (_, words)) in KEYWORDS.iter().enumerate() {
-        for word in *words {
-            *sets.entry(pack(word.as_bytes())).or_default() |= 1 << i;
-        }
-    }
-    let words: Vec<_> = sets.into_iter().collect();
-    let shorter_than = |len: usize| words.partition_point(|&(word, _)| word < 1 << (8 * len.saturating_sub(1)));
-    let ranges = std::array::from_fn(|len| (shorter_than(len), shorter_than(len + 1)));
-    let mut lengths = [0; 26];
-    for word in KEYWORDS.iter().flat_map(|(_, words)| *words) {
-        lengths[usize::from(word.as_bytes()[0] - b'a')] |= 1 << word.len();
-    }
-    SortedKeywords { words, ranges, lengths }
-}
-
-/// Up to 16 letters, in lower case.
-fn pack(word: &[u8]) -> u128 {
-    word.iter().fold(0, |packed, letter| packed << 8 | u128::from(letter.to_ascii_lowercase()))
 }
 
 #[cfg(test)]
@@ -280,21 +243,17 @@ mod tests {
     }
 
     #[test]
-    fn finds_every_keyword_and_no_other_word() {
-        for (i, (_, words)) in KEYWORDS.iter().enumerate() {
-            for word in *words {
-                assert!(word.len() <= LONGEST_KEYWORD, "{word}");
-                assert_eq!(scan(&word.to_uppercase()).keywords[i], 1, "{word}");
-            }
-        }
-        assert_eq!(scan("manyy an thee probabilities whatsoever").keywords, [0; 8]);
+    fn numbers_are_told_apart_by_what_joins_their_digits() {
+        let seen = scan("1.5 of 3/4, 12,345 and 2024. 7 .5 8, 9 1.2.3 12345");
+        assert_eq!((seen.numbers, seen.digits), (14, 27));
+        assert_eq!((seen.decimals, seen.fractions, seen.large_numbers), (3, 1, 3));
     }
 
     #[test]
-    fn options_are_lines_that_begin_like_choices() {
-        let seen = scan("Which?\n A) one\n(b) 2\n3. three\nK) no\nA)no\nA. \n10. no");
-        assert_eq!((seen.options, seen.option_chars, seen.options_with_digit), (4, 9, 1));
-        assert_eq!((seen.first_line_chars, seen.last_line_chars), (6, 6));
+    fn brackets_capitals_and_names_are_counted() {
+        let seen = scan("Is f(a[1], (b)) NOT what Ann, Bob or IBM {x} say? It is.");
+        assert_eq!((seen.calls, seen.brackets, seen.subscripts, seen.nesting), (1, 1, 1, 2));
+        assert_eq!((seen.capitals, seen.names, seen.commas), (2, 2, 2));
     }
 
     #[test]
@@ -302,6 +261,7 @@ mod tests {
         let (mut parts, whole) = (Scan::default(), scan("Why 12?\nπ ≥ 3 \\frac $x$\n```code```"));
         ["Why 12?", "π ≥ 3 \\frac $x$", "```code```"].into_iter().for_each(|text| parts.feed(text));
         assert_eq!(parts, whole);
+        assert_eq!((whole.letters, whole.lines.count, whole.lines.question.chars), (13, 3, 6));
         assert_eq!((whole.latex, whole.fences, whole.math, whole.numbers, whole.sentence_ends), (3, 2, 2, 2, 1));
     }
 }

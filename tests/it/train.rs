@@ -190,7 +190,7 @@ fn a_damaged_bundle_names_the_file_and_what_is_wrong_with_it() {
     }
     assert!(damaged("manifest.json", &cut).starts_with("manifest.json: does not fit"));
     let version = |bytes: Vec<u8>| {
-        String::from_utf8(bytes).expect("UTF-8").replace("\"schema_version\": 1", "\"schema_version\": 99").into_bytes()
+        String::from_utf8(bytes).expect("UTF-8").replace("\"schema_version\": 2", "\"schema_version\": 99").into_bytes()
     };
     assert!(damaged("manifest.json", &version).contains("schema 99"));
     std::fs::remove_file(out.join("prior.json")).expect("removed");

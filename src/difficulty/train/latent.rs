@@ -2,49 +2,58 @@
 
 use super::TrainError;
 use super::data::Dataset;
-use super::fit::{Fit, fit};
+use super::fit::{Batches, Fit, fit};
+use super::hidden::Hidden;
 use super::linear::{add_outer, dot, eigen, mirror};
 use super::options::Options;
 use super::whiten::whiten;
 use crate::difficulty::network::LATENT_LIMIT;
 
-/// z = inputs · projection + offset, and every arm's θ in that space.
+/// z = [inputs, hidden units] · projection + offset, and every arm's θ in that space.
 #[derive(Debug)]
 pub struct Latent {
-    /// One row of axes a feature.
+    pub hidden: Hidden,
+    /// One row of axes a feature, then one a hidden unit.
     pub projection: Vec<Vec<f64>>,
     pub offset: Vec<f64>,
     /// θ: intercept and slopes, one row an arm.
     pub heads: Vec<Vec<f64>>,
 }
 
-/// A network without a choice of axes: logit = input · matrix + intercepts.
+/// Networks without a choice of axes: logit = [inputs, hidden units] · matrix + intercepts.
 struct Logits {
-    /// One row of arms a feature.
+    /// One row of arms a feature, then one a hidden unit.
     matrix: Vec<Vec<f64>>,
     intercepts: Vec<f64>,
 }
 
-/// Fits `options.members` networks and finds the latent space of their mean.
+/// Fits `options.members` networks for so many epochs and finds the latent space of their mean.
 pub fn latent_space(
     data: &Dataset,
     inputs: &[Vec<f32>],
     options: &Options,
+    epochs: usize,
     progress: &mut dyn FnMut(),
 ) -> Result<Latent, TrainError> {
-    let mut logits = Logits::zero(inputs[0].len(), data.arms.len());
-    for member in 0..options.members {
-        let options = Options { seed: options.seed + 1000 * member as u64, ..options.clone() };
-        logits.add(&fit(data, inputs, &options, progress)?, 1.0 / options.members as f64);
-    }
-    let reduced = logits.reduce(inputs, options.rank);
-    Ok(rotate(&reduced, inputs, &data.weights(), options.axes))
+    let batches = Batches::new(data, inputs)?;
+    let members = (0..options.members as u64).map(|member| {
+        let options = Options { seed: options.seed + 1000 * member, ..options.clone() };
+        fit(&batches, &options, epochs, &mut |_| {
+            progress();
+            Ok(())
+        })
+    });
+    let members = members.collect::<Result<Vec<_>, _>>()?;
+    let hidden = Hidden::join(members.iter().map(|fit| &fit.hidden));
+    let extended: Vec<Vec<f32>> = inputs.iter().map(|input| hidden.extend(input)).collect();
+    let reduced = Logits::mean(&members, inputs[0].len()).reduce(hidden, &extended, options.rank);
+    Ok(rotate(reduced, &extended, &data.weights(), options.axes))
 }
 
 impl Latent {
     /// φ = [1, z], z clipped.
     pub fn phi(&self, input: &[f32]) -> Vec<f64> {
-        let z = product(input, &self.projection);
+        let z = product(&self.hidden.extend(input), &self.projection);
         let limit = f64::from(LATENT_LIMIT);
         std::iter::once(1.0)
             .chain(z.iter().zip(&self.offset).map(|(z, offset)| (z + offset).clamp(-limit, limit)))
@@ -53,19 +62,24 @@ impl Latent {
 }
 
 impl Logits {
-    fn zero(features: usize, arms: usize) -> Self {
-        Self { matrix: vec![vec![0.0; arms]; features], intercepts: vec![0.0; arms] }
-    }
-
-    fn add(&mut self, fit: &Fit, weight: f64) {
-        for (row, projection) in self.matrix.iter_mut().zip(&fit.projection) {
-            row.iter_mut().zip(&fit.slopes).for_each(|(value, slopes)| *value += weight * dot(projection, slopes));
+    /// The mean of networks that look at the same `features`, each with hidden units of its own.
+    fn mean(members: &[Fit], features: usize) -> Self {
+        let (share, arms) = (1.0 / members.len() as f64, members[0].intercepts.len());
+        let mut mean = Self { matrix: vec![vec![0.0; arms]; features], intercepts: vec![0.0; arms] };
+        for fit in members {
+            let row = |projection: &Vec<f64>| -> Vec<f64> {
+                fit.slopes.iter().map(|slopes| share * dot(projection, slopes)).collect()
+            };
+            let (shared, own) = fit.projection.split_at(features);
+            mean.matrix[..features].iter_mut().zip(shared).for_each(|(sum, projection)| add(sum, &row(projection)));
+            mean.matrix.extend(own.iter().map(row));
+            mean.intercepts.iter_mut().zip(&fit.intercepts).for_each(|(sum, value)| *sum += share * value);
         }
-        self.intercepts.iter_mut().zip(&fit.intercepts).for_each(|(sum, value)| *sum += weight * value);
+        mean
     }
 
     /// The closest network of this rank, in the metric of the inputs: a singular value decomposition of the logits.
-    fn reduce(&self, inputs: &[Vec<f32>], rank: usize) -> Fit {
+    fn reduce(&self, hidden: Hidden, inputs: &[Vec<f32>], rank: usize) -> Fit {
         let arms = self.intercepts.len();
         let logits: Vec<Vec<f64>> = inputs.iter().map(|input| product(input, &self.matrix)).collect();
         let mean: Vec<f64> =
@@ -81,6 +95,7 @@ impl Logits {
         let kept: Vec<f64> = directions.iter().map(|v| dot(v, &mean)).collect();
         let lost = |arm: usize| mean[arm] - dot(&kept, &slopes[arm]);
         Fit {
+            hidden,
             projection: self.matrix.iter().map(|row| directions.iter().map(|v| dot(v, row)).collect()).collect(),
             intercepts: (0..arms).map(|arm| self.intercepts[arm] + lost(arm)).collect(),
             slopes,
@@ -89,7 +104,7 @@ impl Logits {
 }
 
 /// The network in white axes, of which the first `axes` are kept.
-fn rotate(fit: &Fit, inputs: &[Vec<f32>], weights: &[f64], axes: usize) -> Latent {
+fn rotate(fit: Fit, inputs: &[Vec<f32>], weights: &[f64], axes: usize) -> Latent {
     let rows: Vec<Vec<f64>> = inputs.iter().map(|input| product(input, &fit.projection)).collect();
     let white = whiten(&rows, weights, &fit.slopes);
     let kept = &white.axes[..axes.min(white.axes.len())];
@@ -101,7 +116,12 @@ fn rotate(fit: &Fit, inputs: &[Vec<f32>], weights: &[f64], axes: usize) -> Laten
         projection: fit.projection.iter().map(|row| kept.iter().map(|axis| dot(axis, row)).collect()).collect(),
         offset: kept.iter().map(|axis| -dot(axis, &white.mean)).collect(),
         heads: white.slopes.iter().enumerate().map(head).collect(),
+        hidden: fit.hidden,
     }
+}
+
+fn add(sum: &mut [f64], row: &[f64]) {
+    sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
 }
 
 /// input · matrix, with one row a input value.

@@ -5,11 +5,13 @@ mod data;
 mod fit;
 mod groups;
 mod heads;
+mod hidden;
 mod latent;
 mod length;
 pub mod linear;
 mod options;
 mod report;
+mod stopping;
 mod whiten;
 
 pub use calibration::{Bin, Judged, auc, calibration_error, reliability};
@@ -48,11 +50,11 @@ pub enum TrainError {
 
 /// Prompts below this say too little.
 const MIN_PROMPTS: usize = 50;
-/// The optimiser is not free of scale: this halves the embeddings' say against the signals', which are what holds on
+/// The optimiser is not free of scale: this lowers the embeddings' say against the signals', which are what holds on
 /// subjects that training has not seen.
-const EMBEDDING_SCALE: f32 = 0.4;
+const EMBEDDING_SCALE: f32 = 0.2;
 
-/// Fits network and prior. `progress` hears after every epoch: `options.members * options.epochs` times.
+/// Fits network and prior. `progress` hears after every epoch: at most `options.members * options.epochs` times.
 ///
 /// Same data and options on the same machine: same bits.
 ///
@@ -71,7 +73,8 @@ pub fn train(data: &Dataset, options: &Options, progress: &mut dyn FnMut()) -> R
         .iter()
         .map(|prompt| scale_embeddings(standardise(&prompt.features.values, &mean, &deviation)))
         .collect();
-    let space = latent::latent_space(data, &inputs, options, progress)?;
+    let epochs = stopping::epochs(data, &inputs, options)?;
+    let space = latent::latent_space(data, &inputs, options, epochs, progress)?;
     let length = length::Length::fit(data, &inputs)?;
     let phi: Vec<Vec<f64>> = inputs.iter().map(|input| space.phi(input)).collect();
     let prior = heads::prior(data, &space, &phi, &length.of(&inputs))?;
@@ -103,7 +106,7 @@ fn scale_embeddings(mut input: Vec<f32>) -> Vec<f32> {
     input
 }
 
-/// Everything after standardising, folded into one matrix and an offset.
+/// Everything after standardising, with the embeddings' scale folded into the matrices.
 fn weights(
     mean: Vec<f32>,
     deviation: Vec<f32>,
@@ -112,14 +115,23 @@ fn weights(
     prior: &Prior,
     phi: &[Vec<f64>],
 ) -> Weights {
-    let scale = |feature: usize| if feature < SIGNAL_WIDTH { 1.0 } else { f64::from(EMBEDDING_SCALE) };
-    let rows = space.projection.iter().zip(&length.slopes).enumerate();
-    let projection = rows.flat_map(|(feature, (row, length))| {
-        row.iter().chain([length]).map(move |value| (value * scale(feature)) as f32)
-    });
+    let scale = |feature: usize| {
+        let embedded = (SIGNAL_WIDTH..WIDTH).contains(&feature);
+        if embedded { f64::from(EMBEDDING_SCALE) } else { 1.0 }
+    };
+    let scaled = |feature: usize, value: f64| (value * scale(feature)) as f32;
+    let hidden = &space.hidden;
+    let into_units = |feature: usize| hidden.weights.iter().map(move |unit| scaled(feature, unit[feature]));
+    // Nothing but the features says how long an answer will be.
+    let lengths = length.slopes.iter().chain(std::iter::repeat(&0.0));
+    let rows = space.projection.iter().zip(lengths).enumerate();
+    let projection =
+        rows.flat_map(|(feature, (row, length))| row.iter().chain([length]).map(move |&value| scaled(feature, value)));
     Weights {
         mean,
         deviation,
+        hidden: (0..WIDTH).flat_map(into_units).collect(),
+        hidden_offset: hidden.offset.iter().map(|&value| value as f32).collect(),
         projection: projection.collect(),
         offset: space.offset.iter().chain([&0.0]).map(|&value| value as f32).collect(),
         ease: prior.population.mean.iter().map(|&value| value as f32).collect(),

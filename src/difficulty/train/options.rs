@@ -4,9 +4,12 @@
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub seed: u64,
+    /// At most; training stops where prompts left out are predicted best.
     pub epochs: usize,
     /// Networks that are fitted with different seeds and averaged.
     pub members: usize,
+    /// Hidden units of each.
+    pub hidden: usize,
     /// Rank of the network while it is fitted.
     pub rank: usize,
     /// Axes of z that are kept: those on which models differ most.
@@ -14,7 +17,7 @@ pub struct Options {
     pub batch: usize,
     pub learning_rate: f64,
     pub weight_decay: f64,
-    /// Share of inputs that are dropped, 0 to less than 1.
+    /// Share of inputs and hidden units that are dropped, 0 to less than 1.
     pub dropout: f32,
 }
 
@@ -22,10 +25,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             seed: 7,
-            epochs: 12,
+            epochs: 15,
             members: 3,
-            rank: 12,
-            axes: 8,
+            hidden: 64,
+            rank: 16,
+            axes: 11,
             batch: 256,
             learning_rate: 2e-3,
             weight_decay: 0.3,

@@ -1,0 +1,167 @@
+//! Words that say what kind of task a prompt is.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// Lists of words, in lower case.
+pub const KEYWORDS: [(&str, &[&str]); 11] = [
+    ("howmany", &["many", "much"]),
+    ("negate", &["not", "except", "never", "false", "incorrect", "least", "cannot", "no"]),
+    (
+        "reason",
+        &["why", "explain", "prove", "show", "derive", "because", "therefore", "if", "then", "assume", "suppose"],
+    ),
+    ("wh", &["what", "which", "who", "when", "where", "whose"]),
+    (
+        "calc",
+        &[
+            "calculate",
+            "compute",
+            "find",
+            "determine",
+            "evaluate",
+            "value",
+            "total",
+            "sum",
+            "average",
+            "percent",
+            "equation",
+            "function",
+            "probability",
+        ],
+    ),
+    (
+        "write",
+        &[
+            "write",
+            "create",
+            "generate",
+            "list",
+            "give",
+            "make",
+            "summarize",
+            "describe",
+            "suggest",
+            "design",
+            "compose",
+        ],
+    ),
+    (
+        "code",
+        &[
+            "def",
+            "return",
+            "import",
+            "class",
+            "print",
+            "int",
+            "str",
+            "assert",
+            "code",
+            "python",
+            "javascript",
+            "sql",
+            "const",
+            "var",
+            "for",
+            "while",
+            "elif",
+            "lambda",
+        ],
+    ),
+    ("person", &["i", "me", "my", "you", "your", "we", "he", "she", "his", "her", "they", "their"]),
+    ("article", &["the", "a", "an", "of"]),
+    (
+        "compare",
+        &[
+            "more",
+            "less",
+            "fewer",
+            "than",
+            "times",
+            "each",
+            "per",
+            "every",
+            "as",
+            "same",
+            "remaining",
+            "left",
+            "rest",
+            "another",
+            "both",
+            "total",
+            "altogether",
+        ],
+    ),
+    ("refer", &["following", "statement", "statements"]),
+];
+
+/// Where the words that negate stand among them.
+pub const NEGATION: usize = 1;
+
+/// The keyword lists that hold this run of ASCII letters, as bits.
+pub fn sets(run: &[u8]) -> Option<u16> {
+    let sorted = &*SORTED;
+    let initial = usize::from(run[0].to_ascii_lowercase() - b'a');
+    if run.len() > LONGEST || sorted.lengths[initial] >> run.len() & 1 == 0 {
+        return None;
+    }
+    let (first, last) = sorted.ranges[run.len()];
+    let packed = pack(run);
+    let found = sorted.words[first..last].binary_search_by_key(&packed, |&(word, _)| word).ok()?;
+    Some(sorted.words[first + found].1)
+}
+
+const LONGEST: usize = 11;
+
+/// All keywords, packed, in ascending order: so shorter ones come first.
+struct Sorted {
+    words: Vec<(u128, u16)>,
+    /// Where the words of each length lie.
+    ranges: [(usize, usize); LONGEST + 1],
+    /// The lengths, as bits, of the words with each initial: most words are none of them and need no search.
+    lengths: [u16; 26],
+}
+
+static SORTED: LazyLock<Sorted> = LazyLock::new(sorted);
+
+fn sorted() -> Sorted {
+    let mut sets = BTreeMap::<u128, u16>::new();
+    for (i, (_, words)) in KEYWORDS.iter().enumerate() {
+        for word in *words {
+            *sets.entry(pack(word.as_bytes())).or_default() |= 1 << i;
+        }
+    }
+    let words: Vec<_> = sets.into_iter().collect();
+    let shorter_than = |len: usize| words.partition_point(|&(word, _)| word < 1 << (8 * len.saturating_sub(1)));
+    let ranges = std::array::from_fn(|len| (shorter_than(len), shorter_than(len + 1)));
+    let mut lengths = [0; 26];
+    for word in KEYWORDS.iter().flat_map(|(_, words)| *words) {
+        lengths[usize::from(word.as_bytes()[0] - b'a')] |= 1 << word.len();
+    }
+    Sorted { words, ranges, lengths }
+}
+
+/// Up to 16 letters, in lower case.
+fn pack(word: &[u8]) -> u128 {
+    word.iter().fold(0, |packed, letter| packed << 8 | u128::from(letter.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_every_keyword_and_no_other_word() {
+        for (i, (_, words)) in KEYWORDS.iter().enumerate() {
+            for word in *words {
+                assert!(word.len() <= LONGEST, "{word}");
+                let found = sets(word.to_uppercase().as_bytes()).expect("found");
+                assert_eq!(found >> i & 1, 1, "{word}");
+            }
+        }
+        for word in ["manyy", "ann", "thee", "probabilities", "whatsoever"] {
+            assert_eq!(sets(word.as_bytes()), None, "{word}");
+        }
+    }
+}
