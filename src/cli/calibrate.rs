@@ -196,11 +196,16 @@ impl Desk {
         let (snapshot, reader) = (learner.snapshot.clone(), learner.reader.clone());
         let (upstreams, limits, now_ms) = (&upstreams, &limits, &*self.now_ms);
         let calls = worth(plan, options.again);
+        let all = calls.len();
         let sender = Sender { upstreams, limits, route, plan, learner: &learner, now_ms };
         let sent = sender.send(calls, usize::from(options.concurrency)).await;
         finish(learner, self.specs, (self.now_ms)()).await?;
         let (sent, snapshot) = (sent?, snapshot.load_full());
         writeln!(out, "\n{} answers for {:.4} USD, {} calls failed", sent.answered.len(), sent.usd, sent.failed.len())?;
+        let left = all - sent.answered.len() - sent.failed.len();
+        if left > 0 {
+            writeln!(out, "stopped before {left} calls; the next run asks for them")?;
+        }
         let after = state(&snapshot, route)?;
         let sources = Sources { route, plan, sent: &sent, reader: &*reader, before };
         write!(out, "{}", sources.report(&snapshot, &after)?)?;
