@@ -172,6 +172,17 @@ impl Desk {
         Planner { bundle, route, snapshot, state, known, at_ms: (self.now_ms)() }.plan(prompts)
     }
 
+    /// Each answer goes to the disk at once: it is paid for.
+    fn settings(&self) -> learner::Settings {
+        learner::Settings {
+            routes: self.specs.clone(),
+            fingerprint: self.bundle.fingerprint.clone(),
+            prior: Snapshot::new(self.bundle.prior.clone()),
+            at_ms: (self.now_ms)(),
+            bounds: Bounds { linger: Duration::ZERO, ..Bounds::default() },
+        }
+    }
+
     /// Makes the calls that are worth it, learns, and reports.
     async fn spend(
         self,
@@ -184,28 +195,33 @@ impl Desk {
     ) -> anyhow::Result<()> {
         let upstreams = Upstreams::new(setup.providers.clone(), setup.gateway.deadlines.connect)?;
         let limits = Limits { deadlines: setup.gateway.deadlines, attempts: setup.gateway.attempts };
-        let settings = learner::Settings {
-            routes: self.specs.clone(),
-            fingerprint: self.bundle.fingerprint.clone(),
-            prior: Snapshot::new(self.bundle.prior.clone()),
-            at_ms: (self.now_ms)(),
-            bounds: Bounds { linger: Duration::ZERO, ..Bounds::default() },
-        };
+        let settings = self.settings();
         let mut scorers = scorers::built_in();
         scorers.push(Box::new(Reference::new(references(plan))));
         let learner = learner::spawn(settings, self.store, scorers)?;
         let (snapshot, reader) = (learner.snapshot.clone(), learner.reader.clone());
         let (upstreams, limits, now_ms) = (&upstreams, &limits, &*self.now_ms);
         let calls = worth(plan, options.again);
+        let all = calls.len();
         let sender = Sender { upstreams, limits, route, plan, learner: &learner, now_ms };
         let sent = sender.send(calls, usize::from(options.concurrency)).await;
         finish(learner, self.specs, (self.now_ms)()).await?;
         let (sent, snapshot) = (sent?, snapshot.load_full());
-        writeln!(out, "\n{} answers for {:.4} USD, {} calls failed", sent.answered.len(), sent.usd, sent.failed.len())?;
+        summarise(out, &sent, all)?;
         let after = state(&snapshot, route)?;
         let sources = Sources { route, plan, sent: &sent, reader: &*reader, before };
         write!(out, "{}", sources.report(&snapshot, &after)?)?;
         ensure_some(&sent)
+    }
+}
+
+/// Of `all` calls that were to be made.
+fn summarise(out: &mut impl Write, sent: &Sent, all: usize) -> std::io::Result<()> {
+    let (answered, failed) = (sent.answered.len(), sent.failed.len());
+    writeln!(out, "\n{answered} answers for {:.4} USD, {failed} calls failed", sent.usd)?;
+    match all - answered - failed {
+        0 => Ok(()),
+        left => writeln!(out, "stopped before {left} calls; the next run asks for them"),
     }
 }
 
