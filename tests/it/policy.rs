@@ -120,10 +120,15 @@ fn the_bar_is_kept_with_the_dear_model_where_only_that_is_good() {
 
 #[test]
 fn a_budget_is_spent_and_not_overspent() {
-    let mut world = World { rng: StdRng::seed_from_u64(3), quality: [0.5, 0.6, 0.9] };
-    let outcome = world.run(cold(spec(Knob::BudgetPer1k(1.0))), 4000, 4000);
-    assert!((outcome.usd * 1e3 - 1.0).abs() < 0.05, "{} USD per 1,000", outcome.usd * 1e3);
-    assert!(outcome.quality > 0.62, "better than the middle model alone: {}", outcome.quality);
+    // Where all requests are alike, when the dear model is asked is a matter of chance: one run says little.
+    let runs = (3..9).map(|seed| {
+        let mut world = World { rng: StdRng::seed_from_u64(seed), quality: [0.5, 0.6, 0.9] };
+        let outcome = world.run(cold(spec(Knob::BudgetPer1k(1.0))), 4000, 4000);
+        (outcome.usd * 1e3 / 6.0, outcome.quality / 6.0)
+    });
+    let (usd, quality) = runs.fold((0.0, 0.0), |(usd, quality), run| (usd + run.0, quality + run.1));
+    assert!((usd - 1.0).abs() < 0.1, "{usd} USD per 1,000");
+    assert!(quality > 0.62, "better than the middle model alone: {quality}");
 }
 
 #[test]
