@@ -21,7 +21,7 @@ const GRID: usize = 41;
 const LOW: f64 = -10.0;
 const HIGH: f64 = 7.0;
 /// The best model's quality is taken this many deviations high: too low a reference would break the bar unseen.
-const OPTIMISM: f64 = 0.3;
+const OPTIMISM: f64 = 0.2;
 /// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
 const RESIDUAL_BELIEF: f64 = 400.0;
 const GREATEST_WEIGHT: f64 = 10.0;
@@ -32,7 +32,7 @@ const MEASURED_BELIEF: f64 = 200.0;
 /// The last bit of quality is never worth the whole scale of V.
 const SLACK: f64 = 0.003;
 /// A new V counts for at least so much beside the old one.
-const SMOOTHING: f64 = 0.1;
+const SMOOTHING: f64 = 0.05;
 /// Requests over which an overspent budget is made good.
 const BUDGET_HORIZON: f64 = 200.0;
 /// Exploration of an arm whose mean quality is known to ± 0.1.
