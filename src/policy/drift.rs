@@ -15,7 +15,7 @@ pub const SCORES_BETWEEN_FALSE_ALARMS: f64 = 1e4;
 /// Scores of an arm before its posterior is a reference. It is taken anew each time they have doubled.
 const FIRST_REFERENCE: u64 = 256;
 /// The reference counts as so many deviations closer to the change that is looked for: it is an estimate.
-const CAUTION: f64 = 1.0;
+const CAUTION: f64 = 0.5;
 
 /// One arm's detector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -30,6 +30,14 @@ async fn sixty_puzzles_are_asked_scored_and_reported() {
     assert_eq!(shown.status(), 200);
     let shown = String::from_utf8(shown.bytes().await.unwrap().to_vec()).unwrap();
     assert!(shown.contains(&example.trace_id) && shown.contains(example.model), "{shown}");
+    let route = reqwest::get(format!("{}/v1/routes/auto", demo.gateway_url())).await.unwrap();
+    let route: serde_json::Value = serde_json::from_slice(&route.bytes().await.unwrap()).unwrap();
+    assert_eq!(route["decided"], REQUESTS);
+    let usd = |field: &str| route[field].as_f64().unwrap();
+    assert!(usd("spent_usd") > 0.0 && usd("always_best_usd") > 0.0, "{route}");
+    assert!((usd("always_best_usd") - usd("spent_usd") - usd("saved_usd")).abs() < 1e-9, "{route}");
+    let scored: u64 = route["models"].as_array().unwrap().iter().filter_map(|model| model["scored"].as_u64()).sum();
+    assert!(scored > 0 && scored <= u64::from(REQUESTS), "{route}");
     demo.stop().await.unwrap();
 }
 

@@ -27,7 +27,7 @@ fn refusal(arguments: &[&str]) -> String {
     said
 }
 
-const QUICK: [&str; 6] = ["--members", "1", "--epochs", "4", "--bootstrap", "40"];
+const QUICK: [&str; 6] = ["--members", "1", "--epochs", "40", "--bootstrap", "40"];
 
 fn router<'a>(report: &'a Value, name: &str) -> &'a Value {
     let routers = report["workloads"][0]["routers"].as_array().expect("routers");
@@ -152,4 +152,53 @@ fn every_mistake_is_one_line_and_nothing_is_written() {
         assert!(found.starts_with("satisfice: ") && found.contains(expected), "{found}\nshould say: {expected}");
     }
     assert!(!json.exists());
+}
+
+#[test]
+fn the_whole_loop_is_simulated_and_ours_keeps_the_bar_for_less_than_the_best_model() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(400));
+    let base = ["--online", "--workload", str(&file), "--anonymous", "--seeds", "3", "--requests", "1500"];
+    let policies = ["--policy", "satisfice", "random", "always=strong", "--delay", "5", "--missing", "0.2"];
+    let report = report(&[&base[..], &policies].concat());
+    let of = &report["workloads"][0];
+    assert_eq!((&of["best"], &of["requests"], &of["knob"]), (&json!("strong"), &json!(1500), &json!("quality 0.95")));
+    let [ours, random, strong] = &of["policies"].as_array().expect("policies")[..] else { panic!("three: {of}") };
+    let phase = |policy: &Value, figure: &str| policy["phases"][2][figure]["mean"].as_f64().expect("a mean");
+    assert_eq!(ours["phases"][2]["phase"], "second half");
+    assert!(phase(ours, "of_best_quality") > 0.9 && phase(ours, "of_best_cost") < 0.9, "{ours}");
+    assert!(phase(ours, "quality") > phase(random, "quality") + 0.05, "{ours} {random}");
+    assert!((phase(strong, "of_best_cost") - 1.0).abs() < 0.02, "{strong}");
+}
+
+#[test]
+fn a_model_that_joins_is_adopted_and_one_that_gets_worse_is_found() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(400));
+    let base = ["--online", "--workload", str(&file), "--seeds", "3", "--requests", "4000"];
+    let newcomer = report(&[&base[..], &["--scenario", "newcomer=strong:0.01"]].concat());
+    let adopted = &newcomer["workloads"][0]["policies"][0]["adopted_after"];
+    assert!(adopted["mean"].as_f64().is_some_and(|requests| requests < 400.0), "{newcomer}");
+    let worse = report(&[&base[..], &["--scenario", "quality=strong:0.4"]].concat());
+    let detected = &worse["workloads"][0]["policies"][0]["detected_after"];
+    assert!(detected["mean"].as_f64().is_some_and(|scores| scores < 150.0), "{worse}");
+}
+
+#[test]
+fn a_simulation_that_cannot_be_run_is_refused_in_one_line() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(60));
+    let base = ["--workload", str(&file), "--online"];
+    let cases: [(&[&str], &str); 6] = [
+        (&["--missing", "1.5"], "--missing 1.5: give a share from 0 to 1"),
+        (&["--seeds", "0"], "--seeds 0: give 1 to 10,000"),
+        (&["--scenario", "price=nobody:0.1"], "--scenario: no model nobody"),
+        (&["--policy", "always=nobody"], "--policy always=nobody: no such model"),
+        (&["--quality", "0.9", "--value", "1"], "one setting of the knob"),
+        (&["--cross-validate", "2"], "--online and cross-validation"),
+    ];
+    for (arguments, expected) in cases {
+        let said = refusal(&[&base[..], arguments].concat());
+        assert!(said.contains(expected), "{said}\nshould say: {expected}");
+    }
 }

@@ -23,6 +23,7 @@ mod off_policy;
 mod policy;
 mod reclassify;
 mod recorded;
+mod routes;
 mod scripted;
 mod sse;
 mod stream;
