@@ -11,7 +11,7 @@ const PARTS: u64 = 8;
 
 /// The rate falls to the end, and a network is best when it has come to rest: an earlier epoch
 /// is only taken if all later ones are worse by more than this share of its loss.
-const TOLERANCE: f32 = 0.002;
+const TOLERANCE: f32 = 0.01;
 
 /// The last of `options.epochs` epochs after which a network does about as well as ever on groups that it was not fitted
 /// to; all of them, if there are too few prompts to leave any out.
