@@ -27,7 +27,7 @@ fn refusal(arguments: &[&str]) -> String {
     said
 }
 
-const QUICK: [&str; 6] = ["--members", "1", "--epochs", "40", "--bootstrap", "40"];
+const QUICK: [&str; 6] = ["--members", "3", "--epochs", "40", "--bootstrap", "40"];
 
 fn router<'a>(report: &'a Value, name: &str) -> &'a Value {
     let routers = report["workloads"][0]["routers"].as_array().expect("routers");
@@ -37,11 +37,11 @@ fn router<'a>(report: &'a Value, name: &str) -> &'a Value {
 #[test]
 fn on_easy_and_hard_prompts_routing_costs_half_and_an_oracle_is_never_worse() {
     let folder = TempDir::new().expect("a folder");
-    let file = write(&folder, "toy.jsonl", &workload(240));
+    let file = write(&folder, "toy.jsonl", &workload(480));
     let cross = ["--workload", str(&file), "--cross-validate", "4", "--quality", "0.95", "--budget-per-1k", "0.4"];
     let report = report(&[&cross[..], &QUICK].concat());
     let of = &report["workloads"][0];
-    assert_eq!((&of["workload"], &of["prompts"], &of["best"]), (&json!("toy"), &json!(240), &json!("strong")));
+    assert_eq!((&of["workload"], &of["prompts"], &of["best"]), (&json!("toy"), &json!(480), &json!("strong")));
     let figure = |name: &str, figure: &str| router(&report, name)["figures"][figure].as_f64();
     let ours = figure("satisfice", "cost_at_95").expect("sums and proofs are told apart");
     let oracle = figure("oracle", "cost_at_95").expect("an oracle can");
