@@ -3,6 +3,7 @@
 mod bundle;
 mod network;
 mod prior;
+mod product;
 pub mod train;
 
 pub use bundle::{Bundle, FileEntry, Manifest, files, sha256};

@@ -4,6 +4,7 @@
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 
+use super::product::RowProduct;
 use super::{Context, DifficultyError};
 use crate::features::{DIM, Features, SIGNAL_WIDTH, WIDTH};
 
@@ -44,6 +45,7 @@ pub struct Classifier {
     hidden: Tensor,
     /// Transposed: one row a output.
     projection: Tensor,
+    product: RowProduct,
 }
 
 impl Weights {
@@ -138,7 +140,7 @@ impl Classifier {
         let (columns, units) = (weights.offset.len(), weights.hidden_offset.len());
         let hidden = transposed(&weights.hidden, (WIDTH, units))?;
         let projection = transposed(&weights.projection, (WIDTH + units, columns))?;
-        Ok(Self { weights, hidden, projection })
+        Ok(Self { weights, hidden, projection, product: RowProduct::new() })
     }
 
     /// The trained weights.
@@ -178,19 +180,19 @@ impl Classifier {
     }
 
     fn forward(&self, mut inputs: Vec<f32>) -> Result<Vec<f32>, DifficultyError> {
-        let units = affine(&self.hidden, &inputs, &self.weights.hidden_offset)?;
+        let units = self.affine(&self.hidden, &inputs, &self.weights.hidden_offset)?;
         inputs.extend(units.into_iter().map(|unit| unit.max(0.0)));
-        affine(&self.projection, &inputs, &self.weights.offset)
+        self.affine(&self.projection, &inputs, &self.weights.offset)
     }
-}
 
-/// matrix · inputs + offset.
-fn affine(matrix: &Tensor, inputs: &[f32], offset: &[f32]) -> Result<Vec<f32>, DifficultyError> {
-    // Not `matmul`: for one row that costs ten times as much, to set threads up that it then does not need.
-    let product = || matrix.broadcast_mul(&Tensor::from_slice(inputs, (1, inputs.len()), &Device::Cpu)?)?.sum(1);
-    let mut outputs: Vec<f32> = product().and_then(|outputs| outputs.to_vec1()).map_err(run)?;
-    outputs.iter_mut().zip(offset).for_each(|(out, offset)| *out += offset);
-    Ok(outputs)
+    /// matrix · inputs + offset.
+    fn affine(&self, matrix: &Tensor, inputs: &[f32], offset: &[f32]) -> Result<Vec<f32>, DifficultyError> {
+        let product =
+            || matrix.apply_op2_no_bwd(&Tensor::from_slice(inputs, inputs.len(), &Device::Cpu)?, &self.product);
+        let mut outputs: Vec<f32> = product().and_then(|outputs| outputs.to_vec1()).map_err(run)?;
+        outputs.iter_mut().zip(offset).for_each(|(out, offset)| *out += offset);
+        Ok(outputs)
+    }
 }
 
 fn transposed(values: &[f32], shape: (usize, usize)) -> Result<Tensor, DifficultyError> {
