@@ -12,10 +12,10 @@ const LEAST_WIDTH: f64 = 0.1;
 const HALF_WIDTH: f64 = 0.8;
 /// Probability that is spread over all arms, as equal money rather than equal chances.
 const FLOOR: f64 = 0.005;
-/// An arm's curiosity may cost at most so much, in usual answers …
-const CURIOSITY_COST: f64 = 2.0;
+/// An arm's curiosity may cost at most this share of a usual answer …
+const CURIOSITY_COST: f64 = 0.3;
 /// … and all exploration beyond Thompson's takes at most this probability.
-const GREATEST_EXPLORATION: f64 = 0.5;
+const GREATEST_EXPLORATION: f64 = 0.2;
 
 /// Chooses an arm of `route` among those whose index in `spec.arms` `eligible` names.
 ///
@@ -35,12 +35,24 @@ pub fn decide(
     if eligible.is_empty() {
         return Err(NoCandidate);
     }
-    let value = knob.map_or(route.solution.log_value, |knob| route.solution.log_value_for(knob)).exp();
-    let field = Field::new(route, context, &eligible, value);
-    let preferred = greatest(field.utility.iter().copied());
-    let propensities =
+    let prices = Prices::new(route, knob);
+    let mut field = Field::new(route, context, &eligible, prices.likelier.exp());
+    let mut preferred = greatest(field.utility.iter().copied());
+    let mut propensities =
         if route.spec.explore { field.propensities(route, &eligible) } else { certain(preferred, eligible.len()) };
-    let chosen = pick(&propensities, draw);
+    let chosen = match prices.other.filter(|_| route.spec.explore) {
+        Some((log_value, share)) => {
+            field.reprice(log_value.exp());
+            let other = field.propensities(route, &eligible);
+            propensities.iter_mut().zip(other).for_each(|(p, other)| *p += share * (other - *p));
+            let chosen = pick(&propensities, draw);
+            // Either price's favourite is no exploration.
+            let favourite = greatest(field.utility.iter().copied());
+            preferred = if chosen == favourite { favourite } else { preferred };
+            chosen
+        }
+        None => pick(&propensities, draw),
+    };
     Ok(Decision {
         kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
         policy: "thompson".into(),
@@ -58,6 +70,26 @@ pub fn decide(
     })
 }
 
+/// The prices of quality in force.
+struct Prices {
+    /// ln V.
+    likelier: f64,
+    /// ln V that is used in its place, with this probability.
+    other: Option<(f64, f64)>,
+}
+
+impl Prices {
+    fn new(route: &RouteState, knob: Option<Knob>) -> Self {
+        let solution = &route.solution;
+        let other = solution.mixture.filter(|_| knob.is_none()).map(|mixture| match mixture.share > 0.5 {
+            true => (mixture.low, 1.0 - mixture.share),
+            false => (mixture.high, mixture.share),
+        });
+        let likelier = knob.map_or(solution.log_value, |knob| solution.log_value_for(knob));
+        Self { likelier, other: other.filter(|(_, share)| *share > 0.0) }
+    }
+}
+
 /// The eligible arms on one request, a value each.
 struct Field {
     quality: Vec<f64>,
@@ -65,6 +97,8 @@ struct Field {
     utility: Vec<f64>,
     /// Thompson's deviation of the utility.
     deviation: Vec<f64>,
+    /// V, USD for a unit of quality.
+    value: f64,
 }
 
 impl Field {
@@ -76,6 +110,7 @@ impl Field {
             cost: Vec::with_capacity(n),
             utility: Vec::with_capacity(n),
             deviation: Vec::with_capacity(n),
+            value,
         };
         let input = f64::from(context.input_tokens);
         let loadings: Vec<_> = eligible.iter().map(|&k| route.arms[k].loading(&context.phi)).collect();
@@ -92,6 +127,14 @@ impl Field {
             field.deviation.push(value * outlook.slope * own * width);
         }
         field
+    }
+
+    /// The same arms at another V.
+    fn reprice(&mut self, value: f64) {
+        let factor = value / std::mem::replace(&mut self.value, value);
+        self.deviation.iter_mut().for_each(|deviation| *deviation *= factor);
+        let worth = self.quality.iter().zip(&self.cost).map(|(quality, cost)| value * quality - cost);
+        self.utility = worth.collect();
     }
 
     /// Thompson's probabilities, mixed with the floor and with what curiosity may cost.

@@ -8,6 +8,7 @@ mod drift;
 mod gaussian;
 mod logistic;
 mod measured;
+mod mixture;
 mod ours;
 mod propensity;
 pub mod rivals;

@@ -295,7 +295,7 @@ fn stride(decided: u64) -> u64 {
     match decided {
         0..64 => 1,
         64..256 => 4,
-        _ => (decided / 16).clamp(16, 256),
+        _ => (decided / 16).clamp(16, 512),
     }
 }
 

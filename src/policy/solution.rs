@@ -12,6 +12,7 @@ use super::decide::mean_loading;
 use super::gaussian::Gaussian;
 use super::logistic::normal_cdf;
 use super::measured::{Measured, Spending};
+use super::mixture::Mixture;
 use super::snapshot::prices;
 use super::window::{Row, Window};
 use super::{Knob, RouteSpec};
@@ -41,8 +42,10 @@ const EXPLORATION: f64 = 0.02;
 /// The controller's answer for the present.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Solution {
-    /// ln V, smoothed.
+    /// ln V, smoothed; of a budget the likelier of two.
     pub log_value: f64,
+    /// Of a budget: the prices that spend it.
+    pub mixture: Option<Mixture>,
     /// Quality and cost of the means' choices on the window, for each ln V.
     table: Vec<Point>,
     /// Mean quality of the best single model on the window.
@@ -99,14 +102,16 @@ impl Solution {
         let reference = forecast.summaries.iter().map(optimistic).fold(0.0, f64::max);
         let mut solution = Self {
             log_value: 0.0,
+            mixture: None,
             table,
             reference,
-            arms: forecast.summaries,
+            arms: forecast.summaries.clone(),
             curiosity: Vec::new(),
             bias: problem.measured.bias(),
             count: before.map_or(0, |before| before.count) + 1,
         };
-        let wanted = solution.wanted(problem);
+        solution.mixture = mixture(problem, &forecast, &solution.table);
+        let wanted = solution.mixture.map_or_else(|| solution.wanted(problem), |mixture| mixture.likelier());
         solution.log_value = solution.smoothed(wanted, problem.spec.knob, before);
         solution.curiosity = curiosity(&solution.arms, solution.log_value.exp());
         solution
@@ -220,19 +225,29 @@ fn residuals(problem: &Problem, forecast: &mut Forecast) {
 /// Mean quality and cost of the choice argmax V·p̃ − ĉ, for each V of the grid; both grow with V.
 fn frontier(forecast: &Forecast) -> Vec<Point> {
     let dearest = forecast.summaries.iter().map(|arm| arm.cost_usd).fold(1e-12, f64::max);
-    let n = forecast.quality.len().max(1) as f64;
-    let point = |i: usize| {
-        let log_value = LOW + (HIGH - LOW) * i as f64 / (GRID - 1) as f64 + dearest.ln();
-        let value = log_value.exp();
-        let (mut quality, mut cost_usd) = (0.0, 0.0);
-        for (p, c) in forecast.quality.iter().zip(&forecast.cost) {
-            let chosen = greatest(p.iter().zip(c).map(|(p, c)| value * p - c));
-            quality += p[chosen] / n;
-            cost_usd += c[chosen] / n;
-        }
-        Point { log_value, quality, cost_usd }
-    };
-    (0..GRID).map(point).collect()
+    let log_value = |i: usize| LOW + (HIGH - LOW) * i as f64 / (GRID - 1) as f64 + dearest.ln();
+    (0..GRID).map(|i| at(forecast, log_value(i))).collect()
+}
+
+/// What the choice at one V comes to.
+fn at(forecast: &Forecast, log_value: f64) -> Point {
+    let (value, n) = (log_value.exp(), forecast.quality.len().max(1) as f64);
+    let (mut quality, mut cost_usd) = (0.0, 0.0);
+    for (p, c) in forecast.quality.iter().zip(&forecast.cost) {
+        let chosen = greatest(p.iter().zip(c).map(|(p, c)| value * p - c));
+        quality += p[chosen] / n;
+        cost_usd += c[chosen] / n;
+    }
+    Point { log_value, quality, cost_usd }
+}
+
+/// The prices of quality that spend the route's budget; `None` where it has a bar.
+fn mixture(problem: &Problem, forecast: &Forecast, table: &[Point]) -> Option<Mixture> {
+    let Knob::BudgetPer1k(usd) = problem.spec.knob else { return None };
+    let target = allowance(usd / 1000.0, problem.spending);
+    let above = table.iter().position(|point| point.cost_usd > target).unwrap_or(table.len() - 1);
+    let (low, high) = (table[above.saturating_sub(1)].log_value, table[above].log_value);
+    Some(Mixture::solve(target, low, high, |log_value| at(forecast, log_value).cost_usd))
 }
 
 /// The first of the greatest.
