@@ -36,6 +36,10 @@ const SLACK: f64 = 0.003;
 const SMOOTHING: f64 = 0.05;
 /// Requests over which an overspent budget is made good.
 const BUDGET_HORIZON: f64 = 200.0;
+/// At most this share of the budget is held back for what was overspent …
+const OVERSPENT: f64 = 0.5;
+/// … and at most this share is added for what was saved: who pays by the month counts each day.
+const SAVED: f64 = 0.02;
 /// Exploration of an arm whose mean quality is known to ± 0.1.
 const EXPLORATION: f64 = 0.02;
 
@@ -277,7 +281,7 @@ fn crossing(table: &[Point], target: f64, read: impl Fn(&Point) -> f64) -> f64 {
 /// USD that the greedy choice may cost on average, so that what is paid comes to the budget.
 fn allowance(budget: f64, spending: &Spending) -> f64 {
     let over = (spending.spent_usd - budget * spending.answers) / BUDGET_HORIZON;
-    (budget - over.clamp(-0.5 * budget, 0.5 * budget)) / spending.overrun(budget)
+    (budget - over.clamp(-SAVED * budget, OVERSPENT * budget)) / spending.overrun(budget)
 }
 
 /// The wider an arm's mean quality and the likelier it is best (at this V, or in quality alone), the more it is asked.

@@ -132,7 +132,7 @@ fn a_budget_is_spent_and_not_overspent() {
     for seed in 1..=8 {
         let mut world = World { rng: StdRng::seed_from_u64(seed), quality: [0.5, 0.6, 0.9] };
         let outcome = world.run(cold(spec(Knob::BudgetPer1k(1.0))), 4000, 4000);
-        assert!((outcome.usd * 1e3 - 1.0).abs() < 0.03, "{} USD per 1,000", outcome.usd * 1e3);
+        assert!((outcome.usd * 1e3 - 1.0).abs() < 0.05, "{} USD per 1,000", outcome.usd * 1e3);
         assert!(outcome.quality > 0.62, "better than the middle model alone: {}", outcome.quality);
     }
 }
