@@ -37,22 +37,7 @@ pub fn decide(
     }
     let prices = Prices::new(route, knob);
     let mut field = Field::new(route, context, &eligible, prices.likelier.exp());
-    let mut preferred = greatest(field.utility.iter().copied());
-    let mut propensities =
-        if route.spec.explore { field.propensities(route, &eligible) } else { certain(preferred, eligible.len()) };
-    let chosen = match prices.other.filter(|_| route.spec.explore) {
-        Some((log_value, share)) => {
-            field.reprice(log_value.exp());
-            let other = field.propensities(route, &eligible);
-            propensities.iter_mut().zip(other).for_each(|(p, other)| *p += share * (other - *p));
-            let chosen = pick(&propensities, draw);
-            // Either price's favourite is no exploration.
-            let favourite = greatest(field.utility.iter().copied());
-            preferred = if chosen == favourite { favourite } else { preferred };
-            chosen
-        }
-        None => pick(&propensities, draw),
-    };
+    let Choice { preferred, chosen, propensities } = choose(route, &mut field, &eligible, &prices, draw);
     Ok(Decision {
         kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
         policy: "thompson".into(),
@@ -68,6 +53,32 @@ pub fn decide(
         chosen,
         draw,
     })
+}
+
+/// What was drawn, from what, and what the means would have chosen.
+struct Choice {
+    preferred: usize,
+    chosen: usize,
+    propensities: Vec<f64>,
+}
+
+/// One draw from the probabilities of all prices, mixed by their shares.
+fn choose(route: &RouteState, field: &mut Field, eligible: &[usize], prices: &Prices, draw: f64) -> Choice {
+    let favourite = field.favourite();
+    if !route.spec.explore {
+        return Choice { preferred: favourite, chosen: favourite, propensities: certain(favourite, eligible.len()) };
+    }
+    let (mut propensities, mut other_favourite) = (field.propensities(route, eligible), favourite);
+    if let Some((log_value, share)) = prices.other {
+        field.reprice(log_value.exp());
+        let other = field.propensities(route, eligible);
+        propensities.iter_mut().zip(other).for_each(|(p, other)| *p += share * (other - *p));
+        other_favourite = field.favourite();
+    }
+    let chosen = pick(&propensities, draw);
+    // The favourite at either price is no exploration.
+    let preferred = if chosen == other_favourite { other_favourite } else { favourite };
+    Choice { preferred, chosen, propensities }
 }
 
 /// The prices of quality in force.
@@ -127,6 +138,11 @@ impl Field {
             field.deviation.push(value * outlook.slope * own * width);
         }
         field
+    }
+
+    /// The arm that the means prefer.
+    fn favourite(&self) -> usize {
+        greatest(self.utility.iter().copied())
     }
 
     /// The same arms at another V.
