@@ -159,7 +159,7 @@ impl RouteState {
             self.audit = Audit::default();
         }
         self.spec = spec.clone();
-        self.solve();
+        self.solve(None);
         self
     }
 
@@ -195,11 +195,12 @@ impl RouteState {
         }
         if decision.kind != Kind::Pinned && self.decided >= self.next_solution {
             self.next_solution = self.decided + stride(self.decided);
-            self.solve();
+            self.solve(Some(self.solution.clone()));
         }
     }
 
-    fn solve(&mut self) {
+    /// Solves anew, smoothed from `before`; without one what was solved before says nothing of how things are now.
+    fn solve(&mut self, before: Option<Arc<Solution>>) {
         let problem = Problem {
             spec: &self.spec,
             arms: &self.arms,
@@ -208,7 +209,7 @@ impl RouteState {
             measured: &self.measured,
             spending: &self.spending,
         };
-        self.solution = Arc::new(Solution::new(&problem, Some(&self.solution)));
+        self.solution = Arc::new(Solution::new(&problem, before.as_deref()));
     }
 
     fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
@@ -233,7 +234,11 @@ impl RouteState {
     }
 
     fn posterior(&mut self, arm: usize, change: impl FnOnce(&mut Arm, &mut Gaussian)) {
+        let alarms = self.arms[arm].drift.alarms;
         change(Arc::make_mut(&mut self.arms[arm]), Arc::make_mut(&mut self.shift));
+        if self.arms[arm].drift.alarms > alarms {
+            self.solve(None);
+        }
     }
 
     /// The arm with the highest expected quality on recent requests.
