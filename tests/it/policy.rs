@@ -212,3 +212,21 @@ fn without_a_candidate_there_is_no_decision() {
     let only = decide(&snapshot, &route, &at, &[1], None, 0.5).unwrap();
     assert_eq!((only.chosen, only.candidates[0].propensity), (0, 1.0));
 }
+
+#[test]
+fn a_newer_version_of_a_model_inherits_what_its_parent_learned_and_a_stranger_does_not() {
+    let named = |name: &str| RouteSpec { arms: vec![arm(name, 1.0), arm("other", 2.0)], ..spec(Knob::Quality(0.95)) };
+    let mut snapshot = cold(named("unheard-of-2025-01-01"));
+    let context = context(&snapshot, 0.0);
+    let quality = |snapshot: &Snapshot| choose(snapshot, &context, 0.5).candidates[0].quality;
+    for _ in 0..200 {
+        // Whatever is drawn, the first arm's answers are bad.
+        let decision = choose(&snapshot, &context, 0.5).pinned("test", 0);
+        snapshot = answered(snapshot, &decision, 1e-3, Some(0.0));
+    }
+    let parent = quality(&snapshot);
+    let child = quality(&snapshot.clone().configure(&[named("unheard-of-2025-06-01")]));
+    let stranger = quality(&snapshot.configure(&[named("another")]));
+    assert!(parent < 0.1 && child < 0.15, "{parent} {child}");
+    assert!(stranger > child + 0.1, "{stranger} {child}");
+}

@@ -114,7 +114,10 @@ fn order(n: usize, conditions: &Conditions, rng: &mut StdRng) -> (Vec<usize>, Ve
 }
 
 fn calibrate(stream: &Stream, prompts: &[usize], policy: &mut dyn Policy) -> Result<(), NoCandidate> {
-    for &prompt in prompts.iter().filter(|_| policy.can_be_calibrated()).collect::<Vec<_>>() {
+    if !policy.can_be_calibrated() {
+        return Ok(());
+    }
+    for &prompt in prompts {
         let request = &stream.requests[prompt];
         let decision = policy.decide(&request.context, 0.0)?;
         for arm in 0..decision.candidates.len() {

@@ -1,7 +1,7 @@
 //! Ridge regression of utility on φ, one an arm: what LinUCB and SquareCB have in common.
 
 use super::Arms;
-use crate::policy::gaussian::Gaussian;
+use crate::policy::gaussian::{Gaussian, identity};
 use crate::policy::{Decision, RouteSpec};
 
 /// λ: the ridge.
@@ -46,7 +46,5 @@ impl Regressions {
 }
 
 fn ridge(d: usize) -> Gaussian {
-    let mut covariance = vec![0.0; d * d];
-    (0..d).for_each(|i| covariance[i * d + i] = 1.0 / RIDGE);
-    Gaussian { mean: vec![0.0; d], covariance }
+    Gaussian { mean: vec![0.0; d], covariance: identity(d).into_iter().map(|one| one / RIDGE).collect() }
 }
