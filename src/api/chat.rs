@@ -24,6 +24,9 @@ pub struct ChatRequest {
     pub needs: Needs,
     /// `max_completion_tokens`, else `max_tokens`.
     pub max_output_tokens: Option<u32>,
+    /// `drop_unsupported`: what the model's provider cannot express is to be left out, not refused. The gateway's own
+    /// field: no provider sees it.
+    pub drop_unsupported: bool,
     /// Every field in the client's order, as raw JSON.
     fields: Vec<(String, Bytes)>,
 }
@@ -75,7 +78,11 @@ impl ChatRequest {
         Self::from_fields(fields)
     }
 
-    fn from_fields(fields: Vec<(String, Bytes)>) -> Result<Self, BadRequest> {
+    /// A request of these top-level fields, each with its raw JSON: what another client protocol was translated to.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn from_fields(fields: Vec<(String, Bytes)>) -> Result<Self, BadRequest> {
         let model: String = required(&fields, "model", "a route such as \"auto\", a model, or provider/model")?;
         let messages: Vec<Message> = required(&fields, "messages", "a list of {role, content}")?;
         if messages.is_empty() {
@@ -93,6 +100,7 @@ impl ChatRequest {
             include_usage: options.include_usage,
             needs,
             max_output_tokens: limit.or(old_limit),
+            drop_unsupported: optional(&fields, "drop_unsupported", "true or false")?.unwrap_or(false),
             fields,
         })
     }
@@ -100,6 +108,23 @@ impl ChatRequest {
     /// The raw JSON of a top-level field, as the client sent it.
     pub fn raw(&self, name: &str) -> Option<&Bytes> {
         find(&self.fields, name)
+    }
+
+    /// Every top-level field and its raw JSON, in the client's order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// A top-level field, read; `None` where it is missing or null.
+    ///
+    /// # Errors
+    /// It is not what was `expected`, which the message says.
+    pub fn field<'a, T: Deserialize<'a>>(
+        &'a self,
+        name: &'static str,
+        expected: &str,
+    ) -> Result<Option<T>, BadRequest> {
+        optional(&self.fields, name, expected)
     }
 
     /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced and, for a
@@ -110,7 +135,8 @@ impl ChatRequest {
         out.put_slice(b"{\"model\":");
         put_json(&mut out, upstream_model);
         for (name, value) in &self.fields {
-            if name != "model" && !(self.stream && name == "stream_options") {
+            let written_anew = name == "model" || (self.stream && name == "stream_options");
+            if !written_anew && name != "drop_unsupported" {
                 put_field(&mut out, name, value);
             }
         }

@@ -1,6 +1,7 @@
 //! Wire types of the clients' protocols. Fields that the gateway does not know are kept and forwarded.
 
 pub mod chat;
+pub mod conversation;
 pub mod error;
 pub mod feedback;
 pub mod models;

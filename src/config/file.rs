@@ -229,13 +229,13 @@ fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Located<String>
 }
 
 fn wire(section: &mut Section<'_, '_>) -> Option<Wire> {
-    let kind = section.required("kind", "the wire that it speaks: \"openai\"")?;
-    if kind.value == "openai" {
-        return Some(Wire::OpenAi);
+    let kind = section.required("kind", "the wire that it speaks, such as \"openai\"")?;
+    let known = Wire::KINDS.iter().find(|(name, _)| *name == kind.value);
+    if known.is_none() {
+        let kinds = Wire::KINDS.map(|(name, _)| format!("\"{name}\"")).join(", ");
+        section.findings.mistake(kind.line, format!("unknown `kind` \"{}\"; the kinds are: {kinds}", kind.value));
     }
-    let text = format!("unknown `kind` \"{}\"; the kinds are: \"openai\"", kind.value);
-    section.findings.mistake(kind.line, text);
-    None
+    known.map(|(_, wire)| *wire)
 }
 
 fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<SocketAddr>> {

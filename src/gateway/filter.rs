@@ -1,8 +1,10 @@
 //! Hard filters: which models can answer a request at all.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::api::chat::ChatRequest;
+use crate::api::error::BadRequest;
 use crate::catalog::Model;
 
 /// What a request needs of a model.
@@ -21,7 +23,7 @@ pub struct Excluded {
 }
 
 /// What a model lacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// Prompt (estimated) and the output asked for are more than its context window, tokens.
     ContextWindow {
@@ -36,16 +38,19 @@ pub enum Reason {
     Tools,
     Vision,
     JsonSchema,
+    /// Its provider's wire cannot say this.
+    Inexpressible(BadRequest),
 }
 
 impl Reason {
-    /// The request's field that asks too much.
-    pub fn field(self) -> &'static str {
+    /// The request's field that asks too much; `None` where no single one does.
+    pub fn field(self) -> Option<Cow<'static, str>> {
         match self {
-            Self::ContextWindow { .. } | Self::Vision => "messages",
-            Self::OutputLimit { .. } => "max_completion_tokens",
-            Self::Tools => "tools",
-            Self::JsonSchema => "response_format",
+            Self::ContextWindow { .. } | Self::Vision => Some("messages".into()),
+            Self::OutputLimit { .. } => Some("max_completion_tokens".into()),
+            Self::Tools => Some("tools".into()),
+            Self::JsonSchema => Some("response_format".into()),
+            Self::Inexpressible(bad) => bad.param,
         }
     }
 }
@@ -62,6 +67,7 @@ impl fmt::Display for Reason {
             Self::Tools => f.write_str("cannot call tools"),
             Self::Vision => f.write_str("cannot read images"),
             Self::JsonSchema => f.write_str("cannot hold to a JSON schema"),
+            Self::Inexpressible(bad) => write!(f, "cannot be asked this: {bad}"),
         }
     }
 }
@@ -126,7 +132,7 @@ mod tests {
         let body = r#"{"model":"m","max_tokens":501,"messages":[{"role":"user","content":"x"}]}"#;
         let reason = lacking(body, 1).unwrap();
         assert_eq!(reason, Reason::OutputLimit { asked: 501, limit: 500 });
-        assert_eq!(reason.field(), "max_completion_tokens");
+        assert_eq!(reason.field().as_deref(), Some("max_completion_tokens"));
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Gateway {
         let snapshot = self.snapshot.load();
         let bundle = self.bundles.of(snapshot.bundle);
         let features = bundle.extractor.extract(request);
-        let fit = fit(setup, route, &Demand::new(request, features.input_tokens))?;
+        let fit = fit(setup, route, request, &Demand::new(request, features.input_tokens))?;
         match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, knob) {
             Ok(decision) => Ok(Plan::decided(setup, route, decision, snapshot.bundle)),
             Err(problem) => {
@@ -183,12 +183,13 @@ impl Gateway {
 }
 
 /// The route's models that can answer, healthy ones only unless none of them is.
-fn fit(setup: &Setup, route: usize, demand: &Demand<'_>) -> Result<Vec<usize>, GatewayError> {
+fn fit(setup: &Setup, route: usize, request: &ChatRequest, demand: &Demand<'_>) -> Result<Vec<usize>, GatewayError> {
     let mut fit = Vec::with_capacity(setup.routes[route].targets.len());
     let mut excluded = Vec::new();
     for &target in &setup.routes[route].targets {
         let model = &setup.targets[target].model;
-        match demand.lacking(model) {
+        let inexpressible = || setup.upstreams.refuses(&model.id, request).map(Reason::Inexpressible);
+        match demand.lacking(model).or_else(inexpressible) {
             None => fit.push(target),
             Some(reason) => excluded.push(Excluded { model: model.id.model.clone(), reason }),
         }

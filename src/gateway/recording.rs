@@ -231,6 +231,7 @@ fn micros(duration: Duration) -> u64 {
 fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::Caller => "caller",
+        Cause::Unsupported => "unsupported",
         Cause::Credentials => "credentials",
         Cause::RateLimited => "rate_limited",
         Cause::Server => "server",

@@ -118,9 +118,10 @@ impl From<GatewayError> for ApiError {
                 Self::invalid(StatusCode::NOT_FOUND, message).param("model").code("model_not_found")
             }
             GatewayError::NoModelFits { excluded, .. } => {
-                let reason = excluded.first().map(|e| e.reason);
-                let error = Self::invalid(StatusCode::BAD_REQUEST, message).code(no_fit_code(reason));
-                reason.map(Reason::field).into_iter().fold(error, Self::param)
+                let reason = excluded.into_iter().next().map(|e| e.reason);
+                let mut error = Self::invalid(StatusCode::BAD_REQUEST, message).code(no_fit_code(reason.as_ref()));
+                error.0.body.error.param = reason.and_then(Reason::field);
+                error
             }
             GatewayError::Exhausted { error, facts } => exhausted(&error).facts(&facts),
         }
@@ -164,7 +165,7 @@ pub(super) fn cut(error: &UpstreamError) -> Vec<u8> {
     json(&ApiError::new(StatusCode::BAD_GATEWAY, "server_error", message).code("upstream_cut").0.body)
 }
 
-fn no_fit_code(reason: Option<Reason>) -> &'static str {
+fn no_fit_code(reason: Option<&Reason>) -> &'static str {
     match reason {
         Some(Reason::ContextWindow { .. } | Reason::OutputLimit { .. }) => "context_length_exceeded",
         _ => "no_model_fits",
@@ -176,7 +177,7 @@ fn exhausted(error: &UpstreamError) -> ApiError {
     let message = error.to_string();
     let failed = |status, code| ApiError::new(status, "server_error", message.clone()).code(code);
     let answer = match error.cause {
-        Cause::Caller => rejected(error),
+        Cause::Caller | Cause::Unsupported => rejected(error),
         Cause::RateLimited => {
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message).code("rate_limit_exceeded")
         }

@@ -1,16 +1,19 @@
 //! [`Provider`]: pure translation, one file each, no I/O; [`Upstreams::dispatch`] does the network, deadlines,
 //! retries, fallbacks.
 
+pub mod completion;
 mod dispatch;
 pub mod openai;
 pub mod settings;
 
 pub use dispatch::{Dispatched, Exhausted, Limits, Reply, ReplyStream, SetupError, Upstreams};
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use uuid::Uuid;
 
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -18,8 +21,30 @@ use crate::catalog::Usage;
 
 /// One provider's wire: pure translation between OpenAI's chat wire and its own.
 pub trait Provider: Send + Sync {
-    /// Where this model's chat is, below the provider's base URL; asked once for each model.
-    fn path(&self, upstream_model: &str) -> String;
+    /// Where this model's chat is, below the provider's base URL, with a query where the wire wants one; asked once for
+    /// each model.
+    fn path(&self, upstream_model: &str, stream: bool) -> String;
+
+    /// Where the configured `api_key` stands.
+    fn key_header(&self) -> KeyHeader {
+        KeyHeader::Bearer
+    }
+
+    /// Sent with each request, below configured headers of the same name.
+    fn headers(&self) -> HeaderMap {
+        HeaderMap::new()
+    }
+
+    /// How a stream is cut into events.
+    fn framing(&self) -> Framing {
+        Framing::ServerSentEvents
+    }
+
+    /// A cheap look at what [`request`](Self::request) would refuse for any model of this provider, asked before one is
+    /// chosen: a route's other models may be of another wire.
+    fn refuses(&self, _request: &ChatRequest) -> Option<BadRequest> {
+        None
+    }
 
     /// What to post there.
     ///
@@ -31,17 +56,68 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// Why the bytes are no answer.
-    fn reply(&self, body: Bytes) -> Result<WholeReply, String>;
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String>;
 
-    /// One server-sent event's data → what the client gets and what the gateway reads of it.
-    ///
-    /// # Errors
-    /// Why it is no event of this wire, or the error that it carries.
-    fn event(&self, data: Bytes) -> Result<StreamItem, String>;
+    /// The translation of one stream, from its first event.
+    fn events(&self, asked: &Asked<'_>) -> Box<dyn Events>;
 
     /// The provider's own words for a refusal, in OpenAI's shape. Whether another model or a retry may help is
     /// decided from the status by `dispatch`.
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail;
+}
+
+/// One stream's translation. It remembers what the wire does not repeat.
+pub trait Events: Send {
+    /// One event → what the client gets and what the gateway reads of it, appended to `out`; nothing, where the event
+    /// says nothing to a client.
+    ///
+    /// # Errors
+    /// Why it is no event of this wire, or the error that it carries.
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String>;
+
+    /// The stream's bytes ended after a finish reason and without a last event: what is still owed to the client, but
+    /// for [`StreamItem::Done`].
+    fn end(&mut self, _out: &mut VecDeque<StreamItem>) {}
+}
+
+/// What an answer's translation must know of its request.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// As the provider calls it.
+    pub model: &'a str,
+    pub request: &'a ChatRequest,
+    pub stamp: Stamp,
+}
+
+/// For wires whose answers have no id and no time of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    pub id: Uuid,
+    /// Unix seconds.
+    pub created_s: u64,
+}
+
+/// One event of a stream, as its framing gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireEvent {
+    /// `:event-type` of an AWS event stream; `None` for server-sent events, whose data repeat it.
+    pub name: Option<String>,
+    pub data: Bytes,
+}
+
+/// How the bytes of a stream are cut into events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    ServerSentEvents,
+}
+
+/// Where a provider wants its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyHeader {
+    /// `authorization: Bearer …`.
+    Bearer,
+    /// The key alone, under this name.
+    Named(&'static str),
 }
 
 /// What to post.
@@ -121,6 +197,8 @@ pub enum Cause {
     /// The caller's request is at fault (400, 413, 422 and the like): no other model is asked, the client gets the
     /// status.
     Caller,
+    /// This provider cannot express the request; one of another wire may.
+    Unsupported,
     /// The gateway's own key or configuration is (401, 402, 403, 404: an unknown upstream model, a redirect): another
     /// model may answer.
     Credentials,
@@ -143,6 +221,6 @@ impl Cause {
 
     /// The same model may answer a little later.
     pub fn may_pass(self) -> bool {
-        !matches!(self, Self::Caller | Self::Credentials)
+        !matches!(self, Self::Caller | Self::Unsupported | Self::Credentials)
     }
 }

@@ -1,11 +1,13 @@
 //! OpenAI's wire, which is also the clients': bytes pass through, and the gateway looks at them on the way.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Provider, StreamItem, Text, WholeReply, WireRequest};
+use super::{Asked, Events, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::Usage;
@@ -15,7 +17,7 @@ use crate::catalog::Usage;
 pub struct OpenAi;
 
 impl Provider for OpenAi {
-    fn path(&self, _upstream_model: &str) -> String {
+    fn path(&self, _upstream_model: &str, _stream: bool) -> String {
         "chat/completions".into()
     }
 
@@ -23,7 +25,7 @@ impl Provider for OpenAi {
         Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model) })
     }
 
-    fn reply(&self, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, _asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
         let reply = parse(&body)?;
         let choices = reply.choices.unwrap_or_default();
         if choices.is_empty() {
@@ -32,14 +34,8 @@ impl Provider for OpenAi {
         Ok(WholeReply { usage: reply.usage.map(usage), text: first_choice(choices), body })
     }
 
-    fn event(&self, data: Bytes) -> Result<StreamItem, String> {
-        if &data[..] == b"[DONE]" {
-            return Ok(StreamItem::Done);
-        }
-        let chunk = parse(&data)?;
-        let choices = chunk.choices.unwrap_or_default();
-        let usage_only = choices.is_empty() && chunk.usage.is_some();
-        Ok(StreamItem::Chunk { usage: chunk.usage.map(usage), text: first_choice(choices), usage_only, data })
+    fn events(&self, _asked: &Asked<'_>) -> Box<dyn Events> {
+        Box::new(Self)
     }
 
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
@@ -51,6 +47,23 @@ impl Provider for OpenAi {
             code: None,
         })
     }
+}
+
+impl Events for OpenAi {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+        out.push_back(item(event.data)?);
+        Ok(())
+    }
+}
+
+fn item(data: Bytes) -> Result<StreamItem, String> {
+    if &data[..] == b"[DONE]" {
+        return Ok(StreamItem::Done);
+    }
+    let chunk = parse(&data)?;
+    let choices = chunk.choices.unwrap_or_default();
+    let usage_only = choices.is_empty() && chunk.usage.is_some();
+    Ok(StreamItem::Chunk { usage: chunk.usage.map(usage), text: first_choice(choices), usage_only, data })
 }
 
 fn parse(bytes: &[u8]) -> Result<ChatReply<'_>, String> {

@@ -24,3 +24,8 @@ pub struct ProviderSettings {
 pub enum Wire {
     OpenAi,
 }
+
+impl Wire {
+    /// Every `kind`, by the name that the configuration has for it.
+    pub const KINDS: [(&'static str, Self); 1] = [("openai", Self::OpenAi)];
+}

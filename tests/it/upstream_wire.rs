@@ -4,12 +4,13 @@ use bytes::Bytes;
 use http::StatusCode;
 use proptest::prelude::*;
 use satisfice::api::chat::{ChatRequest, Needs};
-use satisfice::api::sse::Decoder;
 use satisfice::catalog::Usage;
 use satisfice::upstream::openai::OpenAi;
-use satisfice::upstream::{Provider, StreamItem, Text, WholeReply};
+use satisfice::upstream::{Provider, StreamItem, Text, WholeReply, WireEvent};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+
+use crate::wire;
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -26,7 +27,7 @@ fn text(content: &str, finish_reason: &str) -> Text {
 }
 
 fn reply(body: Bytes) -> WholeReply {
-    let reply = OpenAi.reply(body.clone()).unwrap();
+    let reply = wire::whole(&OpenAi, &wire::hello(), body.clone());
     assert_eq!(reply.body.as_ptr(), body.as_ptr(), "the client gets the upstream's own bytes");
     assert_eq!(reply.body.len(), body.len());
     reply
@@ -135,14 +136,14 @@ fn reads_a_refusal() {
 #[test]
 fn takes_answers_whose_side_fields_are_strange() {
     let strange = r#"{"choices":[{"message":{"content":[{"type":"text","text":"a"}],"tool_calls":null}}],"usage":{"prompt_tokens":-1}}"#;
-    let reply = reply(strange.into());
-    assert_eq!((&*reply.text.content, reply.text.finish_reason, reply.usage), ("a", None, None));
-    assert_eq!(OpenAi.reply(r#"{"choices":[{}],"usage":null,"error":null}"#.into()).unwrap().usage, None);
+    let read = reply(strange.into());
+    assert_eq!((&*read.text.content, read.text.finish_reason, read.usage), ("a", None, None));
+    assert_eq!(reply(r#"{"choices":[{}],"usage":null,"error":null}"#.into()).usage, None);
 }
 
 #[test]
 fn an_answer_that_is_none_is_an_error() {
-    let problem = |body: &'static str| OpenAi.reply(body.into()).unwrap_err();
+    let problem = |body: &'static str| OpenAi.reply(&wire::asked(&wire::hello()), body.into()).unwrap_err();
     assert!(problem("<html>").contains("not a chat completion"));
     assert!(problem("").contains("not a chat completion"));
     assert!(problem("[]").contains("no choices"));
@@ -176,9 +177,11 @@ fn reads_tool_calls_of_a_stream() {
 #[test]
 fn a_chunk_without_choices_is_hidden_only_for_its_usage() {
     let filter = r#"{"choices":[],"prompt_filter_results":[]}"#;
-    assert!(matches!(OpenAi.event(filter.into()).unwrap(), StreamItem::Chunk { usage_only: false, .. }));
-    assert!(OpenAi.event(r#"{"error":{"message":"server is on fire"}}"#.into()).unwrap_err().contains("on fire"));
-    assert!(OpenAi.event("nonsense".into()).is_err());
+    let event =
+        |data: &'static str| wire::translated(&OpenAi, &wire::hello(), [WireEvent { name: None, data: data.into() }]);
+    assert!(matches!(event(filter).unwrap()[..], [StreamItem::Chunk { usage_only: false, .. }]));
+    assert!(event(r#"{"error":{"message":"server is on fire"}}"#).unwrap_err().contains("on fire"));
+    assert!(event("nonsense").is_err());
 }
 
 #[test]
@@ -208,15 +211,13 @@ fn reads_errors_of_all_the_shapes_there_are() {
 
 /// Data, text, usage and `usage_only` of each chunk before `[DONE]`.
 fn stream(bytes: Bytes) -> Vec<(Bytes, Text, Option<Usage>, bool)> {
-    let mut decoder = Decoder::new(10_000);
-    decoder.push(&bytes);
-    let mut chunks = vec![];
-    loop {
-        match OpenAi.event(decoder.next_event().unwrap().expect("[DONE] ends it")).unwrap() {
-            StreamItem::Chunk { data, text, usage, usage_only } => chunks.push((data, text, usage, usage_only)),
-            StreamItem::Done => return chunks,
-        }
-    }
+    let mut items = wire::streamed(&OpenAi, &wire::hello(), bytes).unwrap();
+    assert_eq!(items.pop(), Some(StreamItem::Done), "[DONE] ends it");
+    let chunk = |item| match item {
+        StreamItem::Chunk { data, text, usage, usage_only } => (data, text, usage, usage_only),
+        StreamItem::Done => panic!("two ends"),
+    };
+    items.into_iter().map(chunk).collect()
 }
 
 fn fields(body: &[u8]) -> Vec<(String, Box<RawValue>)> {

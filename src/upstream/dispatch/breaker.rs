@@ -79,7 +79,7 @@ impl Call {
     /// It did not. The caller's faults and rate limits say nothing against a model's health: it is up and talking.
     pub fn failed(&mut self, cause: Cause, now: Instant) {
         self.settle(|state| {
-            if !matches!(cause, Cause::Caller | Cause::RateLimited) {
+            if !matches!(cause, Cause::Caller | Cause::Unsupported | Cause::RateLimited) {
                 state.failed(now);
             }
         });

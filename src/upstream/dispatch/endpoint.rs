@@ -1,11 +1,11 @@
 //! One provider's end of the network: its connection pool, its headers, its secrets; one call.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -13,10 +13,11 @@ use secrecy::{ExposeSecret, SecretString};
 use thread_local::ThreadLocal;
 use tokio::time::{Instant, timeout};
 use url::{Position, Url};
+use uuid::Uuid;
 
 use super::super::openai::OpenAi;
 use super::super::settings::{ProviderSettings, Wire};
-use super::super::{Cause, Provider, UpstreamError, WholeReply, WireRequest};
+use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
 use super::breaker::Breaker;
 use super::connect::Connector;
@@ -58,8 +59,9 @@ impl Endpoint {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
         let to = Uri::try_from(settings.base_url.as_str()).map_err(|_| SetupError::Url(settings.name.clone()))?;
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
-        let headers = headers(&settings, &connector)?;
-        let (provider, base) = (provider(settings.wire), with_slash(settings.base_url));
+        let provider = provider(settings.wire);
+        let headers = headers(&settings, &*provider, &connector)?;
+        let base = with_slash(settings.base_url);
         Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers })
     }
 
@@ -71,6 +73,13 @@ impl Endpoint {
     /// The provider's name.
     pub fn name(&self) -> &str {
         self.reporter.provider()
+    }
+
+    /// `path` below the provider's base URL, in the form that the way there wants.
+    fn uri(&self, path: &str) -> Result<Uri, String> {
+        let url = self.base.join(path).map_err(|error| error.to_string())?;
+        let form = if self.connector.through_reader() { url.as_str() } else { &url[Position::BeforePath..] };
+        Uri::try_from(form).map_err(|error| error.to_string())
     }
 
     fn request(&self, uri: Uri, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
@@ -97,21 +106,22 @@ fn provider(wire: Wire) -> Box<dyn Provider> {
 pub struct Target {
     pub endpoint: Arc<Endpoint>,
     pub breaker: Arc<Breaker>,
-    uri: Uri,
+    whole: Uri,
+    stream: Uri,
 }
 
 impl Target {
     /// # Errors
     /// The provider's path for this model makes no URL.
     pub fn new(endpoint: Arc<Endpoint>, model: &Model) -> Result<Self, UpstreamError> {
-        let no_url = |error: &dyn std::error::Error| {
-            endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{}\": {error}", model.upstream_name))
+        let uri = |stream| {
+            endpoint.uri(&endpoint.provider.path(&model.upstream_name, stream)).map_err(|problem| {
+                let name = &model.upstream_name;
+                endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{name}\": {problem}"))
+            })
         };
-        let path = endpoint.provider.path(&model.upstream_name);
-        let url = endpoint.base.join(&path).map_err(|error| no_url(&error))?;
-        let form = if endpoint.connector.through_reader() { url.as_str() } else { &url[Position::BeforePath..] };
-        let uri = Uri::try_from(form).map_err(|error| no_url(&error))?;
-        Ok(Self { endpoint, breaker: Arc::default(), uri })
+        let (whole, stream) = (uri(false)?, uri(true)?);
+        Ok(Self { endpoint, breaker: Arc::default(), whole, stream })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -122,14 +132,15 @@ impl Target {
         timing: Timing,
     ) -> Result<Reply, UpstreamError> {
         let mut call = self.breaker.begin(Instant::now());
-        let reply = self.answer(upstream_name, request, timing).await;
-        match reply {
+        let asked = Asked { model: upstream_name, request, stamp: stamp() };
+        match self.answer(asked, timing).await {
             Ok(Answer::Whole(reply)) => {
                 call.succeeded();
                 Ok(Reply::Whole(reply))
             }
             Ok(Answer::Stream(body)) => {
-                ReplyStream::begin(Arc::clone(&self.endpoint), body, call).await.map(Reply::Stream)
+                let events = self.endpoint.provider.events(&asked);
+                ReplyStream::begin(Arc::clone(&self.endpoint), body, events, call).await.map(Reply::Stream)
             }
             Err(error) => {
                 call.failed(error.cause, Instant::now());
@@ -138,9 +149,10 @@ impl Target {
         }
     }
 
-    async fn answer(&self, name: &str, request: &ChatRequest, timing: Timing) -> Result<Answer, UpstreamError> {
+    async fn answer(&self, asked: Asked<'_>, timing: Timing) -> Result<Answer, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
-        let wire = provider.request(name, request).map_err(|bad| reporter.inexpressible(bad))?;
+        let Asked { model, request, .. } = asked;
+        let wire = provider.request(model, request).map_err(|bad| reporter.inexpressible(bad))?;
         let (response, lease) = self.send(wire, request.stream, timing).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);
@@ -150,12 +162,13 @@ impl Target {
         }
         let body = Body::new(response.into_body(), lease, timing).whole(MAX_REPLY_BYTES).await;
         let body = body.map_err(|error| reporter.body(error))?;
-        provider.reply(body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
+        provider.reply(&asked, body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
     }
 
     async fn send(&self, wire: WireRequest, stream: bool, timing: Timing) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
-        let request = self.endpoint.request(self.uri.clone(), wire, stream);
+        let uri = if stream { &self.stream } else { &self.whole };
+        let request = self.endpoint.request(uri.clone(), wire, stream);
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;
         answering.map_err(|error| reporter.unsent(&error))
@@ -193,6 +206,12 @@ impl Target {
 /// An answer that begins, and the connection that it comes on.
 type Answering = (Response<Incoming>, Lease);
 
+/// A fresh id and the time, for wires that give none.
+fn stamp() -> Stamp {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Stamp { id: Uuid::now_v7(), created_s: since_1970.as_secs() }
+}
+
 /// What a call gave, before a stream has begun.
 enum Answer {
     Whole(WholeReply),
@@ -207,7 +226,11 @@ fn with_slash(mut url: Url) -> Url {
     url
 }
 
-fn headers(settings: &ProviderSettings, connector: &Connector) -> Result<HeaderMap, SetupError> {
+fn headers(
+    settings: &ProviderSettings,
+    provider: &dyn Provider,
+    connector: &Connector,
+) -> Result<HeaderMap, SetupError> {
     let agent = concat!("satisfice/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::with_capacity(8 + settings.headers.len());
     headers.extend(host(&settings.base_url).map(|host| (HOST, host)));
@@ -215,11 +238,17 @@ fn headers(settings: &ProviderSettings, connector: &Connector) -> Result<HeaderM
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(key) = &settings.api_key {
-        headers.insert(AUTHORIZATION, bearer(key).ok_or_else(|| SetupError::ApiKey(settings.name.clone()))?);
+        let (name, value) = key_header(provider.key_header(), key).ok_or_else(|| bad_key(settings))?;
+        headers.insert(name, value);
     }
+    headers.extend(provider.headers());
     headers.extend(settings.headers.clone());
     headers.extend(connector.proxy_key().map(|key| (PROXY_AUTHORIZATION, key)));
     Ok(headers)
+}
+
+fn bad_key(settings: &ProviderSettings) -> SetupError {
+    SetupError::ApiKey(settings.name.clone())
 }
 
 /// `host:port`, without the port where it is the scheme's own.
@@ -227,10 +256,14 @@ fn host(url: &Url) -> Option<HeaderValue> {
     HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
-fn bearer(key: &SecretString) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).ok()?;
+fn key_header(place: KeyHeader, key: &SecretString) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = match place {
+        KeyHeader::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
+        KeyHeader::Named(name) => (HeaderName::from_static(name), key.expose_secret().to_owned()),
+    };
+    let mut value = HeaderValue::try_from(value).ok()?;
     value.set_sensitive(true);
-    Some(value)
+    Some((name, value))
 }
 
 /// What must not turn up in an error: the key, and the values of configured headers, which may be keys too.

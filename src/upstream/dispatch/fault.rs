@@ -87,7 +87,7 @@ impl Reporter {
             ErrorDetail { message: bad.message, kind: "invalid_request_error".into(), param: bad.param, code: None };
         UpstreamError {
             status: Some(StatusCode::BAD_REQUEST),
-            ..self.error(Cause::Caller, format_args!("cannot be asked this: {}", detail.message))
+            ..self.error(Cause::Unsupported, format_args!("cannot be asked this: {}", detail.message))
         }
         .with(detail)
     }

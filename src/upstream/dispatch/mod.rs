@@ -8,6 +8,7 @@ mod breaker;
 mod connect;
 mod endpoint;
 mod fault;
+mod frames;
 mod pool;
 mod stream;
 mod timing;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use super::settings::ProviderSettings;
 use super::{Attempt, Cause, Deadlines, UpstreamError, WholeReply};
 use crate::api::chat::ChatRequest;
+use crate::api::error::BadRequest;
 use crate::catalog::{Model, ModelId};
 use endpoint::{Endpoint, Target};
 pub use stream::ReplyStream;
@@ -116,6 +118,11 @@ impl Upstreams {
     /// one request may try it again.
     pub fn healthy(&self, model: &ModelId) -> bool {
         self.known(model).is_none_or(|target| target.breaker.healthy(Instant::now()))
+    }
+
+    /// Why this model's provider cannot be asked `request`, as far as a cheap look tells.
+    pub fn refuses(&self, model: &ModelId, request: &ChatRequest) -> Option<BadRequest> {
+        self.endpoints.get(&model.provider)?.provider.refuses(request)
     }
 
     /// Asks `targets` in their order until one answers; a single one is asked again after a pause where that may help.

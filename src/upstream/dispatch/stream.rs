@@ -1,20 +1,21 @@
 //! A streamed answer: body → events → what the client gets and the gateway reads.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::Instant;
 
-use super::super::{Cause, StreamItem, UpstreamError};
+use super::super::{Cause, Events, StreamItem, UpstreamError};
 use super::body::Body;
 use super::breaker::Call;
 use super::endpoint::Endpoint;
-use crate::api::sse::{Decoder, MAX_EVENT_BYTES};
+use super::fault::Reporter;
+use super::frames::Frames;
 
 /// A streamed answer that has begun.
 ///
@@ -25,8 +26,11 @@ pub struct ReplyStream(Box<Pieces>);
 struct Pieces {
     endpoint: Arc<Endpoint>,
     body: Body,
-    decoder: Decoder,
+    frames: Frames,
+    events: Box<dyn Events>,
     call: Call,
+    /// Translated and not yet given on.
+    ready: VecDeque<StreamItem>,
     /// Taken to know that the stream has begun, and not yet given on.
     first: Option<StreamItem>,
     progress: Progress,
@@ -45,9 +49,15 @@ enum Progress {
 
 impl ReplyStream {
     /// The stream in `body` once its first event is there: a failure before it still is a failure of the attempt.
-    pub(super) async fn begin(endpoint: Arc<Endpoint>, body: Body, call: Call) -> Result<Self, UpstreamError> {
-        let decoder = Decoder::new(MAX_EVENT_BYTES);
-        let mut pieces = Box::new(Pieces { endpoint, body, decoder, call, first: None, progress: Progress::Waiting });
+    pub(super) async fn begin(
+        endpoint: Arc<Endpoint>,
+        body: Body,
+        events: Box<dyn Events>,
+        call: Call,
+    ) -> Result<Self, UpstreamError> {
+        let frames = Frames::new(endpoint.provider.framing());
+        let (ready, first, progress) = (VecDeque::new(), None, Progress::Waiting);
+        let mut pieces = Box::new(Pieces { endpoint, body, frames, events, call, ready, first, progress });
         pieces.first = poll_fn(|cx| pieces.poll_item(cx)).await.transpose()?;
         Ok(Self(pieces))
     }
@@ -82,37 +92,47 @@ impl Pieces {
     }
 
     fn poll_next_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<StreamItem, UpstreamError>> {
-        let reporter = &self.endpoint.reporter;
         loop {
-            match self.decoder.next_event() {
-                Ok(Some(data)) => return Poll::Ready(self.item(data)),
+            if let Some(item) = self.ready.pop_front() {
+                return Poll::Ready(self.checked(item));
+            }
+            match self.frames.next_event() {
+                Ok(Some(event)) => match self.events.event(event, &mut self.ready) {
+                    Ok(()) => continue,
+                    Err(problem) => return Poll::Ready(Err(self.reporter().malformed(problem))),
+                },
                 Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(reporter.malformed(error))),
+                Err(error) => return Poll::Ready(Err(self.reporter().malformed(error))),
             }
             match ready!(self.body.poll_piece(cx)) {
-                Some(Ok(piece)) => self.decoder.push(&piece),
-                Some(Err(error)) => return Poll::Ready(Err(reporter.body(error))),
-                None => return Poll::Ready(self.end()),
+                Some(Ok(piece)) => self.frames.push(&piece),
+                Some(Err(error)) => return Poll::Ready(Err(self.reporter().body(error))),
+                None => self.end()?,
             }
         }
     }
 
-    fn item(&self, data: Bytes) -> Result<StreamItem, UpstreamError> {
-        let reporter = &self.endpoint.reporter;
-        match self.endpoint.provider.event(data).map_err(|problem| reporter.malformed(problem))? {
+    fn reporter(&self) -> &Reporter {
+        &self.endpoint.reporter
+    }
+
+    fn checked(&self, item: StreamItem) -> Result<StreamItem, UpstreamError> {
+        match item {
             StreamItem::Done if self.progress == Progress::Waiting => {
-                Err(reporter.malformed("the stream ended before it began"))
+                Err(self.reporter().malformed("the stream ended before it began"))
             }
             item => Ok(item),
         }
     }
 
     /// The body ended and said nothing of it.
-    fn end(&self) -> Result<StreamItem, UpstreamError> {
-        match self.progress {
-            Progress::Finished => Ok(StreamItem::Done),
-            _ => Err(self.endpoint.reporter.error(Cause::Malformed, "the stream was cut before its end")),
+    fn end(&mut self) -> Result<(), UpstreamError> {
+        if self.progress != Progress::Finished {
+            return Err(self.reporter().error(Cause::Malformed, "the stream was cut before its end"));
         }
+        self.events.end(&mut self.ready);
+        self.ready.push_back(StreamItem::Done);
+        Ok(())
     }
 }
 

@@ -1,0 +1,166 @@
+//! Messages, typed.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::content::Part;
+use crate::api::chat::ChatRequest;
+use crate::api::error::BadRequest;
+
+/// One message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Turn {
+    /// Role `system` or `developer`.
+    System {
+        parts: Vec<Part>,
+    },
+    User {
+        parts: Vec<Part>,
+        name: Option<String>,
+    },
+    Assistant {
+        parts: Vec<Part>,
+        reasoning: Vec<Reasoning>,
+        calls: Vec<ToolCall>,
+    },
+    /// What a tool gave back.
+    Tool {
+        call_id: String,
+        parts: Vec<Part>,
+    },
+}
+
+/// A model's earlier thoughts, which some providers want back as they were: `thinking_blocks` of an assistant's
+/// message, in Anthropic's form, as gateways hand them out.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Reasoning {
+    Thinking {
+        #[serde(default)]
+        thinking: String,
+        #[serde(default)]
+        signature: Option<String>,
+    },
+    RedactedThinking {
+        data: String,
+    },
+}
+
+/// A model's call of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// JSON, as the model wrote it; models err, so it may be none.
+    pub arguments: String,
+    /// What the provider wants back with the call (Gemini's thought signature).
+    pub signature: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: String,
+    #[serde(default)]
+    content: Parts,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    thinking_blocks: Option<Vec<Reasoning>>,
+    #[serde(default)]
+    tool_calls: Option<Vec<Call>>,
+    #[serde(default)]
+    tool_call_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    id: String,
+    function: Function,
+    /// Where Google's own OpenAI-compatible endpoint puts a thought signature.
+    #[serde(default)]
+    extra_content: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    #[serde(default)]
+    arguments: String,
+}
+
+/// A string, null, or a list.
+#[derive(Default, Deserialize)]
+#[serde(untagged)]
+enum Parts {
+    #[default]
+    None,
+    Text(String),
+    List(Vec<Value>),
+}
+
+pub(super) fn read(request: &ChatRequest) -> Result<Vec<Turn>, BadRequest> {
+    let raw = request.raw("messages").map_or(&b"[]"[..], |raw| raw);
+    let messages: Vec<&RawValue> = serde_json::from_slice(raw).map_err(|e| problem("messages", &e))?;
+    messages.iter().enumerate().map(|(i, message)| turn(i, message)).collect()
+}
+
+fn turn(i: usize, raw: &RawValue) -> Result<Turn, BadRequest> {
+    let message: Message = serde_json::from_str(raw.get()).map_err(|e| problem(&format!("messages[{i}]"), &e))?;
+    let parts = parts(i, message.content)?;
+    match message.role.as_str() {
+        "system" | "developer" => Ok(Turn::System { parts }),
+        "user" => Ok(Turn::User { parts, name: message.name }),
+        "tool" | "function" => {
+            let call_id = message.tool_call_id.or(message.name);
+            let call_id = call_id.ok_or_else(|| missing(&format!("messages[{i}].tool_call_id")))?;
+            Ok(Turn::Tool { call_id, parts })
+        }
+        "assistant" => Ok(Turn::Assistant {
+            parts: parts.into_iter().chain(message.refusal.map(Part::text)).collect(),
+            reasoning: message.thinking_blocks.unwrap_or_default(),
+            calls: message.tool_calls.unwrap_or_default().into_iter().map(ToolCall::from).collect(),
+        }),
+        other => {
+            let field = format!("messages[{i}].role");
+            let remedy = "the roles are system, developer, user, assistant and tool";
+            Err(BadRequest::field(field.clone(), format!("{field} is \"{other}\"; {remedy}")))
+        }
+    }
+}
+
+fn parts(i: usize, parts: Parts) -> Result<Vec<Part>, BadRequest> {
+    match parts {
+        Parts::None => Ok(vec![]),
+        Parts::Text(text) => Ok(vec![Part::text(text)]),
+        Parts::List(list) => {
+            let part = |(j, part)| {
+                serde_json::from_value(part).map_err(|e| problem(&format!("messages[{i}].content[{j}]"), &e))
+            };
+            list.into_iter().enumerate().map(part).collect()
+        }
+    }
+}
+
+impl From<Call> for ToolCall {
+    fn from(call: Call) -> Self {
+        let signature = call.extra_content.as_ref().and_then(|extra| extra["google"]["thought_signature"].as_str());
+        Self {
+            id: call.id,
+            name: call.function.name,
+            arguments: call.function.arguments,
+            signature: signature.map(str::to_owned),
+        }
+    }
+}
+
+fn missing(field: &str) -> BadRequest {
+    BadRequest::field(field.to_owned(), format!("{field} is missing; give the id of the call that it answers"))
+}
+
+fn problem(field: &str, error: &serde_json::Error) -> BadRequest {
+    BadRequest::field(field.to_owned(), format!("{field} cannot be read: {error}"))
+}

@@ -1,0 +1,237 @@
+//! Answers in OpenAI's shape, for the wires that have another: whole ([`Completion`]) and as a stream ([`Chunks`]).
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{Stamp, StreamItem, Text, WholeReply};
+use crate::api::conversation::ToolCall;
+use crate::catalog::Usage;
+
+/// Why a model stopped, in OpenAI's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    Stop,
+    Length,
+    ToolCalls,
+    ContentFilter,
+}
+
+impl Finish {
+    /// As it stands in `finish_reason`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+        }
+    }
+}
+
+/// Who answers, the same in every piece of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// `chatcmpl-…`, or the provider's own id of the answer.
+    pub id: String,
+    pub created_s: u64,
+    /// The provider's name of the model.
+    pub model: String,
+}
+
+impl Head {
+    /// For a wire whose answers carry no id.
+    pub fn stamped(stamp: Stamp, model: &str) -> Self {
+        Self { id: format!("chatcmpl-{}", stamp.id.simple()), created_s: stamp.created_s, model: model.to_owned() }
+    }
+
+    /// With the provider's id and its own name of the model, where it gave them.
+    #[must_use]
+    pub fn named(mut self, id: Option<String>, model: Option<String>) -> Self {
+        self.id = id.unwrap_or(self.id);
+        self.model = model.unwrap_or(self.model);
+        self
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    pub head: Head,
+    /// One for each of `n`; at least one.
+    pub choices: Vec<Choice>,
+    pub usage: Option<Usage>,
+}
+
+/// One of `n` answers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Choice {
+    pub content: String,
+    /// What the model thought, as far as it may be shown: `reasoning_content`.
+    pub reasoning: String,
+    /// The same with what the provider wants back: `thinking_blocks`, in Anthropic's form.
+    pub thinking_blocks: Vec<Value>,
+    pub calls: Vec<ToolCall>,
+    pub refusal: Option<String>,
+    /// Citations: `annotations`.
+    pub annotations: Vec<Value>,
+    /// OpenAI's `logprobs` object.
+    pub logprobs: Option<Value>,
+    pub finish: Option<Finish>,
+}
+
+impl Completion {
+    /// For the client and for the gateway.
+    pub fn into_reply(self) -> WholeReply {
+        let text = self.choices.first().map(Choice::text).unwrap_or_default();
+        let choices: Vec<Value> = self.choices.iter().enumerate().map(|(i, choice)| choice.json(i)).collect();
+        let mut body = self.head.json("chat.completion", choices);
+        if let Some(usage) = self.usage {
+            body.insert("usage".into(), usage_json(&usage));
+        }
+        WholeReply { body: bytes(&body), usage: self.usage, text }
+    }
+}
+
+impl Choice {
+    fn text(&self) -> Text {
+        Text {
+            content: self.content.clone(),
+            finish_reason: self.finish.map(|finish| finish.name().to_owned()),
+            refusal: self.refusal.is_some(),
+            tool_calls: !self.calls.is_empty(),
+        }
+    }
+
+    fn json(&self, index: usize) -> Value {
+        let mut message = Map::new();
+        message.insert("role".into(), "assistant".into());
+        let silent = self.content.is_empty() && (!self.calls.is_empty() || self.refusal.is_some());
+        message.insert("content".into(), if silent { Value::Null } else { self.content.clone().into() });
+        message.insert("refusal".into(), self.refusal.clone().into());
+        put_some(&mut message, "reasoning_content", &self.reasoning, self.reasoning.is_empty());
+        put_some(&mut message, "thinking_blocks", &self.thinking_blocks, self.thinking_blocks.is_empty());
+        put_some(&mut message, "annotations", &self.annotations, self.annotations.is_empty());
+        let calls: Vec<Value> = self.calls.iter().map(call_json).collect();
+        put_some(&mut message, "tool_calls", &calls, calls.is_empty());
+        json!({
+            "index": index,
+            "message": message,
+            "logprobs": self.logprobs,
+            "finish_reason": self.finish.map(Finish::name),
+        })
+    }
+}
+
+/// The pieces of a streamed answer's first and only choice, or of one among `n`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunks {
+    pub head: Head,
+}
+
+impl Chunks {
+    /// The first piece: who speaks.
+    pub fn role(&self) -> StreamItem {
+        self.delta(0, json!({"role": "assistant", "content": ""}), Text::default())
+    }
+
+    /// More of the answer.
+    pub fn content(&self, piece: &str) -> StreamItem {
+        let text = Text { content: piece.to_owned(), ..Text::default() };
+        self.delta(0, json!({"content": piece}), text)
+    }
+
+    /// More of what the model thinks.
+    pub fn reasoning(&self, piece: &str) -> StreamItem {
+        self.delta(0, json!({"reasoning_content": piece}), Text::default())
+    }
+
+    /// A whole thought with what the provider wants back.
+    pub fn thinking_block(&self, block: &Value) -> StreamItem {
+        self.delta(0, json!({"thinking_blocks": [block]}), Text::default())
+    }
+
+    /// A call begins; `index` counts the calls of the answer from 0. Its arguments may come along or follow.
+    pub fn call(&self, index: usize, call: &ToolCall) -> StreamItem {
+        let mut json = call_json(call);
+        json["index"] = index.into();
+        self.delta(0, json!({"tool_calls": [json]}), Text { tool_calls: true, ..Text::default() })
+    }
+
+    /// More of a call's arguments.
+    pub fn arguments(&self, index: usize, piece: &str) -> StreamItem {
+        let call = json!({"index": index, "function": {"arguments": piece}});
+        self.delta(0, json!({"tool_calls": [call]}), Text { tool_calls: true, ..Text::default() })
+    }
+
+    /// The choice ends.
+    pub fn finish(&self, finish: Finish) -> StreamItem {
+        let text = Text { finish_reason: Some(finish.name().to_owned()), ..Text::default() };
+        self.chunk(json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish.name()}), text)
+    }
+
+    /// Any other piece of choice `index` (0 to n − 1); `text` is what the gateway reads of it, for choice 0 only.
+    pub fn delta(&self, index: usize, delta: Value, text: Text) -> StreamItem {
+        self.chunk(json!({"index": index, "delta": delta, "logprobs": null, "finish_reason": null}), text)
+    }
+
+    /// One choice's piece, as it stands in `choices`.
+    pub fn chunk(&self, choice: Value, text: Text) -> StreamItem {
+        let body = self.head.json("chat.completion.chunk", vec![choice]);
+        StreamItem::Chunk { data: bytes(&body), text, usage: None, usage_only: false }
+    }
+
+    /// What it all took: the last chunk.
+    pub fn usage(&self, usage: Usage) -> StreamItem {
+        let mut body = self.head.json("chat.completion.chunk", vec![]);
+        body.insert("usage".into(), usage_json(&usage));
+        StreamItem::Chunk { data: bytes(&body), text: Text::default(), usage: Some(usage), usage_only: true }
+    }
+}
+
+impl Head {
+    fn json(&self, object: &str, choices: Vec<Value>) -> Map<String, Value> {
+        let fields = [
+            ("id", self.id.clone().into()),
+            ("object", object.into()),
+            ("created", self.created_s.into()),
+            ("model", self.model.clone().into()),
+            ("choices", choices.into()),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+}
+
+fn call_json(call: &ToolCall) -> Value {
+    let mut json = json!({
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    });
+    if let Some(signature) = &call.signature {
+        json["extra_content"] = json!({"google": {"thought_signature": signature}});
+    }
+    json
+}
+
+/// OpenAI's `usage` object.
+pub fn usage_json(usage: &Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": u64::from(usage.input_tokens) + u64::from(usage.output_tokens),
+        "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    })
+}
+
+fn put_some(map: &mut Map<String, Value>, name: &str, value: &impl Serialize, empty: bool) {
+    if !empty {
+        map.insert(name.into(), json!(value));
+    }
+}
+
+/// JSON values always serialise.
+fn bytes(body: &Map<String, Value>) -> Bytes {
+    serde_json::to_vec(body).unwrap_or_default().into()
+}

@@ -1,0 +1,37 @@
+//! Bytes of a stream, in any cut → its events, by the wire's framing.
+
+use super::super::{Framing, WireEvent};
+use crate::api::sse::{self, MAX_EVENT_BYTES};
+
+/// The decoder of a wire's framing. What comes out does not depend on how the bytes were cut.
+pub enum Frames {
+    ServerSentEvents(sse::Decoder),
+}
+
+impl Frames {
+    pub fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::ServerSentEvents => Self::ServerSentEvents(sse::Decoder::new(MAX_EVENT_BYTES)),
+        }
+    }
+
+    /// Takes the next bytes of the stream.
+    pub fn push(&mut self, piece: &[u8]) {
+        match self {
+            Self::ServerSentEvents(decoder) => decoder.push(piece),
+        }
+    }
+
+    /// The next event that is complete.
+    ///
+    /// # Errors
+    /// The bytes are not of this framing, or an event is longer than its bound.
+    pub fn next_event(&mut self) -> Result<Option<WireEvent>, String> {
+        match self {
+            Self::ServerSentEvents(decoder) => decoder
+                .next_event()
+                .map(|data| data.map(|data| WireEvent { name: None, data }))
+                .map_err(|error| error.to_string()),
+        }
+    }
+}
