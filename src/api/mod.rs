@@ -1,8 +1,11 @@
 //! Wire types of the clients' protocols. Fields that the gateway does not know are kept and forwarded.
 
+pub mod answer;
 pub mod chat;
 pub mod conversation;
 pub mod error;
 pub mod feedback;
+pub mod messages;
 pub mod models;
+pub mod responses;
 pub mod sse;

@@ -99,6 +99,16 @@ impl Gateway {
         }
     }
 
+    /// Input tokens of a chat, estimated as for the hard filters; nothing is asked or recorded.
+    ///
+    /// # Errors
+    /// The body is no chat request.
+    pub fn count(&self, body: Bytes) -> Result<u32, GatewayError> {
+        let request = ChatRequest::parse(&body)?;
+        let bundle = self.bundles.of(self.snapshot.load().bundle);
+        Ok(bundle.extractor.extract(&request).input_tokens)
+    }
+
     /// extract → hard filters → assess → decide.
     fn plan(
         &self,

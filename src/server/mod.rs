@@ -8,7 +8,10 @@ mod feedback;
 mod headers;
 mod learning;
 mod listener;
+mod messages;
 mod models;
+mod protocol;
+mod responses;
 mod routes;
 pub mod settings;
 mod sse;
@@ -73,8 +76,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/feedback", post(feedback::score))
         .route("/v1/embeddings", any(not_served))
-        .route("/v1/responses", any(not_served))
-        .route("/v1/messages", any(not_served));
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count));
     finish(v1.merge(traces()), app)
 }
 
@@ -105,12 +109,12 @@ fn finish(guarded: Router<Arc<App>>, app: Arc<App>) -> Router {
 }
 
 async fn not_found(method: Method, uri: Uri) -> ApiError {
-    let message = format!("{method} {} is not served; POST /v1/chat/completions and GET /v1/models are", uri.path());
+    let message = format!("{method} {} is not served; POST /v1/chat/completions, /v1/responses, /v1/messages and GET /v1/models are", uri.path());
     ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_found")
 }
 
 async fn not_served(uri: Uri) -> ApiError {
-    let message = format!("{} is not served by this version; use POST /v1/chat/completions", uri.path());
+    let message = format!("{} is not served by this version; use POST /v1/chat/completions, /v1/responses or /v1/messages", uri.path());
     ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_served")
 }
 

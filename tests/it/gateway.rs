@@ -146,6 +146,11 @@ pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
+/// The body of any answer.
+pub async fn body(response: Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
 /// The `error` object of a response, with its status.
 pub async fn error(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
