@@ -72,8 +72,12 @@ fn section<const N: usize>(out: &mut String, title: &str, rows: impl Iterator<It
 }
 
 fn provider(provider: &ProviderSettings) -> [String; 3] {
-    let key = if provider.api_key.is_some() { "with a key" } else { "without a key" };
-    [provider.name.clone(), provider.base_url.to_string(), key.to_owned()]
+    let keys = match provider.api_keys.len() {
+        0 => "without a key".to_owned(),
+        1 => "with a key".to_owned(),
+        n => format!("with {n} keys"),
+    };
+    [provider.name.clone(), provider.base_url.to_string(), keys]
 }
 
 fn model(model: &std::sync::Arc<Model>, origin: &PriceOrigin) -> [String; 4] {

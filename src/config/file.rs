@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
@@ -10,8 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::environment::{Environment, secret};
 use super::section::{Located, Section};
 use crate::catalog::{Capabilities, Price};
+use crate::gateway::Balance;
 use crate::policy::Knob;
-use crate::upstream::settings::Wire;
+use crate::upstream::settings::{OwnDeadlines, Wire};
 
 /// Headers that the gateway sets itself, or that belong to the connection.
 const OWN_HEADERS: [&str; 12] = [
@@ -56,13 +58,12 @@ pub(super) struct Server {
     pub(super) attempts: Option<u32>,
 }
 
-/// Seconds.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    pub(super) connect: Option<f64>,
-    pub(super) first_byte: Option<f64>,
-    pub(super) idle: Option<f64>,
-    pub(super) total: Option<f64>,
+    pub(super) connect: Option<Duration>,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) idle: Option<Duration>,
+    pub(super) total: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -71,7 +72,8 @@ pub(super) struct Provider {
     pub(super) name: Option<Located<String>>,
     pub(super) wire: Option<Wire>,
     pub(super) base_url: Option<Located<Url>>,
-    pub(super) api_key: Option<SecretString>,
+    pub(super) api_keys: Vec<SecretString>,
+    pub(super) deadlines: OwnDeadlines,
     /// The file gives a key, be it valid or not.
     pub(super) has_api_key: bool,
     pub(super) headers: HeaderMap,
@@ -87,6 +89,8 @@ pub(super) struct Model {
     pub(super) context_window: Option<u32>,
     pub(super) max_output_tokens: Option<u32>,
     pub(super) capabilities: Capabilities,
+    /// Its share of the load where the model is at several providers.
+    pub(super) weight: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -95,6 +99,20 @@ pub(super) struct Route {
     pub(super) models: Option<Located<Vec<Located<String>>>>,
     pub(super) knob: Option<Knob>,
     pub(super) explore: bool,
+    pub(super) balance: Balance,
+    pub(super) attempts: Option<u32>,
+    pub(super) hedge: Option<Duration>,
+    pub(super) deadlines: Deadlines,
+    pub(super) fallbacks: Fallbacks,
+}
+
+/// Names of models by the cause that they are for.
+#[derive(Debug, Default)]
+pub(super) struct Fallbacks {
+    pub(super) error: Option<Vec<Located<String>>>,
+    pub(super) rate_limit: Option<Vec<Located<String>>>,
+    pub(super) context_length: Option<Vec<Located<String>>>,
+    pub(super) content_filter: Option<Vec<Located<String>>>,
 }
 
 impl File {
@@ -131,15 +149,11 @@ impl Server {
 
 impl Deadlines {
     fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut seconds = |key| {
-            let expected = "seconds above 0 and up to 86400";
-            section.number(key, f64::MIN_POSITIVE..86_400.0, true, expected).map(|n| n.value)
-        };
         Self {
-            connect: seconds("connect_s"),
-            first_byte: seconds("first_byte_s"),
-            idle: seconds("idle_s"),
-            total: seconds("total_s"),
+            connect: seconds(section, "connect_s"),
+            first_byte: seconds(section, "first_byte_s"),
+            idle: seconds(section, "idle_s"),
+            total: seconds(section, "total_s"),
         }
     }
 }
@@ -147,13 +161,17 @@ impl Deadlines {
 impl Provider {
     fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
         let name = name(section, "a name such as \"openai\"");
-        let api_key = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
+        let keys = keys(section);
         Self {
             line: section.line,
             wire: wire(section),
             base_url: base_url(section),
-            has_api_key: api_key.is_some(),
-            api_key: api_key.and_then(|key| secret(&key, &what("api_key", &name), environment, section.findings)),
+            has_api_key: !keys.is_empty(),
+            api_keys: keys
+                .iter()
+                .filter_map(|key| secret(key, &what("api_key", &name), environment, section.findings))
+                .collect(),
+            deadlines: OwnDeadlines { first_byte: seconds(section, "first_byte_s"), idle: seconds(section, "idle_s") },
             headers: headers(section, &name, environment),
             name,
         }
@@ -175,6 +193,7 @@ impl Model {
                 vision: section.boolean("vision"),
                 json_schema: section.boolean("json_schema"),
             },
+            weight: section.number("weight", f64::MIN_POSITIVE..1e6, true, "a number above 0").map(|n| n.value),
         }
     }
 }
@@ -187,12 +206,47 @@ impl Route {
             models: section.strings("models", models),
             knob: knob(section),
             explore: section.boolean("explore").unwrap_or(true),
+            balance: balance(section),
+            attempts: section.whole("attempts", 1, 10).map(|n| n.value),
+            hedge: seconds(section, "hedge_after_s"),
+            deadlines: Deadlines {
+                connect: None,
+                first_byte: seconds(section, "first_byte_s"),
+                idle: seconds(section, "idle_s"),
+                total: seconds(section, "total_s"),
+            },
+            fallbacks: section.section("fallbacks", Fallbacks::read).unwrap_or_default(),
         };
         if !section.had("models") {
             section.missing("models", models);
         }
         route
     }
+}
+
+impl Fallbacks {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let mut models = |cause| {
+            let expected = "a list of names of [[models]]; an empty one: nobody else is asked";
+            section.strings(cause, expected).map(|models| models.value)
+        };
+        Self {
+            error: models("error"),
+            rate_limit: models("rate_limit"),
+            context_length: models("context_length"),
+            content_filter: models("content_filter"),
+        }
+    }
+}
+
+fn balance(section: &mut Section<'_, '_>) -> Balance {
+    let names = Balance::NAMES.map(|(name, _)| format!("\"{name}\"")).join(", ");
+    let Some(typed) = section.string("balance", &format!("one of {names}")) else { return Balance::default() };
+    let known = Balance::NAMES.iter().find(|(name, _)| *name == typed.value);
+    if known.is_none() {
+        section.findings.mistake(typed.line, format!("unknown `balance` \"{}\"; there are: {names}", typed.value));
+    }
+    known.map_or(Balance::default(), |(_, balance)| *balance)
 }
 
 fn classifier(section: &mut Section<'_, '_>) -> Option<PathBuf> {
@@ -205,6 +259,21 @@ fn path(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Opt
         section.findings.mistake(path.line, format!("`{key}` is empty; give {expected}"));
     }
     Some(path.value.into())
+}
+
+/// `api_key`, or `api_keys` where there are several.
+fn keys(section: &mut Section<'_, '_>) -> Vec<Located<String>> {
+    let one = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
+    let several = section.strings("api_keys", "a list such as [\"env:OPENAI_KEY_1\", \"env:OPENAI_KEY_2\"]");
+    if let (Some(one), Some(_)) = (&one, &several) {
+        section.findings.mistake(one.line, "both `api_key` and `api_keys` are given; keep one of them");
+    }
+    one.into_iter().chain(several.map_or(vec![], |several| several.value)).collect()
+}
+
+fn seconds(section: &mut Section<'_, '_>, key: &'static str) -> Option<Duration> {
+    let typed = section.number(key, f64::MIN_POSITIVE..86_400.0, true, "seconds above 0 and up to 86400");
+    typed.map(|typed| Duration::from_secs_f64(typed.value))
 }
 
 /// `api_key of provider "openai"`.

@@ -1,6 +1,7 @@
 //! The request path, readable on one screen, and the end-of-stream guard.
 
 mod answer;
+mod balance;
 mod bundles;
 mod error;
 mod filter;
@@ -17,11 +18,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
+pub use balance::Balance;
 pub use bundles::assess_again;
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
-pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, RouteSettings, Settings};
+pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Fallbacks, Resilience, RouteSettings, Settings};
 pub use setup::Setup;
 pub use sources::{Sources, unix_ms};
 
@@ -31,7 +33,7 @@ use crate::features::Features;
 use crate::policy::{self, Decision, Knob, NoCandidate, Snapshot};
 use crate::telemetry::Metrics;
 use crate::trace::{Event, Outcome};
-use crate::upstream::{Dispatched, Exhausted, Reply};
+use crate::upstream::{Dispatched, Exhausted, Reply, Upstreams};
 use bundles::{Bundles, Held};
 use plan::Plan;
 use recording::{Recording, Sink};
@@ -82,13 +84,15 @@ impl Gateway {
         let arrival = self.sources.arrival();
         let request = ChatRequest::parse(&body)?;
         let setup = self.setup.load_full();
-        let plan = match setup.resolve(&request.model)? {
-            Name::Model(target) => Plan::pinned(target),
+        let mut plan = match setup.resolve(&request.model)? {
+            Name::Deployment(target) => Plan::pinned(vec![target]),
+            Name::Model(first) => self.pinned(&setup, first),
             Name::Route(route) => self.plan(&setup, route, &request, quality.map(Knob::Quality))?,
         };
+        let limits = plan.limits(&setup);
         let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
         let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, &body);
-        match setup.upstreams.dispatch(&models, &request, &setup.limits).await {
+        match setup.upstreams.dispatch(&models, &request, &limits).await {
             Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);
@@ -97,6 +101,12 @@ impl Gateway {
                 Err(GatewayError::Exhausted { error, facts })
             }
         }
+    }
+
+    /// The model that `first` is, wherever it is.
+    fn pinned(&self, setup: &Setup, first: usize) -> Plan {
+        let name = &setup.targets[first].model.id.model;
+        Plan::pinned(setup.deployments(0..setup.targets.len(), name, Balance::Weight, &*self.sources.draw))
     }
 
     /// Input tokens of a chat, estimated as for the hard filters; nothing is asked or recorded.
@@ -123,7 +133,7 @@ impl Gateway {
         let features = bundle.extractor.extract(request);
         let fit = fit(setup, route, request, &Demand::new(request, features.input_tokens))?;
         match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, knob) {
-            Ok(decision) => Ok(Plan::decided(setup, route, decision, snapshot.bundle)),
+            Ok(decision) => Ok(Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw)),
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
                 self.sink.metrics.undecided.inc();
@@ -148,7 +158,7 @@ impl Gateway {
             return Err(Undecided::AnotherClassifier);
         }
         let context = bundle.classifier.assess(features)?;
-        let may_answer = |arm: &str| route.target(setup, arm).is_some_and(|target| fit.contains(&target));
+        let may_answer = |arm: &str| fit.iter().any(|target| setup.targets[*target].model.id.model == arm);
         let arms = state.spec.arms.iter().enumerate();
         let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
         Ok(policy::decide(snapshot, state, &context, &eligible, knob, (self.sources.draw)())?)
@@ -184,6 +194,12 @@ impl Gateway {
     /// The wall clock, Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         (self.sources.now_ms)()
+    }
+
+    /// How the upstreams of what is served now stand.
+    pub fn upstreams<T>(&self, look: impl FnOnce(&Settings, &Upstreams) -> T) -> T {
+        let setup = self.setup.load();
+        look(&setup.settings, &setup.upstreams)
     }
 
     /// The process's metrics.

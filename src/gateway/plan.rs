@@ -3,7 +3,8 @@
 use crate::catalog::Price;
 use crate::policy::{Candidate, Decision, Kind, RouteState};
 
-use super::setup::{Route, Setup};
+use super::setup::{Fallbacks, Setup};
+use crate::upstream::Limits;
 
 /// The models to ask.
 #[derive(Debug)]
@@ -20,20 +21,30 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The client named the model.
-    pub(super) fn pinned(target: usize) -> Self {
-        Self { targets: vec![target], route: None, kind: Kind::Pinned, decision: None, bundle: 0 }
+    /// The client named the model, which may be at several providers.
+    pub(super) fn pinned(targets: Vec<usize>) -> Self {
+        Self { targets, route: None, kind: Kind::Pinned, decision: None, bundle: 0 }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there
     /// to answer, not to save.
-    pub(super) fn decided(setup: &Setup, route: usize, decision: Decision, bundle: u64) -> Self {
+    ///
+    /// `fit`: the targets that can answer. `draw`: uniform in [0, 1), for models at several providers.
+    pub(super) fn decided(
+        setup: &Setup,
+        route: usize,
+        fit: &[usize],
+        (decision, bundle): (Decision, u64),
+        draw: &dyn Fn() -> f64,
+    ) -> Self {
         let chosen = decision.candidates.get(decision.chosen);
         let mut others: Vec<&Candidate> =
             decision.candidates.iter().enumerate().filter(|(i, _)| *i != decision.chosen).map(|(_, c)| c).collect();
         others.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(a.cost_usd.total_cmp(&b.cost_usd)));
         let arms = chosen.into_iter().chain(others);
-        let targets = arms.filter_map(|c| setup.routes[route].target(setup, &c.arm)).collect();
+        let balance = setup.routes[route].balance;
+        let deployments = |c: &Candidate| setup.deployments(fit.iter().copied(), &c.arm, balance, draw);
+        let targets = arms.flat_map(deployments).collect();
         Self { targets, route: Some(route), kind: decision.kind, decision: Some(decision), bundle }
     }
 
@@ -48,10 +59,30 @@ impl Plan {
     }
 }
 
-impl Route {
-    /// The arm's model.
-    pub(super) fn target(&self, setup: &Setup, arm: &str) -> Option<usize> {
-        self.targets.iter().copied().find(|target| setup.targets[*target].model.id.model == arm)
+impl Plan {
+    /// With the models behind it that the route falls back on by cause, and the limits that say so.
+    pub(super) fn limits(&mut self, setup: &Setup) -> Limits {
+        let planned = self.targets.len();
+        let Some(route) = self.route.map(|route| &setup.routes[route]) else {
+            return Limits { planned, ..setup.limits.clone() };
+        };
+        let mut place = |targets: &Vec<usize>| targets.iter().map(|target| self.place(*target)).collect::<Vec<_>>();
+        let fallbacks = Fallbacks {
+            error: route.fallbacks.error.as_ref().map(&mut place),
+            rate_limit: route.fallbacks.rate_limit.as_ref().map(&mut place),
+            context_length: route.fallbacks.context_length.as_ref().map(&mut place),
+            content_filter: route.fallbacks.content_filter.as_ref().map(&mut place),
+        };
+        Limits { planned, fallbacks, ..route.limits.clone() }
+    }
+
+    /// Where `target` is among those to ask; it is put behind them if it is not.
+    fn place(&mut self, target: usize) -> usize {
+        let place = self.targets.iter().position(|other| *other == target);
+        place.unwrap_or_else(|| {
+            self.targets.push(target);
+            self.targets.len() - 1
+        })
     }
 }
 

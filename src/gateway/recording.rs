@@ -45,6 +45,8 @@ pub(super) struct Recording {
     began: Instant,
     /// Index into [`Setup::targets`] of the model that answers.
     answering: Option<usize>,
+    /// Hedged calls that lost.
+    superseded: Vec<usize>,
     /// Taken when it is recorded.
     trace: Option<Box<Trace>>,
 }
@@ -89,16 +91,26 @@ impl Recording {
         };
         sink.metrics.in_flight.inc();
         sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
-        Self { setup, sink, plan, began: arrival.instant, answering: None, trace: Some(Box::new(trace)) }
+        Self {
+            setup,
+            sink,
+            plan,
+            began: arrival.instant,
+            answering: None,
+            superseded: vec![],
+            trace: Some(Box::new(trace)),
+        }
     }
 
     /// What the upstreams did, and which of the plan's targets answers.
     pub(super) fn attempted(&mut self, attempts: Vec<upstream::Attempt>, answering: Option<usize>) {
         let targets = &self.plan.targets;
         self.answering = answering.and_then(|i| targets.get(i).copied());
-        if answering.is_some_and(|i| i > 0) {
+        if self.answering.is_some_and(|target| !self.is_planned(target)) {
             self.plan.kind = Kind::Fallback;
         }
+        let lost = |a: &&upstream::Attempt| a.error.as_ref().is_some_and(|error| error.cause == Cause::Superseded);
+        self.superseded = attempts.iter().filter(lost).filter_map(|a| targets.get(a.target).copied()).collect();
         let targets = attempts.into_iter().filter_map(|a| targets.get(a.target).map(|t| (&self.setup.targets[*t], a)));
         let attempts = targets.map(|(target, attempt)| {
             let result = attempt.error.as_ref().map_or("ok", |e| cause_name(e.cause));
@@ -109,6 +121,12 @@ impl Recording {
             trace.attempts = attempts.collect();
             trace.model = self.answering.map(|t| self.setup.targets[t].model.id.clone());
         }
+    }
+
+    /// Whether `target` is the model that was to answer, at whichever provider.
+    fn is_planned(&self, target: usize) -> bool {
+        let model = |target: usize| &self.setup.targets[target].model.id.model;
+        self.plan.targets.first().is_some_and(|first| model(*first) == model(target))
     }
 
     /// The first byte of the answer is here; later calls change nothing.
@@ -132,10 +150,19 @@ impl Recording {
     /// What the provider bills; the newest count holds.
     pub(super) fn used(&mut self, usage: Usage) {
         let price = self.answering.and_then(|t| self.setup.targets[t].model.price);
+        let superseded = self.superseded_usd(&usage);
         if let Some(trace) = &mut self.trace {
             trace.usage = Some(usage);
-            trace.cost_usd = price.map(|p| p.cost(&usage));
+            trace.cost_usd = price.map(|p| p.cost(&usage) + superseded);
         }
+    }
+
+    /// USD of hedged calls that lost: they were cancelled, so what their providers bill is not known; the prompt, at
+    /// least, was sent.
+    fn superseded_usd(&self, usage: &Usage) -> f64 {
+        let prompt = Usage { input_tokens: usage.input_tokens, ..Usage::default() };
+        let lost = self.superseded.iter().filter_map(|target| self.setup.targets[*target].model.price);
+        lost.map(|price| price.cost(&prompt)).sum()
     }
 
     /// What the response headers say, as far as it is known by now.
@@ -234,6 +261,9 @@ fn cause_name(cause: Cause) -> &'static str {
         Cause::Unsupported => "unsupported",
         Cause::Credentials => "credentials",
         Cause::RateLimited => "rate_limited",
+        Cause::ContextLength => "context_length",
+        Cause::ContentFilter => "content_filter",
+        Cause::Superseded => "superseded",
         Cause::Server => "server",
         Cause::Connect => "connect",
         Cause::Timeout => "timeout",

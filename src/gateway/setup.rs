@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::balance::{Balance, Deployment, order};
 use super::error::GatewayError;
 use super::settings::Settings;
 use crate::catalog::Model;
@@ -15,6 +16,7 @@ pub struct Setup {
     pub(super) targets: Vec<Target>,
     pub(super) routes: Vec<Route>,
     pub(super) upstreams: Upstreams,
+    /// Of a request to a model by its name.
     pub(super) limits: Limits,
     names: HashMap<String, Name>,
 }
@@ -31,13 +33,22 @@ pub(super) struct Target {
 pub(super) struct Route {
     pub(super) name: Arc<str>,
     pub(super) targets: Vec<usize>,
+    pub(super) balance: Balance,
+    pub(super) limits: Limits,
+    pub(super) fallbacks: Fallbacks,
 }
+
+/// Indices into [`Setup::targets`], by cause.
+pub(super) type Fallbacks = crate::upstream::Fallbacks;
 
 /// What a client's `model` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
     Route(usize),
+    /// A model at whichever provider: the first one's target.
     Model(usize),
+    /// A model at one provider.
+    Deployment(usize),
 }
 
 impl Setup {
@@ -45,12 +56,24 @@ impl Setup {
     pub fn new(settings: Settings, upstreams: Upstreams, metrics: &Metrics) -> Self {
         let targets: Vec<Target> = settings.models.iter().map(|model| Target::new(model, metrics)).collect();
         let index = |model: &Arc<Model>| settings.models.iter().position(|m| m.id == model.id);
-        let routes = settings.routes.iter().map(|route| Route {
-            name: route.name.as_str().into(),
-            targets: route.models.iter().filter_map(index).collect(),
+        let indices = |models: &Vec<Arc<Model>>| models.iter().filter_map(index).collect::<Vec<_>>();
+        let routes = settings.routes.iter().map(|route| {
+            let wanted = &route.resilience.fallbacks;
+            Route {
+                name: route.name.as_str().into(),
+                targets: [indices(&route.models), indices(&route.alternates)].concat(),
+                balance: route.resilience.balance,
+                limits: route.resilience.limits(&settings),
+                fallbacks: Fallbacks {
+                    error: wanted.error.as_ref().map(indices),
+                    rate_limit: wanted.rate_limit.as_ref().map(indices),
+                    context_length: wanted.context_length.as_ref().map(indices),
+                    content_filter: wanted.content_filter.as_ref().map(indices),
+                },
+            }
         });
         let routes = routes.collect();
-        let limits = Limits { deadlines: settings.deadlines, attempts: settings.attempts };
+        let limits = Limits::new(settings.deadlines, settings.attempts);
         Self { names: names(&settings), targets, routes, upstreams, limits, settings }
     }
 
@@ -61,6 +84,31 @@ impl Setup {
             .ok_or_else(|| GatewayError::UnknownModel { asked: asked.chars().take(200).collect(), known: self.known() })
     }
 
+    /// Those of `targets` that are the model called `name`, the one to ask first in front.
+    pub(super) fn deployments(
+        &self,
+        targets: impl Iterator<Item = usize>,
+        name: &str,
+        balance: Balance,
+        draw: impl FnOnce() -> f64,
+    ) -> Vec<usize> {
+        let of_that_name: Vec<usize> = targets.filter(|target| self.targets[*target].model.id.model == name).collect();
+        match of_that_name.len() {
+            0 | 1 => of_that_name,
+            _ => order(of_that_name.into_iter().map(|target| self.deployment(target)).collect(), balance, draw()),
+        }
+    }
+
+    fn deployment(&self, target: usize) -> Deployment {
+        let model = &self.targets[target].model;
+        Deployment {
+            target,
+            weight: self.settings.weights.get(&model.id).copied().unwrap_or(1.0),
+            price: model.price.map_or(f64::INFINITY, |price| price.input + price.output),
+            standing: self.upstreams.standing(&model.id),
+        }
+    }
+
     /// Routes, then models by their plain names.
     fn known(&self) -> Vec<String> {
         let routes = self.settings.routes.iter().map(|r| r.name.clone());
@@ -68,7 +116,7 @@ impl Setup {
     }
 }
 
-/// `provider/model` always means that model; a plain name means a route, else the first model of that name.
+/// `provider/model` always means that one; a plain name means a route, else the model of that name wherever it is.
 fn names(settings: &Settings) -> HashMap<String, Name> {
     let mut names = HashMap::new();
     for (i, route) in settings.routes.iter().enumerate() {
@@ -76,7 +124,7 @@ fn names(settings: &Settings) -> HashMap<String, Name> {
     }
     for (i, model) in settings.models.iter().enumerate() {
         names.entry(model.id.model.clone()).or_insert(Name::Model(i));
-        names.entry(model.id.to_string()).or_insert(Name::Model(i));
+        names.entry(model.id.to_string()).or_insert(Name::Deployment(i));
     }
     names
 }

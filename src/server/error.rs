@@ -202,7 +202,8 @@ fn exhausted(error: &UpstreamError) -> ApiError {
     let message = error.to_string();
     let failed = |status, code| ApiError::new(status, "server_error", message.clone()).code(code);
     let answer = match error.cause {
-        Cause::Caller | Cause::Unsupported => rejected(error),
+        Cause::Caller | Cause::Unsupported | Cause::ContextLength | Cause::ContentFilter => rejected(error),
+        Cause::Superseded => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::RateLimited => {
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message).code("rate_limit_exceeded")
         }

@@ -34,7 +34,7 @@ struct ArmLabels {
 }
 
 /// A gauge for each set of labels, registered.
-fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Value>
+pub(super) fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Value>
 where
     L: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
 {

@@ -11,6 +11,7 @@ mod listener;
 mod messages;
 mod models;
 mod protocol;
+mod providers;
 mod responses;
 mod routes;
 pub mod settings;
@@ -91,6 +92,7 @@ fn traces() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/traces", get(traces::list))
         .route("/v1/traces/{id}", get(traces::show))
+        .route("/v1/providers", get(providers::list))
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{name}", get(routes::show))
 }
@@ -109,12 +111,18 @@ fn finish(guarded: Router<Arc<App>>, app: Arc<App>) -> Router {
 }
 
 async fn not_found(method: Method, uri: Uri) -> ApiError {
-    let message = format!("{method} {} is not served; POST /v1/chat/completions, /v1/responses, /v1/messages and GET /v1/models are", uri.path());
+    let message = format!(
+        "{method} {} is not served; POST /v1/chat/completions, /v1/responses, /v1/messages and GET /v1/models are",
+        uri.path()
+    );
     ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_found")
 }
 
 async fn not_served(uri: Uri) -> ApiError {
-    let message = format!("{} is not served by this version; use POST /v1/chat/completions, /v1/responses or /v1/messages", uri.path());
+    let message = format!(
+        "{} is not served by this version; use POST /v1/chat/completions, /v1/responses or /v1/messages",
+        uri.path()
+    );
     ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_served")
 }
 

@@ -6,7 +6,10 @@ mod dispatch;
 pub mod openai;
 pub mod settings;
 
-pub use dispatch::{Dispatched, Exhausted, Limits, Reply, ReplyStream, SetupError, Upstreams};
+pub use dispatch::{
+    Condition, Dispatched, Exhausted, Fallbacks, Limits, ProviderStanding, Reply, ReplyStream, SetupError, Standing,
+    Upstreams,
+};
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -203,6 +206,12 @@ pub enum Cause {
     /// model may answer.
     Credentials,
     RateLimited,
+    /// The prompt is too long for this model; one with a larger window may take it.
+    ContextLength,
+    /// The provider will not have this content.
+    ContentFilter,
+    /// A hedged call that was cancelled because another answered first.
+    Superseded,
     /// 5xx and 409.
     Server,
     /// No connection, or it broke before the answer began.
@@ -216,11 +225,11 @@ pub enum Cause {
 impl Cause {
     /// Another model may do what this one could not.
     pub fn another_may_answer(self) -> bool {
-        self != Self::Caller
+        !matches!(self, Self::Caller | Self::ContentFilter)
     }
 
     /// The same model may answer a little later.
     pub fn may_pass(self) -> bool {
-        !matches!(self, Self::Caller | Self::Unsupported | Self::Credentials)
+        matches!(self, Self::RateLimited | Self::Server | Self::Connect | Self::Timeout | Self::Malformed)
     }
 }

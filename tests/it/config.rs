@@ -82,7 +82,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:48: `input_usd_per_mtok` of [[models]] is of type string; give USD per million tokens, from 0
     f.toml:52: unknown model "gpt-4o-mni"; did you mean "gpt-4o-mini"? (there are: gpt-4o, gpt-4o-mini)
     f.toml:53: `quality` of [[routes]] is 1.7; give a number from 0 to 1
-    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore)
+    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks)
     f.toml:57: the route "auto" is there twice, first on line 51; rename one
     f.toml:58: the route has no models; name at least one of the [[models]]
     f.toml:60: both `quality` and `budget_per_1k` are given; keep one of them
@@ -151,7 +151,7 @@ fn what_the_file_does_not_say_comes_from_the_catalogue_or_a_default() {
     assert_eq!(setup.server.max_body_bytes, 32 << 20);
     assert_eq!(setup.data_dir.to_str(), Some("data"));
     assert_eq!(setup.gateway.attempts, 3);
-    assert_eq!(setup.providers[0].api_key.as_ref().unwrap().expose_secret(), "sk-1");
+    assert_eq!(setup.providers[0].api_keys[0].expose_secret(), "sk-1");
 }
 
 #[test]
@@ -228,7 +228,7 @@ output_usd_per_mtok = 0
     f.toml:7: provider "idle" has no `api_key`, and api.openai.com asks for one
     f.toml:11: the price of model "llama" is not known; give `input_usd_per_mtok` and `output_usd_per_mtok`; until then it counts as its routes' dearest
     f.toml:14: the provider of model "gpt-5" retires it on 2026-12-11
-    f.toml:19: "gpt-5" alone means idle/gpt-5; this one is box/gpt-5
+    f.toml:19: "gpt-5" is one model at idle and box: its load is shared among them
     "#);
 }
 

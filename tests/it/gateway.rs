@@ -1,5 +1,6 @@
 //! A whole gateway on its own port before a [`Scripted`] upstream; the test is its learner.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,11 +46,13 @@ pub struct Options {
     pub room: usize,
     /// The learner has published the routes.
     pub published: bool,
+    /// All of its providers are the scripted upstream.
+    pub settings: Settings,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keys: ApiKeys::default(), room: 64, published: true }
+        Self { keys: ApiKeys::default(), room: 64, published: true, settings: settings() }
     }
 }
 
@@ -60,7 +63,7 @@ impl Running {
 
     pub async fn with(options: Options) -> Self {
         let upstream = Scripted::start().await;
-        let settings = settings();
+        let settings = options.settings;
         let specs = settings.route_specs();
         let bundle = Arc::new(Bundle::embedded().unwrap());
         let prior = Snapshot::new(bundle.prior.clone()).learned_on(&bundle.fingerprint);
@@ -68,7 +71,9 @@ impl Running {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let learning = Learning { snapshot: snapshot.clone(), counters: Arc::default() };
         let metrics = Arc::new(Metrics::default());
-        let upstreams = Upstreams::new(vec![upstream.provider("test")], settings.deadlines.connect).unwrap();
+        let names: BTreeSet<_> = settings.models.iter().map(|model| model.id.provider.as_str()).collect();
+        let providers = names.into_iter().map(|name| upstream.provider(name)).collect();
+        let upstreams = Upstreams::new(providers, settings.deadlines.connect).unwrap();
         let (sender, events) = mpsc::channel(options.room);
         let gateway = Arc::new(Gateway::new(
             Setup::new(settings, upstreams, &metrics),
@@ -165,7 +170,7 @@ pub fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     let (small, large) = (model("small", 0.1), model("large", 1.0));
     let plain = Arc::new(Model {
         context_window: Some(1000),
@@ -177,11 +182,12 @@ fn settings() -> Settings {
         routes: vec![route("auto", vec![small, large]), route("narrow", vec![plain])],
         deadlines: DEFAULT_DEADLINES,
         attempts: 3,
+        weights: HashMap::new(),
     }
 }
 
 /// `usd` for a million tokens in, twice that for a million out.
-fn model(name: &str, usd: f64) -> Arc<Model> {
+pub fn model(name: &str, usd: f64) -> Arc<Model> {
     Arc::new(Model {
         id: ModelId { provider: "test".into(), model: name.into() },
         upstream_name: format!("{name}-upstream"),
@@ -193,7 +199,7 @@ fn model(name: &str, usd: f64) -> Arc<Model> {
 }
 
 fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
-    RouteSettings { name: name.into(), models, knob: Knob::Quality(0.95), explore: false }
+    RouteSettings { explore: false, ..RouteSettings::new(name, models, Knob::Quality(0.95)) }
 }
 
 /// The learner is the test, and it keeps nothing.

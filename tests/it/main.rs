@@ -25,6 +25,7 @@ mod off_policy;
 mod policy;
 mod reclassify;
 mod recorded;
+mod resilience;
 mod responses;
 mod routes;
 mod scripted;

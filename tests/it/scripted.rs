@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use satisfice::upstream::settings::{ProviderSettings, Wire};
+use satisfice::upstream::settings::{OwnDeadlines, ProviderSettings, Wire};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -82,7 +82,8 @@ impl Scripted {
             name: name.into(),
             wire: Wire::OpenAi,
             base_url: self.base_url().parse().unwrap(),
-            api_key: Some(KEY.into()),
+            api_keys: vec![KEY.into()],
+            deadlines: OwnDeadlines::default(),
             headers: HeaderMap::new(),
         }
     }

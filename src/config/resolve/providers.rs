@@ -28,7 +28,8 @@ fn provider(typed: file::Provider) -> Option<ProviderSettings> {
         name: typed.name?.value,
         wire: typed.wire?,
         base_url: typed.base_url?.value,
-        api_key: typed.api_key,
+        api_keys: typed.api_keys,
+        deadlines: typed.deadlines,
         headers: typed.headers,
     })
 }

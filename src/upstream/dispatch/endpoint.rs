@@ -16,16 +16,17 @@ use url::{Position, Url};
 use uuid::Uuid;
 
 use super::super::openai::OpenAi;
-use super::super::settings::{ProviderSettings, Wire};
+use super::super::settings::{OwnDeadlines, ProviderSettings, Wire};
 use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
-use super::breaker::Breaker;
+use super::capacity;
 use super::connect::Connector;
 use super::fault::Reporter;
 use super::pool::{Lease, Pool};
 use super::stream::ReplyStream;
 use super::timing::Timing;
-use super::{Reply, SetupError};
+use super::vitals::{Shared, Vitals};
+use super::{ProviderStanding, Reply, SetupError};
 use crate::api::chat::ChatRequest;
 use crate::catalog::Model;
 
@@ -38,6 +39,10 @@ const ERROR_WAIT: Duration = Duration::from_secs(5);
 pub struct Endpoint {
     pub provider: Box<dyn Provider>,
     pub reporter: Reporter,
+    pub deadlines: OwnDeadlines,
+    vitals: Arc<Shared>,
+    /// One a key: where it stands, and what it is. Empty where the provider asks for none.
+    keys: Vec<(HeaderName, HeaderValue)>,
     /// One a thread: a connection lives on the runtime that made it, and a request on another thread would wake that
     /// one for each piece of its answer.
     pools: ThreadLocal<Arc<Pool>>,
@@ -61,8 +66,10 @@ impl Endpoint {
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
         let provider = provider(settings.wire);
         let headers = headers(&settings, &*provider, &connector)?;
-        let base = with_slash(settings.base_url);
-        Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers })
+        let keys = keys(&settings, &*provider)?;
+        let vitals = Arc::new(Shared::new(keys.len()));
+        let (deadlines, base) = (settings.deadlines, with_slash(settings.base_url));
+        Ok(Self { provider, reporter, deadlines, vitals, keys, pools: ThreadLocal::new(), connector, base, headers })
     }
 
     /// This thread's connections.
@@ -82,7 +89,16 @@ impl Endpoint {
         Uri::try_from(form).map_err(|error| error.to_string())
     }
 
-    fn request(&self, uri: Uri, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
+    /// How it stands, and each of its keys.
+    pub fn standing(&self, now: Instant) -> ProviderStanding {
+        ProviderStanding {
+            name: self.name().to_owned(),
+            condition: self.vitals.provider(now),
+            keys: self.vitals.keys(now).collect(),
+        }
+    }
+
+    fn request(&self, uri: Uri, key: usize, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(wire.body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
@@ -90,6 +106,7 @@ impl Endpoint {
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.extend(self.keys.get(key).cloned());
         headers.extend(wire.headers);
         request
     }
@@ -105,7 +122,7 @@ fn provider(wire: Wire) -> Box<dyn Provider> {
 /// One model at its endpoint, and what is remembered of it between calls.
 pub struct Target {
     pub endpoint: Arc<Endpoint>,
-    pub breaker: Arc<Breaker>,
+    pub vitals: Arc<Vitals>,
     whole: Uri,
     stream: Uri,
 }
@@ -121,7 +138,8 @@ impl Target {
             })
         };
         let (whole, stream) = (uri(false)?, uri(true)?);
-        Ok(Self { endpoint, breaker: Arc::default(), whole, stream })
+        let vitals = Arc::new(Vitals::new(endpoint.vitals.clone()));
+        Ok(Self { endpoint, vitals, whole, stream })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -131,9 +149,15 @@ impl Target {
         request: &ChatRequest,
         timing: Timing,
     ) -> Result<Reply, UpstreamError> {
-        let mut call = self.breaker.begin(Instant::now());
+        let began = Instant::now();
+        let mut call = self.vitals.begin(began);
         let asked = Asked { model: upstream_name, request, stamp: stamp() };
-        match self.answer(asked, timing).await {
+        let answer = self.answer(asked, call.key, timing).await;
+        let now = Instant::now();
+        if answer.is_ok() {
+            self.vitals.load.observe(now - began, now);
+        }
+        match answer {
             Ok(Answer::Whole(reply)) => {
                 call.succeeded();
                 Ok(Reply::Whole(reply))
@@ -143,17 +167,20 @@ impl Target {
                 ReplyStream::begin(Arc::clone(&self.endpoint), body, events, call).await.map(Reply::Stream)
             }
             Err(error) => {
-                call.failed(error.cause, Instant::now());
+                call.failed(&error, now);
                 Err(error)
             }
         }
     }
 
-    async fn answer(&self, asked: Asked<'_>, timing: Timing) -> Result<Answer, UpstreamError> {
+    async fn answer(&self, asked: Asked<'_>, key: usize, timing: Timing) -> Result<Answer, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let Asked { model, request, .. } = asked;
         let wire = provider.request(model, request).map_err(|bad| reporter.inexpressible(bad))?;
-        let (response, lease) = self.send(wire, request.stream, timing).await?;
+        let (response, lease) = self.send(wire, key, request.stream, timing).await?;
+        if let Some(pause) = capacity::exhausted(response.headers(), SystemTime::now()) {
+            self.vitals.exhausted(key, pause, Instant::now());
+        }
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);
         }
@@ -165,10 +192,16 @@ impl Target {
         provider.reply(&asked, body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
     }
 
-    async fn send(&self, wire: WireRequest, stream: bool, timing: Timing) -> Result<Answering, UpstreamError> {
+    async fn send(
+        &self,
+        wire: WireRequest,
+        key: usize,
+        stream: bool,
+        timing: Timing,
+    ) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
         let uri = if stream { &self.stream } else { &self.whole };
-        let request = self.endpoint.request(uri.clone(), wire, stream);
+        let request = self.endpoint.request(uri.clone(), key, wire, stream);
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;
         answering.map_err(|error| reporter.unsent(&error))
@@ -237,14 +270,15 @@ fn headers(
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Some(key) = &settings.api_key {
-        let (name, value) = key_header(provider.key_header(), key).ok_or_else(|| bad_key(settings))?;
-        headers.insert(name, value);
-    }
     headers.extend(provider.headers());
     headers.extend(settings.headers.clone());
     headers.extend(connector.proxy_key().map(|key| (PROXY_AUTHORIZATION, key)));
     Ok(headers)
+}
+
+fn keys(settings: &ProviderSettings, provider: &dyn Provider) -> Result<Vec<(HeaderName, HeaderValue)>, SetupError> {
+    let header = |key| key_header(provider.key_header(), key).ok_or_else(|| bad_key(settings));
+    settings.api_keys.iter().map(header).collect()
 }
 
 fn bad_key(settings: &ProviderSettings) -> SetupError {
@@ -269,7 +303,7 @@ fn key_header(place: KeyHeader, key: &SecretString) -> Option<(HeaderName, Heade
 /// What must not turn up in an error: the key, and the values of configured headers, which may be keys too.
 fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
     let values = settings.headers.values().filter_map(|value| value.to_str().ok()).map(SecretString::from);
-    settings.api_key.iter().cloned().chain(values).collect()
+    settings.api_keys.iter().cloned().chain(values).collect()
 }
 
 /// A proxy from the environment is for the way out, not for a model server on this machine.
