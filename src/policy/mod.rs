@@ -3,6 +3,7 @@
 mod arm;
 mod audit;
 mod contract;
+mod controller;
 mod decide;
 mod drift;
 mod gaussian;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use arm::{Arm, Outlook};
 pub use audit::Audit;
 pub use contract::Policy;
+pub use controller::{Controller, Schedule};
 pub use decide::decide;
 pub use drift::{Drift, SCORES_BETWEEN_FALSE_ALARMS};
 pub use gaussian::Gaussian;

@@ -8,11 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::arm::{Arm, JUDGED};
-use super::audit::Audit;
+use super::controller::Controller;
 use super::gaussian::Gaussian;
-use super::measured::{Measured, Spending, greedy_cost};
 use super::solution::{Problem, Solution};
-use super::window::Window;
 use super::{Decision, Kind, Reward, RouteSpec, Settlement};
 use crate::catalog::Price;
 use crate::difficulty::{Entrant, Prior, RoutePrior, undated};
@@ -29,7 +27,7 @@ pub struct Snapshot {
     prior: Arc<Prior>,
 }
 
-/// One route's arms and controller.
+/// One route's arms, and who steers them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RouteState {
     pub spec: RouteSpec,
@@ -37,16 +35,9 @@ pub struct RouteState {
     pub arms: Vec<Arc<Arm>>,
     /// What the route's prompts and scorers have moved all arms by.
     pub shift: Arc<Gaussian>,
-    pub window: Arc<Window>,
-    pub measured: Measured,
-    pub spending: Spending,
-    pub audit: Audit,
-    pub solution: Arc<Solution>,
+    /// The route's own knob's first.
+    pub controllers: Vec<Controller>,
     form: Form,
-    /// Requests decided.
-    pub decided: u64,
-    /// The number of decided requests at which the next solution is due.
-    next_solution: u64,
 }
 
 /// How many answers were well formed, with a prior of one malformed in fifty.
@@ -62,6 +53,9 @@ pub fn bundle_key(fingerprint: &str) -> u64 {
     key.copy_from_slice(&Sha256::digest(fingerprint)[..8]);
     u64::from_be_bytes(key)
 }
+
+/// The route's own controller among all.
+const OWN: usize = 0;
 /// Weight of a well-formed answer that nobody judged; as much as a malformed one's, so that they balance.
 const FORM_WEIGHT: f64 = 0.5;
 
@@ -124,26 +118,15 @@ impl RouteState {
     }
 
     fn cold(spec: &RouteSpec, arms: Vec<Arc<Arm>>, shift: Gaussian) -> Self {
-        let (window, measured, spending) = (Window::default(), Measured::default(), Spending::default());
-        let (window, shift) = (Arc::new(window), Arc::new(shift));
-        let problem =
-            Problem { spec, arms: &arms, shift: &shift, window: &window, measured: &measured, spending: &spending };
-        let solution = Arc::new(Solution::new(&problem, None));
-        let form = Form { answers: 50.0, malformed: 1.0 };
-        let spec = spec.clone();
-        Self {
-            spec,
+        let mut state = Self {
+            spec: spec.clone(),
             arms,
-            shift,
-            window,
-            measured,
-            spending,
-            audit: Audit::default(),
-            solution,
-            form,
-            decided: 0,
-            next_solution: 1,
-        }
+            shift: Arc::new(shift),
+            controllers: vec![Controller::new(spec.knob, spec.explore)],
+            form: Form { answers: 50.0, malformed: 1.0 },
+        };
+        state.solve_all();
+        state
     }
 
     fn reconfigured(mut self, spec: &RouteSpec, fresh: Vec<Arc<Arm>>) -> Self {
@@ -154,22 +137,24 @@ impl RouteState {
         };
         let arm = |name: &str, fresh| known(name).or_else(|| parent(name)).unwrap_or(fresh);
         self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
-        if self.spec.knob != spec.knob {
-            (self.measured, self.spending) = (Measured::default(), Spending::default());
-            self.audit = Audit::default();
-        }
+        self.controllers = self.controllers.into_iter().map(|own| own.turned(spec.knob, spec.explore)).collect();
         self.spec = spec.clone();
-        self.solve(None);
+        self.solve_all();
         self
+    }
+
+    /// The route's own knob's.
+    pub fn controller(&self) -> &Controller {
+        &self.controllers[OWN]
+    }
+
+    /// Requests decided, whoever steered.
+    pub fn decided(&self) -> u64 {
+        self.controllers.iter().map(|controller| controller.schedule.decided).sum()
     }
 
     fn arm(&self, name: &str) -> Option<usize> {
         self.spec.arms.iter().position(|arm| arm.arm == name)
-    }
-
-    /// The route's own knob decided, and the drawn arm is still there: what came of it tells of the controller.
-    fn own(&self, decision: &Decision) -> bool {
-        decision.kind != Kind::Pinned && decision.knob == self.spec.knob
     }
 
     /// A pinned decision is not the controller's, and its request not one of the route's traffic: arms alone learn of it.
@@ -178,11 +163,7 @@ impl RouteState {
             return;
         }
         let Some(chosen) = decision.candidates.get(decision.chosen) else { return };
-        Arc::make_mut(&mut self.window).push(decision);
-        self.decided += 1;
-        if self.own(decision) {
-            self.measured.decided(chosen.quality);
-        }
+        self.controllers[OWN].hear(decision, chosen);
     }
 
     fn settle(&mut self, decision: &Decision, settlement: &Settlement) {
@@ -190,26 +171,34 @@ impl RouteState {
             let input = f64::from(decision.input_tokens);
             Arc::make_mut(&mut self.arms[arm]).settle(usage, &decision.phi, decision.verbosity, input);
         }
-        if let (Some(usd), true) = (settlement.cost_usd, self.own(decision)) {
-            self.spending.settled(usd, greedy_cost(decision), self.best_cost(decision).unwrap_or(usd));
+        if decision.kind == Kind::Pinned {
+            return;
         }
-        if decision.kind != Kind::Pinned && self.decided >= self.next_solution {
-            self.next_solution = self.decided + stride(self.decided);
-            self.solve(Some(self.solution.clone()));
+        settlement.cost_usd.iter().for_each(|usd| self.controllers[OWN].settle(&self.spec, decision, *usd));
+        if self.controllers[OWN].schedule.due() {
+            self.solve(OWN, true);
         }
     }
 
-    /// Solves anew, smoothed from `before`; without one what was solved before says nothing of how things are now.
-    fn solve(&mut self, before: Option<Arc<Solution>>) {
+    /// What was solved before says nothing of how things are now.
+    fn solve_all(&mut self) {
+        (0..self.controllers.len()).for_each(|one| self.solve(one, false));
+    }
+
+    /// Solves anew for one of the controllers; `smoothly`: from what was solved before.
+    fn solve(&mut self, one: usize, smoothly: bool) {
+        let controller = &self.controllers[one];
         let problem = Problem {
             spec: &self.spec,
+            knob: controller.knob,
             arms: &self.arms,
             shift: &self.shift,
-            window: &self.window,
-            measured: &self.measured,
-            spending: &self.spending,
+            rows: controller.window.rows().collect(),
+            measured: &controller.measured,
+            spending: &controller.spending,
         };
-        self.solution = Arc::new(Solution::new(&problem, before.as_deref()));
+        let solution = Solution::new(&problem, smoothly.then_some(&*controller.solution));
+        self.controllers[one].solution = Arc::new(solution);
     }
 
     fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
@@ -237,20 +226,8 @@ impl RouteState {
         let alarms = self.arms[arm].drift.alarms;
         change(Arc::make_mut(&mut self.arms[arm]), Arc::make_mut(&mut self.shift));
         if self.arms[arm].drift.alarms > alarms {
-            self.solve(None);
+            self.solve_all();
         }
-    }
-
-    /// The arm with the highest expected quality on recent requests.
-    pub fn best(&self) -> Option<usize> {
-        let quality = |arm: &usize| self.solution.arms[*arm].quality;
-        (0..self.solution.arms.len().min(self.arms.len())).max_by(|a, b| quality(a).total_cmp(&quality(b)))
-    }
-
-    /// What it was predicted to cost on this request.
-    fn best_cost(&self, decision: &Decision) -> Option<f64> {
-        let name = &self.spec.arms[self.best()?].arm;
-        decision.candidates.iter().find(|candidate| candidate.arm == *name).map(|candidate| candidate.cost_usd)
     }
 
     /// A malformed answer is scored 0. If a share f of answers is, then among the others quality is p/(1−f) on average:
@@ -271,20 +248,7 @@ impl RouteState {
         }
         let Some(chosen) = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == name) else { return };
         let Some(value) = judged(now) else { return };
-        Arc::make_mut(&mut self.window).score(decision, value);
-        if self.own(decision) {
-            let best = self.best().map(|best| self.spec.arms[best].arm.clone());
-            match (judged(was), best) {
-                (Some(old), _) => {
-                    self.measured.revised(value - old);
-                    self.audit.revised(value - old);
-                }
-                (None, best) => {
-                    self.measured.scored(value - chosen.quality);
-                    best.iter().for_each(|best| self.audit.scored(decision, best, value));
-                }
-            }
-        }
+        self.controllers[OWN].measure(&self.spec, decision, chosen, judged(was), value);
     }
 }
 
@@ -292,15 +256,6 @@ fn judged(reward: Reward) -> Option<f64> {
     match reward {
         Reward::Scored { value, weight } if weight >= JUDGED => Some(value),
         _ => None,
-    }
-}
-
-/// Requests to the next solution: often while little is known, then so that solving costs a few µs a request.
-fn stride(decided: u64) -> u64 {
-    match decided {
-        0..64 => 1,
-        64..256 => 4,
-        _ => (decided / 16).clamp(16, 512),
     }
 }
 

@@ -64,18 +64,18 @@ impl Window {
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter()
     }
+}
 
-    /// Contexts to solve for, as (φ, verbosity, input tokens): the requests, and while they are few, points one
-    /// deviation from the training's mean along each axis.
-    pub fn contexts(&self, d: usize) -> Vec<(Vec<f64>, f64, f64)> {
-        let mut all: Vec<_> = self.rows.iter().map(|row| (row.phi.clone(), row.verbosity, row.input_tokens)).collect();
-        if all.len() < FEW {
-            let n = all.len() as f64;
-            let usual = if n > 0.0 { all.iter().map(|c| c.2).sum::<f64>() / n } else { USUAL_INPUT };
-            all.extend(sigma_points(d).map(|phi| (phi, 0.0, usual)));
-        }
-        all
+/// Contexts to solve for, as (φ, verbosity, input tokens): the requests, and while they are few, points one deviation
+/// from the training's mean along each axis.
+pub fn contexts(rows: &[&Row], d: usize) -> Vec<(Vec<f64>, f64, f64)> {
+    let mut all: Vec<_> = rows.iter().map(|row| (row.phi.clone(), row.verbosity, row.input_tokens)).collect();
+    if all.len() < FEW {
+        let n = all.len() as f64;
+        let usual = if n > 0.0 { all.iter().map(|c| c.2).sum::<f64>() / n } else { USUAL_INPUT };
+        all.extend(sigma_points(d).map(|phi| (phi, 0.0, usual)));
     }
+    all
 }
 
 /// The draw is as good as unique; the snapshot's version makes it so where a test draws the same twice.

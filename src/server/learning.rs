@@ -110,16 +110,16 @@ impl Routes {
     }
 
     fn set(&self, name: &str, state: &RouteState) {
-        let label = RouteLabel { route: name.to_owned() };
-        self.decided.get_or_create(&label).set(state.decided as f64);
-        self.reference.get_or_create(&label).set(state.solution.reference);
-        self.spent.get_or_create(&label).set(state.spending.spent_usd);
-        self.always_best.get_or_create(&label).set(state.spending.always_best_usd);
-        if let Some((low, high)) = state.audit.own.interval() {
+        let (label, controller) = (RouteLabel { route: name.to_owned() }, state.controller());
+        self.decided.get_or_create(&label).set(controller.schedule.decided as f64);
+        self.reference.get_or_create(&label).set(controller.solution.reference);
+        self.spent.get_or_create(&label).set(controller.spending.spent_usd);
+        self.always_best.get_or_create(&label).set(controller.spending.always_best_usd);
+        if let Some((low, high)) = controller.audit.own.interval() {
             self.low.get_or_create(&label).set(low);
             self.high.get_or_create(&label).set(high);
         }
-        if let Some((quality, _)) = state.measured.quality() {
+        if let Some((quality, _)) = controller.measured.quality() {
             self.measured.get_or_create(&label).set(quality);
         }
     }
@@ -144,7 +144,7 @@ impl Arms {
     }
 
     fn set(&self, name: &str, state: &RouteState) {
-        for ((spec, arm), summary) in state.spec.arms.iter().zip(&state.arms).zip(&state.solution.arms) {
+        for ((spec, arm), summary) in state.spec.arms.iter().zip(&state.arms).zip(&state.controller().solution.arms) {
             let label = ArmLabels { route: name.to_owned(), model: spec.arm.clone() };
             self.scored.get_or_create(&label).set(arm.scored as f64);
             self.quality.get_or_create(&label).set(summary.quality);

@@ -104,13 +104,14 @@ fn unknown(name: &str, known: &[&str]) -> ApiError {
 
 impl View {
     fn new(name: &str, state: &RouteState) -> Self {
-        let (own, best) = (measure(&state.audit.own), measure(&state.audit.best));
+        let controller = state.controller();
+        let (own, best) = (measure(&controller.audit.own), measure(&controller.audit.best));
         let kept = own.as_ref().zip(best.as_ref()).map(|(own, best)| own.mean / best.mean);
-        let spending = &state.spending;
+        let spending = &controller.spending;
         Self {
             route: name.to_owned(),
-            knob: state.spec.knob.into(),
-            decided: state.decided,
+            knob: controller.knob.into(),
+            decided: controller.schedule.decided,
             kept: kept.filter(|kept| kept.is_finite()),
             measured_quality: own,
             best_quality: best,
@@ -130,12 +131,12 @@ fn measure(sequence: &Sequence) -> Option<Measure> {
 }
 
 fn best_now(state: &RouteState) -> Option<Best> {
-    let best = state.best()?;
-    Some(Best { model: state.spec.arms[best].arm.clone(), quality: state.solution.arms[best].quality })
+    let best = state.controller().best()?;
+    Some(Best { model: state.spec.arms[best].arm.clone(), quality: state.controller().solution.arms[best].quality })
 }
 
 fn models(state: &RouteState) -> Vec<ModelView> {
-    let all = state.spec.arms.iter().zip(&state.arms).zip(&state.solution.arms);
+    let all = state.spec.arms.iter().zip(&state.arms).zip(&state.controller().solution.arms);
     all.map(|((spec, arm), summary)| ModelView {
         model: spec.arm.clone(),
         quality: summary.quality,

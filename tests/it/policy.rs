@@ -166,7 +166,7 @@ fn form_alone_does_not_drag_an_arm_up_or_down() {
     }
     let after = choose(&snapshot, &at, 0.0).candidates[decision.chosen].quality;
     assert!((after - before).abs() < 0.1, "{before} → {after}");
-    assert!(route(&snapshot).measured.quality().is_none(), "nobody judged");
+    assert!(route(&snapshot).controller().measured.quality().is_none(), "nobody judged");
 }
 
 #[test]
