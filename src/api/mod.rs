@@ -3,5 +3,6 @@
 pub mod chat;
 pub mod error;
 pub mod feedback;
+pub mod metadata;
 pub mod models;
 pub mod sse;

@@ -1,5 +1,7 @@
 //! Who is asked, in which order, and why.
 
+use std::sync::Arc;
+
 use crate::catalog::Price;
 use crate::policy::{Candidate, Decision, Kind, RouteState};
 
@@ -12,6 +14,8 @@ pub(super) struct Plan {
     pub(super) targets: Vec<usize>,
     /// Index into [`Setup::routes`]; `None` where the client named the model.
     pub(super) route: Option<usize>,
+    /// The segment of the route that the request is in.
+    pub(super) segment: Option<Arc<str>>,
     pub(super) kind: Kind,
     /// `None`: nothing was decided, so nothing will be learned from it.
     pub(super) decision: Option<Decision>,
@@ -22,7 +26,7 @@ pub(super) struct Plan {
 impl Plan {
     /// The client named the model.
     pub(super) fn pinned(target: usize) -> Self {
-        Self { targets: vec![target], route: None, kind: Kind::Pinned, decision: None, bundle: 0 }
+        Self { targets: vec![target], route: None, segment: None, kind: Kind::Pinned, decision: None, bundle: 0 }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there
@@ -34,7 +38,7 @@ impl Plan {
         others.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(a.cost_usd.total_cmp(&b.cost_usd)));
         let arms = chosen.into_iter().chain(others);
         let targets = arms.filter_map(|c| setup.routes[route].target(setup, &c.arm)).collect();
-        Self { targets, route: Some(route), kind: decision.kind, decision: Some(decision), bundle }
+        Self { targets, route: Some(route), segment: None, kind: decision.kind, decision: Some(decision), bundle }
     }
 
     /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
@@ -44,7 +48,7 @@ impl Plan {
         let quality = |target| state.and_then(|state| average_quality(state, &model(target).id.model)).unwrap_or(0.0);
         let price = |target| model(target).price.as_ref().map_or(0.0, blended);
         fit.sort_by(|&a, &b| quality(b).total_cmp(&quality(a)).then(price(b).total_cmp(&price(a))));
-        Self { targets: fit, route: Some(route), kind: Kind::Fallback, decision: None, bundle: 0 }
+        Self { targets: fit, route: Some(route), segment: None, kind: Kind::Fallback, decision: None, bundle: 0 }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::metadata::Metadata;
 use crate::catalog::{Model, Price};
-use crate::policy::{ArmSpec, Knob, RouteSpec};
+use crate::policy::{ArmSpec, Knob, RouteSpec, SegmentSpec};
 use crate::upstream::Deadlines;
 
 /// Models and routes of one configuration, all references resolved.
@@ -28,6 +29,19 @@ pub struct RouteSettings {
     pub models: Vec<Arc<Model>>,
     pub knob: Knob,
     /// False: always the arm that the posterior means prefer.
+    pub explore: bool,
+    /// In the configuration's order: the first that a request matches has it. Names are unique.
+    pub segments: Vec<SegmentSettings>,
+}
+
+/// A part of a route's requests with a knob of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentSettings {
+    pub name: String,
+    /// A request with all of these pairs is in it; at least one.
+    pub metadata: Metadata,
+    pub knob: Knob,
+    /// As [`RouteSettings::explore`].
     pub explore: bool,
 }
 
@@ -58,7 +72,19 @@ impl RouteSettings {
             price: m.price.or(dearest),
             context_window: m.context_window,
         });
-        RouteSpec { name: self.name.clone(), knob: self.knob, explore: self.explore, arms: arms.collect() }
+        RouteSpec {
+            name: self.name.clone(),
+            knob: self.knob,
+            explore: self.explore,
+            arms: arms.collect(),
+            segments: self.segments.iter().map(SegmentSettings::spec).collect(),
+        }
+    }
+}
+
+impl SegmentSettings {
+    fn spec(&self) -> SegmentSpec {
+        SegmentSpec { name: self.name.clone(), knob: self.knob, explore: self.explore }
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::error::GatewayError;
-use super::settings::Settings;
+use super::settings::{SegmentSettings, Settings};
+use crate::api::metadata::Metadata;
 use crate::catalog::Model;
 use crate::telemetry::{Metrics, ModelMetrics};
 use crate::upstream::{Limits, Upstreams};
@@ -31,6 +32,13 @@ pub(super) struct Target {
 pub(super) struct Route {
     pub(super) name: Arc<str>,
     pub(super) targets: Vec<usize>,
+    pub(super) segments: Vec<Segment>,
+}
+
+/// A segment of a route.
+pub(super) struct Segment {
+    pub(super) name: Arc<str>,
+    metadata: Metadata,
 }
 
 /// What a client's `model` names.
@@ -48,6 +56,7 @@ impl Setup {
         let routes = settings.routes.iter().map(|route| Route {
             name: route.name.as_str().into(),
             targets: route.models.iter().filter_map(index).collect(),
+            segments: route.segments.iter().map(Segment::new).collect(),
         });
         let routes = routes.collect();
         let limits = Limits { deadlines: settings.deadlines, attempts: settings.attempts };
@@ -79,6 +88,19 @@ fn names(settings: &Settings) -> HashMap<String, Name> {
         names.entry(model.id.to_string()).or_insert(Name::Model(i));
     }
     names
+}
+
+impl Route {
+    /// The first segment whose pairs a request has all.
+    pub(super) fn segment(&self, metadata: &Metadata) -> Option<&Segment> {
+        self.segments.iter().find(|segment| metadata.contains(&segment.metadata))
+    }
+}
+
+impl Segment {
+    fn new(settings: &SegmentSettings) -> Self {
+        Self { name: settings.name.as_str().into(), metadata: settings.metadata.clone() }
+    }
 }
 
 impl Target {

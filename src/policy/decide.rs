@@ -3,7 +3,7 @@
 use super::propensity;
 use super::snapshot::prices;
 use super::solution::greatest;
-use super::{Candidate, Controller, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot};
+use super::{Ask, Candidate, Controller, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot};
 use crate::difficulty::Context;
 
 /// The least width of Thompson sampling, as a share of the posterior's: sure arms are hardly ever swapped …
@@ -19,7 +19,8 @@ const GREATEST_EXPLORATION: f64 = 0.2;
 
 /// Chooses an arm of `route` among those whose index in `spec.arms` `eligible` names.
 ///
-/// Pure: `draw`, uniform in [0, 1), is the only chance. `knob`: this request's own, in place of the route's.
+/// Pure: `draw`, uniform in [0, 1), is the only chance. A segment that the state does not know yet, as while a new
+/// configuration is taken up, is steered by the route.
 ///
 /// # Errors
 /// [`NoCandidate`] if `eligible` names no arm.
@@ -28,22 +29,23 @@ pub fn decide(
     route: &RouteState,
     context: &Context,
     eligible: &[usize],
-    knob: Option<Knob>,
+    ask: Ask<'_>,
     draw: f64,
 ) -> Result<Decision, NoCandidate> {
     let eligible: Vec<usize> = eligible.iter().copied().filter(|&arm| arm < route.arms.len()).collect();
     if eligible.is_empty() {
         return Err(NoCandidate);
     }
-    let controller = route.controller();
-    let prices = Prices::new(controller, knob);
+    let (controller, segment) = route.steering(ask.segment);
+    let prices = Prices::new(controller, ask.knob);
     let mut field = Field::new(route, context, &eligible, prices.likelier.exp());
     let Choice { preferred, chosen, propensities } = choose(controller, &mut field, &eligible, &prices, draw);
     Ok(Decision {
         kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
         policy: "thompson".into(),
         snapshot_version: snapshot.version,
-        knob: knob.unwrap_or(controller.knob),
+        segment: segment.map(str::to_owned),
+        knob: ask.knob.unwrap_or(controller.knob),
         phi: context.phi.clone(),
         widening: context.widening,
         verbosity: context.verbosity,

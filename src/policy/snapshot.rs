@@ -2,16 +2,17 @@
 //! reader.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::arm::{Arm, JUDGED};
-use super::controller::Controller;
+use super::controller::{Controller, Schedule};
 use super::gaussian::Gaussian;
 use super::solution::{Problem, Solution};
-use super::{Decision, Kind, Reward, RouteSpec, Settlement};
+use super::{Decision, Kind, Reward, RouteSpec, SegmentSpec, Settlement};
 use crate::catalog::Price;
 use crate::difficulty::{Entrant, Prior, RoutePrior, undated};
 
@@ -27,7 +28,8 @@ pub struct Snapshot {
     prior: Arc<Prior>,
 }
 
-/// One route's arms, and who steers them.
+/// One route's arms, and who steers them: the route's own knob, and each segment's. What one of them hears of an answer
+/// teaches the arms, and with them all others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RouteState {
     pub spec: RouteSpec,
@@ -35,9 +37,11 @@ pub struct RouteState {
     pub arms: Vec<Arc<Arm>>,
     /// What the route's prompts and scorers have moved all arms by.
     pub shift: Arc<Gaussian>,
-    /// The route's own knob's first.
-    pub controllers: Vec<Controller>,
+    /// The route's own, then one a `spec.segments`, in their order.
+    controllers: Vec<Controller>,
     form: Form,
+    /// Of those controllers that have few requests: by all requests of the route.
+    schedule: Schedule,
 }
 
 /// How many answers were well formed, with a prior of one malformed in fifty.
@@ -122,7 +126,8 @@ impl RouteState {
             spec: spec.clone(),
             arms,
             shift: Arc::new(shift),
-            controllers: vec![Controller::new(spec.knob, spec.explore)],
+            controllers: controllers(spec, |_| None),
+            schedule: Schedule::default(),
             form: Form { answers: 50.0, malformed: 1.0 },
         };
         state.solve_all();
@@ -137,15 +142,40 @@ impl RouteState {
         };
         let arm = |name: &str, fresh| known(name).or_else(|| parent(name)).unwrap_or(fresh);
         self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
-        self.controllers = self.controllers.into_iter().map(|own| own.turned(spec.knob, spec.explore)).collect();
+        self.controllers = controllers(spec, |segment| Some(self.controllers[self.index(segment)?].clone()));
         self.spec = spec.clone();
         self.solve_all();
         self
     }
 
-    /// The route's own knob's.
+    /// The route's own: of the requests that are in no segment.
     pub fn controller(&self) -> &Controller {
         &self.controllers[OWN]
+    }
+
+    /// The segments' own.
+    pub fn segments(&self) -> impl Iterator<Item = (&SegmentSpec, &Controller)> {
+        self.spec.segments.iter().zip(&self.controllers[OWN + 1..])
+    }
+
+    /// Who steers the requests of a segment, and its name; of one that is not known, the route.
+    pub(super) fn steering<'a>(&self, segment: Option<&'a str>) -> (&Controller, Option<&'a str>) {
+        match self.index(segment) {
+            Some(one) => (&self.controllers[one], segment),
+            None => (self.controller(), None),
+        }
+    }
+
+    /// The controller of a segment, or the route's own.
+    fn index(&self, segment: Option<&str>) -> Option<usize> {
+        let Some(name) = segment else { return Some(OWN) };
+        self.spec.segments.iter().position(|segment| segment.name == name).map(|i| OWN + 1 + i)
+    }
+
+    /// The controller whose decision it is. None has pinned it, and its request is no part of the route's traffic: arms
+    /// alone learn of it. So they do where the segment is configured no more.
+    fn steered(&self, decision: &Decision) -> Option<usize> {
+        self.index(decision.segment.as_deref()).filter(|_| decision.kind != Kind::Pinned)
     }
 
     /// Requests decided, whoever steered.
@@ -157,13 +187,11 @@ impl RouteState {
         self.spec.arms.iter().position(|arm| arm.arm == name)
     }
 
-    /// A pinned decision is not the controller's, and its request not one of the route's traffic: arms alone learn of it.
     fn hear(&mut self, decision: &Decision) {
-        if decision.kind == Kind::Pinned {
-            return;
+        if let (Some(one), Some(chosen)) = (self.steered(decision), decision.candidates.get(decision.chosen)) {
+            self.controllers[one].hear(decision, chosen);
+            self.schedule.hear();
         }
-        let Some(chosen) = decision.candidates.get(decision.chosen) else { return };
-        self.controllers[OWN].hear(decision, chosen);
     }
 
     fn settle(&mut self, decision: &Decision, settlement: &Settlement) {
@@ -171,12 +199,18 @@ impl RouteState {
             let input = f64::from(decision.input_tokens);
             Arc::make_mut(&mut self.arms[arm]).settle(usage, &decision.phi, decision.verbosity, input);
         }
-        if decision.kind == Kind::Pinned {
-            return;
-        }
-        settlement.cost_usd.iter().for_each(|usd| self.controllers[OWN].settle(&self.spec, decision, *usd));
-        if self.controllers[OWN].schedule.due() {
-            self.solve(OWN, true);
+        let Some(one) = self.steered(decision) else { return };
+        settlement.cost_usd.iter().for_each(|usd| self.controllers[one].settle(&self.spec, decision, *usd));
+        self.solve_due(one);
+    }
+
+    /// After an answer to a request of controller `one`. Those with few requests follow what the route learns from others'.
+    fn solve_due(&mut self, one: usize) {
+        let (own, pooled) = (self.controllers[one].schedule.due(), self.schedule.due());
+        for other in 0..self.controllers.len() {
+            if (own && other == one) || (pooled && self.controllers[other].window.is_few()) {
+                self.solve(other, true);
+            }
         }
     }
 
@@ -188,12 +222,13 @@ impl RouteState {
     /// Solves anew for one of the controllers; `smoothly`: from what was solved before.
     fn solve(&mut self, one: usize, smoothly: bool) {
         let controller = &self.controllers[one];
+        let others = self.controllers.iter().enumerate().filter(|(other, _)| *other != one);
         let problem = Problem {
             spec: &self.spec,
             knob: controller.knob,
             arms: &self.arms,
             shift: &self.shift,
-            rows: controller.window.rows().collect(),
+            rows: controller.window.pooled(others.map(|(_, other)| &*other.window)),
             measured: &controller.measured,
             spending: &controller.spending,
         };
@@ -243,13 +278,21 @@ impl RouteState {
 
     /// A judged answer of the arm that was drawn says how good the route's answers are; a fallback's was not drawn.
     fn measure(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
-        if decision.kind == Kind::Pinned {
-            return;
-        }
+        let Some(one) = self.steered(decision) else { return };
         let Some(chosen) = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == name) else { return };
         let Some(value) = judged(now) else { return };
-        self.controllers[OWN].measure(&self.spec, decision, chosen, judged(was), value);
+        self.controllers[one].measure(&self.spec, decision, chosen, judged(was), value);
     }
+}
+
+/// The controllers of a route, where `known` has no earlier state of one, a new one.
+fn controllers(spec: &RouteSpec, known: impl Fn(Option<&str>) -> Option<Controller>) -> Vec<Controller> {
+    let one = |segment: Option<&str>, knob, explore| match known(segment) {
+        Some(controller) => controller.turned(knob, explore),
+        None => Controller::new(knob, explore),
+    };
+    let segments = spec.segments.iter().map(|segment| one(Some(&segment.name), segment.knob, segment.explore));
+    iter::once(one(None, spec.knob, spec.explore)).chain(segments).collect()
 }
 
 fn judged(reward: Reward) -> Option<f64> {

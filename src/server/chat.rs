@@ -18,9 +18,9 @@ pub(super) async fn complete(
     request_headers: HeaderMap,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let quality = headers::quality(&request_headers)?;
+    let wishes = headers::wishes(&request_headers)?;
     let request = body::read(request, app.body_limit).await?;
-    Ok(respond(app.gateway.chat(request, quality).await?))
+    Ok(respond(app.gateway.chat(request, wishes).await?))
 }
 
 fn respond(answer: Answer) -> Response {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::segments::segments;
 use super::{unique, unknown};
 use crate::catalog::Model;
 use crate::config::Flags;
@@ -52,8 +53,9 @@ fn configured_route(
         }
         chosen.push(model.clone());
     }
-    let knob = route.knob.unwrap_or(flags.knob());
-    Some(RouteSettings { name: route.name.as_ref()?.value.clone(), models: chosen, knob, explore: route.explore })
+    let (knob, segments) = (route.knob.unwrap_or(flags.knob()), segments(route, findings));
+    let name = route.name.as_ref()?.value.clone();
+    Some(RouteSettings { name, models: chosen, knob, explore: route.explore, segments })
 }
 
 fn note_unknown_model(name: &Located<String>, known: &[(String, Option<String>)], findings: &mut Findings) {
@@ -90,5 +92,5 @@ pub(super) fn implicit_route(models: &[Arc<Model>], flags: &Flags, findings: &mu
     }
     let text = format!("there are no [[routes]]: \"{IMPLICIT_ROUTE}\" is made of all {} models", models.len());
     findings.warning(None, text);
-    Some(RouteSettings { name: IMPLICIT_ROUTE.into(), models, knob: flags.knob(), explore: true })
+    Some(RouteSettings { name: IMPLICIT_ROUTE.into(), models, knob: flags.knob(), explore: true, segments: vec![] })
 }
