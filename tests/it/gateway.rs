@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use reqwest::{Client, RequestBuilder, Response};
 use satisfice::catalog::{Capabilities, Model, ModelId, Price};
 use satisfice::difficulty::Bundle;
-use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, Settings, Setup, Sources};
+use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources};
 use satisfice::policy::{Knob, Snapshot};
 use satisfice::server::{self, ApiKeys, App, Learning, Workers};
 use satisfice::store::{Scored, StoreError, TraceReader};
@@ -26,7 +26,7 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 /// Generous: only a test that fails takes as long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The gateway, serving `small` and `large` behind the route `auto`, and `plain` (no tools, 1,000 tokens) beside it
+/// The gateway, serving `small` and `large` behind the route `auto` with the segments `strict` and `thrifty`, and `plain` (no tools, 1,000 tokens) beside it
 /// behind the route `narrow`.
 pub struct Running {
     pub upstream: Scripted,
@@ -169,7 +169,16 @@ fn settings() -> Settings {
     });
     Settings {
         models: vec![small.clone(), large.clone(), plain.clone()],
-        routes: vec![route("auto", vec![small, large]), route("narrow", vec![plain])],
+        routes: vec![
+            RouteSettings {
+                segments: vec![
+                    segment("strict", "team=search, env=prod", Knob::Quality(0.99)),
+                    segment("thrifty", "team=search", Knob::BudgetPer1k(0.5)),
+                ],
+                ..route("auto", vec![small, large])
+            },
+            route("narrow", vec![plain]),
+        ],
         deadlines: DEFAULT_DEADLINES,
         attempts: 3,
     }
@@ -188,7 +197,11 @@ fn model(name: &str, usd: f64) -> Arc<Model> {
 }
 
 fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
-    RouteSettings { name: name.into(), models, knob: Knob::Quality(0.95), explore: false }
+    RouteSettings { name: name.into(), models, knob: Knob::Quality(0.95), explore: false, segments: vec![] }
+}
+
+fn segment(name: &str, metadata: &str, knob: Knob) -> SegmentSettings {
+    SegmentSettings { name: name.into(), metadata: metadata.parse().unwrap(), knob, explore: false }
 }
 
 /// The learner is the test, and it keeps nothing.
