@@ -60,6 +60,7 @@ struct Steered {
 #[serde(rename_all = "snake_case")]
 enum KnobView {
     Quality(f64),
+    #[serde(rename = "budget_per_1k")]
     BudgetPer1k(f64),
     Value(f64),
 }

@@ -233,7 +233,19 @@ name = "all"
 quality = 0.9
 "#,
     );
-    insta::assert_snapshot!(mistakes(&text), @"");
+    insta::assert_snapshot!(mistakes(&text), @r#"
+    f.toml:8: both `quality` and `budget_per_1k` are given; keep one of them
+    f.toml:9: every request of this segment (env=prod, team=search) is in the one on line 4 already; put it before that one, or give it other `metadata`
+    f.toml:10: the segment "a" is there twice, first on line 5; rename one
+    f.toml:15: `metadata` of a segment is empty, and would match every request; give at least one pair
+    f.toml:16: `quality` of [[routes.segments]] is 2; give a number from 0 to 1
+    f.toml:17: `name` of [[routes.segments]] is missing; give a name such as "search"
+    f.toml:17: `quality` of [[routes.segments]] is missing; give this or `budget_per_1k`; what has no knob of its own needs no segment
+    f.toml:18: `metadata` of a segment has the key "te am"; give 1 to 64 ASCII letters, digits or any of _-./:
+    f.toml:19: unknown key `knob` in [[routes.segments]] (known: name, metadata, quality, budget_per_1k, explore)
+    f.toml:22: `metadata` of [[routes.segments]] is no table; give the pairs that its requests have in x-satisfice-metadata, such as { team = "search" }
+    f.toml:24: `metadata` of [[routes.segments]] is missing; give the pairs that its requests have in x-satisfice-metadata, such as { team = "search" }
+    "#);
     let one = |i: usize| format!("[[routes.segments]]\nname = \"s{i}\"\nmetadata = {{ n = \"{i}\" }}\nquality = 0.9\n");
     let all = |n: usize| with_segments(&(0..n).map(one).collect::<String>());
     assert_eq!(read(&all(32)).unwrap().gateway.routes[0].segments.len(), 32);

@@ -41,6 +41,8 @@ pub struct OffPolicyArgs {
 #[derive(Debug, Serialize)]
 pub struct RouteReport {
     pub route: String,
+    /// Null: all of the route's requests.
+    pub segment: Option<String>,
     pub requests: usize,
     /// Requests whose answer somebody judged.
     pub judged: usize,
@@ -148,6 +150,7 @@ fn report_of(route: &str, log: &Log, args: &EvaluateArgs) -> anyhow::Result<Rout
     let (from_ms, to_ms) = (log.from_ms, log.to_ms);
     Ok(RouteReport {
         route: route.to_owned(),
+        segment: args.off_policy.segment.clone(),
         requests: rows.len(),
         judged,
         from_ms,
