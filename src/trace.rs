@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::chat::Needs;
+use crate::api::metadata::Metadata;
 use crate::catalog::{ModelId, Usage};
 use crate::policy::{Decision, RouteSpec, Snapshot};
 
@@ -22,6 +23,8 @@ pub struct Trace {
     pub at_ms: u64,
     /// `None` where the client named a model.
     pub route: Option<String>,
+    /// What the client said of the request in `x-satisfice-metadata`.
+    pub metadata: Metadata,
     pub decision: Option<Arc<Decision>>,
     /// The training run that the decision's φ is of, by its key. Not kept with the body: the ledger has it.
     pub bundle: Option<u64>,

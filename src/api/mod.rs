@@ -6,6 +6,7 @@ pub mod conversation;
 pub mod error;
 pub mod feedback;
 pub mod messages;
+pub mod metadata;
 pub mod models;
 pub mod responses;
 pub mod sse;

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::{Environment, secret};
 use super::section::{Located, Section};
+use super::segment::Segment;
 use crate::catalog::{Capabilities, Price};
 use crate::gateway::Balance;
 use crate::policy::Knob;
@@ -99,6 +100,7 @@ pub(super) struct Route {
     pub(super) models: Option<Located<Vec<Located<String>>>>,
     pub(super) knob: Option<Knob>,
     pub(super) explore: bool,
+    pub(super) segments: Vec<Segment>,
     pub(super) balance: Balance,
     pub(super) attempts: Option<u32>,
     pub(super) hedge: Option<Duration>,
@@ -216,6 +218,7 @@ impl Route {
                 total: seconds(section, "total_s"),
             },
             fallbacks: section.section("fallbacks", Fallbacks::read).unwrap_or_default(),
+            segments: section.sections("segments", Segment::read).unwrap_or_default(),
         };
         if !section.had("models") {
             section.missing("models", models);
@@ -283,7 +286,7 @@ fn what(key: &str, name: &Option<Located<String>>) -> String {
 }
 
 /// Names stand in URLs, headers and `provider/model`: no slash, no white space, nothing unprintable.
-fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Located<String>> {
+pub(super) fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Located<String>> {
     let name = section.required("name", expected)?;
     let bad = |c: char| c == '/' || c.is_whitespace() || c.is_control();
     let problem = match () {
@@ -348,7 +351,7 @@ fn fit(url: Url) -> Result<Url, String> {
 fn headers(section: &mut Section<'_, '_>, provider: &Option<Located<String>>, environment: &Environment) -> HeaderMap {
     let typed = section.string_table("headers", "a table of strings, such as { \"x-team\" = \"search\" }");
     let mut headers = HeaderMap::new();
-    for (name, value) in typed {
+    for (name, value) in typed.map_or(vec![], |typed| typed.value) {
         if let Some((name, value)) = header(section, provider, &name, &value, environment) {
             headers.insert(name, value);
         }
@@ -411,7 +414,7 @@ fn half_a_price(section: &mut Section<'_, '_>) -> Option<Price> {
     None
 }
 
-fn knob(section: &mut Section<'_, '_>) -> Option<Knob> {
+pub(super) fn knob(section: &mut Section<'_, '_>) -> Option<Knob> {
     let quality = section.number("quality", 0.0..1.0, true, "a number from 0 to 1");
     let budget = section.number("budget_per_1k", f64::MIN_POSITIVE..f64::MAX, true, "USD above 0");
     if section.had("quality") && section.had("budget_per_1k") {

@@ -23,14 +23,17 @@ pub use bundles::assess_again;
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
-pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Fallbacks, Resilience, RouteSettings, Settings};
+pub use settings::{
+    DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Fallbacks, Resilience, RouteSettings, SegmentSettings, Settings,
+};
 pub use setup::Setup;
 pub use sources::{Sources, unix_ms};
 
 use crate::api::chat::ChatRequest;
+use crate::api::metadata::Metadata;
 use crate::difficulty::{Bundle, DifficultyError};
 use crate::features::Features;
-use crate::policy::{self, Decision, Knob, NoCandidate, Snapshot};
+use crate::policy::{self, Ask, Decision, Knob, NoCandidate, Snapshot};
 use crate::telemetry::Metrics;
 use crate::trace::{Event, Outcome};
 use crate::upstream::{Dispatched, Exhausted, Reply, Upstreams};
@@ -46,6 +49,15 @@ pub struct Gateway {
     bundles: Bundles,
     sink: Arc<Sink>,
     sources: Sources,
+}
+
+/// What a request says beside its body.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wishes {
+    /// 0 to 1: stands in place of the route's and the segment's knob.
+    pub quality: Option<f64>,
+    /// Says which segment of a route it is in, and is kept with its trace.
+    pub metadata: Metadata,
 }
 
 /// Why nothing was decided; the request is answered all the same.
@@ -75,23 +87,24 @@ impl Gateway {
         Self { setup: ArcSwap::from_pointee(setup), snapshot, bundles: Bundles::new(bundle), sink, sources }
     }
 
-    /// Answers one chat completion. `quality`, 0 to 1, stands in place of the route's knob for this request. If the
-    /// future is dropped before it ends, the upstream call is cancelled and the request recorded.
+    /// Answers one chat completion. If the future is dropped before it ends, the upstream call is cancelled and the
+    /// request recorded.
     ///
     /// # Errors
     /// See [`GatewayError`]; only an exhausted request has been recorded.
-    pub async fn chat(&self, body: Bytes, quality: Option<f64>) -> Result<Answer, GatewayError> {
+    pub async fn chat(&self, body: Bytes, wishes: Wishes) -> Result<Answer, GatewayError> {
         let arrival = self.sources.arrival();
         let request = ChatRequest::parse(&body)?;
         let setup = self.setup.load_full();
         let mut plan = match setup.resolve(&request.model)? {
             Name::Deployment(target) => Plan::pinned(vec![target]),
             Name::Model(first) => self.pinned(&setup, first),
-            Name::Route(route) => self.plan(&setup, route, &request, quality.map(Knob::Quality))?,
+            Name::Route(route) => self.plan(&setup, route, &request, &wishes)?,
         };
         let limits = plan.limits(&setup);
         let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
-        let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, &body);
+        let mut recording =
+            Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, (&body, wishes.metadata));
         match setup.upstreams.dispatch(&models, &request, &limits).await {
             Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
             Err(Exhausted { attempts, error }) => {
@@ -120,27 +133,24 @@ impl Gateway {
     }
 
     /// extract → hard filters → assess → decide.
-    fn plan(
-        &self,
-        setup: &Setup,
-        route: usize,
-        request: &ChatRequest,
-        knob: Option<Knob>,
-    ) -> Result<Plan, GatewayError> {
+    fn plan(&self, setup: &Setup, route: usize, request: &ChatRequest, wishes: &Wishes) -> Result<Plan, GatewayError> {
         // One snapshot and the classifier that it is learned on, from beginning to end: both may be swapped meanwhile.
         let snapshot = self.snapshot.load();
         let bundle = self.bundles.of(snapshot.bundle);
         let features = bundle.extractor.extract(request);
         let fit = fit(setup, route, request, &Demand::new(request, features.input_tokens))?;
-        match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, knob) {
-            Ok(decision) => Ok(Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw)),
+        let segment = setup.routes[route].segment(&wishes.metadata).map(|segment| segment.name.clone());
+        let ask = Ask { segment: segment.as_deref(), knob: wishes.quality.map(Knob::Quality) };
+        let plan = match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, ask) {
+            Ok(decision) => Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw),
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
                 self.sink.metrics.undecided.inc();
                 let state = snapshot.routes.get(&*setup.routes[route].name);
-                Ok(Plan::safest(setup, route, fit, state.map(|state| &**state)))
+                Plan::safest(setup, route, fit, state.map(|state| &**state))
             }
-        }
+        };
+        Ok(Plan { segment, ..plan })
     }
 
     fn decide(
@@ -150,7 +160,7 @@ impl Gateway {
         (snapshot, bundle): (&Snapshot, &Held),
         features: &Features,
         fit: &[usize],
-        knob: Option<Knob>,
+        ask: Ask<'_>,
     ) -> Result<Decision, Undecided> {
         let route = &setup.routes[route];
         let state = snapshot.routes.get(&*route.name).ok_or(Undecided::NewRoute)?;
@@ -161,7 +171,7 @@ impl Gateway {
         let may_answer = |arm: &str| fit.iter().any(|target| setup.targets[*target].model.id.model == arm);
         let arms = state.spec.arms.iter().enumerate();
         let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
-        Ok(policy::decide(snapshot, state, &context, &eligible, knob, (self.sources.draw)())?)
+        Ok(policy::decide(snapshot, state, &context, &eligible, ask, (self.sources.draw)())?)
     }
 
     /// Serves `setup` from the next request on; those under way keep theirs.

@@ -1,5 +1,7 @@
 //! Who is asked, in which order, and why.
 
+use std::sync::Arc;
+
 use crate::catalog::Price;
 use crate::policy::{Candidate, Decision, Kind, RouteState};
 
@@ -13,6 +15,8 @@ pub(super) struct Plan {
     pub(super) targets: Vec<usize>,
     /// Index into [`Setup::routes`]; `None` where the client named the model.
     pub(super) route: Option<usize>,
+    /// The segment of the route that the request is in.
+    pub(super) segment: Option<Arc<str>>,
     pub(super) kind: Kind,
     /// `None`: nothing was decided, so nothing will be learned from it.
     pub(super) decision: Option<Decision>,
@@ -23,7 +27,7 @@ pub(super) struct Plan {
 impl Plan {
     /// The client named the model, which may be at several providers.
     pub(super) fn pinned(targets: Vec<usize>) -> Self {
-        Self { targets, route: None, kind: Kind::Pinned, decision: None, bundle: 0 }
+        Self { targets, route: None, segment: None, kind: Kind::Pinned, decision: None, bundle: 0 }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there
@@ -45,7 +49,7 @@ impl Plan {
         let balance = setup.routes[route].balance;
         let deployments = |c: &Candidate| setup.deployments(fit.iter().copied(), &c.arm, balance, draw);
         let targets = arms.flat_map(deployments).collect();
-        Self { targets, route: Some(route), kind: decision.kind, decision: Some(decision), bundle }
+        Self { targets, route: Some(route), segment: None, kind: decision.kind, decision: Some(decision), bundle }
     }
 
     /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
@@ -55,7 +59,7 @@ impl Plan {
         let quality = |target| state.and_then(|state| average_quality(state, &model(target).id.model)).unwrap_or(0.0);
         let price = |target| model(target).price.as_ref().map_or(0.0, blended);
         fit.sort_by(|&a, &b| quality(b).total_cmp(&quality(a)).then(price(b).total_cmp(&price(a))));
-        Self { targets: fit, route: Some(route), kind: Kind::Fallback, decision: None, bundle: 0 }
+        Self { targets: fit, route: Some(route), segment: None, kind: Kind::Fallback, decision: None, bundle: 0 }
     }
 }
 

@@ -12,6 +12,7 @@ use super::plan::Plan;
 use super::setup::Setup;
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
+use crate::api::metadata::Metadata;
 use crate::catalog::{ModelId, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
@@ -60,7 +61,7 @@ impl Recording {
         mut plan: Plan,
         arrival: Arrival,
         request: &ChatRequest,
-        body: &[u8],
+        (body, metadata): (&[u8], Metadata),
     ) -> Self {
         let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
         let decision = plan.decision.take().map(Arc::new);
@@ -75,6 +76,7 @@ impl Recording {
             id: arrival.id,
             at_ms: arrival.at_ms,
             route,
+            metadata,
             bundle: decision.is_some().then_some(plan.bundle),
             decision,
             attempts: Vec::new(),
@@ -198,6 +200,7 @@ impl Recording {
         self.sink.metrics.in_flight.dec();
         self.sink.metrics.request(&RequestLabels {
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
+            segment: self.plan.segment.clone(),
             model: target.map(|t| t.label.clone()),
             outcome: outcome_name(trace.outcome),
             decision: kind_name(self.plan.kind),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::Balance;
+use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Price};
-use crate::policy::{ArmSpec, Knob, RouteSpec};
+use crate::policy::{ArmSpec, Knob, RouteSpec, SegmentSpec};
 use crate::upstream::{Deadlines, Limits};
 
 /// Models and routes of one configuration, all references resolved.
@@ -36,6 +37,19 @@ pub struct RouteSettings {
     /// The same models at further providers.
     pub alternates: Vec<Arc<Model>>,
     pub resilience: Resilience,
+    /// In the configuration's order: the first that a request matches has it. Names are unique.
+    pub segments: Vec<SegmentSettings>,
+}
+
+/// A part of a route's requests with a knob of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentSettings {
+    pub name: String,
+    /// A request with all of these pairs is in it; at least one.
+    pub metadata: Metadata,
+    pub knob: Knob,
+    /// As [`RouteSettings::explore`].
+    pub explore: bool,
 }
 
 /// What a route has of its own to stay up.
@@ -99,8 +113,9 @@ impl Settings {
 impl RouteSettings {
     /// A route with nothing beside its knob.
     pub fn new(name: impl Into<String>, models: Vec<Arc<Model>>, knob: Knob) -> Self {
-        let (alternates, resilience) = (vec![], Resilience::default());
-        Self { name: name.into(), models, knob, explore: true, alternates, resilience }
+        let (alternates, segments) = (vec![], vec![]);
+        let resilience = Resilience::default();
+        Self { name: name.into(), models, knob, explore: true, alternates, resilience, segments }
     }
 
     /// This route's arms for the policy. A model without a price counts as the dearest of the route.
@@ -111,7 +126,19 @@ impl RouteSettings {
             price: m.price.or(dearest),
             context_window: m.context_window,
         });
-        RouteSpec { name: self.name.clone(), knob: self.knob, explore: self.explore, arms: arms.collect() }
+        RouteSpec {
+            name: self.name.clone(),
+            knob: self.knob,
+            explore: self.explore,
+            arms: arms.collect(),
+            segments: self.segments.iter().map(SegmentSettings::spec).collect(),
+        }
+    }
+}
+
+impl SegmentSettings {
+    fn spec(&self) -> SegmentSpec {
+        SegmentSpec { name: self.name.clone(), knob: self.knob, explore: self.explore }
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::balance::{Balance, Deployment, order};
 use super::error::GatewayError;
-use super::settings::Settings;
+use super::settings::{SegmentSettings, Settings};
+use crate::api::metadata::Metadata;
 use crate::catalog::Model;
 use crate::telemetry::{Metrics, ModelMetrics};
 use crate::upstream::{Limits, Upstreams};
@@ -36,6 +37,13 @@ pub(super) struct Route {
     pub(super) balance: Balance,
     pub(super) limits: Limits,
     pub(super) fallbacks: Fallbacks,
+    pub(super) segments: Vec<Segment>,
+}
+
+/// A segment of a route.
+pub(super) struct Segment {
+    pub(super) name: Arc<str>,
+    metadata: Metadata,
 }
 
 /// Indices into [`Setup::targets`], by cause.
@@ -64,6 +72,7 @@ impl Setup {
                 targets: [indices(&route.models), indices(&route.alternates)].concat(),
                 balance: route.resilience.balance,
                 limits: route.resilience.limits(&settings),
+                segments: route.segments.iter().map(Segment::new).collect(),
                 fallbacks: Fallbacks {
                     error: wanted.error.as_ref().map(indices),
                     rate_limit: wanted.rate_limit.as_ref().map(indices),
@@ -127,6 +136,19 @@ fn names(settings: &Settings) -> HashMap<String, Name> {
         names.entry(model.id.to_string()).or_insert(Name::Deployment(i));
     }
     names
+}
+
+impl Route {
+    /// The first segment whose pairs a request has all.
+    pub(super) fn segment(&self, metadata: &Metadata) -> Option<&Segment> {
+        self.segments.iter().find(|segment| metadata.contains(&segment.metadata))
+    }
+}
+
+impl Segment {
+    fn new(settings: &SegmentSettings) -> Self {
+        Self { name: settings.name.as_str().into(), metadata: settings.metadata.clone() }
+    }
 }
 
 impl Target {

@@ -19,9 +19,9 @@ pub(super) async fn complete(
     request_headers: HeaderMap,
     request: Body,
 ) -> Result<Response, ApiError> {
-    let quality = headers::quality(&request_headers)?;
+    let wishes = headers::wishes(&request_headers)?;
     let request = body::read(request, app.body_limit).await?;
-    respond(app.gateway.chat(request, quality).await?, Chat)
+    respond(app.gateway.chat(request, wishes).await?, Chat)
 }
 
 /// The shape that answers come in: bytes pass through.

@@ -20,10 +20,10 @@ pub(super) async fn create(
     request_headers: HeaderMap,
     body: Body,
 ) -> Result<Response, MessagesError> {
-    let quality = headers::quality(&request_headers)?;
+    let wishes = headers::wishes(&request_headers)?;
     let body = body::read(body, app.body_limit).await?;
     let chat = request(&body).map_err(ApiError::from)?;
-    let answer = app.gateway.chat(chat.into(), quality).await.map_err(ApiError::from)?;
+    let answer = app.gateway.chat(chat.into(), wishes).await.map_err(ApiError::from)?;
     Ok(respond(answer, Messages(Stream::default()))?)
 }
 

@@ -19,10 +19,10 @@ pub(super) async fn create(
     request_headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let quality = headers::quality(&request_headers)?;
+    let wishes = headers::wishes(&request_headers)?;
     let body = body::read(body, app.body_limit).await?;
     let (chat, echo) = request(&body)?;
-    let answer = app.gateway.chat(chat.into(), quality).await?;
+    let answer = app.gateway.chat(chat.into(), wishes).await?;
     respond(answer, Responses { stream: Stream::new(echo.clone()), echo })
 }
 

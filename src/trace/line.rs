@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Outcome, TraceId};
+use crate::api::metadata::Metadata;
 use crate::catalog::Usage;
 use crate::policy::{Candidate, Decision, Kind, Knob};
 
@@ -28,6 +29,8 @@ pub struct TraceLine {
     /// Arrival, Unix milliseconds.
     pub at_ms: u64,
     pub route: String,
+    /// What the client said of the request in `x-satisfice-metadata`; null where the request is not kept.
+    pub metadata: Option<Metadata>,
     /// The body as the client sent it, but for line breaks between its tokens; null where it was too long to keep, was
     /// dropped under load, or is past retention.
     pub request: Option<Box<RawValue>>,
@@ -45,6 +48,8 @@ pub struct TraceLine {
 pub struct DecisionLine {
     pub policy: String,
     pub kind: Kind,
+    /// The segment whose knob and controller decided; null: the route's.
+    pub segment: Option<String>,
     pub knob: KnobLine,
     /// φ(x) = [1, z(x)], as the training run `bundle` assessed the request.
     pub phi: Vec<f64>,
@@ -154,6 +159,7 @@ impl DecisionLine {
         Self {
             policy: decision.policy,
             kind: decision.kind,
+            segment: decision.segment,
             knob: decision.knob.into(),
             phi: decision.phi,
             widening: decision.widening,

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use reqwest::{Client, RequestBuilder, Response};
 use satisfice::catalog::{Capabilities, Model, ModelId, Price};
 use satisfice::difficulty::Bundle;
-use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, Settings, Setup, Sources};
+use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources};
 use satisfice::policy::{Knob, Snapshot};
 use satisfice::server::{self, ApiKeys, App, Learning, Workers};
 use satisfice::store::{Scored, StoreError, TraceReader};
@@ -27,7 +27,7 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 /// Generous: only a test that fails takes as long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The gateway, serving `small` and `large` behind the route `auto`, and `plain` (no tools, 1,000 tokens) beside it
+/// The gateway, serving `small` and `large` behind the route `auto` with the segments `strict` and `thrifty`, and `plain` (no tools, 1,000 tokens) beside it
 /// behind the route `narrow`.
 pub struct Running {
     pub upstream: Scripted,
@@ -179,7 +179,16 @@ pub fn settings() -> Settings {
     });
     Settings {
         models: vec![small.clone(), large.clone(), plain.clone()],
-        routes: vec![route("auto", vec![small, large]), route("narrow", vec![plain])],
+        routes: vec![
+            RouteSettings {
+                segments: vec![
+                    segment("strict", "team=search, env=prod", Knob::Quality(0.99)),
+                    segment("thrifty", "team=search", Knob::BudgetPer1k(0.5)),
+                ],
+                ..route("auto", vec![small, large])
+            },
+            route("narrow", vec![plain]),
+        ],
         deadlines: DEFAULT_DEADLINES,
         attempts: 3,
         weights: HashMap::new(),
@@ -200,6 +209,10 @@ pub fn model(name: &str, usd: f64) -> Arc<Model> {
 
 fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
     RouteSettings { explore: false, ..RouteSettings::new(name, models, Knob::Quality(0.95)) }
+}
+
+fn segment(name: &str, metadata: &str, knob: Knob) -> SegmentSettings {
+    SegmentSettings { name: name.into(), metadata: metadata.parse().unwrap(), knob, explore: false }
 }
 
 /// The learner is the test, and it keeps nothing.

@@ -29,6 +29,7 @@ mod resilience;
 mod responses;
 mod routes;
 mod scripted;
+mod segments;
 mod sse;
 mod stream;
 mod train;

@@ -29,7 +29,7 @@ async fn a_gateway_is_alive_ready_and_counts() {
     running.chat(ask("small")).await;
     let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
     for line in [
-        "satisfice_requests_total{route=\"\",model=\"test/small\",outcome=\"answered\",decision=\"pinned\"} 1",
+        "satisfice_requests_total{route=\"\",segment=\"\",model=\"test/small\",outcome=\"answered\",decision=\"pinned\"} 1",
         "satisfice_upstream_attempts_total{model=\"test/small\",result=\"ok\"} 1",
         "satisfice_tokens_total{model=\"test/small\",direction=\"output\"} 5",
         "satisfice_in_flight_requests 0",

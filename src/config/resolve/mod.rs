@@ -3,6 +3,7 @@
 mod models;
 mod providers;
 mod routes;
+mod segments;
 mod server;
 
 use std::collections::BTreeSet;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::segments::segments;
 use super::{unique, unknown};
 use crate::catalog::Model;
 use crate::config::Flags;
@@ -57,6 +58,7 @@ fn configured_route(
         explore: route.explore,
         alternates: alternates(&typed.value, &chosen, models),
         resilience: resilience(route, known, models, findings),
+        segments: segments(route, findings),
         ..RouteSettings::new(&route.name.as_ref()?.value, chosen, knob)
     })
 }

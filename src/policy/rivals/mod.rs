@@ -92,6 +92,7 @@ impl Arms {
             kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
             policy: name.to_owned(),
             snapshot_version: 0,
+            segment: None,
             knob: self.spec.knob,
             phi: context.phi.clone(),
             widening: context.widening,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::decision::{DecisionV1, OutcomeV1, UsageV1, mirror};
 use crate::api::chat::Needs;
+use crate::api::metadata::Metadata;
 use crate::catalog::ModelId;
 use crate::trace::{Attempt, ReplyText, Trace};
 
@@ -93,6 +94,7 @@ impl From<TraceV1<'_>> for Trace {
             id: Uuid::from_bytes(t.id),
             at_ms: t.at_ms,
             route: t.route.map(Cow::into_owned),
+            metadata: Metadata::default(),
             decision: t.decision.map(|decision| Arc::new(decision.into())),
             bundle: None,
             attempts: t.attempts.into_iter().map(Attempt::from).collect(),

@@ -100,6 +100,7 @@ impl From<DecisionV1<'_>> for Decision {
             kind: d.kind.into(),
             policy: d.policy.into_owned(),
             snapshot_version: d.snapshot_version,
+            segment: None,
             knob: d.knob.into(),
             phi: d.phi.into_owned(),
             widening: d.widening,

@@ -142,6 +142,7 @@ impl From<RouteSpecV1> for RouteSpec {
             knob: r.knob.into(),
             explore: r.explore,
             arms: r.arms.into_iter().map(ArmSpec::from).collect(),
+            segments: Vec::new(),
         }
     }
 }
