@@ -190,17 +190,15 @@ fn fit(setup: &Setup, route: usize, demand: &Demand<'_>) -> Result<Vec<usize>, G
         let model = &setup.targets[target].model;
         match demand.lacking(model) {
             None => fit.push(target),
-            Some(reason) => excluded.push(Excluded { model: model.id.model.clone(), reason }),
+            Some(reason) => excluded.push(Excluded { model: model.id.model.to_string(), reason }),
         }
     }
     if fit.is_empty() {
         return Err(GatewayError::NoModelFits { route: setup.routes[route].name.to_string(), excluded });
     }
-    let healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
-    if fit.iter().any(healthy) {
-        fit.retain(healthy);
-    }
-    Ok(fit)
+    let is_healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
+    let healthy: Vec<usize> = fit.iter().copied().filter(is_healthy).collect();
+    Ok(if healthy.is_empty() { fit } else { healthy })
 }
 
 fn answer(mut recording: Recording, dispatched: Dispatched, show_usage: bool) -> Answer {

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::setup::Setup;
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
-use crate::catalog::{ModelId, Usage};
+use crate::catalog::{ModelId, Name, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace};
@@ -60,7 +60,7 @@ impl Recording {
         request: &ChatRequest,
         body: &[u8],
     ) -> Self {
-        let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
+        let route: Option<Name> = plan.route.map(|route| setup.settings.routes[route].name.as_str().into());
         let decision = plan.decision.take().map(Arc::new);
         if let (true, Some(route), Some(decision)) = (request.stream, &route, &decision) {
             let (decision, bundle) = (decision.clone(), plan.bundle);

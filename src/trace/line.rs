@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Outcome, TraceId};
-use crate::catalog::Usage;
+use crate::catalog::{Name, Usage};
 use crate::policy::{Candidate, Decision, Kind, Knob};
 
 /// The version that is written, and the only one that is read.
@@ -84,7 +84,7 @@ pub enum KnobLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SettlementLine {
     /// The arm that answered: not the chosen one where a fallback did; null where none did.
-    pub arm: Option<String>,
+    pub arm: Option<Name>,
     pub usage: Option<Usage>,
     /// All billed attempts.
     pub cost_usd: Option<f64>,
@@ -152,7 +152,7 @@ impl DecisionLine {
     /// `bundle`: the key of the training run that the decision's φ is of.
     pub fn of(decision: Decision, bundle: u64) -> Self {
         Self {
-            policy: decision.policy,
+            policy: decision.policy.into(),
             kind: decision.kind,
             knob: decision.knob.into(),
             phi: decision.phi,

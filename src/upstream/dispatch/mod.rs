@@ -176,7 +176,7 @@ impl Upstreams {
         if let Some(target) = self.known(&model.id) {
             return Ok(target);
         }
-        let endpoint = self.endpoints.get(&model.id.provider).ok_or_else(|| unconfigured(&model.id))?;
+        let endpoint = self.endpoints.get(model.id.provider.as_str()).ok_or_else(|| unconfigured(&model.id))?;
         let target = Target::new(Arc::clone(endpoint), model)?;
         let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(targets.entry(model.id.clone()).or_insert_with(|| Arc::new(target))))
