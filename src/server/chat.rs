@@ -3,23 +3,19 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
+use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
 
 use super::error::ApiError;
 use super::sse::SseBody;
 use super::{App, body, headers};
 use crate::gateway::{Answer, AnswerBody};
 
-pub(super) async fn complete(
-    State(app): State<Arc<App>>,
-    request_headers: HeaderMap,
-    request: Body,
-) -> Result<Response, ApiError> {
-    let quality = headers::quality(&request_headers)?;
-    let request = body::read(request, app.body_limit).await?;
+pub(super) async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+    let quality = headers::quality(request.headers())?;
+    let request = body::read(request.into_body(), app.body_limit).await?;
     Ok(respond(app.gateway.chat(request, quality).await?))
 }
 
