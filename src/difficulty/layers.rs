@@ -77,8 +77,9 @@ impl pulp::NullaryFnOnce for Dots<'_> {
     }
 }
 
-/// Sums that are kept side by side: the order of addition is the same however wide the vectors are.
-const LANES: usize = 32;
+/// Sums that are kept side by side: the order of addition is the same however wide the vectors are. As many as fit into
+/// one vector: adding up more at each row's end takes longer than the products before it.
+const LANES: usize = 8;
 
 #[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -90,20 +91,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
-    total(sums) + rest
-}
-
-/// The sum, by halves: one value after another would take longer than the products before it.
-#[inline(always)]
-fn total(mut sums: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
-    }
-    sums[0]
+    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
