@@ -86,9 +86,10 @@ impl Gateway {
             Name::Model(target) => Plan::pinned(target),
             Name::Route(route) => self.plan(&setup, route, &request, quality.map(Knob::Quality))?,
         };
-        let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
-        let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, &body);
-        match setup.upstreams.dispatch(&models, &request, &setup.limits).await {
+        let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, &body);
+        let setup = recording.setup();
+        let dispatched = setup.upstreams.dispatch(&recording.models(), &request, &setup.limits).await;
+        match dispatched {
             Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::setup::Setup;
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
-use crate::catalog::{ModelId, Name, Usage};
+use crate::catalog::{Model, ModelId, Name, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace};
@@ -90,6 +90,16 @@ impl Recording {
         sink.metrics.in_flight.inc();
         sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
         Self { setup, sink, plan, began: arrival.instant, answering: None, trace: Some(Box::new(trace)) }
+    }
+
+    /// The configuration that the request keeps.
+    pub(super) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The models to ask, the first choice first.
+    pub(super) fn models(&self) -> Vec<&Model> {
+        self.plan.targets.iter().map(|target| &*self.setup.targets[*target].model).collect()
     }
 
     /// What the upstreams did, and which of the plan's targets answers.
