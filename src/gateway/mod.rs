@@ -102,10 +102,10 @@ impl Gateway {
             Name::Route(route) => self.plan(&setup, route, &request, &wishes)?,
         };
         let limits = plan.limits(&setup);
-        let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
-        let mut recording =
-            Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, (&body, wishes.metadata));
-        match setup.upstreams.dispatch(&models, &request, &limits).await {
+        let told = (&body[..], wishes.metadata);
+        let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
+        let dispatched = recording.setup().upstreams.dispatch(&recording.models(), &request, &limits).await;
+        match dispatched {
             Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);
@@ -227,17 +227,15 @@ fn fit(setup: &Setup, route: usize, request: &ChatRequest, demand: &Demand<'_>) 
         let inexpressible = || setup.upstreams.refuses(&model.id, request).map(Reason::Inexpressible);
         match demand.lacking(model).or_else(inexpressible) {
             None => fit.push(target),
-            Some(reason) => excluded.push(Excluded { model: model.id.model.clone(), reason }),
+            Some(reason) => excluded.push(Excluded { model: model.id.model.to_string(), reason }),
         }
     }
     if fit.is_empty() {
         return Err(GatewayError::NoModelFits { route: setup.routes[route].name.to_string(), excluded });
     }
-    let healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
-    if fit.iter().any(healthy) {
-        fit.retain(healthy);
-    }
-    Ok(fit)
+    let is_healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
+    let healthy: Vec<usize> = fit.iter().copied().filter(is_healthy).collect();
+    Ok(if healthy.is_empty() { fit } else { healthy })
 }
 
 fn answer(mut recording: Recording, dispatched: Dispatched, show_usage: bool) -> Answer {

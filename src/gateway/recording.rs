@@ -13,7 +13,7 @@ use super::setup::Setup;
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
-use crate::catalog::{ModelId, Usage};
+use crate::catalog::{Model, ModelId, Name, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace};
@@ -63,7 +63,7 @@ impl Recording {
         request: &ChatRequest,
         (body, metadata): (&[u8], Metadata),
     ) -> Self {
-        let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
+        let route: Option<Name> = plan.route.map(|route| setup.settings.routes[route].name.as_str().into());
         let decision = plan.decision.take().map(Arc::new);
         if let (true, Some(route), Some(decision)) = (request.stream, &route, &decision) {
             let (decision, bundle) = (decision.clone(), plan.bundle);
@@ -102,6 +102,16 @@ impl Recording {
             superseded: vec![],
             trace: Some(Box::new(trace)),
         }
+    }
+
+    /// The configuration that the request keeps.
+    pub(super) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The models to ask, the first choice first.
+    pub(super) fn models(&self) -> Vec<&Model> {
+        self.plan.targets.iter().map(|target| &*self.setup.targets[*target].model).collect()
     }
 
     /// What the upstreams did, and which of the plan's targets answers.

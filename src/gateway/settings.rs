@@ -122,7 +122,7 @@ impl RouteSettings {
     pub fn spec(&self) -> RouteSpec {
         let dearest = self.models.iter().filter_map(|m| m.price).max_by(|a, b| blended(a).total_cmp(&blended(b)));
         let arms = self.models.iter().map(|m| ArmSpec {
-            arm: m.id.model.clone(),
+            arm: m.id.model.to_string(),
             price: m.price.or(dearest),
             context_window: m.context_window,
         });

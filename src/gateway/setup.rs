@@ -121,7 +121,7 @@ impl Setup {
     /// Routes, then models by their plain names.
     fn known(&self) -> Vec<String> {
         let routes = self.settings.routes.iter().map(|r| r.name.clone());
-        routes.chain(self.settings.models.iter().map(|m| m.id.model.clone())).collect()
+        routes.chain(self.settings.models.iter().map(|m| m.id.model.to_string())).collect()
     }
 }
 
@@ -132,7 +132,7 @@ fn names(settings: &Settings) -> HashMap<String, Name> {
         names.entry(route.name.clone()).or_insert(Name::Route(i));
     }
     for (i, model) in settings.models.iter().enumerate() {
-        names.entry(model.id.model.clone()).or_insert(Name::Model(i));
+        names.entry(model.id.model.to_string()).or_insert(Name::Model(i));
         names.entry(model.id.to_string()).or_insert(Name::Deployment(i));
     }
     names

@@ -179,7 +179,7 @@ impl Field {
 
     fn candidates(&self, route: &RouteState, eligible: &[usize], propensities: Vec<f64>) -> Vec<Candidate> {
         let candidate = |(i, propensity): (usize, f64)| Candidate {
-            arm: route.spec.arms[eligible[i]].arm.clone(),
+            arm: route.spec.arms[eligible[i]].arm.as_str().into(),
             quality: self.quality[i],
             cost_usd: self.cost[i],
             propensity,

@@ -36,6 +36,8 @@ pub use solution::{Solution, Summary};
 pub use spec::{ArmSpec, Ask, Knob, Reward, RouteSpec, SegmentSpec, Settlement};
 pub use window::Window;
 
+use crate::catalog::Name;
+
 /// No arm of the route may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no model of the route may answer this request")]
@@ -61,7 +63,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The model's name within its route (the arm).
-    pub arm: String,
+    pub arm: Name,
     /// p̃: posterior predictive quality, 0 to 1.
     pub quality: f64,
     /// ĉ: predicted USD.
@@ -75,7 +77,7 @@ pub struct Candidate {
 pub struct Decision {
     pub kind: Kind,
     /// The policy's name, such as `thompson`.
-    pub policy: String,
+    pub policy: Name,
     pub snapshot_version: u64,
     /// The segment whose controller decided; `None`: the route's own.
     pub segment: Option<String>,

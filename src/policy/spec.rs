@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Price, Usage};
+use crate::catalog::{Name, Price, Usage};
 
 /// The cost-quality knob.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ pub struct ArmSpec {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settlement {
     /// The arm that answered.
-    pub arm: String,
+    pub arm: Name,
     pub usage: Option<Usage>,
     /// All billed attempts.
     pub cost_usd: Option<f64>,

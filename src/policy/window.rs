@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::Decision;
+use crate::catalog::Name;
 
 /// Requests kept. A solution costs time in proportion; the error of a mean over them is about 2%.
 const CAPACITY: usize = 512;
@@ -29,7 +30,7 @@ pub struct Row {
     pub verbosity: f64,
     pub input_tokens: f64,
     /// The chosen arm's name.
-    pub arm: String,
+    pub arm: Name,
     /// Its π.
     pub propensity: f64,
     pub score: Option<f64>,

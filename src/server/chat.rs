@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::HeaderMap;
 
 use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
@@ -14,13 +12,9 @@ use super::{App, body, headers};
 use crate::api::sse;
 use crate::upstream::UpstreamError;
 
-pub(super) async fn complete(
-    State(app): State<Arc<App>>,
-    request_headers: HeaderMap,
-    request: Body,
-) -> Result<Response, ApiError> {
-    let wishes = headers::wishes(&request_headers)?;
-    let request = body::read(request, app.body_limit).await?;
+pub(super) async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+    let wishes = headers::wishes(request.headers())?;
+    let request = body::read(request.into_body(), app.body_limit).await?;
     respond(app.gateway.chat(request, wishes).await?, Chat)
 }
 

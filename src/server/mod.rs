@@ -30,7 +30,6 @@ use axum::routing::{any, get, post};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 pub use auth::ApiKeys;
@@ -106,7 +105,6 @@ fn finish(guarded: Router<Arc<App>>, app: Arc<App>) -> Router {
         .route("/metrics", get(status::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
 }
 

@@ -17,7 +17,7 @@ fn cards(settings: &Settings) -> Vec<ModelCard> {
     let routes = settings.routes.iter().map(|route| card(route.name.clone(), "satisfice"));
     let mut cards: Vec<ModelCard> = routes.collect();
     for model in &settings.models {
-        for id in [model.id.model.clone(), model.id.to_string()] {
+        for id in [model.id.model.to_string(), model.id.to_string()] {
             if cards.iter().all(|card| card.id != id) {
                 let card = card(id, &model.id.provider);
                 let (input, output) = (model.price.map(|p| p.input), model.price.map(|p| p.output));

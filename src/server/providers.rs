@@ -71,7 +71,7 @@ fn models(settings: &Settings, upstreams: &Upstreams, provider: &str) -> Vec<Mod
     let views = models.map(|model| {
         let standing = upstreams.standing(&model.id);
         ModelView {
-            model: model.id.model.clone(),
+            model: model.id.model.to_string(),
             breaker: standing.map_or(Condition::Closed, |standing| standing.condition).name(),
             healthy: standing.is_none_or(|standing| standing.healthy),
             failures: standing.map_or(0, |standing| standing.failures),

@@ -151,8 +151,8 @@ fn view(trace: Trace, content: Option<Content>) -> View {
     View {
         id: trace.id,
         at: timestamp(trace.at_ms),
-        route: trace.route,
         metadata: trace.metadata,
+        route: trace.route.map(String::from),
         model: trace.model.map(|model| model.to_string()),
         outcome: value(&trace.outcome),
         stream: trace.stream,

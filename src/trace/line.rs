@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Outcome, TraceId};
 use crate::api::metadata::Metadata;
-use crate::catalog::Usage;
+use crate::catalog::{Name, Usage};
 use crate::policy::{Candidate, Decision, Kind, Knob};
 
 /// The version that is written, and the only one that is read.
@@ -89,7 +89,7 @@ pub enum KnobLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SettlementLine {
     /// The arm that answered: not the chosen one where a fallback did; null where none did.
-    pub arm: Option<String>,
+    pub arm: Option<Name>,
     pub usage: Option<Usage>,
     /// All billed attempts.
     pub cost_usd: Option<f64>,
@@ -157,7 +157,7 @@ impl DecisionLine {
     /// `bundle`: the key of the training run that the decision's φ is of.
     pub fn of(decision: Decision, bundle: u64) -> Self {
         Self {
-            policy: decision.policy,
+            policy: decision.policy.into(),
             kind: decision.kind,
             segment: decision.segment,
             knob: decision.knob.into(),

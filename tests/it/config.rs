@@ -356,7 +356,7 @@ fn every_known_provider_makes_a_configuration_without_remarks_and_with_all_price
     assert_eq!(remarks(&made.setup), Vec::<String>::new());
     for (model, origin) in made.setup.gateway.models.iter().zip(&made.setup.origins) {
         let PriceOrigin::Catalogue(fact) = origin else { panic!("{} has no price", model.id) };
-        assert!(model.upstream_name.ends_with(&fact.model), "{} was taken for {fact}", model.upstream_name);
+        assert!(model.upstream_name.ends_with(&*fact.model), "{} was taken for {fact}", model.upstream_name);
     }
     let mut names: Vec<_> = made.setup.gateway.models.iter().map(|m| m.id.model.to_lowercase()).collect();
     names.sort();

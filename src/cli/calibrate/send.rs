@@ -98,8 +98,8 @@ impl Sender<'_> {
         Ok(Trace {
             id: call.id,
             at_ms,
-            route: Some(self.route.name.clone()),
             metadata: Metadata::default(),
+            route: Some(self.route.name.as_str().into()),
             decision: Some(call.decision.clone().into()),
             bundle: None,
             attempts: dispatched.attempts.into_iter().map(|attempt| record_attempt(&model.id, attempt)).collect(),

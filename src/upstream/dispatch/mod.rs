@@ -184,7 +184,7 @@ impl Upstreams {
 
     /// Why this model's provider cannot be asked `request`, as far as a cheap look tells.
     pub fn refuses(&self, model: &ModelId, request: &ChatRequest) -> Option<BadRequest> {
-        self.endpoints.get(&model.provider)?.provider.refuses(request)
+        self.endpoints.get(&*model.provider)?.provider.refuses(request)
     }
 
     /// How a model stands; `None` before it was first called.
@@ -221,7 +221,7 @@ impl Upstreams {
         if let Some(target) = self.known(&model.id) {
             return Ok(target);
         }
-        let endpoint = self.endpoints.get(&model.id.provider).ok_or_else(|| unconfigured(&model.id))?;
+        let endpoint = self.endpoints.get(model.id.provider.as_str()).ok_or_else(|| unconfigured(&model.id))?;
         let target = Target::new(Arc::clone(endpoint), model)?;
         let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(targets.entry(model.id.clone()).or_insert_with(|| Arc::new(target))))
