@@ -9,6 +9,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::{Environment, secret};
+use super::rule::Rule;
 use super::section::{Located, Section};
 use super::segment::Segment;
 use crate::catalog::{Capabilities, Price};
@@ -101,6 +102,7 @@ pub(super) struct Route {
     pub(super) knob: Option<Knob>,
     pub(super) explore: bool,
     pub(super) segments: Vec<Segment>,
+    pub(super) rules: Vec<Rule>,
     pub(super) balance: Balance,
     pub(super) attempts: Option<u32>,
     pub(super) hedge: Option<Duration>,
@@ -219,6 +221,7 @@ impl Route {
             },
             fallbacks: section.section("fallbacks", Fallbacks::read).unwrap_or_default(),
             segments: section.sections("segments", Segment::read).unwrap_or_default(),
+            rules: section.sections("rules", Rule::read).unwrap_or_default(),
         };
         if !section.had("models") {
             section.missing("models", models);

@@ -11,6 +11,7 @@ mod file;
 mod findings;
 mod generate;
 mod resolve;
+mod rule;
 mod section;
 mod segment;
 

@@ -138,6 +138,28 @@ impl<'r, 'i> Section<'r, 'i> {
         Some(Located { value: table.into_iter().filter_map(pair).collect(), line })
     }
 
+    /// A table of names and shares: numbers from 0.
+    pub(super) fn numbers(&mut self, key: &'static str, expected: &str) -> Option<Vec<(Located<String>, f64)>> {
+        let value = self.take(key)?;
+        let line = self.lines.line(value.span());
+        let DeValue::Table(table) = value.into_inner() else {
+            return self.wrong(key, line, "no table".into(), expected);
+        };
+        let mut pairs = vec![];
+        for (name, value) in table {
+            let number = match value.get_ref() {
+                DeValue::Float(float) => float.as_str().parse().ok(),
+                DeValue::Integer(integer) => whole(integer).map(|n| n as f64),
+                _ => None,
+            };
+            let number = number.filter(|n: &f64| n.is_finite() && *n >= 0.0);
+            let number = number.or_else(|| self.wrong(key, line, shown(&value), "shares: numbers from 0"));
+            let name = Located { line: self.lines.line(name.span()), value: name.into_inner().into_owned() };
+            pairs.extend(number.map(|number| (name, number)));
+        }
+        Some(pairs)
+    }
+
     /// The table `[key]`, if it is there.
     pub(super) fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_, 'i>) -> T) -> Option<T> {
         let value = self.take(key)?;

@@ -78,6 +78,11 @@ impl<'a> Demand<'a> {
         Self { request, input_tokens }
     }
 
+    /// Whose demand it is.
+    pub fn request(&self) -> &ChatRequest {
+        self.request
+    }
+
     /// What `model` lacks. What nobody has said of a model is not held against it.
     pub fn lacking(&self, model: &Model) -> Option<Reason> {
         let needs = self.request.needs;

@@ -7,6 +7,8 @@ mod error;
 mod filter;
 mod plan;
 mod recording;
+mod rules;
+mod sessions;
 mod settings;
 mod setup;
 mod sources;
@@ -23,6 +25,7 @@ pub use bundles::assess_again;
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
+pub use rules::{Condition, Rule, Then};
 pub use settings::{
     DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Fallbacks, Resilience, RouteSettings, SegmentSettings, Settings,
 };
@@ -40,6 +43,8 @@ use crate::upstream::{Dispatched, Exhausted, Reply, Upstreams};
 use bundles::{Bundles, Held};
 use plan::Plan;
 use recording::{Recording, Sink};
+use rules::Circumstances;
+use sessions::Sessions;
 use setup::Name;
 
 /// Answers requests. Shared by all connections; every part of it that changes is swapped whole.
@@ -49,6 +54,7 @@ pub struct Gateway {
     bundles: Bundles,
     sink: Arc<Sink>,
     sources: Sources,
+    sessions: Sessions,
 }
 
 /// What a request says beside its body.
@@ -58,6 +64,8 @@ pub struct Wishes {
     pub quality: Option<f64>,
     /// Says which segment of a route it is in, and is kept with its trace.
     pub metadata: Metadata,
+    /// The conversation that it belongs to, where the client says so.
+    pub session: Option<String>,
 }
 
 /// Why nothing was decided; the request is answered all the same.
@@ -84,7 +92,8 @@ impl Gateway {
         sources: Sources,
     ) -> Self {
         let sink = Arc::new(Sink { events, metrics });
-        Self { setup: ArcSwap::from_pointee(setup), snapshot, bundles: Bundles::new(bundle), sink, sources }
+        let (setup, bundles) = (ArcSwap::from_pointee(setup), Bundles::new(bundle));
+        Self { setup, snapshot, bundles, sink, sources, sessions: Sessions::new() }
     }
 
     /// Answers one chat completion. If the future is dropped before it ends, the upstream call is cancelled and the
@@ -101,12 +110,17 @@ impl Gateway {
             Name::Model(first) => self.pinned(&setup, first),
             Name::Route(route) => self.plan(&setup, route, &request, &wishes)?,
         };
-        let limits = plan.limits(&setup);
+        let (limits, reading) = (plan.limits(&setup), plan.reading);
         let told = (&body[..], wishes.metadata);
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
         let dispatched = recording.setup().upstreams.dispatch(&recording.models(), &request, &limits).await;
         match dispatched {
-            Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
+            Ok(dispatched) => {
+                if let Some(reading) = reading {
+                    self.sessions.answered(reading, recording.models()[dispatched.target].id.clone());
+                }
+                Ok(answer(recording, dispatched, request.include_usage))
+            }
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);
                 let facts = Box::new(recording.facts());
@@ -138,11 +152,21 @@ impl Gateway {
         let snapshot = self.snapshot.load();
         let bundle = self.bundles.of(snapshot.bundle);
         let features = bundle.extractor.extract(request);
-        let fit = fit(setup, route, request, &Demand::new(request, features.input_tokens))?;
+        let tokens = features.input_tokens;
+        let rule =
+            setup.routes[route].rule(|| Circumstances::new(request, tokens, &wishes.metadata, (self.sources.now_ms)()));
+        let fit = fit(setup, route, &Demand::new(request, tokens), rule)?;
         let segment = setup.routes[route].segment(&wishes.metadata).map(|segment| segment.name.clone());
-        let ask = Ask { segment: segment.as_deref(), knob: wishes.quality.map(Knob::Quality) };
+        let reading = setup.routes[route].reading(wishes.session.as_deref(), request, tokens);
+        let warm = reading.and_then(|reading| self.sessions.warm(reading));
+        let arm_warm = warm.as_ref().and_then(|warm| setup.warm(&snapshot, route, warm, tokens));
+        let ask = Ask { segment: segment.as_deref(), knob: wishes.quality.map(Knob::Quality), warm: arm_warm };
         let plan = match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, ask) {
-            Ok(decision) => Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw),
+            Ok(decision) => {
+                let decision = ruled(decision, rule, &*self.sources.draw);
+                Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw)
+                    .preferring(setup, warm.as_ref().map(|warm| &warm.model))
+            }
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
                 self.sink.metrics.undecided.inc();
@@ -150,7 +174,7 @@ impl Gateway {
                 Plan::safest(setup, route, fit, state.map(|state| &**state))
             }
         };
-        Ok(Plan { segment, ..plan })
+        Ok(Plan { segment, reading, ..plan })
     }
 
     fn decide(
@@ -218,13 +242,24 @@ impl Gateway {
     }
 }
 
-/// The route's models that can answer, healthy ones only unless none of them is.
-fn fit(setup: &Setup, route: usize, request: &ChatRequest, demand: &Demand<'_>) -> Result<Vec<usize>, GatewayError> {
+/// The decision, or what chance makes of it where the rule shares the requests out.
+fn ruled(decision: Decision, rule: Option<&Then>, draw: &dyn Fn() -> f64) -> Decision {
+    let Some(Then::Weights(weights)) = rule else { return decision };
+    let weight = |arm: &str| weights.iter().find(|(name, _)| name == arm).map_or(0.0, |(_, weight)| *weight);
+    let weights: Vec<f64> = decision.candidates.iter().map(|candidate| weight(&candidate.arm)).collect();
+    decision.shared_out("rule", &weights, draw())
+}
+
+/// The route's models that can answer and that `rule` admits, healthy ones only unless none of them is.
+fn fit(setup: &Setup, route: usize, demand: &Demand<'_>, rule: Option<&Then>) -> Result<Vec<usize>, GatewayError> {
     let mut fit = Vec::with_capacity(setup.routes[route].targets.len());
     let mut excluded = Vec::new();
     for &target in &setup.routes[route].targets {
         let model = &setup.targets[target].model;
-        let inexpressible = || setup.upstreams.refuses(&model.id, request).map(Reason::Inexpressible);
+        if rule.is_some_and(|rule| !rule.admits(&model.id.model)) {
+            continue;
+        }
+        let inexpressible = || setup.upstreams.refuses(&model.id, demand.request()).map(Reason::Inexpressible);
         match demand.lacking(model).or_else(inexpressible) {
             None => fit.push(target),
             Some(reason) => excluded.push(Excluded { model: model.id.model.to_string(), reason }),

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::catalog::Price;
+use crate::catalog::{ModelId, Price};
 use crate::policy::{Candidate, Decision, Kind, RouteState};
 
+use super::sessions::Reading;
 use super::setup::{Fallbacks, Setup};
 use crate::upstream::Limits;
 
@@ -22,12 +23,14 @@ pub(super) struct Plan {
     pub(super) decision: Option<Decision>,
     /// The training run that the decision's φ is of, by its key; 0 where there is none.
     pub(super) bundle: u64,
+    /// The conversation that the answering model reads, where a cached prompt may be worth something.
+    pub(super) reading: Option<Reading>,
 }
 
 impl Plan {
     /// The client named the model, which may be at several providers.
     pub(super) fn pinned(targets: Vec<usize>) -> Self {
-        Self { targets, route: None, segment: None, kind: Kind::Pinned, decision: None, bundle: 0 }
+        Self { targets, route: None, segment: None, kind: Kind::Pinned, decision: None, bundle: 0, reading: None }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there
@@ -49,7 +52,15 @@ impl Plan {
         let balance = setup.routes[route].balance;
         let deployments = |c: &Candidate| setup.deployments(fit.iter().copied(), &c.arm, balance, draw);
         let targets = arms.flat_map(deployments).collect();
-        Self { targets, route: Some(route), segment: None, kind: decision.kind, decision: Some(decision), bundle }
+        Self {
+            targets,
+            route: Some(route),
+            segment: None,
+            kind: decision.kind,
+            decision: Some(decision),
+            bundle,
+            reading: None,
+        }
     }
 
     /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
@@ -59,11 +70,31 @@ impl Plan {
         let quality = |target| state.and_then(|state| average_quality(state, &model(target).id.model)).unwrap_or(0.0);
         let price = |target| model(target).price.as_ref().map_or(0.0, blended);
         fit.sort_by(|&a, &b| quality(b).total_cmp(&quality(a)).then(price(b).total_cmp(&price(a))));
-        Self { targets: fit, route: Some(route), segment: None, kind: Kind::Fallback, decision: None, bundle: 0 }
+        Self {
+            targets: fit,
+            route: Some(route),
+            segment: None,
+            kind: Kind::Fallback,
+            decision: None,
+            bundle: 0,
+            reading: None,
+        }
     }
 }
 
 impl Plan {
+    /// With `model` first among the providers of the first choice: it has read the conversation before.
+    pub(super) fn preferring(mut self, setup: &Setup, model: Option<&ModelId>) -> Self {
+        let Some(model) = model else { return self };
+        let name = |target: usize| &setup.targets[target].model.id;
+        let alike =
+            self.targets.iter().take_while(|target| name(**target).model == name(self.targets[0]).model).count();
+        if let Some(place) = self.targets[..alike].iter().position(|target| name(*target) == model) {
+            self.targets[..=place].rotate_right(1);
+        }
+        self
+    }
+
     /// With the models behind it that the route falls back on by cause, and the limits that say so.
     pub(super) fn limits(&mut self, setup: &Setup) -> Limits {
         let planned = self.targets.len();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::Balance;
+use super::rules::Rule;
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Price};
 use crate::policy::{ArmSpec, Knob, RouteSpec, SegmentSpec};
@@ -39,6 +40,8 @@ pub struct RouteSettings {
     pub resilience: Resilience,
     /// In the configuration's order: the first that a request matches has it. Names are unique.
     pub segments: Vec<SegmentSettings>,
+    /// The first that holds for a request says which of the models may answer it.
+    pub rules: Vec<Rule>,
 }
 
 /// A part of a route's requests with a knob of its own.
@@ -113,9 +116,16 @@ impl Settings {
 impl RouteSettings {
     /// A route with nothing beside its knob.
     pub fn new(name: impl Into<String>, models: Vec<Arc<Model>>, knob: Knob) -> Self {
-        let (alternates, segments) = (vec![], vec![]);
-        let resilience = Resilience::default();
-        Self { name: name.into(), models, knob, explore: true, alternates, resilience, segments }
+        Self {
+            name: name.into(),
+            models,
+            knob,
+            explore: true,
+            alternates: vec![],
+            resilience: Resilience::default(),
+            segments: vec![],
+            rules: vec![],
+        }
     }
 
     /// This route's arms for the policy. A model without a price counts as the dearest of the route.

@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use super::balance::{Balance, Deployment, order};
 use super::error::GatewayError;
+use super::rules::{Circumstances, Rule, Then};
+use super::sessions::{Reading, Warm};
 use super::settings::{SegmentSettings, Settings};
+use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
 use crate::catalog::Model;
+use crate::policy::{self, Snapshot};
 use crate::telemetry::{Metrics, ModelMetrics};
 use crate::upstream::{Limits, Upstreams};
 
@@ -38,6 +42,9 @@ pub(super) struct Route {
     pub(super) limits: Limits,
     pub(super) fallbacks: Fallbacks,
     pub(super) segments: Vec<Segment>,
+    pub(super) rules: Vec<Rule>,
+    /// A provider of it charges less for what it has read before.
+    caches: bool,
 }
 
 /// A segment of a route.
@@ -73,6 +80,8 @@ impl Setup {
                 balance: route.resilience.balance,
                 limits: route.resilience.limits(&settings),
                 segments: route.segments.iter().map(Segment::new).collect(),
+                rules: route.rules.clone(),
+                caches: route.models.iter().any(|model| charges_less(model)),
                 fallbacks: Fallbacks {
                     error: wanted.error.as_ref().map(indices),
                     rate_limit: wanted.rate_limit.as_ref().map(indices),
@@ -106,6 +115,14 @@ impl Setup {
             0 | 1 => of_that_name,
             _ => order(of_that_name.into_iter().map(|target| self.deployment(target)).collect(), balance, draw()),
         }
+    }
+
+    /// The route's arm that is `warm`, and what that saves on a prompt of so many tokens.
+    pub(super) fn warm(&self, snapshot: &Snapshot, route: usize, warm: &Warm, tokens: u32) -> Option<policy::Warm> {
+        let state = snapshot.routes.get(&*self.routes[route].name)?;
+        let arm = state.spec.arms.iter().position(|arm| arm.arm == *warm.model.model)?;
+        let target = self.targets.iter().find(|target| target.model.id == warm.model)?;
+        Some(policy::Warm { arm, saves_usd: warm.saves(target.model.price, tokens) })
     }
 
     fn deployment(&self, target: usize) -> Deployment {
@@ -142,6 +159,26 @@ impl Route {
     /// The first segment whose pairs a request has all.
     pub(super) fn segment(&self, metadata: &Metadata) -> Option<&Segment> {
         self.segments.iter().find(|segment| metadata.contains(&segment.metadata))
+    }
+}
+
+fn charges_less(model: &Model) -> bool {
+    model.price.is_some_and(|price| price.cached_input.is_some_and(|cached| cached < price.input))
+}
+
+impl Route {
+    /// The conversation that a request goes on with, if remembering it may be worth something.
+    pub(super) fn reading(&self, session: Option<&str>, request: &ChatRequest, tokens: u32) -> Option<Reading> {
+        self.caches.then(|| Reading::new(&self.name, session, request, tokens)).flatten()
+    }
+
+    /// The first rule that holds.
+    pub(super) fn rule<'c>(&self, circumstances: impl FnOnce() -> Circumstances<'c>) -> Option<&Then> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let circumstances = circumstances();
+        self.rules.iter().find(|rule| rule.when.holds(&circumstances)).map(|rule| &rule.then)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::propensity;
 use super::snapshot::prices;
 use super::solution::greatest;
-use super::{Ask, Candidate, Controller, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot};
+use super::{Ask, Candidate, Controller, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot, Warm};
 use crate::difficulty::Context;
 
 /// The least width of Thompson sampling, as a share of the posterior's: sure arms are hardly ever swapped …
@@ -38,7 +38,7 @@ pub fn decide(
     }
     let (controller, segment) = route.steering(ask.segment);
     let prices = Prices::new(controller, ask.knob);
-    let mut field = Field::new(route, context, &eligible, prices.likelier.exp());
+    let mut field = Field::new(route, context, &eligible, ask.warm, prices.likelier.exp());
     let Choice { preferred, chosen, propensities } = choose(controller, &mut field, &eligible, &prices, draw);
     Ok(Decision {
         kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
@@ -116,7 +116,7 @@ struct Field {
 }
 
 impl Field {
-    fn new(route: &RouteState, context: &Context, eligible: &[usize], value: f64) -> Self {
+    fn new(route: &RouteState, context: &Context, eligible: &[usize], warm: Option<Warm>, value: f64) -> Self {
         let prices = prices(&route.spec);
         let n = eligible.len();
         let mut field = Self {
@@ -132,7 +132,8 @@ impl Field {
         for (&k, loading) in eligible.iter().zip(&loadings) {
             let arm = &route.arms[k];
             let outlook = arm.outlook_along(&route.shift, &context.phi, loading, context.widening);
-            let cost = arm.cost(&prices[k], &context.phi, context.verbosity, input);
+            let saved = warm.filter(|warm| warm.arm == k).map_or(0.0, |warm| warm.saves_usd);
+            let cost = (arm.cost(&prices[k], &context.phi, context.verbosity, input) - saved).max(0.0);
             let own = (arm.own_variance(&route.shift, &context.phi, loading, &usual) * context.widening).sqrt();
             let width = LEAST_WIDTH.max(own / (own + HALF_WIDTH));
             field.quality.push(outlook.quality);

@@ -33,7 +33,7 @@ pub use ours::Satisficing;
 pub use sequence::{FIRST_LOOK, Sequence};
 pub use snapshot::{RouteState, Snapshot, bundle_key};
 pub use solution::{Solution, Summary};
-pub use spec::{ArmSpec, Ask, Knob, Reward, RouteSpec, SegmentSpec, Settlement};
+pub use spec::{ArmSpec, Ask, Knob, Reward, RouteSpec, SegmentSpec, Settlement, Warm};
 pub use window::Window;
 
 use crate::catalog::Name;
@@ -99,6 +99,17 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The same request and predictions, with a candidate drawn by `weights` (≥ 0, one for each, with a positive sum) in
+    /// place of the policy's own probabilities; `draw` is uniform in [0, 1). It counts as pinned.
+    #[must_use]
+    pub fn shared_out(mut self, policy: &str, weights: &[f64], draw: f64) -> Self {
+        let sum: f64 = weights.iter().sum();
+        let propensities: Vec<f64> = weights.iter().map(|weight| weight / sum).collect();
+        let chosen = decide::pick(&propensities, draw);
+        self.candidates.iter_mut().zip(&propensities).for_each(|(candidate, p)| candidate.propensity = *p);
+        Self { kind: Kind::Pinned, policy: policy.into(), chosen, draw, ..self }
+    }
+
     /// The same request and predictions, with the candidate `chosen` named by `policy`: certain, not drawn. The route's
     /// controller does not count it; its arms learn from it.
     #[must_use]

@@ -56,6 +56,17 @@ pub struct Ask<'a> {
     pub segment: Option<&'a str>,
     /// Its own knob, in place of the segment's and the route's.
     pub knob: Option<Knob>,
+    /// The arm whose provider has read the conversation before.
+    pub warm: Option<Warm>,
+}
+
+/// An arm that answers a request for less than another time, because its provider still holds the prompt in a cache.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Warm {
+    /// Index into the route's arms.
+    pub arm: usize,
+    /// How much less, USD.
+    pub saves_usd: f64,
 }
 
 /// A model as an arm of a route.

@@ -19,6 +19,8 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-satisfice-attempts");
 const COST_USD: HeaderName = HeaderName::from_static("x-satisfice-cost-usd");
 const QUALITY: &str = "x-satisfice-quality";
 const METADATA: &str = "x-satisfice-metadata";
+const SESSION: &str = "x-satisfice-session";
+const LONGEST_SESSION: usize = 256;
 
 /// Writes what is known of an answer; what is not known is left out.
 pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
@@ -48,7 +50,19 @@ fn put_name(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
 
 /// What a request asks for in headers of ours.
 pub(super) fn wishes(headers: &HeaderMap) -> Result<Wishes, ApiError> {
-    Ok(Wishes { quality: quality(headers)?, metadata: metadata(headers)? })
+    Ok(Wishes { quality: quality(headers)?, metadata: metadata(headers)?, session: session(headers)? })
+}
+
+/// The conversation that a request belongs to, in the client's own words.
+fn session(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(SESSION) else { return Ok(None) };
+    match value.to_str().ok().filter(|session| (1..=LONGEST_SESSION).contains(&session.len())) {
+        Some(session) => Ok(Some(session.to_owned())),
+        None => {
+            let message = format!("the header {SESSION} must be 1 to {LONGEST_SESSION} visible ASCII characters");
+            Err(BadRequest::field(SESSION, message).into())
+        }
+    }
 }
 
 /// Several headers of the name are one list (RFC 9110, section 5.3).

@@ -82,7 +82,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:48: `input_usd_per_mtok` of [[models]] is of type string; give USD per million tokens, from 0
     f.toml:52: unknown model "gpt-4o-mni"; did you mean "gpt-4o-mini"? (there are: gpt-4o, gpt-4o-mini)
     f.toml:53: `quality` of [[routes]] is 1.7; give a number from 0 to 1
-    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments)
+    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments, rules)
     f.toml:57: the route "auto" is there twice, first on line 51; rename one
     f.toml:58: the route has no models; name at least one of the [[models]]
     f.toml:60: both `quality` and `budget_per_1k` are given; keep one of them

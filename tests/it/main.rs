@@ -28,6 +28,7 @@ mod recorded;
 mod resilience;
 mod responses;
 mod routes;
+mod rules;
 mod scripted;
 mod segments;
 mod sse;

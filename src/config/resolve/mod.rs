@@ -3,6 +3,7 @@
 mod models;
 mod providers;
 mod routes;
+mod rules;
 mod segments;
 mod server;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::rules::rules;
 use super::segments::segments;
 use super::{unique, unknown};
 use crate::catalog::Model;
@@ -59,6 +60,7 @@ fn configured_route(
         alternates: alternates(&typed.value, &chosen, models),
         resilience: resilience(route, known, models, findings),
         segments: segments(route, findings),
+        rules: rules(route, &chosen.iter().map(|model| &*model.id.model).collect::<Vec<_>>(), findings),
         ..RouteSettings::new(&route.name.as_ref()?.value, chosen, knob)
     })
 }

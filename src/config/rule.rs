@@ -1,0 +1,40 @@
+//! `[[routes.rules]]`: what the file says of one rule, each value on its own.
+
+use super::section::{Located, Section};
+use crate::gateway::Condition;
+
+/// `None`: not there, or wrong (and noted).
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) line: usize,
+    pub(super) when: Option<Condition>,
+    pub(super) models: Option<Vec<Located<String>>>,
+    pub(super) weights: Option<Vec<(Located<String>, f64)>>,
+}
+
+impl Rule {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let rule = Self {
+            line: section.line,
+            when: condition(section),
+            models: section.strings("models", "a list of names of the route's models").map(|models| models.value),
+            weights: section.numbers("weights", "a table of shares, such as { \"gpt-4o\" = 0.9, \"gpt-5\" = 0.1 }"),
+        };
+        match (section.had("models"), section.had("weights")) {
+            (true, true) => {
+                let text = "both `models` and `weights` are given; keep one of them";
+                section.findings.mistake(section.line, text);
+            }
+            (false, false) => section.missing("models", "the models that the policy may choose, or `weights`"),
+            _ => {}
+        }
+        rule
+    }
+}
+
+fn condition(section: &mut Section<'_, '_>) -> Option<Condition> {
+    let typed = section.required("when", "an expression such as \"tokens > 8000 and not tools\"")?;
+    let condition = Condition::parse(&typed.value);
+    let note = |problem| section.findings.mistake(typed.line, format!("`when` cannot be read: {problem}"));
+    condition.map_err(note).ok()
+}
