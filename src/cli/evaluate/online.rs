@@ -12,7 +12,10 @@ use super::{EvaluateArgs, output};
 use crate::cli::workload;
 use crate::difficulty::Bundle;
 use crate::difficulty::train::Dataset;
-use crate::evaluate::online::{Change, Conditions, PolicyReport, Run, Scenario, Stream, play, report};
+use crate::evaluate::online::{
+    Change, Conditions, PolicyReport, Reference, Run, Scenario, Stream, neighbours, play, report,
+};
+use crate::evaluate::report::PointReport;
 use crate::policy::rivals::{Fixed, LinUcb, Random, SquareCb, TaskBlind};
 use crate::policy::{ArmSpec, Knob, NoCandidate, Policy, RouteSpec, Satisficing, Snapshot};
 
@@ -136,6 +139,8 @@ pub struct OnlineWorkload {
     pub best: String,
     pub best_quality: f64,
     pub best_usd_per_1k: f64,
+    /// What full-information nearest neighbours come to at this knob, without the scenario.
+    pub knn: Option<PointReport>,
     pub policies: Vec<PolicyReport>,
 }
 
@@ -196,12 +201,14 @@ fn simulate(args: &EvaluateArgs, data: &Dataset, workload: usize, bundle: &Bundl
     let (best_quality, best_usd) = stream.fixed(stream.best());
     let value = args.online.value;
     let prior = Snapshot::new(bundle.prior.clone());
+    let reference = neighbours(data, &stream).map(|forecast| Reference::new(&stream, &forecast, &scenario, spec.knob));
     let mut policies = Vec::new();
     for policy in &args.online.policies {
         let arm = |model: &str| models.iter().position(|m| m == model).map(|i| stream.arms[i].clone());
         let make = maker(policy, &prior, &arm)?;
         let runs = runs(args, &stream, &spec, &*make, &scenario)?;
-        policies.push(report(&stream, &scenario, make(&spec).name().to_owned(), &runs, value));
+        let name = make(&spec).name().to_owned();
+        policies.push(report(&stream, &scenario, reference.as_ref(), name, &runs, value));
     }
     Ok(OnlineWorkload {
         workload: name.clone(),
@@ -210,6 +217,7 @@ fn simulate(args: &EvaluateArgs, data: &Dataset, workload: usize, bundle: &Bundl
         best,
         best_quality,
         best_usd_per_1k: 1e3 * best_usd,
+        knn: reference.map(|reference| reference.usual().into()),
         policies,
     })
 }
