@@ -34,7 +34,7 @@ impl Output {
             bail!("{}: .parquet is not written; .jsonl.gz is, and DuckDB, Polars and pandas read it", path.display());
         }
         ensure!(zipped || name.ends_with(".jsonl"), "{}: give a name in .jsonl or .jsonl.gz", path.display());
-        let file = beside(path, force)?;
+        let file = beside(path, Readers::Owner, force)?;
         let plain = BufWriter::new(file);
         let lines =
             if zipped { Lines::Zipped(GzEncoder::new(plain, Compression::fast())) } else { Lines::Plain(plain) };
@@ -70,21 +70,35 @@ impl Output {
     }
 }
 
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner alone: it says what people asked, or how this machine is set up.
+    Owner,
+    /// All whom the process lets read what it writes (its umask), as any other file.
+    Everyone,
+}
+
 /// Writes a small file, whole or not at all; replaces one only by `force`.
 ///
 /// # Errors
 /// It exists, or cannot be written.
-pub fn write_whole(path: &Path, force: bool, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut file = beside(path, force)?;
+pub fn write_whole(path: &Path, readers: Readers, force: bool, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut file = beside(path, readers, force)?;
     let written = file.write_all(bytes).map(|()| file);
     place(written, path, force)
 }
 
 /// A temporary file in the folder of `path`.
-fn beside(path: &Path, force: bool) -> anyhow::Result<NamedTempFile> {
+fn beside(path: &Path, readers: Readers, force: bool) -> anyhow::Result<NamedTempFile> {
     ensure!(force || !path.exists(), "{} exists; choose another name, or replace it with --force", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    NamedTempFile::new_in(folder).with_context(|| format!("{} cannot be written", path.display()))
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    if readers == Readers::Everyone {
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    }
+    builder.tempfile_in(folder).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// Gives a written file its name, durably.

@@ -1,6 +1,7 @@
 //! The whole loop in simulation: requests with known outcomes go to a policy one after another, and what is learned of
 //! its answers comes late, or never.
 
+mod course;
 mod reference;
 mod report;
 mod scenario;
@@ -12,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::policy::{Decision, NoCandidate, Policy, RouteSpec, Settlement};
 
+pub use course::{Band, Stretch, Turn};
 pub use reference::{Reference, neighbours};
 pub use report::{Estimate, PhaseReport, PolicyReport, report};
 use scenario::World;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::course::{Stretch, course};
 use super::scenario::Change;
 use super::{Reference, Run, Scenario, Step, Stream};
 use crate::evaluate::bootstrap::{Interval, interval};
@@ -55,6 +56,8 @@ pub struct PolicyReport {
     pub detected_after: Option<Estimate>,
     /// Alarms that no change explains, for 10,000 scores.
     pub false_alarms: Option<Estimate>,
+    /// How it went, stretch by stretch.
+    pub course: Vec<Stretch>,
 }
 
 /// Judges the runs of one policy, one a seed; `value`: USD that a unit of quality is worth.
@@ -80,6 +83,7 @@ pub fn report(
         adopted_after: newcomer.then(|| over(&|run| adopted(run, scenario.arm))).flatten(),
         detected_after: watched.then(|| over(&|run| run.detected.map(|scores| scores as f64))).flatten(),
         false_alarms: over(&|run| Some(1e4 * run.false_alarms as f64 / (run.scores.max(1)) as f64)),
+        course: course(runs, stream.arms.len()),
     }
 }
 
