@@ -60,8 +60,9 @@ fn draw_workload(workload: &OnlineWorkload, seeds: usize, area: &Area) -> Drawn 
     panel(workload, "quality", &of_policies(|stretch| stretch.quality), bar.as_ref(), &panels[0])?;
     let budget = workload.budget_per_1k.map(|usd| Level { name: "budget", levels: [usd, usd] });
     panel(workload, "USD per 1,000", &of_policies(|stretch| stretch.usd_per_1k), budget.as_ref(), &panels[1])?;
+    let arms = most_asked(workload);
     for (policy, area) in workload.policies.iter().zip(&panels[2..]) {
-        panel(workload, &format!("asked by {}", policy.policy), &shares(workload, policy), None, area)?;
+        panel(workload, &format!("asked by {}", policy.policy), &shares(workload, policy, &arms), None, area)?;
     }
     Ok(())
 }
@@ -88,11 +89,18 @@ struct Level {
     levels: [f64; 2],
 }
 
-/// The models that are asked most, by falling share of the whole.
-fn shares(workload: &OnlineWorkload, policy: &PolicyReport) -> Vec<Line> {
-    let asked = |arm: &usize| policy.course.iter().map(|stretch| stretch.shares[*arm].mean).sum::<f64>();
+/// The models that are asked most by all policies together, so that each has one colour throughout.
+fn most_asked(workload: &OnlineWorkload) -> Vec<usize> {
+    let stretches = || workload.policies.iter().flat_map(|policy| &policy.course);
+    let asked = |arm: &usize| stretches().map(|stretch| stretch.shares[*arm].mean).sum::<f64>();
     let mut arms: Vec<usize> = (0..workload.models.len()).collect();
     arms.sort_by(|a, b| asked(b).total_cmp(&asked(a)));
+    arms.truncate(LINES);
+    arms
+}
+
+/// How often a policy asks each of these models.
+fn shares(workload: &OnlineWorkload, policy: &PolicyReport, arms: &[usize]) -> Vec<Line> {
     let line = |(&arm, colour): (&usize, &RGBColor)| {
         Line::new(&workload.models[arm], *colour, policy, |stretch| stretch.shares[arm])
     };
@@ -119,10 +127,7 @@ fn panel(workload: &OnlineWorkload, what: &str, lines: &[Line], level: Option<&L
         .light_line_style(WHITE)
         .axis_style(FAINT)
         .draw()?;
-    for turn in &workload.turns {
-        chart.draw_series([PathElement::new([(turn.request as f64, low), (turn.request as f64, high)], FAINT)])?;
-        chart.draw_series([Text::new(turn.what.clone(), (turn.request as f64, high), text(11, INK))])?;
-    }
+    draw_turns(&mut chart, workload, (low, high))?;
     for line in lines {
         draw_line(&mut chart, line, high)?;
     }
@@ -130,6 +135,15 @@ fn panel(workload: &OnlineWorkload, what: &str, lines: &[Line], level: Option<&L
         chart.draw_series(DashedLineSeries::new(steps(workload, level), 4, 4, INK.stroke_width(1)))?;
     }
     legend(lines, level, &right)
+}
+
+fn draw_turns(chart: &mut Chart, workload: &OnlineWorkload, (low, high): (f64, f64)) -> Drawn {
+    for turn in &workload.turns {
+        let at = turn.request as f64;
+        chart.draw_series([PathElement::new([(at, low), (at, high)], FAINT)])?;
+        chart.draw_series([Text::new(format!(" {}", turn.what), (at, high), text(11, INK))])?;
+    }
+    Ok(())
 }
 
 fn draw_line(chart: &mut Chart, line: &Line, high: f64) -> Drawn {
