@@ -70,14 +70,15 @@ pub struct EvaluateArgs {
     pub online: online::OnlineArgs,
     #[command(flatten)]
     pub off_policy: traces::OffPolicyArgs,
-    /// Replace the JSON file.
-    #[arg(long, requires = "json")]
+    /// Replace the JSON file, and the SVG file of a simulation.
+    #[arg(long)]
     pub force: bool,
     /// Write the report as JSON; `-` for standard output in place of the table.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write frontier and reliability of each workload as SVG files to this folder.
-    #[arg(long, value_name = "DIR")]
+    /// Write frontier and reliability of each workload as SVG files to this folder; of --online, how it went, to this
+    /// file.
+    #[arg(long, value_name = "DIR|FILE")]
     pub svg: Option<PathBuf>,
 }
 

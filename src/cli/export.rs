@@ -1,5 +1,8 @@
 //! `satisfice export`: the ledger and the trace bodies → a file of traces, one decided request a line.
 
+mod output;
+mod parquet;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,18 +11,18 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::value::RawValue;
 
-use super::output::Output;
 use crate::policy::Reward;
 use crate::scorers::reward;
 use crate::store::{
     Entry, LEDGER_FILE, Position, RedbStore, Retention, Scored, Store, StoreError, TraceReader, newest_scores,
 };
 use crate::trace::line::{DecisionLine, RewardLine, ScoreLine, SettlementLine, TraceLine, VERSION};
+use output::Output;
 
 /// `satisfice export`'s flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// File to write, .jsonl or .jsonl.gz; it must not exist, unless --force is given.
+    /// File to write, .jsonl, .jsonl.gz or .parquet (a row a request, nested things as JSON); it must not exist, unless --force is given.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// The data folder of a gateway that is not running.

@@ -152,6 +152,12 @@ impl Arm {
         (input * price.input + output * price.output) / 1e6
     }
 
+    /// Deviation of the mean of ln(output tokens) on requests of this context: how little is known of the answers'
+    /// lengths, not how much they differ.
+    pub fn length_deviation(&self, phi: &[f64]) -> f64 {
+        self.tokens.variance_along(phi).sqrt()
+    }
+
     /// A score `y` in [0, 1] of weight `weight`: an extended-Kalman step on the logit, for θ given the shift and for the
     /// shift itself. Arms that were not asked follow the shift.
     pub fn learn(&mut self, shift: &mut Gaussian, phi: &[f64], y: f64, weight: f64) {

@@ -12,15 +12,41 @@ pub fn knn(lesson: &Lesson, prompts: &[&[f32]]) -> Forecast {
     nearest_mean(lesson, prompts, NEIGHBOURS)
 }
 
+/// The same for the lesson's own prompts, each by those of another group (one a prompt) than its own: near-duplicates
+/// would tell it its answers. `None` where all are of one group.
+pub fn knn_of_others(lesson: &Lesson, groups: &[u64]) -> Option<Forecast> {
+    let first = groups.first()?;
+    groups.iter().any(|group| group != first).then(|| others_mean(lesson, groups, NEIGHBOURS))
+}
+
 fn nearest_mean(lesson: &Lesson, prompts: &[&[f32]], k: usize) -> Forecast {
-    let seen: Vec<[f32; DIM]> = lesson.features.iter().map(|features| direction(features)).collect();
+    let seen = directions(lesson);
     let mut forecast = Forecast::default();
     for prompt in prompts {
-        let near = nearest(&seen, &direction(prompt), k);
-        forecast.quality.push(mean(&lesson.quality, &near));
-        forecast.cost.push(mean(&lesson.cost, &near));
+        forecast.push(lesson, &nearest(&seen, &direction(prompt), k, |_| true));
     }
     forecast
+}
+
+fn others_mean(lesson: &Lesson, groups: &[u64], k: usize) -> Forecast {
+    let seen = directions(lesson);
+    let mut forecast = Forecast::default();
+    for (prompt, group) in seen.iter().zip(groups) {
+        forecast.push(lesson, &nearest(&seen, prompt, k, |other| groups[other] != *group));
+    }
+    forecast
+}
+
+impl Forecast {
+    /// Adds a prompt that is expected to go as these of the lesson did.
+    fn push(&mut self, lesson: &Lesson, near: &[usize]) {
+        self.quality.push(mean(&lesson.quality, near));
+        self.cost.push(mean(&lesson.cost, near));
+    }
+}
+
+fn directions(lesson: &Lesson) -> Vec<[f32; DIM]> {
+    lesson.features.iter().map(|features| direction(features)).collect()
 }
 
 /// The mean embedding at length 1; zero, where there is none.
@@ -31,10 +57,10 @@ fn direction(features: &[f32]) -> [f32; DIM] {
     direction.map(|x| if length > 0.0 { x / length } else { 0.0 })
 }
 
-/// Indices of the k of largest cosine; of equal ones the first.
-fn nearest(seen: &[[f32; DIM]], prompt: &[f32; DIM], k: usize) -> Vec<usize> {
+/// Indices of the k of largest cosine among those that may be asked; of equal ones the first.
+fn nearest(seen: &[[f32; DIM]], prompt: &[f32; DIM], k: usize, may: impl Fn(usize) -> bool) -> Vec<usize> {
     let cosines: Vec<f32> = seen.iter().map(|other| cosine(other, prompt)).collect();
-    let mut order: Vec<usize> = (0..seen.len()).collect();
+    let mut order: Vec<usize> = (0..seen.len()).filter(|&other| may(other)).collect();
     let closer = |&a: &usize, &b: &usize| cosines[b].total_cmp(&cosines[a]).then(a.cmp(&b));
     if k < order.len() {
         order.select_nth_unstable_by(k, closer);
@@ -85,5 +111,18 @@ mod tests {
         assert_eq!(forecast.cost, [vec![2.0, 3.0]]);
         let all = nearest_mean(&lesson, &[&prompt], 100);
         assert_eq!(all.quality, [vec![0.375, 0.25]]);
+    }
+
+    #[test]
+    fn a_prompt_is_not_told_by_its_near_duplicates() {
+        let seen = [at(1.0, 0.0), at(1.0, 0.0), at(0.9, 0.1), at(0.0, 1.0)];
+        let lesson = Lesson {
+            features: seen.iter().map(Vec::as_slice).collect(),
+            quality: vec![&[0.0], &[0.0], &[1.0], &[0.5]],
+            cost: vec![&[1.0], &[1.0], &[2.0], &[3.0]],
+        };
+        let forecast = others_mean(&lesson, &[7, 7, 8, 9], 1);
+        assert_eq!(forecast.quality, [vec![1.0], vec![1.0], vec![0.0], vec![1.0]]);
+        assert_eq!(knn_of_others(&lesson, &[7; 4]), None);
     }
 }
