@@ -202,7 +202,8 @@ impl Head {
     }
 }
 
-fn call_json(call: &ToolCall) -> Value {
+/// A call as it stands in `tool_calls`, but for a stream's `index`.
+pub fn call_json(call: &ToolCall) -> Value {
     let mut json = json!({
         "id": call.id,
         "type": "function",

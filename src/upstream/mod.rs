@@ -64,6 +64,16 @@ pub trait Provider: Send + Sync {
     /// The provider's own words for a refusal, in OpenAI's shape. Whether another model or a retry may help is
     /// decided from the status by `dispatch`.
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail;
+
+    /// The status that tells what is at fault, where this wire's own does not: Google answers 400 to a bad key.
+    fn true_status(&self, status: StatusCode, _body: &[u8]) -> StatusCode {
+        status
+    }
+
+    /// How long a refusal asks to be left alone, where its body and not a header says so.
+    fn retry_after(&self, _body: &[u8]) -> Option<Duration> {
+        None
+    }
 }
 
 /// One stream's translation. It remembers what the wire does not repeat.

@@ -179,7 +179,9 @@ impl Target {
         let (head, body) = response.into_parts();
         let body =
             timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
-        reporter.refusal(head.status, &head.headers, provider.error(head.status, &body))
+        let status = provider.true_status(head.status, &body);
+        let refusal = reporter.refusal(status, &head.headers, provider.error(status, &body));
+        UpstreamError { retry_after: refusal.retry_after.or_else(|| provider.retry_after(&body)), ..refusal }
     }
 
     /// The body of a 200, if it is a stream of events: some upstreams say what is wrong in a 200 with a JSON body.
