@@ -148,10 +148,11 @@ impl Provider {
     fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
         let name = name(section, "a name such as \"openai\"");
         let api_key = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
+        let wire = wire(section);
         Self {
             line: section.line,
-            wire: wire(section),
-            base_url: base_url(section),
+            wire,
+            base_url: base_url(section, wire),
             has_api_key: api_key.is_some(),
             api_key: api_key.and_then(|key| secret(&key, &what("api_key", &name), environment, section.findings)),
             headers: headers(section, &name, environment),
@@ -250,9 +251,15 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
     }
 }
 
-fn base_url(section: &mut Section<'_, '_>) -> Option<Located<Url>> {
+/// May be left out where the wire has a home.
+fn base_url(section: &mut Section<'_, '_>, wire: Option<Wire>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let typed = section.required("base_url", &format!("a URL {example}"))?;
+    let home = wire.and_then(Wire::home).map(|home| Located { value: home.to_owned(), line: section.line });
+    let expected = format!("a URL {example}");
+    let typed = match home {
+        Some(home) => section.string("base_url", &expected).or_else(|| (!section.had("base_url")).then_some(home))?,
+        None => section.required("base_url", &expected)?,
+    };
     let url = Url::parse(&typed.value).map_err(|e| format!("is no URL ({e}); give one {example}"));
     match url.and_then(fit) {
         Ok(value) => Some(Located { value, line: typed.line }),

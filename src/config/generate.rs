@@ -73,8 +73,9 @@ fn write(found: &[(&KnownProvider, &str)], environment: &Environment) -> String 
 }
 
 fn provider_entry(provider: &KnownProvider, key: &str, base_url: &str) -> String {
-    let (name, url, key) = (quoted(&provider.name), quoted(base_url), quoted(&format!("env:{key}")));
-    format!("[[providers]]\nname = {name}\nkind = \"openai\"\nbase_url = {url}\napi_key = {key}\n\n")
+    let (name, kind) = (quoted(&provider.name), quoted(&provider.kind));
+    let (url, key) = (quoted(base_url), quoted(&format!("env:{key}")));
+    format!("[[providers]]\nname = {name}\nkind = {kind}\nbase_url = {url}\napi_key = {key}\n\n")
 }
 
 fn model_entry(name: &str, provider: &str, upstream_name: &str) -> String {

@@ -3,6 +3,7 @@
 
 pub mod completion;
 mod dispatch;
+pub mod gemini;
 pub mod openai;
 pub mod settings;
 

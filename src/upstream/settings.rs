@@ -23,9 +23,18 @@ pub struct ProviderSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
     OpenAi,
+    Gemini,
 }
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 1] = [("openai", Self::OpenAi)];
+    pub const KINDS: [(&'static str, Self); 2] = [("openai", Self::OpenAi), ("gemini", Self::Gemini)];
+
+    /// The `base_url` where none is given: of a wire that one vendor alone speaks.
+    pub fn home(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi => None,
+            Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
+        }
+    }
 }

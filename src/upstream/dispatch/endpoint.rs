@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 use uuid::Uuid;
 
+use super::super::gemini::Gemini;
 use super::super::openai::OpenAi;
 use super::super::settings::{ProviderSettings, Wire};
 use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
@@ -99,6 +100,7 @@ impl Endpoint {
 fn provider(wire: Wire) -> Box<dyn Provider> {
     match wire {
         Wire::OpenAi => Box::new(OpenAi),
+        Wire::Gemini => Box::new(Gemini),
     }
 }
 
