@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
@@ -9,9 +10,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::{Environment, secret};
 use super::section::{Located, Section};
+use super::vertex;
 use crate::catalog::{Capabilities, Price};
 use crate::policy::Knob;
 use crate::upstream::settings::Wire;
+use crate::upstream::vertex::ServiceAccount;
 
 /// Headers that the gateway sets itself, or that belong to the connection.
 const OWN_HEADERS: [&str; 12] = [
@@ -72,7 +75,8 @@ pub(super) struct Provider {
     pub(super) wire: Option<Wire>,
     pub(super) base_url: Option<Located<Url>>,
     pub(super) api_key: Option<SecretString>,
-    /// The file gives a key, be it valid or not.
+    pub(super) service_account: Option<Arc<ServiceAccount>>,
+    /// The file gives a key or an account, be it valid or not.
     pub(super) has_api_key: bool,
     pub(super) headers: HeaderMap,
 }
@@ -149,11 +153,15 @@ impl Provider {
         let name = name(section, "a name such as \"openai\"");
         let api_key = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
         let wire = wire(section);
+        let vertex = vertex::read(section, wire, environment);
+        let home = vertex.home.as_deref().or(wire.and_then(Wire::home));
+        let base_url = base_url(section, home).map(|url| vertex.below(url));
         Self {
             line: section.line,
             wire,
-            base_url: base_url(section, wire),
-            has_api_key: api_key.is_some(),
+            base_url,
+            has_api_key: api_key.is_some() || vertex.has_credentials,
+            service_account: vertex.service_account,
             api_key: api_key.and_then(|key| secret(&key, &what("api_key", &name), environment, section.findings)),
             headers: headers(section, &name, environment),
             name,
@@ -251,10 +259,10 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
     }
 }
 
-/// May be left out where the wire has a home.
-fn base_url(section: &mut Section<'_, '_>, wire: Option<Wire>) -> Option<Located<Url>> {
+/// May be left out where the wire has a `home`.
+fn base_url(section: &mut Section<'_, '_>, home: Option<&str>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let home = wire.and_then(Wire::home).map(|home| Located { value: home.to_owned(), line: section.line });
+    let home = home.map(|home| Located { value: home.to_owned(), line: section.line });
     let expected = format!("a URL {example}");
     let typed = match home {
         Some(home) => section.string("base_url", &expected).or_else(|| (!section.had("base_url")).then_some(home))?,

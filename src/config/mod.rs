@@ -12,6 +12,7 @@ mod findings;
 mod generate;
 mod resolve;
 mod section;
+mod vertex;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,13 @@
 //! [`Provider`]: pure translation, one file each, no I/O; [`Upstreams::dispatch`] does the network, deadlines,
 //! retries, fallbacks.
 
+pub mod cohere;
 pub mod completion;
 mod dispatch;
 pub mod gemini;
 pub mod openai;
 pub mod settings;
+pub mod vertex;
 
 pub use dispatch::{Dispatched, Exhausted, Limits, Reply, ReplyStream, SetupError, Upstreams};
 

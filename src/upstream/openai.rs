@@ -133,3 +133,15 @@ fn plain_message(status: StatusCode, body: &[u8]) -> String {
         text => text.to_owned(),
     }
 }
+
+/// OpenAI's name of the kind of an error, for wires that have none.
+pub(super) fn kind_of(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    }
+}

@@ -1,8 +1,12 @@
 //! How a provider is reached, validated. Made by `config`.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use reqwest::Url;
 use secrecy::SecretString;
+
+use super::vertex::ServiceAccount;
 
 /// One configured provider.
 #[derive(Debug, Clone)]
@@ -14,6 +18,8 @@ pub struct ProviderSettings {
     pub base_url: Url,
     /// `None` for local servers that ask for none. Fit for a header: visible ASCII.
     pub api_key: Option<SecretString>,
+    /// Its access tokens stand where a key would: `authorization: Bearer …`.
+    pub service_account: Option<Arc<ServiceAccount>>,
     /// Sent with each request; the values are marked sensitive. Never `authorization`, `host` or a header of the
     /// connection.
     pub headers: HeaderMap,
@@ -24,17 +30,30 @@ pub struct ProviderSettings {
 pub enum Wire {
     OpenAi,
     Gemini,
+    Vertex,
+    Cohere,
 }
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 2] = [("openai", Self::OpenAi), ("gemini", Self::Gemini)];
+    pub const KINDS: [(&'static str, Self); 4] =
+        [("openai", Self::OpenAi), ("gemini", Self::Gemini), ("vertex", Self::Vertex), ("cohere", Self::Cohere)];
 
     /// The `base_url` where none is given: of a wire that one vendor alone speaks.
     pub fn home(self) -> Option<&'static str> {
         match self {
-            Self::OpenAi => None,
+            // Vertex has a home for each place: `vertex::home`.
+            Self::OpenAi | Self::Vertex => None,
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
+            Self::Cohere => Some("https://api.cohere.com/v2"),
         }
+    }
+}
+
+impl ProviderSettings {
+    /// Whether any of its servers is reached over TLS.
+    pub fn needs_tls(&self) -> bool {
+        let account = self.service_account.as_ref().map(|account| &account.token_uri);
+        account.into_iter().chain([&self.base_url]).any(|url| url.scheme() == "https")
     }
 }

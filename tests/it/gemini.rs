@@ -261,8 +261,7 @@ fn an_answer_that_is_none_is_an_error() {
 #[test]
 fn a_stream_says_who_speaks_thinks_speaks_and_ends() {
     let items = streamed(&fixture!("stream.sse"));
-    let deltas: Vec<Value> =
-        wire::chunks(&items).iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect();
+    let deltas: Vec<Value> = wire::chunks(&items).iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect();
     let expected = [
         json!({"role": "assistant", "content": ""}),
         json!({"reasoning_content": "Greet back."}),

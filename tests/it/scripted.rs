@@ -52,8 +52,12 @@ impl Seen {
         serde_json::from_slice(&self.body).expect("the gateway sends JSON")
     }
 
+    /// The model of the body, else of the path (`…/models/NAME:method`), else the path's end.
     pub fn model(&self) -> String {
-        self.json()["model"].as_str().unwrap_or_default().to_owned()
+        let body: Option<Value> = serde_json::from_slice(&self.body).ok();
+        let named = body.as_ref().and_then(|body| body["model"].as_str());
+        let path = self.line.split(['?', ' ']).nth(1).and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+        named.unwrap_or_else(|| path.split(':').next().unwrap_or_default()).to_owned()
     }
 }
 
@@ -83,6 +87,7 @@ impl Scripted {
             wire: Wire::OpenAi,
             base_url: self.base_url().parse().unwrap(),
             api_key: Some(KEY.into()),
+            service_account: None,
             headers: HeaderMap::new(),
         }
     }
@@ -346,7 +351,9 @@ impl Shared {
         match scripts.get_mut(&request.model()) {
             Some(answers) if answers.len() > 1 => answers.pop().unwrap(),
             Some(answers) => answers[0].clone(),
-            None if request.json()["stream"] == true => Answer::says(&["ok"]),
+            None if serde_json::from_slice::<Value>(&request.body).is_ok_and(|body| body["stream"] == true) => {
+                Answer::says(&["ok"])
+            }
             None => Answer::completion("ok"),
         }
     }

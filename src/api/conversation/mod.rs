@@ -51,6 +51,14 @@ const HINTS: [&str; 12] = [
 /// Every field that [`Conversation::read`] reads or that the gateway has its own use for.
 const READ_ALWAYS: [&str; 4] = ["model", "messages", "stream", "drop_unsupported"];
 
+/// `parallel_tool_calls: false`, for a wire whose models call as many functions at once as they like.
+pub fn one_call_at_a_time(request: &ChatRequest, wire: &str) -> Option<BadRequest> {
+    let asked = !request.drop_unsupported && request.raw("parallel_tool_calls").is_some_and(|raw| &raw[..] == b"false");
+    let remedy = "leave `parallel_tool_calls` out, ask another model, or send `\"drop_unsupported\": true`";
+    let problem = || format!("{wire} cannot be held to one call at a time; {remedy}");
+    asked.then(|| BadRequest::field("parallel_tool_calls", problem()))
+}
+
 /// The first field of `request` that a wire which understands `understood` (and what every wire does) cannot express.
 /// Null asks for nothing; neither does anything where the client said `drop_unsupported`.
 pub fn inexpressible(request: &ChatRequest, understood: &[&str], wire: &str) -> Option<BadRequest> {

@@ -29,6 +29,7 @@ fn provider(typed: file::Provider) -> Option<ProviderSettings> {
         wire: typed.wire?,
         base_url: typed.base_url?.value,
         api_key: typed.api_key,
+        service_account: typed.service_account,
         headers: typed.headers,
     })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -15,9 +15,11 @@ use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 use uuid::Uuid;
 
+use super::super::cohere::Cohere;
 use super::super::gemini::Gemini;
 use super::super::openai::OpenAi;
 use super::super::settings::{ProviderSettings, Wire};
+use super::super::vertex::Vertex;
 use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
 use super::breaker::Breaker;
@@ -26,6 +28,7 @@ use super::fault::Reporter;
 use super::pool::{Lease, Pool};
 use super::stream::ReplyStream;
 use super::timing::Timing;
+use super::token::Tokens;
 use super::{Reply, SetupError};
 use crate::api::chat::ChatRequest;
 use crate::catalog::Model;
@@ -45,6 +48,8 @@ pub struct Endpoint {
     connector: Connector,
     base: Url,
     headers: HeaderMap,
+    /// Where a service account stands in place of a key.
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Endpoint {
@@ -59,11 +64,14 @@ impl Endpoint {
     ) -> Result<Self, SetupError> {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
         let to = Uri::try_from(settings.base_url.as_str()).map_err(|_| SetupError::Url(settings.name.clone()))?;
+        let tokens =
+            settings.service_account.clone().map(|account| Tokens::new(account, &settings.name, &tls, connect));
+        let tokens = tokens.transpose()?.map(Arc::new);
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
         let provider = provider(settings.wire);
         let headers = headers(&settings, &*provider, &connector)?;
         let base = with_slash(settings.base_url);
-        Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers })
+        Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers, tokens })
     }
 
     /// This thread's connections.
@@ -79,8 +87,15 @@ impl Endpoint {
     /// `path` below the provider's base URL, in the form that the way there wants.
     fn uri(&self, path: &str) -> Result<Uri, String> {
         let url = self.base.join(path).map_err(|error| error.to_string())?;
-        let form = if self.connector.through_reader() { url.as_str() } else { &url[Position::BeforePath..] };
-        Uri::try_from(form).map_err(|error| error.to_string())
+        Uri::try_from(self.connector.form(&url)).map_err(|error| error.to_string())
+    }
+
+    /// The request with the access token that it needs, if any.
+    async fn authorized(&self, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, UpstreamError> {
+        if let Some(tokens) = &self.tokens {
+            request.headers_mut().insert(AUTHORIZATION, tokens.header().await?);
+        }
+        Ok(request)
     }
 
     fn request(&self, uri: Uri, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
@@ -101,6 +116,8 @@ fn provider(wire: Wire) -> Box<dyn Provider> {
     match wire {
         Wire::OpenAi => Box::new(OpenAi),
         Wire::Gemini => Box::new(Gemini),
+        Wire::Vertex => Box::new(Vertex),
+        Wire::Cohere => Box::new(Cohere),
     }
 }
 
@@ -171,14 +188,19 @@ impl Target {
         let reporter = &self.endpoint.reporter;
         let uri = if stream { &self.stream } else { &self.whole };
         let request = self.endpoint.request(uri.clone(), wire, stream);
+        let authorized = timing.first_byte.bound(self.endpoint.authorized(request)).await;
+        let request = authorized.map_err(|passed| reporter.late(passed))??;
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;
         answering.map_err(|error| reporter.unsent(&error))
     }
 
     async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
-        let Endpoint { provider, reporter, .. } = &*self.endpoint;
+        let Endpoint { provider, reporter, tokens, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
+        if let Some(tokens) = tokens.as_ref().filter(|_| head.status == StatusCode::UNAUTHORIZED) {
+            tokens.forget();
+        }
         let body =
             timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
         let status = provider.true_status(head.status, &body);
@@ -256,7 +278,7 @@ fn bad_key(settings: &ProviderSettings) -> SetupError {
 }
 
 /// `host:port`, without the port where it is the scheme's own.
-fn host(url: &Url) -> Option<HeaderValue> {
+pub fn host(url: &Url) -> Option<HeaderValue> {
     HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
@@ -277,7 +299,7 @@ fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
 }
 
 /// A proxy from the environment is for the way out, not for a model server on this machine.
-fn proxies(base: &Url) -> Matcher {
+pub fn proxies(base: &Url) -> Matcher {
     if is_loopback(base) { Matcher::builder().build() } else { Matcher::from_env() }
 }
 

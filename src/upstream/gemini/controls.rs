@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::request::object;
 use super::schema;
 use crate::api::conversation::{Controls, Effort, Format, Tool, ToolChoice};
+use crate::upstream::completion::object;
 
 /// A model's generation, such as (2, 5).
 type Generation = (u32, u32);

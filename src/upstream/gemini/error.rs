@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::api::error::ErrorDetail;
 use crate::upstream::Provider;
-use crate::upstream::openai::OpenAi;
+use crate::upstream::openai::{OpenAi, kind_of};
 
 #[derive(Debug, Deserialize)]
 struct Failure {
@@ -26,7 +26,7 @@ pub(super) fn detail(status: StatusCode, body: &[u8]) -> ErrorDetail {
         return OpenAi.error(status, body);
     };
     ErrorDetail {
-        kind: kind(status).into(),
+        kind: kind_of(status).into(),
         param: failure.field().map(Into::into),
         code: failure.status.map(Into::into),
         message: failure.message,
@@ -72,17 +72,5 @@ impl Failure {
     /// The field that a bad request is about, by Google's name.
     fn field(&self) -> Option<String> {
         self.detail("BadRequest")?["fieldViolations"][0]["field"].as_str().map(str::to_owned)
-    }
-}
-
-/// OpenAI's names of the kinds of errors.
-fn kind(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        429 => "rate_limit_error",
-        400..=499 => "invalid_request_error",
-        _ => "server_error",
     }
 }

@@ -1,12 +1,13 @@
 //! A request → the body of `generateContent`.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{controls, turns};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, inexpressible};
+use crate::api::conversation::{Controls, Conversation, inexpressible, one_call_at_a_time};
 use crate::api::error::BadRequest;
+use crate::upstream::completion::object;
 
 /// The fields that have something like them in Google's wire.
 const UNDERSTOOD: [&str; 20] = [
@@ -34,15 +35,7 @@ const UNDERSTOOD: [&str; 20] = [
 
 /// What Gemini cannot be asked.
 pub(super) fn refuses(request: &ChatRequest) -> Option<BadRequest> {
-    inexpressible(request, &UNDERSTOOD, "Gemini").or_else(|| one_call_at_a_time(request))
-}
-
-/// Gemini calls as many functions at once as it likes.
-fn one_call_at_a_time(request: &ChatRequest) -> Option<BadRequest> {
-    let asked = !request.drop_unsupported && request.raw("parallel_tool_calls").is_some_and(|raw| &raw[..] == b"false");
-    let remedy = "leave `parallel_tool_calls` out, ask another model, or send `\"drop_unsupported\": true`";
-    let problem = || format!("Gemini cannot be held to one call at a time; {remedy}");
-    asked.then(|| BadRequest::field("parallel_tool_calls", problem()))
+    inexpressible(request, &UNDERSTOOD, "Gemini").or_else(|| one_call_at_a_time(request, "Gemini"))
 }
 
 /// What to post.
@@ -92,10 +85,4 @@ fn google_fields(request: &ChatRequest) -> Result<GoogleFields, BadRequest> {
     }
     let expected = "{\"google\": {\"thinking_config\", \"cached_content\" or \"safety_settings\": …}}";
     Ok(request.field::<ExtraBody>("extra_body", expected)?.unwrap_or_default().google)
-}
-
-/// An object of the fields that are not null.
-pub(super) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    let there = fields.into_iter().filter(|(_, value)| !value.is_null());
-    Value::Object(there.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::request::object;
 use crate::api::conversation::{Part, PartKind, Source, ToolCall, Turn};
+use crate::upstream::completion::object;
 
 /// Google's word for "no signature: another model, or a client, wrote this call". Without a signature its models of
 /// generation 3 and later refuse a call in a conversation.
