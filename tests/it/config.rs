@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use satisfice::catalog::providers::Catalogue;
 use satisfice::config::{self, Environment, Flags, Mistakes, NoKeys, PriceOrigin, Setup};
 use satisfice::policy::Knob;
+use satisfice::upstream::settings::Wire;
 use secrecy::ExposeSecret;
 
 const EXAMPLE: &str = include_str!("../../satisfice.example.toml");
@@ -263,10 +264,22 @@ fn the_environments_keys_become_a_configuration_that_can_be_saved() {
         ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1"),
         ("GROQ_API_KEY", "sk-g"),
         ("MISTRAL_API_KEY", ""),
+        ("GEMINI_API_KEY", "g-1"),
+        ("COHERE_API_KEY", "c-1"),
     ]);
     let made = config::from_environment(&environment, &Flags::default(), &catalogue).unwrap();
     let names: Vec<_> = made.setup.providers.iter().map(|p| (p.name.as_str(), p.base_url.as_str())).collect();
-    assert_eq!(names, [("openai", "http://127.0.0.1:9/v1"), ("groq", "https://api.groq.com/openai/v1")]);
+    assert_eq!(
+        names,
+        [
+            ("openai", "http://127.0.0.1:9/v1"),
+            ("gemini", "https://generativelanguage.googleapis.com/v1beta"),
+            ("groq", "https://api.groq.com/openai/v1"),
+            ("cohere", "https://api.cohere.com/v2"),
+        ]
+    );
+    let wires: Vec<_> = made.setup.providers.iter().map(|p| p.wire).collect();
+    assert_eq!(wires, [Wire::OpenAi, Wire::Gemini, Wire::OpenAi, Wire::Cohere]);
     assert!(!made.toml.contains("sk-"), "{}", made.toml);
     let again = config::parse(&made.toml, "saved", &environment, &Flags::default(), &catalogue).unwrap();
     assert_eq!(again.gateway, made.setup.gateway);

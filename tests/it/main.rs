@@ -8,6 +8,7 @@ mod cli_check;
 mod cohere;
 mod completion;
 mod config;
+mod config_vertex;
 mod conversations;
 mod crash;
 mod demo;
