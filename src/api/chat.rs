@@ -209,6 +209,9 @@ pub struct WireUsage {
 pub struct PromptTokensDetails {
     #[serde(default)]
     pub cached_tokens: Option<u32>,
+    /// Not OpenAI's: as OpenRouter names it (`cache_write_tokens`), or LiteLLM.
+    #[serde(default, alias = "cache_creation_tokens")]
+    pub cache_write_tokens: Option<u32>,
 }
 
 /// Part of [`WireUsage`].

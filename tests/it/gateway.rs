@@ -180,7 +180,7 @@ fn model(name: &str, usd: f64) -> Arc<Model> {
     Arc::new(Model {
         id: ModelId { provider: "test".into(), model: name.into() },
         upstream_name: format!("{name}-upstream"),
-        price: Some(Price { input: usd, output: 2.0 * usd, cached_input: None }),
+        price: Some(Price::of(usd, 2.0 * usd)),
         context_window: None,
         max_output_tokens: None,
         capabilities: Capabilities::default(),
