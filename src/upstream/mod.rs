@@ -52,6 +52,20 @@ pub trait Provider: Send + Sync {
     /// What this provider cannot express, named by the client's field.
     fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest>;
 
+    /// The same for wires that must be told how long an answer may be: `longest` is what the model can write at most,
+    /// tokens, where that is known.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        _longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
+        self.request(upstream_model, request)
+    }
+
     /// A whole successful answer → the client's body and what the gateway reads of it.
     ///
     /// # Errors

@@ -59,7 +59,7 @@ impl Endpoint {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
         let to = Uri::try_from(settings.base_url.as_str()).map_err(|_| SetupError::Url(settings.name.clone()))?;
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
-        let provider = provider(settings.wire);
+        let provider = provider(&settings);
         let headers = headers(&settings, &*provider, &connector)?;
         let base = with_slash(settings.base_url);
         Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers })
@@ -95,9 +95,9 @@ impl Endpoint {
     }
 }
 
-/// The translation for a wire.
-fn provider(wire: Wire) -> Box<dyn Provider> {
-    match wire {
+/// The translation for a provider's wire.
+fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
+    match settings.wire {
         Wire::OpenAi => Box::new(OpenAi),
     }
 }
@@ -108,6 +108,8 @@ pub struct Target {
     pub breaker: Arc<Breaker>,
     whole: Uri,
     stream: Uri,
+    /// The longest answer, tokens.
+    longest: Option<u32>,
 }
 
 impl Target {
@@ -121,7 +123,7 @@ impl Target {
             })
         };
         let (whole, stream) = (uri(false)?, uri(true)?);
-        Ok(Self { endpoint, breaker: Arc::default(), whole, stream })
+        Ok(Self { endpoint, breaker: Arc::default(), whole, stream, longest: model.max_output_tokens })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -152,7 +154,8 @@ impl Target {
     async fn answer(&self, asked: Asked<'_>, timing: Timing) -> Result<Answer, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let Asked { model, request, .. } = asked;
-        let wire = provider.request(model, request).map_err(|bad| reporter.inexpressible(bad))?;
+        let wire = provider.request_up_to(model, self.longest, request);
+        let wire = wire.map_err(|bad| reporter.inexpressible(bad))?;
         let (response, lease) = self.send(wire, request.stream, timing).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);
