@@ -6,12 +6,15 @@ use super::facts::{Fact, Facts};
 
 const EMBEDDED: &str = include_str!("../../models/providers.toml");
 
-/// A provider that speaks OpenAI's wire.
+/// A provider whose models the catalogue knows.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownProvider {
     /// Also its name in the catalogue of facts.
     pub name: String,
+    /// The wire it speaks, as the configuration has it.
+    #[serde(default = "openai")]
+    pub kind: String,
     pub base_url: String,
     /// Environment variables that may hold its key; the first one that is set counts.
     pub keys: Vec<String>,
@@ -20,6 +23,11 @@ pub struct KnownProvider {
     /// Sells other vendors' models, named `vendor/model`, at their list price.
     #[serde(default)]
     pub resells: bool,
+}
+
+/// Most speak OpenAI's wire.
+fn openai() -> String {
+    "openai".into()
 }
 
 /// The list of known providers in the binary cannot be read.

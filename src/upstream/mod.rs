@@ -1,10 +1,12 @@
 //! [`Provider`]: pure translation, one file each, no I/O; [`Upstreams::dispatch`] does the network, deadlines,
 //! retries, fallbacks.
 
+pub mod anthropic;
 pub mod completion;
 mod dispatch;
 pub mod openai;
 pub mod settings;
+pub mod structure;
 
 pub use dispatch::{Dispatched, Exhausted, Limits, Reply, ReplyStream, SetupError, Upstreams};
 

@@ -22,10 +22,11 @@ pub struct ProviderSettings {
 /// The wire that a provider speaks: `kind` in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
+    Anthropic,
     OpenAi,
 }
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 1] = [("openai", Self::OpenAi)];
+    pub const KINDS: [(&'static str, Self); 2] = [("anthropic", Self::Anthropic), ("openai", Self::OpenAi)];
 }

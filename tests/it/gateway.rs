@@ -14,6 +14,7 @@ use satisfice::store::{Scored, StoreError, TraceReader};
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Trace, TraceId};
 use satisfice::upstream::Upstreams;
+use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -45,11 +46,13 @@ pub struct Options {
     pub room: usize,
     /// The learner has published the routes.
     pub published: bool,
+    /// What the upstream speaks.
+    pub wire: Wire,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keys: ApiKeys::default(), room: 64, published: true }
+        Self { keys: ApiKeys::default(), room: 64, published: true, wire: Wire::OpenAi }
     }
 }
 
@@ -68,7 +71,8 @@ impl Running {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let learning = Learning { snapshot: snapshot.clone(), counters: Arc::default() };
         let metrics = Arc::new(Metrics::default());
-        let upstreams = Upstreams::new(vec![upstream.provider("test")], settings.deadlines.connect).unwrap();
+        let provider = ProviderSettings { wire: options.wire, ..upstream.provider("test") };
+        let upstreams = Upstreams::new(vec![provider], settings.deadlines.connect).unwrap();
         let (sender, events) = mpsc::channel(options.room);
         let gateway = Arc::new(Gateway::new(
             Setup::new(settings, upstreams, &metrics),

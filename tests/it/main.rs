@@ -1,5 +1,7 @@
 //! Integration tests, in one binary: a module per behaviour.
 
+mod anthropic;
+mod anthropic_streams;
 mod architecture;
 mod calibrate;
 mod catalogue;
@@ -7,6 +9,7 @@ mod chat;
 mod cli_check;
 mod completion;
 mod config;
+mod conversations;
 mod crash;
 mod demo;
 mod errors;

@@ -60,8 +60,13 @@ pub fn inexpressible(request: &ChatRequest, understood: &[&str], wire: &str) -> 
     }
     let known = |name: &str| READ_ALWAYS.contains(&name) || HINTS.contains(&name) || understood.contains(&name);
     let (name, _) = request.fields().find(|(name, value)| !known(name) && !asks_for_nothing(name, value))?;
+    Some(unsupported(name, &format!("{wire} knows nothing like `{name}`")))
+}
+
+/// A `problem` with a field that its provider cannot express, and the remedies there are.
+pub fn unsupported(field: &str, problem: &str) -> BadRequest {
     let remedy = "leave it out, ask another model, or send `\"drop_unsupported\": true` to have it left out";
-    Some(BadRequest::field(name.to_owned(), format!("{wire} knows nothing like `{name}`; {remedy}")))
+    BadRequest::field(field.to_owned(), format!("{problem}; {remedy}"))
 }
 
 /// Whether a field says no more than its absence would.

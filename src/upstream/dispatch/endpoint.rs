@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 use uuid::Uuid;
 
+use super::super::anthropic::Anthropic;
 use super::super::openai::OpenAi;
 use super::super::settings::{ProviderSettings, Wire};
 use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
@@ -98,6 +99,7 @@ impl Endpoint {
 /// The translation for a provider's wire.
 fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
     match settings.wire {
+        Wire::Anthropic => Box::new(Anthropic::below(settings.base_url.path())),
         Wire::OpenAi => Box::new(OpenAi),
     }
 }
