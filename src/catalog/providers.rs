@@ -6,13 +6,13 @@ use super::facts::{Fact, Facts};
 
 const EMBEDDED: &str = include_str!("../../models/providers.toml");
 
-/// A provider that is known by where it is.
+/// A provider whose models the catalogue knows.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownProvider {
     /// Also its name in the catalogue of facts.
     pub name: String,
-    /// The wire it speaks, as `kind` of the configuration has it.
+    /// The wire it speaks, as the configuration has it.
     #[serde(default = "openai")]
     pub kind: String,
     pub base_url: String,
@@ -25,6 +25,7 @@ pub struct KnownProvider {
     pub resells: bool,
 }
 
+/// Most speak OpenAI's wire.
 fn openai() -> String {
     "openai".into()
 }

@@ -337,12 +337,13 @@ fn price(section: &mut Section<'_, '_>) -> Option<Price> {
     let mut usd = |key| section.number(key, 0.0..1e6, true, "USD per million tokens, from 0");
     let input = usd("input_usd_per_mtok");
     let output = usd("output_usd_per_mtok");
-    let cached = usd("cached_input_usd_per_mtok");
-    match (input, output, &cached) {
-        (Some(input), Some(output), _) => {
-            Some(Price { input: input.value, output: output.value, cached_input: cached.map(|c| c.value) })
+    let cached_input = usd("cached_input_usd_per_mtok").map(|usd| usd.value);
+    let cache_write = usd("cache_write_usd_per_mtok").map(|usd| usd.value);
+    match (input, output) {
+        (Some(input), Some(output)) => {
+            Some(Price { input: input.value, output: output.value, cached_input, cache_write })
         }
-        (None, None, None) => None,
+        (None, None) if cached_input.or(cache_write).is_none() => None,
         _ => half_a_price(section),
     }
 }

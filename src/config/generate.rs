@@ -73,8 +73,8 @@ fn write(found: &[(&KnownProvider, &str)], environment: &Environment) -> String 
 }
 
 fn provider_entry(provider: &KnownProvider, key: &str, base_url: &str) -> String {
-    let (name, kind) = (quoted(&provider.name), quoted(&provider.kind));
-    let (url, key) = (quoted(base_url), quoted(&format!("env:{key}")));
+    let (name, url, key) = (quoted(&provider.name), quoted(base_url), quoted(&format!("env:{key}")));
+    let kind = quoted(&provider.kind);
     format!("[[providers]]\nname = {name}\nkind = {kind}\nbase_url = {url}\napi_key = {key}\n\n")
 }
 

@@ -221,9 +221,19 @@ pub fn usage_json(usage: &Usage) -> Value {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": u64::from(usage.input_tokens) + u64::from(usage.output_tokens),
-        "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
+        "prompt_tokens_details": prompt_details(usage),
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     })
+}
+
+/// `cached_tokens` is OpenAI's; what was written to the cache stands there as OpenRouter names it and as LiteLLM does.
+fn prompt_details(usage: &Usage) -> Value {
+    let mut details = json!({"cached_tokens": usage.cached_input_tokens});
+    if usage.cache_write_tokens > 0 {
+        details["cache_write_tokens"] = usage.cache_write_tokens.into();
+        details["cache_creation_tokens"] = usage.cache_write_tokens.into();
+    }
+    details
 }
 
 fn put_some(map: &mut Map<String, Value>, name: &str, value: &impl Serialize, empty: bool) {

@@ -1,12 +1,14 @@
 //! [`Provider`]: pure translation, one file each, no I/O; [`Upstreams::dispatch`] does the network, deadlines,
 //! retries, fallbacks.
 
+pub mod anthropic;
 pub mod cohere;
 pub mod completion;
 mod dispatch;
 pub mod gemini;
 pub mod openai;
 pub mod settings;
+pub mod structure;
 pub mod vertex;
 
 pub use dispatch::{Dispatched, Exhausted, Limits, Reply, ReplyStream, SetupError, Upstreams};
@@ -54,6 +56,20 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// What this provider cannot express, named by the client's field.
     fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest>;
+
+    /// The same for wires that must be told how long an answer may be: `longest` is what the model can write at most,
+    /// tokens, where that is known.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        _longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
+        self.request(upstream_model, request)
+    }
 
     /// A whole successful answer → the client's body and what the gateway reads of it.
     ///

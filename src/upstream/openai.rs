@@ -81,10 +81,13 @@ fn error_inside(error: &RawValue) -> String {
 }
 
 fn usage(wire: WireUsage) -> Usage {
+    let prompt = wire.prompt_tokens_details.unwrap_or_default();
     Usage {
         input_tokens: wire.prompt_tokens,
         output_tokens: wire.completion_tokens,
-        cached_input_tokens: wire.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0),
+        cached_input_tokens: prompt.cached_tokens.unwrap_or(0),
+        cache_write_tokens: prompt.cache_write_tokens.or(prompt.cache_creation_tokens).unwrap_or(0),
+        cache_write_1h_tokens: 0,
         reasoning_tokens: wire.completion_tokens_details.and_then(|d| d.reasoning_tokens).unwrap_or(0),
     }
 }

@@ -28,6 +28,7 @@ pub struct ProviderSettings {
 /// The wire that a provider speaks: `kind` in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
+    Anthropic,
     OpenAi,
     Gemini,
     Vertex,
@@ -36,14 +37,20 @@ pub enum Wire {
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 4] =
-        [("openai", Self::OpenAi), ("gemini", Self::Gemini), ("vertex", Self::Vertex), ("cohere", Self::Cohere)];
+    pub const KINDS: [(&'static str, Self); 5] = [
+        ("anthropic", Self::Anthropic),
+        ("openai", Self::OpenAi),
+        ("gemini", Self::Gemini),
+        ("vertex", Self::Vertex),
+        ("cohere", Self::Cohere),
+    ];
 
     /// The `base_url` where none is given: of a wire that one vendor alone speaks.
     pub fn home(self) -> Option<&'static str> {
         match self {
             // Vertex has a home for each place: `vertex::home`.
             Self::OpenAi | Self::Vertex => None,
+            Self::Anthropic => Some("https://api.anthropic.com"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
             Self::Cohere => Some("https://api.cohere.com/v2"),
         }

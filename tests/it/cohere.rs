@@ -8,7 +8,7 @@ use satisfice::upstream::cohere::Cohere;
 use satisfice::upstream::{Provider, StreamItem, Text};
 use serde_json::{Value, json};
 
-use crate::conversations::{any_request, turns_of};
+use crate::conversations::{Said, any_conversation};
 use crate::wire;
 
 macro_rules! fixture {
@@ -81,7 +81,7 @@ fn says_which_field_cohere_knows_nothing_like() {
         posted(&json!({"n": 2, "logit_bias": {}, "parallel_tool_calls": false, "drop_unsupported": true})),
         plain
     );
-    assert_eq!(posted(&json!({"n": 1, "top_logprobs": null})), plain);
+    assert_eq!(posted(&json!({"n": 1, "top_logprobs": 0})), plain);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_whole_answer_has_its_text_its_thoughts_its_sources_and_what_is_paid_for() {
     let reply = wire::whole(&Cohere, &wire::hello(), fixture!("answer.json"));
     let content = "Emperor. They live in Antarctica.".to_owned();
     assert_eq!(reply.text, Text { content, finish_reason: Some("stop".into()), ..Text::default() });
-    let usage = Usage { input_tokens: 28, output_tokens: 10, cached_input_tokens: 16, reasoning_tokens: 0 };
+    let usage = Usage { input_tokens: 28, output_tokens: 10, cached_input_tokens: 16, ..Usage::default() };
     assert_eq!(reply.usage, Some(usage));
     let body = json_of(&reply.body);
     assert_eq!((&body["id"], &body["model"]), (&json!("c14c80c3-18eb-4519-9460-6c92edd8cfb4"), &json!(wire::MODEL)));
@@ -217,22 +217,46 @@ fn text_of(item: &StreamItem) -> Text {
     }
 }
 
-/// The turns of Cohere's messages, as [`turns_of`] gives those of the client's.
-fn messages(body: &Value) -> Value {
-    let mut request = body.clone();
-    for message in request["messages"].as_array_mut().unwrap() {
-        if let Some(plan) = message.as_object_mut().unwrap().remove("tool_plan") {
-            message["content"] = plan;
-        }
+/// What is said in Cohere's messages, but for the system's.
+fn said(body: &Value) -> Vec<Said> {
+    body["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|message| message["role"] != "system")
+        .flat_map(said_in)
+        .collect()
+}
+
+fn said_in(message: &Value) -> Vec<Said> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let speaks: fn(String) -> Said = if message["role"] == "user" { Said::User } else { Said::Assistant };
+    if message["role"] == "tool" {
+        let id = text(&message["tool_call_id"]).unwrap();
+        return vec![Said::Result { id, text: text(&message["content"]).unwrap() }];
     }
-    request
+    let content = text(&message["content"]).or(text(&message["tool_plan"])).map(speaks);
+    let parts =
+        message["content"].as_array().into_iter().flatten().map(|part| match part["image_url"]["url"].as_str() {
+            Some(url) => Said::Picture(url.rsplit(',').next().unwrap().to_owned()),
+            None => speaks(text(&part["text"]).unwrap()),
+        });
+    let calls = message["tool_calls"].as_array().into_iter().flatten().map(|call| Said::Call {
+        id: text(&call["id"]).unwrap(),
+        name: text(&call["function"]["name"]).unwrap(),
+        arguments: serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap(),
+    });
+    content.into_iter().chain(parts).chain(calls).collect()
 }
 
 proptest! {
     #[test]
-    fn a_conversation_says_the_same_in_coheres_words(request in any_request()) {
-        let body = wire::posted(&Cohere, &wire::chat(request.to_string()));
-        prop_assert_eq!(turns_of(&messages(&body)), turns_of(&request));
+    fn everything_that_is_said_arrives_in_its_order(conversation in any_conversation()) {
+        let body = posted(&json!({"messages": conversation.messages}));
+        prop_assert_eq!(said(&body), conversation.said);
+        let told = body["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "system");
+        let told: Vec<&str> = told.map(|message| message["content"].as_str().unwrap()).collect();
+        prop_assert_eq!(told, conversation.system);
     }
 
     #[test]

@@ -44,15 +44,15 @@ pub struct Options {
     pub keys: ApiKeys,
     /// Events that the channel holds.
     pub room: usize,
-    /// What the upstream speaks.
-    pub wire: Wire,
     /// The learner has published the routes.
     pub published: bool,
+    /// What the upstream speaks.
+    pub wire: Wire,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keys: ApiKeys::default(), room: 64, wire: Wire::OpenAi, published: true }
+        Self { keys: ApiKeys::default(), room: 64, published: true, wire: Wire::OpenAi }
     }
 }
 
@@ -184,7 +184,7 @@ fn model(name: &str, usd: f64) -> Arc<Model> {
     Arc::new(Model {
         id: ModelId { provider: "test".into(), model: name.into() },
         upstream_name: format!("{name}-upstream"),
-        price: Some(Price { input: usd, output: 2.0 * usd, cached_input: None }),
+        price: Some(Price::of(usd, 2.0 * usd)),
         context_window: None,
         max_output_tokens: None,
         capabilities: Capabilities::default(),

@@ -8,7 +8,7 @@ use satisfice::upstream::gemini::Gemini;
 use satisfice::upstream::{KeyHeader, Provider, StreamItem, Text};
 use serde_json::{Value, json};
 
-use crate::conversations::{any_request, turns_of};
+use crate::conversations::{Said, any_conversation};
 use crate::wire;
 
 macro_rules! fixture {
@@ -152,7 +152,13 @@ fn a_whole_answer_has_its_text_its_thoughts_and_what_it_took() {
     let reply = wire::whole(&Gemini, &wire::hello(), fixture!("answer.json"));
     let text = Text { content: "Hello! How can I help?".into(), finish_reason: Some("stop".into()), ..Text::default() };
     assert_eq!(reply.text, text);
-    let usage = Usage { input_tokens: 1123, output_tokens: 40, cached_input_tokens: 1024, reasoning_tokens: 30 };
+    let usage = Usage {
+        input_tokens: 1123,
+        output_tokens: 40,
+        cached_input_tokens: 1024,
+        reasoning_tokens: 30,
+        ..Usage::default()
+    };
     assert_eq!(reply.usage, Some(usage));
     let body = json_of(&reply.body);
     assert_eq!((&body["id"], &body["model"]), (&json!("0-VoaKbXN8Wvz7IPyu2BuAM"), &json!("gemini-3.7-flash")));
@@ -274,7 +280,8 @@ fn a_stream_says_who_speaks_thinks_speaks_and_ends() {
     let texts: String = items.iter().map(|item| text_of(item).content).collect();
     assert_eq!(texts, "Hyvää päivää! \"you\"");
     assert_eq!(text_of(&items[4]).finish_reason.as_deref(), Some("stop"));
-    let usage = Usage { input_tokens: 9, output_tokens: 17, cached_input_tokens: 4, reasoning_tokens: 11 };
+    let usage =
+        Usage { input_tokens: 9, output_tokens: 17, cached_input_tokens: 4, reasoning_tokens: 11, ..Usage::default() };
     assert!(matches!(items[5], StreamItem::Chunk { usage: Some(u), usage_only: true, .. } if u == usage));
     assert!(wire::chunks(&items).iter().all(|chunk| chunk["id"] == "r-3" && chunk["model"] == "gemini-3.7-flash"));
 }
@@ -344,29 +351,43 @@ fn text_of(item: &StreamItem) -> Text {
     }
 }
 
-/// The turns of Google's contents, as [`turns_of`] gives those of the client's messages.
-fn contents(body: &Value) -> Vec<(String, String)> {
-    let contents = body["contents"].as_array().unwrap();
-    let said = |part: &Value, role: &Value| -> (String, String) {
-        if let Some(call) = part.get("functionCall") {
-            return ("call".into(), format!("{} {} {}", call["id"], call["name"], call["args"]));
-        }
-        if let Some(response) = part.get("functionResponse") {
-            return (
-                "tool".into(),
-                format!("{} {} {}", response["id"], response["name"], response["response"]["output"]),
-            );
-        }
-        (role.as_str().unwrap().replace("model", "assistant"), part["text"].to_string())
+/// What is said in Google's contents.
+fn said(body: &Value) -> Vec<Said> {
+    let parts = |content: &Value| -> Vec<Said> {
+        content["parts"].as_array().unwrap().iter().map(|part| said_in(&content["role"], part)).collect()
     };
-    contents.iter().flat_map(|c| c["parts"].as_array().unwrap().iter().map(|part| said(part, &c["role"]))).collect()
+    body["contents"].as_array().unwrap().iter().flat_map(parts).collect()
+}
+
+fn said_in(role: &Value, part: &Value) -> Said {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let (call, response) = (&part["functionCall"], &part["functionResponse"]);
+    match () {
+        () if call.is_object() => {
+            Said::Call { id: text(&call["id"]), name: text(&call["name"]), arguments: call["args"].clone() }
+        }
+        () if response.is_object() => {
+            Said::Result { id: text(&response["id"]), text: text(&response["response"]["output"]) }
+        }
+        () if part["inlineData"].is_object() => Said::Picture(text(&part["inlineData"]["data"])),
+        () if role == "user" => Said::User(text(&part["text"])),
+        () => Said::Assistant(text(&part["text"])),
+    }
 }
 
 proptest! {
     #[test]
-    fn a_conversation_says_the_same_in_googles_words(request in any_request()) {
-        let body = json_of(&Gemini.request("gemini-3.7-flash", &wire::chat(request.to_string())).unwrap().body);
-        prop_assert_eq!(contents(&body), turns_of(&request));
+    fn everything_that_is_said_arrives_in_its_order(conversation in any_conversation()) {
+        let body = posted("gemini-3.7-flash", &json!({"messages": conversation.messages}));
+        prop_assert_eq!(said(&body), conversation.said);
+        let told = body["systemInstruction"]["parts"].as_array().cloned().unwrap_or_default();
+        let told: Vec<&str> = told.iter().map(|part| part["text"].as_str().unwrap()).collect();
+        prop_assert_eq!(told, conversation.system);
+        // Every result names the function whose call it answers.
+        let parts = || body["contents"].as_array().unwrap().iter().flat_map(|content| content["parts"].as_array().unwrap());
+        let named = |part: &Value, kind: &str| part.get(kind).map(|made| (made["id"].clone(), made["name"].clone()));
+        let calls: Vec<_> = parts().filter_map(|part| named(part, "functionCall")).collect();
+        prop_assert!(parts().filter_map(|part| named(part, "functionResponse")).all(|result| calls.contains(&result)));
     }
 
     #[test]

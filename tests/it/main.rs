@@ -1,5 +1,7 @@
 //! Integration tests, in one binary: a module per behaviour.
 
+mod anthropic;
+mod anthropic_streams;
 mod architecture;
 mod calibrate;
 mod catalogue;

@@ -9,9 +9,10 @@ use http::StatusCode;
 use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
+use satisfice::upstream::anthropic::Anthropic;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use satisfice::upstream::vertex::{ServiceAccount, Vertex, home};
-use satisfice::upstream::{Cause, KeyHeader, Provider, Upstreams};
+use satisfice::upstream::{Asked, Cause, KeyHeader, Provider, Upstreams};
 use serde_json::{Value, json};
 
 use crate::scripted::{Answer, Gate, Scripted};
@@ -65,10 +66,13 @@ fn a_model_is_found_by_its_publisher_or_its_endpoint() {
         ("google/gemini-2.5-pro", "publishers/google/models/gemini-2.5-pro:generateContent"),
         ("publishers/google/models/gemini-2.5-pro", "publishers/google/models/gemini-2.5-pro:generateContent"),
         ("endpoints/123", "endpoints/123:generateContent"),
+        ("claude-opus-4-5@20251101", "publishers/anthropic/models/claude-opus-4-5@20251101:rawPredict"),
+        ("anthropic/claude-haiku-5-5", "publishers/anthropic/models/claude-haiku-5-5:rawPredict"),
     ] {
         assert_eq!(Vertex.path(model, false), path);
     }
     assert!(Vertex.path("gemini-2.5-pro", true).ends_with("gemini-2.5-pro:streamGenerateContent?alt=sse"));
+    assert!(Vertex.path("claude-haiku-5-5", true).ends_with("claude-haiku-5-5:streamRawPredict"));
     assert_eq!(Vertex.key_header(), KeyHeader::Bearer);
     assert_eq!(home("global"), "https://aiplatform.googleapis.com/v1");
     assert_eq!(home("europe-west4"), "https://europe-west4-aiplatform.googleapis.com/v1");
@@ -83,6 +87,44 @@ fn it_says_the_same_as_gemini() {
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
     let detail = Vertex.error(StatusCode::FORBIDDEN, include_bytes!("../fixtures/vertex/error_permission.json"));
     assert_eq!((&*detail.kind, detail.code.as_deref()), ("permission_error", Some("PERMISSION_DENIED")));
+}
+
+#[test]
+fn claude_is_asked_in_anthropics_words_without_its_name() {
+    let request = wire::chat(include_str!("../fixtures/anthropic/request.json"));
+    let mut expected: Value =
+        serde_json::from_slice(&Anthropic::below("").request("claude-opus-4-5@20251101", &request).unwrap().body)
+            .unwrap();
+    expected["anthropic_version"] = "vertex-2023-10-16".into();
+    assert!(expected.as_object_mut().unwrap().remove("model").is_some());
+    let wire_request = Vertex.request("claude-opus-4-5@20251101", &request).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&wire_request.body).unwrap(), expected);
+    assert!(wire_request.headers.is_empty() && Vertex.headers().is_empty(), "its version stands in the body");
+    let hello = wire::hello();
+    let shorter = Vertex.request_up_to("claude-haiku-5-5", Some(77), &hello).unwrap().body;
+    assert_eq!(serde_json::from_slice::<Value>(&shorter).unwrap()["max_tokens"], 77);
+}
+
+#[test]
+fn claudes_answers_are_read_as_anthropics() {
+    let hello = wire::hello();
+    let asked = Asked { model: "claude-haiku-5-5", ..wire::asked(&hello) };
+    let message = include_str!("../fixtures/anthropic/message.json");
+    let expected = Anthropic::below("").reply(&asked, message.into()).unwrap();
+    assert_eq!(Vertex.reply(&asked, message.into()).unwrap(), expected);
+    assert!(Vertex.reply(&wire::asked(&hello), message.into()).is_err(), "it is none of Gemini's");
+    let detail = Vertex.error(StatusCode::BAD_REQUEST, include_bytes!("../fixtures/anthropic/error.json"));
+    assert_eq!((&*detail.kind, detail.code), ("invalid_request_error", None));
+}
+
+#[test]
+fn what_one_of_its_publishers_understands_is_not_refused_for_all() {
+    let request =
+        |field: &str| wire::chat(format!(r#"{{"model":"a","messages":[{{"role":"user","content":"Hi"}}],{field}}}"#));
+    assert_eq!(Vertex.refuses(&request(r#""seed":1"#)), None);
+    assert_eq!(Vertex.refuses(&request(r#""parallel_tool_calls":false"#)), None);
+    assert!(Vertex.request("claude-haiku-5-5", &request(r#""seed":1"#)).is_err());
+    assert!(Vertex.refuses(&request(r#""logit_bias":{"5":1}"#)).is_some());
 }
 
 #[test]

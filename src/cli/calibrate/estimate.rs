@@ -7,8 +7,8 @@ use crate::gateway::RouteSettings;
 use crate::policy::{Arm, RouteState};
 
 /// Priced so, a cost is a number of tokens.
-const INPUT_TOKEN: Price = Price { input: 1e6, output: 0.0, cached_input: None };
-const OUTPUT_TOKEN: Price = Price { input: 0.0, output: 1e6, cached_input: None };
+const INPUT_TOKEN: Price = Price::of(1e6, 0.0);
+const OUTPUT_TOKEN: Price = Price::of(0.0, 1e6);
 
 /// What all calls of one model are expected to take.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

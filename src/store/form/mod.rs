@@ -20,7 +20,7 @@ mod decision;
 mod entry;
 
 /// The version that is written.
-pub(super) const FORM: u16 = 1;
+pub(super) const FORM: u16 = 2;
 
 /// No value is larger unpacked: a length beyond it is damage, and not reserved.
 const MAX_UNPACKED: u32 = 1 << 30;
@@ -35,11 +35,11 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn entries(&mut self, entries: &[Entry]) -> Result<&[u8], StoreError> {
-        self.pack(&entries.iter().map(entry::EntryV1::from).collect::<Vec<_>>())
+        self.pack(&entries.iter().map(entry::EntryV2::from).collect::<Vec<_>>())
     }
 
     pub(super) fn trace(&mut self, trace: &Trace) -> Result<&[u8], StoreError> {
-        self.pack(&body::TraceV1::from(trace))
+        self.pack(&body::TraceV2::from(trace))
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<&[u8], StoreError> {
@@ -71,16 +71,24 @@ impl fmt::Debug for Writer {
 }
 
 pub(super) fn read_entries(file: &Path, bytes: &[u8]) -> Result<Vec<Entry>, StoreError> {
-    let entries: Vec<entry::EntryV1<'_>> = unpack(file, bytes)?;
-    Ok(entries.into_iter().map(Entry::from).collect())
+    let (form, plain) = unpack(file, bytes)?;
+    match form {
+        1 => entries_of::<entry::EntryV1<'_>>(file, &plain),
+        _ => entries_of::<entry::EntryV2<'_>>(file, &plain),
+    }
 }
 
 pub(super) fn read_trace(file: &Path, bytes: &[u8]) -> Result<Trace, StoreError> {
-    unpack::<body::TraceV1<'_>>(file, bytes).map(Trace::from)
+    let (form, plain) = unpack(file, bytes)?;
+    match form {
+        1 => decode::<body::TraceV1<'_>>(file, &plain).map(Trace::from),
+        _ => decode::<body::TraceV2<'_>>(file, &plain).map(Trace::from),
+    }
 }
 
 pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, StoreError> {
-    let CheckpointV1 { position, state } = unpack(file, bytes)?;
+    let (_, plain) = unpack(file, bytes)?;
+    let CheckpointV1 { position, state } = decode(file, &plain)?;
     Ok(Checkpoint { position, state: state.into_owned() })
 }
 
@@ -90,7 +98,8 @@ struct CheckpointV1<'a> {
     state: Cow<'a, [u8]>,
 }
 
-fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreError> {
+/// The version of a value, and its postcard encoding.
+fn unpack(file: &Path, bytes: &[u8]) -> Result<(u16, Vec<u8>), StoreError> {
     let (form, rest) = bytes.split_first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
     let found = u16::from_le_bytes(*form);
     if found > FORM {
@@ -101,7 +110,15 @@ fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreErro
         return Err(StoreError::damaged(file, "a value has no valid header"));
     }
     let plain = block::decompress_size_prepended(rest).map_err(|e| StoreError::damaged(file, e))?;
-    postcard::from_bytes(&plain).map_err(|e| StoreError::damaged(file, e))
+    Ok((found, plain))
+}
+
+fn entries_of<T: DeserializeOwned + Into<Entry>>(file: &Path, plain: &[u8]) -> Result<Vec<Entry>, StoreError> {
+    Ok(decode::<Vec<T>>(file, plain)?.into_iter().map(Into::into).collect())
+}
+
+fn decode<T: DeserializeOwned>(file: &Path, plain: &[u8]) -> Result<T, StoreError> {
+    postcard::from_bytes(plain).map_err(|e| StoreError::damaged(file, e))
 }
 
 #[cfg(test)]

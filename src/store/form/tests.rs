@@ -13,7 +13,14 @@ use crate::trace::{Attempt, Outcome, ReplyText};
 const ID: Uuid = Uuid::from_u128(0x0193_5a7b_0000_7000_8000_0000_0000_0001);
 
 fn usage() -> Usage {
-    Usage { input_tokens: 300, output_tokens: 5, cached_input_tokens: 1, reasoning_tokens: 2 }
+    Usage {
+        input_tokens: 300,
+        output_tokens: 5,
+        cached_input_tokens: 1,
+        cache_write_tokens: 4,
+        cache_write_1h_tokens: 3,
+        reasoning_tokens: 2,
+    }
 }
 
 fn decision() -> Decision {
@@ -37,7 +44,7 @@ fn decision() -> Decision {
 
 /// One of each kind of entry, every field set.
 fn entries() -> Vec<Entry> {
-    let price = Price { input: 0.15, output: 0.6, cached_input: Some(0.075) };
+    let price = Price { input: 0.15, output: 0.6, cached_input: Some(0.075), cache_write: Some(0.1875) };
     let arm = ArmSpec { arm: "small".into(), price: Some(price), context_window: Some(128_000) };
     let route = RouteSpec { name: "auto".into(), knob: Knob::Quality(0.95), explore: true, arms: vec![arm] };
     vec![
@@ -103,11 +110,11 @@ fn plain(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_bytes_of_version_1_stay_as_they_are() {
-    insta::assert_snapshot!(plain(Writer::default().entries(&entries()).unwrap()), @"0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64");
-    insta::assert_snapshot!(plain(Writer::default().trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001");
+fn the_bytes_of_version_2_stay_as_they_are() {
+    insta::assert_snapshot!(plain(Writer::default().entries(&entries()).unwrap()), @"0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f01000000000000c83f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac02050104030201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64");
+    insta::assert_snapshot!(plain(Writer::default().trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac02050104030201000000000000c03f014650027b7d026869010473746f70010001");
     let checkpoint = Writer::default().checkpoint(&Checkpoint { position: 300, state: vec![1, 2] }).unwrap().to_vec();
-    assert_eq!(checkpoint[..2], [1, 0]);
+    assert_eq!(checkpoint[..2], [2, 0]);
     insta::assert_snapshot!(plain(&checkpoint), @"ac02020102");
 }
 
@@ -117,11 +124,39 @@ fn what_was_written_is_read_back() {
     assert_eq!(read_trace(somewhere(), Writer::default().trace(&trace()).unwrap()).unwrap(), trace());
 }
 
+/// As version 1 wrote [`entries`] and [`trace`].
+const ENTRIES_V1: &str = "0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64";
+const TRACE_V1: &str = "01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001";
+
+/// A stored value of version 1 with this postcard encoding in hex.
+fn version_1(plain: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&plain[at..at + 2], 16).unwrap();
+    let plain: Vec<u8> = (0..plain.len()).step_by(2).map(byte).collect();
+    [vec![1, 0], block::compress_prepend_size(&plain)].concat()
+}
+
+#[test]
+fn what_version_1_wrote_is_still_read() {
+    let usage = Usage { cache_write_tokens: 0, cache_write_1h_tokens: 0, ..usage() };
+    let mut expected = entries();
+    if let Entry::Configured { routes, .. } = &mut expected[0] {
+        routes[0].arms[0].price = Some(Price { cached_input: Some(0.075), ..Price::of(0.15, 0.6) });
+    }
+    if let Entry::Settled { usage: stored, .. } = &mut expected[2] {
+        *stored = Some(usage);
+    }
+    assert_eq!(read_entries(somewhere(), &version_1(ENTRIES_V1)).unwrap(), expected);
+    let expected = Trace { usage: Some(usage), ..trace() };
+    assert_eq!(read_trace(somewhere(), &version_1(TRACE_V1)).unwrap(), expected);
+    let checkpoint = read_checkpoint(somewhere(), &version_1("ac02020102")).unwrap();
+    assert_eq!((checkpoint.position, checkpoint.state), (300, vec![1, 2]));
+}
+
 #[test]
 fn a_newer_version_is_told_apart_from_damage() {
     let mut bytes = Writer::default().trace(&trace()).unwrap().to_vec();
-    bytes[0] = 2;
-    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 2, known: 1 })));
+    bytes[0] = 3;
+    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 3, known: 2 })));
 }
 
 #[test]

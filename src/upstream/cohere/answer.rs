@@ -146,7 +146,7 @@ impl From<WireUsage> for Usage {
             input_tokens: input,
             output_tokens: count(counted.output_tokens),
             cached_input_tokens: cached.min(input),
-            reasoning_tokens: 0,
+            ..Self::default()
         }
     }
 }

@@ -11,12 +11,11 @@ use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
 
 /// The fields that have something like them in Cohere's wire.
-const UNDERSTOOD: [&str; 17] = [
+const UNDERSTOOD: [&str; 16] = [
     "frequency_penalty",
     "logprobs",
     "max_completion_tokens",
     "max_tokens",
-    "n",
     "parallel_tool_calls",
     "presence_penalty",
     "reasoning",
@@ -37,15 +36,7 @@ const OWN: [&str; 6] = ["citation_options", "documents", "priority", "safety_mod
 /// What Cohere cannot be asked.
 pub(super) fn refuses(request: &ChatRequest) -> Option<BadRequest> {
     let understood = [&UNDERSTOOD[..], &OWN[..]].concat();
-    inexpressible(request, &understood, "Cohere")
-        .or_else(|| one_call_at_a_time(request, "Cohere"))
-        .or_else(|| several_answers(request))
-}
-
-fn several_answers(request: &ChatRequest) -> Option<BadRequest> {
-    let several = request.raw("n").is_some_and(|n| !matches!(&n[..], b"1" | b"null"));
-    let problem = "Cohere gives one answer; leave `n` out, ask another model, or send `\"drop_unsupported\": true`";
-    (several && !request.drop_unsupported).then(|| BadRequest::field("n", problem))
+    inexpressible(request, &understood, "Cohere").or_else(|| one_call_at_a_time(request, "Cohere"))
 }
 
 /// What to post.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 use uuid::Uuid;
 
+use super::super::anthropic::Anthropic;
 use super::super::cohere::Cohere;
 use super::super::gemini::Gemini;
 use super::super::openai::OpenAi;
@@ -68,7 +69,7 @@ impl Endpoint {
             settings.service_account.clone().map(|account| Tokens::new(account, &settings.name, &tls, connect));
         let tokens = tokens.transpose()?.map(Arc::new);
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
-        let provider = provider(settings.wire);
+        let provider = provider(&settings);
         let headers = headers(&settings, &*provider, &connector)?;
         let base = with_slash(settings.base_url);
         Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers, tokens })
@@ -111,9 +112,10 @@ impl Endpoint {
     }
 }
 
-/// The translation for a wire.
-fn provider(wire: Wire) -> Box<dyn Provider> {
-    match wire {
+/// The translation for a provider's wire.
+fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
+    match settings.wire {
+        Wire::Anthropic => Box::new(Anthropic::below(settings.base_url.path())),
         Wire::OpenAi => Box::new(OpenAi),
         Wire::Gemini => Box::new(Gemini),
         Wire::Vertex => Box::new(Vertex),
@@ -127,6 +129,8 @@ pub struct Target {
     pub breaker: Arc<Breaker>,
     whole: Uri,
     stream: Uri,
+    /// The longest answer, tokens.
+    longest: Option<u32>,
 }
 
 impl Target {
@@ -140,7 +144,7 @@ impl Target {
             })
         };
         let (whole, stream) = (uri(false)?, uri(true)?);
-        Ok(Self { endpoint, breaker: Arc::default(), whole, stream })
+        Ok(Self { endpoint, breaker: Arc::default(), whole, stream, longest: model.max_output_tokens })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -171,7 +175,8 @@ impl Target {
     async fn answer(&self, asked: Asked<'_>, timing: Timing) -> Result<Answer, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let Asked { model, request, .. } = asked;
-        let wire = provider.request(model, request).map_err(|bad| reporter.inexpressible(bad))?;
+        let wire = provider.request_up_to(model, self.longest, request);
+        let wire = wire.map_err(|bad| reporter.inexpressible(bad))?;
         let (response, lease) = self.send(wire, request.stream, timing).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);

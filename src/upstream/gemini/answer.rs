@@ -233,6 +233,7 @@ impl From<UsageMetadata> for Usage {
             output_tokens: usage.candidates_token_count.saturating_add(usage.thoughts_token_count),
             cached_input_tokens: usage.cached_content_token_count,
             reasoning_tokens: usage.thoughts_token_count,
+            ..Self::default()
         }
     }
 }

@@ -58,7 +58,8 @@ pub(super) fn message(error: &Value) -> String {
 impl Failure {
     fn read(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
-        Self::deserialize(&body.get(0).unwrap_or(&body)["error"]).ok()
+        let failure = Self::deserialize(&body.get(0).unwrap_or(&body)["error"]).ok()?;
+        failure.status.is_some().then_some(failure)
     }
 
     fn detail(&self, kind: &str) -> Option<&Value> {
