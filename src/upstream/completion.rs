@@ -72,6 +72,8 @@ pub struct Choice {
     /// The same with what the provider wants back: `thinking_blocks`, in Anthropic's form.
     pub thinking_blocks: Vec<Value>,
     pub calls: Vec<ToolCall>,
+    /// What the provider wants back with the text, see [`signature_json`].
+    pub signature: Option<String>,
     pub refusal: Option<String>,
     /// Citations: `annotations`.
     pub annotations: Vec<Value>,
@@ -114,6 +116,7 @@ impl Choice {
         put_some(&mut message, "annotations", &self.annotations, self.annotations.is_empty());
         let calls: Vec<Value> = self.calls.iter().map(call_json).collect();
         put_some(&mut message, "tool_calls", &calls, calls.is_empty());
+        message.extend(self.signature.as_deref().map(|signature| ("extra_content".into(), signature_json(signature))));
         json!({
             "index": index,
             "message": message,
@@ -210,9 +213,14 @@ pub fn call_json(call: &ToolCall) -> Value {
         "function": {"name": call.name, "arguments": call.arguments},
     });
     if let Some(signature) = &call.signature {
-        json["extra_content"] = json!({"google": {"thought_signature": signature}});
+        json["extra_content"] = signature_json(signature);
     }
     json
+}
+
+/// `extra_content` of a call or a message: where Google's own OpenAI-compatible endpoint puts a thought signature.
+pub fn signature_json(signature: &str) -> Value {
+    json!({"google": {"thought_signature": signature}})
 }
 
 /// OpenAI's `usage` object.

@@ -189,6 +189,17 @@ fn calls_come_back_to_gemini_as_it_made_them() {
 }
 
 #[test]
+fn a_signature_of_text_comes_back_with_the_text() {
+    let reply = wire::whole(&Gemini, &wire::hello(), fixture!("answer.json"));
+    let message = json_of(&reply.body)["choices"][0]["message"].take();
+    let signed = json!([{"text": "Hello! How can I help?", "thoughtSignature": "c2ln"}]);
+    assert_eq!(posted("gemini-2.5-pro", &json!({"messages": [message]}))["contents"][0]["parts"], signed);
+    let silent = json!({"role": "assistant", "extra_content": {"google": {"thought_signature": "c2ln"}}});
+    let alone = json!([{"text": "", "thoughtSignature": "c2ln"}]);
+    assert_eq!(posted("gemini-2.5-pro", &json!({"messages": [silent]}))["contents"][0]["parts"], alone);
+}
+
+#[test]
 fn sources_become_annotations_that_count_characters() {
     let body = json_of(&wire::whole(&Gemini, &wire::hello(), fixture!("grounded.json")).body);
     let citation = |start: u32, end: u32, url: &str, title: &str| {
@@ -273,16 +284,17 @@ fn a_stream_says_who_speaks_thinks_speaks_and_ends() {
         json!({"reasoning_content": "Greet back."}),
         json!({"content": "Hyvää"}),
         json!({"content": " päivää! \"you\""}),
+        json!({"extra_content": {"google": {"thought_signature": "c2ln"}}}),
         json!({}),
         Value::Null,
     ];
     assert_eq!(deltas, expected);
     let texts: String = items.iter().map(|item| text_of(item).content).collect();
     assert_eq!(texts, "Hyvää päivää! \"you\"");
-    assert_eq!(text_of(&items[4]).finish_reason.as_deref(), Some("stop"));
+    assert_eq!(text_of(&items[5]).finish_reason.as_deref(), Some("stop"));
     let usage =
         Usage { input_tokens: 9, output_tokens: 17, cached_input_tokens: 4, reasoning_tokens: 11, ..Usage::default() };
-    assert!(matches!(items[5], StreamItem::Chunk { usage: Some(u), usage_only: true, .. } if u == usage));
+    assert!(matches!(items[6], StreamItem::Chunk { usage: Some(u), usage_only: true, .. } if u == usage));
     assert!(wire::chunks(&items).iter().all(|chunk| chunk["id"] == "r-3" && chunk["model"] == "gemini-3.7-flash"));
 }
 

@@ -50,7 +50,7 @@ impl Messages {
             match turn {
                 Turn::System { parts } => out.system.extend(texts(i, parts, "a system prompt")?),
                 Turn::User { parts, .. } => out.say("user", blocks(i, parts)?),
-                Turn::Assistant { parts, reasoning, calls } => {
+                Turn::Assistant { parts, reasoning, calls, .. } => {
                     let thoughts = reasoning.iter().filter_map(thought);
                     let said = texts(i, parts, "an assistant's message")?;
                     out.say("assistant", thoughts.chain(said).chain(calls.iter().map(call)).collect());

@@ -151,7 +151,8 @@ impl Candidate {
     fn choice(self, stamp: Stamp, calls: &mut usize) -> Result<Choice, String> {
         let mut choice = Choice::default();
         let Self { content, finish_reason, finish_message, .. } = self;
-        for part in content.parts {
+        for mut part in content.parts {
+            choice.signature = part.text_signature().or(choice.signature);
             match part.said(stamp, calls) {
                 Said::Text(text) => choice.content.push_str(&text),
                 Said::Thought(thought) => choice.reasoning.push_str(&thought),
@@ -169,6 +170,11 @@ impl Candidate {
 }
 
 impl Part {
+    /// That of any part but a call, which keeps its own. It may come with no text at all.
+    pub(super) fn text_signature(&mut self) -> Option<String> {
+        if self.function_call.is_none() { self.thought_signature.take() } else { None }
+    }
+
     pub(super) fn said(self, stamp: Stamp, calls: &mut usize) -> Said {
         match (self.function_call, self.text) {
             (Some(call), _) => {

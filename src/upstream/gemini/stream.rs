@@ -8,7 +8,7 @@ use super::answer::{self, Answer, Candidate, LogprobsResult, Part, Said};
 use super::citations;
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
-use crate::upstream::completion::{Chunks, Finish, Head, call_json};
+use crate::upstream::completion::{Chunks, Finish, Head, call_json, signature_json};
 use crate::upstream::{Asked, Events, Stamp, StreamItem, Text, WireEvent};
 
 /// One stream under way.
@@ -57,7 +57,8 @@ impl Translation {
         }
     }
 
-    fn part(&mut self, index: usize, part: Part, out: &mut VecDeque<StreamItem>) {
+    fn part(&mut self, index: usize, mut part: Part, out: &mut VecDeque<StreamItem>) {
+        let signature = part.text_signature();
         match part.said(self.stamp, &mut self.calls) {
             Said::Text(piece) => {
                 self.candidates.entry(index).or_default().text.push_str(&piece);
@@ -67,6 +68,10 @@ impl Translation {
             Said::Thought(piece) => self.say(index, json!({"reasoning_content": piece}), Text::default(), out),
             Said::Call(call) => self.call(index, &call, out),
             Said::Nothing => {}
+        }
+        if let Some(signature) = signature {
+            let delta = json!({"extra_content": signature_json(&signature)});
+            self.say(index, delta, Text::default(), out);
         }
     }
 

@@ -43,9 +43,10 @@ fn content<'t>(group: &'t [Turn], names: &mut HashMap<&'t str, &'t str>, signed:
     match &group[0] {
         Turn::System { .. } => None,
         Turn::User { parts, .. } => Some(json!({"role": "user", "parts": parts.iter().map(part).collect::<Vec<_>>()})),
-        Turn::Assistant { parts, calls, .. } => {
+        Turn::Assistant { parts, calls, signature, .. } => {
             names.extend(calls.iter().map(|call| (&*call.id, &*call.name)));
-            let parts: Vec<Value> = parts.iter().map(part).chain(function_calls(calls, signed)).collect();
+            let texts = signed_texts(parts, signature.as_deref());
+            let parts: Vec<Value> = texts.into_iter().chain(function_calls(calls, signed)).collect();
             (!parts.is_empty()).then(|| json!({"role": "model", "parts": parts}))
         }
         Turn::Tool { .. } => {
@@ -53,6 +54,16 @@ fn content<'t>(group: &'t [Turn], names: &mut HashMap<&'t str, &'t str>, signed:
             Some(json!({"role": "user", "parts": results}))
         }
     }
+}
+
+/// The signature stands with the last text, or alone.
+fn signed_texts(parts: &[Part], signature: Option<&str>) -> Vec<Value> {
+    let mut parts: Vec<Value> = parts.iter().map(part).collect();
+    if let Some(signature) = signature {
+        parts.extend(parts.is_empty().then(|| json!({"text": ""})));
+        parts.iter_mut().rev().take(1).for_each(|last| last["thoughtSignature"] = signature.into());
+    }
+    parts
 }
 
 /// The model signs only the first of the calls that it makes at once.
