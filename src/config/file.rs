@@ -7,11 +7,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::aws;
 use super::environment::{Environment, secret};
 use super::section::{Located, Section};
 use crate::catalog::{Capabilities, Price};
 use crate::policy::Knob;
-use crate::upstream::settings::Wire;
+use crate::upstream::settings::{AwsKeys, Wire};
 
 /// Headers that the gateway sets itself, or that belong to the connection.
 const OWN_HEADERS: [&str; 12] = [
@@ -72,8 +73,9 @@ pub(super) struct Provider {
     pub(super) wire: Option<Wire>,
     pub(super) base_url: Option<Located<Url>>,
     pub(super) api_key: Option<SecretString>,
-    /// The file gives a key, be it valid or not.
+    /// The file gives a key of some kind, be it valid or not.
     pub(super) has_api_key: bool,
+    pub(super) aws: Option<AwsKeys>,
     pub(super) headers: HeaderMap,
 }
 
@@ -148,10 +150,15 @@ impl Provider {
     fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
         let name = name(section, "a name such as \"openai\"");
         let api_key = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
+        let wire = wire(section);
+        let account = aws::Account::read(section, &name, environment);
+        let base_url = base_url(section, account.base_url(wire));
+        let aws = account.keys(section, wire, base_url.as_ref());
         Self {
             line: section.line,
-            wire: wire(section),
-            base_url: base_url(section),
+            wire,
+            aws,
+            base_url,
             has_api_key: api_key.is_some(),
             api_key: api_key.and_then(|key| secret(&key, &what("api_key", &name), environment, section.findings)),
             headers: headers(section, &name, environment),
@@ -208,7 +215,7 @@ fn path(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Opt
 }
 
 /// `api_key of provider "openai"`.
-fn what(key: &str, name: &Option<Located<String>>) -> String {
+pub(super) fn what(key: &str, name: &Option<Located<String>>) -> String {
     let name = name.as_ref().map_or(String::new(), |name| format!(" \"{}\"", name.value));
     format!("`{key}` of provider{name}")
 }
@@ -250,9 +257,14 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
     }
 }
 
-fn base_url(section: &mut Section<'_, '_>) -> Option<Located<Url>> {
+/// `known`: where it is if the file does not say.
+fn base_url(section: &mut Section<'_, '_>, known: Option<Located<String>>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let typed = section.required("base_url", &format!("a URL {example}"))?;
+    let expected = format!("a URL {example}");
+    let typed = match known {
+        Some(known) => section.string("base_url", &expected).unwrap_or(known),
+        None => section.required("base_url", &expected)?,
+    };
     let url = Url::parse(&typed.value).map_err(|e| format!("is no URL ({e}); give one {example}"));
     match url.and_then(fit) {
         Ok(value) => Some(Located { value, line: typed.line }),

@@ -17,16 +17,31 @@ pub struct ProviderSettings {
     /// Sent with each request; the values are marked sensitive. Never `authorization`, `host` or a header of the
     /// connection.
     pub headers: HeaderMap,
+    /// For Bedrock, in place of an `api_key`: what requests are signed with.
+    pub aws: Option<AwsKeys>,
+}
+
+/// An account of Amazon Web Services.
+#[derive(Debug, Clone)]
+pub struct AwsKeys {
+    /// Such as `us-east-1`.
+    pub region: String,
+    pub access_key_id: SecretString,
+    pub secret_access_key: SecretString,
+    /// Of temporary credentials.
+    pub session_token: Option<SecretString>,
 }
 
 /// The wire that a provider speaks: `kind` in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
     Anthropic,
+    Bedrock,
     OpenAi,
 }
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 2] = [("anthropic", Self::Anthropic), ("openai", Self::OpenAi)];
+    pub const KINDS: [(&'static str, Self); 3] =
+        [("anthropic", Self::Anthropic), ("bedrock", Self::Bedrock), ("openai", Self::OpenAi)];
 }

@@ -84,6 +84,7 @@ impl Scripted {
             base_url: self.base_url().parse().unwrap(),
             api_key: Some(KEY.into()),
             headers: HeaderMap::new(),
+            aws: None,
         }
     }
 

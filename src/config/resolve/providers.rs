@@ -30,6 +30,7 @@ fn provider(typed: file::Provider) -> Option<ProviderSettings> {
         base_url: typed.base_url?.value,
         api_key: typed.api_key,
         headers: typed.headers,
+        aws: typed.aws,
     })
 }
 
