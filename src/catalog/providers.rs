@@ -75,6 +75,7 @@ impl Catalogue {
     /// What is known of a model. The provider is the known one at `host`; where no known one is there, the one called
     /// `name`. A reseller's `vendor/model` is the vendor's model. Otherwise see [`Facts::lookup`].
     pub fn lookup(&self, host: &str, name: &str, model: &str) -> Option<&Fact> {
+        let name = if host.starts_with("bedrock-runtime") { "bedrock" } else { name };
         match self.provider(host, name) {
             Some(known) if known.resells => {
                 let (vendor, model) = model.split_once('/')?;
@@ -104,6 +105,7 @@ impl KnownProvider {
 fn catalogue_name(name: &str) -> &str {
     match name {
         "google" => "gemini",
+        "aws" | "amazon" | "amazon-bedrock" => "bedrock",
         "together_ai" | "together-ai" => "together",
         "fireworks_ai" | "fireworks-ai" => "fireworks",
         "x-ai" => "xai",

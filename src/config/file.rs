@@ -8,12 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::aws;
 use super::environment::{Environment, secret};
 use super::section::{Located, Section};
 use super::vertex;
 use crate::catalog::{Capabilities, Price};
 use crate::policy::Knob;
-use crate::upstream::settings::Wire;
+use crate::upstream::settings::{AwsKeys, Wire};
 use crate::upstream::vertex::ServiceAccount;
 
 /// Headers that the gateway sets itself, or that belong to the connection.
@@ -76,8 +77,9 @@ pub(super) struct Provider {
     pub(super) base_url: Option<Located<Url>>,
     pub(super) api_key: Option<SecretString>,
     pub(super) service_account: Option<Arc<ServiceAccount>>,
-    /// The file gives a key or an account, be it valid or not.
+    /// The file gives a key of some kind, be it valid or not.
     pub(super) has_api_key: bool,
+    pub(super) aws: Option<AwsKeys>,
     pub(super) headers: HeaderMap,
 }
 
@@ -153,12 +155,16 @@ impl Provider {
         let name = name(section, "a name such as \"openai\"");
         let api_key = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
         let wire = wire(section);
+        let account = aws::Account::read(section, &name, environment);
         let vertex = vertex::read(section, wire, environment);
         let home = vertex.home.as_deref().or(wire.and_then(Wire::home));
-        let base_url = base_url(section, home).map(|url| vertex.below(url));
+        let home = home.map(|home| Located { value: home.to_owned(), line: section.line });
+        let base_url = base_url(section, account.base_url(wire).or(home)).map(|url| vertex.below(url));
+        let aws = account.keys(section, wire, base_url.as_ref());
         Self {
             line: section.line,
             wire,
+            aws,
             base_url,
             has_api_key: api_key.is_some() || vertex.has_credentials,
             service_account: vertex.service_account,
@@ -217,7 +223,7 @@ fn path(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Opt
 }
 
 /// `api_key of provider "openai"`.
-fn what(key: &str, name: &Option<Located<String>>) -> String {
+pub(super) fn what(key: &str, name: &Option<Located<String>>) -> String {
     let name = name.as_ref().map_or(String::new(), |name| format!(" \"{}\"", name.value));
     format!("`{key}` of provider{name}")
 }
@@ -259,13 +265,12 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
     }
 }
 
-/// May be left out where the wire has a `home`.
-fn base_url(section: &mut Section<'_, '_>, home: Option<&str>) -> Option<Located<Url>> {
+/// `known`: where it is if the file does not say.
+fn base_url(section: &mut Section<'_, '_>, known: Option<Located<String>>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let home = home.map(|home| Located { value: home.to_owned(), line: section.line });
     let expected = format!("a URL {example}");
-    let typed = match home {
-        Some(home) => section.string("base_url", &expected).or_else(|| (!section.had("base_url")).then_some(home))?,
+    let typed = match known {
+        Some(known) => section.string("base_url", &expected).or_else(|| (!section.had("base_url")).then_some(known))?,
         None => section.required("base_url", &expected)?,
     };
     let url = Url::parse(&typed.value).map_err(|e| format!("is no URL ({e}); give one {example}"));

@@ -2,9 +2,12 @@
 //! retries, fallbacks.
 
 pub mod anthropic;
+pub mod bedrock;
+pub mod blocks;
 pub mod cohere;
 pub mod completion;
 mod dispatch;
+pub mod event_stream;
 pub mod gemini;
 pub mod openai;
 pub mod settings;
@@ -138,6 +141,17 @@ pub struct WireEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     ServerSentEvents,
+    AwsEventStream,
+}
+
+impl Framing {
+    /// The media type of such a stream.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::ServerSentEvents => "text/event-stream",
+            Self::AwsEventStream => "application/vnd.amazon.eventstream",
+        }
+    }
 }
 
 /// Where a provider wants its key.

@@ -23,12 +23,26 @@ pub struct ProviderSettings {
     /// Sent with each request; the values are marked sensitive. Never `authorization`, `host` or a header of the
     /// connection.
     pub headers: HeaderMap,
+    /// For Bedrock, in place of an `api_key`: what requests are signed with.
+    pub aws: Option<AwsKeys>,
+}
+
+/// An account of Amazon Web Services.
+#[derive(Debug, Clone)]
+pub struct AwsKeys {
+    /// Such as `us-east-1`.
+    pub region: String,
+    pub access_key_id: SecretString,
+    pub secret_access_key: SecretString,
+    /// Of temporary credentials.
+    pub session_token: Option<SecretString>,
 }
 
 /// The wire that a provider speaks: `kind` in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
     Anthropic,
+    Bedrock,
     OpenAi,
     Gemini,
     Vertex,
@@ -37,8 +51,9 @@ pub enum Wire {
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 5] = [
+    pub const KINDS: [(&'static str, Self); 6] = [
         ("anthropic", Self::Anthropic),
+        ("bedrock", Self::Bedrock),
         ("openai", Self::OpenAi),
         ("gemini", Self::Gemini),
         ("vertex", Self::Vertex),
@@ -48,8 +63,8 @@ impl Wire {
     /// The `base_url` where none is given: of a wire that one vendor alone speaks.
     pub fn home(self) -> Option<&'static str> {
         match self {
-            // Vertex has a home for each place: `vertex::home`.
-            Self::OpenAi | Self::Vertex => None,
+            // The clouds have a home in each place.
+            Self::OpenAi | Self::Bedrock | Self::Vertex => None,
             Self::Anthropic => Some("https://api.anthropic.com"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
             Self::Cohere => Some("https://api.cohere.com/v2"),

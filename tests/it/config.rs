@@ -64,7 +64,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:14: `base_url` holds credentials; put the key into `api_key` as "env:NAME"
     f.toml:15: `api_key` of provider "openai": the environment variable "NOT_SET" is not set; export it before satisfice starts
     f.toml:18: the provider "openai" is there twice, first on line 12; rename one
-    f.toml:19: unknown `kind` "telex"; the kinds are: "anthropic", "openai", "gemini", "vertex", "cohere"
+    f.toml:19: unknown `kind` "telex"; the kinds are: "anthropic", "bedrock", "openai", "gemini", "vertex", "cohere"
     f.toml:20: `base_url` has a query (?…) or a fragment (#…); give scheme, host and path only
     f.toml:21: `api_key` of provider "openai" is empty, or holds spaces or characters that no HTTP header can carry; check for a line break
     f.toml:22: `headers`: "Authorization" is no header name, or one that satisfice sets itself; leave it out
@@ -231,6 +231,53 @@ output_usd_per_mtok = 0
     f.toml:14: the provider of model "gpt-5" retires it on 2026-12-11
     f.toml:19: "gpt-5" alone means idle/gpt-5; this one is box/gpt-5
     "#);
+}
+
+/// A file with one Bedrock provider of these keys and one model.
+fn bedrock(keys: &str) -> String {
+    format!(
+        "[[providers]]\nname = \"aws\"\nkind = \"bedrock\"\n{keys}\n[[models]]\nname = \"haiku\"\nprovider = \"aws\"\n\
+         upstream_name = \"us.anthropic.claude-haiku-4-5-20251001-v1:0\"\n"
+    )
+}
+
+#[test]
+fn bedrock_is_found_by_its_region_and_signs_or_has_a_key() {
+    let signed = "aws_access_key_id = \"env:KEY\"\naws_secret_access_key = \"env:OPENAI_API_KEY\"\n";
+    let setup = read(&bedrock(&format!("{signed}region = \"eu-west-1\""))).unwrap();
+    let provider = &setup.providers[0];
+    assert_eq!(provider.base_url.as_str(), "https://bedrock-runtime.eu-west-1.amazonaws.com/");
+    assert_eq!(provider.aws.as_ref().unwrap().region, "eu-west-1");
+    assert!(provider.api_key.is_none() && provider.aws.as_ref().unwrap().session_token.is_none());
+    let price = setup.gateway.models[0].price.unwrap();
+    assert_eq!((price.input, price.cached_input, price.cache_write), (1.1, Some(0.11), Some(1.375)));
+
+    let by_host = "base_url = \"https://bedrock-runtime.us-west-2.amazonaws.com\"";
+    let setup = read(&bedrock(&format!("{signed}{by_host}"))).unwrap();
+    assert_eq!(setup.providers[0].aws.as_ref().unwrap().region, "us-west-2");
+    let setup = read(&bedrock(&format!("api_key = \"env:KEY\"\n{by_host}"))).unwrap();
+    assert!(setup.providers[0].aws.is_none() && setup.providers[0].api_key.is_some());
+}
+
+#[test]
+fn what_is_wrong_with_bedrocks_keys_is_said_with_its_line() {
+    let problem = |keys: &str| mistakes(&bedrock(keys));
+    let id = "aws_access_key_id = \"env:KEY\"";
+    let both = "aws_access_key_id = \"env:KEY\"\naws_secret_access_key = \"env:KEY\"";
+    for (keys, words) in [
+        ("region = \"eu-west-1\"".to_owned(), "f.toml:1: Bedrock answers nobody without a key; give an `api_key`"),
+        (format!("{both}\napi_key = \"env:KEY\"\nregion = \"eu-west-1\""), "f.toml:1: both an `api_key` and the keys"),
+        (format!("{id}\nregion = \"eu-west-1\""), "f.toml:1: `aws_secret_access_key` of [[providers]] is missing"),
+        (format!("{both}\nbase_url = \"https://proxy.example/\""), "f.toml:1: `region` of [[providers]] is missing"),
+        (both.to_owned(), "f.toml:1: `base_url` of [[providers]] is missing"),
+        (format!("{both}\nregion = \"EU west\""), "f.toml:6: `region` \"EU west\" is no region"),
+        (format!("{both}\nregion = \"eu-west-1\"\naws_session_token = \"env:NONE\""), "f.toml:7: `aws_session_token`"),
+    ] {
+        let said = problem(&keys);
+        assert!(said.contains(words), "{said}");
+    }
+    let foreign = SMALL.replacen("[[models]]", "region = \"eu-west-1\"\n[[models]]", 1);
+    assert!(mistakes(&foreign).contains("`region` belongs to providers of kind \"bedrock\""));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod anthropic;
 mod anthropic_streams;
 mod architecture;
+mod bedrock;
+mod bedrock_streams;
 mod calibrate;
 mod catalogue;
 mod chat;

@@ -89,6 +89,7 @@ impl Scripted {
             api_key: Some(KEY.into()),
             service_account: None,
             headers: HeaderMap::new(),
+            aws: None,
         }
     }
 

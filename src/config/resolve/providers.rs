@@ -31,6 +31,7 @@ fn provider(typed: file::Provider) -> Option<ProviderSettings> {
         api_key: typed.api_key,
         service_account: typed.service_account,
         headers: typed.headers,
+        aws: typed.aws,
     })
 }
 

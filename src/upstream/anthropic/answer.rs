@@ -1,9 +1,10 @@
 //! What whole answers and streams share: usage, reasons to stop, citations.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use crate::catalog::Usage;
+use crate::upstream::blocks::Citation;
 use crate::upstream::completion::Finish;
 
 /// `usage`, whole or as a stream gives it in two parts.
@@ -84,28 +85,16 @@ pub fn finish(stop_reason: &str, is_answer: bool) -> Finish {
     }
 }
 
-/// An annotation of OpenAI's kind for a piece of the content, characters `from` to `to`. OpenAI knows no more than URLs:
-/// places in documents stand under Anthropic's own name for them.
-pub fn annotation(mut citation: Value, from: usize, to: usize) -> Value {
-    let kind = match citation["type"].as_str() {
-        Some("web_search_result_location") => "url_citation".to_owned(),
-        other => other.unwrap_or("citation").to_owned(),
+/// A citation. OpenAI knows no more than URLs: places in documents stand under Anthropic's own name for them.
+pub fn citation(citation: Value) -> Citation {
+    let Value::Object(mut fields) = citation else {
+        return Citation { kind: "citation".into(), fields: Map::new() };
     };
-    if let Some(fields) = citation.as_object_mut() {
-        fields.remove("type");
-        fields.remove("encrypted_index");
-        fields.insert("start_index".into(), from.into());
-        fields.insert("end_index".into(), to.into());
-    }
-    json!({"type": kind, kind: citation})
-}
-
-/// A thought with what Claude wants back.
-pub fn thinking_block(thinking: &str, signature: &str) -> Value {
-    json!({"type": "thinking", "thinking": thinking, "signature": signature})
-}
-
-/// A thought that may not be shown.
-pub fn redacted_block(data: &str) -> Value {
-    json!({"type": "redacted_thinking", "data": data})
+    fields.remove("encrypted_index");
+    let kind = match fields.remove("type") {
+        Some(Value::String(kind)) if kind == "web_search_result_location" => "url_citation".into(),
+        Some(Value::String(kind)) => kind,
+        _ => "citation".into(),
+    };
+    Citation { kind, fields }
 }

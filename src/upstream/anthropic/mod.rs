@@ -12,6 +12,7 @@ pub mod messages;
 pub mod model;
 mod reply;
 mod request;
+pub mod sampling;
 pub mod schema;
 pub mod thinking;
 

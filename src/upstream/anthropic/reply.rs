@@ -3,17 +3,16 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{StopDetails, WireUsage, annotation, finish, redacted_block, refusal, thinking_block};
-use crate::api::conversation::ToolCall;
-use crate::upstream::completion::{Choice, Completion, Head};
-use crate::upstream::structure::Structure;
+use super::answer::{StopDetails, WireUsage, citation, finish, refusal};
+use crate::upstream::blocks::{self, Block};
+use crate::upstream::completion::{Completion, Head};
 use crate::upstream::{Asked, WholeReply};
 
 #[derive(Deserialize)]
 struct Message {
     id: Option<String>,
     model: Option<String>,
-    content: Vec<Block>,
+    content: Vec<WireBlock>,
     stop_reason: Option<String>,
     #[serde(default)]
     stop_details: Option<StopDetails>,
@@ -23,7 +22,7 @@ struct Message {
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Block {
+enum WireBlock {
     Text {
         text: String,
         #[serde(default)]
@@ -53,9 +52,7 @@ enum Block {
 pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, String> {
     let message: Message = serde_json::from_slice(body).map_err(|e| no_message(body, &e))?;
     let head = Head::stamped(asked.stamp, asked.model).named(message.id, message.model);
-    let mut answer = Answer { asked, choice: Choice::default(), is_answer: false };
-    message.content.into_iter().for_each(|block| answer.take(block));
-    let Answer { mut choice, is_answer, .. } = answer;
+    let (mut choice, is_answer) = blocks::choice(asked, message.content.into_iter().filter_map(WireBlock::block));
     let reason = message.stop_reason.as_deref().unwrap_or_default();
     choice.finish = Some(finish(reason, is_answer));
     choice.refusal = refusal(reason, message.stop_details);
@@ -70,36 +67,16 @@ fn no_message(body: &[u8], error: &serde_json::Error) -> String {
     }
 }
 
-struct Answer<'a> {
-    asked: &'a Asked<'a>,
-    choice: Choice,
-    is_answer: bool,
-}
-
-impl Answer<'_> {
-    fn take(&mut self, block: Block) {
-        let choice = &mut self.choice;
-        match block {
-            Block::Text { text, citations } => {
-                let from = choice.content.chars().count();
-                let to = from + text.chars().count();
-                choice.content += &text;
-                choice.annotations.extend(citations.into_iter().flatten().map(|c| annotation(c, from, to)));
+impl WireBlock {
+    fn block(self) -> Option<Block> {
+        Some(match self {
+            Self::Text { text, citations } => {
+                Block::Text { text, citations: citations.into_iter().flatten().map(citation).collect() }
             }
-            Block::Thinking { thinking, signature } => {
-                choice.reasoning += &thinking;
-                choice.thinking_blocks.push(thinking_block(&thinking, &signature));
-            }
-            Block::RedactedThinking { data } => choice.thinking_blocks.push(redacted_block(&data)),
-            Block::ToolUse { name, input, .. } if Structure::is_answer(self.asked.request, &name) => {
-                self.is_answer = true;
-                choice.content += &input.to_string();
-            }
-            Block::ToolUse { id, name, input } => {
-                let arguments = input.to_string();
-                choice.calls.push(ToolCall { id, name, arguments, signature: None });
-            }
-            Block::Other => {}
-        }
+            Self::Thinking { thinking, signature } => Block::Thinking { thinking, signature },
+            Self::RedactedThinking { data } => Block::Redacted { data },
+            Self::ToolUse { id, name, input } => Block::Call { id, name, input },
+            Self::Other => return None,
+        })
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::messages::Messages;
 use super::model::{Claude, Thinking};
+use super::sampling::Sampling;
 use super::schema;
 use super::thinking::{Conditions, Thoughts};
 use crate::api::chat::ChatRequest;
@@ -30,7 +31,7 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
     out.insert("max_tokens".into(), max_tokens.into());
     draft.write_messages(&structure, &mut out)?;
     draft.write_tools(&structure, &mut out);
-    draft.write_sampling(thoughts.on(), &mut out)?;
+    write_sampling(Sampling::choose(draft.claude, &controls, request, thoughts.on())?, &mut out);
     draft.write_stop(&mut out)?;
     write_output(&structure, &thoughts, &mut out);
     if let Some(user) = &controls.user {
@@ -163,43 +164,6 @@ impl Draft<'_> {
         Some(choice)
     }
 
-    /// 1 is what Claude does anyhow, for both: it is not sent, since newer models refuse any value.
-    fn write_sampling(&self, thinks: bool, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
-        let Controls { temperature, top_p, top_k, .. } = self.controls;
-        let temperature = temperature.filter(|t| *t != 1.0);
-        let top_p = top_p.filter(|p| *p != 1.0);
-        let off = match () {
-            () if !self.claude.samples() => Some("this model has no setting for how it samples"),
-            () if thinks => Some("Claude's sampling cannot be set while it thinks"),
-            () => None,
-        };
-        let hot = temperature.filter(|t| *t > 1.0).map(|_| "Claude's temperature ends at 1");
-        let both = (temperature.is_some() && !self.claude.samples_both())
-            .then_some("this model takes temperature or top_p, and not both");
-        self.put("temperature", temperature.map(Value::from), off.or(hot), out)?;
-        self.put("top_p", top_p.map(Value::from), off.or(both), out)?;
-        self.put("top_k", top_k.map(Value::from), off, out)
-    }
-
-    /// A value that is there, unless there is a problem with it.
-    fn put(
-        &self,
-        field: &str,
-        value: Option<Value>,
-        problem: Option<&str>,
-        out: &mut Map<String, Value>,
-    ) -> Result<(), BadRequest> {
-        match (value, problem) {
-            (None, _) => {}
-            (Some(value), None) => {
-                out.insert(field.into(), value);
-            }
-            (Some(_), Some(_)) if self.request.drop_unsupported => {}
-            (Some(_), Some(problem)) => return Err(unsupported(field, problem)),
-        }
-        Ok(())
-    }
-
     fn write_stop(&self, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
         let (words, blank): (Vec<&String>, Vec<&String>) =
             self.controls.stop.iter().filter(|stop| !stop.is_empty()).partition(|stop| !stop.trim().is_empty());
@@ -211,6 +175,16 @@ impl Draft<'_> {
         }
         Ok(())
     }
+}
+
+fn write_sampling(sampling: Sampling, out: &mut Map<String, Value>) {
+    let Sampling { temperature, top_p, top_k } = sampling;
+    let fields = [
+        ("temperature", temperature.map(Value::from)),
+        ("top_p", top_p.map(Value::from)),
+        ("top_k", top_k.map(Value::from)),
+    ];
+    out.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
 }
 
 fn write_output(structure: &Structure, thoughts: &Thoughts, out: &mut Map<String, Value>) {

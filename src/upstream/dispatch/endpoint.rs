@@ -16,6 +16,7 @@ use url::{Position, Url};
 use uuid::Uuid;
 
 use super::super::anthropic::Anthropic;
+use super::super::bedrock::Bedrock;
 use super::super::cohere::Cohere;
 use super::super::gemini::Gemini;
 use super::super::openai::OpenAi;
@@ -27,6 +28,7 @@ use super::breaker::Breaker;
 use super::connect::Connector;
 use super::fault::Reporter;
 use super::pool::{Lease, Pool};
+use super::sign::Signer;
 use super::stream::ReplyStream;
 use super::timing::Timing;
 use super::token::Tokens;
@@ -51,6 +53,7 @@ pub struct Endpoint {
     headers: HeaderMap,
     /// Where a service account stands in place of a key.
     tokens: Option<Arc<Tokens>>,
+    signer: Option<Signer>,
 }
 
 impl Endpoint {
@@ -71,8 +74,9 @@ impl Endpoint {
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
         let provider = provider(&settings);
         let headers = headers(&settings, &*provider, &connector)?;
+        let signer = settings.aws.as_ref().map(Signer::new);
         let base = with_slash(settings.base_url);
-        Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers, tokens })
+        Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers, tokens, signer })
     }
 
     /// This thread's connections.
@@ -99,16 +103,26 @@ impl Endpoint {
         Ok(request)
     }
 
-    fn request(&self, uri: Uri, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(wire.body));
+    /// What is sent at the time `now`, signed where the provider wants that.
+    fn request(
+        &self,
+        uri: Uri,
+        wire: WireRequest,
+        stream: bool,
+        now: SystemTime,
+    ) -> Result<Request<Full<Bytes>>, String> {
+        let mut request = Request::new(Full::new(wire.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
-        let accept = if stream { "text/event-stream" } else { "application/json" };
+        let accept = if stream { self.provider.framing().media_type() } else { "application/json" };
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.extend(wire.headers);
-        request
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request, &wire.body, now)?;
+        }
+        Ok(request)
     }
 }
 
@@ -116,6 +130,7 @@ impl Endpoint {
 fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
     match settings.wire {
         Wire::Anthropic => Box::new(Anthropic::below(settings.base_url.path())),
+        Wire::Bedrock => Box::new(Bedrock),
         Wire::OpenAi => Box::new(OpenAi),
         Wire::Gemini => Box::new(Gemini),
         Wire::Vertex => Box::new(Vertex),
@@ -192,7 +207,8 @@ impl Target {
     async fn send(&self, wire: WireRequest, stream: bool, timing: Timing) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
         let uri = if stream { &self.stream } else { &self.whole };
-        let request = self.endpoint.request(uri.clone(), wire, stream);
+        let request = self.endpoint.request(uri.clone(), wire, stream, SystemTime::now());
+        let request = request.map_err(|problem| reporter.error(Cause::Credentials, problem))?;
         let authorized = timing.first_byte.bound(self.endpoint.authorized(request)).await;
         let request = authorized.map_err(|passed| reporter.late(passed))??;
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
@@ -224,7 +240,7 @@ impl Target {
         let (head, body) = response.into_parts();
         let body = Body::new(body, lease, timing);
         let kind = head.headers.get(CONTENT_TYPE).map_or(Bytes::new(), |kind| Bytes::copy_from_slice(kind.as_bytes()));
-        if kind.is_empty() || kind.to_ascii_lowercase().starts_with(b"text/event-stream") {
+        if kind.is_empty() || kind.to_ascii_lowercase().starts_with(provider.framing().media_type().as_bytes()) {
             return Ok(body);
         }
         let beginning = timeout(ERROR_WAIT, body.beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
@@ -300,7 +316,8 @@ fn key_header(place: KeyHeader, key: &SecretString) -> Option<(HeaderName, Heade
 /// What must not turn up in an error: the key, and the values of configured headers, which may be keys too.
 fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
     let values = settings.headers.values().filter_map(|value| value.to_str().ok()).map(SecretString::from);
-    settings.api_key.iter().cloned().chain(values).collect()
+    let aws = settings.aws.iter().flat_map(|aws| [Some(&aws.secret_access_key), aws.session_token.as_ref()]);
+    settings.api_key.iter().chain(aws.flatten()).cloned().chain(values).collect()
 }
 
 /// A proxy from the environment is for the way out, not for a model server on this machine.

@@ -10,6 +10,7 @@ mod endpoint;
 mod fault;
 mod frames;
 mod pool;
+mod sign;
 mod stream;
 mod timing;
 mod tls;
