@@ -93,8 +93,8 @@ impl Scripted {
         }
     }
 
-    /// The answers to requests for `model`, in turn; the last one repeats. A model without a script says `ok`, whole
-    /// or streamed, as it is asked.
+    /// The answers to requests for `model` (`""`: for any other), in turn; the last one repeats. A model without a
+    /// script says `ok`, whole or streamed, as it is asked.
     pub fn on(&self, model: &str, answers: impl IntoIterator<Item = Answer>) {
         let mut answers: Vec<Answer> = answers.into_iter().collect();
         assert!(!answers.is_empty(), "a script has at least one answer");
@@ -349,7 +349,8 @@ async fn perform(step: Step, stream: &mut TcpStream, shared: &Shared) -> bool {
 impl Shared {
     fn answer(&self, request: &Seen) -> Answer {
         let mut scripts = self.scripts.lock().unwrap();
-        match scripts.get_mut(&request.model()) {
+        let script = if scripts.contains_key(&request.model()) { request.model() } else { String::new() };
+        match scripts.get_mut(&script) {
             Some(answers) if answers.len() > 1 => answers.pop().unwrap(),
             Some(answers) => answers[0].clone(),
             None if serde_json::from_slice::<Value>(&request.body).is_ok_and(|body| body["stream"] == true) => {
