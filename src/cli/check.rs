@@ -72,7 +72,7 @@ fn section<const N: usize>(out: &mut String, title: &str, rows: impl Iterator<It
 }
 
 fn provider(provider: &ProviderSettings) -> [String; 3] {
-    let key = if provider.api_key.is_some() { "with a key" } else { "without a key" };
+    let key = if provider.has_credentials() { "with a key" } else { "without a key" };
     [provider.name.clone(), provider.base_url.to_string(), key.to_owned()]
 }
 

@@ -73,6 +73,11 @@ impl Wire {
 }
 
 impl ProviderSettings {
+    /// Whether it is told who asks: by a key, an account, or a signature.
+    pub fn has_credentials(&self) -> bool {
+        self.api_key.is_some() || self.service_account.is_some() || self.aws.is_some()
+    }
+
     /// Whether any of its servers is reached over TLS.
     pub fn needs_tls(&self) -> bool {
         let account = self.service_account.as_ref().map(|account| &account.token_uri);

@@ -9,8 +9,8 @@ const KEY_FILE: &str = include_str!("../fixtures/vertex/key_of_no_account.json")
 /// A provider of kind `kind` with these keys, and one model of it.
 fn read(kind: &str, keys: &str) -> Result<Setup, Mistakes> {
     let text = format!(
-        "[[providers]]\nname = \"vertex\"\nkind = \"{kind}\"\n{keys}\n[[models]]\nname = \"gemini-2.5-pro\"\n\
-         provider = \"vertex\"\n"
+        "[[providers]]\nname = \"cloud\"\nkind = \"{kind}\"\n{keys}\n[[models]]\nname = \"pro\"\n\
+         provider = \"cloud\"\nupstream_name = \"google/gemini-2.5-pro\"\n"
     );
     let environment = Environment::from_iter([("KEY_FILE", KEY_FILE), ("TOKEN", "ya29.token"), ("JUNK", "{\"a\":")]);
     config::parse(&text, "f.toml", &environment, &Flags::default(), &Catalogue::embedded().unwrap())
@@ -48,6 +48,7 @@ fn credentials_come_from_the_environment_or_a_file_and_prices_from_the_catalogue
         let account = setup.providers[0].service_account.as_ref().unwrap();
         assert_eq!(account.token_uri.as_str(), "https://oauth2.googleapis.com/token");
         assert!(setup.gateway.models[0].price.is_some());
+        assert!(setup.providers[0].has_credentials());
         assert!(!setup.remarks.iter().any(|remark| remark.text.contains("api_key")), "{:?}", setup.remarks);
         assert!(!format!("{setup:?}").contains("PRIVATE KEY"));
     }
