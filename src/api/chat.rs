@@ -209,6 +209,12 @@ pub struct WireUsage {
 pub struct PromptTokensDetails {
     #[serde(default)]
     pub cached_tokens: Option<u32>,
+    /// Not OpenAI's: tokens written to the cache, as OpenRouter names them.
+    #[serde(default)]
+    pub cache_write_tokens: Option<u32>,
+    /// The same, as LiteLLM names them.
+    #[serde(default)]
+    pub cache_creation_tokens: Option<u32>,
 }
 
 /// Part of [`WireUsage`].

@@ -6,12 +6,15 @@ use super::facts::{Fact, Facts};
 
 const EMBEDDED: &str = include_str!("../../models/providers.toml");
 
-/// A provider that speaks OpenAI's wire.
+/// A provider whose models the catalogue knows.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownProvider {
     /// Also its name in the catalogue of facts.
     pub name: String,
+    /// The wire it speaks, as the configuration has it.
+    #[serde(default = "openai")]
+    pub kind: String,
     pub base_url: String,
     /// Environment variables that may hold its key; the first one that is set counts.
     pub keys: Vec<String>,
@@ -20,6 +23,11 @@ pub struct KnownProvider {
     /// Sells other vendors' models, named `vendor/model`, at their list price.
     #[serde(default)]
     pub resells: bool,
+}
+
+/// Most speak OpenAI's wire.
+fn openai() -> String {
+    "openai".into()
 }
 
 /// The list of known providers in the binary cannot be read.
@@ -67,6 +75,7 @@ impl Catalogue {
     /// What is known of a model. The provider is the known one at `host`; where no known one is there, the one called
     /// `name`. A reseller's `vendor/model` is the vendor's model. Otherwise see [`Facts::lookup`].
     pub fn lookup(&self, host: &str, name: &str, model: &str) -> Option<&Fact> {
+        let name = if host.starts_with("bedrock-runtime") { "bedrock" } else { name };
         match self.provider(host, name) {
             Some(known) if known.resells => {
                 let (vendor, model) = model.split_once('/')?;
@@ -96,6 +105,7 @@ impl KnownProvider {
 fn catalogue_name(name: &str) -> &str {
     match name {
         "google" => "gemini",
+        "aws" | "amazon" | "amazon-bedrock" => "bedrock",
         "together_ai" | "together-ai" => "together",
         "fireworks_ai" | "fireworks-ai" => "fireworks",
         "x-ai" => "xai",

@@ -74,6 +74,7 @@ fn section<const N: usize>(out: &mut String, title: &str, rows: impl Iterator<It
 
 fn provider(provider: &ProviderSettings) -> [String; 3] {
     let keys = match provider.api_keys.len() {
+        0 if provider.has_credentials() => "with a key".to_owned(),
         0 => "without a key".to_owned(),
         1 => "with a key".to_owned(),
         n => format!("with {n} keys"),

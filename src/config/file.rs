@@ -2,19 +2,23 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::aws;
 use super::environment::{Environment, secret};
 use super::section::{Located, Section};
 use super::segment::Segment;
+use super::vertex;
 use crate::catalog::{Capabilities, Price};
 use crate::gateway::Balance;
 use crate::policy::Knob;
-use crate::upstream::settings::{OwnDeadlines, Wire};
+use crate::upstream::settings::{AwsKeys, OwnDeadlines, Wire};
+use crate::upstream::vertex::ServiceAccount;
 
 /// Headers that the gateway sets itself, or that belong to the connection.
 const OWN_HEADERS: [&str; 12] = [
@@ -76,7 +80,10 @@ pub(super) struct Provider {
     pub(super) api_keys: Vec<SecretString>,
     pub(super) deadlines: OwnDeadlines,
     /// The file gives a key, be it valid or not.
+    pub(super) service_account: Option<Arc<ServiceAccount>>,
+    /// The file gives a key of some kind, be it valid or not.
     pub(super) has_api_key: bool,
+    pub(super) aws: Option<AwsKeys>,
     pub(super) headers: HeaderMap,
 }
 
@@ -164,11 +171,20 @@ impl Provider {
     fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
         let name = name(section, "a name such as \"openai\"");
         let keys = keys(section);
+        let wire = wire(section);
+        let account = aws::Account::read(section, &name, environment);
+        let vertex = vertex::read(section, wire, environment);
+        let home = vertex.home.as_deref().or(wire.and_then(Wire::home));
+        let home = home.map(|home| Located { value: home.to_owned(), line: section.line });
+        let base_url = base_url(section, account.base_url(wire).or(home)).map(|url| vertex.below(url));
+        let aws = account.keys(section, wire, base_url.as_ref());
         Self {
             line: section.line,
-            wire: wire(section),
-            base_url: base_url(section),
-            has_api_key: !keys.is_empty(),
+            wire,
+            aws,
+            base_url,
+            has_api_key: !keys.is_empty() || vertex.has_credentials,
+            service_account: vertex.service_account,
             api_keys: keys
                 .iter()
                 .filter_map(|key| secret(key, &what("api_key", &name), environment, section.findings))
@@ -280,7 +296,7 @@ fn seconds(section: &mut Section<'_, '_>, key: &'static str) -> Option<Duration>
 }
 
 /// `api_key of provider "openai"`.
-fn what(key: &str, name: &Option<Located<String>>) -> String {
+pub(super) fn what(key: &str, name: &Option<Located<String>>) -> String {
     let name = name.as_ref().map_or(String::new(), |name| format!(" \"{}\"", name.value));
     format!("`{key}` of provider{name}")
 }
@@ -322,9 +338,14 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
     }
 }
 
-fn base_url(section: &mut Section<'_, '_>) -> Option<Located<Url>> {
+/// `known`: where it is if the file does not say.
+fn base_url(section: &mut Section<'_, '_>, known: Option<Located<String>>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let typed = section.required("base_url", &format!("a URL {example}"))?;
+    let expected = format!("a URL {example}");
+    let typed = match known {
+        Some(known) => section.string("base_url", &expected).or_else(|| (!section.had("base_url")).then_some(known))?,
+        None => section.required("base_url", &expected)?,
+    };
     let url = Url::parse(&typed.value).map_err(|e| format!("is no URL ({e}); give one {example}"));
     match url.and_then(fit) {
         Ok(value) => Some(Located { value, line: typed.line }),
@@ -394,12 +415,13 @@ fn price(section: &mut Section<'_, '_>) -> Option<Price> {
     let mut usd = |key| section.number(key, 0.0..1e6, true, "USD per million tokens, from 0");
     let input = usd("input_usd_per_mtok");
     let output = usd("output_usd_per_mtok");
-    let cached = usd("cached_input_usd_per_mtok");
-    match (input, output, &cached) {
-        (Some(input), Some(output), _) => {
-            Some(Price { input: input.value, output: output.value, cached_input: cached.map(|c| c.value) })
+    let cached_input = usd("cached_input_usd_per_mtok").map(|usd| usd.value);
+    let cache_write = usd("cache_write_usd_per_mtok").map(|usd| usd.value);
+    match (input, output) {
+        (Some(input), Some(output)) => {
+            Some(Price { input: input.value, output: output.value, cached_input, cache_write })
         }
-        (None, None, None) => None,
+        (None, None) if cached_input.or(cache_write).is_none() => None,
         _ => half_a_price(section),
     }
 }

@@ -74,7 +74,8 @@ fn write(found: &[(&KnownProvider, &str)], environment: &Environment) -> String 
 
 fn provider_entry(provider: &KnownProvider, key: &str, base_url: &str) -> String {
     let (name, url, key) = (quoted(&provider.name), quoted(base_url), quoted(&format!("env:{key}")));
-    format!("[[providers]]\nname = {name}\nkind = \"openai\"\nbase_url = {url}\napi_key = {key}\n\n")
+    let kind = quoted(&provider.kind);
+    format!("[[providers]]\nname = {name}\nkind = {kind}\nbase_url = {url}\napi_key = {key}\n\n")
 }
 
 fn model_entry(name: &str, provider: &str, upstream_name: &str) -> String {

@@ -6,6 +6,7 @@
 //! Precedence: a flag of the command line beats the file, but for the knob: `--quality` and `--budget-per-1k` hold for
 //! the routes that have no knob of their own.
 
+mod aws;
 mod environment;
 mod file;
 mod findings;
@@ -13,6 +14,7 @@ mod generate;
 mod resolve;
 mod section;
 mod segment;
+mod vertex;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

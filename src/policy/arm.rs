@@ -265,10 +265,10 @@ mod tests {
         let phi = [1.0, 0.0];
         let usage = Usage { input_tokens: 130, output_tokens: 900, ..Usage::default() };
         (0..300).for_each(|_| arm.settle(&usage, &phi, 0.0, 100.0));
-        let price = Price { input: 1.0, output: 10.0, cached_input: None };
+        let price = Price::of(1.0, 10.0);
         let cost = arm.cost(&price, &phi, 0.0, 100.0);
         assert!((cost / price.cost(&usage) - 1.0).abs() < 0.1, "{cost}");
-        let dearer = Price { input: 2.0, output: 20.0, cached_input: None };
+        let dearer = Price::of(2.0, 20.0);
         assert!((arm.cost(&dearer, &phi, 0.0, 100.0) / cost - 2.0).abs() < 1e-9);
     }
 

@@ -311,6 +311,6 @@ pub fn prices(spec: &RouteSpec) -> Vec<Price> {
     let blended = |price: &Price| 3.0 * price.input + price.output;
     let known = spec.arms.iter().filter_map(|arm| arm.price);
     let dearest = known.max_by(|a, b| blended(a).total_cmp(&blended(b)));
-    let unknown = dearest.unwrap_or(Price { input: 1.0, output: 1.0, cached_input: None });
+    let unknown = dearest.unwrap_or(Price::of(1.0, 1.0));
     spec.arms.iter().map(|arm| arm.price.unwrap_or(unknown)).collect()
 }

@@ -19,6 +19,7 @@ fn assert_same(fact: &Fact, source: &Value) {
     assert!(near(fact.price.input, &source["input_usd_per_mtok"]), "{fact:?}");
     assert!(near(fact.price.output, &source["output_usd_per_mtok"]), "{fact:?}");
     assert_eq!(fact.price.cached_input.is_some(), source["cached_input_usd_per_mtok"].is_number());
+    assert_eq!(fact.price.cache_write.is_some(), source["cache_write_usd_per_mtok"].is_number());
     let tokens = |key: &str| source[key].as_u64().map(|n| n as u32);
     assert_eq!(fact.max_input_tokens, tokens("max_input_tokens"));
     assert_eq!(fact.max_output_tokens, tokens("max_output_tokens"));

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use satisfice::catalog::providers::Catalogue;
 use satisfice::config::{self, Environment, Flags, Mistakes, NoKeys, PriceOrigin, Setup};
 use satisfice::policy::Knob;
+use satisfice::upstream::settings::Wire;
 use secrecy::ExposeSecret;
 
 const EXAMPLE: &str = include_str!("../../satisfice.example.toml");
@@ -63,7 +64,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:14: `base_url` holds credentials; put the key into `api_key` as "env:NAME"
     f.toml:15: `api_key` of provider "openai": the environment variable "NOT_SET" is not set; export it before satisfice starts
     f.toml:18: the provider "openai" is there twice, first on line 12; rename one
-    f.toml:19: unknown `kind` "anthropic"; the kinds are: "openai"
+    f.toml:19: unknown `kind` "telex"; the kinds are: "anthropic", "bedrock", "openai", "gemini", "vertex", "cohere"
     f.toml:20: `base_url` has a query (?…) or a fragment (#…); give scheme, host and path only
     f.toml:21: `api_key` of provider "openai" is empty, or holds spaces or characters that no HTTP header can carry; check for a line break
     f.toml:22: `headers`: "Authorization" is no header name, or one that satisfice sets itself; leave it out
@@ -308,6 +309,53 @@ output_usd_per_mtok = 0
     "#);
 }
 
+/// A file with one Bedrock provider of these keys and one model.
+fn bedrock(keys: &str) -> String {
+    format!(
+        "[[providers]]\nname = \"aws\"\nkind = \"bedrock\"\n{keys}\n[[models]]\nname = \"haiku\"\nprovider = \"aws\"\n\
+         upstream_name = \"us.anthropic.claude-haiku-4-5-20251001-v1:0\"\n"
+    )
+}
+
+#[test]
+fn bedrock_is_found_by_its_region_and_signs_or_has_a_key() {
+    let signed = "aws_access_key_id = \"env:KEY\"\naws_secret_access_key = \"env:OPENAI_API_KEY\"\n";
+    let setup = read(&bedrock(&format!("{signed}region = \"eu-west-1\""))).unwrap();
+    let provider = &setup.providers[0];
+    assert_eq!(provider.base_url.as_str(), "https://bedrock-runtime.eu-west-1.amazonaws.com/");
+    assert_eq!(provider.aws.as_ref().unwrap().region, "eu-west-1");
+    assert!(provider.api_keys.is_empty() && provider.aws.as_ref().unwrap().session_token.is_none());
+    let price = setup.gateway.models[0].price.unwrap();
+    assert_eq!((price.input, price.cached_input, price.cache_write), (1.1, Some(0.11), Some(1.375)));
+
+    let by_host = "base_url = \"https://bedrock-runtime.us-west-2.amazonaws.com\"";
+    let setup = read(&bedrock(&format!("{signed}{by_host}"))).unwrap();
+    assert_eq!(setup.providers[0].aws.as_ref().unwrap().region, "us-west-2");
+    let setup = read(&bedrock(&format!("api_key = \"env:KEY\"\n{by_host}"))).unwrap();
+    assert!(setup.providers[0].aws.is_none() && !setup.providers[0].api_keys.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_bedrocks_keys_is_said_with_its_line() {
+    let problem = |keys: &str| mistakes(&bedrock(keys));
+    let id = "aws_access_key_id = \"env:KEY\"";
+    let both = "aws_access_key_id = \"env:KEY\"\naws_secret_access_key = \"env:KEY\"";
+    for (keys, words) in [
+        ("region = \"eu-west-1\"".to_owned(), "f.toml:1: Bedrock answers nobody without a key; give an `api_key`"),
+        (format!("{both}\napi_key = \"env:KEY\"\nregion = \"eu-west-1\""), "f.toml:1: both an `api_key` and the keys"),
+        (format!("{id}\nregion = \"eu-west-1\""), "f.toml:1: `aws_secret_access_key` of [[providers]] is missing"),
+        (format!("{both}\nbase_url = \"https://proxy.example/\""), "f.toml:1: `region` of [[providers]] is missing"),
+        (both.to_owned(), "f.toml:1: `base_url` of [[providers]] is missing"),
+        (format!("{both}\nregion = \"EU west\""), "f.toml:6: `region` \"EU west\" is no region"),
+        (format!("{both}\nregion = \"eu-west-1\"\naws_session_token = \"env:NONE\""), "f.toml:7: `aws_session_token`"),
+    ] {
+        let said = problem(&keys);
+        assert!(said.contains(words), "{said}");
+    }
+    let foreign = SMALL.replacen("[[models]]", "region = \"eu-west-1\"\n[[models]]", 1);
+    assert!(mistakes(&foreign).contains("`region` belongs to providers of kind \"bedrock\""));
+}
+
 #[test]
 fn no_secret_is_shown() {
     let with_headers = SMALL.replacen("[[models]]", "headers = { x-k = \"env:OPENAI_API_KEY\" }\n[[models]]", 1);
@@ -339,10 +387,22 @@ fn the_environments_keys_become_a_configuration_that_can_be_saved() {
         ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1"),
         ("GROQ_API_KEY", "sk-g"),
         ("MISTRAL_API_KEY", ""),
+        ("GEMINI_API_KEY", "g-1"),
+        ("COHERE_API_KEY", "c-1"),
     ]);
     let made = config::from_environment(&environment, &Flags::default(), &catalogue).unwrap();
     let names: Vec<_> = made.setup.providers.iter().map(|p| (p.name.as_str(), p.base_url.as_str())).collect();
-    assert_eq!(names, [("openai", "http://127.0.0.1:9/v1"), ("groq", "https://api.groq.com/openai/v1")]);
+    assert_eq!(
+        names,
+        [
+            ("openai", "http://127.0.0.1:9/v1"),
+            ("gemini", "https://generativelanguage.googleapis.com/v1beta"),
+            ("groq", "https://api.groq.com/openai/v1"),
+            ("cohere", "https://api.cohere.com/v2"),
+        ]
+    );
+    let wires: Vec<_> = made.setup.providers.iter().map(|p| p.wire).collect();
+    assert_eq!(wires, [Wire::OpenAi, Wire::Gemini, Wire::OpenAi, Wire::Cohere]);
     assert!(!made.toml.contains("sk-"), "{}", made.toml);
     let again = config::parse(&made.toml, "saved", &environment, &Flags::default(), &catalogue).unwrap();
     assert_eq!(again.gateway, made.setup.gateway);

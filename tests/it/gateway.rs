@@ -15,6 +15,7 @@ use satisfice::store::{Scored, StoreError, TraceReader};
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Trace, TraceId};
 use satisfice::upstream::Upstreams;
+use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -48,11 +49,13 @@ pub struct Options {
     pub published: bool,
     /// All of its providers are the scripted upstream.
     pub settings: Settings,
+    /// What the upstream speaks.
+    pub wire: Wire,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keys: ApiKeys::default(), room: 64, published: true, settings: settings() }
+        Self { keys: ApiKeys::default(), room: 64, published: true, settings: settings(), wire: Wire::OpenAi }
     }
 }
 
@@ -72,7 +75,8 @@ impl Running {
         let learning = Learning { snapshot: snapshot.clone(), counters: Arc::default() };
         let metrics = Arc::new(Metrics::default());
         let names: BTreeSet<_> = settings.models.iter().map(|model| model.id.provider.as_str()).collect();
-        let providers = names.into_iter().map(|name| upstream.provider(name)).collect();
+        let providers =
+            names.into_iter().map(|name| ProviderSettings { wire: options.wire, ..upstream.provider(name) }).collect();
         let upstreams = Upstreams::new(providers, settings.deadlines.connect).unwrap();
         let (sender, events) = mpsc::channel(options.room);
         let gateway = Arc::new(Gateway::new(
@@ -200,7 +204,7 @@ pub fn model(name: &str, usd: f64) -> Arc<Model> {
     Arc::new(Model {
         id: ModelId { provider: "test".into(), model: name.into() },
         upstream_name: format!("{name}-upstream"),
-        price: Some(Price { input: usd, output: 2.0 * usd, cached_input: None }),
+        price: Some(Price::of(usd, 2.0 * usd)),
         context_window: None,
         max_output_tokens: None,
         capabilities: Capabilities::default(),

@@ -1,12 +1,19 @@
 //! Integration tests, in one binary: a module per behaviour.
 
+mod anthropic;
+mod anthropic_streams;
 mod architecture;
+mod bedrock;
+mod bedrock_streams;
 mod calibrate;
 mod catalogue;
 mod chat;
 mod cli_check;
+mod cohere;
 mod completion;
 mod config;
+mod config_vertex;
+mod conversations;
 mod crash;
 mod demo;
 mod errors;
@@ -16,6 +23,8 @@ mod export;
 mod features;
 mod feedback;
 mod gateway;
+mod gemini;
+mod gemini_served;
 mod learner;
 mod ledger;
 mod messages;
@@ -37,4 +46,5 @@ mod upstream_answers;
 mod upstream_failures;
 mod upstream_streams;
 mod upstream_wire;
+mod vertex;
 mod wire;

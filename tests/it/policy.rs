@@ -13,7 +13,7 @@ use satisfice::policy::{
 const ROUTE: &str = "auto";
 
 fn arm(name: &str, usd_per_mtok: f64) -> ArmSpec {
-    let price = Price { input: usd_per_mtok, output: usd_per_mtok, cached_input: None };
+    let price = Price::of(usd_per_mtok, usd_per_mtok);
     ArmSpec { arm: name.into(), price: Some(price), context_window: None }
 }
 
@@ -59,7 +59,14 @@ struct Outcome {
 }
 
 impl World {
-    const USAGE: Usage = Usage { input_tokens: 100, output_tokens: 200, cached_input_tokens: 0, reasoning_tokens: 0 };
+    const USAGE: Usage = Usage {
+        input_tokens: 100,
+        output_tokens: 200,
+        cached_input_tokens: 0,
+        cache_write_tokens: 0,
+        cache_write_1h_tokens: 0,
+        reasoning_tokens: 0,
+    };
 
     fn run(&mut self, mut snapshot: Snapshot, requests: usize, last: usize) -> Outcome {
         let (mut quality, mut usd) = (0.0, 0.0);

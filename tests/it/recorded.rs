@@ -32,7 +32,7 @@ pub fn id(n: u64) -> TraceId {
 }
 
 pub fn routes(names: &[&str]) -> Vec<RouteSpec> {
-    let price = Price { input: 1.0, output: 2.0, cached_input: None };
+    let price = Price::of(1.0, 2.0);
     let arm = |arm: &str| ArmSpec { arm: arm.into(), price: Some(price), context_window: None };
     let arms: Vec<ArmSpec> = ARMS.map(arm).into();
     let segments = vec![SegmentSpec { name: SEGMENT.into(), knob: STRICT, explore: true }];

@@ -20,7 +20,14 @@ use serde_json::{Value, json};
 use crate::gateway::{Running, ask, ask_stream, error};
 use crate::recorded::{BEGIN_MS, ROUTE, SEGMENT, prior, routes, trace};
 
-const USAGE: Usage = Usage { input_tokens: 100, output_tokens: 200, cached_input_tokens: 0, reasoning_tokens: 0 };
+const USAGE: Usage = Usage {
+    input_tokens: 100,
+    output_tokens: 200,
+    cached_input_tokens: 0,
+    cache_write_tokens: 0,
+    cache_write_1h_tokens: 0,
+    reasoning_tokens: 0,
+};
 
 /// What the route asks for where no segment does.
 const USUAL: f64 = 0.9;
@@ -28,7 +35,7 @@ const USUAL: f64 = 0.9;
 fn spec(segments: &[(&str, f64)]) -> RouteSpec {
     let arm = |(name, usd): (&str, f64)| ArmSpec {
         arm: name.into(),
-        price: Some(Price { input: usd, output: usd, cached_input: None }),
+        price: Some(Price::of(usd, usd)),
         context_window: None,
     };
     let segment =

@@ -7,8 +7,8 @@ use crate::gateway::RouteSettings;
 use crate::policy::{Arm, RouteState};
 
 /// Priced so, a cost is a number of tokens.
-const INPUT_TOKEN: Price = Price { input: 1e6, output: 0.0, cached_input: None };
-const OUTPUT_TOKEN: Price = Price { input: 0.0, output: 1e6, cached_input: None };
+const INPUT_TOKEN: Price = Price::of(1e6, 0.0);
+const OUTPUT_TOKEN: Price = Price::of(0.0, 1e6);
 
 /// Nine of ten lie within so many deviations of a Gaussian's mean, and one of twenty beyond …
 const NINE_OF_TEN: f64 = 1.645;

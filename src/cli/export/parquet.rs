@@ -57,7 +57,7 @@ const COLUMNS: [Column; 28] = {
         column("decision_draw", Number(|line| Some(line.decision.draw))),
         column("decision_snapshot_version", Integer(|line| integer(line.decision.snapshot_version))),
         column("decision_bundle", Text(|line| Some(line.decision.bundle.clone()))),
-        column("settlement_arm", Text(|line| line.settlement.as_ref()?.arm.clone())),
+        column("settlement_arm", Text(|line| line.settlement.as_ref()?.arm.as_ref().map(ToString::to_string))),
         column("settlement_usage", Json(|line| json(line.settlement.as_ref()?.usage.as_ref()?))),
         column("settlement_cost_usd", Number(|line| line.settlement.as_ref()?.cost_usd)),
         column("settlement_outcome", Text(|line| word(&line.settlement.as_ref()?.outcome))),
@@ -65,7 +65,7 @@ const COLUMNS: [Column; 28] = {
         column("reward_value", Number(|line| Some(line.reward?.value))),
         column("reward_weight", Number(|line| Some(line.reward?.weight))),
         // What most who open the table look for, without a look into its JSON.
-        column("chosen_arm", Text(|line| Some(line.chosen().arm.clone()))),
+        column("chosen_arm", Text(|line| Some(line.chosen().arm.to_string()))),
         column("chosen_propensity", Number(|line| Some(line.chosen().propensity))),
     ]
 };

@@ -11,6 +11,7 @@ use crate::config::PriceOrigin;
 use crate::config::file::{self, File};
 use crate::config::findings::Findings;
 use crate::config::section::Located;
+use crate::upstream::settings::Wire;
 
 pub(super) fn models(
     file: &File,
@@ -57,7 +58,11 @@ fn model(
     let provider = provider_of(provider_name, &file.providers, findings)?;
     let upstream_name = typed.upstream_name.clone().unwrap_or_else(|| name.value.clone());
     let host = provider.base_url.as_ref().and_then(|url| url.value.host_str()).unwrap_or_default();
-    let fact = catalogue.lookup(host, &provider_name.value, &upstream_name);
+    // Google's cloud has a host for each place, and names models with their publisher.
+    let fact = match provider.wire {
+        Some(Wire::Vertex) => catalogue.lookup(host, "vertex", upstream_name.rsplit('/').next().unwrap_or_default()),
+        _ => catalogue.lookup(host, &provider_name.value, &upstream_name),
+    };
     let origin = price_origin(typed, fact);
     remark_on(&name.value, typed.line, fact, &origin, findings);
     let id = ModelId::of(&provider_name.value, &name.value);

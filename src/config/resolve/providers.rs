@@ -30,7 +30,9 @@ fn provider(typed: file::Provider) -> Option<ProviderSettings> {
         base_url: typed.base_url?.value,
         api_keys: typed.api_keys,
         deadlines: typed.deadlines,
+        service_account: typed.service_account,
         headers: typed.headers,
+        aws: typed.aws,
     })
 }
 

@@ -149,7 +149,7 @@ mod tests {
             context: Context { phi: vec![1.0], difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 1 },
             outcomes: vec![outcome(if i.is_multiple_of(2) { 1.0 } else { 0.0 }, 1.0), outcome(1.0, 10.0)],
         };
-        let price = Price { input: 1.0, output: 1.0, cached_input: None };
+        let price = Price::of(1.0, 1.0);
         Stream {
             arms: vec!["small".into(), "large".into()],
             prices: vec![price; 2],

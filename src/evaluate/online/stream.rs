@@ -54,9 +54,7 @@ impl Stream {
                 requests.push(Request { prompt: index, context, outcomes });
             }
         }
-        let price = |arm: &Option<usize>| {
-            arm.map_or(Price { input: 0.0, output: 0.0, cached_input: None }, |arm| data.price(arm))
-        };
+        let price = |arm: &Option<usize>| arm.map_or(Price::of(0.0, 0.0), |arm| data.price(arm));
         Ok(Self { arms: models.to_vec(), prices: arms.iter().map(price).collect(), requests })
     }
 

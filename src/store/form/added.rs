@@ -1,13 +1,13 @@
-//! Version 2: a value of version 1, and after it what was added: segments and metadata.
+//! Version 2: a value of version 1 with more of its prices and usage, and after it what was added: segments and metadata.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::body::TraceV1;
+use super::body::TraceWritten;
 use super::decision::KnobV1;
-use super::entry::EntryV1;
+use super::entry::EntryPriced;
 use crate::api::metadata::Metadata;
 use crate::policy::{RouteSpec, SegmentSpec};
 use crate::store::Entry;
@@ -15,7 +15,7 @@ use crate::trace::Trace;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct EntryV2<'a> {
-    first: EntryV1<'a>,
+    first: EntryPriced<'a>,
     added: AddedV2<'a>,
 }
 
@@ -37,7 +37,7 @@ struct SegmentSpecV2 {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct TraceV2<'a> {
-    first: TraceV1<'a>,
+    first: TraceWritten<'a>,
     metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// The segment whose controller decided.
     segment: Option<Cow<'a, str>>,

@@ -14,7 +14,14 @@ use crate::trace::{Attempt, Outcome, ReplyText};
 const ID: Uuid = Uuid::from_u128(0x0193_5a7b_0000_7000_8000_0000_0000_0001);
 
 fn usage() -> Usage {
-    Usage { input_tokens: 300, output_tokens: 5, cached_input_tokens: 1, reasoning_tokens: 2 }
+    Usage {
+        input_tokens: 300,
+        output_tokens: 5,
+        cached_input_tokens: 1,
+        cache_write_tokens: 4,
+        cache_write_1h_tokens: 3,
+        reasoning_tokens: 2,
+    }
 }
 
 fn decision() -> Decision {
@@ -39,7 +46,7 @@ fn decision() -> Decision {
 
 /// One of each kind of entry, every field set.
 fn entries() -> Vec<Entry> {
-    let price = Price { input: 0.15, output: 0.6, cached_input: Some(0.075) };
+    let price = Price { input: 0.15, output: 0.6, cached_input: Some(0.075), cache_write: Some(0.1875) };
     let arm = ArmSpec { arm: "small".into(), price: Some(price), context_window: Some(128_000) };
     let segment = SegmentSpec { name: "strict".into(), knob: Knob::Quality(0.99), explore: false };
     let route = RouteSpec {
@@ -112,7 +119,7 @@ fn plain(bytes: &[u8]) -> String {
     hex(&lz4_flex::block::decompress_size_prepended(&bytes[2..]).unwrap())
 }
 
-/// As version 1 wrote [`entries`] and [`trace`], which had neither segments nor metadata then.
+/// As version 1 wrote [`entries`] and [`trace`], which had neither segments, metadata nor cache writes then.
 const ENTRIES_V1: &str = "0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64";
 const TRACE_V1: &str = "01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001";
 
@@ -135,17 +142,24 @@ fn the_bytes_of_version_2_stay_as_they_are() {
 #[test]
 fn version_1_is_read_still() {
     let before = Decision { segment: None, ..decision() };
+    let usage = Usage { cache_write_tokens: 0, cache_write_1h_tokens: 0, ..usage() };
     let mut old = entries();
     for entry in &mut old {
         match entry {
-            Entry::Configured { routes, .. } => routes[0].segments.clear(),
+            Entry::Configured { routes, .. } => {
+                routes[0].segments.clear();
+                routes[0].arms[0].price = Some(Price { cached_input: Some(0.075), ..Price::of(0.15, 0.6) });
+            }
+            Entry::Settled { usage: stored, .. } => *stored = Some(usage),
             Entry::Decided { decision, .. } => *decision = before.clone().into(),
             _ => {}
         }
     }
     assert_eq!(read_entries(somewhere(), &packed_v1(ENTRIES_V1)).unwrap(), old);
-    let old = Trace { metadata: Metadata::default(), decision: Some(before.into()), ..trace() };
+    let old = Trace { metadata: Metadata::default(), decision: Some(before.into()), usage: Some(usage), ..trace() };
     assert_eq!(read_trace(somewhere(), &packed_v1(TRACE_V1)).unwrap(), old);
+    let checkpoint = read_checkpoint(somewhere(), &packed_v1("ac02020102")).unwrap();
+    assert_eq!((checkpoint.position, checkpoint.state), (300, vec![1, 2]));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -15,16 +15,23 @@ use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 use uuid::Uuid;
 
+use super::super::anthropic::Anthropic;
+use super::super::bedrock::Bedrock;
+use super::super::cohere::Cohere;
+use super::super::gemini::Gemini;
 use super::super::openai::OpenAi;
 use super::super::settings::{OwnDeadlines, ProviderSettings, Wire};
+use super::super::vertex::Vertex;
 use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
 use super::capacity;
 use super::connect::Connector;
 use super::fault::Reporter;
 use super::pool::{Lease, Pool};
+use super::sign::Signer;
 use super::stream::ReplyStream;
 use super::timing::Timing;
+use super::token::Tokens;
 use super::vitals::{Shared, Vitals};
 use super::{ProviderStanding, Reply, SetupError};
 use crate::api::chat::ChatRequest;
@@ -49,6 +56,9 @@ pub struct Endpoint {
     connector: Connector,
     base: Url,
     headers: HeaderMap,
+    /// Where a service account stands in place of a key.
+    tokens: Option<Arc<Tokens>>,
+    signer: Option<Signer>,
 }
 
 impl Endpoint {
@@ -63,13 +73,28 @@ impl Endpoint {
     ) -> Result<Self, SetupError> {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
         let to = Uri::try_from(settings.base_url.as_str()).map_err(|_| SetupError::Url(settings.name.clone()))?;
+        let tokens =
+            settings.service_account.clone().map(|account| Tokens::new(account, &settings.name, &tls, connect));
+        let tokens = tokens.transpose()?.map(Arc::new);
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
-        let provider = provider(settings.wire);
+        let provider = provider(&settings);
         let headers = headers(&settings, &*provider, &connector)?;
         let keys = keys(&settings, &*provider)?;
         let vitals = Arc::new(Shared::new(keys.len()));
-        let (deadlines, base) = (settings.deadlines, with_slash(settings.base_url));
-        Ok(Self { provider, reporter, deadlines, vitals, keys, pools: ThreadLocal::new(), connector, base, headers })
+        let signer = settings.aws.as_ref().map(Signer::new);
+        Ok(Self {
+            provider,
+            reporter,
+            deadlines: settings.deadlines,
+            vitals,
+            keys,
+            pools: ThreadLocal::new(),
+            connector,
+            base: with_slash(settings.base_url),
+            headers,
+            tokens,
+            signer,
+        })
     }
 
     /// This thread's connections.
@@ -85,8 +110,7 @@ impl Endpoint {
     /// `path` below the provider's base URL, in the form that the way there wants.
     fn uri(&self, path: &str) -> Result<Uri, String> {
         let url = self.base.join(path).map_err(|error| error.to_string())?;
-        let form = if self.connector.through_reader() { url.as_str() } else { &url[Position::BeforePath..] };
-        Uri::try_from(form).map_err(|error| error.to_string())
+        Uri::try_from(self.connector.form(&url)).map_err(|error| error.to_string())
     }
 
     /// How it stands, and each of its keys.
@@ -98,24 +122,47 @@ impl Endpoint {
         }
     }
 
-    fn request(&self, uri: Uri, key: usize, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(wire.body));
+    /// The request with the access token that it needs, if any.
+    async fn authorized(&self, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, UpstreamError> {
+        if let Some(tokens) = &self.tokens {
+            request.headers_mut().insert(AUTHORIZATION, tokens.header().await?);
+        }
+        Ok(request)
+    }
+
+    /// What is sent at the time `now`, signed where the provider wants that.
+    fn request(
+        &self,
+        (uri, key): (Uri, usize),
+        wire: WireRequest,
+        stream: bool,
+        now: SystemTime,
+    ) -> Result<Request<Full<Bytes>>, String> {
+        let mut request = Request::new(Full::new(wire.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
-        let accept = if stream { "text/event-stream" } else { "application/json" };
+        let accept = if stream { self.provider.framing().media_type() } else { "application/json" };
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.extend(self.keys.get(key).cloned());
         headers.extend(wire.headers);
-        request
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request, &wire.body, now)?;
+        }
+        Ok(request)
     }
 }
 
-/// The translation for a wire.
-fn provider(wire: Wire) -> Box<dyn Provider> {
-    match wire {
+/// The translation for a provider's wire.
+fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
+    match settings.wire {
+        Wire::Anthropic => Box::new(Anthropic::below(settings.base_url.path())),
+        Wire::Bedrock => Box::new(Bedrock),
         Wire::OpenAi => Box::new(OpenAi),
+        Wire::Gemini => Box::new(Gemini),
+        Wire::Vertex => Box::new(Vertex),
+        Wire::Cohere => Box::new(Cohere),
     }
 }
 
@@ -125,6 +172,8 @@ pub struct Target {
     pub vitals: Arc<Vitals>,
     whole: Uri,
     stream: Uri,
+    /// The longest answer, tokens.
+    longest: Option<u32>,
 }
 
 impl Target {
@@ -139,7 +188,7 @@ impl Target {
         };
         let (whole, stream) = (uri(false)?, uri(true)?);
         let vitals = Arc::new(Vitals::new(endpoint.vitals.clone()));
-        Ok(Self { endpoint, vitals, whole, stream })
+        Ok(Self { endpoint, vitals, whole, stream, longest: model.max_output_tokens })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -176,7 +225,8 @@ impl Target {
     async fn answer(&self, asked: Asked<'_>, key: usize, timing: Timing) -> Result<Answer, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let Asked { model, request, .. } = asked;
-        let wire = provider.request(model, request).map_err(|bad| reporter.inexpressible(bad))?;
+        let wire = provider.request_up_to(model, self.longest, request);
+        let wire = wire.map_err(|bad| reporter.inexpressible(bad))?;
         let (response, lease) = self.send(wire, key, request.stream, timing).await?;
         if let Some(pause) = capacity::exhausted(response.headers(), SystemTime::now()) {
             self.vitals.exhausted(key, pause, Instant::now());
@@ -201,18 +251,26 @@ impl Target {
     ) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
         let uri = if stream { &self.stream } else { &self.whole };
-        let request = self.endpoint.request(uri.clone(), key, wire, stream);
+        let request = self.endpoint.request((uri.clone(), key), wire, stream, SystemTime::now());
+        let request = request.map_err(|problem| reporter.error(Cause::Credentials, problem))?;
+        let authorized = timing.first_byte.bound(self.endpoint.authorized(request)).await;
+        let request = authorized.map_err(|passed| reporter.late(passed))??;
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;
         answering.map_err(|error| reporter.unsent(&error))
     }
 
     async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
-        let Endpoint { provider, reporter, .. } = &*self.endpoint;
+        let Endpoint { provider, reporter, tokens, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
+        if let Some(tokens) = tokens.as_ref().filter(|_| head.status == StatusCode::UNAUTHORIZED) {
+            tokens.forget();
+        }
         let body =
             timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
-        reporter.refusal(head.status, &head.headers, provider.error(head.status, &body))
+        let status = provider.true_status(head.status, &body);
+        let refusal = reporter.refusal(status, &head.headers, provider.error(status, &body));
+        UpstreamError { retry_after: refusal.retry_after.or_else(|| provider.retry_after(&body)), ..refusal }
     }
 
     /// The body of a 200, if it is a stream of events: some upstreams say what is wrong in a 200 with a JSON body.
@@ -226,7 +284,7 @@ impl Target {
         let (head, body) = response.into_parts();
         let body = Body::new(body, lease, timing);
         let kind = head.headers.get(CONTENT_TYPE).map_or(Bytes::new(), |kind| Bytes::copy_from_slice(kind.as_bytes()));
-        if kind.is_empty() || kind.to_ascii_lowercase().starts_with(b"text/event-stream") {
+        if kind.is_empty() || kind.to_ascii_lowercase().starts_with(provider.framing().media_type().as_bytes()) {
             return Ok(body);
         }
         let beginning = timeout(ERROR_WAIT, body.beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
@@ -286,7 +344,7 @@ fn bad_key(settings: &ProviderSettings) -> SetupError {
 }
 
 /// `host:port`, without the port where it is the scheme's own.
-fn host(url: &Url) -> Option<HeaderValue> {
+pub fn host(url: &Url) -> Option<HeaderValue> {
     HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
@@ -303,11 +361,12 @@ fn key_header(place: KeyHeader, key: &SecretString) -> Option<(HeaderName, Heade
 /// What must not turn up in an error: the key, and the values of configured headers, which may be keys too.
 fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
     let values = settings.headers.values().filter_map(|value| value.to_str().ok()).map(SecretString::from);
-    settings.api_keys.iter().cloned().chain(values).collect()
+    let aws = settings.aws.iter().flat_map(|aws| [Some(&aws.secret_access_key), aws.session_token.as_ref()]);
+    settings.api_keys.iter().chain(aws.flatten()).cloned().chain(values).collect()
 }
 
 /// A proxy from the environment is for the way out, not for a model server on this machine.
-fn proxies(base: &Url) -> Matcher {
+pub fn proxies(base: &Url) -> Matcher {
     if is_loopback(base) { Matcher::builder().build() } else { Matcher::from_env() }
 }
 

@@ -14,9 +14,11 @@ mod fault;
 mod frames;
 mod load;
 mod pool;
+mod sign;
 mod stream;
 mod timing;
 mod tls;
+mod token;
 mod vitals;
 
 use std::collections::HashMap;
@@ -155,7 +157,7 @@ impl Upstreams {
     /// # Errors
     /// Which provider's setting cannot be used, or what this machine lacks.
     pub fn new(providers: Vec<ProviderSettings>, connect: Duration) -> Result<Self, SetupError> {
-        let tls = tls::client_config(providers.iter().any(|provider| provider.base_url.scheme() == "https"))?;
+        let tls = tls::client_config(providers.iter().any(ProviderSettings::needs_tls))?;
         let tls = Arc::new(tls);
         let mut endpoints = HashMap::with_capacity(providers.len());
         for provider in providers {
