@@ -233,7 +233,7 @@ pub enum Cause {
     /// model may answer.
     Credentials,
     RateLimited,
-    /// 5xx and 409.
+    /// 5xx, 409 and 424: the model failed, not the request.
     Server,
     /// No connection, or it broke before the answer began.
     Connect,
