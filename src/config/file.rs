@@ -152,7 +152,7 @@ impl Provider {
         let api_key = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
         let wire = wire(section);
         let account = aws::Account::read(section, &name, environment);
-        let base_url = base_url(section, account.base_url(wire));
+        let base_url = base_url(section, wire, account.base_url(wire));
         let aws = account.keys(section, wire, base_url.as_ref());
         Self {
             line: section.line,
@@ -258,9 +258,12 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
 }
 
 /// `known`: where it is if the file does not say.
-fn base_url(section: &mut Section<'_, '_>, known: Option<Located<String>>) -> Option<Located<Url>> {
+fn base_url(section: &mut Section<'_, '_>, wire: Option<Wire>, known: Option<Located<String>>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let expected = format!("a URL {example}");
+    let expected = match wire {
+        Some(Wire::Bedrock) => "a `region` such as \"us-east-1\", or a URL".to_owned(),
+        _ => format!("a URL {example}"),
+    };
     let typed = match known {
         Some(known) => section.string("base_url", &expected).unwrap_or(known),
         None => section.required("base_url", &expected)?,
