@@ -176,7 +176,7 @@ impl Provider {
         let vertex = vertex::read(section, wire, environment);
         let home = vertex.home.as_deref().or(wire.and_then(Wire::home));
         let home = home.map(|home| Located { value: home.to_owned(), line: section.line });
-        let base_url = base_url(section, account.base_url(wire).or(home)).map(|url| vertex.below(url));
+        let base_url = base_url(section, wire, account.base_url(wire).or(home)).map(|url| vertex.below(url));
         let aws = account.keys(section, wire, base_url.as_ref());
         Self {
             line: section.line,
@@ -339,9 +339,12 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
 }
 
 /// `known`: where it is if the file does not say.
-fn base_url(section: &mut Section<'_, '_>, known: Option<Located<String>>) -> Option<Located<Url>> {
+fn base_url(section: &mut Section<'_, '_>, wire: Option<Wire>, known: Option<Located<String>>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let expected = format!("a URL {example}");
+    let expected = match wire {
+        Some(Wire::Bedrock) => "a `region` such as \"us-east-1\", or a URL".to_owned(),
+        _ => format!("a URL {example}"),
+    };
     let typed = match known {
         Some(known) => section.string("base_url", &expected).or_else(|| (!section.had("base_url")).then_some(known))?,
         None => section.required("base_url", &expected)?,

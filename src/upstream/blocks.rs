@@ -85,20 +85,21 @@ pub struct Pieces {
     /// Its call came.
     is_answer: bool,
     open: Open,
+    /// The thought that is coming.
+    thought: Option<Thought>,
     /// Calls so far.
     calls: usize,
     /// Characters of the content so far.
     said: usize,
 }
 
-/// The block that is coming.
+/// The block that is coming, but for thoughts.
 enum Open {
     Nothing,
     Text {
         from: usize,
         citations: Vec<Citation>,
     },
-    Thinking(Thought),
     /// `whole`: the input as it stood at the start, until pieces of it come. `answer`: it is the content.
     Call {
         whole: Option<Value>,
@@ -120,6 +121,7 @@ impl Pieces {
             answers_by_tool: Structure::is_answer(asked.request, ANSWER),
             is_answer: false,
             open: Open::Nothing,
+            thought: None,
             calls: 0,
             said: 0,
         }
@@ -148,7 +150,7 @@ impl Pieces {
 
     /// More of a thought.
     pub fn think(&mut self, piece: &str, out: &mut VecDeque<StreamItem>) {
-        self.thought().thinking.push_str(piece);
+        self.thought.get_or_insert_default().thinking.push_str(piece);
         if !piece.is_empty() {
             out.push_back(self.chunks.reasoning(piece));
         }
@@ -156,12 +158,11 @@ impl Pieces {
 
     /// More of a thought's signature.
     pub fn sign(&mut self, piece: &str) {
-        self.thought().signature.push_str(piece);
+        self.thought.get_or_insert_default().signature.push_str(piece);
     }
 
     /// A thought that may not be shown, whole.
-    pub fn redacted(&mut self, data: &str, out: &mut VecDeque<StreamItem>) {
-        self.open = Open::Nothing;
+    pub fn redacted(&self, data: &str, out: &mut VecDeque<StreamItem>) {
         out.push_back(self.chunks.thinking_block(&redacted_block(data)));
     }
 
@@ -189,13 +190,13 @@ impl Pieces {
 
     /// The block that is coming is at its end.
     pub fn end(&mut self, out: &mut VecDeque<StreamItem>) {
+        if let Some(Thought { thinking, signature }) = self.thought.take() {
+            out.push_back(self.chunks.thinking_block(&thinking_block(&thinking, &signature)));
+        }
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Text { from, citations } if !citations.is_empty() => {
                 let annotations: Vec<Value> = citations.into_iter().map(|c| c.annotation(from, self.said)).collect();
                 out.push_back(self.chunks.delta(0, json!({"annotations": annotations}), Text::default()));
-            }
-            Open::Thinking(Thought { thinking, signature }) => {
-                out.push_back(self.chunks.thinking_block(&thinking_block(&thinking, &signature)));
             }
             Open::Call { whole: Some(whole), answer } => {
                 let whole = if whole.is_object() { whole.to_string() } else { "{}".into() };
@@ -203,15 +204,6 @@ impl Pieces {
             }
             _ => {}
         }
-    }
-
-    /// The text and the signature of the thought that is coming.
-    fn thought(&mut self) -> &mut Thought {
-        if !matches!(self.open, Open::Thinking(_)) {
-            self.open = Open::Thinking(Thought::default());
-        }
-        let Open::Thinking(thought) = &mut self.open else { unreachable!("it was opened above") };
-        thought
     }
 
     fn say(&mut self, piece: &str, out: &mut VecDeque<StreamItem>) {

@@ -255,7 +255,7 @@ pub enum Cause {
     ContentFilter,
     /// A hedged call that was cancelled because another answered first.
     Superseded,
-    /// 5xx and 409.
+    /// 5xx, 409 and 424: the model failed, not the request.
     Server,
     /// No connection, or it broke before the answer began.
     Connect,

@@ -79,23 +79,18 @@ enum BlockStart {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
-    ThinkingDelta {
-        thinking: String,
-    },
-    SignatureDelta {
-        signature: String,
-    },
-    CitationsDelta {
-        citation: Value,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: String },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: String },
+    #[serde(rename = "citations_delta")]
+    Citations { citation: Value },
     #[serde(other)]
     Other,
 }
@@ -163,11 +158,11 @@ impl Stream {
 
     fn go_on(&mut self, delta: Delta, out: &mut VecDeque<StreamItem>) {
         match delta {
-            Delta::TextDelta { text } => self.pieces.text(&text, out),
-            Delta::CitationsDelta { citation } => self.pieces.cite(answer::citation(citation)),
-            Delta::ThinkingDelta { thinking } => self.pieces.think(&thinking, out),
-            Delta::SignatureDelta { signature } => self.pieces.sign(&signature),
-            Delta::InputJsonDelta { partial_json } => self.pieces.input(&partial_json, out),
+            Delta::Text { text } => self.pieces.text(&text, out),
+            Delta::Citations { citation } => self.pieces.cite(answer::citation(citation)),
+            Delta::Thinking { thinking } => self.pieces.think(&thinking, out),
+            Delta::Signature { signature } => self.pieces.sign(&signature),
+            Delta::InputJson { partial_json } => self.pieces.input(&partial_json, out),
             Delta::Other => {}
         }
     }

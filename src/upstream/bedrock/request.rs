@@ -122,35 +122,35 @@ impl Draft<'_> {
             return Ok(());
         }
         let calls = called(self.turns);
+        if calls.is_empty() && self.controls.tool_choice == Some(ToolChoice::None) {
+            return Ok(());
+        }
         let mut tools: Vec<Value> = self.controls.tools.iter().flat_map(|tool| self.tool(tool)).collect();
         if self.controls.parallel_tool_calls == Some(false) && !tools.is_empty() {
             self.refuse("parallel_tool_calls", "Bedrock cannot keep a model from calling several tools at once")?;
         }
-        let choice = match &self.controls.tool_choice {
-            Some(ToolChoice::None) if calls.is_empty() => return Ok(()),
-            Some(ToolChoice::None) => {
-                self.refuse(
-                    "tool_choice",
-                    "Bedrock cannot keep a model from calling tools amid a conversation with calls",
-                )?;
-                None
-            }
-            None | Some(ToolChoice::Auto) => None,
-            Some(ToolChoice::Required) => Some(json!({"any": {}})),
-            Some(ToolChoice::Function(name)) => Some(json!({"tool": {"name": name}})),
-        };
+        let choice = self.choice()?;
         if tools.is_empty() {
             // Bedrock refuses calls in a conversation whose tools it is not told of.
             tools = calls;
         }
         if !tools.is_empty() {
-            let mut config = json!({"tools": tools});
-            if let Some(choice) = choice {
-                config["toolChoice"] = choice;
-            }
-            out.insert("toolConfig".into(), config);
+            let config = [Some(("tools", tools.into())), choice.map(|choice| ("toolChoice", choice))];
+            let config = config.into_iter().flatten().map(|(name, value)| (name.to_owned(), value));
+            put(out, "toolConfig", config.collect());
         }
         Ok(())
+    }
+
+    /// `None`: as the model likes. In a conversation with calls its tools must be told, and it may then call them.
+    fn choice(&self) -> Result<Option<Value>, BadRequest> {
+        let free = "Bedrock cannot keep a model from calling tools amid a conversation with calls";
+        match &self.controls.tool_choice {
+            None | Some(ToolChoice::Auto) => Ok(None),
+            Some(ToolChoice::None) => self.refuse("tool_choice", free).map(|()| None),
+            Some(ToolChoice::Required) => Ok(Some(json!({"any": {}}))),
+            Some(ToolChoice::Function(name)) => Ok(Some(json!({"tool": {"name": name}}))),
+        }
     }
 
     fn refuse(&self, field: &str, problem: &str) -> Result<(), BadRequest> {
