@@ -128,32 +128,56 @@ impl ChatRequest {
     }
 
     /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced and, for a
-    /// stream, usage asked for. Other stream options stay.
+    /// stream, usage asked for. Other stream options stay; what is for the gateway alone does not.
     pub fn forward(&self, upstream_model: &str) -> Bytes {
-        let size: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
-        let mut out = BytesMut::with_capacity(size + upstream_model.len() + 64);
-        out.put_slice(b"{\"model\":");
-        put_json(&mut out, upstream_model);
-        for (name, value) in &self.fields {
-            let written_anew = name == "model" || (self.stream && name == "stream_options");
-            if !written_anew && name != "drop_unsupported" {
-                put_field(&mut out, name, value);
-            }
-        }
-        if self.stream {
-            out.put_slice(b",\"stream_options\":");
-            put_json(&mut out, &self.stream_options_with_usage());
-        }
-        out.put_u8(b'}');
-        out.freeze()
+        let options = self.usage_options();
+        let written_anew = |name: &str| name == "stream_options" && options.is_some();
+        let kept = self.fields().filter(|(name, _)| !OWN.contains(name) && !ROUTING.contains(name));
+        let kept = kept.filter(|(name, _)| !written_anew(name)).map(|(name, value)| (name, &value[..]));
+        body(upstream_model, self.size(), kept.chain(options.as_deref().map(|options| ("stream_options", options))))
     }
 
-    fn stream_options_with_usage(&self) -> serde_json::Map<String, serde_json::Value> {
-        let mut options: serde_json::Map<String, serde_json::Value> =
-            self.raw("stream_options").and_then(|raw| serde_json::from_slice(raw).ok()).unwrap_or_default();
-        options.insert("include_usage".into(), true.into());
-        options
+    /// The fields and their values together, bytes: what [`body`] makes of them is about as long.
+    pub fn size(&self) -> usize {
+        self.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum()
     }
+
+    /// `stream_options` that ask for usage too; `None` where nothing is streamed.
+    pub fn usage_options(&self) -> Option<Vec<u8>> {
+        if !self.stream {
+            return None;
+        }
+        let asked = self.raw("stream_options").and_then(|raw| serde_json::from_slice(raw).ok());
+        let mut options: serde_json::Map<String, serde_json::Value> = asked.unwrap_or_default();
+        options.insert("include_usage".into(), true.into());
+        serde_json::to_vec(&options).ok()
+    }
+
+    /// With another value of a top-level field, or without it.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, value: Option<Bytes>) -> Self {
+        self.fields.retain(|(field, _)| field != name);
+        self.fields.extend(value.map(|value| (name.to_owned(), value)));
+        self
+    }
+}
+
+/// Fields that are written anew for each upstream, or that no upstream sees.
+pub const OWN: [&str; 2] = ["model", "drop_unsupported"];
+
+/// Fields that say who may answer: the gateway's to read.
+pub const ROUTING: [&str; 2] = ["models", "provider"];
+
+/// A request body of these fields for a model; `size` is about how many bytes they are.
+pub fn body<'a>(upstream_model: &str, size: usize, fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Bytes {
+    let mut out = BytesMut::with_capacity(size + upstream_model.len() + 64);
+    out.put_slice(b"{\"model\":");
+    put_json(&mut out, upstream_model);
+    for (name, value) in fields {
+        put_field(&mut out, name, value);
+    }
+    out.put_u8(b'}');
+    out.freeze()
 }
 
 /// A whole reply or one chunk of a stream, as far as the gateway reads it. The client gets the upstream's own bytes.

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::{Environment, secret};
 use super::section::{Located, Section};
+use crate::catalog::quirks::Quirks;
 use crate::catalog::{Capabilities, Price};
 use crate::policy::Knob;
 use crate::upstream::settings::Wire;
@@ -70,11 +71,17 @@ pub(super) struct Provider {
     pub(super) line: usize,
     pub(super) name: Option<Located<String>>,
     pub(super) wire: Option<Wire>,
+    /// The file gives a kind, be it valid or not; likewise the next ones.
+    pub(super) has_kind: bool,
     pub(super) base_url: Option<Located<Url>>,
+    pub(super) has_base_url: bool,
     pub(super) api_key: Option<SecretString>,
-    /// The file gives a key, be it valid or not.
     pub(super) has_api_key: bool,
     pub(super) headers: HeaderMap,
+    pub(super) quirks: Quirks,
+    pub(super) api_version: Option<Located<String>>,
+    /// `data_collection` is not `deny`.
+    pub(super) collects_data: bool,
 }
 
 #[derive(Debug)]
@@ -151,10 +158,15 @@ impl Provider {
         Self {
             line: section.line,
             wire: wire(section),
+            has_kind: section.had("kind"),
             base_url: base_url(section),
-            has_api_key: api_key.is_some(),
+            has_base_url: section.had("base_url"),
+            has_api_key: section.had("api_key"),
             api_key: api_key.and_then(|key| secret(&key, &what("api_key", &name), environment, section.findings)),
             headers: headers(section, &name, environment),
+            quirks: quirks(section),
+            api_version: section.string("api_version", "a version such as \"2024-10-21\""),
+            collects_data: collects_data(section),
             name,
         }
     }
@@ -229,7 +241,7 @@ fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Located<String>
 }
 
 fn wire(section: &mut Section<'_, '_>) -> Option<Wire> {
-    let kind = section.required("kind", "the wire that it speaks, such as \"openai\"")?;
+    let kind = section.string("kind", "the wire that it speaks, such as \"openai\"")?;
     let known = Wire::KINDS.iter().find(|(name, _)| *name == kind.value);
     if known.is_none() {
         let kinds = Wire::KINDS.map(|(name, _)| format!("\"{name}\"")).join(", ");
@@ -250,9 +262,58 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
     }
 }
 
+/// How a provider differs from OpenAI's wire, as far as the file says so.
+fn quirks(section: &mut Section<'_, '_>) -> Quirks {
+    let names = "a list of request fields, such as [\"logprobs\"]";
+    let renamed = "a table of strings, such as { max_completion_tokens = \"max_tokens\" }";
+    let unsupported = section.strings("unsupported", names);
+    Quirks {
+        chat_path: below_base(section, "chat_path", "a path below base_url, such as \"chat/completions\""),
+        embeddings_path: below_base(section, "embeddings_path", "a path below base_url, such as \"embeddings\""),
+        key_header: key_header(section),
+        rename: section.string_table("rename", renamed).into_iter().map(|(ours, its)| (ours, its.value)).collect(),
+        unsupported: unsupported.map(|names| names.value.into_iter().map(|name| name.value).collect()),
+        stream_usage: section.boolean("stream_usage"),
+        developer_role: section.string("developer_role", "a role such as \"system\"").map(|role| role.value),
+        ..Quirks::default()
+    }
+}
+
+/// A relative path: it must not lead to another server.
+fn below_base(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Option<String> {
+    let path = section.string(key, expected)?;
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '#' | ':' | '\\');
+    if path.value.is_empty() || path.value.starts_with('/') || path.value.contains(odd) || path.value.contains("..") {
+        section.findings.mistake(path.line, format!("`{key}` {:?} is no such path; give {expected}", path.value));
+        return None;
+    }
+    Some(path.value)
+}
+
+fn key_header(section: &mut Section<'_, '_>) -> Option<String> {
+    let expected = "the header that the key stands in, such as \"api-key\", or \"authorization\" for a bearer token";
+    let name = section.string("key_header", expected)?;
+    let fit = HeaderName::from_bytes(name.value.as_bytes()).ok();
+    let fit = fit.filter(|name| name == http::header::AUTHORIZATION || !OWN_HEADERS.contains(&name.as_str()));
+    if fit.is_none() {
+        section.findings.mistake(name.line, format!("`key_header` {:?} will not do; give {expected}", name.value));
+    }
+    fit.map(|name| name.to_string())
+}
+
+fn collects_data(section: &mut Section<'_, '_>) -> bool {
+    let expected = "\"deny\" (it keeps nothing and learns from nothing) or \"allow\"";
+    let Some(typed) = section.string("data_collection", expected) else { return true };
+    if !matches!(&*typed.value, "allow" | "deny") {
+        let text = format!("`data_collection` is \"{}\"; give {expected}", typed.value);
+        section.findings.mistake(typed.line, text);
+    }
+    typed.value != "deny"
+}
+
 fn base_url(section: &mut Section<'_, '_>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let typed = section.required("base_url", &format!("a URL {example}"))?;
+    let typed = section.string("base_url", &format!("a URL {example}"))?;
     let url = Url::parse(&typed.value).map_err(|e| format!("is no URL ({e}); give one {example}"));
     match url.and_then(fit) {
         Ok(value) => Some(Located { value, line: typed.line }),

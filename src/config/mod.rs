@@ -109,7 +109,7 @@ pub fn parse(
     if !findings.is_toml() {
         return Err(findings.into_mistakes(source_name));
     }
-    let setup = resolve::resolve(file, flags, catalogue, &mut findings);
+    let setup = resolve::resolve(file, flags, environment, catalogue, &mut findings);
     Ok(Setup { remarks: findings.into_warnings(source_name)?, ..setup })
 }
 

@@ -1,8 +1,11 @@
 //! [`Provider`]: pure translation, one file each, no I/O; [`Upstreams::dispatch`] does the network, deadlines,
 //! retries, fallbacks.
 
+pub mod azure;
+pub mod compatible;
 pub mod completion;
 mod dispatch;
+pub mod mistral;
 pub mod openai;
 pub mod settings;
 

@@ -4,6 +4,8 @@ use http::HeaderMap;
 use reqwest::Url;
 use secrecy::SecretString;
 
+use crate::catalog::quirks::Quirks;
+
 /// One configured provider.
 #[derive(Debug, Clone)]
 pub struct ProviderSettings {
@@ -17,15 +19,28 @@ pub struct ProviderSettings {
     /// Sent with each request; the values are marked sensitive. Never `authorization`, `host` or a header of the
     /// connection.
     pub headers: HeaderMap,
+    pub quirks: Quirks,
+    /// Azure's `api-version`.
+    pub api_version: Option<String>,
+    /// It may keep what it is asked, or learn from it; false only where the configuration says that it does not.
+    pub collects_data: bool,
 }
 
 /// The wire that a provider speaks: `kind` in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
     OpenAi,
+    Azure,
+    Mistral,
 }
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 1] = [("openai", Self::OpenAi)];
+    pub const KINDS: [(&'static str, Self); 3] =
+        [("openai", Self::OpenAi), ("azure", Self::Azure), ("mistral", Self::Mistral)];
+
+    /// As the configuration calls it.
+    pub fn kind(self) -> &'static str {
+        Self::KINDS.iter().find(|(_, wire)| *wire == self).map_or("", |(kind, _)| kind)
+    }
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use satisfice::catalog::quirks::Quirks;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,6 +85,9 @@ impl Scripted {
             base_url: self.base_url().parse().unwrap(),
             api_key: Some(KEY.into()),
             headers: HeaderMap::new(),
+            quirks: Quirks::default(),
+            api_version: None,
+            collects_data: true,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the entries of a file mean together: references resolved, facts completed, defaults filled in.
 
+mod known;
 mod models;
 mod providers;
 mod routes;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use super::file::{self, File};
 use super::findings::{Findings, did_you_mean};
 use super::section::Located;
-use super::{Flags, Setup};
+use super::{Environment, Flags, Setup};
 use crate::catalog::providers::Catalogue;
 use crate::gateway::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Settings};
 use crate::upstream::Deadlines;
@@ -19,7 +20,14 @@ use crate::upstream::Deadlines;
 const DEFAULT_DATA_DIR: &str = "data";
 
 /// What the file means under these flags. Only to be used if no mistake was noted: what is wrong is left out.
-pub(super) fn resolve(file: File, flags: &Flags, catalogue: &Catalogue, findings: &mut Findings) -> Setup {
+pub(super) fn resolve(
+    mut file: File,
+    flags: &Flags,
+    environment: &Environment,
+    catalogue: &Catalogue,
+    findings: &mut Findings,
+) -> Setup {
+    known::complete(&mut file.providers, catalogue, environment, findings);
     let (models, origins) = models::models(&file, catalogue, findings);
     let routes = match &file.routes {
         Some(routes) => routes::configured_routes(routes, &file.models, &models, flags, findings),

@@ -15,6 +15,9 @@ use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 use uuid::Uuid;
 
+use super::super::azure::Azure;
+use super::super::compatible::Compatible;
+use super::super::mistral::Mistral;
 use super::super::openai::OpenAi;
 use super::super::settings::{ProviderSettings, Wire};
 use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
@@ -28,6 +31,7 @@ use super::timing::Timing;
 use super::{Reply, SetupError};
 use crate::api::chat::ChatRequest;
 use crate::catalog::Model;
+use crate::catalog::quirks::Quirks;
 
 /// The longest whole answer, bytes: several times what the longest outputs with log probabilities take.
 const MAX_REPLY_BYTES: usize = 32 << 20;
@@ -59,7 +63,7 @@ impl Endpoint {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
         let to = Uri::try_from(settings.base_url.as_str()).map_err(|_| SetupError::Url(settings.name.clone()))?;
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
-        let provider = provider(settings.wire);
+        let provider = provider(&settings);
         let headers = headers(&settings, &*provider, &connector)?;
         let base = with_slash(settings.base_url);
         Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers })
@@ -95,10 +99,14 @@ impl Endpoint {
     }
 }
 
-/// The translation for a wire.
-fn provider(wire: Wire) -> Box<dyn Provider> {
-    match wire {
-        Wire::OpenAi => Box::new(OpenAi),
+/// The translation for a provider's wire.
+fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
+    let compatible = || Compatible::new(&*settings.name, settings.quirks.clone());
+    match settings.wire {
+        Wire::OpenAi if settings.quirks == Quirks::default() => Box::new(OpenAi),
+        Wire::OpenAi => Box::new(compatible()),
+        Wire::Azure => Box::new(Azure::new(compatible(), settings.base_url.path(), settings.api_version.clone())),
+        Wire::Mistral => Box::new(Mistral(compatible())),
     }
 }
 
@@ -238,7 +246,9 @@ fn headers(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(key) = &settings.api_key {
-        let (name, value) = key_header(provider.key_header(), key).ok_or_else(|| bad_key(settings))?;
+        let name = settings.quirks.key_header.as_deref();
+        let place = name.map_or_else(|| Some(own_place(provider.key_header())), |name| name.parse().ok());
+        let (name, value) = place.and_then(|name| key_header(name, key)).ok_or_else(|| bad_key(settings))?;
         headers.insert(name, value);
     }
     headers.extend(provider.headers());
@@ -256,10 +266,17 @@ fn host(url: &Url) -> Option<HeaderValue> {
     HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
-fn key_header(place: KeyHeader, key: &SecretString) -> Option<(HeaderName, HeaderValue)> {
-    let (name, value) = match place {
-        KeyHeader::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
-        KeyHeader::Named(name) => (HeaderName::from_static(name), key.expose_secret().to_owned()),
+fn own_place(place: KeyHeader) -> HeaderName {
+    match place {
+        KeyHeader::Bearer => AUTHORIZATION,
+        KeyHeader::Named(name) => HeaderName::from_static(name),
+    }
+}
+
+fn key_header(name: HeaderName, key: &SecretString) -> Option<(HeaderName, HeaderValue)> {
+    let value = match name {
+        AUTHORIZATION => format!("Bearer {}", key.expose_secret()),
+        _ => key.expose_secret().to_owned(),
     };
     let mut value = HeaderValue::try_from(value).ok()?;
     value.set_sensitive(true);
