@@ -68,14 +68,7 @@ impl ChatRequest {
     /// # Errors
     /// Names the field that is missing or of the wrong kind, and what would be right.
     pub fn parse(body: &Bytes) -> Result<Self, BadRequest> {
-        let text = std::str::from_utf8(body).map_err(|e| {
-            BadRequest::body(format!("the body is not UTF-8 (byte {}); send JSON in UTF-8", e.valid_up_to()))
-        })?;
-        let Fields(raw) =
-            serde_json::from_str(text).map_err(|e| BadRequest::body(format!("the body is not a JSON object: {e}")))?;
-        let fields: Vec<(String, Bytes)> =
-            raw.into_iter().map(|(name, value)| (name, body.slice_ref(value.get().as_bytes()))).collect();
-        Self::from_fields(fields)
+        Self::from_fields(parse_fields(body)?)
     }
 
     /// A request of these top-level fields, each with its raw JSON: what another client protocol was translated to.
@@ -339,6 +332,16 @@ impl Content {
     }
 }
 
+/// The top-level fields of a body, unread, in its order.
+pub(super) fn parse_fields(body: &Bytes) -> Result<Vec<(String, Bytes)>, BadRequest> {
+    let text = std::str::from_utf8(body).map_err(|e| {
+        BadRequest::body(format!("the body is not UTF-8 (byte {}); send JSON in UTF-8", e.valid_up_to()))
+    })?;
+    let Fields(raw) =
+        serde_json::from_str(text).map_err(|e| BadRequest::body(format!("the body is not a JSON object: {e}")))?;
+    Ok(raw.into_iter().map(|(name, value)| (name, body.slice_ref(value.get().as_bytes()))).collect())
+}
+
 fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadRequest> {
     #[derive(Deserialize)]
     struct ResponseFormat {
@@ -373,7 +376,7 @@ fn optional<'a, T: Deserialize<'a>>(
     serde_json::from_slice(raw).map_err(|e| BadRequest::field(name, format!("{name} must be {expected}: {e}")))
 }
 
-fn required<'a, T: Deserialize<'a>>(
+pub(super) fn required<'a, T: Deserialize<'a>>(
     fields: &'a [(String, Bytes)],
     name: &'static str,
     expected: &str,
@@ -389,7 +392,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 }
 
 /// A value of the form that is hoped for, or `None`: a surprise in a side field does not make the whole unreadable.
-fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(raw.get()).ok())
 }

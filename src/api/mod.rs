@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod conversation;
+pub mod embeddings;
 pub mod error;
 pub mod feedback;
 pub mod models;

@@ -90,10 +90,19 @@ pub(super) struct Model {
     pub(super) name: Option<Located<String>>,
     pub(super) provider: Option<Located<String>>,
     pub(super) upstream_name: Option<String>,
+    /// `None`: as the catalogue has it.
+    pub(super) kind: Option<ModelKind>,
     pub(super) price: Option<Price>,
     pub(super) context_window: Option<u32>,
     pub(super) max_output_tokens: Option<u32>,
     pub(super) capabilities: Capabilities,
+}
+
+/// What a model is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ModelKind {
+    Chat,
+    Embedding,
 }
 
 #[derive(Debug)]
@@ -174,12 +183,14 @@ impl Provider {
 
 impl Model {
     fn read(section: &mut Section<'_, '_>) -> Self {
+        let kind = model_kind(section);
         Self {
             line: section.line,
+            kind,
             name: name(section, "the name that clients ask for, such as \"gpt-4o-mini\""),
             provider: section.required("provider", "the name of one of the [[providers]]"),
             upstream_name: section.string("upstream_name", "the provider's name of the model").map(|n| n.value),
-            price: price(section),
+            price: price(section, kind),
             context_window: section.whole("context_window", 1, u32::MAX).map(|n| n.value),
             max_output_tokens: section.whole("max_output_tokens", 1, u32::MAX).map(|n| n.value),
             capabilities: Capabilities {
@@ -379,7 +390,7 @@ fn header(
 }
 
 /// All of the price, or none of it: half a price cannot be completed from elsewhere.
-fn price(section: &mut Section<'_, '_>) -> Option<Price> {
+fn price(section: &mut Section<'_, '_>, kind: Option<ModelKind>) -> Option<Price> {
     let mut usd = |key| section.number(key, 0.0..1e6, true, "USD per million tokens, from 0");
     let input = usd("input_usd_per_mtok");
     let output = usd("output_usd_per_mtok");
@@ -387,6 +398,10 @@ fn price(section: &mut Section<'_, '_>) -> Option<Price> {
     match (input, output, &cached) {
         (Some(input), Some(output), _) => {
             Some(Price { input: input.value, output: output.value, cached_input: cached.map(|c| c.value) })
+        }
+        // Embeddings have no output.
+        (Some(input), None, _) if kind == Some(ModelKind::Embedding) && !section.had("output_usd_per_mtok") => {
+            Some(Price { input: input.value, output: 0.0, cached_input: cached.map(|c| c.value) })
         }
         (None, None, None) => None,
         _ => half_a_price(section),
@@ -401,6 +416,20 @@ fn half_a_price(section: &mut Section<'_, '_>) -> Option<Price> {
         }
     }
     None
+}
+
+fn model_kind(section: &mut Section<'_, '_>) -> Option<ModelKind> {
+    let expected = "\"chat\" or \"embedding\"";
+    let typed = section.string("kind", expected)?;
+    let kind = match &*typed.value {
+        "chat" => Some(ModelKind::Chat),
+        "embedding" => Some(ModelKind::Embedding),
+        _ => None,
+    };
+    if kind.is_none() {
+        section.findings.mistake(typed.line, format!("`kind` of [[models]] is \"{}\"; give {expected}", typed.value));
+    }
+    kind
 }
 
 fn knob(section: &mut Section<'_, '_>) -> Option<Knob> {

@@ -66,7 +66,7 @@ pub struct Setup {
     /// At least one; each model's provider is among them.
     pub providers: Vec<ProviderSettings>,
     pub gateway: Settings,
-    /// Where the price of each of `gateway.models` is from, in the same order.
+    /// Where the price of each of `gateway.models` is from, in the same order, then of each of `gateway.embeddings`.
     pub origins: Vec<PriceOrigin>,
     /// What is valid and still worth a look.
     pub remarks: Vec<Finding>,

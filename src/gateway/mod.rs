@@ -2,6 +2,7 @@
 
 mod answer;
 mod bundles;
+mod embeddings;
 mod error;
 mod filter;
 mod plan;
@@ -9,6 +10,7 @@ mod recording;
 mod settings;
 mod setup;
 mod sources;
+mod supported;
 
 use std::sync::Arc;
 

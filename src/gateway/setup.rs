@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::error::GatewayError;
 use super::settings::Settings;
+use crate::api::error::BadRequest;
 use crate::catalog::Model;
 use crate::telemetry::{Metrics, ModelMetrics};
 use crate::upstream::{Limits, Upstreams};
@@ -17,6 +18,8 @@ pub struct Setup {
     pub(super) upstreams: Upstreams,
     pub(super) limits: Limits,
     names: HashMap<String, Name>,
+    /// Embedding models by plain name (of each provider that has one) and as `provider/model`.
+    embedders: HashMap<String, Vec<usize>>,
 }
 
 /// A model that can be called.
@@ -43,7 +46,8 @@ pub(super) enum Name {
 impl Setup {
     /// Takes a validated configuration into use; `upstreams` must know the provider of each of its models.
     pub fn new(settings: Settings, upstreams: Upstreams, metrics: &Metrics) -> Self {
-        let targets: Vec<Target> = settings.models.iter().map(|model| Target::new(model, metrics)).collect();
+        let models = settings.models.iter().chain(&settings.embeddings);
+        let targets: Vec<Target> = models.map(|model| Target::new(model, metrics)).collect();
         let index = |model: &Arc<Model>| settings.models.iter().position(|m| m.id == model.id);
         let routes = settings.routes.iter().map(|route| Route {
             name: route.name.as_str().into(),
@@ -51,14 +55,32 @@ impl Setup {
         });
         let routes = routes.collect();
         let limits = Limits { deadlines: settings.deadlines, attempts: settings.attempts };
-        Self { names: names(&settings), targets, routes, upstreams, limits, settings }
+        let (names, embedders) = (names(&settings), embedders(&settings));
+        Self { names, embedders, targets, routes, upstreams, limits, settings }
     }
 
     pub(super) fn resolve(&self, asked: &str) -> Result<Name, GatewayError> {
-        self.names
-            .get(asked)
-            .copied()
-            .ok_or_else(|| GatewayError::UnknownModel { asked: asked.chars().take(200).collect(), known: self.known() })
+        self.names.get(asked).copied().ok_or_else(|| match self.embedders.contains_key(asked) {
+            true => wrong_kind(format!("\"{asked}\" makes embeddings; POST /v1/embeddings asks it")),
+            false => unknown(asked, self.known()),
+        })
+    }
+
+    /// Who makes embeddings by this name: all providers that have the model, in the configuration's order.
+    pub(super) fn embedders(&self, asked: &str) -> Result<&[usize], GatewayError> {
+        if let Some(targets) = self.embedders.get(asked) {
+            return Ok(targets);
+        }
+        Err(match self.names.get(asked) {
+            Some(Name::Route(_)) => wrong_kind(format!(
+                "\"{asked}\" is a route, and routing does not apply to embeddings: vectors of different models cannot be \
+                 compared; name one model"
+            )),
+            Some(Name::Model(_)) => wrong_kind(format!(
+                "\"{asked}\" answers chats; an embedding model has kind = \"embedding\" in [[models]]"
+            )),
+            None => unknown(asked, self.settings.embeddings.iter().map(|m| m.id.model.clone()).collect()),
+        })
     }
 
     /// Routes, then models by their plain names.
@@ -66,6 +88,24 @@ impl Setup {
         let routes = self.settings.routes.iter().map(|r| r.name.clone());
         routes.chain(self.settings.models.iter().map(|m| m.id.model.clone())).collect()
     }
+}
+
+fn unknown(asked: &str, known: Vec<String>) -> GatewayError {
+    GatewayError::UnknownModel { asked: asked.chars().take(200).collect(), known }
+}
+
+fn wrong_kind(message: String) -> GatewayError {
+    GatewayError::BadRequest(BadRequest::field("model", message))
+}
+
+fn embedders(settings: &Settings) -> HashMap<String, Vec<usize>> {
+    let mut embedders: HashMap<String, Vec<usize>> = HashMap::new();
+    for (i, model) in settings.embeddings.iter().enumerate() {
+        for name in [model.id.model.clone(), model.id.to_string()] {
+            embedders.entry(name).or_default().push(settings.models.len() + i);
+        }
+    }
+    embedders
 }
 
 /// `provider/model` always means that model; a plain name means a route, else the first model of that name.

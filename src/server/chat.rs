@@ -23,7 +23,8 @@ pub(super) async fn complete(
     Ok(respond(app.gateway.chat(request, quality).await?))
 }
 
-fn respond(answer: Answer) -> Response {
+/// Facts into headers, and the answer.
+pub(super) fn respond(answer: Answer) -> Response {
     let (body, content_type) = match answer.body {
         AnswerBody::Whole(body) => (Body::from(body), "application/json"),
         AnswerBody::Stream(answer) => (Body::new(SseBody { answer }), "text/event-stream"),

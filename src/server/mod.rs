@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod chat;
+mod embeddings;
 mod error;
 mod feedback;
 mod headers;
@@ -71,8 +72,9 @@ pub fn router(app: Arc<App>) -> Router {
     let v1 = Router::new()
         .route("/v1/chat/completions", post(chat::complete))
         .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::show))
         .route("/v1/feedback", post(feedback::score))
-        .route("/v1/embeddings", any(not_served))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/responses", any(not_served))
         .route("/v1/messages", any(not_served));
     finish(v1.merge(traces()), app)

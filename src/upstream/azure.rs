@@ -7,8 +7,9 @@ use url::form_urlencoded::byte_serialize;
 
 use super::compatible::Compatible;
 use super::openai::OpenAi;
-use super::{Asked, Events, KeyHeader, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, KeyHeader, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
+use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
 /// An Azure OpenAI resource; its models are deployments.
@@ -97,6 +98,10 @@ impl Provider for Azure {
         self.inner.events(asked)
     }
 
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
     /// A prompt that a filter stopped: `code` is `content_filter`, and the message says which filters.
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
         let mut detail = OpenAi.error(status, body);
@@ -110,6 +115,20 @@ impl Provider for Azure {
             detail.message = format!("{} (filtered: {})", detail.message, filters.join(", "));
         }
         detail
+    }
+}
+
+impl Embeddings for Azure {
+    fn embeddings_path(&self, upstream_model: &str) -> String {
+        self.place(upstream_model, &self.inner.embeddings_path(upstream_model))
+    }
+
+    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<WireRequest, BadRequest> {
+        self.inner.embed(upstream_model, request)
+    }
+
+    fn embedded(&self, body: Bytes) -> Result<WholeReply, String> {
+        self.inner.embedded(body)
     }
 }
 

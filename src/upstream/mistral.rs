@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::compatible::Compatible;
-use super::{Asked, Events, Provider, StreamItem, WholeReply, WireEvent, WireRequest};
+use super::{Asked, Embeddings, Events, Provider, StreamItem, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -38,6 +38,10 @@ impl Provider for Mistral {
 
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
         Box::new(Plain(self.0.events(asked)))
+    }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        self.0.embeddings()
     }
 
     /// Mistral says what it does not take as a list: `{"detail": [{"loc": ["body", "x"], "msg": "…"}]}`.

@@ -5,11 +5,13 @@ pub mod azure;
 pub mod compatible;
 pub mod completion;
 mod dispatch;
+pub mod embeddings;
 pub mod mistral;
 pub mod openai;
 pub mod settings;
 
 pub use dispatch::{Dispatched, Exhausted, Limits, Reply, ReplyStream, SetupError, Upstreams};
+pub use embeddings::Embeddings;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -63,6 +65,11 @@ pub trait Provider: Send + Sync {
 
     /// The translation of one stream, from its first event.
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events>;
+
+    /// How this wire is asked for embeddings; `None`: not served by it.
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        None
+    }
 
     /// The provider's own words for a refusal, in OpenAI's shape. Whether another model or a retry may help is
     /// decided from the status by `dispatch`.

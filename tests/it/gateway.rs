@@ -169,6 +169,7 @@ fn settings() -> Settings {
     });
     Settings {
         models: vec![small.clone(), large.clone(), plain.clone()],
+        embeddings: vec![],
         routes: vec![route("auto", vec![small, large]), route("narrow", vec![plain])],
         deadlines: DEFAULT_DEADLINES,
         attempts: 3,

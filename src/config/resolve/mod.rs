@@ -9,6 +9,7 @@ mod server;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use self::models::Models;
 use super::file::{self, File};
 use super::findings::{Findings, did_you_mean};
 use super::section::Located;
@@ -28,9 +29,12 @@ pub(super) fn resolve(
     findings: &mut Findings,
 ) -> Setup {
     known::complete(&mut file.providers, catalogue, environment, findings);
-    let (models, origins) = models::models(&file, catalogue, findings);
+    let Models { chat: models, embeddings, origins } = models::models(&file, catalogue, findings);
     let routes = match &file.routes {
-        Some(routes) => routes::configured_routes(routes, &file.models, &models, flags, findings),
+        Some(routes) => {
+            routes::note_embeddings(routes, &embeddings, findings);
+            routes::configured_routes(routes, &file.models, &models, flags, findings)
+        }
         None => routes::implicit_route(&models, flags, findings).into_iter().collect(),
     };
     Setup {
@@ -39,6 +43,7 @@ pub(super) fn resolve(
         classifier: flags.classifier.clone().or(file.classifier),
         gateway: Settings {
             models,
+            embeddings,
             routes,
             deadlines: deadlines(&file.deadlines),
             attempts: file.server.attempts.map_or(DEFAULT_ATTEMPTS, |n| n as usize),

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::openai::OpenAi;
-use super::{Asked, Events, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, Provider, WholeReply, WireRequest};
 use crate::api::chat::{self, ChatRequest, OWN, ROUTING};
 use crate::api::conversation;
+use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::quirks::Quirks;
 
@@ -97,7 +98,26 @@ impl Provider for Compatible {
         OpenAi.events(asked)
     }
 
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
         OpenAi.error(status, body)
+    }
+}
+
+impl Embeddings for Compatible {
+    fn embeddings_path(&self, upstream_model: &str) -> String {
+        let own = self.quirks.embeddings_path.clone();
+        own.unwrap_or_else(|| OpenAi.embeddings_path(upstream_model))
+    }
+
+    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<WireRequest, BadRequest> {
+        OpenAi.embed(upstream_model, request)
+    }
+
+    fn embedded(&self, body: Bytes) -> Result<WholeReply, String> {
+        OpenAi.embedded(body)
     }
 }

@@ -30,11 +30,15 @@ use super::stream::ReplyStream;
 use super::timing::Timing;
 use super::{Reply, SetupError};
 use crate::api::chat::ChatRequest;
+use crate::api::embeddings::EmbeddingsRequest;
+use crate::api::error::BadRequest;
 use crate::catalog::Model;
 use crate::catalog::quirks::Quirks;
 
 /// The longest whole answer, bytes: several times what the longest outputs with log probabilities take.
 const MAX_REPLY_BYTES: usize = 32 << 20;
+/// The longest answer of embeddings, bytes: 2,048 vectors of 4,096 numbers, written out.
+const MAX_EMBEDDINGS_BYTES: usize = 192 << 20;
 /// So much of an error's body is read, bytes, and so long is it waited for.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 const ERROR_WAIT: Duration = Duration::from_secs(5);
@@ -48,6 +52,10 @@ pub struct Endpoint {
     connector: Connector,
     base: Url,
     headers: HeaderMap,
+    /// See [`ProviderSettings::collects_data`].
+    pub collects_data: bool,
+    /// See [`Quirks::routes_itself`].
+    pub routes_itself: bool,
 }
 
 impl Endpoint {
@@ -65,8 +73,10 @@ impl Endpoint {
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
         let provider = provider(&settings);
         let headers = headers(&settings, &*provider, &connector)?;
+        let (collects_data, routes_itself) = (settings.collects_data, settings.quirks.routes_itself);
         let base = with_slash(settings.base_url);
-        Ok(Self { provider, reporter, pools: ThreadLocal::new(), connector, base, headers })
+        let pools = ThreadLocal::new();
+        Ok(Self { provider, reporter, pools, connector, base, headers, collects_data, routes_itself })
     }
 
     /// This thread's connections.
@@ -116,20 +126,23 @@ pub struct Target {
     pub breaker: Arc<Breaker>,
     whole: Uri,
     stream: Uri,
+    /// `None`: the wire has none.
+    embeddings: Option<Uri>,
 }
 
 impl Target {
     /// # Errors
     /// The provider's path for this model makes no URL.
     pub fn new(endpoint: Arc<Endpoint>, model: &Model) -> Result<Self, UpstreamError> {
-        let uri = |stream| {
-            endpoint.uri(&endpoint.provider.path(&model.upstream_name, stream)).map_err(|problem| {
-                let name = &model.upstream_name;
+        let name = &model.upstream_name;
+        let uri = |path: String| {
+            endpoint.uri(&path).map_err(|problem| {
                 endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{name}\": {problem}"))
             })
         };
-        let (whole, stream) = (uri(false)?, uri(true)?);
-        Ok(Self { endpoint, breaker: Arc::default(), whole, stream })
+        let (whole, stream) = (uri(endpoint.provider.path(name, false))?, uri(endpoint.provider.path(name, true))?);
+        let embeddings = endpoint.provider.embeddings().map(|wire| uri(wire.embeddings_path(name))).transpose()?;
+        Ok(Self { endpoint, breaker: Arc::default(), whole, stream, embeddings })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -161,7 +174,8 @@ impl Target {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let Asked { model, request, .. } = asked;
         let wire = provider.request(model, request).map_err(|bad| reporter.inexpressible(bad))?;
-        let (response, lease) = self.send(wire, request.stream, timing).await?;
+        let uri = if request.stream { &self.stream } else { &self.whole };
+        let (response, lease) = self.send(uri, wire, request.stream, timing).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);
         }
@@ -173,9 +187,51 @@ impl Target {
         provider.reply(&asked, body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
     }
 
-    async fn send(&self, wire: WireRequest, stream: bool, timing: Timing) -> Result<Answering, UpstreamError> {
+    /// Asks the model for embeddings once.
+    pub async fn embed(
+        &self,
+        upstream_name: &str,
+        request: &EmbeddingsRequest,
+        timing: Timing,
+    ) -> Result<Reply, UpstreamError> {
+        let mut call = self.breaker.begin(Instant::now());
+        let reply = self.embeddings(upstream_name, request, timing).await;
+        match &reply {
+            Ok(_) => call.succeeded(),
+            Err(error) => call.failed(error.cause, Instant::now()),
+        }
+        reply.map(Reply::Whole)
+    }
+
+    async fn embeddings(
+        &self,
+        model: &str,
+        request: &EmbeddingsRequest,
+        timing: Timing,
+    ) -> Result<WholeReply, UpstreamError> {
+        let Endpoint { provider, reporter, .. } = &*self.endpoint;
+        let Some((wire, uri)) = provider.embeddings().zip(self.embeddings.as_ref()) else {
+            let problem = "embeddings are not served by this provider's wire; ask a model of another provider";
+            return Err(reporter.inexpressible(BadRequest::field("model", problem)));
+        };
+        let posted = wire.embed(model, request).map_err(|bad| reporter.inexpressible(bad))?;
+        let (response, lease) = self.send(uri, posted, false, timing).await?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response, lease, timing).await);
+        }
+        let body = Body::new(response.into_body(), lease, timing).whole(MAX_EMBEDDINGS_BYTES).await;
+        let body = body.map_err(|error| reporter.body(error))?;
+        wire.embedded(body).map_err(|problem| reporter.malformed(problem))
+    }
+
+    async fn send(
+        &self,
+        uri: &Uri,
+        wire: WireRequest,
+        stream: bool,
+        timing: Timing,
+    ) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
-        let uri = if stream { &self.stream } else { &self.whole };
         let request = self.endpoint.request(uri.clone(), wire, stream);
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use super::settings::ProviderSettings;
 use super::{Attempt, Cause, Deadlines, UpstreamError, WholeReply};
 use crate::api::chat::ChatRequest;
+use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
 use crate::catalog::{Model, ModelId};
 use endpoint::{Endpoint, Target};
@@ -59,6 +60,13 @@ pub struct Dispatched {
     /// Every call that was made, the last of which gave `reply`.
     pub attempts: Vec<Attempt>,
     pub reply: Reply,
+}
+
+/// What is asked of a model.
+#[derive(Debug, Clone, Copy)]
+enum Work<'a> {
+    Chat(&'a ChatRequest),
+    Embeddings(&'a EmbeddingsRequest),
 }
 
 /// An answer, whole or as it comes.
@@ -125,6 +133,28 @@ impl Upstreams {
         self.endpoints.get(&model.provider)?.provider.refuses(request)
     }
 
+    /// Whether a provider of that name is configured.
+    pub fn knows(&self, provider: &str) -> bool {
+        self.endpoints.contains_key(provider)
+    }
+
+    /// The names of all providers, sorted.
+    pub fn providers(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.endpoints.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether this provider may keep what it is asked, as far as the configuration says.
+    pub fn collects_data(&self, provider: &str) -> bool {
+        self.endpoints.get(provider).is_none_or(|endpoint| endpoint.collects_data)
+    }
+
+    /// Whether this provider chooses among others itself, and reads `provider` for it.
+    pub fn routes_itself(&self, provider: &str) -> bool {
+        self.endpoints.get(provider).is_some_and(|endpoint| endpoint.routes_itself)
+    }
+
     /// Asks `targets` in their order until one answers; a single one is asked again after a pause where that may help.
     /// A streamed answer has begun when it is given back: its first event is there.
     ///
@@ -138,6 +168,23 @@ impl Upstreams {
         request: &ChatRequest,
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
+        self.ask(targets, Work::Chat(request), limits).await
+    }
+
+    /// Asks `targets` for embeddings, as [`dispatch`](Self::dispatch) does for an answer; the reply is whole.
+    ///
+    /// # Errors
+    /// As [`dispatch`](Self::dispatch).
+    pub async fn embed(
+        &self,
+        targets: &[&Model],
+        request: &EmbeddingsRequest,
+        limits: &Limits,
+    ) -> Result<Dispatched, Exhausted> {
+        self.ask(targets, Work::Embeddings(request), limits).await
+    }
+
+    async fn ask(&self, targets: &[&Model], work: Work<'_>, limits: &Limits) -> Result<Dispatched, Exhausted> {
         let total = Due::total(limits.deadlines.total, Instant::now());
         let mut attempts = Vec::with_capacity(1);
         let mut next = Some(0);
@@ -145,7 +192,7 @@ impl Upstreams {
         while let Some(target) = next.filter(|&target| target < targets.len()) {
             let started = Instant::now();
             let timing = Timing::new(&limits.deadlines, total, started);
-            let reply = self.call(targets[target], request, timing).await;
+            let reply = self.call(targets[target], work, timing).await;
             attempts.push(attempt(target, &reply, started));
             match reply {
                 Ok(reply) => return Ok(Dispatched { target, attempts, reply }),
@@ -174,9 +221,12 @@ impl Upstreams {
         }
     }
 
-    async fn call(&self, model: &Model, request: &ChatRequest, timing: Timing) -> Result<Reply, UpstreamError> {
+    async fn call(&self, model: &Model, work: Work<'_>, timing: Timing) -> Result<Reply, UpstreamError> {
         let target = self.target(model)?;
-        target.call(&model.upstream_name, request, timing).await
+        match work {
+            Work::Chat(request) => target.call(&model.upstream_name, request, timing).await,
+            Work::Embeddings(request) => target.embed(&model.upstream_name, request, timing).await,
+        }
     }
 
     fn target(&self, model: &Model) -> Result<Arc<Target>, UpstreamError> {
