@@ -76,7 +76,7 @@ impl ChatRequest {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn from_fields(fields: Vec<(String, Bytes)>) -> Result<Self, BadRequest> {
-        let model: String = required(&fields, "model", "a route such as \"auto\", a model, or provider/model")?;
+        let model = asked_model(&fields)?;
         let messages: Vec<Message> = required(&fields, "messages", "a list of {role, content}")?;
         if messages.is_empty() {
             return Err(BadRequest::field("messages", "messages is empty; send at least one message"));
@@ -329,6 +329,15 @@ impl Content {
             }
             self.text.push_str(&text);
         }
+    }
+}
+
+/// `model`, else the first of `models`.
+fn asked_model(fields: &[(String, Bytes)]) -> Result<String, BadRequest> {
+    let listed = if find(fields, "model").is_none() { optional(fields, "models", "a list of models")? } else { None };
+    match listed.and_then(|models: Vec<String>| models.into_iter().next()) {
+        Some(first) => Ok(first),
+        None => required(fields, "model", "a route such as \"auto\", a model, or provider/model"),
     }
 }
 

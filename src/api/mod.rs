@@ -6,4 +6,5 @@ pub mod embeddings;
 pub mod error;
 pub mod feedback;
 pub mod models;
+pub mod preferences;
 pub mod sse;

@@ -13,7 +13,7 @@ use crate::api::embeddings::EmbeddingsRequest;
 use crate::catalog::Usage;
 use crate::policy::Kind;
 use crate::trace::{Outcome, TraceId};
-use crate::upstream::{Attempt, Exhausted, Reply};
+use crate::upstream::{Attempt, Exhausted, Reply, WholeReply};
 
 impl Gateway {
     /// Makes embeddings; where several providers have the model, the next one where the first fails. Counted in the
@@ -87,8 +87,10 @@ impl Tally {
 
     fn answered(mut self, reply: Reply) -> Answer {
         self.outcome = Outcome::Answered;
-        let Reply::Whole(reply) = reply else {
-            unreachable!("embeddings are whole")
+        let reply = match reply {
+            Reply::Whole(reply) => reply,
+            // Embeddings are never asked for as a stream.
+            Reply::Stream(_) => WholeReply::default(),
         };
         let price = self.answering.and_then(|target| self.setup.targets[target].model.price);
         if let Some(usage) = reply.usage {

@@ -5,12 +5,15 @@ mod bundles;
 mod embeddings;
 mod error;
 mod filter;
+mod listing;
+mod pace;
 mod plan;
 mod recording;
 mod settings;
 mod setup;
 mod sources;
 mod supported;
+mod wishes;
 
 use std::sync::Arc;
 
@@ -38,6 +41,7 @@ use bundles::{Bundles, Held};
 use plan::Plan;
 use recording::{Recording, Sink};
 use setup::Name;
+use wishes::Wishes;
 
 /// Answers requests. Shared by all connections; every part of it that changes is swapped whole.
 pub struct Gateway {
@@ -82,11 +86,15 @@ impl Gateway {
     /// See [`GatewayError`]; only an exhausted request has been recorded.
     pub async fn chat(&self, body: Bytes, quality: Option<f64>) -> Result<Answer, GatewayError> {
         let arrival = self.sources.arrival();
-        let request = ChatRequest::parse(&body)?;
+        let mut request = ChatRequest::parse(&body)?;
         let setup = self.setup.load_full();
-        let plan = match setup.resolve(&request.model)? {
-            Name::Model(target) => Plan::pinned(target),
-            Name::Route(route) => self.plan(&setup, route, &request, quality.map(Knob::Quality))?,
+        let wishes = Wishes::take(&setup, &mut request)?;
+        let plan = match (setup.resolve(&request.model)?, &wishes) {
+            (Name::Model(target), None) => Plan::pinned(vec![target]),
+            (Name::Model(_), Some(wishes)) => Plan::pinned(wishes.pinned(&setup, &request.model)?),
+            (Name::Route(route), _) => {
+                self.plan(&setup, route, &request, wishes.as_ref(), quality.map(Knob::Quality))?
+            }
         };
         let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
         let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, &body);
@@ -101,28 +109,40 @@ impl Gateway {
         }
     }
 
-    /// extract → hard filters → assess → decide.
+    /// extract → hard filters → assess → decide. The client's wishes restrict what is decided among; where they order
+    /// it, nothing is decided.
     fn plan(
         &self,
         setup: &Setup,
         route: usize,
         request: &ChatRequest,
+        wishes: Option<&Wishes>,
         knob: Option<Knob>,
     ) -> Result<Plan, GatewayError> {
         // One snapshot and the classifier that it is learned on, from beginning to end: both may be swapped meanwhile.
         let snapshot = self.snapshot.load();
         let bundle = self.bundles.of(snapshot.bundle);
         let features = bundle.extractor.extract(request);
-        let fit = fit(setup, route, request, &Demand::new(request, features.input_tokens))?;
-        match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, knob) {
-            Ok(decision) => Ok(Plan::decided(setup, route, decision, snapshot.bundle)),
+        let wanted = wishes.map(|wishes| wishes.restricted(setup, &setup.routes[route].targets)).transpose()?;
+        let wanted = wanted.as_deref().unwrap_or(&setup.routes[route].targets);
+        let fit = fit(setup, route, wanted, request, &Demand::new(request, features.input_tokens))?;
+        if let Some(wishes) = wishes.filter(|wishes| wishes.are_ordered()) {
+            let targets = wishes.with_fallbacks(setup, wishes.arranged(setup, fit));
+            return Ok(Plan { route: Some(route), ..Plan::pinned(targets) });
+        }
+        let plan = match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, knob) {
+            Ok(decision) => Plan::decided(setup, route, decision, snapshot.bundle),
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
                 self.sink.metrics.undecided.inc();
                 let state = snapshot.routes.get(&*setup.routes[route].name);
-                Ok(Plan::safest(setup, route, fit, state.map(|state| &**state)))
+                Plan::safest(setup, route, fit, state.map(|state| &**state))
             }
-        }
+        };
+        Ok(match wishes {
+            Some(wishes) => Plan { targets: wishes.after_decision(setup, plan.targets), ..plan },
+            None => plan,
+        })
     }
 
     fn decide(
@@ -185,10 +205,16 @@ impl Gateway {
 }
 
 /// The route's models that can answer, healthy ones only unless none of them is.
-fn fit(setup: &Setup, route: usize, request: &ChatRequest, demand: &Demand<'_>) -> Result<Vec<usize>, GatewayError> {
-    let mut fit = Vec::with_capacity(setup.routes[route].targets.len());
+fn fit(
+    setup: &Setup,
+    route: usize,
+    wanted: &[usize],
+    request: &ChatRequest,
+    demand: &Demand<'_>,
+) -> Result<Vec<usize>, GatewayError> {
+    let mut fit = Vec::with_capacity(wanted.len());
     let mut excluded = Vec::new();
-    for &target in &setup.routes[route].targets {
+    for &target in wanted {
         let model = &setup.targets[target].model;
         let inexpressible = || setup.upstreams.refuses(&model.id, request).map(Reason::Inexpressible);
         match demand.lacking(model).or_else(inexpressible) {

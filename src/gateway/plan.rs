@@ -20,9 +20,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The client named the model.
-    pub(super) fn pinned(target: usize) -> Self {
-        Self { targets: vec![target], route: None, kind: Kind::Pinned, decision: None, bundle: 0 }
+    /// The client named the models, in their order.
+    pub(super) fn pinned(targets: Vec<usize>) -> Self {
+        Self { targets, route: None, kind: Kind::Pinned, decision: None, bundle: 0 }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there

@@ -129,6 +129,9 @@ impl Recording {
         if answering.is_some_and(|i| i > 0) {
             self.plan.kind = Kind::Fallback;
         }
+        if let Some((target, last)) = self.answering.zip(attempts.last()) {
+            self.setup.targets[target].pace.began(last.duration);
+        }
         let targets = attempts.into_iter().filter_map(|a| targets.get(a.target).map(|t| (&self.setup.targets[*t], a)));
         let attempts = targets.map(|(target, attempt)| {
             let result = attempt.error.as_ref().map_or("ok", |e| cause_name(e.cause));
@@ -197,6 +200,9 @@ impl Recording {
     }
 
     fn count(&self, trace: &Trace, elapsed: Duration) {
+        if let (Some(target), Some(usage), Outcome::Answered) = (self.answering, trace.usage, trace.outcome) {
+            self.setup.targets[target].pace.ended(usage.output_tokens, elapsed);
+        }
         self.sink.count(Ended {
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
             target: self.answering.map(|t| &self.setup.targets[t]),

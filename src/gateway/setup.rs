@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::error::GatewayError;
+use super::pace::Pace;
 use super::settings::Settings;
 use crate::api::error::BadRequest;
 use crate::catalog::Model;
@@ -28,6 +29,7 @@ pub(super) struct Target {
     /// `provider/model`.
     pub(super) label: Arc<str>,
     pub(super) metrics: ModelMetrics,
+    pub(super) pace: Pace,
 }
 
 /// A route's models, by their index in [`Setup::targets`].
@@ -64,6 +66,13 @@ impl Setup {
             true => wrong_kind(format!("\"{asked}\" makes embeddings; POST /v1/embeddings asks it")),
             false => unknown(asked, self.known()),
         })
+    }
+
+    /// All that a model's name may mean: as a plain name, the model of each provider that has it, `first` the first.
+    pub(super) fn of_name(&self, asked: &str, first: usize) -> Vec<usize> {
+        let models = self.settings.models.iter().enumerate();
+        let others = models.filter(|(i, model)| *i != first && model.id.model == asked).map(|(i, _)| i);
+        std::iter::once(first).chain(others).collect()
     }
 
     /// Who makes embeddings by this name: all providers that have the model, in the configuration's order.
@@ -124,6 +133,6 @@ fn names(settings: &Settings) -> HashMap<String, Name> {
 impl Target {
     fn new(model: &Arc<Model>, metrics: &Metrics) -> Self {
         let label: Arc<str> = model.id.to_string().into();
-        Self { model: model.clone(), metrics: metrics.model(&label), label }
+        Self { model: model.clone(), metrics: metrics.model(&label), label, pace: Pace::default() }
     }
 }

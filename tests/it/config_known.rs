@@ -130,3 +130,48 @@ fn azure_needs_a_version_but_at_its_v1_address() {
     assert_eq!(old.api_version.as_deref(), Some("2024-10-21"));
     assert_eq!(provider(&azure("https://x.openai.azure.com/openai/v1/", "")).api_version, None);
 }
+
+#[test]
+fn an_embedding_model_is_known_as_one_and_never_routed() {
+    let text = r#"
+[[providers]]
+name = "groq"
+[[providers]]
+name = "ollama"
+[[providers]]
+name = "openai"
+api_key = "env:MY_KEY"
+[[models]]
+name = "chatty"
+provider = "groq"
+[[models]]
+name = "text-embedding-3-small"
+provider = "openai"
+[[models]]
+name = "nomic"
+provider = "ollama"
+kind = "embedding"
+input_usd_per_mtok = 0.01
+"#;
+    let environment = Environment::from_iter([("GROQ_API_KEY", "gsk-1"), ("MY_KEY", "k-1")]);
+    let parse =
+        |text: &str| config::parse(text, "f.toml", &environment, &Flags::default(), &Catalogue::embedded().unwrap());
+    let setup = parse(text).unwrap();
+    let names = |models: &[std::sync::Arc<satisfice::catalog::Model>]| -> Vec<String> {
+        models.iter().map(|model| model.id.to_string()).collect()
+    };
+    assert_eq!(names(&setup.gateway.models), ["groq/chatty"]);
+    assert_eq!(names(&setup.gateway.embeddings), ["openai/text-embedding-3-small", "ollama/nomic"]);
+    assert_eq!(names(&setup.gateway.routes[0].models), ["groq/chatty"]);
+    let prices: Vec<_> =
+        setup.gateway.embeddings.iter().map(|model| model.price.map(|p| (p.input, p.output))).collect();
+    assert_eq!(prices, [Some((0.02, 0.0)), Some((0.01, 0.0))]);
+    let wrong = format!("{text}kind = \"vectors\"\n[[routes]]\nname = \"auto\"\nmodels = [\"chatty\", \"nomic\"]\n");
+    let wrong = parse(&wrong.replacen("kind = \"embedding\"\ninput_usd_per_mtok = 0.01\nkind", "kind", 1)).unwrap_err();
+    assert!(
+        wrong.to_string().contains("`kind` of [[models]] is \"vectors\"; give \"chat\" or \"embedding\""),
+        "{wrong}"
+    );
+    let routed = parse(&format!("{text}[[routes]]\nname = \"auto\"\nmodels = [\"nomic\"]\n")).unwrap_err();
+    assert!(routed.to_string().contains("\"nomic\" makes embeddings and answers nothing"), "{routed}");
+}

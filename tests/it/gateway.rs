@@ -14,6 +14,7 @@ use satisfice::store::{Scored, StoreError, TraceReader};
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Trace, TraceId};
 use satisfice::upstream::Upstreams;
+use satisfice::upstream::settings::ProviderSettings;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -45,11 +46,15 @@ pub struct Options {
     pub room: usize,
     /// The learner has published the routes.
     pub published: bool,
+    pub settings: Settings,
+    /// Whose providers' servers are the scripted one.
+    pub providers: fn(&Scripted) -> Vec<ProviderSettings>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keys: ApiKeys::default(), room: 64, published: true }
+        let providers = |upstream: &Scripted| vec![upstream.provider("test")];
+        Self { keys: ApiKeys::default(), room: 64, published: true, settings: settings(), providers }
     }
 }
 
@@ -60,7 +65,7 @@ impl Running {
 
     pub async fn with(options: Options) -> Self {
         let upstream = Scripted::start().await;
-        let settings = settings();
+        let settings = options.settings;
         let specs = settings.route_specs();
         let bundle = Arc::new(Bundle::embedded().unwrap());
         let prior = Snapshot::new(bundle.prior.clone()).learned_on(&bundle.fingerprint);
@@ -68,7 +73,7 @@ impl Running {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let learning = Learning { snapshot: snapshot.clone(), counters: Arc::default() };
         let metrics = Arc::new(Metrics::default());
-        let upstreams = Upstreams::new(vec![upstream.provider("test")], settings.deadlines.connect).unwrap();
+        let upstreams = Upstreams::new((options.providers)(&upstream), settings.deadlines.connect).unwrap();
         let (sender, events) = mpsc::channel(options.room);
         let gateway = Arc::new(Gateway::new(
             Setup::new(settings, upstreams, &metrics),
@@ -160,7 +165,7 @@ pub fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     let (small, large) = (model("small", 0.1), model("large", 1.0));
     let plain = Arc::new(Model {
         context_window: Some(1000),
@@ -178,9 +183,14 @@ fn settings() -> Settings {
 
 /// `usd` for a million tokens in, twice that for a million out.
 fn model(name: &str, usd: f64) -> Arc<Model> {
+    model_of("test", name, &format!("{name}-upstream"), usd)
+}
+
+/// As [`model`], at another provider.
+pub fn model_of(provider: &str, name: &str, upstream_name: &str, usd: f64) -> Arc<Model> {
     Arc::new(Model {
-        id: ModelId { provider: "test".into(), model: name.into() },
-        upstream_name: format!("{name}-upstream"),
+        id: ModelId { provider: provider.into(), model: name.into() },
+        upstream_name: upstream_name.into(),
         price: Some(Price { input: usd, output: 2.0 * usd, cached_input: None }),
         context_window: None,
         max_output_tokens: None,
@@ -188,7 +198,7 @@ fn model(name: &str, usd: f64) -> Arc<Model> {
     })
 }
 
-fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
+pub fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
     RouteSettings { name: name.into(), models, knob: Knob::Quality(0.95), explore: false }
 }
 

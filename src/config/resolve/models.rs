@@ -27,7 +27,8 @@ pub(super) fn models(file: &File, catalogue: &Catalogue, findings: &mut Findings
     let known: Vec<_> = file.models.iter().filter_map(|typed| model(typed, file, catalogue, findings)).collect();
     let (chat, embeddings): (Vec<_>, Vec<_>) = known.into_iter().partition(|(kind, ..)| *kind == ModelKind::Chat);
     let origins = chat.iter().chain(&embeddings).map(|(_, _, origin)| origin.clone()).collect();
-    let models = |list: Vec<(ModelKind, Arc<Model>, PriceOrigin)>| list.into_iter().map(|(_, model, _)| model).collect();
+    let models =
+        |list: Vec<(ModelKind, Arc<Model>, PriceOrigin)>| list.into_iter().map(|(_, model, _)| model).collect();
     Models { chat: models(chat), embeddings: models(embeddings), origins }
 }
 
