@@ -48,7 +48,7 @@ fn a_valid_file_is_described() {
       auto   quality 0.95                        local/qwen, openai/gpt-4o-mini, openai/gpt-4o
       batch  budget 0.66 USD per 1,000 requests  openai/gpt-4o-mini, openai/gpt-4o
     remarks
-      satisfice.toml:37: the provider of model "gpt-4o-mini" retires it on 2027-01-14
+      satisfice.toml:53: the provider of model "gpt-4o-mini" retires it on 2027-01-14
     "#);
 }
 

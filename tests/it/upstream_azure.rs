@@ -6,8 +6,12 @@ use satisfice::catalog::Usage;
 use satisfice::catalog::quirks::Quirks;
 use satisfice::upstream::azure::Azure;
 use satisfice::upstream::compatible::Compatible;
+use satisfice::upstream::settings::{ProviderSettings, Wire};
 use satisfice::upstream::{KeyHeader, Provider, StreamItem};
+use serde_json::json;
 
+use crate::gateway::{Options, Running, ask, ask_stream, error};
+use crate::scripted::{Answer, KEY, Scripted};
 use crate::wire;
 
 macro_rules! fixture {
@@ -77,4 +81,54 @@ fn a_filtered_prompt_says_by_which_filters() {
     assert!(error.message.ends_with("(filtered: hate: high, jailbreak, self_harm: high, violence: medium)"));
     let missing = azure("/", None).error(StatusCode::NOT_FOUND, &fixture!("error_deployment.json"));
     assert_eq!(missing.code.as_deref(), Some("DeploymentNotFound"));
+}
+
+fn settings(upstream: &Scripted) -> ProviderSettings {
+    ProviderSettings { wire: Wire::Azure, api_version: Some("2024-10-21".into()), ..upstream.provider("test") }
+}
+
+#[tokio::test]
+async fn a_gateway_asks_a_deployment_with_the_key_where_azure_wants_it() {
+    let providers = |upstream: &Scripted| vec![settings(upstream)];
+    let running = Running::with(Options { providers, ..Options::default() }).await;
+    running.upstream.on("small-upstream", [Answer::json(fixture!("completion.json"))]);
+    let body = running.chat(ask("small")).await.text().await.unwrap();
+    assert_eq!(body.as_bytes(), &fixture!("completion.json")[..]);
+    let seen = &running.upstream.seen()[0];
+    let path = "/v1/openai/deployments/small-upstream/chat/completions?api-version=2024-10-21";
+    assert_eq!(seen.line, format!("POST {path}"));
+    assert_eq!((seen.headers["api-key"].as_bytes(), seen.headers.get("authorization")), (KEY.as_bytes(), None));
+}
+
+#[tokio::test]
+async fn a_token_of_entra_is_a_bearers() {
+    let providers = |upstream: &Scripted| {
+        let quirks = Quirks { key_header: Some("authorization".into()), ..Quirks::default() };
+        vec![ProviderSettings { quirks, ..settings(upstream) }]
+    };
+    let running = Running::with(Options { providers, ..Options::default() }).await;
+    assert_eq!(running.chat(ask("small")).await.status(), 200);
+    let headers = &running.upstream.seen()[0].headers;
+    assert_eq!((headers["authorization"].to_str().unwrap(), headers.get("api-key")), (&*format!("Bearer {KEY}"), None));
+}
+
+#[tokio::test]
+async fn a_clients_stream_has_the_filters_words_and_no_usage_that_it_did_not_ask_for() {
+    let providers = |upstream: &Scripted| vec![settings(upstream)];
+    let running = Running::with(Options { providers, ..Options::default() }).await;
+    let whole = str::from_utf8(include_bytes!("../fixtures/azure/stream.sse")).unwrap();
+    running.upstream.on("small-upstream", [Answer::stream().piece(whole).end()]);
+    let told = running.chat(ask_stream("small")).await.text().await.unwrap();
+    let (before, after) = whole.split_at(whole.rfind("data: {\"choices\":[]").unwrap());
+    assert_eq!(told, format!("{before}{}", &after[after.find("data: [DONE]").unwrap()..]));
+}
+
+#[tokio::test]
+async fn a_filtered_prompt_is_the_clients_to_hear() {
+    let providers = |upstream: &Scripted| vec![settings(upstream)];
+    let running = Running::with(Options { providers, ..Options::default() }).await;
+    let refusal = Answer::whole(400, &[("content-type", "application/json")], fixture!("error_filtered.json"));
+    running.upstream.on("small-upstream", [refusal]);
+    let (status, body) = error(running.chat(ask("small")).await).await;
+    assert_eq!((status, &body["code"], &body["param"]), (400, &json!("content_filter"), &json!("prompt")));
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
@@ -50,9 +52,9 @@ fn rewrite(quirks: &Quirks, message: &mut Message) {
 }
 
 /// Changes a field that is there and of the form that is hoped for.
-fn replace<T: serde::de::DeserializeOwned>(message: &mut Message, name: &str, change: impl FnOnce(T) -> T)
+fn replace<T>(message: &mut Message, name: &str, change: impl FnOnce(T) -> T)
 where
-    T: serde::Serialize,
+    T: Serialize + DeserializeOwned,
 {
     let Some(raw) = message.get_mut(name) else { return };
     let changed = serde_json::from_str(raw.get()).map(change).and_then(|value| to_raw_value(&value));
