@@ -84,9 +84,9 @@ impl Catalogue {
         match self.provider(host, name) {
             Some(known) if known.resells => {
                 let (vendor, model) = model.split_once('/')?;
-                self.facts.lookup(catalogue_name(vendor), model)
+                self.facts.lookup(canonical_name(vendor), model)
             }
-            known => self.facts.lookup(known.map_or(catalogue_name(name), |known| &known.name), model),
+            known => self.facts.lookup(known.map_or(canonical_name(name), |known| &known.name), model),
         }
     }
 
@@ -97,7 +97,7 @@ impl Catalogue {
 
     /// The known provider of that name, be it ours or another tool's.
     pub fn provider_named(&self, name: &str) -> Option<&KnownProvider> {
-        self.providers.iter().find(|known| known.name == catalogue_name(name))
+        self.providers.iter().find(|known| known.name == canonical_name(name))
     }
 
     /// How the wire `kind` differs from OpenAI's at `host`: as the known provider there has it, else as the one that
@@ -143,13 +143,17 @@ impl KnownProvider {
     }
 }
 
-/// Other names of providers, as other tools and vendors write them.
-fn catalogue_name(name: &str) -> &str {
+/// Our name of a provider for the names that other tools and vendors have for it; any other name is itself.
+pub fn canonical_name(name: &str) -> &str {
     match name {
         "google" => "gemini",
         "together_ai" | "together-ai" => "together",
         "fireworks_ai" | "fireworks-ai" => "fireworks",
         "x-ai" => "xai",
+        "google-ai-studio" => "gemini",
+        "google-vertex" => "vertex",
+        "amazon-bedrock" => "bedrock",
+        "alibaba" => "dashscope",
         "mistralai" => "mistral",
         "vercel_ai_gateway" => "vercel",
         "azure_openai" | "azure-openai" => "azure",

@@ -8,6 +8,7 @@ use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
 use crate::api::preferences::{MaxPrice, Preferences, Sort, SortBy};
 use crate::catalog::Price;
+use crate::catalog::providers::canonical_name;
 
 /// The preferences of one request, checked against what is configured.
 #[derive(Debug)]
@@ -215,10 +216,10 @@ fn is_ours(setup: &Setup, name: &str) -> bool {
     setup.upstreams.providers().iter().any(|provider| is_called(provider, name))
 }
 
-/// `deepinfra`, or `deepinfra/turbo` as OpenRouter names an endpoint of it.
+/// By its own name or another tool's, and also as `deepinfra/turbo`, which is OpenRouter's name of an endpoint.
 fn is_called(provider: &str, name: &str) -> bool {
-    provider.eq_ignore_ascii_case(name)
-        || name.split_once('/').is_some_and(|(own, _)| provider.eq_ignore_ascii_case(own))
+    let name = name.split_once('/').map_or(name, |(own, _)| own).to_ascii_lowercase();
+    provider.eq_ignore_ascii_case(&name) || provider.eq_ignore_ascii_case(canonical_name(&name))
 }
 
 fn provider(setup: &Setup, target: usize) -> &str {
@@ -244,4 +245,17 @@ fn compare(setup: &Setup, by: SortBy, a: usize, b: usize) -> Ordering {
     };
     let key = |target| measure(target).unwrap_or(f64::INFINITY);
     key(a).total_cmp(&key(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_goes_by_all_its_names() {
+        for (provider, name) in [("xai", "x-ai"), ("gemini", "Google-AI-Studio"), ("DeepInfra", "deepinfra/turbo")] {
+            assert!(is_called(provider, name), "{provider} {name}");
+        }
+        assert!(!is_called("deepinfra", "turbo") && !is_called("openai", "azure/openai"));
+    }
 }

@@ -6,9 +6,12 @@ use satisfice::catalog::Usage;
 use satisfice::catalog::providers::Catalogue;
 use satisfice::upstream::compatible::Compatible;
 use satisfice::upstream::mistral::Mistral;
+use satisfice::upstream::settings::{ProviderSettings, Wire};
 use satisfice::upstream::{Provider, StreamItem, Text};
 use serde_json::{Value, json};
 
+use crate::gateway::{Options, Running, ask_stream};
+use crate::scripted::{Answer, Scripted};
 use crate::wire::{self, chat, posted};
 
 macro_rules! fixture {
@@ -107,4 +110,20 @@ fn a_refusal_names_the_fields_that_it_is_about() {
     );
     let plain = mistral().error(StatusCode::UNAUTHORIZED, br#"{"message":"Unauthorized","request_id":"1"}"#);
     assert_eq!(plain.message, "Unauthorized");
+}
+
+#[tokio::test]
+async fn a_clients_stream_is_of_openais_form_and_its_text_is_recorded() {
+    let providers = |upstream: &Scripted| {
+        let quirks = Catalogue::embedded().unwrap().quirks("", "mistral").unwrap().clone();
+        vec![ProviderSettings { wire: Wire::Mistral, quirks, ..upstream.provider("test") }]
+    };
+    let mut running = Running::with(Options { providers, ..Options::default() }).await;
+    running.upstream.on("small-upstream", [Answer::stream().piece(fixture!("thinking.sse")).end()]);
+    let told = running.chat(ask_stream("small")).await.text().await.unwrap();
+    assert!(told.ends_with("data: [DONE]\n\n") && !told.contains("thinking"), "{told}");
+    assert!(running.upstream.seen()[0].json().get("stream_options").is_none());
+    let trace = running.finished().await;
+    assert_eq!((&*trace.reply.content, trace.reply.finish_reason.as_deref()), ("Three brothers.", Some("length")));
+    assert_eq!(trace.usage.map(|usage| usage.output_tokens), Some(8));
 }
