@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use satisfice::catalog::Price;
 use satisfice::difficulty::{Bundle, Context};
-use satisfice::policy::{ArmSpec, Knob, Reward, RouteSpec, Snapshot, decide};
+use satisfice::policy::{ArmSpec, Ask, Knob, Reward, RouteSpec, Snapshot, decide};
 
 fn route(models: usize) -> (Snapshot, Context) {
     let bundle = Bundle::embedded().expect("the embedded classifier loads");
@@ -18,7 +18,7 @@ fn route(models: usize) -> (Snapshot, Context) {
         }
     };
     let arms = (0..models).map(arm).collect();
-    let spec = RouteSpec { name: "auto".into(), knob: Knob::Quality(0.95), explore: true, arms };
+    let spec = RouteSpec { name: "auto".into(), knob: Knob::Quality(0.95), explore: true, arms, segments: vec![] };
     let mut phi = vec![0.3; bundle.prior.dimension];
     phi[0] = 1.0;
     let context = Context { phi, difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 128 };
@@ -32,7 +32,7 @@ fn decisions(c: &mut Criterion) {
         let state = snapshot.routes["auto"].clone();
         let all: Vec<usize> = (0..models).collect();
         group.bench_function(BenchmarkId::new("models", models), |b| {
-            b.iter(|| decide(&snapshot, &state, black_box(&context), &all, None, 0.5));
+            b.iter(|| decide(&snapshot, &state, black_box(&context), &all, Ask::default(), 0.5));
         });
     }
     group.finish();
@@ -41,7 +41,8 @@ fn decisions(c: &mut Criterion) {
 fn lessons(c: &mut Criterion) {
     let (snapshot, context) = route(8);
     let state = snapshot.routes["auto"].clone();
-    let decision = decide(&snapshot, &state, &context, &[0, 1, 2, 3, 4, 5, 6, 7], None, 0.5).expect("eight candidates");
+    let decision =
+        decide(&snapshot, &state, &context, &[0, 1, 2, 3, 4, 5, 6, 7], Ask::default(), 0.5).expect("eight candidates");
     let name = decision.candidates[decision.chosen].arm.clone();
     let score = Reward::Scored { value: 1.0, weight: 1.0 };
     c.bench_function("learn", |b| {

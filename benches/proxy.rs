@@ -16,6 +16,8 @@ use axum::serve::ListenerExt;
 use bytes::Bytes;
 
 const CONNECTIONS: usize = 16;
+/// The learner writes down what it heard after a quarter of a second.
+const SETTLE: Duration = Duration::from_millis(300);
 const REPLY: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"The answer is 42, because six times seven is forty-two."},"finish_reason":"stop"}],"usage":{"prompt_tokens":110,"completion_tokens":14,"total_tokens":124}}"#;
 
 fn main() -> anyhow::Result<()> {
@@ -61,22 +63,84 @@ fn client() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder().tls_certs_only([]).tcp_nodelay(true).build()?)
 }
 
+/// Rounds alternate, and each compares what ran within one second: a machine that others use, too, slows down both. The
+/// median of the rounds' ratios is the figure.
 async fn compare() -> anyhow::Result<()> {
-    let requests: usize = std::env::var("REQUESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60_000);
+    let (rounds, requests) = (number("ROUNDS", 15), number("REQUESTS", 6_000));
     let me = std::env::current_exe()?;
     let upstream = Process::start(Command::new(&me).arg("--upstream"))?;
     let bare = Process::start(Command::new(&me).arg("--bare").arg(&upstream.address))?;
     let folder = tempfile::tempdir()?;
-    let gateway = gateway(folder.path(), &upstream.address)?;
-    println!("{CONNECTIONS} connections, {requests} requests each, prompt of about 128 tokens");
+    let ours = gateway(folder.path(), &upstream.address)?;
+    println!("{CONNECTIONS} connections, {rounds} rounds of {requests} requests each, prompt of about 128 tokens");
+    let mut totals = [(&upstream, "upstream alone"), (&bare, "bare axum/reqwest"), (&ours, "satisfice, everything on")]
+        .map(|(process, name)| Total::new(name, process));
+    round(&mut totals, requests).await?;
+    totals.iter_mut().for_each(Total::clear);
+    for i in 1..=rounds {
+        let cpu = round(&mut totals, requests).await?;
+        println!("round {i:>2}: {:.1} / {:.1} µs = {:.2}", cpu[2], cpu[1], cpu[2] / cpu[1]);
+    }
     println!("{:<28}{:>12}{:>12}{:>10}{:>10}", "", "CPU µs/req", "req/s", "p50 ms", "p99 ms");
-    load(&bare, requests / 10).await?;
-    load(&gateway, requests / 10).await?;
-    let alone = report("upstream alone", &upstream, requests).await?;
-    let bare = report("bare axum/reqwest", &bare, requests).await?;
-    let ours = report("satisfice, everything on", &gateway, requests).await?;
-    println!("satisfice / bare: {:.2}   (upstream alone: {alone:.1} µs)", ours / bare);
+    totals.iter_mut().try_for_each(Total::print)?;
+    let [_, bare, ours] = &totals;
+    let ratios = ours.cpu.iter().zip(&bare.cpu).map(|(ours, bare)| ours / bare).collect();
+    println!("satisfice / bare: {:.2} (median of {rounds} rounds)", median(ratios));
     Ok(())
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+/// Loads each process in turn, then waits until the gateway has written down what it heard; CPU µs a request of each.
+async fn round(totals: &mut [Total<'_>; 3], requests: usize) -> anyhow::Result<[f64; 3]> {
+    let mut cpu = [0.0; 3];
+    for (total, cpu) in totals.iter_mut().zip(&mut cpu) {
+        let before = total.process.cpu_us()?;
+        let started = Instant::now();
+        total.latencies.extend(load(total.process, requests).await?);
+        total.seconds += started.elapsed().as_secs_f64();
+        tokio::time::sleep(SETTLE).await;
+        *cpu = (total.process.cpu_us()? - before) / requests as f64;
+        total.cpu.push(*cpu);
+    }
+    Ok(cpu)
+}
+
+/// What all rounds of one process gave.
+struct Total<'a> {
+    name: &'static str,
+    process: &'a Process,
+    /// µs a request, round by round.
+    cpu: Vec<f64>,
+    latencies: Vec<Duration>,
+    seconds: f64,
+}
+
+impl<'a> Total<'a> {
+    fn new(name: &'static str, process: &'a Process) -> Self {
+        Self { name, process, cpu: Vec::new(), latencies: Vec::new(), seconds: 0.0 }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::new(self.name, self.process);
+    }
+
+    fn print(&mut self) -> anyhow::Result<()> {
+        self.latencies.sort_unstable();
+        let at = |share: f64| self.latencies[((self.latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        let (cpu, rate) = (median(self.cpu.clone()), self.latencies.len() as f64 / self.seconds);
+        let (name, memory) = (self.name, self.process.resident()? >> 20);
+        println!("{name:<28}{cpu:>12.1}{rate:>12.0}{:>10.2}{:>10.2}   {memory} MB resident", at(0.5), at(0.99));
+        Ok(())
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
 fn gateway(folder: &std::path::Path, upstream: &str) -> anyhow::Result<Process> {
@@ -125,12 +189,20 @@ impl Process {
         Ok(Self { child, address: address.trim().to_owned() })
     }
 
-    /// User and system time so far, µs (in steps of 10 ms), and resident bytes.
-    fn usage(&self) -> anyhow::Result<(f64, u64)> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let number = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
-        Ok(((number(11) + number(12)) as f64 * 10_000.0, number(21) * 4096))
+    /// User and system time of all its threads so far, µs.
+    fn cpu_us(&self) -> anyhow::Result<f64> {
+        let mut nanos = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let times = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanos += times.split(' ').next().unwrap_or_default().parse::<u64>()?;
+        }
+        Ok(nanos as f64 / 1e3)
+    }
+
+    /// Bytes.
+    fn resident(&self) -> anyhow::Result<u64> {
+        let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id()))?;
+        Ok(pages.split(' ').nth(1).unwrap_or_default().parse::<u64>()? * 4096)
     }
 }
 
@@ -139,21 +211,6 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-/// Prints one line of the table; gives CPU µs a request.
-async fn report(name: &str, process: &Process, requests: usize) -> anyhow::Result<f64> {
-    let (before, _) = process.usage()?;
-    let started = Instant::now();
-    let mut latencies = load(process, requests).await?;
-    let seconds = started.elapsed().as_secs_f64();
-    let (after, resident) = process.usage()?;
-    let cpu = (after - before) / requests as f64;
-    latencies.sort_unstable();
-    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    let rate = requests as f64 / seconds;
-    println!("{name:<28}{cpu:>12.1}{rate:>12.0}{:>10.2}{:>10.2}   {} MB resident", at(0.5), at(0.99), resident >> 20);
-    Ok(cpu)
 }
 
 /// Closed loop on [`CONNECTIONS`] connections; the latency of each request.

@@ -71,6 +71,8 @@ pub struct ModelMetrics {
 pub struct RequestLabels {
     /// Empty where the client named a model.
     pub route: Option<Arc<str>>,
+    /// Empty where the request is in no segment of the route.
+    pub segment: Option<Arc<str>>,
     /// `provider/model`; empty where none answered.
     pub model: Option<Arc<str>>,
     /// `answered`, `client_gone`, `cut` or `failed`.

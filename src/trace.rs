@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::chat::Needs;
-use crate::catalog::{ModelId, Usage};
+use crate::api::metadata::Metadata;
+use crate::catalog::{ModelId, Name, Usage};
 use crate::policy::{Decision, RouteSpec, Snapshot};
 
 /// UUIDv7: its order is the order of arrival.
@@ -21,7 +22,9 @@ pub struct Trace {
     /// Arrival, Unix milliseconds.
     pub at_ms: u64,
     /// `None` where the client named a model.
-    pub route: Option<String>,
+    pub route: Option<Name>,
+    /// What the client said of the request in `x-satisfice-metadata`.
+    pub metadata: Metadata,
     pub decision: Option<Arc<Decision>>,
     /// The training run that the decision's φ is of, by its key. Not kept with the body: the ledger has it.
     pub bundle: Option<u64>,
@@ -84,7 +87,7 @@ pub enum Event {
     /// A route chose who streams an answer; sent before the upstream is called, so that a score may come before the
     /// answer ends. Of an answer that comes whole nobody knows before its end, which has the decision too.
     /// `bundle`: the training run that φ is of, by its key; not always the learner's of the moment.
-    Decided { trace: TraceId, at_ms: u64, route: String, bundle: u64, decision: Arc<Decision> },
+    Decided { trace: TraceId, at_ms: u64, route: Name, bundle: u64, decision: Arc<Decision> },
     /// The request ended, however it did.
     Finished(Box<Trace>),
     /// A score from outside. The answer comes once it is durable.

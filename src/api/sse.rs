@@ -140,3 +140,32 @@ pub fn encode(data: &[u8], out: &mut BytesMut) {
     }
     out.put_u8(b'\n');
 }
+
+/// One event: its name, where it has one, `data: …` and a blank line; a line break within the data starts another
+/// `data:` line, as the format asks.
+pub fn event(name: Option<&str>, data: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(data.len() + name.map_or(0, str::len) + 16);
+    if let Some(name) = name {
+        out.put_slice(b"event: ");
+        out.put_slice(name.as_bytes());
+        out.put_u8(b'\n');
+    }
+    for line in data.split(|byte| *byte == b'\n') {
+        out.put_slice(b"data: ");
+        out.put_slice(line);
+        out.put_u8(b'\n');
+    }
+    out.put_u8(b'\n');
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::event;
+
+    #[test]
+    fn data_is_framed_line_by_line() {
+        assert_eq!(event(None, b"{}"), "data: {}\n\n");
+        assert_eq!(event(Some("end"), b"{\n}"), "event: end\ndata: {\ndata: }\n\n");
+    }
+}

@@ -6,19 +6,24 @@ pub mod quirks;
 
 use std::fmt;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+
+/// A configured name. It lies in its owner up to 24 bytes: a request's record carries a dozen, and the thread that frees
+/// them is another.
+pub type Name = CompactString;
 
 /// `provider/model`, as headers and reports print it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ModelId {
-    pub provider: String,
-    pub model: String,
+    pub provider: Name,
+    pub model: Name,
 }
 
 impl ModelId {
     /// The id of `model` at `provider`.
     pub fn of(provider: &str, model: &str) -> Self {
-        Self { provider: provider.to_owned(), model: model.to_owned() }
+        Self { provider: provider.into(), model: model.into() }
     }
 }
 

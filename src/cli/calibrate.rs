@@ -194,7 +194,7 @@ impl Desk {
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         let upstreams = Upstreams::new(setup.providers.clone(), setup.gateway.deadlines.connect)?;
-        let limits = Limits { deadlines: setup.gateway.deadlines, attempts: setup.gateway.attempts };
+        let limits = Limits::new(setup.gateway.deadlines, setup.gateway.attempts);
         let settings = self.settings();
         let mut scorers = scorers::built_in();
         scorers.push(Box::new(Reference::new(references(plan))));

@@ -7,7 +7,8 @@ use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::catalog::{Model, Price};
 use crate::config::{self, Environment, Flags, Mistakes, PriceOrigin, Setup};
 use crate::difficulty::{Bundle, DifficultyError};
-use crate::gateway::RouteSettings;
+use crate::gateway::{RouteSettings, SegmentSettings};
+use crate::policy::Knob;
 use crate::upstream::settings::ProviderSettings;
 
 /// `satisfice check`'s flags.
@@ -51,7 +52,7 @@ pub fn describe(setup: &Setup, source_name: &str) -> String {
     section(&mut out, "providers", setup.providers.iter().map(provider));
     let with_origins = models.zip(&setup.origins);
     section(&mut out, "models (USD per million tokens, input / output)", with_origins.map(|(m, o)| model(m, o)));
-    section(&mut out, "routes", setup.gateway.routes.iter().map(route));
+    section(&mut out, "routes", setup.gateway.routes.iter().flat_map(with_segments));
     section(&mut out, "remarks", setup.remarks.iter().map(|remark| [remark.located(source_name)]));
     out
 }
@@ -72,8 +73,12 @@ fn section<const N: usize>(out: &mut String, title: &str, rows: impl Iterator<It
 }
 
 fn provider(provider: &ProviderSettings) -> [String; 3] {
-    let key = if provider.api_key.is_some() { "with a key" } else { "without a key" };
-    [provider.name.clone(), provider.base_url.to_string(), key.to_owned()]
+    let keys = match provider.api_keys.len() {
+        0 => "without a key".to_owned(),
+        1 => "with a key".to_owned(),
+        n => format!("with {n} keys"),
+    };
+    [provider.name.clone(), provider.base_url.to_string(), keys]
 }
 
 fn model(model: &std::sync::Arc<Model>, origin: &PriceOrigin) -> [String; 4] {
@@ -90,8 +95,20 @@ fn price(price: &Price) -> String {
     format!("{} / {}", price.input, price.output)
 }
 
+/// A route, and below it its segments in their order.
+fn with_segments(one: &RouteSettings) -> impl Iterator<Item = [String; 3]> {
+    std::iter::once(route(one)).chain(one.segments.iter().map(segment))
+}
+
 fn route(route: &RouteSettings) -> [String; 3] {
-    let knob = if route.explore { route.knob.to_string() } else { format!("{}, no exploration", route.knob) };
     let models: Vec<_> = route.models.iter().map(|m| m.id.to_string()).collect();
-    [route.name.clone(), knob, models.join(", ")]
+    [route.name.clone(), steering(route.knob, route.explore), models.join(", ")]
+}
+
+fn segment(segment: &SegmentSettings) -> [String; 3] {
+    [format!("- {}", segment.name), steering(segment.knob, segment.explore), segment.metadata.to_string()]
+}
+
+fn steering(knob: Knob, explore: bool) -> String {
+    if explore { knob.to_string() } else { format!("{knob}, no exploration") }
 }

@@ -14,7 +14,6 @@ use crate::scorers::reward;
 use crate::store::{
     Entry, LEDGER_FILE, Position, RedbStore, Retention, Scored, Store, StoreError, TraceReader, newest_scores,
 };
-use crate::trace::TraceId;
 use crate::trace::line::{DecisionLine, RewardLine, ScoreLine, SettlementLine, TraceLine, VERSION};
 
 /// `satisfice export`'s flags.
@@ -138,18 +137,21 @@ impl<'a> Export<'a> {
             return Ok(());
         }
         let Entry::Decided { trace, at_ms, route, bundle, decision } = entry else { return Ok(()) };
+        let route = String::from(route);
         self.routes.insert(route.clone());
         if self.route.is_some_and(|wanted| wanted != route) {
             return Ok(());
         }
         let settlement = history.iter().find_map(settlement);
         let scores = newest_scores(history);
+        let (metadata, request) = self.reader.trace(trace)?.map(|kept| (kept.metadata, kept.request)).unzip();
         let line = TraceLine {
             version: VERSION,
             trace,
             at_ms,
             route,
-            request: self.request(trace)?,
+            metadata,
+            request: request.filter(|body| !body.is_empty()).map(|body| on_one_line(&body)).transpose()?,
             decision: DecisionLine::of(Arc::unwrap_or_clone(decision), bundle),
             reward: resolved(settlement.as_ref(), &scores),
             settlement,
@@ -159,11 +161,6 @@ impl<'a> Export<'a> {
         self.summary.bodies += usize::from(line.request.is_some());
         self.summary.rewards += usize::from(line.reward.is_some());
         output.line(&line)
-    }
-
-    fn request(&self, trace: TraceId) -> anyhow::Result<Option<Box<RawValue>>> {
-        let body = self.reader.trace(trace)?.map(|trace| trace.request);
-        body.filter(|body| !body.is_empty()).map(|body| on_one_line(&body)).transpose()
     }
 }
 

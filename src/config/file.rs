@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
@@ -9,10 +10,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::{Environment, secret};
 use super::section::{Located, Section};
+use super::segment::Segment;
 use crate::catalog::quirks::Quirks;
 use crate::catalog::{Capabilities, Price};
+use crate::gateway::Balance;
 use crate::policy::Knob;
-use crate::upstream::settings::Wire;
+use crate::upstream::settings::{OwnDeadlines, Wire};
 
 /// Headers that the gateway sets itself, or that belong to the connection.
 const OWN_HEADERS: [&str; 12] = [
@@ -57,13 +60,12 @@ pub(super) struct Server {
     pub(super) attempts: Option<u32>,
 }
 
-/// Seconds.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    pub(super) connect: Option<f64>,
-    pub(super) first_byte: Option<f64>,
-    pub(super) idle: Option<f64>,
-    pub(super) total: Option<f64>,
+    pub(super) connect: Option<Duration>,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) idle: Option<Duration>,
+    pub(super) total: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -75,7 +77,8 @@ pub(super) struct Provider {
     pub(super) has_kind: bool,
     pub(super) base_url: Option<Located<Url>>,
     pub(super) has_base_url: bool,
-    pub(super) api_key: Option<SecretString>,
+    pub(super) api_keys: Vec<SecretString>,
+    pub(super) deadlines: OwnDeadlines,
     pub(super) has_api_key: bool,
     pub(super) headers: HeaderMap,
     pub(super) quirks: Quirks,
@@ -96,6 +99,8 @@ pub(super) struct Model {
     pub(super) context_window: Option<u32>,
     pub(super) max_output_tokens: Option<u32>,
     pub(super) capabilities: Capabilities,
+    /// Its share of the load where the model is at several providers.
+    pub(super) weight: Option<f64>,
 }
 
 /// What a model is asked for.
@@ -111,6 +116,21 @@ pub(super) struct Route {
     pub(super) models: Option<Located<Vec<Located<String>>>>,
     pub(super) knob: Option<Knob>,
     pub(super) explore: bool,
+    pub(super) segments: Vec<Segment>,
+    pub(super) balance: Balance,
+    pub(super) attempts: Option<u32>,
+    pub(super) hedge: Option<Duration>,
+    pub(super) deadlines: Deadlines,
+    pub(super) fallbacks: Fallbacks,
+}
+
+/// Names of models by the cause that they are for.
+#[derive(Debug, Default)]
+pub(super) struct Fallbacks {
+    pub(super) error: Option<Vec<Located<String>>>,
+    pub(super) rate_limit: Option<Vec<Located<String>>>,
+    pub(super) context_length: Option<Vec<Located<String>>>,
+    pub(super) content_filter: Option<Vec<Located<String>>>,
 }
 
 impl File {
@@ -147,15 +167,11 @@ impl Server {
 
 impl Deadlines {
     fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut seconds = |key| {
-            let expected = "seconds above 0 and up to 86400";
-            section.number(key, f64::MIN_POSITIVE..86_400.0, true, expected).map(|n| n.value)
-        };
         Self {
-            connect: seconds("connect_s"),
-            first_byte: seconds("first_byte_s"),
-            idle: seconds("idle_s"),
-            total: seconds("total_s"),
+            connect: seconds(section, "connect_s"),
+            first_byte: seconds(section, "first_byte_s"),
+            idle: seconds(section, "idle_s"),
+            total: seconds(section, "total_s"),
         }
     }
 }
@@ -163,15 +179,19 @@ impl Deadlines {
 impl Provider {
     fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
         let name = name(section, "a name such as \"openai\"");
-        let api_key = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
+        let keys = keys(section);
         Self {
             line: section.line,
             wire: wire(section),
             has_kind: section.had("kind"),
             base_url: base_url(section),
             has_base_url: section.had("base_url"),
-            has_api_key: section.had("api_key"),
-            api_key: api_key.and_then(|key| secret(&key, &what("api_key", &name), environment, section.findings)),
+            has_api_key: !keys.is_empty(),
+            api_keys: keys
+                .iter()
+                .filter_map(|key| secret(key, &what("api_key", &name), environment, section.findings))
+                .collect(),
+            deadlines: OwnDeadlines { first_byte: seconds(section, "first_byte_s"), idle: seconds(section, "idle_s") },
             headers: headers(section, &name, environment),
             quirks: quirks(section),
             api_version: section.string("api_version", "a version such as \"2024-10-21\""),
@@ -198,6 +218,7 @@ impl Model {
                 vision: section.boolean("vision"),
                 json_schema: section.boolean("json_schema"),
             },
+            weight: section.number("weight", f64::MIN_POSITIVE..1e6, true, "a number above 0").map(|n| n.value),
         }
     }
 }
@@ -210,12 +231,48 @@ impl Route {
             models: section.strings("models", models),
             knob: knob(section),
             explore: section.boolean("explore").unwrap_or(true),
+            balance: balance(section),
+            attempts: section.whole("attempts", 1, 10).map(|n| n.value),
+            hedge: seconds(section, "hedge_after_s"),
+            deadlines: Deadlines {
+                connect: None,
+                first_byte: seconds(section, "first_byte_s"),
+                idle: seconds(section, "idle_s"),
+                total: seconds(section, "total_s"),
+            },
+            fallbacks: section.section("fallbacks", Fallbacks::read).unwrap_or_default(),
+            segments: section.sections("segments", Segment::read).unwrap_or_default(),
         };
         if !section.had("models") {
             section.missing("models", models);
         }
         route
     }
+}
+
+impl Fallbacks {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let mut models = |cause| {
+            let expected = "a list of names of [[models]]; an empty one: nobody else is asked";
+            section.strings(cause, expected).map(|models| models.value)
+        };
+        Self {
+            error: models("error"),
+            rate_limit: models("rate_limit"),
+            context_length: models("context_length"),
+            content_filter: models("content_filter"),
+        }
+    }
+}
+
+fn balance(section: &mut Section<'_, '_>) -> Balance {
+    let names = Balance::NAMES.map(|(name, _)| format!("\"{name}\"")).join(", ");
+    let Some(typed) = section.string("balance", &format!("one of {names}")) else { return Balance::default() };
+    let known = Balance::NAMES.iter().find(|(name, _)| *name == typed.value);
+    if known.is_none() {
+        section.findings.mistake(typed.line, format!("unknown `balance` \"{}\"; there are: {names}", typed.value));
+    }
+    known.map_or(Balance::default(), |(_, balance)| *balance)
 }
 
 fn classifier(section: &mut Section<'_, '_>) -> Option<PathBuf> {
@@ -230,6 +287,21 @@ fn path(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Opt
     Some(path.value.into())
 }
 
+/// `api_key`, or `api_keys` where there are several.
+fn keys(section: &mut Section<'_, '_>) -> Vec<Located<String>> {
+    let one = section.string("api_key", "a string such as \"env:OPENAI_API_KEY\"");
+    let several = section.strings("api_keys", "a list such as [\"env:OPENAI_KEY_1\", \"env:OPENAI_KEY_2\"]");
+    if let (Some(one), Some(_)) = (&one, &several) {
+        section.findings.mistake(one.line, "both `api_key` and `api_keys` are given; keep one of them");
+    }
+    one.into_iter().chain(several.map_or(vec![], |several| several.value)).collect()
+}
+
+fn seconds(section: &mut Section<'_, '_>, key: &'static str) -> Option<Duration> {
+    let typed = section.number(key, f64::MIN_POSITIVE..86_400.0, true, "seconds above 0 and up to 86400");
+    typed.map(|typed| Duration::from_secs_f64(typed.value))
+}
+
 /// `api_key of provider "openai"`.
 fn what(key: &str, name: &Option<Located<String>>) -> String {
     let name = name.as_ref().map_or(String::new(), |name| format!(" \"{}\"", name.value));
@@ -237,7 +309,7 @@ fn what(key: &str, name: &Option<Located<String>>) -> String {
 }
 
 /// Names stand in URLs, headers and `provider/model`: no slash, no white space, nothing unprintable.
-fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Located<String>> {
+pub(super) fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Located<String>> {
     let name = section.required("name", expected)?;
     let bad = |c: char| c == '/' || c.is_whitespace() || c.is_control();
     let problem = match () {
@@ -278,11 +350,13 @@ fn quirks(section: &mut Section<'_, '_>) -> Quirks {
     let names = "a list of request fields, such as [\"logprobs\"]";
     let renamed = "a table of strings, such as { max_completion_tokens = \"max_tokens\" }";
     let unsupported = section.strings("unsupported", names);
+    let renames = section.string_table("rename", renamed).map_or(vec![], |table| table.value);
+    let renamed_fields = renames.into_iter().map(|(ours, its)| (ours, its.value)).collect();
     Quirks {
         chat_path: below_base(section, "chat_path", "a path below base_url, such as \"chat/completions\""),
         embeddings_path: below_base(section, "embeddings_path", "a path below base_url, such as \"embeddings\""),
         key_header: key_header(section),
-        rename: section.string_table("rename", renamed).into_iter().map(|(ours, its)| (ours, its.value)).collect(),
+        rename: renamed_fields,
         unsupported: unsupported.map(|names| names.value.into_iter().map(|name| name.value).collect()),
         stream_usage: section.boolean("stream_usage"),
         developer_role: section.string("developer_role", "a role such as \"system\"").map(|role| role.value),
@@ -351,7 +425,7 @@ fn fit(url: Url) -> Result<Url, String> {
 fn headers(section: &mut Section<'_, '_>, provider: &Option<Located<String>>, environment: &Environment) -> HeaderMap {
     let typed = section.string_table("headers", "a table of strings, such as { \"x-team\" = \"search\" }");
     let mut headers = HeaderMap::new();
-    for (name, value) in typed {
+    for (name, value) in typed.map_or(vec![], |typed| typed.value) {
         if let Some((name, value)) = header(section, provider, &name, &value, environment) {
             headers.insert(name, value);
         }
@@ -432,7 +506,7 @@ fn model_kind(section: &mut Section<'_, '_>) -> Option<ModelKind> {
     kind
 }
 
-fn knob(section: &mut Section<'_, '_>) -> Option<Knob> {
+pub(super) fn knob(section: &mut Section<'_, '_>) -> Option<Knob> {
     let quality = section.number("quality", 0.0..1.0, true, "a number from 0 to 1");
     let budget = section.number("budget_per_1k", f64::MIN_POSITIVE..f64::MAX, true, "USD above 0");
     if section.had("quality") && section.had("budget_per_1k") {

@@ -1,6 +1,6 @@
 //! Configuration: what was typed becomes what is valid. Every mistake is reported at once, with its line and a remedy.
 //!
-//! `section` reads one table and notes mistakes, `file` says what may stand where, `resolve` what the entries mean
+//! `section` reads one table and notes mistakes, `file` (with `segment`) says what may stand where, `resolve` what the entries mean
 //! together, `environment` reads `env:NAME`, `generate` writes a file from the keys in the environment.
 //!
 //! Precedence: a flag of the command line beats the file, but for the knob: `--quality` and `--budget-per-1k` hold for
@@ -12,6 +12,7 @@ mod findings;
 mod generate;
 mod resolve;
 mod section;
+mod segment;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

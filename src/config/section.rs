@@ -1,5 +1,6 @@
 //! One table of the file while it is read: hands out values with their lines, notes every mistake, and goes on.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -13,6 +14,9 @@ pub(super) struct Located<T> {
     pub(super) value: T,
     pub(super) line: usize,
 }
+
+/// Names and values, in the order of the names.
+pub(super) type StringTable = Vec<(String, Located<String>)>;
 
 /// Byte offset → line.
 #[derive(Debug)]
@@ -122,18 +126,16 @@ impl<'r, 'i> Section<'r, 'i> {
         Some(Located { value: items, line })
     }
 
-    /// A table of strings, such as `{ a = "b" }`: names and values.
-    pub(super) fn string_table(&mut self, key: &'static str, expected: &str) -> Vec<(String, Located<String>)> {
-        let Some(value) = self.take(key) else { return vec![] };
+    /// A table of strings, such as `{ a = "b" }`: names and values. `None`: the key is not there, or is no table.
+    pub(super) fn string_table(&mut self, key: &'static str, expected: &str) -> Option<Located<StringTable>> {
+        let value = self.take(key)?;
         let line = self.lines.line(value.span());
         let DeValue::Table(table) = value.into_inner() else {
-            self.wrong::<()>(key, line, "no table".into(), expected);
-            return vec![];
+            return self.wrong(key, line, "no table".into(), expected);
         };
-        let pairs = table.into_iter();
-        pairs
-            .filter_map(|(name, v)| Some((name.into_inner().into_owned(), self.string_of(key, expected, v)?)))
-            .collect()
+        let pair =
+            |(name, v): (Spanned<_>, _)| Some((Cow::into_owned(name.into_inner()), self.string_of(key, expected, v)?));
+        Some(Located { value: table.into_iter().filter_map(pair).collect(), line })
     }
 
     /// The table `[key]`, if it is there.
@@ -150,10 +152,13 @@ impl<'r, 'i> Section<'r, 'i> {
     ) -> Option<Vec<T>> {
         let value = self.take(key)?;
         let line = self.lines.line(value.span());
-        let DeValue::Array(items) = value.into_inner() else {
-            return self.wrong(key, line, "no list of tables".into(), &format!("each one under its own [[{key}]]"));
+        let title = match self.title.strip_prefix("[[").and_then(|outer| outer.strip_suffix("]]")) {
+            Some(outer) => format!("[[{outer}.{key}]]"),
+            None => format!("[[{key}]]"),
         };
-        let title = format!("[[{key}]]");
+        let DeValue::Array(items) = value.into_inner() else {
+            return self.wrong(key, line, "no list of tables".into(), &format!("each one under its own {title}"));
+        };
         Some(items.into_iter().filter_map(|item| self.section_of(title.clone(), item, &mut read)).collect())
     }
 

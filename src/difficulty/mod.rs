@@ -1,9 +1,9 @@
 //! The candle classifier: [`Features`](crate::features::Features) → [`Context`]; loading and training.
 
 mod bundle;
+mod layers;
 mod network;
 mod prior;
-mod product;
 pub mod train;
 
 pub use bundle::{Bundle, FileEntry, Manifest, files, sha256};

@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 
-use super::product::RowProduct;
+use super::layers::Layers;
 use super::{Context, DifficultyError};
 use crate::features::{DIM, Features, SIGNAL_WIDTH, WIDTH};
 
@@ -45,7 +45,7 @@ pub struct Classifier {
     hidden: Tensor,
     /// Transposed: one row a output.
     projection: Tensor,
-    product: RowProduct,
+    layers: Layers,
 }
 
 impl Weights {
@@ -140,7 +140,9 @@ impl Classifier {
         let (columns, units) = (weights.offset.len(), weights.hidden_offset.len());
         let hidden = transposed(&weights.hidden, (WIDTH, units))?;
         let projection = transposed(&weights.projection, (WIDTH + units, columns))?;
-        Ok(Self { weights, hidden, projection, product: RowProduct::new() })
+        let (hidden_offset, offset) = (weights.hidden_offset.clone(), weights.offset.clone());
+        let layers = Layers { hidden_offset, offset, arch: pulp::Arch::new() };
+        Ok(Self { weights, hidden, projection, layers })
     }
 
     /// The trained weights.
@@ -155,7 +157,7 @@ impl Classifier {
     pub fn assess(&self, features: &Features) -> Result<Context, DifficultyError> {
         let inputs = self.standardise(&features.values)?;
         let novelty = novelty(features, &inputs);
-        let outputs = self.forward(inputs)?;
+        let outputs = self.forward(inputs).map_err(run)?;
         let (&verbosity, latent) = outputs.split_last().ok_or_else(|| DifficultyError::Run("no output".into()))?;
         // Far from training z is drawn to the mean, and its uncertainty grows.
         let shrink = 1.0 / (1.0 + novelty / 2.0);
@@ -179,19 +181,9 @@ impl Classifier {
         Ok(standardise(values, &self.weights.mean, &self.weights.deviation))
     }
 
-    fn forward(&self, mut inputs: Vec<f32>) -> Result<Vec<f32>, DifficultyError> {
-        let units = self.affine(&self.hidden, &inputs, &self.weights.hidden_offset)?;
-        inputs.extend(units.into_iter().map(|unit| unit.max(0.0)));
-        self.affine(&self.projection, &inputs, &self.weights.offset)
-    }
-
-    /// matrix · inputs + offset.
-    fn affine(&self, matrix: &Tensor, inputs: &[f32], offset: &[f32]) -> Result<Vec<f32>, DifficultyError> {
-        let product =
-            || matrix.apply_op2_no_bwd(&Tensor::from_slice(inputs, inputs.len(), &Device::Cpu)?, &self.product);
-        let mut outputs: Vec<f32> = product().and_then(|outputs| outputs.to_vec1()).map_err(run)?;
-        outputs.iter_mut().zip(offset).for_each(|(out, offset)| *out += offset);
-        Ok(outputs)
+    fn forward(&self, inputs: Vec<f32>) -> candle_core::Result<Vec<f32>> {
+        let inputs = Tensor::from_vec(inputs, WIDTH, &Device::Cpu)?;
+        inputs.apply_op3_no_bwd(&self.hidden, &self.projection, &self.layers)?.to_vec1()
     }
 }
 

@@ -20,9 +20,10 @@ pub struct Encoder {
     file: Cow<'static, [u8]>,
     /// Where the rows begin in `file`.
     rows: usize,
-    scales: Vec<f32>,
     /// Weight of each token in the mean.
     weights: Vec<f32>,
+    /// The same times the row's scale.
+    factors: Vec<f32>,
     /// The vector instructions that this processor has.
     arch: pulp::Arch,
 }
@@ -52,8 +53,9 @@ impl Encoder {
         if let Some(token) = scales.iter().position(|scale| !scale.is_finite()) {
             return Err(EncoderError::NotFinite(token));
         }
-        let weights = (0..tokens as u32).map(weight).collect();
-        Ok(Self { file, rows, scales, weights, arch: pulp::Arch::new() })
+        let weights: Vec<f32> = (0..tokens as u32).map(weight).collect();
+        let factors = scales.iter().zip(&weights).map(|(scale, weight)| scale * weight).collect();
+        Ok(Self { file, rows, weights, factors, arch: pulp::Arch::new() })
     }
 
     /// Weighted mean of the vectors of `ids`, of which the middle is left out if they are many.
@@ -101,11 +103,11 @@ impl Pooling<'_> {
     /// Weighted sums of one block of the vectors' values.
     #[inline(always)]
     fn block(&self, block: usize) -> [f32; BLOCK] {
-        let Encoder { file, rows, scales, weights, .. } = self.encoder;
+        let Encoder { file, rows, factors, .. } = self.encoder;
         let rows = file[*rows..].as_chunks::<BLOCK>().0;
         let mut sums = [0.0; BLOCK];
         for id in self.ids() {
-            let (row, factor) = (&rows[id * (DIM / BLOCK) + block], scales[id] * weights[id]);
+            let (row, factor) = (&rows[id * (DIM / BLOCK) + block], factors[id]);
             sums.iter_mut().zip(row).for_each(|(sum, q)| *sum += factor * f32::from(q.cast_signed()));
         }
         sums

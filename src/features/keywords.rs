@@ -1,7 +1,9 @@
 //! Words that say what kind of task a prompt is.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use foldhash::fast::FixedState;
 
 /// Lists of words, in lower case.
 pub const KEYWORDS: [(&str, &[&str]); 11] = [
@@ -101,45 +103,34 @@ pub const NEGATION: usize = 1;
 
 /// The keyword lists that hold this run of ASCII letters, as bits.
 pub fn sets(run: &[u8]) -> Option<u16> {
-    let sorted = &*SORTED;
+    let table = &*TABLE;
     let initial = usize::from(run[0].to_ascii_lowercase() - b'a');
-    if run.len() > LONGEST || sorted.lengths[initial] >> run.len() & 1 == 0 {
+    if run.len() > LONGEST || table.lengths[initial] >> run.len() & 1 == 0 {
         return None;
     }
-    let (first, last) = sorted.ranges[run.len()];
-    let packed = pack(run);
-    let found = sorted.words[first..last].binary_search_by_key(&packed, |&(word, _)| word).ok()?;
-    Some(sorted.words[first + found].1)
+    table.sets.get(&pack(run)).copied()
 }
 
 const LONGEST: usize = 11;
 
-/// All keywords, packed, in ascending order: so shorter ones come first.
-struct Sorted {
-    words: Vec<(u128, u16)>,
-    /// Where the words of each length lie.
-    ranges: [(usize, usize); LONGEST + 1],
-    /// The lengths, as bits, of the words with each initial: most words are none of them and need no search.
+struct Table {
+    /// The lists of each word, packed.
+    sets: HashMap<u128, u16, FixedState>,
+    /// The lengths, as bits, of the words with each initial: most words are none of them and need no look-up.
     lengths: [u16; 26],
 }
 
-static SORTED: LazyLock<Sorted> = LazyLock::new(sorted);
+static TABLE: LazyLock<Table> = LazyLock::new(table);
 
-fn sorted() -> Sorted {
-    let mut sets = BTreeMap::<u128, u16>::new();
+fn table() -> Table {
+    let (mut sets, mut lengths) = (HashMap::<u128, u16, FixedState>::default(), [0; 26]);
     for (i, (_, words)) in KEYWORDS.iter().enumerate() {
-        for word in *words {
-            *sets.entry(pack(word.as_bytes())).or_default() |= 1 << i;
+        for word in words.iter().map(|word| word.as_bytes()) {
+            *sets.entry(pack(word)).or_default() |= 1 << i;
+            lengths[usize::from(word[0] - b'a')] |= 1 << word.len();
         }
     }
-    let words: Vec<_> = sets.into_iter().collect();
-    let shorter_than = |len: usize| words.partition_point(|&(word, _)| word < 1 << (8 * len.saturating_sub(1)));
-    let ranges = std::array::from_fn(|len| (shorter_than(len), shorter_than(len + 1)));
-    let mut lengths = [0; 26];
-    for word in KEYWORDS.iter().flat_map(|(_, words)| *words) {
-        lengths[usize::from(word.as_bytes()[0] - b'a')] |= 1 << word.len();
-    }
-    Sorted { words, ranges, lengths }
+    Table { sets, lengths }
 }
 
 /// Up to 16 letters, in lower case.

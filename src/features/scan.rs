@@ -79,6 +79,7 @@ pub struct Scan {
 impl Scan {
     /// Counts one text; a text after the first stands on a new line.
     pub fn feed(&mut self, text: &str) {
+        let code = self.code;
         if self.chars > 0 {
             self.character('\n');
         }
@@ -94,8 +95,11 @@ impl Scan {
             }
             rest = chars.as_str();
         }
-        self.fences += count(memchr::memmem::find_iter(text.as_bytes(), "```"));
-        self.blanks += count(memchr::memmem::find_iter(text.as_bytes(), "__"));
+        // Both are made of what counts as code: most texts need not be searched.
+        if self.code > code {
+            self.fences += count(memchr::memmem::find_iter(text.as_bytes(), "```"));
+            self.blanks += count(memchr::memmem::find_iter(text.as_bytes(), "__"));
+        }
         self.lines.feed(text);
     }
 

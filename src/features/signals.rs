@@ -22,7 +22,7 @@ pub const UNKNOWN: usize = SIGNALS - 4;
 pub fn signals(scan: &Scan, vocabulary: &WordPiece, ids: &[u32], window_words: u32) -> [f32; SIGNALS] {
     let mut signals = [0.0; SIGNALS];
     let counted = surface(scan).into_iter().chain(details(scan)).chain(manner(scan)).chain(keyword_shares(scan));
-    let all = counted.chain(rarity(vocabulary, ids, window_words)).chain([variety(ids)]);
+    let all = counted.chain(rarity(vocabulary, ids, window_words)).chain([variety(vocabulary, ids)]);
     signals.iter_mut().zip(all).for_each(|(signal, value)| *signal = value as f32);
     signals
 }
@@ -109,24 +109,31 @@ fn keyword_shares(scan: &Scan) -> impl Iterator<Item = f64> {
 fn rarity(vocabulary: &WordPiece, ids: &[u32], window_words: u32) -> [f64; 5] {
     let tokens = ids.len().max(1) as f64;
     let share = |n: usize| n as f64 / tokens;
-    let ranks = || ids.iter().filter_map(|&id| id.checked_sub(FIRST_WORD));
-    let ranked = ranks().count();
-    let log_rank: f64 = ranks().map(|rank| (f64::from(rank) + 10.0).ln()).sum();
+    let ranked = ranks(ids).count();
+    // A logarithm of a product is a sum of logarithms, and dearer than the product. No chunk's product overflows.
+    let product = |ids: &[u32]| ranks(ids).map(|rank| f64::from(rank) + 10.0).product::<f64>();
+    let log_rank: f64 = ids.chunks(16).map(|ids| product(ids).ln()).sum();
     [
         (tokens / f64::from(window_words.max(1))).ln(),
         share(ids.iter().filter(|&&id| vocabulary.continues(id)).count()),
         share(ids.iter().filter(|&&id| id == vocabulary.unknown()).count()),
         if ranked == 0 { 0.0 } else { log_rank / ranked as f64 },
-        share(ranks().filter(|&rank| rank > 10_000).count()),
+        share(ranks(ids).filter(|&rank| rank > 10_000).count()),
     ]
 }
 
+fn ranks(ids: &[u32]) -> impl Iterator<Item = u32> {
+    ids.iter().filter_map(|&id| id.checked_sub(FIRST_WORD))
+}
+
 /// The share of tokens that are not repeated.
-fn variety(ids: &[u32]) -> f64 {
-    let mut distinct = ids.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    distinct.len() as f64 / ids.len().max(1) as f64
+fn variety(vocabulary: &WordPiece, ids: &[u32]) -> f64 {
+    let mut seen = vec![0u64; vocabulary.len().div_ceil(64)];
+    for &id in ids {
+        seen[id as usize / 64] |= 1 << (id % 64);
+    }
+    let distinct: u32 = seen.iter().map(|bits| bits.count_ones()).sum();
+    f64::from(distinct) / ids.len().max(1) as f64
 }
 
 fn log1p(count: u32) -> f64 {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerBody, Facts};
+use super::balance::Balance;
 use super::recording::{Ended, Sink, cause_name};
 use super::setup::Setup;
 use super::{Gateway, GatewayError};
@@ -24,7 +25,9 @@ impl Gateway {
     pub async fn embed(&self, body: Bytes) -> Result<Answer, GatewayError> {
         let request = EmbeddingsRequest::parse(&body)?;
         let setup = self.setup.load_full();
-        let targets = setup.embedders(&request.model)?.to_vec();
+        let targets = setup.embedders(&request.model)?;
+        let name = setup.targets[targets[0]].model.id.model.clone();
+        let targets = setup.deployments(targets.iter().copied(), &name, Balance::Weight, &*self.sources.draw);
         let models: Vec<_> = targets.iter().map(|target| &*setup.targets[*target].model).collect();
         let mut tally = Tally::begin(setup.clone(), self.sink.clone(), targets);
         match setup.upstreams.embed(&models, &request, &setup.limits).await {
@@ -49,7 +52,6 @@ struct Tally {
     targets: Vec<usize>,
     began: Instant,
     answering: Option<usize>,
-    kind: Kind,
     attempts: usize,
     usage: Usage,
     cost_usd: Option<f64>,
@@ -65,7 +67,6 @@ impl Tally {
             targets,
             began: Instant::now(),
             answering: None,
-            kind: Kind::Pinned,
             attempts: 0,
             usage: Usage::default(),
             cost_usd: None,
@@ -76,9 +77,6 @@ impl Tally {
     fn attempted(&mut self, attempts: &[Attempt], answering: Option<usize>) {
         self.attempts = attempts.len();
         self.answering = answering.map(|i| self.targets[i]);
-        if answering.is_some_and(|i| i > 0) {
-            self.kind = Kind::Fallback;
-        }
         for attempt in attempts {
             let result = attempt.error.as_ref().map_or("ok", |error| cause_name(error.cause));
             self.sink.metrics.attempt(&self.setup.targets[self.targets[attempt.target]].label, result);
@@ -105,7 +103,7 @@ impl Tally {
             trace: TraceId::nil(),
             route: None,
             model: self.answering.map(|target| self.setup.targets[target].label.clone()),
-            kind: self.kind,
+            kind: Kind::Pinned,
             propensity: None,
             difficulty: None,
             attempts: self.attempts,
@@ -118,9 +116,10 @@ impl Drop for Tally {
     fn drop(&mut self) {
         self.sink.count(Ended {
             route: None,
+            segment: None,
             target: self.answering.map(|target| &self.setup.targets[target]),
             outcome: self.outcome,
-            kind: self.kind,
+            kind: Kind::Pinned,
             usage: self.usage,
             cost_usd: self.cost_usd.unwrap_or(0.0),
             elapsed: self.began.elapsed(),

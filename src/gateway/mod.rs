@@ -1,6 +1,7 @@
 //! The request path, readable on one screen, and the end-of-stream guard.
 
 mod answer;
+mod balance;
 mod bundles;
 mod embeddings;
 mod error;
@@ -8,12 +9,12 @@ mod filter;
 mod listing;
 mod pace;
 mod plan;
+mod preferred;
 mod recording;
 mod settings;
 mod setup;
 mod sources;
 mod supported;
-mod wishes;
 
 use std::sync::Arc;
 
@@ -22,26 +23,30 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
+pub use balance::Balance;
 pub use bundles::assess_again;
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
-pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, RouteSettings, Settings};
+pub use settings::{
+    DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Fallbacks, Resilience, RouteSettings, SegmentSettings, Settings,
+};
 pub use setup::Setup;
 pub use sources::{Sources, unix_ms};
 
 use crate::api::chat::ChatRequest;
+use crate::api::metadata::Metadata;
 use crate::difficulty::{Bundle, DifficultyError};
 use crate::features::Features;
-use crate::policy::{self, Decision, Knob, NoCandidate, Snapshot};
+use crate::policy::{self, Ask, Decision, Knob, NoCandidate, Snapshot};
 use crate::telemetry::Metrics;
 use crate::trace::{Event, Outcome};
-use crate::upstream::{Dispatched, Exhausted, Reply};
+use crate::upstream::{Dispatched, Exhausted, Reply, Upstreams};
 use bundles::{Bundles, Held};
 use plan::Plan;
+use preferred::Preferred;
 use recording::{Recording, Sink};
 use setup::Name;
-use wishes::Wishes;
 
 /// Answers requests. Shared by all connections; every part of it that changes is swapped whole.
 pub struct Gateway {
@@ -50,6 +55,15 @@ pub struct Gateway {
     bundles: Bundles,
     sink: Arc<Sink>,
     sources: Sources,
+}
+
+/// What a request says beside its body.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wishes {
+    /// 0 to 1: stands in place of the route's and the segment's knob.
+    pub quality: Option<f64>,
+    /// Says which segment of a route it is in, and is kept with its trace.
+    pub metadata: Metadata,
 }
 
 /// Why nothing was decided; the request is answered all the same.
@@ -79,26 +93,27 @@ impl Gateway {
         Self { setup: ArcSwap::from_pointee(setup), snapshot, bundles: Bundles::new(bundle), sink, sources }
     }
 
-    /// Answers one chat completion. `quality`, 0 to 1, stands in place of the route's knob for this request. If the
-    /// future is dropped before it ends, the upstream call is cancelled and the request recorded.
+    /// Answers one chat completion. If the future is dropped before it ends, the upstream call is cancelled and the
+    /// request recorded.
     ///
     /// # Errors
     /// See [`GatewayError`]; only an exhausted request has been recorded.
-    pub async fn chat(&self, body: Bytes, quality: Option<f64>) -> Result<Answer, GatewayError> {
+    pub async fn chat(&self, body: Bytes, wishes: Wishes) -> Result<Answer, GatewayError> {
         let arrival = self.sources.arrival();
         let mut request = ChatRequest::parse(&body)?;
         let setup = self.setup.load_full();
-        let wishes = Wishes::take(&setup, &mut request)?;
-        let plan = match (setup.resolve(&request.model)?, &wishes) {
-            (Name::Model(target), None) => Plan::pinned(vec![target]),
-            (Name::Model(_), Some(wishes)) => Plan::pinned(wishes.pinned(&setup, &request.model)?),
-            (Name::Route(route), _) => {
-                self.plan(&setup, route, &request, wishes.as_ref(), quality.map(Knob::Quality))?
-            }
+        let preferred = Preferred::take(&setup, &mut request)?;
+        let mut plan = match (setup.resolve(&request.model)?, &preferred) {
+            (Name::Route(route), _) => self.plan(&setup, route, &request, &wishes, preferred.as_ref())?,
+            (_, Some(preferred)) => Plan::pinned(preferred.pinned(&setup, &request.model)?),
+            (Name::Deployment(target), None) => Plan::pinned(vec![target]),
+            (Name::Model(first), None) => self.pinned(&setup, first),
         };
-        let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
-        let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, &body);
-        match setup.upstreams.dispatch(&models, &request, &setup.limits).await {
+        let limits = plan.limits(&setup);
+        let told = (&body[..], wishes.metadata);
+        let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
+        let dispatched = recording.setup().upstreams.dispatch(&recording.models(), &request, &limits).await;
+        match dispatched {
             Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);
@@ -109,29 +124,48 @@ impl Gateway {
         }
     }
 
-    /// extract → hard filters → assess → decide. The client's wishes restrict what is decided among; where they order
-    /// it, nothing is decided.
+    /// The model that `first` is, wherever it is.
+    fn pinned(&self, setup: &Setup, first: usize) -> Plan {
+        let name = &setup.targets[first].model.id.model;
+        Plan::pinned(setup.deployments(0..setup.settings.models.len(), name, Balance::Weight, &*self.sources.draw))
+    }
+
+    /// Input tokens of a chat, estimated as for the hard filters; nothing is asked or recorded.
+    ///
+    /// # Errors
+    /// The body is no chat request.
+    pub fn count(&self, body: Bytes) -> Result<u32, GatewayError> {
+        let request = ChatRequest::parse(&body)?;
+        let bundle = self.bundles.of(self.snapshot.load().bundle);
+        Ok(bundle.extractor.extract(&request).input_tokens)
+    }
+
+    /// extract → hard filters → assess → decide. What the client prefers restricts what is decided among; where it is
+    /// in order, nothing is decided.
     fn plan(
         &self,
         setup: &Setup,
         route: usize,
         request: &ChatRequest,
-        wishes: Option<&Wishes>,
-        knob: Option<Knob>,
+        wishes: &Wishes,
+        preferred: Option<&Preferred>,
     ) -> Result<Plan, GatewayError> {
         // One snapshot and the classifier that it is learned on, from beginning to end: both may be swapped meanwhile.
         let snapshot = self.snapshot.load();
         let bundle = self.bundles.of(snapshot.bundle);
         let features = bundle.extractor.extract(request);
-        let wanted = wishes.map(|wishes| wishes.restricted(setup, &setup.routes[route].targets)).transpose()?;
+        let wanted =
+            preferred.map(|preferred| preferred.restricted(setup, &setup.routes[route].targets)).transpose()?;
         let wanted = wanted.as_deref().unwrap_or(&setup.routes[route].targets);
         let fit = fit(setup, route, wanted, request, &Demand::new(request, features.input_tokens))?;
-        if let Some(wishes) = wishes.filter(|wishes| wishes.are_ordered()) {
-            let targets = wishes.with_fallbacks(setup, wishes.arranged(setup, fit));
-            return Ok(Plan { route: Some(route), ..Plan::pinned(targets) });
+        let segment = setup.routes[route].segment(&wishes.metadata).map(|segment| segment.name.clone());
+        if let Some(preferred) = preferred.filter(|preferred| preferred.is_ordered()) {
+            let targets = preferred.with_fallbacks(setup, preferred.arranged(setup, fit));
+            return Ok(Plan { route: Some(route), segment, confined: true, ..Plan::pinned(targets) });
         }
-        let plan = match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, knob) {
-            Ok(decision) => Plan::decided(setup, route, decision, snapshot.bundle),
+        let ask = Ask { segment: segment.as_deref(), knob: wishes.quality.map(Knob::Quality) };
+        let plan = match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, ask) {
+            Ok(decision) => Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw),
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
                 self.sink.metrics.undecided.inc();
@@ -139,8 +173,9 @@ impl Gateway {
                 Plan::safest(setup, route, fit, state.map(|state| &**state))
             }
         };
-        Ok(match wishes {
-            Some(wishes) => Plan { targets: wishes.after_decision(setup, plan.targets), ..plan },
+        let plan = Plan { segment, ..plan };
+        Ok(match preferred {
+            Some(preferred) => Plan { targets: preferred.after_decision(setup, plan.targets), confined: true, ..plan },
             None => plan,
         })
     }
@@ -152,7 +187,7 @@ impl Gateway {
         (snapshot, bundle): (&Snapshot, &Held),
         features: &Features,
         fit: &[usize],
-        knob: Option<Knob>,
+        ask: Ask<'_>,
     ) -> Result<Decision, Undecided> {
         let route = &setup.routes[route];
         let state = snapshot.routes.get(&*route.name).ok_or(Undecided::NewRoute)?;
@@ -160,10 +195,10 @@ impl Gateway {
             return Err(Undecided::AnotherClassifier);
         }
         let context = bundle.classifier.assess(features)?;
-        let may_answer = |arm: &str| route.target(setup, arm).is_some_and(|target| fit.contains(&target));
+        let may_answer = |arm: &str| fit.iter().any(|target| setup.targets[*target].model.id.model == arm);
         let arms = state.spec.arms.iter().enumerate();
         let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
-        Ok(policy::decide(snapshot, state, &context, &eligible, knob, (self.sources.draw)())?)
+        Ok(policy::decide(snapshot, state, &context, &eligible, ask, (self.sources.draw)())?)
     }
 
     /// Serves `setup` from the next request on; those under way keep theirs.
@@ -198,6 +233,12 @@ impl Gateway {
         (self.sources.now_ms)()
     }
 
+    /// How the upstreams of what is served now stand.
+    pub fn upstreams<T>(&self, look: impl FnOnce(&Settings, &Upstreams) -> T) -> T {
+        let setup = self.setup.load();
+        look(&setup.settings, &setup.upstreams)
+    }
+
     /// The process's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.sink.metrics
@@ -219,17 +260,15 @@ fn fit(
         let inexpressible = || setup.upstreams.refuses(&model.id, request).map(Reason::Inexpressible);
         match demand.lacking(model).or_else(inexpressible) {
             None => fit.push(target),
-            Some(reason) => excluded.push(Excluded { model: model.id.model.clone(), reason }),
+            Some(reason) => excluded.push(Excluded { model: model.id.model.to_string(), reason }),
         }
     }
     if fit.is_empty() {
         return Err(GatewayError::NoModelFits { route: setup.routes[route].name.to_string(), excluded });
     }
-    let healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
-    if fit.iter().any(healthy) {
-        fit.retain(healthy);
-    }
-    Ok(fit)
+    let is_healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
+    let healthy: Vec<usize> = fit.iter().copied().filter(is_healthy).collect();
+    Ok(if healthy.is_empty() { fit } else { healthy })
 }
 
 fn answer(mut recording: Recording, dispatched: Dispatched, show_usage: bool) -> Answer {

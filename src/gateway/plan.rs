@@ -1,9 +1,12 @@
 //! Who is asked, in which order, and why.
 
+use std::sync::Arc;
+
 use crate::catalog::Price;
 use crate::policy::{Candidate, Decision, Kind, RouteState};
 
-use super::setup::{Route, Setup};
+use super::setup::{Fallbacks, Setup};
+use crate::upstream::Limits;
 
 /// The models to ask.
 #[derive(Debug)]
@@ -12,7 +15,11 @@ pub(super) struct Plan {
     pub(super) targets: Vec<usize>,
     /// Index into [`Setup::routes`]; `None` where the client named the model.
     pub(super) route: Option<usize>,
+    /// The segment of the route that the request is in.
+    pub(super) segment: Option<Arc<str>>,
     pub(super) kind: Kind,
+    /// The client said who may answer: nobody else is asked.
+    pub(super) confined: bool,
     /// `None`: nothing was decided, so nothing will be learned from it.
     pub(super) decision: Option<Decision>,
     /// The training run that the decision's φ is of, by its key; 0 where there is none.
@@ -20,21 +27,39 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The client named the models, in their order.
+    /// The client named the model, which may be at several providers.
     pub(super) fn pinned(targets: Vec<usize>) -> Self {
-        Self { targets, route: None, kind: Kind::Pinned, decision: None, bundle: 0 }
+        Self { targets, route: None, segment: None, kind: Kind::Pinned, confined: false, decision: None, bundle: 0 }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there
     /// to answer, not to save.
-    pub(super) fn decided(setup: &Setup, route: usize, decision: Decision, bundle: u64) -> Self {
+    ///
+    /// `fit`: the targets that can answer. `draw`: uniform in [0, 1), for models at several providers.
+    pub(super) fn decided(
+        setup: &Setup,
+        route: usize,
+        fit: &[usize],
+        (decision, bundle): (Decision, u64),
+        draw: &dyn Fn() -> f64,
+    ) -> Self {
         let chosen = decision.candidates.get(decision.chosen);
         let mut others: Vec<&Candidate> =
             decision.candidates.iter().enumerate().filter(|(i, _)| *i != decision.chosen).map(|(_, c)| c).collect();
         others.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(a.cost_usd.total_cmp(&b.cost_usd)));
         let arms = chosen.into_iter().chain(others);
-        let targets = arms.filter_map(|c| setup.routes[route].target(setup, &c.arm)).collect();
-        Self { targets, route: Some(route), kind: decision.kind, decision: Some(decision), bundle }
+        let balance = setup.routes[route].balance;
+        let deployments = |c: &Candidate| setup.deployments(fit.iter().copied(), &c.arm, balance, draw);
+        let targets = arms.flat_map(deployments).collect();
+        Self {
+            targets,
+            route: Some(route),
+            segment: None,
+            kind: decision.kind,
+            confined: false,
+            decision: Some(decision),
+            bundle,
+        }
     }
 
     /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
@@ -44,14 +69,45 @@ impl Plan {
         let quality = |target| state.and_then(|state| average_quality(state, &model(target).id.model)).unwrap_or(0.0);
         let price = |target| model(target).price.as_ref().map_or(0.0, blended);
         fit.sort_by(|&a, &b| quality(b).total_cmp(&quality(a)).then(price(b).total_cmp(&price(a))));
-        Self { targets: fit, route: Some(route), kind: Kind::Fallback, decision: None, bundle: 0 }
+        Self {
+            targets: fit,
+            route: Some(route),
+            segment: None,
+            kind: Kind::Fallback,
+            confined: false,
+            decision: None,
+            bundle: 0,
+        }
     }
 }
 
-impl Route {
-    /// The arm's model.
-    pub(super) fn target(&self, setup: &Setup, arm: &str) -> Option<usize> {
-        self.targets.iter().copied().find(|target| setup.targets[*target].model.id.model == arm)
+impl Plan {
+    /// With the models behind it that the route falls back on by cause, and the limits that say so.
+    pub(super) fn limits(&mut self, setup: &Setup) -> Limits {
+        let planned = self.targets.len();
+        let Some(route) = self.route.map(|route| &setup.routes[route]) else {
+            return Limits { planned, ..setup.limits.clone() };
+        };
+        if self.confined {
+            return Limits { planned, ..route.limits.clone() };
+        }
+        let mut place = |targets: &Vec<usize>| targets.iter().map(|target| self.place(*target)).collect::<Vec<_>>();
+        let fallbacks = Fallbacks {
+            error: route.fallbacks.error.as_ref().map(&mut place),
+            rate_limit: route.fallbacks.rate_limit.as_ref().map(&mut place),
+            context_length: route.fallbacks.context_length.as_ref().map(&mut place),
+            content_filter: route.fallbacks.content_filter.as_ref().map(&mut place),
+        };
+        Limits { planned, fallbacks, ..route.limits.clone() }
+    }
+
+    /// Where `target` is among those to ask; it is put behind them if it is not.
+    fn place(&mut self, target: usize) -> usize {
+        let place = self.targets.iter().position(|other| *other == target);
+        place.unwrap_or_else(|| {
+            self.targets.push(target);
+            self.targets.len() - 1
+        })
     }
 }
 

@@ -12,7 +12,8 @@ use super::plan::Plan;
 use super::setup::{Setup, Target};
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
-use crate::catalog::{ModelId, Usage};
+use crate::api::metadata::Metadata;
+use crate::catalog::{Model, ModelId, Name, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace};
@@ -32,6 +33,7 @@ pub(super) struct Sink {
 /// A request that ended, as metrics count it.
 pub(super) struct Ended<'a> {
     pub(super) route: Option<Arc<str>>,
+    pub(super) segment: Option<Arc<str>>,
     /// Who answered.
     pub(super) target: Option<&'a Target>,
     pub(super) outcome: Outcome,
@@ -47,6 +49,7 @@ impl Sink {
         self.metrics.in_flight.dec();
         self.metrics.request(&RequestLabels {
             route: ended.route,
+            segment: ended.segment,
             model: ended.target.map(|t| t.label.clone()),
             outcome: outcome_name(ended.outcome),
             decision: kind_name(ended.kind),
@@ -75,6 +78,8 @@ pub(super) struct Recording {
     began: Instant,
     /// Index into [`Setup::targets`] of the model that answers.
     answering: Option<usize>,
+    /// Hedged calls that lost.
+    superseded: Vec<usize>,
     /// Taken when it is recorded.
     trace: Option<Box<Trace>>,
 }
@@ -88,9 +93,9 @@ impl Recording {
         mut plan: Plan,
         arrival: Arrival,
         request: &ChatRequest,
-        body: &[u8],
+        (body, metadata): (&[u8], Metadata),
     ) -> Self {
-        let route = plan.route.map(|route| setup.settings.routes[route].name.clone());
+        let route: Option<Name> = plan.route.map(|route| setup.settings.routes[route].name.as_str().into());
         let decision = plan.decision.take().map(Arc::new);
         if let (true, Some(route), Some(decision)) = (request.stream, &route, &decision) {
             let (decision, bundle) = (decision.clone(), plan.bundle);
@@ -103,6 +108,7 @@ impl Recording {
             id: arrival.id,
             at_ms: arrival.at_ms,
             route,
+            metadata,
             bundle: decision.is_some().then_some(plan.bundle),
             decision,
             attempts: Vec::new(),
@@ -119,19 +125,36 @@ impl Recording {
         };
         sink.metrics.in_flight.inc();
         sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
-        Self { setup, sink, plan, began: arrival.instant, answering: None, trace: Some(Box::new(trace)) }
+        Self {
+            setup,
+            sink,
+            plan,
+            began: arrival.instant,
+            answering: None,
+            superseded: vec![],
+            trace: Some(Box::new(trace)),
+        }
+    }
+
+    /// The configuration that the request keeps.
+    pub(super) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The models to ask, the first choice first.
+    pub(super) fn models(&self) -> Vec<&Model> {
+        self.plan.targets.iter().map(|target| &*self.setup.targets[*target].model).collect()
     }
 
     /// What the upstreams did, and which of the plan's targets answers.
     pub(super) fn attempted(&mut self, attempts: Vec<upstream::Attempt>, answering: Option<usize>) {
         let targets = &self.plan.targets;
         self.answering = answering.and_then(|i| targets.get(i).copied());
-        if answering.is_some_and(|i| i > 0) {
+        if self.answering.is_some_and(|target| !self.is_planned(target)) {
             self.plan.kind = Kind::Fallback;
         }
-        if let Some((target, last)) = self.answering.zip(attempts.last()) {
-            self.setup.targets[target].pace.began(last.duration);
-        }
+        let lost = |a: &&upstream::Attempt| a.error.as_ref().is_some_and(|error| error.cause == Cause::Superseded);
+        self.superseded = attempts.iter().filter(lost).filter_map(|a| targets.get(a.target).copied()).collect();
         let targets = attempts.into_iter().filter_map(|a| targets.get(a.target).map(|t| (&self.setup.targets[*t], a)));
         let attempts = targets.map(|(target, attempt)| {
             let result = attempt.error.as_ref().map_or("ok", |e| cause_name(e.cause));
@@ -142,6 +165,12 @@ impl Recording {
             trace.attempts = attempts.collect();
             trace.model = self.answering.map(|t| self.setup.targets[t].model.id.clone());
         }
+    }
+
+    /// Whether `target` is the model that was to answer, at whichever provider.
+    fn is_planned(&self, target: usize) -> bool {
+        let model = |target: usize| &self.setup.targets[target].model.id.model;
+        self.plan.targets.first().is_some_and(|first| model(*first) == model(target))
     }
 
     /// The first byte of the answer is here; later calls change nothing.
@@ -165,10 +194,19 @@ impl Recording {
     /// What the provider bills; the newest count holds.
     pub(super) fn used(&mut self, usage: Usage) {
         let price = self.answering.and_then(|t| self.setup.targets[t].model.price);
+        let superseded = self.superseded_usd(&usage);
         if let Some(trace) = &mut self.trace {
             trace.usage = Some(usage);
-            trace.cost_usd = price.map(|p| p.cost(&usage));
+            trace.cost_usd = price.map(|p| p.cost(&usage) + superseded);
         }
+    }
+
+    /// USD of hedged calls that lost: they were cancelled, so what their providers bill is not known; the prompt, at
+    /// least, was sent.
+    fn superseded_usd(&self, usage: &Usage) -> f64 {
+        let prompt = Usage { input_tokens: usage.input_tokens, ..Usage::default() };
+        let lost = self.superseded.iter().filter_map(|target| self.setup.targets[*target].model.price);
+        lost.map(|price| price.cost(&prompt)).sum()
     }
 
     /// What the response headers say, as far as it is known by now.
@@ -201,10 +239,11 @@ impl Recording {
 
     fn count(&self, trace: &Trace, elapsed: Duration) {
         if let (Some(target), Some(usage), Outcome::Answered) = (self.answering, trace.usage, trace.outcome) {
-            self.setup.targets[target].pace.ended(usage.output_tokens, elapsed);
+            self.setup.targets[target].pace.observe(usage.output_tokens, elapsed);
         }
         self.sink.count(Ended {
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
+            segment: self.plan.segment.clone(),
             target: self.answering.map(|t| &self.setup.targets[t]),
             outcome: trace.outcome,
             kind: self.plan.kind,
@@ -263,6 +302,9 @@ pub(super) fn cause_name(cause: Cause) -> &'static str {
         Cause::Unsupported => "unsupported",
         Cause::Credentials => "credentials",
         Cause::RateLimited => "rate_limited",
+        Cause::ContextLength => "context_length",
+        Cause::ContentFilter => "content_filter",
+        Cause::Superseded => "superseded",
         Cause::Server => "server",
         Cause::Connect => "connect",
         Cause::Timeout => "timeout",

@@ -1,11 +1,14 @@
 //! What the gateway serves, validated. Made by `config`, taken up whole.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::{Model, Price};
-use crate::policy::{ArmSpec, Knob, RouteSpec};
-use crate::upstream::Deadlines;
+use super::balance::Balance;
+use crate::api::metadata::Metadata;
+use crate::catalog::{Model, ModelId, Price};
+use crate::policy::{ArmSpec, Knob, RouteSpec, SegmentSpec};
+use crate::upstream::{Deadlines, Limits};
 
 /// Models and routes of one configuration, all references resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +23,8 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// Upstream calls for one request at most, fallbacks included; at least 1.
     pub attempts: usize,
+    /// Shares of the load where a model is at several providers; 1 where it is not said.
+    pub weights: HashMap<ModelId, f64>,
 }
 
 /// One route: a name that clients ask for, and the models that may answer.
@@ -31,6 +36,62 @@ pub struct RouteSettings {
     pub knob: Knob,
     /// False: always the arm that the posterior means prefer.
     pub explore: bool,
+    /// The same models at further providers.
+    pub alternates: Vec<Arc<Model>>,
+    pub resilience: Resilience,
+    /// In the configuration's order: the first that a request matches has it. Names are unique.
+    pub segments: Vec<SegmentSettings>,
+}
+
+/// A part of a route's requests with a knob of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentSettings {
+    pub name: String,
+    /// A request with all of these pairs is in it; at least one.
+    pub metadata: Metadata,
+    pub knob: Knob,
+    /// As [`RouteSettings::explore`].
+    pub explore: bool,
+}
+
+/// What a route has of its own to stay up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resilience {
+    pub balance: Balance,
+    /// In place of [`Settings::attempts`].
+    pub attempts: Option<usize>,
+    pub first_byte: Option<Duration>,
+    pub idle: Option<Duration>,
+    pub total: Option<Duration>,
+    /// See [`Limits::hedge`].
+    pub hedge: Option<Duration>,
+    pub fallbacks: Fallbacks,
+}
+
+/// Models to ask after a failure, by its cause, as [`crate::upstream::Fallbacks`] has them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fallbacks {
+    pub error: Option<Vec<Arc<Model>>>,
+    pub rate_limit: Option<Vec<Arc<Model>>>,
+    pub context_length: Option<Vec<Arc<Model>>>,
+    pub content_filter: Option<Vec<Arc<Model>>>,
+}
+
+impl Resilience {
+    /// The limits of a request, but for its targets.
+    pub(super) fn limits(&self, settings: &Settings) -> Limits {
+        let common = settings.deadlines;
+        Limits {
+            deadlines: Deadlines {
+                connect: common.connect,
+                first_byte: self.first_byte.unwrap_or(common.first_byte),
+                idle: self.idle.unwrap_or(common.idle),
+                total: self.total.unwrap_or(common.total),
+            },
+            hedge: self.hedge,
+            ..Limits::new(common, self.attempts.unwrap_or(settings.attempts))
+        }
+    }
 }
 
 /// The deadlines of a configuration that sets none.
@@ -52,15 +113,34 @@ impl Settings {
 }
 
 impl RouteSettings {
+    /// A route with nothing beside its knob.
+    pub fn new(name: impl Into<String>, models: Vec<Arc<Model>>, knob: Knob) -> Self {
+        let (alternates, segments) = (vec![], vec![]);
+        let resilience = Resilience::default();
+        Self { name: name.into(), models, knob, explore: true, alternates, resilience, segments }
+    }
+
     /// This route's arms for the policy. A model without a price counts as the dearest of the route.
     pub fn spec(&self) -> RouteSpec {
         let dearest = self.models.iter().filter_map(|m| m.price).max_by(|a, b| blended(a).total_cmp(&blended(b)));
         let arms = self.models.iter().map(|m| ArmSpec {
-            arm: m.id.model.clone(),
+            arm: m.id.model.to_string(),
             price: m.price.or(dearest),
             context_window: m.context_window,
         });
-        RouteSpec { name: self.name.clone(), knob: self.knob, explore: self.explore, arms: arms.collect() }
+        RouteSpec {
+            name: self.name.clone(),
+            knob: self.knob,
+            explore: self.explore,
+            arms: arms.collect(),
+            segments: self.segments.iter().map(SegmentSettings::spec).collect(),
+        }
+    }
+}
+
+impl SegmentSettings {
+    fn spec(&self) -> SegmentSpec {
+        SegmentSpec { name: self.name.clone(), knob: self.knob, explore: self.explore }
     }
 }
 

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::balance::{Balance, Deployment, order};
 use super::error::GatewayError;
 use super::pace::Pace;
-use super::settings::Settings;
+use super::settings::{SegmentSettings, Settings};
 use crate::api::error::BadRequest;
+use crate::api::metadata::Metadata;
 use crate::catalog::Model;
 use crate::telemetry::{Metrics, ModelMetrics};
 use crate::upstream::{Limits, Upstreams};
@@ -17,6 +19,7 @@ pub struct Setup {
     pub(super) targets: Vec<Target>,
     pub(super) routes: Vec<Route>,
     pub(super) upstreams: Upstreams,
+    /// Of a request to a model by its name.
     pub(super) limits: Limits,
     names: HashMap<String, Name>,
     /// Embedding models by plain name (of each provider that has one) and as `provider/model`.
@@ -36,13 +39,29 @@ pub(super) struct Target {
 pub(super) struct Route {
     pub(super) name: Arc<str>,
     pub(super) targets: Vec<usize>,
+    pub(super) balance: Balance,
+    pub(super) limits: Limits,
+    pub(super) fallbacks: Fallbacks,
+    pub(super) segments: Vec<Segment>,
 }
+
+/// A segment of a route.
+pub(super) struct Segment {
+    pub(super) name: Arc<str>,
+    metadata: Metadata,
+}
+
+/// Indices into [`Setup::targets`], by cause.
+pub(super) type Fallbacks = crate::upstream::Fallbacks;
 
 /// What a client's `model` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
     Route(usize),
+    /// A model at whichever provider: the first one's target.
     Model(usize),
+    /// A model at one provider.
+    Deployment(usize),
 }
 
 impl Setup {
@@ -51,12 +70,25 @@ impl Setup {
         let models = settings.models.iter().chain(&settings.embeddings);
         let targets: Vec<Target> = models.map(|model| Target::new(model, metrics)).collect();
         let index = |model: &Arc<Model>| settings.models.iter().position(|m| m.id == model.id);
-        let routes = settings.routes.iter().map(|route| Route {
-            name: route.name.as_str().into(),
-            targets: route.models.iter().filter_map(index).collect(),
+        let indices = |models: &Vec<Arc<Model>>| models.iter().filter_map(index).collect::<Vec<_>>();
+        let routes = settings.routes.iter().map(|route| {
+            let wanted = &route.resilience.fallbacks;
+            Route {
+                name: route.name.as_str().into(),
+                targets: [indices(&route.models), indices(&route.alternates)].concat(),
+                balance: route.resilience.balance,
+                limits: route.resilience.limits(&settings),
+                segments: route.segments.iter().map(Segment::new).collect(),
+                fallbacks: Fallbacks {
+                    error: wanted.error.as_ref().map(indices),
+                    rate_limit: wanted.rate_limit.as_ref().map(indices),
+                    context_length: wanted.context_length.as_ref().map(indices),
+                    content_filter: wanted.content_filter.as_ref().map(indices),
+                },
+            }
         });
         let routes = routes.collect();
-        let limits = Limits { deadlines: settings.deadlines, attempts: settings.attempts };
+        let limits = Limits::new(settings.deadlines, settings.attempts);
         let (names, embedders) = (names(&settings), embedders(&settings));
         Self { names, embedders, targets, routes, upstreams, limits, settings }
     }
@@ -68,11 +100,11 @@ impl Setup {
         })
     }
 
-    /// All that a model's name may mean: as a plain name, the model of each provider that has it, `first` the first.
-    pub(super) fn of_name(&self, asked: &str, first: usize) -> Vec<usize> {
+    /// The targets of the model that `first` is, at each provider that has it, in the configuration's order.
+    pub(super) fn everywhere(&self, first: usize) -> Vec<usize> {
+        let name = &self.targets[first].model.id.model;
         let models = self.settings.models.iter().enumerate();
-        let others = models.filter(|(i, model)| *i != first && model.id.model == asked).map(|(i, _)| i);
-        std::iter::once(first).chain(others).collect()
+        models.filter(|(_, model)| model.id.model == *name).map(|(i, _)| i).collect()
     }
 
     /// Who makes embeddings by this name: all providers that have the model, in the configuration's order.
@@ -85,17 +117,42 @@ impl Setup {
                 "\"{asked}\" is a route, and routing does not apply to embeddings: vectors of different models cannot be \
                  compared; name one model"
             )),
-            Some(Name::Model(_)) => wrong_kind(format!(
+            Some(Name::Model(_) | Name::Deployment(_)) => wrong_kind(format!(
                 "\"{asked}\" answers chats; an embedding model has kind = \"embedding\" in [[models]]"
             )),
-            None => unknown(asked, self.settings.embeddings.iter().map(|m| m.id.model.clone()).collect()),
+            None => unknown(asked, self.settings.embeddings.iter().map(|m| m.id.model.to_string()).collect()),
         })
+    }
+
+    /// Those of `targets` that are the model called `name`, the one to ask first in front.
+    pub(super) fn deployments(
+        &self,
+        targets: impl Iterator<Item = usize>,
+        name: &str,
+        balance: Balance,
+        draw: impl FnOnce() -> f64,
+    ) -> Vec<usize> {
+        let of_that_name: Vec<usize> = targets.filter(|target| self.targets[*target].model.id.model == name).collect();
+        match of_that_name.len() {
+            0 | 1 => of_that_name,
+            _ => order(of_that_name.into_iter().map(|target| self.deployment(target)).collect(), balance, draw()),
+        }
+    }
+
+    fn deployment(&self, target: usize) -> Deployment {
+        let model = &self.targets[target].model;
+        Deployment {
+            target,
+            weight: self.settings.weights.get(&model.id).copied().unwrap_or(1.0),
+            price: model.price.map_or(f64::INFINITY, |price| price.input + price.output),
+            standing: self.upstreams.standing(&model.id),
+        }
     }
 
     /// Routes, then models by their plain names.
     fn known(&self) -> Vec<String> {
         let routes = self.settings.routes.iter().map(|r| r.name.clone());
-        routes.chain(self.settings.models.iter().map(|m| m.id.model.clone())).collect()
+        routes.chain(self.settings.models.iter().map(|m| m.id.model.to_string())).collect()
     }
 }
 
@@ -110,24 +167,37 @@ fn wrong_kind(message: String) -> GatewayError {
 fn embedders(settings: &Settings) -> HashMap<String, Vec<usize>> {
     let mut embedders: HashMap<String, Vec<usize>> = HashMap::new();
     for (i, model) in settings.embeddings.iter().enumerate() {
-        for name in [model.id.model.clone(), model.id.to_string()] {
+        for name in [model.id.model.to_string(), model.id.to_string()] {
             embedders.entry(name).or_default().push(settings.models.len() + i);
         }
     }
     embedders
 }
 
-/// `provider/model` always means that model; a plain name means a route, else the first model of that name.
+/// `provider/model` always means that one; a plain name means a route, else the model of that name wherever it is.
 fn names(settings: &Settings) -> HashMap<String, Name> {
     let mut names = HashMap::new();
     for (i, route) in settings.routes.iter().enumerate() {
         names.entry(route.name.clone()).or_insert(Name::Route(i));
     }
     for (i, model) in settings.models.iter().enumerate() {
-        names.entry(model.id.model.clone()).or_insert(Name::Model(i));
-        names.entry(model.id.to_string()).or_insert(Name::Model(i));
+        names.entry(model.id.model.to_string()).or_insert(Name::Model(i));
+        names.entry(model.id.to_string()).or_insert(Name::Deployment(i));
     }
     names
+}
+
+impl Route {
+    /// The first segment whose pairs a request has all.
+    pub(super) fn segment(&self, metadata: &Metadata) -> Option<&Segment> {
+        self.segments.iter().find(|segment| metadata.contains(&segment.metadata))
+    }
+}
+
+impl Segment {
+    fn new(settings: &SegmentSettings) -> Self {
+        Self { name: settings.name.as_str().into(), metadata: settings.metadata.clone() }
+    }
 }
 
 impl Target {

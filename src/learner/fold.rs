@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::Name;
 use crate::policy::{Reward, RouteSpec, Settlement, Snapshot};
 use crate::store::{Entry, Position, Store, StoreError, bundle_key};
 use crate::trace::TraceId;
@@ -15,7 +16,7 @@ pub(super) enum Change {
     Configured { routes: Vec<RouteSpec> },
     Decided { choice: Arc<Choice> },
     Settled { choice: Arc<Choice>, settlement: Settlement },
-    Believed { choice: Arc<Choice>, arm: String, was: Reward, now: Reward },
+    Believed { choice: Arc<Choice>, arm: Name, was: Reward, now: Reward },
 }
 
 impl Change {

@@ -94,7 +94,7 @@ impl Intake {
 
     fn finished(&mut self, trace: &Trace, desk: &mut Desk<'_>) -> Result<(), StoreError> {
         let (Some(route), Some(decision)) = (&trace.route, &trace.decision) else { return Ok(()) };
-        match standing(desk, trace.id)? {
+        match ended(trace, decision.kind, desk)? {
             // Asked again on purpose: the new answer's scores revise those of the first.
             Some(standing) if standing.is_settled() && decision.kind != Kind::Pinned => return Ok(()),
             Some(_) => {}
@@ -186,6 +186,12 @@ fn standing<'a>(desk: &'a mut Desk<'_>, trace: TraceId) -> Result<Option<&'a Sta
     let after_all = desk.fold.position() + 1;
     desk.fold.load(desk.store, trace, after_all)?;
     Ok(desk.fold.standing(trace))
+}
+
+/// The same of a request that has just ended. The ledger can have one that was streamed or asked again; of any other it
+/// hears for the first time, and is not searched.
+fn ended<'a>(trace: &Trace, kind: Kind, desk: &'a mut Desk<'_>) -> Result<Option<&'a Standing>, StoreError> {
+    if trace.stream || kind == Kind::Pinned { standing(desk, trace.id) } else { Ok(desk.fold.standing(trace.id)) }
 }
 
 fn settled(trace: &Trace) -> Entry {

@@ -76,7 +76,7 @@ impl Default for Bounds {
             linger: Duration::from_millis(250),
             nap: Duration::from_millis(2),
             recent: 8192,
-            checkpoint_entries: 10_000,
+            checkpoint_entries: 25_000,
             checkpoint_every: Duration::from_secs(300),
             flush_every: Duration::from_secs(5),
         }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::catalog::Name;
 use crate::policy::{Decision, Reward, Settlement};
 use crate::scorers::reward;
 use crate::store::{Entry, Scored};
@@ -16,7 +17,7 @@ use super::fold::Change;
 /// A decision and the route that made it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Choice {
-    pub(super) route: String,
+    pub(super) route: Name,
     pub(super) decision: Arc<Decision>,
 }
 
@@ -28,7 +29,7 @@ pub(super) struct Standing {
     comparable: bool,
     settled: bool,
     /// The arm that answered.
-    arm: Option<String>,
+    arm: Option<Name>,
     /// In the order of their first arrival.
     scores: Vec<Score>,
     believed: Reward,
@@ -58,7 +59,7 @@ impl Standing {
         self.scores.iter().find(|s| s.metric == metric && s.source == source).map(|s| s.value)
     }
 
-    fn settle(&mut self, arm: Option<&String>) {
+    fn settle(&mut self, arm: Option<&Name>) {
         self.settled = true;
         self.arm = arm.cloned();
     }
@@ -134,7 +135,7 @@ impl Standings {
         if bundle != self.bundle && self.held.get(&trace).is_some_and(Standing::is_comparable) {
             return None;
         }
-        let choice = Arc::new(Choice { route: route.to_owned(), decision: decision.clone() });
+        let choice = Arc::new(Choice { route: route.into(), decision: decision.clone() });
         let standing = Standing {
             choice: choice.clone(),
             comparable: bundle == self.bundle,

@@ -209,7 +209,7 @@ impl Worker {
 
 /// Requests that the policy has learned from, of all its routes.
 fn decided(snapshot: &Snapshot) -> u64 {
-    snapshot.routes.values().map(|route| route.decided).sum()
+    snapshot.routes.values().map(|route| route.decided()).sum()
 }
 
 /// What comes in, as batches.

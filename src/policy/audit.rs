@@ -54,6 +54,7 @@ mod tests {
             kind: Kind::Exploit,
             policy: "thompson".into(),
             snapshot_version: 0,
+            segment: None,
             knob: Knob::Quality(0.9),
             phi: vec![1.0],
             widening: 1.0,

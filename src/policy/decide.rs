@@ -3,7 +3,7 @@
 use super::propensity;
 use super::snapshot::prices;
 use super::solution::greatest;
-use super::{Candidate, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot};
+use super::{Ask, Candidate, Controller, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot};
 use crate::difficulty::Context;
 
 /// The least width of Thompson sampling, as a share of the posterior's: sure arms are hardly ever swapped …
@@ -19,7 +19,8 @@ const GREATEST_EXPLORATION: f64 = 0.2;
 
 /// Chooses an arm of `route` among those whose index in `spec.arms` `eligible` names.
 ///
-/// Pure: `draw`, uniform in [0, 1), is the only chance. `knob`: this request's own, in place of the route's.
+/// Pure: `draw`, uniform in [0, 1), is the only chance. A segment that the state does not know yet, as while a new
+/// configuration is taken up, is steered by the route.
 ///
 /// # Errors
 /// [`NoCandidate`] if `eligible` names no arm.
@@ -28,21 +29,23 @@ pub fn decide(
     route: &RouteState,
     context: &Context,
     eligible: &[usize],
-    knob: Option<Knob>,
+    ask: Ask<'_>,
     draw: f64,
 ) -> Result<Decision, NoCandidate> {
     let eligible: Vec<usize> = eligible.iter().copied().filter(|&arm| arm < route.arms.len()).collect();
     if eligible.is_empty() {
         return Err(NoCandidate);
     }
-    let prices = Prices::new(route, knob);
+    let (controller, segment) = route.steering(ask.segment);
+    let prices = Prices::new(controller, ask.knob);
     let mut field = Field::new(route, context, &eligible, prices.likelier.exp());
-    let Choice { preferred, chosen, propensities } = choose(route, &mut field, &eligible, &prices, draw);
+    let Choice { preferred, chosen, propensities } = choose(controller, &mut field, &eligible, &prices, draw);
     Ok(Decision {
         kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
         policy: "thompson".into(),
         snapshot_version: snapshot.version,
-        knob: knob.unwrap_or(route.spec.knob),
+        segment: segment.map(str::to_owned),
+        knob: ask.knob.unwrap_or(controller.knob),
         phi: context.phi.clone(),
         widening: context.widening,
         verbosity: context.verbosity,
@@ -63,15 +66,15 @@ struct Choice {
 }
 
 /// One draw from the probabilities of all prices, mixed by their shares.
-fn choose(route: &RouteState, field: &mut Field, eligible: &[usize], prices: &Prices, draw: f64) -> Choice {
+fn choose(controller: &Controller, field: &mut Field, eligible: &[usize], prices: &Prices, draw: f64) -> Choice {
     let favourite = field.favourite();
-    if !route.spec.explore {
+    if !controller.explore {
         return Choice { preferred: favourite, chosen: favourite, propensities: certain(favourite, eligible.len()) };
     }
-    let (mut propensities, mut other_favourite) = (field.propensities(route, eligible), favourite);
+    let (mut propensities, mut other_favourite) = (field.propensities(controller, eligible), favourite);
     if let Some((log_value, share)) = prices.other {
         field.reprice(log_value.exp());
-        let other = field.propensities(route, eligible);
+        let other = field.propensities(controller, eligible);
         propensities.iter_mut().zip(other).for_each(|(p, other)| *p += share * (other - *p));
         other_favourite = field.favourite();
     }
@@ -90,8 +93,8 @@ struct Prices {
 }
 
 impl Prices {
-    fn new(route: &RouteState, knob: Option<Knob>) -> Self {
-        let solution = &route.solution;
+    fn new(controller: &Controller, knob: Option<Knob>) -> Self {
+        let solution = &controller.solution;
         let other = solution.mixture.filter(|_| knob.is_none()).map(|mixture| match mixture.share > 0.5 {
             true => (mixture.low, 1.0 - mixture.share),
             false => (mixture.high, mixture.share),
@@ -154,14 +157,14 @@ impl Field {
     }
 
     /// Thompson's probabilities, mixed with the floor and with what curiosity may cost.
-    fn propensities(&self, route: &RouteState, eligible: &[usize]) -> Vec<f64> {
+    fn propensities(&self, controller: &Controller, eligible: &[usize]) -> Vec<f64> {
         let thompson = propensity::greatest(&self.utility, &self.deviation);
         let expected: f64 = thompson.iter().zip(&self.cost).map(|(p, c)| p * c).sum();
-        let usual = expected.max(route.spending.usual_cost());
+        let usual = expected.max(controller.spending.usual_cost());
         let extra = |(&k, cost): (&usize, &f64)| {
             let cost = cost.max(1e-300);
             let floor = FLOOR * (expected / cost).min(1.0) / eligible.len() as f64;
-            let curiosity = route.solution.curiosity.get(k).copied().unwrap_or(0.0);
+            let curiosity = controller.solution.curiosity.get(k).copied().unwrap_or(0.0);
             floor + curiosity.min(CURIOSITY_COST * usual / cost)
         };
         let mut extra: Vec<f64> = eligible.iter().zip(&self.cost).map(extra).collect();
@@ -176,7 +179,7 @@ impl Field {
 
     fn candidates(&self, route: &RouteState, eligible: &[usize], propensities: Vec<f64>) -> Vec<Candidate> {
         let candidate = |(i, propensity): (usize, f64)| Candidate {
-            arm: route.spec.arms[eligible[i]].arm.clone(),
+            arm: route.spec.arms[eligible[i]].arm.as_str().into(),
             quality: self.quality[i],
             cost_usd: self.cost[i],
             propensity,

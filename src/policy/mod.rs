@@ -3,6 +3,7 @@
 mod arm;
 mod audit;
 mod contract;
+mod controller;
 mod decide;
 mod drift;
 mod gaussian;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use arm::{Arm, Outlook};
 pub use audit::Audit;
 pub use contract::Policy;
+pub use controller::{Controller, Schedule};
 pub use decide::decide;
 pub use drift::{Drift, SCORES_BETWEEN_FALSE_ALARMS};
 pub use gaussian::Gaussian;
@@ -31,8 +33,10 @@ pub use ours::Satisficing;
 pub use sequence::{FIRST_LOOK, Sequence};
 pub use snapshot::{RouteState, Snapshot, bundle_key};
 pub use solution::{Solution, Summary};
-pub use spec::{ArmSpec, Knob, Reward, RouteSpec, Settlement};
+pub use spec::{ArmSpec, Ask, Knob, Reward, RouteSpec, SegmentSpec, Settlement};
 pub use window::Window;
+
+use crate::catalog::Name;
 
 /// No arm of the route may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +63,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The model's name within its route (the arm).
-    pub arm: String,
+    pub arm: Name,
     /// p̃: posterior predictive quality, 0 to 1.
     pub quality: f64,
     /// ĉ: predicted USD.
@@ -73,8 +77,10 @@ pub struct Candidate {
 pub struct Decision {
     pub kind: Kind,
     /// The policy's name, such as `thompson`.
-    pub policy: String,
+    pub policy: Name,
     pub snapshot_version: u64,
+    /// The segment whose controller decided; `None`: the route's own.
+    pub segment: Option<String>,
     pub knob: Knob,
     pub phi: Vec<f64>,
     pub widening: f64,

@@ -1,7 +1,7 @@
 //! The gateway's own policy as a [`Policy`]: the snapshot, folded as the learner folds it.
 
 use super::contract::Policy;
-use super::{Decision, NoCandidate, Reward, RouteSpec, Settlement, Snapshot, decide};
+use super::{Ask, Decision, NoCandidate, Reward, RouteSpec, Settlement, Snapshot, decide};
 use crate::difficulty::Context;
 
 /// Thompson sampling on item-response arms, steered by measured quality or spend.
@@ -44,7 +44,7 @@ impl Policy for Satisficing {
     fn decide(&mut self, context: &Context, draw: f64) -> Result<Decision, NoCandidate> {
         let route = self.snapshot.routes.get(&self.route).ok_or(NoCandidate)?;
         let all: Vec<usize> = (0..route.arms.len()).collect();
-        let decision = decide(&self.snapshot, route, context, &all, None, draw)?;
+        let decision = decide(&self.snapshot, route, context, &all, Ask::default(), draw)?;
         let name = self.route.clone();
         self.change(|snapshot| snapshot.decided(&name, &decision));
         Ok(decision)

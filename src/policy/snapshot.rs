@@ -2,18 +2,17 @@
 //! reader.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::arm::{Arm, JUDGED};
-use super::audit::Audit;
+use super::controller::{Controller, Schedule};
 use super::gaussian::Gaussian;
-use super::measured::{Measured, Spending, greedy_cost};
 use super::solution::{Problem, Solution};
-use super::window::Window;
-use super::{Decision, Kind, Reward, RouteSpec, Settlement};
+use super::{Decision, Kind, Reward, RouteSpec, SegmentSpec, Settlement};
 use crate::catalog::Price;
 use crate::difficulty::{Entrant, Prior, RoutePrior, undated};
 
@@ -29,7 +28,8 @@ pub struct Snapshot {
     prior: Arc<Prior>,
 }
 
-/// One route's arms and controller.
+/// One route's arms, and who steers them: the route's own knob, and each segment's. What one of them hears of an answer
+/// teaches the arms, and with them all others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RouteState {
     pub spec: RouteSpec,
@@ -37,16 +37,11 @@ pub struct RouteState {
     pub arms: Vec<Arc<Arm>>,
     /// What the route's prompts and scorers have moved all arms by.
     pub shift: Arc<Gaussian>,
-    pub window: Arc<Window>,
-    pub measured: Measured,
-    pub spending: Spending,
-    pub audit: Audit,
-    pub solution: Arc<Solution>,
+    /// The route's own, then one a `spec.segments`, in their order.
+    controllers: Vec<Controller>,
     form: Form,
-    /// Requests decided.
-    pub decided: u64,
-    /// The number of decided requests at which the next solution is due.
-    next_solution: u64,
+    /// Of those controllers that have few requests: by all requests of the route.
+    schedule: Schedule,
 }
 
 /// How many answers were well formed, with a prior of one malformed in fifty.
@@ -62,6 +57,9 @@ pub fn bundle_key(fingerprint: &str) -> u64 {
     key.copy_from_slice(&Sha256::digest(fingerprint)[..8]);
     u64::from_be_bytes(key)
 }
+
+/// The route's own controller among all.
+const OWN: usize = 0;
 /// Weight of a well-formed answer that nobody judged; as much as a malformed one's, so that they balance.
 const FORM_WEIGHT: f64 = 0.5;
 
@@ -124,26 +122,16 @@ impl RouteState {
     }
 
     fn cold(spec: &RouteSpec, arms: Vec<Arc<Arm>>, shift: Gaussian) -> Self {
-        let (window, measured, spending) = (Window::default(), Measured::default(), Spending::default());
-        let (window, shift) = (Arc::new(window), Arc::new(shift));
-        let problem =
-            Problem { spec, arms: &arms, shift: &shift, window: &window, measured: &measured, spending: &spending };
-        let solution = Arc::new(Solution::new(&problem, None));
-        let form = Form { answers: 50.0, malformed: 1.0 };
-        let spec = spec.clone();
-        Self {
-            spec,
+        let mut state = Self {
+            spec: spec.clone(),
             arms,
-            shift,
-            window,
-            measured,
-            spending,
-            audit: Audit::default(),
-            solution,
-            form,
-            decided: 0,
-            next_solution: 1,
-        }
+            shift: Arc::new(shift),
+            controllers: controllers(spec, |_| None),
+            schedule: Schedule::default(),
+            form: Form { answers: 50.0, malformed: 1.0 },
+        };
+        state.solve_all();
+        state
     }
 
     fn reconfigured(mut self, spec: &RouteSpec, fresh: Vec<Arc<Arm>>) -> Self {
@@ -154,34 +142,55 @@ impl RouteState {
         };
         let arm = |name: &str, fresh| known(name).or_else(|| parent(name)).unwrap_or(fresh);
         self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
-        if self.spec.knob != spec.knob {
-            (self.measured, self.spending) = (Measured::default(), Spending::default());
-            self.audit = Audit::default();
-        }
+        self.controllers = controllers(spec, |segment| Some(self.controllers[self.index(segment)?].clone()));
         self.spec = spec.clone();
-        self.solve(None);
+        self.solve_all();
         self
+    }
+
+    /// The route's own: of the requests that are in no segment.
+    pub fn controller(&self) -> &Controller {
+        &self.controllers[OWN]
+    }
+
+    /// The segments' own.
+    pub fn segments(&self) -> impl Iterator<Item = (&SegmentSpec, &Controller)> {
+        self.spec.segments.iter().zip(&self.controllers[OWN + 1..])
+    }
+
+    /// Who steers the requests of a segment, and its name; of one that is not known, the route.
+    pub(super) fn steering<'a>(&self, segment: Option<&'a str>) -> (&Controller, Option<&'a str>) {
+        match self.index(segment) {
+            Some(one) => (&self.controllers[one], segment),
+            None => (self.controller(), None),
+        }
+    }
+
+    /// The controller of a segment, or the route's own.
+    fn index(&self, segment: Option<&str>) -> Option<usize> {
+        let Some(name) = segment else { return Some(OWN) };
+        self.spec.segments.iter().position(|segment| segment.name == name).map(|i| OWN + 1 + i)
+    }
+
+    /// The controller whose decision it is. None has pinned it, and its request is no part of the route's traffic: arms
+    /// alone learn of it. So they do where the segment is configured no more.
+    fn steered(&self, decision: &Decision) -> Option<usize> {
+        self.index(decision.segment.as_deref()).filter(|_| decision.kind != Kind::Pinned)
+    }
+
+    /// Requests decided, whoever steered.
+    pub fn decided(&self) -> u64 {
+        self.controllers.iter().map(|controller| controller.schedule.decided).sum()
     }
 
     fn arm(&self, name: &str) -> Option<usize> {
         self.spec.arms.iter().position(|arm| arm.arm == name)
     }
 
-    /// The route's own knob decided, and the drawn arm is still there: what came of it tells of the controller.
-    fn own(&self, decision: &Decision) -> bool {
-        decision.kind != Kind::Pinned && decision.knob == self.spec.knob
-    }
-
-    /// A pinned decision is not the controller's, and its request not one of the route's traffic: arms alone learn of it.
     fn hear(&mut self, decision: &Decision) {
-        if decision.kind == Kind::Pinned {
-            return;
-        }
-        let Some(chosen) = decision.candidates.get(decision.chosen) else { return };
-        Arc::make_mut(&mut self.window).push(decision);
-        self.decided += 1;
-        if self.own(decision) {
-            self.measured.decided(chosen.quality);
+        if let (Some(one), Some(chosen)) = (self.steered(decision), decision.candidates.get(decision.chosen)) {
+            self.controllers[one].hear(decision, chosen);
+            self.schedule.hear();
         }
     }
 
@@ -190,26 +199,41 @@ impl RouteState {
             let input = f64::from(decision.input_tokens);
             Arc::make_mut(&mut self.arms[arm]).settle(usage, &decision.phi, decision.verbosity, input);
         }
-        if let (Some(usd), true) = (settlement.cost_usd, self.own(decision)) {
-            self.spending.settled(usd, greedy_cost(decision), self.best_cost(decision).unwrap_or(usd));
-        }
-        if decision.kind != Kind::Pinned && self.decided >= self.next_solution {
-            self.next_solution = self.decided + stride(self.decided);
-            self.solve(Some(self.solution.clone()));
+        let Some(one) = self.steered(decision) else { return };
+        settlement.cost_usd.iter().for_each(|usd| self.controllers[one].settle(&self.spec, decision, *usd));
+        self.solve_due(one);
+    }
+
+    /// After an answer to a request of controller `one`. Those with few requests follow what the route learns from others'.
+    fn solve_due(&mut self, one: usize) {
+        let (own, pooled) = (self.controllers[one].schedule.due(), self.schedule.due());
+        for other in 0..self.controllers.len() {
+            if (own && other == one) || (pooled && self.controllers[other].window.is_few()) {
+                self.solve(other, true);
+            }
         }
     }
 
-    /// Solves anew, smoothed from `before`; without one what was solved before says nothing of how things are now.
-    fn solve(&mut self, before: Option<Arc<Solution>>) {
+    /// What was solved before says nothing of how things are now.
+    fn solve_all(&mut self) {
+        (0..self.controllers.len()).for_each(|one| self.solve(one, false));
+    }
+
+    /// Solves anew for one of the controllers; `smoothly`: from what was solved before.
+    fn solve(&mut self, one: usize, smoothly: bool) {
+        let controller = &self.controllers[one];
+        let others = self.controllers.iter().enumerate().filter(|(other, _)| *other != one);
         let problem = Problem {
             spec: &self.spec,
+            knob: controller.knob,
             arms: &self.arms,
             shift: &self.shift,
-            window: &self.window,
-            measured: &self.measured,
-            spending: &self.spending,
+            rows: controller.window.pooled(others.map(|(_, other)| &*other.window)),
+            measured: &controller.measured,
+            spending: &controller.spending,
         };
-        self.solution = Arc::new(Solution::new(&problem, before.as_deref()));
+        let solution = Solution::new(&problem, smoothly.then_some(&*controller.solution));
+        self.controllers[one].solution = Arc::new(solution);
     }
 
     fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
@@ -237,20 +261,8 @@ impl RouteState {
         let alarms = self.arms[arm].drift.alarms;
         change(Arc::make_mut(&mut self.arms[arm]), Arc::make_mut(&mut self.shift));
         if self.arms[arm].drift.alarms > alarms {
-            self.solve(None);
+            self.solve_all();
         }
-    }
-
-    /// The arm with the highest expected quality on recent requests.
-    pub fn best(&self) -> Option<usize> {
-        let quality = |arm: &usize| self.solution.arms[*arm].quality;
-        (0..self.solution.arms.len().min(self.arms.len())).max_by(|a, b| quality(a).total_cmp(&quality(b)))
-    }
-
-    /// What it was predicted to cost on this request.
-    fn best_cost(&self, decision: &Decision) -> Option<f64> {
-        let name = &self.spec.arms[self.best()?].arm;
-        decision.candidates.iter().find(|candidate| candidate.arm == *name).map(|candidate| candidate.cost_usd)
     }
 
     /// A malformed answer is scored 0. If a share f of answers is, then among the others quality is p/(1−f) on average:
@@ -266,41 +278,27 @@ impl RouteState {
 
     /// A judged answer of the arm that was drawn says how good the route's answers are; a fallback's was not drawn.
     fn measure(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
-        if decision.kind == Kind::Pinned {
-            return;
-        }
+        let Some(one) = self.steered(decision) else { return };
         let Some(chosen) = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == name) else { return };
         let Some(value) = judged(now) else { return };
-        Arc::make_mut(&mut self.window).score(decision, value);
-        if self.own(decision) {
-            let best = self.best().map(|best| self.spec.arms[best].arm.clone());
-            match (judged(was), best) {
-                (Some(old), _) => {
-                    self.measured.revised(value - old);
-                    self.audit.revised(value - old);
-                }
-                (None, best) => {
-                    self.measured.scored(value - chosen.quality);
-                    best.iter().for_each(|best| self.audit.scored(decision, best, value));
-                }
-            }
-        }
+        self.controllers[one].measure(&self.spec, decision, chosen, judged(was), value);
     }
+}
+
+/// The controllers of a route, where `known` has no earlier state of one, a new one.
+fn controllers(spec: &RouteSpec, known: impl Fn(Option<&str>) -> Option<Controller>) -> Vec<Controller> {
+    let one = |segment: Option<&str>, knob, explore| match known(segment) {
+        Some(controller) => controller.turned(knob, explore),
+        None => Controller::new(knob, explore),
+    };
+    let segments = spec.segments.iter().map(|segment| one(Some(&segment.name), segment.knob, segment.explore));
+    iter::once(one(None, spec.knob, spec.explore)).chain(segments).collect()
 }
 
 fn judged(reward: Reward) -> Option<f64> {
     match reward {
         Reward::Scored { value, weight } if weight >= JUDGED => Some(value),
         _ => None,
-    }
-}
-
-/// Requests to the next solution: often while little is known, then so that solving costs a few µs a request.
-fn stride(decided: u64) -> u64 {
-    match decided {
-        0..64 => 1,
-        64..256 => 4,
-        _ => (decided / 16).clamp(16, 512),
     }
 }
 

@@ -14,7 +14,7 @@ use super::logistic::normal_cdf;
 use super::measured::{Measured, Spending};
 use super::mixture::Mixture;
 use super::snapshot::prices;
-use super::window::{Row, Window};
+use super::window::{Row, contexts};
 use super::{Knob, RouteSpec};
 
 /// Points of ln V, from [`LOW`] to [`HIGH`] about the dearest model's mean cost.
@@ -44,7 +44,7 @@ const SAVED: f64 = 0.02;
 const EXPLORATION: f64 = 0.02;
 
 /// The controller's answer for the present.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Solution {
     /// ln V, smoothed; of a budget the likelier of two.
     pub log_value: f64,
@@ -82,9 +82,11 @@ pub struct Summary {
 /// What a solution is made of.
 pub struct Problem<'a> {
     pub spec: &'a RouteSpec,
+    pub knob: Knob,
     pub arms: &'a [std::sync::Arc<Arm>],
     pub shift: &'a Gaussian,
-    pub window: &'a Window,
+    /// Recent requests.
+    pub rows: Vec<&'a Row>,
     pub measured: &'a Measured,
     pub spending: &'a Spending,
 }
@@ -116,7 +118,7 @@ impl Solution {
         };
         solution.mixture = mixture(problem, &forecast, &solution.table);
         let wanted = solution.mixture.map_or_else(|| solution.wanted(problem), |mixture| mixture.likelier());
-        solution.log_value = solution.smoothed(wanted, problem.spec.knob, before);
+        solution.log_value = solution.smoothed(wanted, problem.knob, before);
         solution.curiosity = curiosity(&solution.arms, solution.log_value.exp());
         solution
     }
@@ -132,7 +134,7 @@ impl Solution {
     }
 
     fn wanted(&self, problem: &Problem) -> f64 {
-        match problem.spec.knob {
+        match problem.knob {
             Knob::Quality(q) => self.at_quality(self.target(q, problem.measured)),
             Knob::BudgetPer1k(usd) => self.at_cost(allowance(usd / 1000.0, problem.spending)),
             Knob::Value(usd) => usd.ln(),
@@ -172,7 +174,7 @@ impl Solution {
 impl Forecast {
     fn new(problem: &Problem) -> Self {
         let d = problem.shift.dim();
-        let contexts = problem.window.contexts(d);
+        let contexts = contexts(&problem.rows, d);
         let (k, n) = (problem.arms.len(), contexts.len() as f64);
         let prices = prices(problem.spec);
         let mut gradients = vec![vec![0.0; d]; k];
@@ -211,7 +213,7 @@ fn residuals(problem: &Problem, forecast: &mut Forecast) {
     let (summaries, quality) = (&mut forecast.summaries, &forecast.quality);
     let mut sums = vec![(0.0, 0.0, 0.0); problem.arms.len()];
     let index = |row: &Row| problem.spec.arms.iter().position(|arm| arm.arm == row.arm);
-    for (row, predicted) in problem.window.rows().zip(quality) {
+    for (row, predicted) in problem.rows.iter().zip(quality) {
         if let (Some(score), Some(arm)) = (row.score, index(row)) {
             let weight = (1.0 / row.propensity).min(GREATEST_WEIGHT);
             let sum = &mut sums[arm];
@@ -247,7 +249,7 @@ fn at(forecast: &Forecast, log_value: f64) -> Point {
 
 /// The prices of quality that spend the route's budget; `None` where it has a bar.
 fn mixture(problem: &Problem, forecast: &Forecast, table: &[Point]) -> Option<Mixture> {
-    let Knob::BudgetPer1k(usd) = problem.spec.knob else { return None };
+    let Knob::BudgetPer1k(usd) = problem.knob else { return None };
     let target = allowance(usd / 1000.0, problem.spending);
     let above = table.iter().position(|point| point.cost_usd > target).unwrap_or(table.len() - 1);
     let (low, high) = (table[above.saturating_sub(1)].log_value, table[above].log_value);

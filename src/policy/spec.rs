@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Price, Usage};
+use crate::catalog::{Name, Price, Usage};
 
 /// The cost-quality knob.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,26 @@ pub struct RouteSpec {
     /// False: always the arm that the posterior means prefer; π is then 1 for it.
     pub explore: bool,
     pub arms: Vec<ArmSpec>,
+    /// Parts of its traffic with a knob of their own. Names are unique.
+    pub segments: Vec<SegmentSpec>,
+}
+
+/// A part of a route's traffic. Which requests are its is for the gateway to say; the arms are the route's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentSpec {
+    pub name: String,
+    pub knob: Knob,
+    /// As [`RouteSpec::explore`].
+    pub explore: bool,
+}
+
+/// How a request wants to be decided: by default as its route is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Ask<'a> {
+    /// The segment that it is in.
+    pub segment: Option<&'a str>,
+    /// Its own knob, in place of the segment's and the route's.
+    pub knob: Option<Knob>,
 }
 
 /// A model as an arm of a route.
@@ -52,7 +72,7 @@ pub struct ArmSpec {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settlement {
     /// The arm that answered.
-    pub arm: String,
+    pub arm: Name,
     pub usage: Option<Usage>,
     /// All billed attempts.
     pub cost_usd: Option<f64>,

@@ -5,11 +5,15 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::Decision;
+use crate::catalog::Name;
 
 /// Requests kept. A solution costs time in proportion; the error of a mean over them is about 2%.
 const CAPACITY: usize = 512;
 /// With fewer requests than these, points about the training's mean stand beside them.
 const FEW: usize = 32;
+/// With fewer requests of its own than these, a controller sees what they lack of the others': the error of a mean over
+/// them is about 4%.
+const POOLED: usize = 128;
 /// The length of a request before any came, tokens.
 const USUAL_INPUT: f64 = 150.0;
 
@@ -26,7 +30,7 @@ pub struct Row {
     pub verbosity: f64,
     pub input_tokens: f64,
     /// The chosen arm's name.
-    pub arm: String,
+    pub arm: Name,
     /// Its π.
     pub propensity: f64,
     pub score: Option<f64>,
@@ -60,22 +64,38 @@ impl Window {
         }
     }
 
+    /// So few requests that others' stand in for what they lack.
+    pub fn is_few(&self) -> bool {
+        self.rows.len() < POOLED
+    }
+
+    /// The requests, and while they are few, an even sample of the `others`' beside them.
+    pub fn pooled<'a>(&'a self, others: impl Iterator<Item = &'a Self>) -> Vec<&'a Row> {
+        let mut rows: Vec<&Row> = self.rows.iter().collect();
+        if self.is_few() {
+            let others: Vec<&Row> = others.flat_map(Self::rows).collect();
+            let lacking = (POOLED - rows.len()).min(others.len());
+            rows.extend((0..lacking).map(|i| others[i * others.len() / lacking]));
+        }
+        rows
+    }
+
     /// The requests, oldest first.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter()
     }
+}
 
-    /// Contexts to solve for, as (φ, verbosity, input tokens): the requests, and while they are few, points one
-    /// deviation from the training's mean along each axis.
-    pub fn contexts(&self, d: usize) -> Vec<(Vec<f64>, f64, f64)> {
-        let mut all: Vec<_> = self.rows.iter().map(|row| (row.phi.clone(), row.verbosity, row.input_tokens)).collect();
-        if all.len() < FEW {
-            let n = all.len() as f64;
-            let usual = if n > 0.0 { all.iter().map(|c| c.2).sum::<f64>() / n } else { USUAL_INPUT };
-            all.extend(sigma_points(d).map(|phi| (phi, 0.0, usual)));
-        }
-        all
+/// Contexts to solve for, as (φ, verbosity, input tokens): the requests, and while they are few, points one deviation
+/// from the training's mean along each axis.
+pub fn contexts(rows: &[&Row], d: usize) -> Vec<(Vec<f64>, f64, f64)> {
+    let mut all: Vec<_> = rows.iter().map(|row| (row.phi.clone(), row.verbosity, row.input_tokens)).collect();
+    if all.len() < FEW {
+        let n = all.len() as f64;
+        let usual = if n > 0.0 { all.iter().map(|c| c.2).sum::<f64>() / n } else { USUAL_INPUT };
+        all.extend(sigma_points(d).map(|phi| (phi, 0.0, usual)));
     }
+    all
 }
 
 /// The draw is as good as unique; the snapshot's version makes it so where a test draws the same twice.

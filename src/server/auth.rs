@@ -13,6 +13,7 @@ use tower_http::validate_request::ValidateRequest;
 
 use super::App;
 use super::error::ApiError;
+use super::messages::MessagesError;
 
 /// The gateway's own keys. It keeps digests only; none at all: everybody who reaches the listener may call.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl ApiKeys {
         if self.0.is_empty() {
             return true;
         }
-        let Some(given) = bearer(headers).map(digest) else {
+        let Some(given) = bearer(headers).or_else(|| own_header(headers)).map(digest) else {
             return false;
         };
         self.0.iter().fold(subtle::Choice::from(0), |fits, key| fits | key.ct_eq(&given)).into()
@@ -51,13 +52,24 @@ impl<B> ValidateRequest<B> for RequireKey {
 
     fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response> {
         let admitted = self.0.keys.load().admits(request.headers());
-        if admitted { Ok(()) } else { Err(ApiError::unauthorized().into_response()) }
+        match admitted {
+            true => Ok(()),
+            false if request.uri().path().starts_with("/v1/messages") => {
+                Err(MessagesError::from(ApiError::unauthorized()).into_response())
+            }
+            false => Err(ApiError::unauthorized().into_response()),
+        }
     }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+/// Where Anthropic's clients put the key.
+fn own_header(headers: &HeaderMap) -> Option<&str> {
+    headers.get("x-api-key")?.to_str().ok().map(str::trim)
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -82,6 +94,8 @@ mod tests {
             assert!(!admits(&keys, wrong), "{wrong}");
         }
         assert!(!keys.admits(&HeaderMap::new()));
+        let anthropic = |key: &str| HeaderMap::from_iter([("x-api-key".parse().unwrap(), key.parse().unwrap())]);
+        assert!(keys.admits(&anthropic("two")) && !keys.admits(&anthropic("three")));
         assert!(ApiKeys::default().admits(&HeaderMap::new()));
     }
 

@@ -2,40 +2,39 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
 
-use super::error::ApiError;
-use super::sse::SseBody;
+use super::error::{self, ApiError};
+use super::protocol::{Protocol, respond};
 use super::{App, body, headers};
-use crate::gateway::{Answer, AnswerBody};
+use crate::api::sse;
+use crate::upstream::UpstreamError;
 
-pub(super) async fn complete(
-    State(app): State<Arc<App>>,
-    request_headers: HeaderMap,
-    request: Body,
-) -> Result<Response, ApiError> {
-    let quality = headers::quality(&request_headers)?;
-    let request = body::read(request, app.body_limit).await?;
-    Ok(respond(app.gateway.chat(request, quality).await?))
+pub(super) async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+    let wishes = headers::wishes(request.headers())?;
+    let request = body::read(request.into_body(), app.body_limit).await?;
+    respond(app.gateway.chat(request, wishes).await?, Chat)
 }
 
-/// Facts into headers, and the answer.
-pub(super) fn respond(answer: Answer) -> Response {
-    let (body, content_type) = match answer.body {
-        AnswerBody::Whole(body) => (Body::from(body), "application/json"),
-        AnswerBody::Stream(answer) => (Body::new(SseBody { answer }), "text/event-stream"),
-    };
-    let streamed = content_type == "text/event-stream";
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers::write(&answer.facts, headers);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if streamed {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+/// The shape that answers come in: bytes pass through.
+pub(super) struct Chat;
+
+impl Protocol for Chat {
+    fn whole(&self, body: Bytes) -> Result<Bytes, ApiError> {
+        Ok(body)
     }
-    response
+
+    fn chunk(&mut self, data: &[u8]) -> Bytes {
+        sse::event(None, data)
+    }
+
+    fn end(&mut self) -> Bytes {
+        Bytes::from_static(b"data: [DONE]\n\n")
+    }
+
+    fn cut(&mut self, error: &UpstreamError) -> Bytes {
+        sse::event(None, &error::cut(error).body())
+    }
 }

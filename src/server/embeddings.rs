@@ -6,10 +6,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::chat::Chat;
 use super::error::ApiError;
-use super::{App, body, chat};
+use super::protocol::respond;
+use super::{App, body};
 
 pub(super) async fn create(State(app): State<Arc<App>>, request: Body) -> Result<Response, ApiError> {
     let request = body::read(request, app.body_limit).await?;
-    Ok(chat::respond(app.gateway.embed(request).await?))
+    respond(app.gateway.embed(request).await?, Chat)
 }

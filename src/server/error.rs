@@ -77,6 +77,35 @@ impl ApiError {
         self
     }
 
+    /// An answer that OpenAI's chat wire may carry and that the client's protocol has no words for.
+    pub(super) fn untranslatable(problem: &dyn std::fmt::Display) -> Self {
+        let message = format!("the upstream's answer cannot be told in this protocol: {problem}");
+        Self::new(StatusCode::BAD_GATEWAY, "server_error", message).code("upstream_malformed")
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.0.body.error.message
+    }
+
+    /// In OpenAI's shape.
+    pub(super) fn body(&self) -> Vec<u8> {
+        json(&self.0.body)
+    }
+
+    /// With a body of another shape.
+    pub(super) fn response(self, body: Vec<u8>) -> Response {
+        let Parts { status, headers, .. } = *self.0;
+        let mut response = Response::new(body.into());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
     fn facts(mut self, facts: &Facts) -> Self {
         headers::write(facts, &mut self.0.headers);
         self
@@ -92,12 +121,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Parts { status, body, headers } = *self.0;
-        let mut response = Response::new(json(&body).into());
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
+        let body = self.body();
+        self.response(body)
     }
 }
 
@@ -159,10 +184,10 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// The `error` event that ends a stream which its upstream broke off.
-pub(super) fn cut(error: &UpstreamError) -> Vec<u8> {
+/// What ends a stream that its upstream broke off.
+pub(super) fn cut(error: &UpstreamError) -> ApiError {
     let message = format!("the answer was cut: {error}");
-    json(&ApiError::new(StatusCode::BAD_GATEWAY, "server_error", message).code("upstream_cut").0.body)
+    ApiError::new(StatusCode::BAD_GATEWAY, "server_error", message).code("upstream_cut")
 }
 
 fn no_fit_code(reason: Option<&Reason>) -> &'static str {
@@ -177,7 +202,8 @@ fn exhausted(error: &UpstreamError) -> ApiError {
     let message = error.to_string();
     let failed = |status, code| ApiError::new(status, "server_error", message.clone()).code(code);
     let answer = match error.cause {
-        Cause::Caller | Cause::Unsupported => rejected(error),
+        Cause::Caller | Cause::Unsupported | Cause::ContextLength | Cause::ContentFilter => rejected(error),
+        Cause::Superseded => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::RateLimited => {
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message).code("rate_limit_exceeded")
         }

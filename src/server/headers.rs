@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::ApiError;
 use crate::api::error::BadRequest;
-use crate::gateway::Facts;
+use crate::api::metadata::Metadata;
+use crate::gateway::{Facts, Wishes};
 
 const TRACE_ID: HeaderName = HeaderName::from_static("x-satisfice-trace-id");
 const MODEL: HeaderName = HeaderName::from_static("x-satisfice-model");
@@ -17,6 +18,7 @@ const DIFFICULTY: HeaderName = HeaderName::from_static("x-satisfice-difficulty")
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-satisfice-attempts");
 const COST_USD: HeaderName = HeaderName::from_static("x-satisfice-cost-usd");
 const QUALITY: &str = "x-satisfice-quality";
+const METADATA: &str = "x-satisfice-metadata";
 
 /// Writes what is known of an answer; what is not known is left out.
 pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
@@ -44,8 +46,29 @@ fn put_name(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
     }
 }
 
+/// What a request asks for in headers of ours.
+pub(super) fn wishes(headers: &HeaderMap) -> Result<Wishes, ApiError> {
+    Ok(Wishes { quality: quality(headers)?, metadata: metadata(headers)? })
+}
+
+/// Several headers of the name are one list (RFC 9110, section 5.3).
+fn metadata(headers: &HeaderMap) -> Result<Metadata, ApiError> {
+    let wrong = |problem: String| BadRequest::field(METADATA, format!("the header {METADATA} {problem}"));
+    let mut lines = Vec::new();
+    for line in headers.get_all(METADATA) {
+        lines.push(
+            line.to_str()
+                .map_err(|_| wrong("holds bytes that are not ASCII; give pairs such as team=search".into()))?,
+        );
+    }
+    match lines.is_empty() {
+        true => Ok(Metadata::default()),
+        false => Ok(lines.join(",").parse().map_err(wrong)?),
+    }
+}
+
 /// This request's own `--quality`, 0 to 1.
-pub(super) fn quality(headers: &HeaderMap) -> Result<Option<f64>, ApiError> {
+fn quality(headers: &HeaderMap) -> Result<Option<f64>, ApiError> {
     let Some(value) = headers.get(QUALITY) else {
         return Ok(None);
     };
@@ -68,6 +91,18 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(QUALITY, HeaderValue::from_static(value));
         quality(&headers)
+    }
+
+    #[test]
+    fn metadata_may_come_in_several_headers() {
+        let mut headers = HeaderMap::new();
+        assert!(metadata(&headers).unwrap().is_empty());
+        for line in ["team=search", "env=prod, tier=1"] {
+            headers.append(METADATA, HeaderValue::from_static(line));
+        }
+        assert_eq!(metadata(&headers).unwrap().to_string(), "env=prod, team=search, tier=1");
+        headers.append(METADATA, HeaderValue::from_static("team=ads"));
+        assert!(metadata(&headers).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::learner::Counters;
-use crate::policy::{RouteState, Snapshot};
+use crate::policy::{Controller, RouteState, Snapshot};
 
 /// What the learner publishes.
 pub struct Learning {
@@ -25,6 +25,8 @@ type Value = Gauge<f64, AtomicU64>;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
     route: String,
+    /// Empty for what is in no segment.
+    segment: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,7 +36,7 @@ struct ArmLabels {
 }
 
 /// A gauge for each set of labels, registered.
-fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Value>
+pub(super) fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Value>
 where
     L: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
 {
@@ -51,7 +53,8 @@ impl Learning {
         let snapshot = self.snapshot.load();
         let (routes, arms) = (Routes::new(&mut registry), Arms::new(&mut registry));
         for (name, state) in &snapshot.routes {
-            routes.set(name, state);
+            routes.set(name, "", state.controller());
+            state.segments().for_each(|(segment, controller)| routes.set(name, &segment.name, controller));
             arms.set(name, state);
         }
         text::encode_registry(out, &registry)
@@ -81,7 +84,7 @@ impl Learning {
     }
 }
 
-/// What is known of each route.
+/// What is known of each route and segment.
 struct Routes {
     decided: Family<RouteLabel, Value>,
     measured: Family<RouteLabel, Value>,
@@ -109,17 +112,17 @@ impl Routes {
         }
     }
 
-    fn set(&self, name: &str, state: &RouteState) {
-        let label = RouteLabel { route: name.to_owned() };
-        self.decided.get_or_create(&label).set(state.decided as f64);
-        self.reference.get_or_create(&label).set(state.solution.reference);
-        self.spent.get_or_create(&label).set(state.spending.spent_usd);
-        self.always_best.get_or_create(&label).set(state.spending.always_best_usd);
-        if let Some((low, high)) = state.audit.own.interval() {
+    fn set(&self, route: &str, segment: &str, controller: &Controller) {
+        let label = RouteLabel { route: route.to_owned(), segment: segment.to_owned() };
+        self.decided.get_or_create(&label).set(controller.schedule.decided as f64);
+        self.reference.get_or_create(&label).set(controller.solution.reference);
+        self.spent.get_or_create(&label).set(controller.spending.spent_usd);
+        self.always_best.get_or_create(&label).set(controller.spending.always_best_usd);
+        if let Some((low, high)) = controller.audit.own.interval() {
             self.low.get_or_create(&label).set(low);
             self.high.get_or_create(&label).set(high);
         }
-        if let Some((quality, _)) = state.measured.quality() {
+        if let Some((quality, _)) = controller.measured.quality() {
             self.measured.get_or_create(&label).set(quality);
         }
     }
@@ -144,7 +147,7 @@ impl Arms {
     }
 
     fn set(&self, name: &str, state: &RouteState) {
-        for ((spec, arm), summary) in state.spec.arms.iter().zip(&state.arms).zip(&state.solution.arms) {
+        for ((spec, arm), summary) in state.spec.arms.iter().zip(&state.arms).zip(&state.controller().solution.arms) {
             let label = ArmLabels { route: name.to_owned(), model: spec.arm.clone() };
             self.scored.get_or_create(&label).set(arm.scored as f64);
             self.quality.get_or_create(&label).set(summary.quality);

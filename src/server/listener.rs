@@ -14,7 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tower_http::catch_panic::CatchPanic;
 
+use super::panicked;
 use super::workers::Workers;
 
 /// Connections served at once; more wait in the kernel's queue.
@@ -100,7 +102,8 @@ async fn connection(stream: StdStream, router: Router, graceful: Watcher, _permi
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
     builder.http2().timer(TokioTimer::new());
-    let service = TowerToHyperService::new(router);
+    // About the router as a whole: as a layer of it, it would cost each request a box for its future and its body.
+    let service = TowerToHyperService::new(CatchPanic::custom(router, panicked));
     let served = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     if let Err(error) = served.await {
         tracing::debug!(error, "a connection ended early");

@@ -9,7 +9,11 @@ mod feedback;
 mod headers;
 mod learning;
 mod listener;
+mod messages;
 mod models;
+mod protocol;
+mod providers;
+mod responses;
 mod routes;
 pub mod settings;
 mod sse;
@@ -23,11 +27,10 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 pub use auth::ApiKeys;
@@ -75,8 +78,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*id}", get(models::show))
         .route("/v1/feedback", post(feedback::score))
         .route("/v1/embeddings", post(embeddings::create))
-        .route("/v1/responses", any(not_served))
-        .route("/v1/messages", any(not_served));
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count));
     finish(v1.merge(traces()), app)
 }
 
@@ -89,6 +93,7 @@ fn traces() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/traces", get(traces::list))
         .route("/v1/traces/{id}", get(traces::show))
+        .route("/v1/providers", get(providers::list))
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{name}", get(routes::show))
 }
@@ -102,18 +107,15 @@ fn finish(guarded: Router<Arc<App>>, app: Arc<App>) -> Router {
         .route("/metrics", get(status::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
 }
 
 async fn not_found(method: Method, uri: Uri) -> ApiError {
-    let message = format!("{method} {} is not served; POST /v1/chat/completions and GET /v1/models are", uri.path());
+    let message = format!(
+        "{method} {} is not served; POST /v1/chat/completions, /v1/responses, /v1/messages and GET /v1/models are",
+        uri.path()
+    );
     ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_found")
-}
-
-async fn not_served(uri: Uri) -> ApiError {
-    let message = format!("{} is not served by this version; use POST /v1/chat/completions", uri.path());
-    ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_served")
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {

@@ -11,17 +11,32 @@ use serde::Serialize;
 
 use super::error::ApiError;
 use super::{App, json};
-use crate::policy::{Knob, RouteState, Sequence};
+use crate::policy::{Controller, Knob, RouteState, SegmentSpec, Sequence};
 
 #[derive(Serialize)]
 struct Listing {
     routes: Vec<View>,
 }
 
-/// One route.
+/// One route: what is in none of its segments, and each segment.
 #[derive(Serialize)]
 struct View {
     route: String,
+    #[serde(flatten)]
+    own: Steered,
+    segments: Vec<SegmentView>,
+}
+
+#[derive(Serialize)]
+struct SegmentView {
+    segment: String,
+    #[serde(flatten)]
+    own: Steered,
+}
+
+/// The requests that one controller steers.
+#[derive(Serialize)]
+struct Steered {
     knob: KnobView,
     /// Requests decided.
     decided: u64,
@@ -45,6 +60,7 @@ struct View {
 #[serde(rename_all = "snake_case")]
 enum KnobView {
     Quality(f64),
+    #[serde(rename = "budget_per_1k")]
     BudgetPer1k(f64),
     Value(f64),
 }
@@ -104,21 +120,34 @@ fn unknown(name: &str, known: &[&str]) -> ApiError {
 
 impl View {
     fn new(name: &str, state: &RouteState) -> Self {
-        let (own, best) = (measure(&state.audit.own), measure(&state.audit.best));
-        let kept = own.as_ref().zip(best.as_ref()).map(|(own, best)| own.mean / best.mean);
-        let spending = &state.spending;
+        let segment = |(spec, controller): (&SegmentSpec, &Controller)| SegmentView {
+            segment: spec.name.clone(),
+            own: Steered::new(state, controller),
+        };
         Self {
             route: name.to_owned(),
-            knob: state.spec.knob.into(),
-            decided: state.decided,
+            own: Steered::new(state, state.controller()),
+            segments: state.segments().map(segment).collect(),
+        }
+    }
+}
+
+impl Steered {
+    fn new(state: &RouteState, controller: &Controller) -> Self {
+        let (own, best) = (measure(&controller.audit.own), measure(&controller.audit.best));
+        let kept = own.as_ref().zip(best.as_ref()).map(|(own, best)| own.mean / best.mean);
+        let spending = &controller.spending;
+        Self {
+            knob: controller.knob.into(),
+            decided: controller.schedule.decided,
             kept: kept.filter(|kept| kept.is_finite()),
             measured_quality: own,
             best_quality: best,
-            best: best_now(state),
+            best: best_now(state, controller),
             spent_usd: spending.spent_usd,
             always_best_usd: spending.always_best_usd,
             saved_usd: spending.always_best_usd - spending.spent_usd,
-            models: models(state),
+            models: models(state, controller),
         }
     }
 }
@@ -129,13 +158,13 @@ fn measure(sequence: &Sequence) -> Option<Measure> {
     Some(Measure { mean: sequence.mean(), low, high, scores: sequence.rows() })
 }
 
-fn best_now(state: &RouteState) -> Option<Best> {
-    let best = state.best()?;
-    Some(Best { model: state.spec.arms[best].arm.clone(), quality: state.solution.arms[best].quality })
+fn best_now(state: &RouteState, controller: &Controller) -> Option<Best> {
+    let best = controller.best()?;
+    Some(Best { model: state.spec.arms[best].arm.clone(), quality: controller.solution.arms[best].quality })
 }
 
-fn models(state: &RouteState) -> Vec<ModelView> {
-    let all = state.spec.arms.iter().zip(&state.arms).zip(&state.solution.arms);
+fn models(state: &RouteState, controller: &Controller) -> Vec<ModelView> {
+    let all = state.spec.arms.iter().zip(&state.arms).zip(&controller.solution.arms);
     all.map(|((spec, arm), summary)| ModelView {
         model: spec.arm.clone(),
         quality: summary.quality,

@@ -2,50 +2,37 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body::Frame;
 
-use super::error;
+use super::protocol::Protocol;
 use crate::gateway::AnswerStream;
 
-/// The body of a streamed answer. Dropping it before its end cancels the upstream call.
-pub(super) struct SseBody {
+/// The body of a streamed answer in a client's protocol. Dropping it before its end cancels the upstream call.
+pub(super) struct SseBody<P> {
     pub(super) answer: Box<AnswerStream>,
+    pub(super) protocol: P,
 }
 
-impl http_body::Body for SseBody {
+impl<P: Protocol + Unpin> http_body::Body for SseBody<P> {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.answer.poll_next_unpin(cx).map(|item| {
-            item.map(|piece| Ok(Frame::data(piece.map_or_else(|cut| event(&error::cut(&cut)), |data| event(&data)))))
-        })
-    }
-}
-
-/// `data: …` and a blank line; a line break within the data starts another `data:` line, as the format asks.
-fn event(data: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(data.len() + 8);
-    for line in data.split(|byte| *byte == b'\n') {
-        out.put_slice(b"data: ");
-        out.put_slice(line);
-        out.put_u8(b'\n');
-    }
-    out.put_u8(b'\n');
-    out.freeze()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::event;
-
-    #[test]
-    fn data_is_framed_line_by_line() {
-        assert_eq!(event(b"{}"), "data: {}\n\n");
-        assert_eq!(event(b"{\n}"), "data: {\ndata: }\n\n");
+        let this = &mut *self;
+        loop {
+            let events = match ready!(this.answer.poll_next_unpin(cx)) {
+                None => return Poll::Ready(None),
+                Some(Ok(data)) if &data[..] == b"[DONE]" => this.protocol.end(),
+                Some(Ok(data)) => this.protocol.chunk(&data),
+                Some(Err(cut)) => this.protocol.cut(&cut),
+            };
+            if !events.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(events))));
+            }
+        }
     }
 }

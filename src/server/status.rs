@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
-use super::App;
 use super::error::ApiError;
+use super::{App, providers};
 
 const PROMETHEUS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -28,7 +28,12 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiEr
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut text = String::with_capacity(32 * 1024);
-    match app.gateway.metrics().encode(&mut text).and_then(|()| app.learning.encode(&mut text)) {
+    let mut encode = || {
+        app.gateway.metrics().encode(&mut text)?;
+        app.learning.encode(&mut text)?;
+        providers::encode(&app.gateway, &mut text)
+    };
+    match encode() {
         Ok(()) => ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text + "# EOF\n").into_response(),
         Err(_) => ApiError::panicked().into_response(),
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::{App, json};
+use crate::api::metadata::Metadata;
 use crate::store::{Scored, StoreError, TraceReader};
 use crate::trace::Trace;
 
@@ -39,6 +40,8 @@ struct View {
     /// Arrival.
     at: Option<jiff::Timestamp>,
     route: Option<String>,
+    /// As the client gave it in `x-satisfice-metadata`.
+    metadata: Metadata,
     /// `provider/model` that answered.
     model: Option<String>,
     outcome: Value,
@@ -148,7 +151,8 @@ fn view(trace: Trace, content: Option<Content>) -> View {
     View {
         id: trace.id,
         at: timestamp(trace.at_ms),
-        route: trace.route,
+        metadata: trace.metadata,
+        route: trace.route.map(String::from),
         model: trace.model.map(|model| model.to_string()),
         outcome: value(&trace.outcome),
         stream: trace.stream,

@@ -133,10 +133,13 @@ impl LedgerReader {
     }
 }
 
-/// Makes the tables of a new file; refuses a file of a newer form before anything is written.
+/// Makes the tables of a new file, and marks an older one as having values of this form from here on; refuses a file of
+/// a newer form before anything is written.
 fn prepare(database: &Database) -> Result<(), StoreError> {
-    if let Some(found) = stored_form(&database.begin_read().map_err(failed)?)? {
-        return if found > form::FORM { Err(StoreError::Newer { found, known: form::FORM }) } else { Ok(()) };
+    match stored_form(&database.begin_read().map_err(failed)?)? {
+        Some(form::FORM) => return Ok(()),
+        Some(found) if found > form::FORM => return Err(StoreError::Newer { found, known: form::FORM }),
+        _ => {}
     }
     let transaction = durable(database)?;
     transaction.open_table(BLOCKS).map_err(failed)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::catalog::Usage;
+use crate::catalog::{Name, Usage};
 pub use crate::policy::bundle_key;
 use crate::policy::{Decision, RouteSpec};
 use crate::trace::{Outcome, Trace, TraceId};
@@ -44,7 +44,7 @@ pub enum Entry {
     Decided {
         trace: TraceId,
         at_ms: u64,
-        route: String,
+        route: Name,
         /// The training run that φ is of: [`bundle_key`] of its fingerprint.
         bundle: u64,
         decision: Arc<Decision>,
@@ -52,7 +52,7 @@ pub enum Entry {
     /// The request ended. `arm` is the one that answered: not the decision's where a fallback did.
     Settled {
         trace: TraceId,
-        arm: Option<String>,
+        arm: Option<Name>,
         usage: Option<Usage>,
         cost_usd: Option<f64>,
         outcome: Outcome,

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Outcome, TraceId};
-use crate::catalog::Usage;
+use crate::api::metadata::Metadata;
+use crate::catalog::{Name, Usage};
 use crate::policy::{Candidate, Decision, Kind, Knob};
 
 /// The version that is written, and the only one that is read.
@@ -28,6 +29,8 @@ pub struct TraceLine {
     /// Arrival, Unix milliseconds.
     pub at_ms: u64,
     pub route: String,
+    /// What the client said of the request in `x-satisfice-metadata`; null where the request is not kept.
+    pub metadata: Option<Metadata>,
     /// The body as the client sent it, but for line breaks between its tokens; null where it was too long to keep, was
     /// dropped under load, or is past retention.
     pub request: Option<Box<RawValue>>,
@@ -45,6 +48,8 @@ pub struct TraceLine {
 pub struct DecisionLine {
     pub policy: String,
     pub kind: Kind,
+    /// The segment whose knob and controller decided; null: the route's.
+    pub segment: Option<String>,
     pub knob: KnobLine,
     /// φ(x) = [1, z(x)], as the training run `bundle` assessed the request.
     pub phi: Vec<f64>,
@@ -84,7 +89,7 @@ pub enum KnobLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SettlementLine {
     /// The arm that answered: not the chosen one where a fallback did; null where none did.
-    pub arm: Option<String>,
+    pub arm: Option<Name>,
     pub usage: Option<Usage>,
     /// All billed attempts.
     pub cost_usd: Option<f64>,
@@ -152,8 +157,9 @@ impl DecisionLine {
     /// `bundle`: the key of the training run that the decision's φ is of.
     pub fn of(decision: Decision, bundle: u64) -> Self {
         Self {
-            policy: decision.policy,
+            policy: decision.policy.into(),
             kind: decision.kind,
+            segment: decision.segment,
             knob: decision.knob.into(),
             phi: decision.phi,
             widening: decision.widening,

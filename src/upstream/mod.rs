@@ -10,7 +10,10 @@ pub mod mistral;
 pub mod openai;
 pub mod settings;
 
-pub use dispatch::{Dispatched, Exhausted, Limits, Reply, ReplyStream, SetupError, Upstreams};
+pub use dispatch::{
+    Condition, Dispatched, Exhausted, Fallbacks, Limits, ProviderStanding, Reply, ReplyStream, SetupError, Standing,
+    Upstreams,
+};
 pub use embeddings::Embeddings;
 
 use std::collections::VecDeque;
@@ -213,6 +216,12 @@ pub enum Cause {
     /// model may answer.
     Credentials,
     RateLimited,
+    /// The prompt is too long for this model; one with a larger window may take it.
+    ContextLength,
+    /// The provider will not have this content.
+    ContentFilter,
+    /// A hedged call that was cancelled because another answered first.
+    Superseded,
     /// 5xx and 409.
     Server,
     /// No connection, or it broke before the answer began.
@@ -226,11 +235,11 @@ pub enum Cause {
 impl Cause {
     /// Another model may do what this one could not.
     pub fn another_may_answer(self) -> bool {
-        self != Self::Caller
+        !matches!(self, Self::Caller | Self::ContentFilter)
     }
 
     /// The same model may answer a little later.
     pub fn may_pass(self) -> bool {
-        !matches!(self, Self::Caller | Self::Unsupported | Self::Credentials)
+        matches!(self, Self::RateLimited | Self::Server | Self::Connect | Self::Timeout | Self::Malformed)
     }
 }

@@ -205,8 +205,9 @@ async fn each_answer_is_decided_settled_and_scored_and_the_controller_counts_non
     let entries = bench.entries();
     assert_eq!([is_decided, is_settled, is_judged].map(|kind| count(&entries, kind)), [2 * PROMPTS; 3]);
     let route = bench.route();
-    assert_eq!((route.decided, route.window.rows().count()), (0, 0));
-    assert_eq!((route.measured.quality(), route.spending.answers), (None, 0.0));
+    let controller = route.controller();
+    assert_eq!((controller.schedule.decided, controller.window.rows().count()), (0, 0));
+    assert_eq!((controller.measured.quality(), controller.spending.answers), (None, 0.0));
     assert_eq!([0, 1].map(|arm| route.arms[arm].scored), [PROMPTS as u64; 2]);
     let Some(Entry::Decided { decision, .. }) = entries.iter().find(|entry| is_decided(entry)) else { unreachable!() };
     assert_eq!((decision.policy.as_str(), decision.candidates[decision.chosen].propensity), ("calibrate", 1.0));

@@ -45,10 +45,11 @@ fn a_valid_file_is_described() {
       openai/gpt-4o       2.5 / 10     128000 tokens  from the catalogue: openai/gpt-4o
       local/qwen          0.02 / 0.02  32768 tokens   from the file
     routes
-      auto   quality 0.95                        local/qwen, openai/gpt-4o-mini, openai/gpt-4o
-      batch  budget 0.66 USD per 1,000 requests  openai/gpt-4o-mini, openai/gpt-4o
+      auto      quality 0.95                        local/qwen, openai/gpt-4o-mini, openai/gpt-4o
+      - search  quality 0.99                        team=search
+      batch     budget 0.66 USD per 1,000 requests  openai/gpt-4o-mini, openai/gpt-4o
     remarks
-      satisfice.toml:53: the provider of model "gpt-4o-mini" retires it on 2027-01-14
+      satisfice.toml:56: the provider of model "gpt-4o-mini" retires it on 2027-01-14
     "#);
 }
 

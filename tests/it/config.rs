@@ -82,7 +82,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:48: `input_usd_per_mtok` of [[models]] is of type string; give USD per million tokens, from 0
     f.toml:52: unknown model "gpt-4o-mni"; did you mean "gpt-4o-mini"? (there are: gpt-4o, gpt-4o-mini)
     f.toml:53: `quality` of [[routes]] is 1.7; give a number from 0 to 1
-    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore)
+    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments)
     f.toml:57: the route "auto" is there twice, first on line 51; rename one
     f.toml:58: the route has no models; name at least one of the [[models]]
     f.toml:60: both `quality` and `budget_per_1k` are given; keep one of them
@@ -131,7 +131,7 @@ fn the_example_file_is_valid_and_shows_every_key() {
 }
 
 fn entries_with_x() -> String {
-    ["providers", "models", "routes"].map(|section| format!("[[{section}]]\nx = 1\n")).concat()
+    ["providers", "models", "routes", "routes.segments"].map(|section| format!("[[{section}]]\nx = 1\n")).concat()
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn what_the_file_does_not_say_comes_from_the_catalogue_or_a_default() {
     assert_eq!(setup.server.max_body_bytes, 32 << 20);
     assert_eq!(setup.data_dir.to_str(), Some("data"));
     assert_eq!(setup.gateway.attempts, 3);
-    assert_eq!(setup.providers[0].api_key.as_ref().unwrap().expose_secret(), "sk-1");
+    assert_eq!(setup.providers[0].api_keys[0].expose_secret(), "sk-1");
 }
 
 #[test]
@@ -174,6 +174,82 @@ fn the_knob_is_the_routes_own_then_the_flags_then_the_default() {
     let flags = Flags { knob: Some(Knob::Quality(0.5)), ..Flags::default() };
     assert_eq!(knobs(&flags), [Knob::BudgetPer1k(0.5), Knob::Quality(0.5)]);
     assert!(!read(&text).unwrap().gateway.routes[1].explore);
+}
+
+/// `SMALL` with a route that has these segments; the first of them begins on line 4 of what is given.
+fn with_segments(segments: &str) -> String {
+    format!("[[routes]]\nname = \"a\"\nmodels = [\"cheap\"]\n{segments}{SMALL}")
+}
+
+#[test]
+fn segments_have_a_knob_of_their_own_and_explore_as_their_route_unless_they_say_so() {
+    let setup = read(&with_segments(
+        r#"explore = false
+[[routes.segments]]
+name = "strict"
+metadata = { team = "search", env = "prod" }
+quality = 0.99
+[[routes.segments]]
+name = "batch"
+metadata = { team = "search" }
+budget_per_1k = 0.2
+explore = true
+"#,
+    ))
+    .unwrap();
+    let [strict, batch] = &setup.gateway.routes[0].segments[..] else { panic!("two segments") };
+    assert_eq!((strict.name.as_str(), strict.knob, strict.explore), ("strict", Knob::Quality(0.99), false));
+    assert_eq!((batch.name.as_str(), batch.knob, batch.explore), ("batch", Knob::BudgetPer1k(0.2), true));
+    assert_eq!(strict.metadata.to_string(), "env=prod, team=search");
+    let spec = &setup.gateway.route_specs()[0];
+    assert_eq!(spec.segments.iter().map(|s| s.knob).collect::<Vec<_>>(), [strict.knob, batch.knob]);
+}
+
+#[test]
+fn mistakes_in_segments_are_reported_with_their_line_and_a_remedy() {
+    let text = with_segments(
+        r#"[[routes.segments]]
+name = "a"
+metadata = { team = "search" }
+quality = 0.9
+budget_per_1k = 1
+[[routes.segments]]
+name = "a"
+metadata = { env = "prod", team = "search" }
+quality = 0.9
+[[routes.segments]]
+name = "none"
+metadata = {}
+quality = 2
+[[routes.segments]]
+metadata = { "te am" = "x" }
+knob = 0.9
+[[routes.segments]]
+name = "list"
+metadata = ["team"]
+quality = 0.9
+[[routes.segments]]
+name = "all"
+quality = 0.9
+"#,
+    );
+    insta::assert_snapshot!(mistakes(&text), @r#"
+    f.toml:8: both `quality` and `budget_per_1k` are given; keep one of them
+    f.toml:9: every request of this segment (env=prod, team=search) is in the one on line 4 already; put it before that one, or give it other `metadata`
+    f.toml:10: the segment "a" is there twice, first on line 5; rename one
+    f.toml:15: `metadata` of a segment is empty, and would match every request; give at least one pair
+    f.toml:16: `quality` of [[routes.segments]] is 2; give a number from 0 to 1
+    f.toml:17: `name` of [[routes.segments]] is missing; give a name such as "search"
+    f.toml:17: `quality` of [[routes.segments]] is missing; give this or `budget_per_1k`; what has no knob of its own needs no segment
+    f.toml:18: `metadata` of a segment has the key "te am"; give 1 to 64 ASCII letters, digits or any of _-./:
+    f.toml:19: unknown key `knob` in [[routes.segments]] (known: name, metadata, quality, budget_per_1k, explore)
+    f.toml:22: `metadata` of [[routes.segments]] is no table; give the pairs that its requests have in x-satisfice-metadata, such as { team = "search" }
+    f.toml:24: `metadata` of [[routes.segments]] is missing; give the pairs that its requests have in x-satisfice-metadata, such as { team = "search" }
+    "#);
+    let one = |i: usize| format!("[[routes.segments]]\nname = \"s{i}\"\nmetadata = {{ n = \"{i}\" }}\nquality = 0.9\n");
+    let all = |n: usize| with_segments(&(0..n).map(one).collect::<String>());
+    assert_eq!(read(&all(32)).unwrap().gateway.routes[0].segments.len(), 32);
+    assert_eq!(mistakes(&all(33)), "f.toml:132: more than 32 segments of one route; make another route of some");
 }
 
 #[test]
@@ -228,7 +304,7 @@ output_usd_per_mtok = 0
     f.toml:7: provider "idle" has no `api_key`, and api.openai.com asks for one
     f.toml:11: the price of model "llama" is not known; give `input_usd_per_mtok` and `output_usd_per_mtok`; until then it counts as its routes' dearest
     f.toml:14: the provider of model "gpt-5" retires it on 2026-12-11
-    f.toml:19: "gpt-5" alone means idle/gpt-5; this one is box/gpt-5
+    f.toml:19: "gpt-5" is one model at idle and box: its load is shared among them
     "#);
 }
 
@@ -280,7 +356,7 @@ fn every_known_provider_makes_a_configuration_without_remarks_and_with_all_price
     assert_eq!(remarks(&made.setup), Vec::<String>::new());
     for (model, origin) in made.setup.gateway.models.iter().zip(&made.setup.origins) {
         let PriceOrigin::Catalogue(fact) = origin else { panic!("{} has no price", model.id) };
-        assert!(model.upstream_name.ends_with(&fact.model), "{} was taken for {fact}", model.upstream_name);
+        assert!(model.upstream_name.ends_with(&*fact.model), "{} was taken for {fact}", model.upstream_name);
     }
     let mut names: Vec<_> = made.setup.gateway.models.iter().map(|m| m.id.model.to_lowercase()).collect();
     names.sort();

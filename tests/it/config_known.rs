@@ -33,10 +33,10 @@ fn mistakes(text: &str) -> String {
 fn a_known_name_is_enough() {
     let groq = provider(r#"name = "groq""#);
     assert_eq!((groq.wire, groq.base_url.as_str()), (Wire::OpenAi, "https://api.groq.com/openai/v1"));
-    assert_eq!(groq.api_key.unwrap().expose_secret(), "gsk-1");
+    assert_eq!(groq.api_keys[0].expose_secret(), "gsk-1");
     assert!(groq.quirks.unsupported().contains(&"logprobs".to_owned()));
     let own_key = provider("name = \"groq\"\napi_key = \"env:MY_KEY\"");
-    assert_eq!(own_key.api_key.unwrap().expose_secret(), "k-1");
+    assert_eq!(own_key.api_keys[0].expose_secret(), "k-1");
     assert_eq!(provider(r#"name = "mistral""#).wire, Wire::Mistral);
 }
 
@@ -50,7 +50,7 @@ fn a_local_server_needs_no_key_and_gets_no_remark_for_it() {
     ] {
         let setup = read(&format!("[[providers]]\nname = {name:?}\n")).unwrap();
         assert_eq!(setup.providers[0].base_url.as_str(), url);
-        assert!(setup.providers[0].api_key.is_none());
+        assert!(setup.providers[0].api_keys.is_empty());
         assert!(setup.remarks.iter().all(|remark| !remark.text.contains("api_key")), "{:?}", setup.remarks);
     }
 }
@@ -59,14 +59,14 @@ fn a_local_server_needs_no_key_and_gets_no_remark_for_it() {
 fn an_account_comes_from_the_environment_or_is_asked_for() {
     let cloudflare = provider(r#"name = "cloudflare""#);
     assert_eq!(cloudflare.base_url.as_str(), "https://api.cloudflare.com/client/v4/accounts/acc1/ai/v1");
-    assert_eq!(cloudflare.api_key.unwrap().expose_secret(), "cf-1");
+    assert_eq!(cloudflare.api_keys[0].expose_secret(), "cf-1");
     insta::assert_snapshot!(mistakes(r#"name = "snowflake""#), @r#"f.toml:1: `base_url` of provider "snowflake" needs SNOWFLAKE_ACCOUNT; export it, or give the URL"#);
 }
 
 #[test]
 fn a_key_from_the_environment_goes_to_no_other_address() {
     let elsewhere = provider("name = \"groq\"\nbase_url = \"https://relay.example/v1\"");
-    assert!(elsewhere.api_key.is_none());
+    assert!(elsewhere.api_keys.is_empty());
     assert!(elsewhere.quirks.unsupported().is_empty(), "and another server's quirks are its own");
 }
 

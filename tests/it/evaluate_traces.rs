@@ -71,6 +71,21 @@ fn policies_are_compared_in_a_table() {
 }
 
 #[test]
+fn one_segment_of_a_route_is_judged_by_itself() {
+    let folder = folder();
+    let line = |n: usize| {
+        let mut line = line(n);
+        line["decision"]["segment"] = if n < 200 { "strict".into() } else { Value::Null };
+        line
+    };
+    write(&folder, "s.jsonl", &(0..600).map(line).collect::<Vec<_>>());
+    let (code, text, _) = evaluate(&folder, &["--traces", "s.jsonl", "--route", "auto", "--segment", "strict"]);
+    assert!(code == 0 && text.starts_with("route \"auto\", segment \"strict\": 200 requests"), "{text}");
+    let (code, _, error) = evaluate(&folder, &["--traces", "s.jsonl", "--segment", "strict"]);
+    assert!(code == 2 && error.contains("--route"), "{error}");
+}
+
+#[test]
 fn json_has_every_estimator_and_is_never_written_over_another_file_unasked() {
     let folder = folder();
     let (code, text, _) = evaluate(&folder, &["--traces", "t.jsonl", "--json", "-"]);
@@ -163,13 +178,17 @@ fn files_that_are_cut_off_or_empty_and_names_that_do_not_exist_are_refused() {
             silent
         }],
     );
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["cut.jsonl"], "cut.jsonl:3"),
         (&["empty.jsonl"], "empty.jsonl: holds no trace"),
         (&["nan.jsonl"], "nan.jsonl:1: not an exported trace"),
         (&["nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         (&["silent.jsonl"], "route \"auto\": 0 of 1 answers were judged"),
         (&["t.jsonl", "--route", "other"], "--route other: no request of it is in the traces; their routes are: auto"),
+        (
+            &["t.jsonl", "--route", "auto", "--segment", "x"],
+            "--route auto --segment x: no request of it is in the traces; their routes are: auto",
+        ),
         (&["t.jsonl", "--quality", "1.2"], "--quality 1.2: give a share from 0 to 1"),
         (&["t.jsonl", "--budget-per-1k", "-1"], "--budget-per-1k -1: give USD for 1,000 requests, above 0"),
         (&["t.jsonl", "--clip", "0"], "--clip 0: give a weight from 1 on"),

@@ -1,5 +1,6 @@
 //! A whole gateway on its own port before a [`Scripted`] upstream; the test is its learner.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use arc_swap::ArcSwap;
 use reqwest::{Client, RequestBuilder, Response};
 use satisfice::catalog::{Capabilities, Model, ModelId, Price};
 use satisfice::difficulty::Bundle;
-use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, Settings, Setup, Sources};
+use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources};
 use satisfice::policy::{Knob, Snapshot};
 use satisfice::server::{self, ApiKeys, App, Learning, Workers};
 use satisfice::store::{Scored, StoreError, TraceReader};
@@ -27,7 +28,7 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 /// Generous: only a test that fails takes as long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The gateway, serving `small` and `large` behind the route `auto`, and `plain` (no tools, 1,000 tokens) beside it
+/// The gateway, serving `small` and `large` behind the route `auto` with the segments `strict` and `thrifty`, and `plain` (no tools, 1,000 tokens) beside it
 /// behind the route `narrow`.
 pub struct Running {
     pub upstream: Scripted,
@@ -47,14 +48,13 @@ pub struct Options {
     /// The learner has published the routes.
     pub published: bool,
     pub settings: Settings,
-    /// Whose providers' servers are the scripted one.
-    pub providers: fn(&Scripted) -> Vec<ProviderSettings>,
+    /// Of `settings`; all of them are the scripted upstream. `None`: those that the models name, with nothing special.
+    pub providers: Option<fn(&Scripted) -> Vec<ProviderSettings>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let providers = |upstream: &Scripted| vec![upstream.provider("test")];
-        Self { keys: ApiKeys::default(), room: 64, published: true, settings: settings(), providers }
+        Self { keys: ApiKeys::default(), room: 64, published: true, settings: settings(), providers: None }
     }
 }
 
@@ -73,7 +73,11 @@ impl Running {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let learning = Learning { snapshot: snapshot.clone(), counters: Arc::default() };
         let metrics = Arc::new(Metrics::default());
-        let upstreams = Upstreams::new((options.providers)(&upstream), settings.deadlines.connect).unwrap();
+        let names: BTreeSet<_> =
+            settings.models.iter().chain(&settings.embeddings).map(|model| model.id.provider.as_str()).collect();
+        let plain = || names.into_iter().map(|name| upstream.provider(name)).collect();
+        let providers = options.providers.map_or_else(plain, |providers| providers(&upstream));
+        let upstreams = Upstreams::new(providers, settings.deadlines.connect).unwrap();
         let (sender, events) = mpsc::channel(options.room);
         let gateway = Arc::new(Gateway::new(
             Setup::new(settings, upstreams, &metrics),
@@ -151,6 +155,11 @@ pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
+/// The body of any answer.
+pub async fn body(response: Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
 /// The `error` object of a response, with its status.
 pub async fn error(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
@@ -175,14 +184,24 @@ pub fn settings() -> Settings {
     Settings {
         models: vec![small.clone(), large.clone(), plain.clone()],
         embeddings: vec![],
-        routes: vec![route("auto", vec![small, large]), route("narrow", vec![plain])],
+        routes: vec![
+            RouteSettings {
+                segments: vec![
+                    segment("strict", "team=search, env=prod", Knob::Quality(0.99)),
+                    segment("thrifty", "team=search", Knob::BudgetPer1k(0.5)),
+                ],
+                ..route("auto", vec![small, large])
+            },
+            route("narrow", vec![plain]),
+        ],
         deadlines: DEFAULT_DEADLINES,
         attempts: 3,
+        weights: HashMap::new(),
     }
 }
 
 /// `usd` for a million tokens in, twice that for a million out.
-fn model(name: &str, usd: f64) -> Arc<Model> {
+pub fn model(name: &str, usd: f64) -> Arc<Model> {
     model_of("test", name, &format!("{name}-upstream"), usd)
 }
 
@@ -199,7 +218,11 @@ pub fn model_of(provider: &str, name: &str, upstream_name: &str, usd: f64) -> Ar
 }
 
 pub fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
-    RouteSettings { name: name.into(), models, knob: Knob::Quality(0.95), explore: false }
+    RouteSettings { explore: false, ..RouteSettings::new(name, models, Knob::Quality(0.95)) }
+}
+
+fn segment(name: &str, metadata: &str, knob: Knob) -> SegmentSettings {
+    SegmentSettings { name: name.into(), metadata: metadata.parse().unwrap(), knob, explore: false }
 }
 
 /// The learner is the test, and it keeps nothing.

@@ -409,7 +409,8 @@ fn hear(learner: &Learner, step: &Step) {
             }
         }
         Step::Configure(more) => {
-            let routes = if more { routes(&[ROUTE, "other"]) } else { routes(&[ROUTE]) };
+            let mut routes = if more { routes(&[ROUTE, "other"]) } else { routes(&[ROUTE]) };
+            routes.iter_mut().filter(|_| !more).for_each(|route| route.segments.clear());
             send(learner, Event::Configured { at_ms: BEGIN_MS, routes });
         }
         Step::Restart(_) | Step::Fail(_) => {}

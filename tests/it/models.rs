@@ -56,11 +56,11 @@ async fn a_model_is_shown_with_what_is_known_of_it_and_a_route_with_what_its_mod
 
 #[tokio::test]
 async fn what_a_provider_does_not_take_is_not_listed() {
-    let providers = |upstream: &Scripted| {
+    let providers: fn(&Scripted) -> _ = |upstream| {
         let quirks = Quirks { unsupported: Some(vec!["logprobs".into(), "tools".into()]), ..Quirks::default() };
         vec![ProviderSettings { quirks, ..upstream.provider("test") }]
     };
-    let running = Running::with(Options { providers, ..Options::default() }).await;
+    let running = Running::with(Options { providers: Some(providers), ..Options::default() }).await;
     let body = running.get("/v1/models/small").send().await.unwrap().text().await.unwrap();
     assert!(body.contains("\"seed\"") && !body.contains("\"logprobs\"") && !body.contains("\"tools\""), "{body}");
 }
@@ -73,7 +73,7 @@ async fn a_gateway_is_alive_ready_and_counts() {
     running.chat(ask("small")).await;
     let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
     for line in [
-        "satisfice_requests_total{route=\"\",model=\"test/small\",outcome=\"answered\",decision=\"pinned\"} 1",
+        "satisfice_requests_total{route=\"\",segment=\"\",model=\"test/small\",outcome=\"answered\",decision=\"pinned\"} 1",
         "satisfice_upstream_attempts_total{model=\"test/small\",result=\"ok\"} 1",
         "satisfice_tokens_total{model=\"test/small\",direction=\"output\"} 5",
         "satisfice_in_flight_requests 0",

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use satisfice::catalog::{Price, Usage};
 use satisfice::difficulty::{Bundle, Context};
 use satisfice::policy::{
-    ArmSpec, Decision, Kind, Knob, NoCandidate, Reward, RouteSpec, RouteState, Settlement, Snapshot, decide,
+    ArmSpec, Ask, Decision, Kind, Knob, NoCandidate, Reward, RouteSpec, RouteState, Settlement, Snapshot, decide,
 };
 
 const ROUTE: &str = "auto";
@@ -20,7 +20,7 @@ fn arm(name: &str, usd_per_mtok: f64) -> ArmSpec {
 /// Names that no prior knows.
 fn spec(knob: Knob) -> RouteSpec {
     let arms = vec![arm("unheard-of-s", 0.2), arm("unheard-of-m", 1.0), arm("unheard-of-l", 10.0)];
-    RouteSpec { name: ROUTE.into(), knob, explore: true, arms }
+    RouteSpec { name: ROUTE.into(), knob, explore: true, arms, segments: vec![] }
 }
 
 fn cold(spec: RouteSpec) -> Snapshot {
@@ -42,7 +42,7 @@ fn context(snapshot: &Snapshot, ease: f64) -> Context {
 fn choose(snapshot: &Snapshot, context: &Context, draw: f64) -> Decision {
     let route = route(snapshot);
     let all: Vec<usize> = (0..route.arms.len()).collect();
-    decide(snapshot, &route, context, &all, None, draw).unwrap()
+    decide(snapshot, &route, context, &all, Ask::default(), draw).unwrap()
 }
 
 /// A world with three models: how likely each answers rightly, and what an answer costs.
@@ -166,7 +166,7 @@ fn form_alone_does_not_drag_an_arm_up_or_down() {
     }
     let after = choose(&snapshot, &at, 0.0).candidates[decision.chosen].quality;
     assert!((after - before).abs() < 0.1, "{before} → {after}");
-    assert!(route(&snapshot).measured.quality().is_none(), "nobody judged");
+    assert!(route(&snapshot).controller().measured.quality().is_none(), "nobody judged");
 }
 
 #[test]
@@ -198,7 +198,8 @@ fn a_request_s_own_bar_stands_in_place_of_the_route_s() {
     let mut world = World { rng: StdRng::seed_from_u64(5), quality: [0.3, 0.6, 0.9] };
     let snapshot = world.run(cold(spec(Knob::Quality(0.9))), 600, 100).snapshot;
     let (route, at) = (route(&snapshot), context(&snapshot, 0.0));
-    let preferred = |q| decide(&snapshot, &route, &at, &[0, 1, 2], Some(Knob::Quality(q)), 0.5).unwrap().preferred;
+    let own = |q| Ask { knob: Some(Knob::Quality(q)), ..Ask::default() };
+    let preferred = |q| decide(&snapshot, &route, &at, &[0, 1, 2], own(q), 0.5).unwrap().preferred;
     assert_eq!((preferred(0.1), preferred(1.0)), (0, 2));
 }
 
@@ -207,9 +208,9 @@ fn without_a_candidate_there_is_no_decision() {
     let snapshot = cold(spec(Knob::Quality(0.95)));
     let route = route(&snapshot);
     let at = context(&snapshot, 0.0);
-    assert_eq!(decide(&snapshot, &route, &at, &[], None, 0.5), Err(NoCandidate));
-    assert_eq!(decide(&snapshot, &route, &at, &[17], None, 0.5), Err(NoCandidate));
-    let only = decide(&snapshot, &route, &at, &[1], None, 0.5).unwrap();
+    assert_eq!(decide(&snapshot, &route, &at, &[], Ask::default(), 0.5), Err(NoCandidate));
+    assert_eq!(decide(&snapshot, &route, &at, &[17], Ask::default(), 0.5), Err(NoCandidate));
+    let only = decide(&snapshot, &route, &at, &[1], Ask::default(), 0.5).unwrap();
     assert_eq!((only.chosen, only.candidates[0].propensity), (0, 1.0));
 }
 

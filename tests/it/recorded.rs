@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use satisfice::api::chat::Needs;
+use satisfice::api::metadata::Metadata;
 use satisfice::catalog::{ModelId, Price, Usage};
 use satisfice::difficulty::{Population, Prior};
-use satisfice::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec, Snapshot};
+use satisfice::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec, SegmentSpec, Snapshot};
 use satisfice::store::{Entry, Scored};
 use satisfice::trace::{Feedback, Outcome, ReplyText, Trace, TraceId};
 
 pub const ROUTE: &str = "auto";
+/// A segment of each route.
+pub const SEGMENT: &str = "strict";
+const STRICT: Knob = Knob::Quality(0.99);
 pub const ARMS: [&str; 2] = ["small", "large"];
 /// 2026-11-23T00:00:00Z, a segment's beginning.
 pub const BEGIN_MS: u64 = 1_795_392_000_000;
@@ -31,8 +35,14 @@ pub fn routes(names: &[&str]) -> Vec<RouteSpec> {
     let price = Price { input: 1.0, output: 2.0, cached_input: None };
     let arm = |arm: &str| ArmSpec { arm: arm.into(), price: Some(price), context_window: None };
     let arms: Vec<ArmSpec> = ARMS.map(arm).into();
-    let spec =
-        |name: &&str| RouteSpec { name: (*name).into(), knob: Knob::Quality(0.95), explore: true, arms: arms.clone() };
+    let segments = vec![SegmentSpec { name: SEGMENT.into(), knob: STRICT, explore: true }];
+    let spec = |name: &&str| RouteSpec {
+        name: (*name).into(),
+        knob: Knob::Quality(0.95),
+        explore: true,
+        arms: arms.clone(),
+        segments: segments.clone(),
+    };
     names.iter().map(spec).collect()
 }
 
@@ -49,13 +59,16 @@ pub fn prior() -> Snapshot {
     Snapshot::new(Arc::new(Prior { dimension: 2, population, heads: Vec::new() }))
 }
 
+/// The `n`th request's; every third is in the segment.
 pub fn decision(n: u64) -> Decision {
+    let segment = n % 3 == 2;
     let candidate = |arm: &str| Candidate { arm: arm.into(), quality: 0.5, cost_usd: 1e-3, propensity: 0.5 };
     Decision {
         kind: Kind::Explore,
         policy: "thompson".into(),
         snapshot_version: n,
-        knob: Knob::Quality(0.95),
+        segment: segment.then(|| SEGMENT.into()),
+        knob: if segment { STRICT } else { Knob::Quality(0.95) },
         phi: vec![1.0, (n % 7) as f64 / 3.0 - 1.0],
         widening: 1.0,
         verbosity: (n % 5) as f64 / 10.0,
@@ -74,6 +87,7 @@ pub fn trace(n: u64) -> Trace {
         id: id(n),
         at_ms: BEGIN_MS + n,
         route: Some(ROUTE.into()),
+        metadata: Metadata::new([("n", n.to_string())]).unwrap(),
         decision: Some(decision(n).into()),
         bundle: None,
         attempts: Vec::new(),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use satisfice::catalog::quirks::Quirks;
-use satisfice::upstream::settings::{ProviderSettings, Wire};
+use satisfice::upstream::settings::{OwnDeadlines, ProviderSettings, Wire};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -83,7 +83,8 @@ impl Scripted {
             name: name.into(),
             wire: Wire::OpenAi,
             base_url: self.base_url().parse().unwrap(),
-            api_key: Some(KEY.into()),
+            api_keys: vec![KEY.into()],
+            deadlines: OwnDeadlines::default(),
             headers: HeaderMap::new(),
             quirks: Quirks::default(),
             api_version: None,

@@ -7,7 +7,7 @@ use http::StatusCode;
 use satisfice::api::chat::ChatRequest;
 use satisfice::catalog::{Capabilities, Model, ModelId, Usage};
 use satisfice::upstream::settings::ProviderSettings;
-use satisfice::upstream::{Cause, Deadlines, Dispatched, Exhausted, Limits, Reply, Upstreams, WholeReply};
+use satisfice::upstream::{Cause, Deadlines, Dispatched, Exhausted, Fallbacks, Limits, Reply, Upstreams, WholeReply};
 use tokio::time::Instant;
 
 use crate::scripted::{Answer, KEY, Scripted};
@@ -39,6 +39,9 @@ pub const LIMITS: Limits = Limits {
         total: Duration::from_secs(100),
     },
     attempts: 3,
+    planned: usize::MAX,
+    fallbacks: Fallbacks { error: None, rate_limit: None, context_length: None, content_filter: None },
+    hedge: None,
 };
 
 /// The dispatcher in front of `upstream`, the provider `test`. Jitter takes nothing off a pause.

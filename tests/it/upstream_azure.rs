@@ -89,8 +89,8 @@ fn settings(upstream: &Scripted) -> ProviderSettings {
 
 #[tokio::test]
 async fn a_gateway_asks_a_deployment_with_the_key_where_azure_wants_it() {
-    let providers = |upstream: &Scripted| vec![settings(upstream)];
-    let running = Running::with(Options { providers, ..Options::default() }).await;
+    let providers: fn(&Scripted) -> _ = |upstream| vec![settings(upstream)];
+    let running = Running::with(Options { providers: Some(providers), ..Options::default() }).await;
     running.upstream.on("small-upstream", [Answer::json(fixture!("completion.json"))]);
     let body = running.chat(ask("small")).await.text().await.unwrap();
     assert_eq!(body.as_bytes(), &fixture!("completion.json")[..]);
@@ -102,11 +102,11 @@ async fn a_gateway_asks_a_deployment_with_the_key_where_azure_wants_it() {
 
 #[tokio::test]
 async fn a_token_of_entra_is_a_bearers() {
-    let providers = |upstream: &Scripted| {
+    let providers: fn(&Scripted) -> _ = |upstream| {
         let quirks = Quirks { key_header: Some("authorization".into()), ..Quirks::default() };
         vec![ProviderSettings { quirks, ..settings(upstream) }]
     };
-    let running = Running::with(Options { providers, ..Options::default() }).await;
+    let running = Running::with(Options { providers: Some(providers), ..Options::default() }).await;
     assert_eq!(running.chat(ask("small")).await.status(), 200);
     let headers = &running.upstream.seen()[0].headers;
     assert_eq!((headers["authorization"].to_str().unwrap(), headers.get("api-key")), (&*format!("Bearer {KEY}"), None));
@@ -114,8 +114,8 @@ async fn a_token_of_entra_is_a_bearers() {
 
 #[tokio::test]
 async fn a_clients_stream_has_the_filters_words_and_no_usage_that_it_did_not_ask_for() {
-    let providers = |upstream: &Scripted| vec![settings(upstream)];
-    let running = Running::with(Options { providers, ..Options::default() }).await;
+    let providers: fn(&Scripted) -> _ = |upstream| vec![settings(upstream)];
+    let running = Running::with(Options { providers: Some(providers), ..Options::default() }).await;
     let whole = str::from_utf8(include_bytes!("../fixtures/azure/stream.sse")).unwrap();
     running.upstream.on("small-upstream", [Answer::stream().piece(whole).end()]);
     let told = running.chat(ask_stream("small")).await.text().await.unwrap();
@@ -125,8 +125,8 @@ async fn a_clients_stream_has_the_filters_words_and_no_usage_that_it_did_not_ask
 
 #[tokio::test]
 async fn a_filtered_prompt_is_the_clients_to_hear() {
-    let providers = |upstream: &Scripted| vec![settings(upstream)];
-    let running = Running::with(Options { providers, ..Options::default() }).await;
+    let providers: fn(&Scripted) -> _ = |upstream| vec![settings(upstream)];
+    let running = Running::with(Options { providers: Some(providers), ..Options::default() }).await;
     let refusal = Answer::whole(400, &[("content-type", "application/json")], fixture!("error_filtered.json"));
     running.upstream.on("small-upstream", [refusal]);
     let (status, body) = error(running.chat(ask("small")).await).await;

@@ -114,11 +114,11 @@ fn a_refusal_names_the_fields_that_it_is_about() {
 
 #[tokio::test]
 async fn a_clients_stream_is_of_openais_form_and_its_text_is_recorded() {
-    let providers = |upstream: &Scripted| {
+    let providers: fn(&Scripted) -> _ = |upstream| {
         let quirks = Catalogue::embedded().unwrap().quirks("", "mistral").unwrap().clone();
         vec![ProviderSettings { wire: Wire::Mistral, quirks, ..upstream.provider("test") }]
     };
-    let mut running = Running::with(Options { providers, ..Options::default() }).await;
+    let mut running = Running::with(Options { providers: Some(providers), ..Options::default() }).await;
     running.upstream.on("small-upstream", [Answer::stream().piece(fixture!("thinking.sse")).end()]);
     let told = running.chat(ask_stream("small")).await.text().await.unwrap();
     assert!(told.ends_with("data: [DONE]\n\n") && !told.contains("thinking"), "{told}");

@@ -10,7 +10,7 @@ use super::prompts::Prompt;
 use crate::catalog::Model;
 use crate::difficulty::{Bundle, Context};
 use crate::gateway::{Demand, RouteSettings};
-use crate::policy::{Decision, RouteState, Snapshot, decide};
+use crate::policy::{Ask, Decision, RouteState, Snapshot, decide};
 use crate::store::{Entry, Store, StoreError, bundle_key};
 use crate::trace::TraceId;
 
@@ -88,7 +88,7 @@ impl Planner<'_> {
     }
 
     fn calls(&self, asked: &Asked, index: usize) -> anyhow::Result<Vec<Call>> {
-        let decision = decide(self.snapshot, self.state, &asked.context, &asked.eligible, None, 0.0)?;
+        let decision = decide(self.snapshot, self.state, &asked.context, &asked.eligible, Ask::default(), 0.0)?;
         let call = |(candidate, &arm): (usize, &usize)| {
             let model = &self.route.models[arm].id.model;
             let name = Name::new(&self.route.name, model, &asked.prompt.body);

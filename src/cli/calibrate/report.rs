@@ -7,7 +7,7 @@ use super::send::Sent;
 use super::table::Table;
 use crate::cli::interval::Interval;
 use crate::gateway::RouteSettings;
-use crate::policy::{NoCandidate, RouteState, Snapshot, decide};
+use crate::policy::{Ask, NoCandidate, RouteState, Snapshot, decide};
 use crate::scorers::reward;
 use crate::store::{StoreError, TraceReader};
 use crate::trace::TraceId;
@@ -141,7 +141,7 @@ impl Outlook {
         let arms = vec![Prospect::default(); route.models.len()];
         let mut outlook = Self { arms, ..Self::default() };
         for asked in plan.asked.iter().filter(|asked| asked.can_be_answered()) {
-            let decision = decide(snapshot, state, &asked.context, &asked.eligible, None, 0.0)?;
+            let decision = decide(snapshot, state, &asked.context, &asked.eligible, Ask::default(), 0.0)?;
             outlook.requests += 1.0;
             for (&arm, candidate) in asked.eligible.iter().zip(&decision.candidates) {
                 let (propensity, quality, usd) = (candidate.propensity, candidate.quality, candidate.cost_usd);

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 use super::plan::{Call, Plan};
+use crate::api::metadata::Metadata;
 use crate::catalog::Model;
 use crate::gateway::{MAX_KEPT_REQUEST, RouteSettings, append, record_attempt};
 use crate::learner::Learner;
@@ -97,7 +98,8 @@ impl Sender<'_> {
         Ok(Trace {
             id: call.id,
             at_ms,
-            route: Some(self.route.name.clone()),
+            metadata: Metadata::default(),
+            route: Some(self.route.name.as_str().into()),
             decision: Some(call.decision.clone().into()),
             bundle: None,
             attempts: dispatched.attempts.into_iter().map(|attempt| record_attempt(&model.id, attempt)).collect(),

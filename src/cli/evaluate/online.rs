@@ -226,7 +226,7 @@ fn scenario(plot: &Plot, models: &[String]) -> anyhow::Result<Scenario> {
 fn route(stream: &Stream, knob: Knob) -> RouteSpec {
     let arms = stream.arms.iter().zip(&stream.prices);
     let arms = arms.map(|(arm, price)| ArmSpec { arm: arm.clone(), price: Some(*price), context_window: None });
-    RouteSpec { name: "auto".into(), knob, explore: true, arms: arms.collect() }
+    RouteSpec { name: "auto".into(), knob, explore: true, arms: arms.collect(), segments: Vec::new() }
 }
 
 type Maker<'a> = Box<dyn Fn(&RouteSpec) -> Box<dyn Policy> + Sync + 'a>;

@@ -13,6 +13,7 @@ use crate::evaluate::off_policy::{
     Comparison, Estimates, Fixed, Greedy, Logged, Outcome, Row, Target, TooFew, Uniform, compare, estimate,
 };
 use crate::policy::Knob;
+use crate::trace::line::TraceLine;
 
 /// Shares of the best model's quality that are evaluated where no knob is given.
 const USUAL_BARS: [f64; 3] = [0.9, 0.95, 0.99];
@@ -31,12 +32,17 @@ pub struct OffPolicyArgs {
     /// Only this route's requests [default: every route by itself].
     #[arg(long, value_name = "NAME", requires = "traces")]
     pub route: Option<String>,
+    /// Only requests that this segment of the route decided [default: all of a route's].
+    #[arg(long, value_name = "NAME", requires = "route")]
+    pub segment: Option<String>,
 }
 
 /// What was found of one route.
 #[derive(Debug, Serialize)]
 pub struct RouteReport {
     pub route: String,
+    /// Null: all of the route's requests.
+    pub segment: Option<String>,
     pub requests: usize,
     /// Requests whose answer somebody judged.
     pub judged: usize,
@@ -95,24 +101,36 @@ struct Log {
 }
 
 fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
-    let (mut logs, mut routes) = (BTreeMap::<String, Log>::new(), BTreeSet::new());
+    let (mut logs, mut others) = (BTreeMap::<String, Log>::new(), BTreeSet::new());
+    let OffPolicyArgs { route, segment, .. } = &args.off_policy;
+    let is_wanted = |line: &TraceLine| {
+        route.as_ref().is_none_or(|wanted| *wanted == line.route)
+            && (segment.is_none() || line.decision.segment == *segment)
+    };
     traces::each(&args.traces, |line| {
-        if args.off_policy.route.as_ref().is_none_or(|wanted| *wanted == line.route) {
+        if is_wanted(&line) {
             let log = logs.entry(line.route.clone()).or_insert(Log { from_ms: u64::MAX, ..Log::default() });
             (log.from_ms, log.to_ms) = (log.from_ms.min(line.at_ms), log.to_ms.max(line.at_ms));
             log.rows.push(Row::of(line));
         } else {
-            routes.insert(line.route);
+            others.insert(place(line));
         }
         Ok(())
     })?;
-    match &args.off_policy.route {
+    match route {
         Some(wanted) if logs.is_empty() => {
-            let known = routes.into_iter().collect::<Vec<_>>().join(", ");
-            bail!("--route {wanted}: no request of it is in the traces; their routes are: {known}");
+            let segment = segment.as_ref().map_or(String::new(), |name| format!(" --segment {name}"));
+            let known = others.into_iter().collect::<Vec<_>>().join(", ");
+            bail!("--route {wanted}{segment}: no request of it is in the traces; their routes are: {known}");
         }
         _ => Ok(logs),
     }
+}
+
+/// Where a request was decided.
+fn place(line: TraceLine) -> String {
+    let TraceLine { route, decision, .. } = line;
+    decision.segment.map_or(route.clone(), |segment| format!("{route} (segment {segment})"))
 }
 
 fn report_of(route: &str, log: &Log, args: &EvaluateArgs) -> anyhow::Result<RouteReport> {
@@ -132,6 +150,7 @@ fn report_of(route: &str, log: &Log, args: &EvaluateArgs) -> anyhow::Result<Rout
     let (from_ms, to_ms) = (log.from_ms, log.to_ms);
     Ok(RouteReport {
         route: route.to_owned(),
+        segment: args.off_policy.segment.clone(),
         requests: rows.len(),
         judged,
         from_ms,

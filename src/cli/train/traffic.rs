@@ -90,7 +90,7 @@ fn lesson(line: TraceLine) -> anyhow::Result<Result<Lesson, &'static str>> {
 /// `recorded`: so many workloads are files of their own.
 fn add(reader: &mut Reader<'_>, lesson: Lesson, recorded: usize) -> anyhow::Result<()> {
     let Lesson { line, request, outcome } = lesson;
-    let model = line.chosen().arm.clone();
+    let model = line.chosen().arm.to_string();
     let known = reader.data.workloads.iter().position(|name| *name == line.route);
     let workload = known.unwrap_or(reader.data.workloads.len());
     ensure!(workload >= recorded, "route {0}: there is already a workload {0}; rename that file", line.route);

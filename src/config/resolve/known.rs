@@ -71,7 +71,8 @@ fn complete_address(
     let variable = known.keys.iter().find(|key| environment.get(key).is_some());
     if let (false, Some(variable)) = (typed.has_api_key, variable) {
         let value = Located { value: format!("env:{variable}"), line: typed.line };
-        typed.api_key = secret(&value, &format!("the key of provider \"{}\"", known.name), environment, findings);
+        let key = secret(&value, &format!("the key of provider \"{}\"", known.name), environment, findings);
+        typed.api_keys.extend(key);
         typed.has_api_key = true;
     }
 }

@@ -4,10 +4,10 @@ mod known;
 mod models;
 mod providers;
 mod routes;
+mod segments;
 mod server;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use self::models::Models;
 use super::file::{self, File};
@@ -47,6 +47,7 @@ pub(super) fn resolve(
             routes,
             deadlines: deadlines(&file.deadlines),
             attempts: file.server.attempts.map_or(DEFAULT_ATTEMPTS, |n| n as usize),
+            weights: models::weights(&file.models),
         },
         origins,
         providers: providers::providers(file.providers, &file.models, catalogue, findings),
@@ -55,12 +56,11 @@ pub(super) fn resolve(
 }
 
 fn deadlines(typed: &file::Deadlines) -> Deadlines {
-    let or = |seconds: Option<f64>, default| seconds.map_or(default, Duration::from_secs_f64);
     Deadlines {
-        connect: or(typed.connect, DEFAULT_DEADLINES.connect),
-        first_byte: or(typed.first_byte, DEFAULT_DEADLINES.first_byte),
-        idle: or(typed.idle, DEFAULT_DEADLINES.idle),
-        total: or(typed.total, DEFAULT_DEADLINES.total),
+        connect: typed.connect.unwrap_or(DEFAULT_DEADLINES.connect),
+        first_byte: typed.first_byte.unwrap_or(DEFAULT_DEADLINES.first_byte),
+        idle: typed.idle.unwrap_or(DEFAULT_DEADLINES.idle),
+        total: typed.total.unwrap_or(DEFAULT_DEADLINES.total),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Models: their providers found, and what the file does not say completed from the catalogue.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::unknown;
@@ -32,7 +33,13 @@ pub(super) fn models(file: &File, catalogue: &Catalogue, findings: &mut Findings
     Models { chat: models(chat), embeddings: models(embeddings), origins }
 }
 
-/// Two models of one provider must not share a name; where models of two providers do, the plain name is the first's.
+/// The shares that the file gives.
+pub(super) fn weights(models: &[file::Model]) -> HashMap<ModelId, f64> {
+    let given = |m: &file::Model| Some((ModelId::of(&m.provider.as_ref()?.value, &m.name.as_ref()?.value), m.weight?));
+    models.iter().filter_map(given).collect()
+}
+
+/// Two models of one provider must not share a name; models of two providers that do are one model, shared out.
 fn note_shared_names(models: &[file::Model], findings: &mut Findings) {
     let named: Vec<_> =
         models.iter().filter_map(|m| Some((m.name.as_ref()?, m.provider.as_ref()?.value.as_str()))).collect();
@@ -42,7 +49,8 @@ fn note_shared_names(models: &[file::Model], findings: &mut Findings) {
             let text = format!("the model \"{}\" is there twice, first on line {}; rename one", name.value, first.line);
             findings.mistake(name.line, text);
         } else if let Some((_, first)) = before.iter().find(|(n, _)| n.value == name.value) {
-            let text = format!("\"{0}\" alone means {first}/{0}; this one is {provider}/{0}", name.value);
+            let text =
+                format!("\"{0}\" is one model at {first} and {provider}: its load is shared among them", name.value);
             findings.warning(name.line, text);
         }
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::segments::segments;
 use super::{unique, unknown};
 use crate::catalog::Model;
 use crate::config::Flags;
 use crate::config::file;
 use crate::config::findings::Findings;
 use crate::config::section::Located;
-use crate::gateway::RouteSettings;
+use crate::gateway::{Fallbacks, Resilience, RouteSettings};
 
 /// The route that a file without `[[routes]]` gets.
 const IMPLICIT_ROUTE: &str = "auto";
@@ -61,7 +62,48 @@ fn configured_route(
         chosen.push(model.clone());
     }
     let knob = route.knob.unwrap_or(flags.knob());
-    Some(RouteSettings { name: route.name.as_ref()?.value.clone(), models: chosen, knob, explore: route.explore })
+    Some(RouteSettings {
+        explore: route.explore,
+        alternates: alternates(&typed.value, &chosen, models),
+        resilience: resilience(route, known, models, findings),
+        segments: segments(route, findings),
+        ..RouteSettings::new(&route.name.as_ref()?.value, chosen, knob)
+    })
+}
+
+/// The chosen models at further providers, but where the route names the provider.
+fn alternates(names: &[Located<String>], chosen: &[Arc<Model>], models: &[Arc<Model>]) -> Vec<Arc<Model>> {
+    let anywhere = |model: &Arc<Model>| names.iter().any(|name| name.value == model.id.model);
+    let is_chosen = |model: &Arc<Model>| chosen.iter().any(|other| other.id == model.id);
+    models.iter().filter(|model| anywhere(model) && !is_chosen(model)).cloned().collect()
+}
+
+fn resilience(
+    route: &file::Route,
+    known: &[(String, Option<String>)],
+    models: &[Arc<Model>],
+    findings: &mut Findings,
+) -> Resilience {
+    let mut named = |names: &Option<Vec<Located<String>>>| {
+        let names = names.as_ref()?;
+        names.iter().for_each(|name| note_unknown_model(name, known, findings));
+        Some(names.iter().flat_map(|name| models.iter().filter(|m| is_called(m, &name.value))).cloned().collect())
+    };
+    let typed = &route.fallbacks;
+    Resilience {
+        balance: route.balance,
+        attempts: route.attempts.map(|n| n as usize),
+        first_byte: route.deadlines.first_byte,
+        idle: route.deadlines.idle,
+        total: route.deadlines.total,
+        hedge: route.hedge,
+        fallbacks: Fallbacks {
+            error: named(&typed.error),
+            rate_limit: named(&typed.rate_limit),
+            context_length: named(&typed.context_length),
+            content_filter: named(&typed.content_filter),
+        },
+    }
 }
 
 fn note_unknown_model(name: &Located<String>, known: &[(String, Option<String>)], findings: &mut Findings) {
@@ -83,7 +125,7 @@ fn is_called(model: &Model, name: &str) -> bool {
     }
 }
 
-/// A file without `[[routes]]` has one over all its models (of one name, the first); it is said.
+/// A file without `[[routes]]` has one over all its models; it is said.
 pub(super) fn implicit_route(models: &[Arc<Model>], flags: &Flags, findings: &mut Findings) -> Option<RouteSettings> {
     if models.iter().any(|m| m.id.model == IMPLICIT_ROUTE) {
         let text = format!("there are no [[routes]], and none is made, for a model is called \"{IMPLICIT_ROUTE}\"");
@@ -92,11 +134,11 @@ pub(super) fn implicit_route(models: &[Arc<Model>], flags: &Flags, findings: &mu
     }
     let first =
         |m: &&Arc<Model>| models.iter().find(|other| other.id.model == m.id.model).is_some_and(|f| f.id == m.id);
-    let models: Vec<_> = models.iter().filter(first).cloned().collect();
-    if models.is_empty() {
+    let (chosen, alternates): (Vec<_>, Vec<_>) = models.iter().cloned().partition(|model| first(&model));
+    if chosen.is_empty() {
         return None;
     }
-    let text = format!("there are no [[routes]]: \"{IMPLICIT_ROUTE}\" is made of all {} models", models.len());
+    let text = format!("there are no [[routes]]: \"{IMPLICIT_ROUTE}\" is made of all {} models", chosen.len());
     findings.warning(None, text);
-    Some(RouteSettings { name: IMPLICIT_ROUTE.into(), models, knob: flags.knob(), explore: true })
+    Some(RouteSettings { alternates, ..RouteSettings::new(IMPLICIT_ROUTE, chosen, flags.knob()) })
 }

@@ -81,7 +81,7 @@ impl Arms {
     /// The decision that draws from `propensities`, one an arm; `quality` is what the policy expects.
     fn decision(&self, name: &str, context: &Context, quality: &[f64], propensities: &[f64], draw: f64) -> Decision {
         let candidate = |i: usize| Candidate {
-            arm: self.spec.arms[i].arm.clone(),
+            arm: self.spec.arms[i].arm.as_str().into(),
             quality: quality[i],
             cost_usd: self.cost(i),
             propensity: propensities[i],
@@ -90,8 +90,9 @@ impl Arms {
         let chosen = pick(propensities, draw);
         Decision {
             kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
-            policy: name.to_owned(),
+            policy: name.into(),
             snapshot_version: 0,
+            segment: None,
             knob: self.spec.knob,
             phi: context.phi.clone(),
             widening: context.widening,

@@ -3,6 +3,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
+use crate::api::metadata::Metadata;
 use crate::catalog::ModelId;
 
 /// An answer to a request with this `response_format`.
@@ -13,6 +14,7 @@ fn answer(format: Value, content: &str) -> Trace {
         id: Uuid::nil(),
         at_ms: 0,
         route: Some("auto".into()),
+        metadata: Metadata::default(),
         decision: None,
         bundle: None,
         attempts: Vec::new(),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::decision::{DecisionV1, OutcomeV1, UsageV1, mirror};
 use crate::api::chat::Needs;
+use crate::api::metadata::Metadata;
 use crate::catalog::ModelId;
 use crate::trace::{Attempt, ReplyText, Trace};
 
@@ -92,7 +93,8 @@ impl From<TraceV1<'_>> for Trace {
         Self {
             id: Uuid::from_bytes(t.id),
             at_ms: t.at_ms,
-            route: t.route.map(Cow::into_owned),
+            metadata: Metadata::default(),
+            route: t.route.map(Into::into),
             decision: t.decision.map(|decision| Arc::new(decision.into())),
             bundle: None,
             attempts: t.attempts.into_iter().map(Attempt::from).collect(),
@@ -132,7 +134,7 @@ impl<'a> From<&'a ModelId> for ModelIdV1<'a> {
 
 impl From<ModelIdV1<'_>> for ModelId {
     fn from(id: ModelIdV1<'_>) -> Self {
-        Self { provider: id.provider.into_owned(), model: id.model.into_owned() }
+        Self { provider: id.provider.into(), model: id.model.into() }
     }
 }
 

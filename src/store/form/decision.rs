@@ -98,8 +98,9 @@ impl From<DecisionV1<'_>> for Decision {
     fn from(d: DecisionV1<'_>) -> Self {
         Self {
             kind: d.kind.into(),
-            policy: d.policy.into_owned(),
+            policy: d.policy.into(),
             snapshot_version: d.snapshot_version,
+            segment: None,
             knob: d.knob.into(),
             phi: d.phi.into_owned(),
             widening: d.widening,
@@ -122,7 +123,7 @@ impl<'a> From<&'a Candidate> for CandidateV1<'a> {
 
 impl From<CandidateV1<'_>> for Candidate {
     fn from(c: CandidateV1<'_>) -> Self {
-        Self { arm: c.arm.into_owned(), quality: c.quality, cost_usd: c.cost_usd, propensity: c.propensity }
+        Self { arm: c.arm.into(), quality: c.quality, cost_usd: c.cost_usd, propensity: c.propensity }
     }
 }
 

@@ -101,13 +101,13 @@ impl From<EntryV1<'_>> for Entry {
             EntryV1::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
                 trace: Uuid::from_bytes(trace),
                 at_ms,
-                route: route.into_owned(),
+                route: route.into(),
                 bundle,
                 decision: Arc::new(decision.into()),
             },
             EntryV1::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
                 trace: Uuid::from_bytes(trace),
-                arm: arm.map(Cow::into_owned),
+                arm: arm.map(Into::into),
                 usage: usage.map(Into::into),
                 cost_usd,
                 outcome: outcome.into(),
@@ -142,6 +142,7 @@ impl From<RouteSpecV1> for RouteSpec {
             knob: r.knob.into(),
             explore: r.explore,
             arms: r.arms.into_iter().map(ArmSpec::from).collect(),
+            segments: Vec::new(),
         }
     }
 }

@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use super::{Checkpoint, Entry, StoreError};
 use crate::trace::Trace;
 
+mod added;
 mod body;
 mod decision;
 mod entry;
 
 /// The version that is written.
-pub(super) const FORM: u16 = 1;
+pub(super) const FORM: u16 = 2;
 
 /// No value is larger unpacked: a length beyond it is damage, and not reserved.
 const MAX_UNPACKED: u32 = 1 << 30;
@@ -35,11 +36,11 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn entries(&mut self, entries: &[Entry]) -> Result<&[u8], StoreError> {
-        self.pack(&entries.iter().map(entry::EntryV1::from).collect::<Vec<_>>())
+        self.pack(&entries.iter().map(added::EntryV2::from).collect::<Vec<_>>())
     }
 
     pub(super) fn trace(&mut self, trace: &Trace) -> Result<&[u8], StoreError> {
-        self.pack(&body::TraceV1::from(trace))
+        self.pack(&added::TraceV2::from(trace))
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<&[u8], StoreError> {
@@ -71,12 +72,21 @@ impl fmt::Debug for Writer {
 }
 
 pub(super) fn read_entries(file: &Path, bytes: &[u8]) -> Result<Vec<Entry>, StoreError> {
-    let entries: Vec<entry::EntryV1<'_>> = unpack(file, bytes)?;
-    Ok(entries.into_iter().map(Entry::from).collect())
+    match form(file, bytes)? {
+        1 => each::<entry::EntryV1<'_>>(file, bytes),
+        _ => each::<added::EntryV2<'_>>(file, bytes),
+    }
+}
+
+fn each<T: DeserializeOwned + Into<Entry>>(file: &Path, bytes: &[u8]) -> Result<Vec<Entry>, StoreError> {
+    Ok(unpack::<Vec<T>>(file, bytes)?.into_iter().map(T::into).collect())
 }
 
 pub(super) fn read_trace(file: &Path, bytes: &[u8]) -> Result<Trace, StoreError> {
-    unpack::<body::TraceV1<'_>>(file, bytes).map(Trace::from)
+    match form(file, bytes)? {
+        1 => unpack::<body::TraceV1<'_>>(file, bytes).map(Trace::from),
+        _ => unpack::<added::TraceV2<'_>>(file, bytes).map(Trace::from),
+    }
 }
 
 pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, StoreError> {
@@ -90,17 +100,23 @@ struct CheckpointV1<'a> {
     state: Cow<'a, [u8]>,
 }
 
-fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreError> {
-    let (form, rest) = bytes.split_first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
-    let found = u16::from_le_bytes(*form);
-    if found > FORM {
-        return Err(StoreError::Newer { found, known: FORM });
+/// The version of a value: one that is known here.
+fn form(file: &Path, bytes: &[u8]) -> Result<u16, StoreError> {
+    let form = bytes.first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
+    match u16::from_le_bytes(*form) {
+        0 => Err(StoreError::damaged(file, "a value has no valid header")),
+        found if found > FORM => Err(StoreError::Newer { found, known: FORM }),
+        found => Ok(found),
     }
-    let (size, _) = rest.split_first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
-    if found == 0 || u32::from_le_bytes(*size) > MAX_UNPACKED {
+}
+
+fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreError> {
+    let packed = &bytes[form(file, bytes)?.to_le_bytes().len()..];
+    let size = packed.first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
+    if u32::from_le_bytes(*size) > MAX_UNPACKED {
         return Err(StoreError::damaged(file, "a value has no valid header"));
     }
-    let plain = block::decompress_size_prepended(rest).map_err(|e| StoreError::damaged(file, e))?;
+    let plain = block::decompress_size_prepended(packed).map_err(|e| StoreError::damaged(file, e))?;
     postcard::from_bytes(&plain).map_err(|e| StoreError::damaged(file, e))
 }
 

@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::*;
 use crate::api::chat::Needs;
+use crate::api::metadata::Metadata;
 use crate::catalog::{ModelId, Price, Usage};
-use crate::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec};
+use crate::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec, SegmentSpec};
 use crate::store::Scored;
 use crate::trace::{Attempt, Outcome, ReplyText};
 
@@ -22,6 +23,7 @@ fn decision() -> Decision {
         kind: Kind::Fallback,
         policy: "thompson".into(),
         snapshot_version: 7,
+        segment: Some("strict".into()),
         knob: Knob::BudgetPer1k(2.0),
         phi: vec![1.0, -0.5],
         widening: 1.5,
@@ -39,7 +41,14 @@ fn decision() -> Decision {
 fn entries() -> Vec<Entry> {
     let price = Price { input: 0.15, output: 0.6, cached_input: Some(0.075) };
     let arm = ArmSpec { arm: "small".into(), price: Some(price), context_window: Some(128_000) };
-    let route = RouteSpec { name: "auto".into(), knob: Knob::Quality(0.95), explore: true, arms: vec![arm] };
+    let segment = SegmentSpec { name: "strict".into(), knob: Knob::Quality(0.99), explore: false };
+    let route = RouteSpec {
+        name: "auto".into(),
+        knob: Knob::Quality(0.95),
+        explore: true,
+        arms: vec![arm],
+        segments: vec![segment],
+    };
     vec![
         Entry::Configured { at_ms: 1_000, fingerprint: "f00d".into(), routes: vec![route] },
         Entry::Decided { trace: ID, at_ms: 2_000, route: "auto".into(), bundle: 0xfeed, decision: decision().into() },
@@ -67,6 +76,7 @@ fn trace() -> Trace {
         id: ID,
         at_ms: 2_000,
         route: Some("auto".into()),
+        metadata: "team=search".parse().unwrap(),
         decision: Some(decision().into()),
         bundle: None,
         attempts: vec![Attempt { model: model.clone(), status: Some(503), error: Some("busy".into()), duration_us: 9 }],
@@ -102,13 +112,40 @@ fn plain(bytes: &[u8]) -> String {
     hex(&lz4_flex::block::decompress_size_prepended(&bytes[2..]).unwrap())
 }
 
+/// As version 1 wrote [`entries`] and [`trace`], which had neither segments nor metadata then.
+const ENTRIES_V1: &str = "0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64";
+const TRACE_V1: &str = "01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001";
+
+/// A value of version 1 with these bytes.
+fn packed_v1(plain: &str) -> Vec<u8> {
+    let byte = |i| u8::from_str_radix(&plain[i..i + 2], 16).unwrap();
+    let plain: Vec<u8> = (0..plain.len()).step_by(2).map(byte).collect();
+    [&1_u16.to_le_bytes()[..], &lz4_flex::block::compress_prepend_size(&plain)].concat()
+}
+
 #[test]
-fn the_bytes_of_version_1_stay_as_they_are() {
-    insta::assert_snapshot!(plain(Writer::default().entries(&entries()).unwrap()), @"0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64");
-    insta::assert_snapshot!(plain(Writer::default().trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001");
+fn the_bytes_of_version_2_stay_as_they_are() {
+    insta::assert_snapshot!(plain(Writer::default().entries(&entries()).unwrap()), @"0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101010673747269637400ae47e17a14aeef3f000101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f02067374726963740201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f02000301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f6400");
+    insta::assert_snapshot!(plain(Writer::default().trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f7001000101047465616d067365617263680106737472696374");
     let checkpoint = Writer::default().checkpoint(&Checkpoint { position: 300, state: vec![1, 2] }).unwrap().to_vec();
-    assert_eq!(checkpoint[..2], [1, 0]);
+    assert_eq!(checkpoint[..2], [2, 0]);
     insta::assert_snapshot!(plain(&checkpoint), @"ac02020102");
+}
+
+#[test]
+fn version_1_is_read_still() {
+    let before = Decision { segment: None, ..decision() };
+    let mut old = entries();
+    for entry in &mut old {
+        match entry {
+            Entry::Configured { routes, .. } => routes[0].segments.clear(),
+            Entry::Decided { decision, .. } => *decision = before.clone().into(),
+            _ => {}
+        }
+    }
+    assert_eq!(read_entries(somewhere(), &packed_v1(ENTRIES_V1)).unwrap(), old);
+    let old = Trace { metadata: Metadata::default(), decision: Some(before.into()), ..trace() };
+    assert_eq!(read_trace(somewhere(), &packed_v1(TRACE_V1)).unwrap(), old);
 }
 
 #[test]
@@ -120,8 +157,8 @@ fn what_was_written_is_read_back() {
 #[test]
 fn a_newer_version_is_told_apart_from_damage() {
     let mut bytes = Writer::default().trace(&trace()).unwrap().to_vec();
-    bytes[0] = 2;
-    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 2, known: 1 })));
+    bytes[0] = 3;
+    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 3, known: 2 })));
 }
 
 #[test]

@@ -19,16 +19,17 @@ use super::super::azure::Azure;
 use super::super::compatible::Compatible;
 use super::super::mistral::Mistral;
 use super::super::openai::OpenAi;
-use super::super::settings::{ProviderSettings, Wire};
+use super::super::settings::{OwnDeadlines, ProviderSettings, Wire};
 use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
-use super::breaker::Breaker;
+use super::capacity;
 use super::connect::Connector;
 use super::fault::Reporter;
 use super::pool::{Lease, Pool};
 use super::stream::ReplyStream;
 use super::timing::Timing;
-use super::{Reply, SetupError};
+use super::vitals::{Shared, Vitals};
+use super::{ProviderStanding, Reply, SetupError};
 use crate::api::chat::ChatRequest;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
@@ -46,6 +47,10 @@ const ERROR_WAIT: Duration = Duration::from_secs(5);
 pub struct Endpoint {
     pub provider: Box<dyn Provider>,
     pub reporter: Reporter,
+    pub deadlines: OwnDeadlines,
+    vitals: Arc<Shared>,
+    /// One a key: where it stands, and what it is. Empty where the provider asks for none.
+    keys: Vec<(HeaderName, HeaderValue)>,
     /// One a thread: a connection lives on the runtime that made it, and a request on another thread would wake that
     /// one for each piece of its answer.
     pools: ThreadLocal<Arc<Pool>>,
@@ -73,10 +78,23 @@ impl Endpoint {
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
         let provider = provider(&settings);
         let headers = headers(&settings, &*provider, &connector)?;
+        let keys = keys(&settings, &*provider)?;
+        let vitals = Arc::new(Shared::new(keys.len()));
         let (collects_data, routes_itself) = (settings.collects_data, settings.quirks.routes_itself);
-        let base = with_slash(settings.base_url);
-        let pools = ThreadLocal::new();
-        Ok(Self { provider, reporter, pools, connector, base, headers, collects_data, routes_itself })
+        let (deadlines, base) = (settings.deadlines, with_slash(settings.base_url));
+        Ok(Self {
+            provider,
+            reporter,
+            deadlines,
+            collects_data,
+            routes_itself,
+            vitals,
+            keys,
+            pools: ThreadLocal::new(),
+            connector,
+            base,
+            headers,
+        })
     }
 
     /// This thread's connections.
@@ -96,7 +114,16 @@ impl Endpoint {
         Uri::try_from(form).map_err(|error| error.to_string())
     }
 
-    fn request(&self, uri: Uri, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
+    /// How it stands, and each of its keys.
+    pub fn standing(&self, now: Instant) -> ProviderStanding {
+        ProviderStanding {
+            name: self.name().to_owned(),
+            condition: self.vitals.provider(now),
+            keys: self.vitals.keys(now).collect(),
+        }
+    }
+
+    fn request(&self, uri: Uri, key: usize, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(wire.body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
@@ -104,6 +131,7 @@ impl Endpoint {
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.extend(self.keys.get(key).cloned());
         headers.extend(wire.headers);
         request
     }
@@ -123,7 +151,7 @@ fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
 /// One model at its endpoint, and what is remembered of it between calls.
 pub struct Target {
     pub endpoint: Arc<Endpoint>,
-    pub breaker: Arc<Breaker>,
+    pub vitals: Arc<Vitals>,
     whole: Uri,
     stream: Uri,
     /// `None`: the wire has none.
@@ -142,7 +170,8 @@ impl Target {
         };
         let (whole, stream) = (uri(endpoint.provider.path(name, false))?, uri(endpoint.provider.path(name, true))?);
         let embeddings = endpoint.provider.embeddings().map(|wire| uri(wire.embeddings_path(name))).transpose()?;
-        Ok(Self { endpoint, breaker: Arc::default(), whole, stream, embeddings })
+        let vitals = Arc::new(Vitals::new(endpoint.vitals.clone()));
+        Ok(Self { endpoint, vitals, whole, stream, embeddings })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -152,9 +181,15 @@ impl Target {
         request: &ChatRequest,
         timing: Timing,
     ) -> Result<Reply, UpstreamError> {
-        let mut call = self.breaker.begin(Instant::now());
+        let began = Instant::now();
+        let mut call = self.vitals.begin(began);
         let asked = Asked { model: upstream_name, request, stamp: stamp() };
-        match self.answer(asked, timing).await {
+        let answer = self.answer(asked, call.key, timing).await;
+        let now = Instant::now();
+        if answer.is_ok() {
+            self.vitals.load.observe(now - began, now);
+        }
+        match answer {
             Ok(Answer::Whole(reply)) => {
                 call.succeeded();
                 Ok(Reply::Whole(reply))
@@ -164,18 +199,18 @@ impl Target {
                 ReplyStream::begin(Arc::clone(&self.endpoint), body, events, call).await.map(Reply::Stream)
             }
             Err(error) => {
-                call.failed(error.cause, Instant::now());
+                call.failed(&error, now);
                 Err(error)
             }
         }
     }
 
-    async fn answer(&self, asked: Asked<'_>, timing: Timing) -> Result<Answer, UpstreamError> {
+    async fn answer(&self, asked: Asked<'_>, key: usize, timing: Timing) -> Result<Answer, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let Asked { model, request, .. } = asked;
         let wire = provider.request(model, request).map_err(|bad| reporter.inexpressible(bad))?;
         let uri = if request.stream { &self.stream } else { &self.whole };
-        let (response, lease) = self.send(uri, wire, request.stream, timing).await?;
+        let (response, lease) = self.send((uri, wire), key, request.stream, timing).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);
         }
@@ -194,11 +229,16 @@ impl Target {
         request: &EmbeddingsRequest,
         timing: Timing,
     ) -> Result<Reply, UpstreamError> {
-        let mut call = self.breaker.begin(Instant::now());
-        let reply = self.embeddings(upstream_name, request, timing).await;
+        let began = Instant::now();
+        let mut call = self.vitals.begin(began);
+        let reply = self.embeddings(upstream_name, request, call.key, timing).await;
+        let now = Instant::now();
         match &reply {
-            Ok(_) => call.succeeded(),
-            Err(error) => call.failed(error.cause, Instant::now()),
+            Ok(_) => {
+                self.vitals.load.observe(now - began, now);
+                call.succeeded();
+            }
+            Err(error) => call.failed(error, now),
         }
         reply.map(Reply::Whole)
     }
@@ -207,6 +247,7 @@ impl Target {
         &self,
         model: &str,
         request: &EmbeddingsRequest,
+        key: usize,
         timing: Timing,
     ) -> Result<WholeReply, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
@@ -215,7 +256,7 @@ impl Target {
             return Err(reporter.inexpressible(BadRequest::field("model", problem)));
         };
         let posted = wire.embed(model, request).map_err(|bad| reporter.inexpressible(bad))?;
-        let (response, lease) = self.send(uri, posted, false, timing).await?;
+        let (response, lease) = self.send((uri, posted), key, false, timing).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);
         }
@@ -226,16 +267,20 @@ impl Target {
 
     async fn send(
         &self,
-        uri: &Uri,
-        wire: WireRequest,
+        (uri, wire): (&Uri, WireRequest),
+        key: usize,
         stream: bool,
         timing: Timing,
     ) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
-        let request = self.endpoint.request(uri.clone(), wire, stream);
+        let request = self.endpoint.request(uri.clone(), key, wire, stream);
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;
-        answering.map_err(|error| reporter.unsent(&error))
+        let answering = answering.map_err(|error| reporter.unsent(&error))?;
+        if let Some(pause) = capacity::exhausted(answering.0.headers(), SystemTime::now()) {
+            self.vitals.exhausted(key, pause, Instant::now());
+        }
+        Ok(answering)
     }
 
     async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
@@ -301,16 +346,17 @@ fn headers(
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Some(key) = &settings.api_key {
-        let name = settings.quirks.key_header.as_deref();
-        let place = name.map_or_else(|| Some(own_place(provider.key_header())), |name| name.parse().ok());
-        let (name, value) = place.and_then(|name| key_header(name, key)).ok_or_else(|| bad_key(settings))?;
-        headers.insert(name, value);
-    }
     headers.extend(provider.headers());
     headers.extend(settings.headers.clone());
     headers.extend(connector.proxy_key().map(|key| (PROXY_AUTHORIZATION, key)));
     Ok(headers)
+}
+
+fn keys(settings: &ProviderSettings, provider: &dyn Provider) -> Result<Vec<(HeaderName, HeaderValue)>, SetupError> {
+    let name = settings.quirks.key_header.as_deref();
+    let place = name.map_or_else(|| Some(own_place(provider.key_header())), |name| name.parse().ok());
+    let header = |key| place.clone().and_then(|name| key_header(name, key)).ok_or_else(|| bad_key(settings));
+    settings.api_keys.iter().map(header).collect()
 }
 
 fn bad_key(settings: &ProviderSettings) -> SetupError {
@@ -342,7 +388,7 @@ fn key_header(name: HeaderName, key: &SecretString) -> Option<(HeaderName, Heade
 /// What must not turn up in an error: the key, and the values of configured headers, which may be keys too.
 fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
     let values = settings.headers.values().filter_map(|value| value.to_str().ok()).map(SecretString::from);
-    settings.api_key.iter().cloned().chain(values).collect()
+    settings.api_keys.iter().cloned().chain(values).collect()
 }
 
 /// A proxy from the environment is for the way out, not for a model server on this machine.

@@ -1,14 +1,15 @@
 //! What went wrong, in words that hold no secret, and whose fault it is.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::error::Elapsed;
 
 use super::super::{Cause, UpstreamError};
 use super::body::BodyError;
+use super::capacity;
 use super::pool::Unsent;
 use super::timing::Passed;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -75,8 +76,8 @@ impl Reporter {
         let detail = self.clean(detail);
         UpstreamError {
             status: Some(status),
-            retry_after: retry_after(headers),
-            ..self.error(cause_of(status), format_args!("answered {status}: {}", detail.message))
+            retry_after: capacity::retry_after(headers, SystemTime::now()),
+            ..self.error(cause_of(status, &detail), format_args!("answered {status}: {}", detail.message))
         }
         .with(detail)
     }
@@ -123,9 +124,11 @@ impl UpstreamError {
     }
 }
 
-/// Whom a status that is no success blames.
-fn cause_of(status: StatusCode) -> Cause {
+/// Whom an answer that is no success blames: its status, and what its words say more exactly.
+fn cause_of(status: StatusCode, detail: &ErrorDetail) -> Cause {
     match status.as_u16() {
+        400 | 413 | 422 if is_too_long(detail) => Cause::ContextLength,
+        400 | 403 | 422 if is_filtered(detail) => Cause::ContentFilter,
         401..=404 | 300..=399 => Cause::Credentials,
         408 => Cause::Timeout,
         429 => Cause::RateLimited,
@@ -136,12 +139,26 @@ fn cause_of(status: StatusCode) -> Cause {
     }
 }
 
-/// `retry-after-ms` as OpenAI sends it, else `retry-after` in seconds. The form with a date is not read: it would need
-/// the upstream's clock to agree with ours.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = number("retry-after-ms").map(|ms| ms / 1e3).or_else(|| number(header::RETRY_AFTER.as_str()))?;
-    Duration::try_from_secs_f64(seconds).ok()
+/// OpenAI's code, and the words of those who have none.
+fn is_too_long(detail: &ErrorDetail) -> bool {
+    const WORDS: [&str; 6] = [
+        "context length",
+        "context window",
+        "context_length",
+        "prompt is too long",
+        "maximum number of tokens",
+        "too many tokens",
+    ];
+    let message = detail.message.to_ascii_lowercase();
+    detail.code.as_deref() == Some("context_length_exceeded") || WORDS.iter().any(|words| message.contains(words))
+}
+
+/// Codes of OpenAI and Azure; Anthropic and others answer 200 and say so in the finish reason.
+fn is_filtered(detail: &ErrorDetail) -> bool {
+    matches!(
+        detail.code.as_deref(),
+        Some("content_filter" | "content_policy_violation" | "ResponsibleAIPolicyViolation")
+    )
 }
 
 /// The innermost cause: "connection refused" and not "error sending request". It never holds the URL.

@@ -5,14 +5,19 @@
 mod backoff;
 mod body;
 mod breaker;
+mod budget;
+mod capacity;
 mod connect;
+mod course;
 mod endpoint;
 mod fault;
 mod frames;
+mod load;
 mod pool;
 mod stream;
 mod timing;
 mod tls;
+mod vitals;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +25,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::settings::ProviderSettings;
 use super::{Attempt, Cause, Deadlines, UpstreamError, WholeReply};
@@ -28,28 +33,80 @@ use crate::api::chat::ChatRequest;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
 use crate::catalog::{Model, ModelId};
+pub use breaker::Condition;
+use budget::Budget;
+use course::Course;
 use endpoint::{Endpoint, Target};
 pub use stream::ReplyStream;
-use timing::{Due, Timing};
+pub use vitals::Standing;
 
 /// All providers of one configuration: their connection pools and their models' health.
 pub struct Upstreams {
     endpoints: HashMap<String, Arc<Endpoint>>,
     /// Filled as models are first called; bounded by the configuration, from which all targets come.
     targets: RwLock<HashMap<ModelId, Arc<Target>, FixedState>>,
+    budget: Budget,
     jitter: Box<Jitter>,
 }
 
 /// A uniform draw in [0, 1).
 type Jitter = dyn Fn() -> f64 + Send + Sync;
 
-/// How long, and how often, a request may try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How long, how often, and where a request may try.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// All but `connect`, which is the pools' own.
+    /// All but `connect`, which is the pools' own. A provider's own come before these.
     pub deadlines: Deadlines,
     /// Calls for one request at most; 0 counts as 1.
     pub attempts: usize,
+    /// So many of the targets are asked in their order; those behind are there for `fallbacks`.
+    pub planned: usize,
+    pub fallbacks: Fallbacks,
+    /// Ask the next target too where the first has not begun to answer after this: at most once a request, and both may
+    /// be billed.
+    pub hedge: Option<Duration>,
+}
+
+impl Limits {
+    /// Of a request without hedging or fallbacks of its own.
+    pub fn new(deadlines: Deadlines, attempts: usize) -> Self {
+        Self { deadlines, attempts, planned: usize::MAX, fallbacks: Fallbacks::default(), hedge: None }
+    }
+}
+
+/// Whom to ask after a failure, by its cause: indices into the targets. `None`: the rest of the plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fallbacks {
+    /// No connection, 5xx, a deadline, nonsense, the gateway's own credentials.
+    pub error: Option<Vec<usize>>,
+    pub rate_limit: Option<Vec<usize>>,
+    /// The prompt is too long; without a list, the rest of the plan that has a larger context window.
+    pub context_length: Option<Vec<usize>>,
+    /// The provider will not have this content; without a list, the client hears of it.
+    pub content_filter: Option<Vec<usize>>,
+}
+
+impl Fallbacks {
+    fn of(&self, cause: Cause) -> Option<&Vec<usize>> {
+        match cause {
+            Cause::Connect | Cause::Server | Cause::Timeout | Cause::Malformed | Cause::Credentials => {
+                self.error.as_ref()
+            }
+            Cause::RateLimited => self.rate_limit.as_ref(),
+            Cause::ContextLength => self.context_length.as_ref(),
+            Cause::ContentFilter => self.content_filter.as_ref(),
+            Cause::Caller | Cause::Unsupported | Cause::Superseded => None,
+        }
+    }
+}
+
+/// How a provider stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderStanding {
+    pub name: String,
+    pub condition: Condition,
+    /// Each key's.
+    pub keys: Vec<Condition>,
 }
 
 /// A request that was answered, or whose answer began.
@@ -113,7 +170,12 @@ impl Upstreams {
             let endpoint = Endpoint::new(provider, tls.clone(), connect)?;
             endpoints.insert(endpoint.name().to_owned(), Arc::new(endpoint));
         }
-        Ok(Self { endpoints, targets: RwLock::default(), jitter: Box::new(rand::random::<f64>) })
+        Ok(Self {
+            endpoints,
+            targets: RwLock::default(),
+            budget: Budget::default(),
+            jitter: Box::new(rand::random::<f64>),
+        })
     }
 
     /// Draws the jitter of retries from `jitter` (uniform in [0, 1)) in place of the thread's generator.
@@ -125,21 +187,29 @@ impl Upstreams {
     /// Whether new requests should go to this model: false after several failures in a row, until a pause is over and
     /// one request may try it again.
     pub fn healthy(&self, model: &ModelId) -> bool {
-        self.known(model).is_none_or(|target| target.breaker.healthy(Instant::now()))
+        self.standing(model).is_none_or(|standing| standing.healthy)
     }
 
     /// Why this model's provider cannot be asked `request`, as far as a cheap look tells.
     pub fn refuses(&self, model: &ModelId, request: &ChatRequest) -> Option<BadRequest> {
-        self.endpoints.get(&model.provider)?.provider.refuses(request)
+        self.endpoints.get(&*model.provider)?.provider.refuses(request)
     }
 
-    /// Whether a provider of that name is configured.
-    pub fn knows(&self, provider: &str) -> bool {
-        self.endpoints.contains_key(provider)
+    /// How a model stands; `None` before it was first called.
+    pub fn standing(&self, model: &ModelId) -> Option<Standing> {
+        Some(self.known(model)?.vitals.standing(Instant::now()))
+    }
+
+    /// How each provider stands, and each of its keys, by the providers' names.
+    pub fn providers(&self) -> Vec<ProviderStanding> {
+        let now = Instant::now();
+        let mut providers: Vec<_> = self.endpoints.values().map(|endpoint| endpoint.standing(now)).collect();
+        providers.sort_by(|a, b| a.name.cmp(&b.name));
+        providers
     }
 
     /// The names of all providers, sorted.
-    pub fn providers(&self) -> Vec<&str> {
+    pub fn provider_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.endpoints.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
@@ -155,8 +225,9 @@ impl Upstreams {
         self.endpoints.get(provider).is_some_and(|endpoint| endpoint.routes_itself)
     }
 
-    /// Asks `targets` in their order until one answers; a single one is asked again after a pause where that may help.
-    /// A streamed answer has begun when it is given back: its first event is there.
+    /// Asks `targets` until one answers: the first [`Limits::planned`] in their order, the others where
+    /// [`Limits::fallbacks`] says so; a single one is asked again after a pause where that may help. A streamed answer
+    /// has begun when it is given back: its first event is there.
     ///
     /// Dropping the future cancels the call under way.
     ///
@@ -168,7 +239,7 @@ impl Upstreams {
         request: &ChatRequest,
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
-        self.ask(targets, Work::Chat(request), limits).await
+        Course::new(self, targets, Work::Chat(request), limits).run().await
     }
 
     /// Asks `targets` for embeddings, as [`dispatch`](Self::dispatch) does for an answer; the reply is whole.
@@ -181,59 +252,14 @@ impl Upstreams {
         request: &EmbeddingsRequest,
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
-        self.ask(targets, Work::Embeddings(request), limits).await
-    }
-
-    async fn ask(&self, targets: &[&Model], work: Work<'_>, limits: &Limits) -> Result<Dispatched, Exhausted> {
-        let total = Due::total(limits.deadlines.total, Instant::now());
-        let mut attempts = Vec::with_capacity(1);
-        let mut next = Some(0);
-        let mut last = nobody();
-        while let Some(target) = next.filter(|&target| target < targets.len()) {
-            let started = Instant::now();
-            let timing = Timing::new(&limits.deadlines, total, started);
-            let reply = self.call(targets[target], work, timing).await;
-            attempts.push(attempt(target, &reply, started));
-            match reply {
-                Ok(reply) => return Ok(Dispatched { target, attempts, reply }),
-                Err(error) => last = error,
-            }
-            let may_go_on = attempts.len() < limits.attempts && Instant::now() < total.at;
-            next = match targets.len() {
-                _ if !may_go_on => None,
-                1 => self.pause(&last, attempts.len(), total).await.then_some(target),
-                _ => last.cause.another_may_answer().then_some(target + 1),
-            };
-        }
-        Err(Exhausted { attempts, error: last })
-    }
-
-    /// Waits until the same model may be asked again after `failures` calls. False, at once: that does not help, or
-    /// not in time.
-    async fn pause(&self, error: &UpstreamError, failures: usize, total: Due) -> bool {
-        let pause = backoff::pause(error, failures, (self.jitter)());
-        match pause.map(|pause| Instant::now() + pause).filter(|until| *until < total.at) {
-            Some(until) => {
-                sleep_until(until).await;
-                true
-            }
-            None => false,
-        }
-    }
-
-    async fn call(&self, model: &Model, work: Work<'_>, timing: Timing) -> Result<Reply, UpstreamError> {
-        let target = self.target(model)?;
-        match work {
-            Work::Chat(request) => target.call(&model.upstream_name, request, timing).await,
-            Work::Embeddings(request) => target.embed(&model.upstream_name, request, timing).await,
-        }
+        Course::new(self, targets, Work::Embeddings(request), limits).run().await
     }
 
     fn target(&self, model: &Model) -> Result<Arc<Target>, UpstreamError> {
         if let Some(target) = self.known(&model.id) {
             return Ok(target);
         }
-        let endpoint = self.endpoints.get(&model.id.provider).ok_or_else(|| unconfigured(&model.id))?;
+        let endpoint = self.endpoints.get(model.id.provider.as_str()).ok_or_else(|| unconfigured(&model.id))?;
         let target = Target::new(Arc::clone(endpoint), model)?;
         let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(targets.entry(model.id.clone()).or_insert_with(|| Arc::new(target))))
@@ -250,21 +276,8 @@ impl fmt::Debug for Upstreams {
     }
 }
 
-fn attempt(target: usize, reply: &Result<Reply, UpstreamError>, started: Instant) -> Attempt {
-    let error = reply.as_ref().err();
-    let status = match error {
-        None => Some(http::StatusCode::OK),
-        Some(error) => error.status,
-    };
-    Attempt { target, status, error: error.cloned(), duration: started.elapsed() }
-}
-
 fn unconfigured(model: &ModelId) -> UpstreamError {
     local(format!("{model}: no provider of that name is configured"))
-}
-
-fn nobody() -> UpstreamError {
-    local("there is no model to ask".into())
 }
 
 /// An error that is the gateway's own.

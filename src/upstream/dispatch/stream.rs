@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use super::super::{Cause, Events, StreamItem, UpstreamError};
 use super::body::Body;
-use super::breaker::Call;
 use super::endpoint::Endpoint;
 use super::fault::Reporter;
 use super::frames::Frames;
+use super::vitals::Call;
 
 /// A streamed answer that has begun.
 ///
@@ -76,7 +76,7 @@ impl Pieces {
                 self.progress = Progress::Ended;
             }
             Err(error) => {
-                self.call.failed(error.cause, Instant::now());
+                self.call.failed(error, Instant::now());
                 self.progress = Progress::Ended;
             }
         }

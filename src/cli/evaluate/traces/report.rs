@@ -23,8 +23,9 @@ pub fn text(reports: &[RouteReport]) -> String {
 
 fn route(report: &RouteReport) -> String {
     let mut out = format!(
-        "route \"{}\": {} requests from {} to {}, {} of them judged{}\n",
+        "route \"{}\"{}: {} requests from {} to {}, {} of them judged{}\n",
         report.route,
+        report.segment.as_ref().map_or(String::new(), |segment| format!(", segment \"{segment}\"")),
         report.requests,
         day(report.from_ms),
         day(report.to_ms),

@@ -12,13 +12,13 @@ use crate::catalog::providers::canonical_name;
 
 /// The preferences of one request, checked against what is configured.
 #[derive(Debug)]
-pub(super) struct Wishes {
+pub(super) struct Preferred {
     preferences: Preferences,
     /// `models`, but for those that are left to a provider that routes itself: the targets of each name.
     fallbacks: Vec<Vec<usize>>,
 }
 
-impl Wishes {
+impl Preferred {
     /// Reads the preferences of `request` and takes out of it what is not for providers. `None`: it has none.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Wishes {
         Ok(Some(Self { preferences, fallbacks }))
     }
 
-    /// The targets for a model that the client named, in the order of its wishes, and those of its fallbacks.
+    /// The targets for a model that the client named, in the order that it prefers, and those of its fallbacks.
     ///
     /// # Errors
     /// None is left; the message says why each is not.
@@ -70,11 +70,11 @@ impl Wishes {
     }
 
     /// The client said in which order; nothing is left to decide.
-    pub(super) fn are_ordered(&self) -> bool {
+    pub(super) fn is_ordered(&self) -> bool {
         !self.preferences.order.is_empty() || self.preferences.sort.is_some()
     }
 
-    /// Targets of one group in the order of the client's wishes.
+    /// Targets of one group in the order that the client prefers.
     pub(super) fn arranged(&self, setup: &Setup, mut targets: Vec<usize>) -> Vec<usize> {
         if let Some(Sort { by, .. }) = self.preferences.sort {
             targets.sort_by(|&a, &b| compare(setup, by, a, b));
@@ -170,7 +170,8 @@ fn nobody(excluded: Vec<Unwanted>) -> GatewayError {
 fn candidates(setup: &Setup, asked: &str) -> Result<Vec<usize>, GatewayError> {
     match setup.resolve(asked)? {
         Name::Route(route) => Ok(setup.routes[route].targets.clone()),
-        Name::Model(first) => Ok(setup.of_name(asked, first)),
+        Name::Model(first) => Ok(setup.everywhere(first)),
+        Name::Deployment(target) => Ok(vec![target]),
     }
 }
 
@@ -183,7 +184,8 @@ fn fallbacks<'m>(
     let (mut ours, mut left) = (vec![], vec![]);
     for (i, name) in models.iter().enumerate() {
         match setup.resolve(name) {
-            Ok(Name::Model(first)) => ours.push(setup.of_name(name, first)),
+            Ok(Name::Model(first)) => ours.push(setup.everywhere(first)),
+            Ok(Name::Deployment(target)) => ours.push(vec![target]),
             // The route that is asked for anyway.
             Ok(Name::Route(_)) if i == 0 => {}
             Ok(Name::Route(_)) => {
@@ -204,7 +206,7 @@ fn check_names(setup: &Setup, preferences: &Preferences) -> Result<(), BadReques
     for (field, names) in lists.into_iter().chain(only) {
         if let Some(name) = names.iter().find(|name| !is_ours(setup, name)) {
             let field = format!("provider.{field}");
-            let known = setup.upstreams.providers().join(", ");
+            let known = setup.upstreams.provider_names().join(", ");
             let text = format!("{field} names \"{name}\", which is no provider here; there are: {known}");
             return Err(BadRequest::field(field, text));
         }
@@ -213,7 +215,7 @@ fn check_names(setup: &Setup, preferences: &Preferences) -> Result<(), BadReques
 }
 
 fn is_ours(setup: &Setup, name: &str) -> bool {
-    setup.upstreams.providers().iter().any(|provider| is_called(provider, name))
+    setup.upstreams.provider_names().iter().any(|provider| is_called(provider, name))
 }
 
 /// By its own name or another tool's, and also as `deepinfra/turbo`, which is OpenRouter's name of an endpoint.
@@ -236,11 +238,16 @@ fn within(price: Option<Price>, max: MaxPrice, router: bool) -> bool {
     price.map_or(router, |price| below(price.input, max.prompt) && below(price.output, max.completion))
 }
 
+/// Seconds to the beginning of an answer, as a decaying mean with peaks.
+fn latency_s(setup: &Setup, target: usize) -> Option<f64> {
+    Some(setup.upstreams.standing(&setup.targets[target].model.id)?.latency?.as_secs_f64())
+}
+
 /// The better first; what is not known comes last.
 fn compare(setup: &Setup, by: SortBy, a: usize, b: usize) -> Ordering {
     let measure = |target: usize| match by {
         SortBy::Price => setup.targets[target].model.price.map(|price| price.input + price.output),
-        SortBy::Latency => setup.targets[target].pace.latency_s(),
+        SortBy::Latency => latency_s(setup, target),
         SortBy::Throughput => setup.targets[target].pace.tokens_per_s().map(|tokens| -tokens),
     };
     let key = |target| measure(target).unwrap_or(f64::INFINITY);

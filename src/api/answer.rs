@@ -1,0 +1,142 @@
+//! An answer in OpenAI's shape read whole, for clients that speak another protocol. Where client and provider both
+//! speak OpenAI's, nothing is read this far.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// A completion, or a chunk of one; its first choice is the answer.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Answer {
+    #[serde(default)]
+    pub id: String,
+    #[serde(default)]
+    pub model: String,
+    #[serde(default)]
+    pub created: u64,
+    #[serde(default)]
+    choices: Vec<Choice>,
+    #[serde(default)]
+    pub usage: Option<Usage>,
+}
+
+/// One of `n` answers.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Choice {
+    #[serde(default)]
+    index: u32,
+    #[serde(default, alias = "delta")]
+    pub message: Message,
+    #[serde(default)]
+    pub finish_reason: Option<String>,
+}
+
+/// What a model said, or a piece of it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Message {
+    #[serde(default, deserialize_with = "text")]
+    pub content: String,
+    #[serde(default)]
+    pub refusal: Option<String>,
+    /// What it thought, as providers of OpenAI's wire call it.
+    #[serde(default, alias = "reasoning", deserialize_with = "text")]
+    pub reasoning_content: String,
+    /// The same in Anthropic's form, where the provider wants it back.
+    #[serde(default)]
+    pub thinking_blocks: Vec<Value>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub tool_calls: Vec<Call>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub annotations: Vec<Value>,
+}
+
+/// A call of a function, or a piece of one.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Call {
+    /// Which of the answer's calls a piece belongs to.
+    #[serde(default)]
+    pub index: Option<usize>,
+    #[serde(default)]
+    pub id: Option<String>,
+    #[serde(default)]
+    pub function: Function,
+}
+
+/// Part of a [`Call`].
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Function {
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub arguments: String,
+}
+
+/// OpenAI's `usage`, as far as other protocols have it too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Usage {
+    #[serde(default)]
+    pub prompt_tokens: u32,
+    #[serde(default)]
+    pub completion_tokens: u32,
+    #[serde(default, deserialize_with = "nullable")]
+    pub prompt_tokens_details: PromptDetails,
+    #[serde(default, deserialize_with = "nullable")]
+    pub completion_tokens_details: CompletionDetails,
+}
+
+/// Part of [`Usage`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct PromptDetails {
+    #[serde(default, deserialize_with = "nullable")]
+    pub cached_tokens: u32,
+    /// Written to the provider's prompt cache.
+    #[serde(default, deserialize_with = "nullable")]
+    pub cache_creation_tokens: u32,
+}
+
+/// Part of [`Usage`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct CompletionDetails {
+    #[serde(default, deserialize_with = "nullable")]
+    pub reasoning_tokens: u32,
+}
+
+impl Answer {
+    /// Reads a completion or a chunk.
+    ///
+    /// # Errors
+    /// The bytes are neither.
+    pub fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
+    }
+
+    /// The choice of index 0; empty where there is none.
+    pub fn first(&mut self) -> Choice {
+        let first = self.choices.iter().position(|choice| choice.index == 0);
+        first.map(|i| self.choices.swap_remove(i)).unwrap_or_default()
+    }
+}
+
+/// A string, null, or a list of text parts.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Wire {
+        Text(String),
+        Parts(Vec<Part>),
+        Other(serde::de::IgnoredAny),
+    }
+    #[derive(Deserialize)]
+    struct Part {
+        #[serde(default)]
+        text: String,
+    }
+    Ok(match Option::<Wire>::deserialize(deserializer)? {
+        Some(Wire::Text(text)) => text,
+        Some(Wire::Parts(parts)) => parts.into_iter().map(|part| part.text).collect(),
+        Some(Wire::Other(_)) | None => String::new(),
+    })
+}
+
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}

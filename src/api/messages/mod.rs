@@ -1,0 +1,10 @@
+//! `POST /v1/messages`: Anthropic's client protocol, translated into OpenAI's and back, so that everything between has
+//! one shape to deal with.
+
+mod reply;
+mod request;
+mod stream;
+
+pub use reply::{error, reply};
+pub use request::{countable, request};
+pub use stream::Stream;

@@ -1,0 +1,108 @@
+//! OpenAI's answers and errors → Anthropic's.
+
+use serde_json::{Value, json};
+
+use crate::api::answer::{Answer, Call, Usage};
+
+/// A whole completion as a message.
+///
+/// # Errors
+/// The bytes are no completion.
+pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut answer = Answer::read(body)?;
+    let choice = answer.first();
+    let message = choice.message;
+    let mut content = message.thinking_blocks;
+    if content.is_empty() && !message.reasoning_content.is_empty() {
+        content.push(thinking(&message.reasoning_content));
+    }
+    let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
+    if !said.is_empty() {
+        content.push(json!({"type": "text", "text": said}));
+    }
+    content.extend(message.tool_calls.iter().map(tool_use));
+    let refused = message.refusal.is_some();
+    let out = json!({
+        "id": message_id(&answer.id),
+        "type": "message",
+        "role": "assistant",
+        "model": answer.model,
+        "content": content,
+        "stop_reason": stop_reason(choice.finish_reason.as_deref(), refused),
+        "stop_sequence": null,
+        "usage": usage(answer.usage.unwrap_or_default()),
+    });
+    serde_json::to_vec(&out)
+}
+
+/// An error of this status in Anthropic's shape.
+pub fn error(status: u16, message: &str) -> Vec<u8> {
+    let body = json!({"type": "error", "error": {"type": error_type(status), "message": message}});
+    serde_json::to_vec(&body).unwrap_or_default()
+}
+
+/// The types and statuses are those of Anthropic's documentation of errors.
+fn error_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        504 => "timeout_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+/// Thoughts of a provider that signs nothing.
+pub(super) fn thinking(text: &str) -> Value {
+    json!({"type": "thinking", "thinking": text, "signature": ""})
+}
+
+/// Ids of messages begin with `msg_`.
+pub(super) fn message_id(id: &str) -> String {
+    if id.starts_with("msg_") { id.to_owned() } else { format!("msg_{id}") }
+}
+
+/// Anthropic's words for why a model stopped; a stop sequence cannot be told from an end of its own.
+pub(super) fn stop_reason(finish: Option<&str>, refused: bool) -> &'static str {
+    match finish {
+        _ if refused => "refusal",
+        Some("length") => "max_tokens",
+        Some("tool_calls" | "function_call") => "tool_use",
+        Some("content_filter") => "refusal",
+        _ => "end_turn",
+    }
+}
+
+/// Anthropic counts tokens read from and written to its cache apart from the other input.
+pub(super) fn usage(usage: Usage) -> Value {
+    let (read, written) =
+        (usage.prompt_tokens_details.cached_tokens, usage.prompt_tokens_details.cache_creation_tokens);
+    json!({
+        "input_tokens": usage.prompt_tokens.saturating_sub(read).saturating_sub(written),
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": written,
+        "output_tokens": usage.completion_tokens,
+    })
+}
+
+fn tool_use(call: &Call) -> Value {
+    json!({
+        "type": "tool_use",
+        "id": call.id.as_deref().unwrap_or_default(),
+        "name": call.function.name.as_deref().unwrap_or_default(),
+        "input": input(&call.function.arguments),
+    })
+}
+
+/// A tool's input must be an object. What a model wrote that is none is kept as Anthropic advises for broken JSON.
+fn input(arguments: &str) -> Value {
+    match serde_json::from_str(arguments) {
+        Ok(Value::Object(input)) => input.into(),
+        _ if arguments.trim().is_empty() => json!({}),
+        _ => json!({"INVALID_JSON": arguments}),
+    }
+}

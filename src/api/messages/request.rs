@@ -1,0 +1,385 @@
+//! Anthropic's request → OpenAI's.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::api::error::BadRequest;
+
+/// A body of `POST /v1/messages`. What is not among these fields is unknown here and handed on as it is.
+#[derive(Deserialize)]
+struct Request {
+    model: String,
+    max_tokens: u32,
+    messages: Vec<Message>,
+    #[serde(default)]
+    system: Option<Content>,
+    #[serde(default)]
+    tools: Option<Vec<Tool>>,
+    #[serde(default)]
+    tool_choice: Option<ToolChoice>,
+    #[serde(default)]
+    stop_sequences: Option<Vec<String>>,
+    #[serde(default)]
+    stream: Option<bool>,
+    #[serde(default)]
+    thinking: Option<Thinking>,
+    #[serde(default)]
+    output_config: Option<OutputConfig>,
+    #[serde(default)]
+    output_format: Option<Value>,
+    #[serde(default)]
+    metadata: Option<Metadata>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: Role,
+    content: Content,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Role {
+    User,
+    Assistant,
+    System,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Blocks(Vec<Value>),
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block {
+    Text {
+        text: String,
+    },
+    Image {
+        source: Source,
+    },
+    Document {
+        source: Source,
+        #[serde(default)]
+        title: Option<String>,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        #[serde(default)]
+        input: Value,
+    },
+    ToolResult {
+        tool_use_id: String,
+        #[serde(default)]
+        content: Option<Content>,
+        #[serde(default)]
+        is_error: Option<bool>,
+    },
+    Thinking {},
+    RedactedThinking {},
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Source {
+    Base64 { media_type: String, data: String },
+    Url { url: String },
+    Text { data: String },
+    File { file_id: String },
+}
+
+#[derive(Deserialize)]
+struct Tool {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    name: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    input_schema: Option<Value>,
+    #[serde(default)]
+    strict: Option<bool>,
+    #[serde(default)]
+    cache_control: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct ToolChoice {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    disable_parallel_tool_use: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Thinking {
+    Enabled { budget_tokens: u32 },
+    Adaptive {},
+    Disabled {},
+}
+
+#[derive(Deserialize)]
+struct OutputConfig {
+    #[serde(default)]
+    effort: Option<String>,
+    #[serde(default)]
+    format: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    user_id: Option<String>,
+}
+
+/// The same request in OpenAI's shape.
+///
+/// # Errors
+/// Names the field that is missing, of the wrong kind, or that OpenAI's shape has nothing for.
+pub fn request(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
+    let request: Request = serde_json::from_slice(body).map_err(|e| unreadable(&e))?;
+    let mut out = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        value.into_iter().for_each(|value| {
+            out.insert(name.into(), value);
+        });
+    };
+    put("model", Some(request.model.into()));
+    put("messages", Some(messages(request.system, request.messages)?.into()));
+    put("max_completion_tokens", Some(request.max_tokens.into()));
+    put("stop", request.stop_sequences.map(Value::from));
+    put("stream", request.stream.map(Value::from));
+    put("stream_options", request.stream.filter(|stream| *stream).map(|_| json!({"include_usage": true})));
+    put("user", request.metadata.and_then(|metadata| metadata.user_id).map(Value::from));
+    put("tools", request.tools.map(tools).transpose()?);
+    let choice = request.tool_choice.as_ref();
+    put("tool_choice", choice.map(tool_choice).transpose()?);
+    put("parallel_tool_calls", choice.and_then(|choice| choice.disable_parallel_tool_use).map(|off| (!off).into()));
+    let (effort, format) = request.output_config.map_or((None, None), |config| (config.effort, config.format));
+    put("reasoning_effort", effort.or(request.thinking.and_then(effort_of)).map(Value::from));
+    put("response_format", format.or(request.output_format).map(response_format).transpose()?);
+    request.rest.into_iter().for_each(|(name, value)| put(&name, Some(value)));
+    Ok(serde_json::to_vec(&out).unwrap_or_default())
+}
+
+/// The same for a body of `count_tokens`, which has no `max_tokens`.
+///
+/// # Errors
+/// As [`request`].
+pub fn countable(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|e| unreadable(&e))?;
+    fields.entry("max_tokens").or_insert_with(|| 1.into());
+    request(&serde_json::to_vec(&fields).unwrap_or_default())
+}
+
+/// serde names a missing or wrong field in backquotes.
+fn unreadable(error: &serde_json::Error) -> BadRequest {
+    let text = error.to_string();
+    let field = text.split('`').nth(1).filter(|_| error.is_data()).map(str::to_owned);
+    let message = format!("the body is no Messages request: {text}");
+    field.map_or_else(|| BadRequest::body(message.clone()), |field| BadRequest::field(field, message.clone()))
+}
+
+fn messages(system: Option<Content>, messages: Vec<Message>) -> Result<Vec<Value>, BadRequest> {
+    let mut out = vec![];
+    if let Some(system) = system {
+        out.push(json!({"role": "system", "content": plain(system, "system")?}));
+    }
+    for (i, message) in messages.into_iter().enumerate() {
+        let place = format!("messages[{i}]");
+        match message.role {
+            Role::System => out.push(json!({"role": "system", "content": plain(message.content, &place)?})),
+            Role::User => user(message.content, &place, &mut out)?,
+            Role::Assistant => out.push(assistant(message.content, &place)?),
+        }
+    }
+    Ok(out)
+}
+
+/// Tool results become messages of their own, before what the user says beside them: they must follow the call.
+fn user(content: Content, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequest> {
+    let blocks = match content {
+        Content::Text(text) => {
+            out.push(json!({"role": "user", "content": text}));
+            return Ok(());
+        }
+        Content::Blocks(blocks) => blocks,
+    };
+    let mut parts = vec![];
+    for (j, raw) in blocks.into_iter().enumerate() {
+        let place = format!("{place}.content[{j}]");
+        match block(&raw, &place)? {
+            Block::ToolResult { tool_use_id, content, is_error } => {
+                out.push(tool_result(tool_use_id, content, is_error == Some(true), &place)?);
+            }
+            other => parts.push(part(other, &raw, &place)?),
+        }
+    }
+    if !parts.is_empty() {
+        out.push(json!({"role": "user", "content": parts}));
+    }
+    Ok(())
+}
+
+fn tool_result(id: String, content: Option<Content>, failed: bool, place: &str) -> Result<Value, BadRequest> {
+    let content = content.map_or(Ok(Value::from("")), |content| plain(content, place))?;
+    let mut message = json!({"role": "tool", "tool_call_id": id, "content": content});
+    if failed {
+        message["is_error"] = true.into();
+    }
+    Ok(message)
+}
+
+fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
+    let blocks = match content {
+        Content::Text(text) => return Ok(json!({"role": "assistant", "content": text})),
+        Content::Blocks(blocks) => blocks,
+    };
+    let (mut parts, mut calls, mut thoughts) = (vec![], vec![], vec![]);
+    for (j, raw) in blocks.into_iter().enumerate() {
+        let place = format!("{place}.content[{j}]");
+        match block(&raw, &place)? {
+            Block::ToolUse { id, name, input } => {
+                let function = json!({"name": name, "arguments": input.to_string()});
+                calls.push(json!({"id": id, "type": "function", "function": function}));
+            }
+            Block::Thinking {} | Block::RedactedThinking {} => thoughts.push(raw),
+            other => parts.push(part(other, &raw, &place)?),
+        }
+    }
+    let content = if parts.is_empty() { Value::Null } else { parts.into() };
+    let mut message = json!({"role": "assistant", "content": content});
+    if !calls.is_empty() {
+        message["tool_calls"] = calls.into();
+    }
+    if !thoughts.is_empty() {
+        message["thinking_blocks"] = thoughts.into();
+    }
+    Ok(message)
+}
+
+/// Text and pictures: a string where that is all.
+fn plain(content: Content, place: &str) -> Result<Value, BadRequest> {
+    let blocks = match content {
+        Content::Text(text) => return Ok(text.into()),
+        Content::Blocks(blocks) => blocks,
+    };
+    let parts = blocks.iter().enumerate().map(|(j, raw)| {
+        let place = format!("{place}.content[{j}]");
+        part(block(raw, &place)?, raw, &place)
+    });
+    Ok(parts.collect::<Result<Vec<_>, _>>()?.into())
+}
+
+fn block(raw: &Value, place: &str) -> Result<Block, BadRequest> {
+    Block::deserialize(raw).map_err(|e| {
+        let kind = raw["type"].as_str().unwrap_or("unknown");
+        let message = format!("{place} (of type \"{kind}\") cannot be translated for other providers: {e}");
+        BadRequest::field(place.to_owned(), message)
+    })
+}
+
+/// A part of OpenAI's, with the block's `cache_control`.
+fn part(block: Block, raw: &Value, place: &str) -> Result<Value, BadRequest> {
+    let mut part = match block {
+        Block::Text { text } => json!({"type": "text", "text": text}),
+        Block::Image { source } => json!({"type": "image_url", "image_url": {"url": source.url(place)?}}),
+        Block::Document { source: Source::Text { data }, .. } => json!({"type": "text", "text": data}),
+        Block::Document { source: Source::File { file_id }, .. } => {
+            json!({"type": "file", "file": {"file_id": file_id}})
+        }
+        Block::Document { source, title } => {
+            let filename = title.unwrap_or_else(|| "document.pdf".into());
+            json!({"type": "file", "file": {"file_data": source.url(place)?, "filename": filename}})
+        }
+        _ => {
+            let message = format!("{place}: a block of type {} does not belong here", raw["type"]);
+            return Err(BadRequest::field(place.to_owned(), message));
+        }
+    };
+    if let Some(cache) = raw.get("cache_control").filter(|cache| !cache.is_null()) {
+        part["cache_control"] = cache.clone();
+    }
+    Ok(part)
+}
+
+impl Source {
+    fn url(self, place: &str) -> Result<String, BadRequest> {
+        match self {
+            Self::Base64 { media_type, data } => Ok(format!("data:{media_type};base64,{data}")),
+            Self::Url { url } => Ok(url),
+            Self::Text { .. } | Self::File { .. } => {
+                let message = format!("{place}.source must be of type base64 or url here");
+                Err(BadRequest::field(format!("{place}.source"), message))
+            }
+        }
+    }
+}
+
+/// Tools of the client's own. What Anthropic runs itself (web search and the like) no other provider could.
+fn tools(tools: Vec<Tool>) -> Result<Value, BadRequest> {
+    let tool = |(i, tool): (usize, Tool)| {
+        if let Some(kind) = tool.kind.filter(|kind| kind != "custom") {
+            let field = format!("tools[{i}].type");
+            let message =
+                format!("{field} is \"{kind}\", a tool that Anthropic runs itself; only custom tools are routed");
+            return Err(BadRequest::field(field, message));
+        }
+        let mut function = json!({"name": tool.name, "parameters": tool.input_schema.unwrap_or_else(|| json!({}))});
+        for (name, value) in
+            [("description", tool.description.map(Value::from)), ("strict", tool.strict.map(Value::from))]
+        {
+            value.into_iter().for_each(|value| function[name] = value);
+        }
+        let mut out = json!({"type": "function", "function": function});
+        tool.cache_control.into_iter().for_each(|cache| out["cache_control"] = cache);
+        Ok(out)
+    };
+    tools.into_iter().enumerate().map(tool).collect::<Result<Vec<_>, _>>().map(Value::from)
+}
+
+fn tool_choice(choice: &ToolChoice) -> Result<Value, BadRequest> {
+    match (choice.kind.as_str(), &choice.name) {
+        ("auto", _) => Ok("auto".into()),
+        ("any", _) => Ok("required".into()),
+        ("none", _) => Ok("none".into()),
+        ("tool", Some(name)) => Ok(json!({"type": "function", "function": {"name": name}})),
+        ("tool", None) => Err(BadRequest::field("tool_choice.name", "tool_choice.name is missing; name the tool")),
+        (other, _) => {
+            let message = format!("tool_choice.type is \"{other}\"; give auto, any, tool or none");
+            Err(BadRequest::field("tool_choice.type", message))
+        }
+    }
+}
+
+/// A budget of thought in the words of an effort: what providers that take budgets make of these words, read backwards.
+fn effort_of(thinking: Thinking) -> Option<String> {
+    match thinking {
+        Thinking::Enabled { budget_tokens: ..=2048 } => Some("low".into()),
+        Thinking::Enabled { budget_tokens: ..=8192 } => Some("medium".into()),
+        Thinking::Enabled { .. } => Some("high".into()),
+        Thinking::Adaptive {} | Thinking::Disabled {} => None,
+    }
+}
+
+fn response_format(format: Value) -> Result<Value, BadRequest> {
+    match (format["type"].as_str(), format.get("schema")) {
+        (Some("json_schema"), Some(schema)) => {
+            let schema = json!({"name": "answer", "schema": schema, "strict": true});
+            Ok(json!({"type": "json_schema", "json_schema": schema}))
+        }
+        _ => {
+            let message = "output_config.format must be {\"type\": \"json_schema\", \"schema\": {…}}";
+            Err(BadRequest::field("output_config.format", message))
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A Responses request → a chat request.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::api::error::BadRequest;
+
+/// What of a request its response repeats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Echo(pub(super) Map<String, Value>);
+
+/// Fields that a response repeats, and what they are where the request has none.
+fn echo(request: &Map<String, Value>) -> Echo {
+    let defaults = [
+        ("instructions", Value::Null),
+        ("max_output_tokens", Value::Null),
+        ("metadata", json!({})),
+        ("parallel_tool_calls", true.into()),
+        ("previous_response_id", Value::Null),
+        ("reasoning", json!({"effort": null, "summary": null})),
+        ("temperature", 1.0.into()),
+        ("text", json!({"format": {"type": "text"}})),
+        ("tool_choice", "auto".into()),
+        ("tools", json!([])),
+        ("top_p", 1.0.into()),
+        ("truncation", "disabled".into()),
+        ("user", Value::Null),
+    ];
+    let given = |name: &str| request.get(name).filter(|value| !value.is_null()).cloned();
+    let fields = defaults.map(|(name, default)| (name.to_owned(), given(name).unwrap_or(default)));
+    Echo(fields.into_iter().chain([("store".to_owned(), false.into())]).collect())
+}
+
+/// The same request for a chat, and what its response is to repeat.
+///
+/// # Errors
+/// Names the field that is missing, of the wrong kind, or that needs what the gateway does not keep or run.
+pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
+    let mut request: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|e| BadRequest::body(format!("the body is not a JSON object: {e}")))?;
+    refuse_what_needs_state(&request)?;
+    let echo = echo(&request);
+    let mut out = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        value.into_iter().filter(|value| !value.is_null()).for_each(|value| {
+            out.insert(name.into(), value);
+        });
+    };
+    put("messages", Some(messages(&mut request)?));
+    put("tools", request.remove("tools").filter(|tools| !tools.is_null()).map(tools).transpose()?);
+    put("tool_choice", request.remove("tool_choice").map(tool_choice).transpose()?);
+    put("max_completion_tokens", request.remove("max_output_tokens"));
+    put("reasoning_effort", request.remove("reasoning").map(|mut reasoning| reasoning["effort"].take()));
+    let mut text = request.remove("text").unwrap_or_default();
+    put("verbosity", text.get_mut("verbosity").map(Value::take));
+    put("response_format", text.get_mut("format").map(Value::take).map(response_format).transpose()?);
+    put("logprobs", request.get("top_logprobs").filter(|top| !top.is_null()).map(|_| true.into()));
+    put("stream_options", (request.get("stream") == Some(&true.into())).then(|| json!({"include_usage": true})));
+    let own = ["store", "include", "truncation", "max_tool_calls", "background", "stream_options"];
+    request.into_iter().filter(|(name, _)| !own.contains(&name.as_str())).for_each(|(name, value)| {
+        put(&name, Some(value));
+    });
+    Ok((serde_json::to_vec(&out).unwrap_or_default(), echo))
+}
+
+/// What lives in OpenAI's own store, or runs there.
+fn refuse_what_needs_state(request: &Map<String, Value>) -> Result<(), BadRequest> {
+    let given = |name: &&str| request.get(*name).is_some_and(|value| !value.is_null() && *value != json!(false));
+    if let Some(name) = ["previous_response_id", "conversation", "prompt", "background"].iter().find(|n| given(n)) {
+        let remedy = "the gateway keeps no responses; send the whole conversation as `input`";
+        return Err(BadRequest::field(*name, format!("{name} is not served: {remedy}")));
+    }
+    match request.get("truncation").and_then(Value::as_str) {
+        None | Some("disabled") => Ok(()),
+        Some(_) => Err(BadRequest::field("truncation", "truncation must be \"disabled\"; shorten `input` yourself")),
+    }
+}
+
+fn messages(request: &mut Map<String, Value>) -> Result<Value, BadRequest> {
+    let mut out = vec![];
+    if let Some(Value::String(instructions)) = request.remove("instructions") {
+        out.push(json!({"role": "system", "content": instructions}));
+    }
+    match request.remove("input") {
+        Some(Value::String(text)) => out.push(json!({"role": "user", "content": text})),
+        Some(Value::Array(items)) => {
+            for (i, raw) in items.into_iter().enumerate() {
+                item(raw, &format!("input[{i}]"), &mut out)?;
+            }
+        }
+        _ => return Err(BadRequest::field("input", "input is missing or wrong; give a string or a list of items")),
+    }
+    Ok(out.into())
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Item {
+    Message {
+        role: String,
+        content: Content,
+    },
+    FunctionCall {
+        call_id: String,
+        name: String,
+        arguments: String,
+    },
+    FunctionCallOutput {
+        call_id: String,
+        output: Content,
+    },
+    Reasoning {
+        #[serde(default)]
+        encrypted_content: Option<String>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part {
+    #[serde(alias = "output_text", alias = "text", alias = "summary_text")]
+    InputText {
+        text: String,
+    },
+    Refusal {
+        refusal: String,
+    },
+    InputImage {
+        #[serde(default)]
+        image_url: Option<String>,
+        #[serde(default)]
+        detail: Option<String>,
+    },
+    InputFile {
+        #[serde(default)]
+        file_data: Option<String>,
+        #[serde(default)]
+        file_id: Option<String>,
+        #[serde(default)]
+        filename: Option<String>,
+    },
+    InputAudio {
+        input_audio: Value,
+    },
+}
+
+fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequest> {
+    if let Some(object) = raw.as_object_mut() {
+        object.entry("type").or_insert_with(|| "message".into());
+    }
+    let kind = raw["type"].as_str().unwrap_or("unknown").to_owned();
+    let item = Item::deserialize(raw).map_err(|e| {
+        let message = format!("{place} (of type \"{kind}\") cannot be translated for a chat: {e}");
+        BadRequest::field(place.to_owned(), message)
+    })?;
+    match item {
+        Item::Message { role, content } if role == "assistant" => {
+            let content = parts(content, place)?;
+            speaker(out, |message| message["content"].is_null())["content"] = content;
+        }
+        Item::Message { role, content } => out.push(json!({"role": role, "content": parts(content, place)?})),
+        Item::FunctionCall { call_id, name, arguments } => {
+            let function = json!({"name": name, "arguments": arguments});
+            let call = json!({"id": call_id, "type": "function", "function": function});
+            append(speaker(out, |_| true), "tool_calls", [call]);
+        }
+        Item::FunctionCallOutput { call_id, output } => {
+            out.push(json!({"role": "tool", "tool_call_id": call_id, "content": parts(output, place)?}));
+        }
+        Item::Reasoning { encrypted_content } => {
+            let blocks = encrypted_content.and_then(|kept| serde_json::from_str::<Vec<Value>>(&kept).ok());
+            if let Some(blocks) = blocks {
+                append(speaker(out, |message| message["content"].is_null()), "thinking_blocks", blocks);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The assistant's message that an item belongs to: the last one, if it is the assistant's and `open` to it.
+fn speaker(out: &mut Vec<Value>, open: impl Fn(&Value) -> bool) -> &mut Value {
+    if !out.last().is_some_and(|last| last["role"] == "assistant" && open(last)) {
+        out.push(json!({"role": "assistant", "content": null}));
+    }
+    let last = out.len() - 1;
+    &mut out[last]
+}
+
+fn append(message: &mut Value, list: &str, more: impl IntoIterator<Item = Value>) {
+    match message[list].as_array_mut() {
+        Some(items) => items.extend(more),
+        None => message[list] = more.into_iter().collect::<Vec<_>>().into(),
+    }
+}
+
+fn parts(content: Content, place: &str) -> Result<Value, BadRequest> {
+    let parts = match content {
+        Content::Text(text) => return Ok(text.into()),
+        Content::Parts(parts) => parts,
+    };
+    let part = |(j, part)| part_of(part, &format!("{place}.content[{j}]"));
+    parts.into_iter().enumerate().map(part).collect::<Result<Vec<_>, _>>().map(Value::from)
+}
+
+fn part_of(part: Part, place: &str) -> Result<Value, BadRequest> {
+    match part {
+        Part::InputText { text } => Ok(json!({"type": "text", "text": text})),
+        Part::Refusal { refusal } => Ok(json!({"type": "refusal", "refusal": refusal})),
+        Part::InputImage { image_url: Some(url), detail } => {
+            let mut image = json!({"url": url});
+            detail.into_iter().for_each(|detail| image["detail"] = detail.into());
+            Ok(json!({"type": "image_url", "image_url": image}))
+        }
+        Part::InputImage { .. } => {
+            let field = format!("{place}.image_url");
+            Err(BadRequest::field(field.clone(), format!("{field} is missing; give the image as a URL or data: URL")))
+        }
+        Part::InputFile { file_data: None, file_id: None, .. } => {
+            let field = format!("{place}.file_data");
+            Err(BadRequest::field(field.clone(), format!("{field} is missing; give the file as a data: URL")))
+        }
+        Part::InputFile { file_data, file_id, filename } => {
+            let fields = [("file_data", file_data), ("file_id", file_id), ("filename", filename)];
+            let file: Map<_, _> =
+                fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
+            Ok(json!({"type": "file", "file": file}))
+        }
+        Part::InputAudio { input_audio } => Ok(json!({"type": "input_audio", "input_audio": input_audio})),
+    }
+}
+
+fn tools(tools: Value) -> Result<Value, BadRequest> {
+    let Value::Array(tools) = tools else { return Err(BadRequest::field("tools", "tools must be a list")) };
+    let tool = |(i, mut tool): (usize, Value)| {
+        if tool["type"] != "function" {
+            let field = format!("tools[{i}].type");
+            let message = format!("{field} is {}, which OpenAI runs itself; only functions are routed", tool["type"]);
+            return Err(BadRequest::field(field, message));
+        }
+        tool.as_object_mut().and_then(|tool| tool.remove("type"));
+        Ok(json!({"type": "function", "function": tool}))
+    };
+    tools.into_iter().enumerate().map(tool).collect::<Result<Vec<_>, _>>().map(Value::from)
+}
+
+fn tool_choice(choice: Value) -> Result<Value, BadRequest> {
+    match (&choice["type"], &choice["name"]) {
+        _ if choice.is_string() || choice.is_null() => Ok(choice),
+        (Value::String(kind), Value::String(name)) if kind == "function" => {
+            Ok(json!({"type": "function", "function": {"name": name}}))
+        }
+        _ => {
+            let message =
+                "tool_choice must be \"auto\", \"none\", \"required\" or {\"type\": \"function\", \"name\": …}";
+            Err(BadRequest::field("tool_choice", message))
+        }
+    }
+}
+
+fn response_format(mut format: Value) -> Result<Value, BadRequest> {
+    match format["type"].as_str() {
+        Some("text" | "json_object") => Ok(format),
+        Some("json_schema") => {
+            format.as_object_mut().and_then(|format| format.remove("type"));
+            Ok(json!({"type": "json_schema", "json_schema": format}))
+        }
+        _ => {
+            let message = "text.format.type must be \"text\", \"json_object\" or \"json_schema\"";
+            Err(BadRequest::field("text.format", message))
+        }
+    }
+}

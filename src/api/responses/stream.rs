@@ -1,0 +1,256 @@
+//! A chat's chunks → a response's events.
+
+use serde_json::{Value, json};
+
+use super::reply::{State, function_call, id, output_text, reasoning, response, said};
+use super::request::Echo;
+use crate::api::answer::{Answer, Call, Message, Usage};
+use crate::api::sse;
+
+/// The translation of one stream. Items follow each other: one is open at a time.
+#[derive(Debug)]
+pub struct Stream {
+    echo: Echo,
+    /// Who answers; `None` before the first chunk.
+    head: Option<Answer>,
+    sequence: u64,
+    /// Items that are done.
+    output: Vec<Value>,
+    open: Option<Open>,
+    finish: Option<String>,
+    usage: Usage,
+}
+
+/// An item that grows.
+#[derive(Debug)]
+enum Open {
+    Reasoning { text: String, blocks: Vec<Value> },
+    Text { text: String, annotations: Vec<Value> },
+    Refusal { text: String },
+    Call { index: usize, call: Call },
+}
+
+impl Stream {
+    /// `echo`: what the response repeats of its request.
+    pub fn new(echo: Echo) -> Self {
+        let usage = Usage::default();
+        Self { echo, head: None, sequence: 0, output: vec![], open: None, finish: None, usage }
+    }
+
+    /// One chunk → the events that it makes, framed. What is no chunk makes none.
+    pub fn chunk(&mut self, data: &[u8]) -> Vec<u8> {
+        let mut out = vec![];
+        let Ok(mut answer) = Answer::read(data) else { return out };
+        let choice = answer.first();
+        self.usage = answer.usage.unwrap_or(self.usage);
+        if self.head.is_none() {
+            self.head = Some(answer);
+            for event in ["response.created", "response.in_progress"] {
+                let response = self.response(State::InProgress);
+                self.put(&mut out, event, json!({"response": response}));
+            }
+        }
+        self.message(choice.message, &mut out);
+        self.finish = choice.finish_reason.or(self.finish.take());
+        out
+    }
+
+    /// The stream ended as it should.
+    pub fn end(&mut self) -> Vec<u8> {
+        let mut out = vec![];
+        self.close(&mut out);
+        let state = State::ended(self.finish.as_deref(), self.usage);
+        let event = format!("response.{}", state.status());
+        let response = self.response(state);
+        self.put(&mut out, &event, json!({"response": response}));
+        out
+    }
+
+    /// The stream was cut: a failed response is its last event.
+    pub fn cut(&mut self, message: &str) -> Vec<u8> {
+        let mut out = vec![];
+        let response = self.response(State::Failed { message: message.to_owned() });
+        self.put(&mut out, "response.failed", json!({"response": response}));
+        out
+    }
+
+    fn message(&mut self, message: Message, out: &mut Vec<u8>) {
+        if !message.reasoning_content.is_empty() || !message.thinking_blocks.is_empty() {
+            self.think(&message.reasoning_content, message.thinking_blocks, out);
+        }
+        if !message.content.is_empty() {
+            self.say(&message.content, out);
+        }
+        if let Some(Open::Text { annotations, .. }) = &mut self.open {
+            annotations.extend(message.annotations);
+        }
+        if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
+            self.refuse(&refusal, out);
+        }
+        message.tool_calls.into_iter().enumerate().for_each(|(i, call)| self.call(i, call, out));
+    }
+
+    fn think(&mut self, piece: &str, more: Vec<Value>, out: &mut Vec<u8>) {
+        if !matches!(self.open, Some(Open::Reasoning { .. })) {
+            self.begin(Open::Reasoning { text: String::new(), blocks: vec![] }, out);
+        }
+        if let Some(Open::Reasoning { text, blocks }) = &mut self.open {
+            text.push_str(piece);
+            blocks.extend(more);
+        }
+        if !piece.is_empty() {
+            let fields = json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0});
+            self.piece(out, "response.reasoning_summary_text.delta", fields, piece);
+        }
+    }
+
+    fn say(&mut self, piece: &str, out: &mut Vec<u8>) {
+        if !matches!(self.open, Some(Open::Text { .. })) {
+            self.begin(Open::Text { text: String::new(), annotations: vec![] }, out);
+        }
+        if let Some(Open::Text { text, .. }) = &mut self.open {
+            text.push_str(piece);
+        }
+        let mut fields = self.part_place();
+        fields["logprobs"] = json!([]);
+        self.piece(out, "response.output_text.delta", fields, piece);
+    }
+
+    fn refuse(&mut self, piece: &str, out: &mut Vec<u8>) {
+        if !matches!(self.open, Some(Open::Refusal { .. })) {
+            self.begin(Open::Refusal { text: String::new() }, out);
+        }
+        if let Some(Open::Refusal { text }) = &mut self.open {
+            text.push_str(piece);
+        }
+        let fields = self.part_place();
+        self.piece(out, "response.refusal.delta", fields, piece);
+    }
+
+    fn call(&mut self, i: usize, piece: Call, out: &mut Vec<u8>) {
+        let index = piece.index.unwrap_or(i);
+        let arguments = piece.function.arguments.clone();
+        if !matches!(&self.open, Some(Open::Call { index: open, .. }) if *open == index) {
+            let mut call = piece;
+            call.function.arguments.clear();
+            self.begin(Open::Call { index, call }, out);
+        }
+        if let Some(Open::Call { call, .. }) = &mut self.open {
+            call.function.arguments.push_str(&arguments);
+        }
+        if !arguments.is_empty() {
+            let fields = json!({"item_id": self.call_id(index), "output_index": self.output.len()});
+            self.piece(out, "response.function_call_arguments.delta", fields, &arguments);
+        }
+    }
+
+    fn begin(&mut self, open: Open, out: &mut Vec<u8>) {
+        self.close(out);
+        let item = self.item(&open, "in_progress");
+        self.put(out, "response.output_item.added", json!({"output_index": self.output.len(), "item": item}));
+        let part = match &open {
+            Open::Text { .. } => Some(("content", output_text("", &[]))),
+            Open::Refusal { .. } => Some(("content", json!({"type": "refusal", "refusal": ""}))),
+            Open::Reasoning { .. } => Some(("summary", json!({"type": "summary_text", "text": ""}))),
+            Open::Call { .. } => None,
+        };
+        match part {
+            Some(("content", part)) => {
+                let mut fields = self.part_place();
+                fields["part"] = part;
+                self.put(out, "response.content_part.added", fields);
+            }
+            Some((_, part)) => {
+                let place = json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0, "part": part});
+                self.put(out, "response.reasoning_summary_part.added", place);
+            }
+            None => {}
+        }
+        self.open = Some(open);
+    }
+
+    /// Ends the open item, with the events that say what it has become.
+    fn close(&mut self, out: &mut Vec<u8>) {
+        let Some(open) = self.open.take() else { return };
+        match &open {
+            Open::Text { text, annotations } => {
+                let mut fields = self.part_place();
+                fields["text"] = text.clone().into();
+                fields["logprobs"] = json!([]);
+                self.put(out, "response.output_text.done", fields);
+                self.part_done(output_text(text, annotations), out);
+            }
+            Open::Refusal { text } => {
+                let mut fields = self.part_place();
+                fields["refusal"] = text.clone().into();
+                self.put(out, "response.refusal.done", fields);
+                self.part_done(json!({"type": "refusal", "refusal": text}), out);
+            }
+            Open::Reasoning { text, .. } => {
+                let mut place =
+                    json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0});
+                place["text"] = text.clone().into();
+                self.put(out, "response.reasoning_summary_text.done", place);
+            }
+            Open::Call { index, call } => {
+                let fields = json!({
+                    "item_id": self.call_id(*index),
+                    "output_index": self.output.len(),
+                    "name": call.function.name,
+                    "arguments": call.function.arguments,
+                });
+                self.put(out, "response.function_call_arguments.done", fields);
+            }
+        }
+        let item = self.item(&open, "completed");
+        self.put(out, "response.output_item.done", json!({"output_index": self.output.len(), "item": item}));
+        self.output.push(item);
+    }
+
+    fn part_done(&mut self, part: Value, out: &mut Vec<u8>) {
+        let mut fields = self.part_place();
+        fields["part"] = part;
+        self.put(out, "response.content_part.done", fields);
+    }
+
+    fn item(&self, open: &Open, status: &str) -> Value {
+        let answer = self.head.as_ref().map_or("", |head| &head.id);
+        let parts = |part: Value| if status == "in_progress" { vec![] } else { vec![part] };
+        match open {
+            Open::Reasoning { text, blocks } => reasoning(answer, text, blocks),
+            Open::Text { text, annotations } => said(answer, status, parts(output_text(text, annotations))),
+            Open::Refusal { text } => said(answer, status, parts(json!({"type": "refusal", "refusal": text}))),
+            Open::Call { index, call } => function_call(answer, *index, call, status),
+        }
+    }
+
+    fn part_place(&self) -> Value {
+        json!({"item_id": self.id("msg"), "output_index": self.output.len(), "content_index": 0})
+    }
+
+    fn id(&self, kind: &str) -> String {
+        id(kind, self.head.as_ref().map_or("", |head| &head.id))
+    }
+
+    fn call_id(&self, index: usize) -> String {
+        format!("{}_{index}", self.id("fc"))
+    }
+
+    fn response(&self, state: State) -> Value {
+        let nobody = Answer::default();
+        response(self.head.as_ref().unwrap_or(&nobody), &self.echo, state, self.output.clone())
+    }
+
+    fn piece(&mut self, out: &mut Vec<u8>, event: &str, mut fields: Value, piece: &str) {
+        fields["delta"] = piece.into();
+        self.put(out, event, fields);
+    }
+
+    /// Events repeat their name as their type and are numbered.
+    fn put(&mut self, out: &mut Vec<u8>, event: &str, mut fields: Value) {
+        fields["type"] = event.into();
+        fields["sequence_number"] = self.sequence.into();
+        self.sequence += 1;
+        out.extend_from_slice(&sse::event(Some(event), fields.to_string().as_bytes()));
+    }
+}

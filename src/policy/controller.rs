@@ -1,0 +1,139 @@
+//! What one knob steers with: the requests that it decides, what was measured and spent on them, and the price of quality
+//! that follows from it. The arms are the route's; a controller only says what they are worth.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::audit::Audit;
+use super::measured::{Measured, Spending, greedy_cost};
+use super::solution::Solution;
+use super::window::Window;
+use super::{Candidate, Decision, Kind, Knob, RouteSpec};
+
+/// One knob's state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Controller {
+    pub knob: Knob,
+    /// False: always the arm that the posterior means prefer.
+    pub explore: bool,
+    pub window: Arc<Window>,
+    pub measured: Measured,
+    pub spending: Spending,
+    pub audit: Audit,
+    pub solution: Arc<Solution>,
+    pub schedule: Schedule,
+}
+
+/// How many requests were decided, and at which number of them the next solution is due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    pub decided: u64,
+    next: u64,
+}
+
+impl Controller {
+    /// Before any request. It has no solution yet.
+    pub(super) fn new(knob: Knob, explore: bool) -> Self {
+        Self {
+            knob,
+            explore,
+            window: Arc::default(),
+            measured: Measured::default(),
+            spending: Spending::default(),
+            audit: Audit::default(),
+            solution: Arc::default(),
+            schedule: Schedule::default(),
+        }
+    }
+
+    /// The same requests from here on at this knob: what was measured at another one says nothing of it.
+    pub(super) fn turned(self, knob: Knob, explore: bool) -> Self {
+        if self.knob == knob {
+            return Self { explore, ..self };
+        }
+        Self { window: self.window, solution: self.solution, schedule: self.schedule, ..Self::new(knob, explore) }
+    }
+
+    /// The controller's own knob decided: what came of it tells of the controller. A request that brought its own, or of
+    /// before the knob was turned, does not.
+    fn owns(&self, decision: &Decision) -> bool {
+        decision.kind != Kind::Pinned && decision.knob == self.knob
+    }
+
+    pub(super) fn hear(&mut self, decision: &Decision, chosen: &Candidate) {
+        Arc::make_mut(&mut self.window).push(decision);
+        self.schedule.hear();
+        if self.owns(decision) {
+            self.measured.decided(chosen.quality);
+        }
+    }
+
+    /// The answer cost `usd`.
+    pub(super) fn settle(&mut self, spec: &RouteSpec, decision: &Decision, usd: f64) {
+        if self.owns(decision) {
+            let best = self.best_name(spec);
+            let best = decision.candidates.iter().find(|candidate| Some(&*candidate.arm) == best);
+            self.spending.settled(usd, greedy_cost(decision), best.map_or(usd, |best| best.cost_usd));
+        }
+    }
+
+    /// The answer of the arm that was drawn is judged `value`, after `was`.
+    pub(super) fn measure(
+        &mut self,
+        spec: &RouteSpec,
+        decision: &Decision,
+        chosen: &Candidate,
+        was: Option<f64>,
+        value: f64,
+    ) {
+        Arc::make_mut(&mut self.window).score(decision, value);
+        if !self.owns(decision) {
+            return;
+        }
+        match was {
+            Some(old) => {
+                self.measured.revised(value - old);
+                self.audit.revised(value - old);
+            }
+            None => {
+                self.measured.scored(value - chosen.quality);
+                self.best_name(spec).into_iter().for_each(|best| self.audit.scored(decision, best, value));
+            }
+        }
+    }
+
+    /// The arm with the highest expected quality on recent requests.
+    pub fn best(&self) -> Option<usize> {
+        let quality = |arm: &usize| self.solution.arms[*arm].quality;
+        (0..self.solution.arms.len()).max_by(|a, b| quality(a).total_cmp(&quality(b)))
+    }
+
+    fn best_name<'a>(&self, spec: &'a RouteSpec) -> Option<&'a str> {
+        Some(&spec.arms.get(self.best()?)?.arm)
+    }
+}
+
+impl Schedule {
+    pub(super) fn hear(&mut self) {
+        self.decided += 1;
+    }
+
+    /// Whether a solution is due; if so, the next one is due later.
+    pub(super) fn due(&mut self) -> bool {
+        let due = self.decided >= self.next;
+        if due {
+            self.next = self.decided + stride(self.decided);
+        }
+        due
+    }
+}
+
+/// Requests to the next solution: often while little is known, then so that solving costs a few µs a request.
+fn stride(decided: u64) -> u64 {
+    match decided {
+        0..64 => 1,
+        64..256 => 4,
+        _ => (decided / 16).clamp(16, 512),
+    }
+}

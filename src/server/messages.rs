@@ -1,0 +1,78 @@
+//! `POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's client protocol.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Serialize;
+
+use super::error::{self, ApiError};
+use super::protocol::{Protocol, respond};
+use super::{App, body, headers, json};
+use crate::api::messages::{Stream, reply, request};
+use crate::upstream::UpstreamError;
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    request_headers: HeaderMap,
+    body: Body,
+) -> Result<Response, MessagesError> {
+    let wishes = headers::wishes(&request_headers)?;
+    let body = body::read(body, app.body_limit).await?;
+    let chat = request(&body).map_err(ApiError::from)?;
+    let answer = app.gateway.chat(chat.into(), wishes).await.map_err(ApiError::from)?;
+    Ok(respond(answer, Messages(Stream::default()))?)
+}
+
+#[derive(Serialize)]
+struct Count {
+    input_tokens: u32,
+}
+
+/// An estimate: which model's tokenizer will count is not known before it is chosen.
+pub(super) async fn count(State(app): State<Arc<App>>, body: Body) -> Result<Response, MessagesError> {
+    let body = body::read(body, app.body_limit).await?;
+    let chat = crate::api::messages::countable(&body).map_err(ApiError::from)?;
+    let input_tokens = app.gateway.count(chat.into()).map_err(ApiError::from)?;
+    Ok(json(&Count { input_tokens }))
+}
+
+/// An error in Anthropic's shape.
+pub(super) struct MessagesError(ApiError);
+
+impl From<ApiError> for MessagesError {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for MessagesError {
+    fn into_response(self) -> Response {
+        let body = crate::api::messages::error(self.0.status().as_u16(), self.0.message());
+        self.0.response(body)
+    }
+}
+
+struct Messages(Stream);
+
+impl Protocol for Messages {
+    fn whole(&self, body: Bytes) -> Result<Bytes, ApiError> {
+        reply(&body).map(Bytes::from).map_err(|problem| ApiError::untranslatable(&problem))
+    }
+
+    fn chunk(&mut self, data: &[u8]) -> Bytes {
+        self.0.chunk(data).into()
+    }
+
+    fn end(&mut self) -> Bytes {
+        self.0.end().into()
+    }
+
+    fn cut(&mut self, error: &UpstreamError) -> Bytes {
+        let error = error::cut(error);
+        self.0.cut(error.status().as_u16(), error.message())
+    }
+}

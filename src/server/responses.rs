@@ -1,0 +1,50 @@
+//! `POST /v1/responses`: OpenAI's newer client protocol.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::error::{self, ApiError};
+use super::protocol::{Protocol, respond};
+use super::{App, body, headers};
+use crate::api::responses::{Echo, Stream, reply, request};
+use crate::upstream::UpstreamError;
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    request_headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let wishes = headers::wishes(&request_headers)?;
+    let body = body::read(body, app.body_limit).await?;
+    let (chat, echo) = request(&body)?;
+    let answer = app.gateway.chat(chat.into(), wishes).await?;
+    respond(answer, Responses { stream: Stream::new(echo.clone()), echo })
+}
+
+struct Responses {
+    echo: Echo,
+    stream: Stream,
+}
+
+impl Protocol for Responses {
+    fn whole(&self, body: Bytes) -> Result<Bytes, ApiError> {
+        reply(&body, &self.echo).map(Bytes::from).map_err(|problem| ApiError::untranslatable(&problem))
+    }
+
+    fn chunk(&mut self, data: &[u8]) -> Bytes {
+        self.stream.chunk(data).into()
+    }
+
+    fn end(&mut self) -> Bytes {
+        self.stream.end().into()
+    }
+
+    fn cut(&mut self, error: &UpstreamError) -> Bytes {
+        self.stream.cut(error::cut(error).message()).into()
+    }
+}

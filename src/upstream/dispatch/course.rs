@@ -1,0 +1,175 @@
+//! One request's way through its targets: who is asked next, how often, and when it is given up.
+
+use std::collections::VecDeque;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::super::{Attempt, Cause, UpstreamError};
+use super::timing::{Due, Timing};
+use super::{Dispatched, Exhausted, Limits, Reply, Upstreams, Work, backoff, local};
+use crate::catalog::Model;
+
+/// Up to the first byte of an answer a failure is made good elsewhere.
+pub struct Course<'a> {
+    upstreams: &'a Upstreams,
+    work: Work<'a>,
+    targets: &'a [&'a Model],
+    limits: &'a Limits,
+    total: Due,
+    attempts: Vec<Attempt>,
+    /// Targets to ask, in this order.
+    queue: VecDeque<usize>,
+}
+
+/// What a call gave, and whose it was.
+type Called = (usize, Result<Reply, UpstreamError>);
+
+impl<'a> Course<'a> {
+    pub fn new(upstreams: &'a Upstreams, targets: &'a [&'a Model], work: Work<'a>, limits: &'a Limits) -> Self {
+        let total = Due::total(limits.deadlines.total, Instant::now());
+        let queue = (0..limits.planned.min(targets.len())).collect();
+        Self { upstreams, work, targets, limits, total, attempts: Vec::with_capacity(1), queue }
+    }
+
+    pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
+        self.upstreams.budget.deposit();
+        let mut error = nobody();
+        while let Some(target) = self.queue.pop_front() {
+            let (target, reply) = self.call(target).await;
+            match reply {
+                Ok(reply) => return Ok(Dispatched { target, attempts: self.attempts, reply }),
+                Err(failed) => error = failed,
+            }
+            if !self.go_on(target, &error).await {
+                break;
+            }
+        }
+        Err(Exhausted { attempts: self.attempts, error })
+    }
+
+    /// Asks `target`; where it has not begun to answer after the time that hedging waits, the next one as well, and takes
+    /// whichever answers first. The other call is cancelled.
+    async fn call(&mut self, target: usize) -> Called {
+        let began = Instant::now();
+        let first = self.ask(target);
+        let Some(after) = self.limits.hedge.filter(|_| !self.queue.is_empty()) else {
+            let reply = first.await;
+            return self.called(target, began, reply);
+        };
+        tokio::pin!(first);
+        if let Ok(reply) = timeout(after, &mut first).await {
+            return self.called(target, began, reply);
+        }
+        if !self.may_try_again() {
+            let reply = first.await;
+            return self.called(target, began, reply);
+        }
+        let (rival, rival_began) = (self.queue[0], Instant::now());
+        let second = self.ask(rival);
+        tokio::pin!(second);
+        let (winner, began, reply, loser, loser_began) = tokio::select! {
+            reply = &mut first => match reply {
+                Err(_) => (rival, rival_began, second.await, (target, reply.err()), began),
+                reply => (target, began, reply, (rival, None), rival_began),
+            },
+            reply = &mut second => match reply {
+                Err(_) => (target, began, first.await, (rival, reply.err()), rival_began),
+                reply => (rival, rival_began, reply, (target, None), began),
+            },
+        };
+        self.queue.pop_front();
+        let (loser, error) = loser;
+        let error = error.unwrap_or_else(superseded);
+        self.attempts.push(attempt(loser, Some(&error), loser_began));
+        self.called(winner, began, reply)
+    }
+
+    fn ask(&self, target: usize) -> impl Future<Output = Result<Reply, UpstreamError>> + use<'a> {
+        let (upstreams, work, model) = (self.upstreams, self.work, self.targets[target]);
+        let (deadlines, total) = (self.limits.deadlines, self.total);
+        async move {
+            let target = upstreams.target(model)?;
+            let timing = Timing::new(&target.endpoint.deadlines.over(deadlines), total, Instant::now());
+            match work {
+                Work::Chat(request) => target.call(&model.upstream_name, request, timing).await,
+                Work::Embeddings(request) => target.embed(&model.upstream_name, request, timing).await,
+            }
+        }
+    }
+
+    fn called(&mut self, target: usize, began: Instant, reply: Result<Reply, UpstreamError>) -> Called {
+        self.attempts.push(attempt(target, reply.as_ref().err(), began));
+        (target, reply)
+    }
+
+    /// Decides who is next after `target` failed. False: nobody, or not in time.
+    async fn go_on(&mut self, target: usize, error: &UpstreamError) -> bool {
+        self.reorder(target, error);
+        if self.queue.is_empty() && self.others_have_room(target, error) {
+            self.queue.push_back(target);
+        } else if self.queue.is_empty() {
+            return self.may_pause(error) && self.may_try_again() && self.pause(target, error).await;
+        }
+        !self.queue.is_empty() && self.may_try_again()
+    }
+
+    /// A cause may have a list of its own, which then takes the place of the rest.
+    fn reorder(&mut self, target: usize, error: &UpstreamError) {
+        let asked = |candidate: &usize| self.attempts.iter().any(|attempt| attempt.target == *candidate);
+        match self.limits.fallbacks.of(error.cause) {
+            Some(list) => self.queue = list.iter().copied().filter(|candidate| !asked(candidate)).collect(),
+            None if !error.cause.another_may_answer() => self.queue.clear(),
+            None if error.cause == Cause::ContextLength => {
+                let window = self.targets[target].context_window;
+                let targets = self.targets;
+                self.queue.retain(|candidate| targets[*candidate].context_window > window);
+            }
+            None => {}
+        }
+    }
+
+    /// A used-up limit is one key's: the same model may answer another at once.
+    fn others_have_room(&self, target: usize, error: &UpstreamError) -> bool {
+        error.cause == Cause::RateLimited && self.upstreams.healthy(&self.targets[target].id)
+    }
+
+    /// Whether asking the same again, later, may help: where there is nobody else.
+    fn may_pause(&self, error: &UpstreamError) -> bool {
+        self.targets.len() == 1 && error.cause.may_pass()
+    }
+
+    /// Within the request's own attempts and time, and within what all requests together may add to an outage.
+    fn may_try_again(&self) -> bool {
+        self.attempts.len() < self.limits.attempts && Instant::now() < self.total.at && self.upstreams.budget.withdraw()
+    }
+
+    /// Waits until the same model may be asked again.
+    async fn pause(&mut self, target: usize, error: &UpstreamError) -> bool {
+        let pause = backoff::pause(error, self.attempts.len(), (self.upstreams.jitter)());
+        match pause.map(|pause| Instant::now() + pause).filter(|until| *until < self.total.at) {
+            Some(until) => {
+                sleep_until(until).await;
+                self.queue.push_back(target);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn attempt(target: usize, error: Option<&UpstreamError>, began: Instant) -> Attempt {
+    let status = match error {
+        None => Some(http::StatusCode::OK),
+        Some(error) => error.status,
+    };
+    Attempt { target, status, error: error.cloned(), duration: began.elapsed() }
+}
+
+fn nobody() -> UpstreamError {
+    local("there is no model to ask".into())
+}
+
+/// A hedged call that lost: it was cancelled, and its provider may bill what it had done.
+fn superseded() -> UpstreamError {
+    UpstreamError { cause: Cause::Superseded, ..local("another model answered first".into()) }
+}

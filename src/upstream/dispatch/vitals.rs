@@ -1,0 +1,214 @@
+//! What is remembered of a model between calls: its health, its load, its limits; and the guard of one call.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::{Cause, UpstreamError};
+use super::breaker::{Breaker, Condition, Scope};
+use super::capacity;
+use super::load::Load;
+
+/// A rate limit that says nothing of its end is looked at again after this.
+const LIMITED: Duration = Duration::from_secs(1);
+
+/// The breakers that a provider's models share.
+#[derive(Debug)]
+pub struct Shared {
+    provider: Breaker,
+    /// One a key.
+    keys: Vec<Breaker>,
+}
+
+impl Shared {
+    /// Of a provider with so many keys; one that asks for none has one all the same.
+    pub fn new(keys: usize) -> Self {
+        let keys = (0..keys.max(1)).map(|_| Breaker::new(Scope::Key)).collect();
+        Self { provider: Breaker::new(Scope::Provider), keys }
+    }
+
+    pub fn provider(&self, now: Instant) -> Condition {
+        self.provider.condition(now)
+    }
+
+    /// Each key's.
+    pub fn keys(&self, now: Instant) -> impl Iterator<Item = Condition> {
+        self.keys.iter().map(move |key| key.condition(now))
+    }
+}
+
+/// One model's vitals.
+#[derive(Debug)]
+pub struct Vitals {
+    shared: Arc<Shared>,
+    model: Breaker,
+    pub load: Load,
+    /// Until when each key's limit at this model is used up.
+    limits: Vec<Mutex<Option<Instant>>>,
+    /// The key whose turn it is.
+    turn: AtomicUsize,
+}
+
+/// How a model stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub condition: Condition,
+    /// Failed calls in a row.
+    pub failures: u32,
+    /// Calls under way.
+    pub in_flight: u32,
+    /// To an answer's beginning: a decaying mean with peaks. `None` before the first answer.
+    pub latency: Option<Duration>,
+    /// Until a key is free of its rate limit again; `None`: one is.
+    pub limited_for: Option<Duration>,
+    /// Whether new requests should go there.
+    pub healthy: bool,
+}
+
+impl Vitals {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let limits = shared.keys.iter().map(|_| Mutex::default()).collect();
+        Self { shared, model: Breaker::new(Scope::Model), load: Load::default(), limits, turn: AtomicUsize::new(0) }
+    }
+
+    pub fn standing(&self, now: Instant) -> Standing {
+        let key = self.key(now);
+        let limited_for = self.limited_until(key, now).map(|until| until - now);
+        let unharmed = self.shared.provider.healthy(now) && self.shared.keys[key].healthy(now);
+        Standing {
+            condition: self.model.condition(now),
+            failures: self.model.failures(),
+            in_flight: self.load.in_flight(),
+            latency: self.load.latency(),
+            limited_for,
+            healthy: unharmed && self.model.healthy(now) && limited_for.is_none(),
+        }
+    }
+
+    /// The key to use: the one whose turn it is, or the next that is accepted and has room; where none has, the one that
+    /// has room the soonest.
+    fn key(&self, now: Instant) -> usize {
+        let (first, count) = (self.turn.load(Ordering::Relaxed), self.limits.len());
+        let mut turns = (0..count).map(|i| (first + i) % count);
+        let usable = |key: &usize| self.shared.keys[*key].healthy(now) && self.limited_until(*key, now).is_none();
+        let soonest = || (0..count).min_by_key(|key| self.limited_until(*key, now)).unwrap_or_default();
+        turns.find(usable).unwrap_or_else(soonest)
+    }
+
+    fn limited_until(&self, key: usize, now: Instant) -> Option<Instant> {
+        self.limit(key).filter(|until| *until > now)
+    }
+
+    fn limit(&self, key: usize) -> Option<Instant> {
+        *self.limits[key].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing more with this key for a while: it is another's turn.
+    pub fn exhausted(&self, key: usize, pause: Duration, now: Instant) {
+        let until = now + pause.min(capacity::LONGEST);
+        *self.limits[key].lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        self.turn.store((key + 1) % self.limits.len(), Ordering::Relaxed);
+    }
+
+    /// A call begins.
+    pub fn begin(self: &Arc<Self>, now: Instant) -> Call {
+        let key = self.key(now);
+        let breakers = [&self.shared.provider, &self.shared.keys[key], &self.model];
+        self.load.begin();
+        Call { vitals: Arc::clone(self), key, probes: breakers.map(|breaker| breaker.begin(now)), open: true }
+    }
+}
+
+/// A call under way. Dropped without an outcome (its client left) it counts neither way.
+#[derive(Debug)]
+pub struct Call {
+    vitals: Arc<Vitals>,
+    /// Index into the provider's keys: the one to send.
+    pub key: usize,
+    probes: [bool; 3],
+    open: bool,
+}
+
+impl Call {
+    /// The model answered to the end.
+    pub fn succeeded(&mut self) {
+        self.settle(Some(Ok(())), Instant::now());
+    }
+
+    /// It did not.
+    pub fn failed(&mut self, error: &UpstreamError, now: Instant) {
+        if error.cause == Cause::RateLimited {
+            self.vitals.exhausted(self.key, error.retry_after.unwrap_or(LIMITED), now);
+        }
+        self.settle(Some(Err(error)), now);
+    }
+
+    fn settle(&mut self, outcome: Option<Result<(), &UpstreamError>>, now: Instant) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        let shared = &self.vitals.shared;
+        let breakers = [&shared.provider, &shared.keys[self.key], &self.vitals.model];
+        for (breaker, probe) in breakers.into_iter().zip(self.probes) {
+            breaker.end(probe, outcome, now);
+        }
+        self.vitals.load.end();
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.settle(None, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limited(after: Option<Duration>) -> UpstreamError {
+        UpstreamError {
+            cause: Cause::RateLimited,
+            message: String::new(),
+            status: None,
+            retry_after: after,
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn keys_rotate_when_their_limit_is_used_up() {
+        let (vitals, now) = (Arc::new(Vitals::new(Arc::new(Shared::new(3)))), Instant::now());
+        assert_eq!((vitals.begin(now).key, vitals.begin(now).key), (0, 0), "one key until it is used up");
+        vitals.begin(now).failed(&limited(Some(Duration::from_secs(5))), now);
+        assert_eq!(vitals.begin(now).key, 1);
+        vitals.begin(now).failed(&limited(Some(Duration::from_secs(2))), now);
+        vitals.begin(now).failed(&limited(None), now);
+        let standing = vitals.standing(now);
+        assert_eq!((standing.healthy, standing.limited_for), (false, Some(LIMITED)));
+        assert_eq!(vitals.begin(now).key, 2, "the one that has room the soonest");
+        assert!(vitals.standing(now + LIMITED).healthy);
+    }
+
+    #[test]
+    fn a_refused_key_is_left_alone_and_the_model_stays() {
+        let (vitals, now) = (Arc::new(Vitals::new(Arc::new(Shared::new(2)))), Instant::now());
+        let refused =
+            UpstreamError { cause: Cause::Credentials, status: Some(http::StatusCode::UNAUTHORIZED), ..limited(None) };
+        (0..5).for_each(|_| vitals.begin(now).failed(&refused, now));
+        assert_eq!(vitals.begin(now).key, 1);
+        assert!(vitals.standing(now).healthy);
+    }
+
+    #[test]
+    fn calls_under_way_are_counted_until_they_end_or_are_dropped() {
+        let (vitals, now) = (Arc::new(Vitals::new(Arc::new(Shared::new(1)))), Instant::now());
+        let (mut one, two) = (vitals.begin(now), vitals.begin(now));
+        assert_eq!(vitals.load.in_flight(), 2);
+        one.succeeded();
+        drop((one, two));
+        assert_eq!(vitals.load.in_flight(), 0);
+    }
+}

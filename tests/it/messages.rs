@@ -1,0 +1,227 @@
+//! `POST /v1/messages`: Anthropic's client protocol in, and its answers, streams and errors out.
+
+use satisfice::api::messages::{Stream, reply, request};
+use satisfice::api::sse::Decoder;
+use serde_json::{Value, json};
+
+use crate::gateway::{Options, Running, body, header};
+use crate::scripted::Answer;
+
+fn translated(body: &Value) -> Value {
+    serde_json::from_slice(&request(&serde_json::to_vec(body).unwrap()).unwrap()).unwrap()
+}
+
+fn refused(change: impl FnOnce(&mut Value)) -> (String, String) {
+    let mut body = hello();
+    change(&mut body);
+    let bad = request(&serde_json::to_vec(&body).unwrap()).unwrap_err();
+    (bad.param.unwrap_or_default().into_owned(), bad.message)
+}
+
+fn hello() -> Value {
+    json!({"model": "auto", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]})
+}
+
+/// Name and data of each event.
+fn events(bytes: &[u8]) -> Vec<Value> {
+    let mut decoder = Decoder::new(1 << 20);
+    decoder.push(bytes);
+    std::iter::from_fn(|| decoder.next_event().unwrap()).map(|data| serde_json::from_slice(&data).unwrap()).collect()
+}
+
+#[test]
+fn a_request_means_the_same_in_openais_words() {
+    let body: Value = serde_json::from_str(include_str!("../fixtures/anthropic_client/request.json")).unwrap();
+    let call = |id: &str, city: &str| json!({"id": id, "type": "function", "function": {"name": "weather", "arguments": format!("{{\"city\":\"{city}\"}}")}});
+    let cache = json!({"type": "ephemeral"});
+    assert_eq!(
+        translated(&body),
+        json!({
+            "model": "auto",
+            "max_completion_tokens": 1024,
+            "user": "u1",
+            "stop": ["END"],
+            "temperature": 0.5,
+            "top_k": 5,
+            "reasoning_effort": "medium",
+            "tools": [{"type": "function", "function": {"name": "weather", "description": "Weather of a city", "parameters": body["tools"][0]["input_schema"]}}],
+            "tool_choice": "required",
+            "parallel_tool_calls": false,
+            "messages": [
+                {"role": "system", "content": [{"type": "text", "text": "Be brief.", "cache_control": cache}]},
+                {"role": "user", "content": [
+                    {"type": "text", "text": "What is this?"},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+                    {"type": "image_url", "image_url": {"url": "https://example.com/a.jpg"}},
+                    {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}}]},
+                {"role": "assistant", "content": [{"type": "text", "text": "Let me look."}],
+                 "tool_calls": [call("toolu_1", "Oulu"), call("toolu_2", "Turku")],
+                 "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "sig"}, {"type": "redacted_thinking", "data": "xyz"}]},
+                {"role": "tool", "tool_call_id": "toolu_1", "content": "3 degrees"},
+                {"role": "tool", "tool_call_id": "toolu_2", "content": [{"type": "text", "text": "no such city"}], "is_error": true},
+                {"role": "user", "content": [{"type": "text", "text": "And now?"}]},
+            ],
+        })
+    );
+}
+
+#[test]
+fn what_no_other_provider_could_do_is_named() {
+    let (param, message) =
+        refused(|body| body["tools"] = json!([{"type": "web_search_20250305", "name": "web_search"}]));
+    assert!(param == "tools[0].type" && message.contains("Anthropic runs itself"), "{message}");
+    let (param, _) =
+        refused(|body| body["messages"][0]["content"] = json!([{"type": "container_upload", "file_id": "f"}]));
+    assert_eq!(param, "messages[0].content[0]");
+    let (param, _) = refused(|body| drop(body.as_object_mut().unwrap().remove("max_tokens")));
+    assert_eq!(param, "max_tokens");
+    assert_eq!(refused(|body| body["tool_choice"] = json!({"type": "some"})).0, "tool_choice.type");
+}
+
+#[test]
+fn an_answer_with_thoughts_text_and_calls_keeps_them_in_order() {
+    let completion = json!({"id": "chatcmpl-1", "created": 1, "model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls",
+        "message": {"role": "assistant", "content": "Let me see.", "reasoning_content": "Hm.", "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}},
+            {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{\"a\": "}}]}}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}}});
+    let message: Value = serde_json::from_slice(&reply(completion.to_string().as_bytes()).unwrap()).unwrap();
+    assert_eq!(
+        message,
+        json!({"id": "msg_chatcmpl-1", "type": "message", "role": "assistant", "model": "m",
+            "content": [
+                {"type": "thinking", "thinking": "Hm.", "signature": ""},
+                {"type": "text", "text": "Let me see."},
+                {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}},
+                {"type": "tool_use", "id": "2", "name": "g", "input": {"INVALID_JSON": "{\"a\": "}}],
+            "stop_reason": "tool_use", "stop_sequence": null,
+            "usage": {"input_tokens": 6, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0, "output_tokens": 5}})
+    );
+}
+
+#[test]
+fn a_stream_opens_and_closes_one_block_after_another() {
+    let mut stream = Stream::default();
+    let deltas = [
+        json!({"role": "assistant", "content": ""}),
+        json!({"reasoning_content": "Hm"}),
+        json!({"thinking_blocks": [{"type": "thinking", "thinking": "Hm", "signature": "sig"}]}),
+        json!({"content": "One"}),
+        json!({"content": " two"}),
+        json!({"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": ""}}]}),
+        json!({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
+        json!({"tool_calls": [{"index": 1, "id": "2", "function": {"name": "g", "arguments": "{}"}}]}),
+    ];
+    let mut bytes = vec![];
+    let chunk =
+        |choices: Value, usage: Value| json!({"id": "c", "model": "m", "choices": choices, "usage": usage}).to_string();
+    for delta in deltas {
+        bytes.extend(stream.chunk(chunk(json!([{"index": 0, "delta": delta}]), Value::Null).as_bytes()));
+    }
+    bytes.extend(
+        stream.chunk(chunk(json!([{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]), Value::Null).as_bytes()),
+    );
+    bytes.extend(stream.chunk(chunk(json!([]), json!({"prompt_tokens": 3, "completion_tokens": 2})).as_bytes()));
+    bytes.extend(stream.end());
+    let told: Vec<String> = events(&bytes).iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            "message_start",
+            "start 0 thinking",
+            "0 Hm",
+            "0 sig",
+            "stop 0",
+            "start 1 text",
+            "1 One",
+            "1  two",
+            "stop 1",
+            "start 2 tool_use",
+            "2 {}",
+            "stop 2",
+            "start 3 tool_use",
+            "3 {}",
+            "stop 3",
+            "message_delta tool_use 3/2",
+            "message_stop",
+        ]
+    );
+}
+
+fn told(event: &Value) -> String {
+    let index = &event["index"];
+    match event["type"].as_str().unwrap() {
+        "content_block_start" => format!("start {index} {}", event["content_block"]["type"].as_str().unwrap()),
+        "content_block_stop" => format!("stop {index}"),
+        "content_block_delta" => {
+            let delta = &event["delta"];
+            let piece = ["text", "thinking", "signature", "partial_json"].iter().find_map(|name| delta[name].as_str());
+            format!("{index} {}", piece.unwrap())
+        }
+        "message_delta" => format!(
+            "message_delta {} {}/{}",
+            event["delta"]["stop_reason"].as_str().unwrap(),
+            event["usage"]["input_tokens"],
+            event["usage"]["output_tokens"]
+        ),
+        other => other.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_route_answers_a_message_whole_and_streamed() {
+    let mut running = Running::start().await;
+    let response = running.post("/v1/messages", hello().to_string()).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), header(&response, "x-satisfice-route")), (200, Some("auto")));
+    let message = body(response).await;
+    assert_eq!((&message["content"][0]["text"], &message["stop_reason"]), (&json!("ok"), &json!("end_turn")));
+    assert_eq!(running.finished().await.reply.content, "ok", "the trace is the same as a chat's");
+
+    let mut body = hello();
+    body["stream"] = true.into();
+    for model in ["small-upstream", "large-upstream"] {
+        running.upstream.on(model, [Answer::says(&["Hel", "lo"])]);
+    }
+    let response = running.post("/v1/messages", body.to_string()).send().await.unwrap();
+    assert_eq!(header(&response, "content-type"), Some("text/event-stream"));
+    let events = events(&response.bytes().await.unwrap());
+    let text: String = events.iter().filter_map(|event| event["delta"]["text"].as_str()).collect();
+    assert_eq!((text.as_str(), &events.last().unwrap()["type"]), ("Hello", &json!("message_stop")));
+    assert_eq!(events[events.len() - 2]["usage"]["output_tokens"], 5);
+}
+
+#[tokio::test]
+async fn a_cut_stream_ends_in_an_error_event() {
+    let running = Running::start().await;
+    running.upstream.on("small-upstream", [Answer::stream().text("begun").end()]);
+    let mut body = hello();
+    (body["stream"], body["model"]) = (true.into(), "small".into());
+    let response = running.post("/v1/messages", body.to_string()).send().await.unwrap();
+    let last = events(&response.bytes().await.unwrap()).pop().unwrap();
+    assert_eq!((&last["type"], &last["error"]["type"]), (&json!("error"), &json!("api_error")));
+}
+
+#[tokio::test]
+async fn errors_have_anthropics_shape_and_keys_its_header() {
+    let keys = satisfice::server::ApiKeys::new(&["key".into()]);
+    let running = Running::with(Options { keys, ..Options::default() }).await;
+    let ask =
+        |key: &'static str, body: Value| running.post("/v1/messages", body.to_string()).header("x-api-key", key).send();
+    let refused = ask("wrong", hello()).await.unwrap();
+    assert_eq!(refused.status(), 401);
+    assert_eq!(body(refused).await["error"]["type"], "authentication_error");
+    let missing =
+        ask("key", json!({"model": "nobody", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}))
+            .await
+            .unwrap();
+    assert_eq!(missing.status(), 404);
+    let missing = body(missing).await;
+    assert_eq!((&missing["type"], &missing["error"]["type"]), (&json!("error"), &json!("not_found_error")));
+    let counted = running
+        .post(
+            "/v1/messages/count_tokens",
+            json!({"model": "auto", "messages": [{"role": "user", "content": "one two three"}]}).to_string(),
+        )
+        .header("x-api-key", "key");
+    assert!(body(counted.send().await.unwrap()).await["input_tokens"].as_u64().unwrap() >= 3);
+}

@@ -1,0 +1,190 @@
+//! An answer whenever one can be had: several providers and keys, fallbacks by cause, hedging, the retry budget.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use satisfice::catalog::{Model, ModelId};
+use satisfice::gateway::{Resilience, Settings};
+use satisfice::upstream::{Cause, Fallbacks, Limits};
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::gateway::{Options, Running, ask as question, body, header, model as configured, settings};
+use crate::scripted::{Answer, KEY, Scripted};
+use crate::upstream_answers::{LIMITS, ask, causes, model, request, upstreams, whole, with};
+
+const TOO_LONG: &str = r#"{"error":{"message":"This model's maximum context length is 10 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#;
+const FILTERED: &str =
+    r#"{"error":{"message":"The response was filtered.","type":null,"param":"prompt","code":"content_filter"}}"#;
+
+#[tokio::test]
+async fn another_key_is_used_at_once_when_one_is_used_up() {
+    let upstream = Scripted::start().await;
+    let mut provider = upstream.provider("test");
+    provider.api_keys = [KEY, "sk-the-second-one"].map(SecretString::from).to_vec();
+    upstream.on("a", [Answer::status_with(429, &[("retry-after", "30")], "slow down"), Answer::completion("ok")]);
+    let (upstreams, began) = (with(provider), Instant::now());
+    let dispatched = ask(&upstreams, &["a"], false).await.unwrap();
+    assert_eq!(causes(&dispatched.attempts), [Some(Cause::RateLimited), None]);
+    assert!(began.elapsed() < Duration::from_secs(5), "it did not wait for the first key");
+    ask(&upstreams, &["a"], false).await.unwrap();
+    let keys: Vec<String> =
+        upstream.seen().iter().map(|seen| seen.headers["authorization"].to_str().unwrap().to_owned()).collect();
+    assert_eq!(keys, [format!("Bearer {KEY}"), "Bearer sk-the-second-one".into(), "Bearer sk-the-second-one".into()]);
+}
+
+#[tokio::test]
+async fn a_limit_that_an_answer_says_is_used_up_sends_the_next_request_elsewhere() {
+    let upstream = Scripted::start().await;
+    let used_up = [("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "20s")];
+    upstream.on("a", [Answer::whole(200, &used_up, r#"{"choices":[{"message":{"content":"ok"}}]}"#)]);
+    let upstreams = upstreams(&upstream);
+    ask(&upstreams, &["a"], false).await.unwrap();
+    let standing = upstreams.standing(&model("a").id).unwrap();
+    assert!(!standing.healthy && standing.limited_for > Some(Duration::from_secs(10)), "{standing:?}");
+    assert!(!upstreams.healthy(&model("a").id));
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_too_long_goes_to_a_larger_window_only() {
+    let upstream = Scripted::start().await;
+    upstream.on("small", [Answer::whole(400, &[], TOO_LONG)]);
+    let sized = |name: &str, window| Model { context_window: Some(window), ..model(name) };
+    let models = [sized("small", 10), sized("same", 10), sized("large", 1000)];
+    let targets: Vec<&Model> = models.iter().collect();
+    let dispatched = upstreams(&upstream).dispatch(&targets, &request(false), &LIMITS).await.unwrap();
+    assert_eq!(dispatched.attempts.iter().map(|attempt| attempt.target).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(causes(&dispatched.attempts), [Some(Cause::ContextLength), None]);
+}
+
+#[tokio::test]
+async fn a_cause_with_a_list_of_its_own_goes_by_that_list() {
+    let upstream = Scripted::start().await;
+    upstream.on("a", [Answer::whole(400, &[], FILTERED)]);
+    let upstreams = upstreams(&upstream);
+    let exhausted = ask(&upstreams, &["a", "b"], false).await.unwrap_err();
+    assert_eq!(causes(&exhausted.attempts), [Some(Cause::ContentFilter)], "without a list it is the client's to hear");
+    let fallbacks = Fallbacks { content_filter: Some(vec![2]), ..Fallbacks::default() };
+    let limits = Limits { planned: 2, fallbacks, ..LIMITS };
+    let models = ["a", "b", "c"].map(model);
+    let targets: Vec<&Model> = models.iter().collect();
+    let dispatched = upstreams.dispatch(&targets, &request(false), &limits).await.unwrap();
+    assert_eq!(dispatched.target, 2);
+    assert_eq!(upstream.counts(["a", "b", "c"]), [2, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_hedge_answers_for_one_that_is_slow_and_cancels_it() {
+    let upstream = Scripted::start().await;
+    upstream.on("slow", [Answer::default().hang()]);
+    let limits = Limits { hedge: Some(Duration::from_millis(1)), ..LIMITS };
+    let models = ["slow", "quick", "third"].map(model);
+    let targets: Vec<&Model> = models.iter().collect();
+    let dispatched = upstreams(&upstream).dispatch(&targets, &request(false), &limits).await.unwrap();
+    assert_eq!(dispatched.target, 1);
+    assert_eq!(causes(&dispatched.attempts), [Some(Cause::Superseded), None], "both calls are told");
+    assert_eq!(whole(dispatched).text.content, "ok");
+    upstream.until_hung_up(1).await;
+    assert_eq!(upstream.counts(["slow", "quick", "third"]), [1, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_hedged_call_that_fails_leaves_the_other_to_answer() {
+    let upstream = Scripted::start().await;
+    let gate = crate::scripted::Gate::closed();
+    upstream.on("slow", [Answer::default().wait(&gate).then(Answer::completion("late"))]);
+    upstream.on("sick", [Answer::status(500, "out of order")]);
+    let limits = Limits { hedge: Some(Duration::from_millis(1)), ..LIMITS };
+    let models = ["slow", "sick"].map(model);
+    let (targets, request) = (models.iter().collect::<Vec<_>>(), request(false));
+    let upstreams = upstreams(&upstream);
+    let answer = upstreams.dispatch(&targets, &request, &limits);
+    let open = async {
+        upstream.until_seen(2).await;
+        gate.open();
+    };
+    let (dispatched, ()) = tokio::join!(answer, open);
+    let dispatched = dispatched.unwrap();
+    assert_eq!(causes(&dispatched.attempts), [Some(Cause::Server), None]);
+    assert_eq!(whole(dispatched).text.content, "late");
+}
+
+#[tokio::test]
+async fn in_a_full_outage_requests_make_little_more_than_one_attempt_each() {
+    let upstream = Scripted::start().await;
+    let sick = || Answer::status(500, "out of order");
+    ["a", "b", "c"].iter().for_each(|name| upstream.on(name, (0..400).map(|_| sick())));
+    let upstreams = upstreams(&upstream);
+    let mut attempts = 0;
+    for _ in 0..400 {
+        attempts += ask(&upstreams, &["a", "b", "c"], false).await.unwrap_err().attempts.len();
+    }
+    assert!(attempts <= 480, "{attempts} attempts for 400 requests");
+}
+
+/// `small` at the providers `test` and `other`.
+fn twice() -> Settings {
+    let settings = settings();
+    let small = settings.models[0].clone();
+    let other = Arc::new(Model {
+        id: ModelId::of("other", "small"),
+        upstream_name: "small-other".into(),
+        ..(*configured("small", 0.1)).clone()
+    });
+    let mut routes = settings.routes.clone();
+    (routes[0].models, routes[0].alternates) = (vec![small], vec![other.clone()]);
+    let models = settings.models.iter().cloned().chain([other]).collect();
+    Settings { models, routes, ..settings }
+}
+
+#[tokio::test]
+async fn a_model_at_two_providers_is_one_arm_and_each_makes_the_others_failures_good() {
+    let running = Running::with(Options { settings: twice(), ..Options::default() }).await;
+    for asked in ["auto", "small"] {
+        // The draw of the test puts `other` first.
+        running.upstream.on("small-other", [Answer::status(500, "out of order"), Answer::completion("ok")]);
+        let response = running.chat(question(asked)).await;
+        assert_eq!((response.status().as_u16(), header(&response, "x-satisfice-attempts")), (200, Some("2")));
+        assert_eq!(header(&response, "x-satisfice-model"), Some("test/small"));
+        assert_ne!(header(&response, "x-satisfice-decision"), Some("fallback"), "it is the model that was to answer");
+    }
+    let pinned = running.chat(question("other/small")).await;
+    assert_eq!(header(&pinned, "x-satisfice-model"), Some("other/small"));
+}
+
+#[tokio::test]
+async fn providers_keys_and_models_are_shown_as_they_stand() {
+    let running = Running::start().await;
+    running.upstream.on("small-upstream", (0..5).map(|_| Answer::status(500, "out of order")));
+    for _ in 0..5 {
+        running.chat(question("small")).await;
+    }
+    let shown = body(running.get("/v1/providers").send().await.unwrap()).await;
+    let provider = &shown["providers"][0];
+    assert_eq!((&provider["provider"], &provider["breaker"]), (&json!("test"), &json!("closed")));
+    assert_eq!(provider["keys"], json!([{"breaker": "closed"}]));
+    let small = &provider["models"][0];
+    assert_eq!(
+        (&small["model"], &small["breaker"], &small["healthy"]),
+        (&json!("small"), &json!("open"), &json!(false))
+    );
+    assert_eq!(provider["models"][1]["breaker"], "closed");
+    let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains(r#"satisfice_upstream_healthy{provider="test",model="small"} 0"#), "{metrics}");
+    assert!(!shown.to_string().contains(KEY));
+}
+
+#[tokio::test]
+async fn a_routes_own_fallbacks_are_asked_though_they_are_not_of_its_models() {
+    let mut settings = settings();
+    let (small, plain) = (settings.models[0].clone(), settings.models[2].clone());
+    settings.routes[0].models = vec![small];
+    let fallbacks = satisfice::gateway::Fallbacks { error: Some(vec![plain]), ..Default::default() };
+    settings.routes[0].resilience = Resilience { fallbacks, ..Resilience::default() };
+    let running = Running::with(Options { settings, ..Options::default() }).await;
+    running.upstream.on("small-upstream", [Answer::status(500, "out of order")]);
+    let response = running.chat(question("auto")).await;
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/plain"));
+    assert_eq!(header(&response, "x-satisfice-decision"), Some("fallback"));
+}

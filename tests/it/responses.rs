@@ -1,0 +1,157 @@
+//! `POST /v1/responses`: OpenAI's newer client protocol in, and its responses and events out.
+
+use satisfice::api::responses::{Stream, reply, request};
+use satisfice::api::sse::Decoder;
+use serde_json::{Value, json};
+
+use crate::gateway::{Running, body};
+use crate::scripted::Answer;
+
+fn translated(body: &Value) -> Value {
+    serde_json::from_slice(&request(body.to_string().as_bytes()).unwrap().0).unwrap()
+}
+
+fn refused(body: Value) -> String {
+    request(body.to_string().as_bytes()).unwrap_err().param.unwrap().into_owned()
+}
+
+fn events(bytes: &[u8]) -> Vec<Value> {
+    let mut decoder = Decoder::new(1 << 20);
+    decoder.push(bytes);
+    std::iter::from_fn(|| decoder.next_event().unwrap()).map(|data| serde_json::from_slice(&data).unwrap()).collect()
+}
+
+#[test]
+fn a_request_means_the_same_as_a_chat() {
+    let body = json!({
+        "model": "auto", "instructions": "Be brief.", "max_output_tokens": 99, "temperature": 0.2, "store": true,
+        "reasoning": {"effort": "low", "summary": "auto"}, "include": ["reasoning.encrypted_content"],
+        "text": {"format": {"type": "json_schema", "name": "s", "schema": {"type": "object"}, "strict": true}},
+        "tools": [{"type": "function", "name": "f", "parameters": {}, "strict": true}],
+        "tool_choice": {"type": "function", "name": "f"},
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "See:"}, {"type": "input_image", "image_url": "https://example.com/a.png", "detail": "low"}]},
+            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "[{\"type\":\"thinking\",\"thinking\":\"Hm\",\"signature\":\"s\"}]"},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Looking.", "annotations": []}]},
+            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+            {"type": "function_call", "call_id": "c2", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c1", "output": "1"},
+            {"type": "function_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "2"}]}]});
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    assert_eq!(
+        translated(&body),
+        json!({
+            "model": "auto", "max_completion_tokens": 99, "temperature": 0.2, "reasoning_effort": "low",
+            "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": true}},
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {}, "strict": true}}],
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "text", "text": "See:"}, {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}}]},
+                {"role": "assistant", "content": [{"type": "text", "text": "Looking."}], "tool_calls": [call("c1"), call("c2")],
+                 "thinking_blocks": [{"type": "thinking", "thinking": "Hm", "signature": "s"}]},
+                {"role": "tool", "tool_call_id": "c1", "content": "1"},
+                {"role": "tool", "tool_call_id": "c2", "content": [{"type": "text", "text": "2"}]}],
+        })
+    );
+}
+
+#[test]
+fn what_needs_a_store_or_runs_elsewhere_is_named() {
+    assert_eq!(refused(json!({"model": "m", "input": "x", "previous_response_id": "resp_1"})), "previous_response_id");
+    assert_eq!(refused(json!({"model": "m", "input": "x", "background": true})), "background");
+    assert_eq!(refused(json!({"model": "m", "input": "x", "truncation": "auto"})), "truncation");
+    assert_eq!(refused(json!({"model": "m", "input": "x", "tools": [{"type": "web_search"}]})), "tools[0].type");
+    assert_eq!(refused(json!({"model": "m", "input": [{"type": "item_reference", "id": "1"}]})), "input[0]");
+    assert_eq!(refused(json!({"model": "m"})), "input");
+}
+
+#[test]
+fn a_completion_becomes_items() {
+    let (_, echo) =
+        request(json!({"model": "m", "input": "x", "metadata": {"a": "b"}}).to_string().as_bytes()).unwrap();
+    let completion = json!({"id": "chatcmpl-1", "created": 7, "model": "m", "choices": [{"index": 0, "finish_reason": "length",
+        "message": {"content": "Text", "reasoning_content": "Hm", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            "annotations": [{"type": "url_citation", "url_citation": {"url": "u", "title": "t", "start_index": 0, "end_index": 1}}]}}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 1}}});
+    let response: Value = serde_json::from_slice(&reply(completion.to_string().as_bytes(), &echo).unwrap()).unwrap();
+    assert_eq!(
+        (&response["status"], &response["incomplete_details"]["reason"]),
+        (&json!("incomplete"), &json!("max_output_tokens"))
+    );
+    assert_eq!(
+        (&response["metadata"], &response["store"], &response["created_at"]),
+        (&json!({"a": "b"}), &json!(false), &json!(7))
+    );
+    let kinds: Vec<&str> =
+        response["output"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["reasoning", "message", "function_call"]);
+    assert_eq!(
+        response["output"][1]["content"][0]["annotations"][0],
+        json!({"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1})
+    );
+    assert_eq!(response["usage"]["output_tokens_details"]["reasoning_tokens"], 1);
+}
+
+#[test]
+fn events_are_numbered_and_the_last_one_holds_the_whole() {
+    let (_, echo) = request(json!({"model": "m", "input": "x"}).to_string().as_bytes()).unwrap();
+    let mut stream = Stream::new(echo);
+    let mut bytes = vec![];
+    for delta in [
+        json!({"content": "One"}),
+        json!({"content": " two"}),
+        json!({"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": "{\"a\""}}]}),
+        json!({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}),
+    ] {
+        bytes.extend(
+            stream.chunk(
+                json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]}).to_string().as_bytes(),
+            ),
+        );
+    }
+    bytes.extend(stream.end());
+    let events = events(&bytes);
+    let numbers: Vec<u64> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..events.len() as u64).collect::<Vec<_>>());
+    let names: Vec<&str> =
+        events.iter().map(|event| event["type"].as_str().unwrap().trim_start_matches("response.")).collect();
+    assert_eq!(
+        names,
+        [
+            "created",
+            "in_progress",
+            "output_item.added",
+            "content_part.added",
+            "output_text.delta",
+            "output_text.delta",
+            "output_text.done",
+            "content_part.done",
+            "output_item.done",
+            "output_item.added",
+            "function_call_arguments.delta",
+            "function_call_arguments.delta",
+            "function_call_arguments.done",
+            "output_item.done",
+            "completed",
+        ]
+    );
+    let whole = &events.last().unwrap()["response"]["output"];
+    assert_eq!((&whole[0]["content"][0]["text"], &whole[1]["arguments"]), (&json!("One two"), &json!("{\"a\":1}")));
+}
+
+#[tokio::test]
+async fn a_route_answers_whole_streamed_and_cut() {
+    let running = Running::start().await;
+    let ask = |body: Value| running.post("/v1/responses", body.to_string()).send();
+    let whole = body(ask(json!({"model": "auto", "input": "Hello"})).await.unwrap()).await;
+    assert_eq!((&whole["object"], &whole["output"][0]["content"][0]["text"]), (&json!("response"), &json!("ok")));
+    running.upstream.on("small-upstream", [Answer::says(&["Hel", "lo"]), Answer::stream().text("begun").end()]);
+    let streamed =
+        ask(json!({"model": "small", "input": "Hello", "stream": true})).await.unwrap().bytes().await.unwrap();
+    let last = events(&streamed).pop().unwrap();
+    assert_eq!((&last["type"], &last["response"]["usage"]["output_tokens"]), (&json!("response.completed"), &json!(5)));
+    let cut = ask(json!({"model": "small", "input": "Hello", "stream": true})).await.unwrap().bytes().await.unwrap();
+    let last = events(&cut).pop().unwrap();
+    assert_eq!((&last["type"], &last["response"]["status"]), (&json!("response.failed"), &json!("failed")));
+}
