@@ -2,7 +2,7 @@
 
 use reqwest::Response;
 use satisfice::catalog::quirks::Quirks;
-use satisfice::gateway::{RouteSettings, Settings};
+use satisfice::gateway::{Fallbacks as RouteFallbacks, Resilience, RouteSettings, Settings};
 use satisfice::upstream::settings::ProviderSettings;
 use serde_json::{Value, json};
 
@@ -16,7 +16,10 @@ async fn market() -> Running {
     let (small, large, medium) =
         (model("test", "small", 0.1), model("test", "large", 1.0), model("other", "medium", 0.5));
     let auto = route("auto", vec![small.clone(), large.clone(), medium.clone()]);
-    let auto = RouteSettings { explore: true, ..auto };
+    // Where an error ends the plan, test/small is to answer.
+    let fallbacks = RouteFallbacks { error: Some(vec![small.clone()]), ..RouteFallbacks::default() };
+    let resilience = Resilience { fallbacks, ..Resilience::default() };
+    let auto = RouteSettings { explore: true, resilience, ..auto };
     let models = vec![small, large, model("other", "small", 0.05), medium, model("router", "wild", 0.3)];
     let settings = Settings { models, routes: vec![auto], attempts: 5, ..settings() };
     let providers: fn(&Scripted) -> _ = |upstream| {
@@ -116,6 +119,15 @@ async fn a_routes_fallbacks_may_be_the_clients() {
     let before = asked(&running).len();
     assert_eq!(running.chat(wishing("auto", alone)).await.status(), 502);
     assert!(asked(&running)[before..].windows(2).all(|pair| pair[0] == pair[1]), "one model only");
+}
+
+#[tokio::test]
+async fn a_routes_fallbacks_are_nobody_whom_the_client_excluded() {
+    let running = market().await;
+    running.upstream.on("other-medium", [Answer::status(401, "no key")]);
+    let only = json!({"provider": {"only": ["other"]}});
+    assert_eq!(running.chat(wishing("auto", only)).await.status(), 502);
+    assert_eq!(asked(&running), ["other-medium"]);
 }
 
 #[tokio::test]
