@@ -2,6 +2,7 @@
 
 pub mod facts;
 pub mod providers;
+pub mod quirks;
 
 use std::fmt;
 

@@ -47,10 +47,10 @@ pub fn run(options: &Options, environment: &Environment) -> Result<String, Check
 /// What a valid configuration means, for people: providers, models with their prices and where these are from, routes
 /// with their knobs, and what is worth a look. `source_name`: what messages call the file.
 pub fn describe(setup: &Setup, source_name: &str) -> String {
-    let models = &setup.gateway.models;
+    let models = setup.gateway.models.iter().chain(&setup.gateway.embeddings);
     let mut out = format!("{source_name}: valid\n");
     section(&mut out, "providers", setup.providers.iter().map(provider));
-    let with_origins = models.iter().zip(&setup.origins);
+    let with_origins = models.zip(&setup.origins);
     section(&mut out, "models (USD per million tokens, input / output)", with_origins.map(|(m, o)| model(m, o)));
     section(&mut out, "routes", setup.gateway.routes.iter().flat_map(with_segments));
     section(&mut out, "remarks", setup.remarks.iter().map(|remark| [remark.located(source_name)]));

@@ -14,6 +14,7 @@ use super::environment::{Environment, secret};
 use super::section::{Located, Section};
 use super::segment::Segment;
 use super::vertex;
+use crate::catalog::quirks::Quirks;
 use crate::catalog::{Capabilities, Price};
 use crate::gateway::Balance;
 use crate::policy::Knob;
@@ -76,15 +77,21 @@ pub(super) struct Provider {
     pub(super) line: usize,
     pub(super) name: Option<Located<String>>,
     pub(super) wire: Option<Wire>,
+    /// The file gives a kind, be it valid or not; likewise the next ones.
+    pub(super) has_kind: bool,
     pub(super) base_url: Option<Located<Url>>,
+    pub(super) has_base_url: bool,
     pub(super) api_keys: Vec<SecretString>,
     pub(super) deadlines: OwnDeadlines,
-    /// The file gives a key, be it valid or not.
     pub(super) service_account: Option<Arc<ServiceAccount>>,
-    /// The file gives a key of some kind, be it valid or not.
+    /// A key of some kind.
     pub(super) has_api_key: bool,
     pub(super) aws: Option<AwsKeys>,
     pub(super) headers: HeaderMap,
+    pub(super) quirks: Quirks,
+    pub(super) api_version: Option<Located<String>>,
+    /// `data_collection` is not `deny`.
+    pub(super) collects_data: bool,
 }
 
 #[derive(Debug)]
@@ -93,12 +100,21 @@ pub(super) struct Model {
     pub(super) name: Option<Located<String>>,
     pub(super) provider: Option<Located<String>>,
     pub(super) upstream_name: Option<String>,
+    /// `None`: as the catalogue has it.
+    pub(super) kind: Option<ModelKind>,
     pub(super) price: Option<Price>,
     pub(super) context_window: Option<u32>,
     pub(super) max_output_tokens: Option<u32>,
     pub(super) capabilities: Capabilities,
     /// Its share of the load where the model is at several providers.
     pub(super) weight: Option<f64>,
+}
+
+/// What a model is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ModelKind {
+    Chat,
+    Embedding,
 }
 
 #[derive(Debug)]
@@ -174,14 +190,15 @@ impl Provider {
         let wire = wire(section);
         let account = aws::Account::read(section, &name, environment);
         let vertex = vertex::read(section, wire, environment);
-        let home = vertex.home.as_deref().or(wire.and_then(Wire::home));
-        let home = home.map(|home| Located { value: home.to_owned(), line: section.line });
-        let base_url = base_url(section, wire, account.base_url(wire).or(home)).map(|url| vertex.below(url));
+        let home = vertex.home.as_deref().map(|home| Located { value: home.to_owned(), line: section.line });
+        let base_url = base_url(section, account.base_url(wire).or(home)).map(|url| vertex.below(url));
         let aws = account.keys(section, wire, base_url.as_ref());
         Self {
             line: section.line,
             wire,
+            has_kind: section.had("kind"),
             aws,
+            has_base_url: section.had("base_url") || base_url.is_some(),
             base_url,
             has_api_key: !keys.is_empty() || vertex.has_credentials,
             service_account: vertex.service_account,
@@ -191,6 +208,9 @@ impl Provider {
                 .collect(),
             deadlines: OwnDeadlines { first_byte: seconds(section, "first_byte_s"), idle: seconds(section, "idle_s") },
             headers: headers(section, &name, environment),
+            quirks: quirks(section),
+            api_version: section.string("api_version", "a version such as \"2024-10-21\""),
+            collects_data: collects_data(section),
             name,
         }
     }
@@ -198,12 +218,14 @@ impl Provider {
 
 impl Model {
     fn read(section: &mut Section<'_, '_>) -> Self {
+        let kind = model_kind(section);
         Self {
             line: section.line,
+            kind,
             name: name(section, "the name that clients ask for, such as \"gpt-4o-mini\""),
             provider: section.required("provider", "the name of one of the [[providers]]"),
             upstream_name: section.string("upstream_name", "the provider's name of the model").map(|n| n.value),
-            price: price(section),
+            price: price(section, kind),
             context_window: section.whole("context_window", 1, u32::MAX).map(|n| n.value),
             max_output_tokens: section.whole("max_output_tokens", 1, u32::MAX).map(|n| n.value),
             capabilities: Capabilities {
@@ -317,7 +339,7 @@ pub(super) fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Loca
 }
 
 fn wire(section: &mut Section<'_, '_>) -> Option<Wire> {
-    let kind = section.required("kind", "the wire that it speaks, such as \"openai\"")?;
+    let kind = section.string("kind", "the wire that it speaks, such as \"openai\"")?;
     let known = Wire::KINDS.iter().find(|(name, _)| *name == kind.value);
     if known.is_none() {
         let kinds = Wire::KINDS.map(|(name, _)| format!("\"{name}\"")).join(", ");
@@ -338,17 +360,62 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
     }
 }
 
+/// How a provider differs from OpenAI's wire, as far as the file says so.
+fn quirks(section: &mut Section<'_, '_>) -> Quirks {
+    let names = "a list of request fields, such as [\"logprobs\"]";
+    let renamed = "a table of strings, such as { max_completion_tokens = \"max_tokens\" }";
+    let unsupported = section.strings("unsupported", names);
+    let renames = section.string_table("rename", renamed).map_or(vec![], |table| table.value);
+    let renamed_fields = renames.into_iter().map(|(ours, its)| (ours, its.value)).collect();
+    Quirks {
+        chat_path: below_base(section, "chat_path", "a path below base_url, such as \"chat/completions\""),
+        embeddings_path: below_base(section, "embeddings_path", "a path below base_url, such as \"embeddings\""),
+        key_header: key_header(section),
+        rename: renamed_fields,
+        unsupported: unsupported.map(|names| names.value.into_iter().map(|name| name.value).collect()),
+        stream_usage: section.boolean("stream_usage"),
+        developer_role: section.string("developer_role", "a role such as \"system\"").map(|role| role.value),
+        ..Quirks::default()
+    }
+}
+
+/// A relative path: it must not lead to another server.
+fn below_base(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Option<String> {
+    let path = section.string(key, expected)?;
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '#' | ':' | '\\');
+    if path.value.is_empty() || path.value.starts_with('/') || path.value.contains(odd) || path.value.contains("..") {
+        section.findings.mistake(path.line, format!("`{key}` {:?} is no such path; give {expected}", path.value));
+        return None;
+    }
+    Some(path.value)
+}
+
+fn key_header(section: &mut Section<'_, '_>) -> Option<String> {
+    let expected = "the header that the key stands in, such as \"api-key\", or \"authorization\" for a bearer token";
+    let name = section.string("key_header", expected)?;
+    let fit = HeaderName::from_bytes(name.value.as_bytes()).ok();
+    let fit = fit.filter(|name| name == http::header::AUTHORIZATION || !OWN_HEADERS.contains(&name.as_str()));
+    if fit.is_none() {
+        section.findings.mistake(name.line, format!("`key_header` {:?} will not do; give {expected}", name.value));
+    }
+    fit.map(|name| name.to_string())
+}
+
+fn collects_data(section: &mut Section<'_, '_>) -> bool {
+    let expected = "\"deny\" (it keeps nothing and learns from nothing) or \"allow\"";
+    let Some(typed) = section.string("data_collection", expected) else { return true };
+    if !matches!(&*typed.value, "allow" | "deny") {
+        let text = format!("`data_collection` is \"{}\"; give {expected}", typed.value);
+        section.findings.mistake(typed.line, text);
+    }
+    typed.value != "deny"
+}
+
 /// `known`: where it is if the file does not say.
-fn base_url(section: &mut Section<'_, '_>, wire: Option<Wire>, known: Option<Located<String>>) -> Option<Located<Url>> {
+fn base_url(section: &mut Section<'_, '_>, known: Option<Located<String>>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let expected = match wire {
-        Some(Wire::Bedrock) => "a `region` such as \"us-east-1\", or a URL".to_owned(),
-        _ => format!("a URL {example}"),
-    };
-    let typed = match known {
-        Some(known) => section.string("base_url", &expected).or_else(|| (!section.had("base_url")).then_some(known))?,
-        None => section.required("base_url", &expected)?,
-    };
+    let typed = section.string("base_url", &format!("a URL {example}"));
+    let typed = typed.or_else(|| known.filter(|_| !section.had("base_url")))?;
     let url = Url::parse(&typed.value).map_err(|e| format!("is no URL ({e}); give one {example}"));
     match url.and_then(fit) {
         Ok(value) => Some(Located { value, line: typed.line }),
@@ -414,7 +481,7 @@ fn header(
 }
 
 /// All of the price, or none of it: half a price cannot be completed from elsewhere.
-fn price(section: &mut Section<'_, '_>) -> Option<Price> {
+fn price(section: &mut Section<'_, '_>, kind: Option<ModelKind>) -> Option<Price> {
     let mut usd = |key| section.number(key, 0.0..1e6, true, "USD per million tokens, from 0");
     let input = usd("input_usd_per_mtok");
     let output = usd("output_usd_per_mtok");
@@ -423,6 +490,10 @@ fn price(section: &mut Section<'_, '_>) -> Option<Price> {
     match (input, output) {
         (Some(input), Some(output)) => {
             Some(Price { input: input.value, output: output.value, cached_input, cache_write })
+        }
+        // Embeddings have no output.
+        (Some(input), None) if kind == Some(ModelKind::Embedding) && !section.had("output_usd_per_mtok") => {
+            Some(Price { cached_input, ..Price::of(input.value, 0.0) })
         }
         (None, None) if cached_input.or(cache_write).is_none() => None,
         _ => half_a_price(section),
@@ -437,6 +508,20 @@ fn half_a_price(section: &mut Section<'_, '_>) -> Option<Price> {
         }
     }
     None
+}
+
+fn model_kind(section: &mut Section<'_, '_>) -> Option<ModelKind> {
+    let expected = "\"chat\" or \"embedding\"";
+    let typed = section.string("kind", expected)?;
+    let kind = match &*typed.value {
+        "chat" => Some(ModelKind::Chat),
+        "embedding" => Some(ModelKind::Embedding),
+        _ => None,
+    };
+    if kind.is_none() {
+        section.findings.mistake(typed.line, format!("`kind` of [[models]] is \"{}\"; give {expected}", typed.value));
+    }
+    kind
 }
 
 pub(super) fn knob(section: &mut Section<'_, '_>) -> Option<Knob> {

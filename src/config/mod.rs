@@ -69,7 +69,7 @@ pub struct Setup {
     /// At least one; each model's provider is among them.
     pub providers: Vec<ProviderSettings>,
     pub gateway: Settings,
-    /// Where the price of each of `gateway.models` is from, in the same order.
+    /// Where the price of each of `gateway.models` is from, in the same order, then of each of `gateway.embeddings`.
     pub origins: Vec<PriceOrigin>,
     /// What is valid and still worth a look.
     pub remarks: Vec<Finding>,
@@ -112,7 +112,7 @@ pub fn parse(
     if !findings.is_toml() {
         return Err(findings.into_mistakes(source_name));
     }
-    let setup = resolve::resolve(file, flags, catalogue, &mut findings);
+    let setup = resolve::resolve(file, flags, environment, catalogue, &mut findings);
     Ok(Setup { remarks: findings.into_warnings(source_name)?, ..setup })
 }
 

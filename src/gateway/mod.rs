@@ -3,13 +3,18 @@
 mod answer;
 mod balance;
 mod bundles;
+mod embeddings;
 mod error;
 mod filter;
+mod listing;
+mod pace;
 mod plan;
+mod preferred;
 mod recording;
 mod settings;
 mod setup;
 mod sources;
+mod supported;
 
 use std::sync::Arc;
 
@@ -39,6 +44,7 @@ use crate::trace::{Event, Outcome};
 use crate::upstream::{Dispatched, Exhausted, Reply, Upstreams};
 use bundles::{Bundles, Held};
 use plan::Plan;
+use preferred::Preferred;
 use recording::{Recording, Sink};
 use setup::Name;
 
@@ -94,12 +100,14 @@ impl Gateway {
     /// See [`GatewayError`]; only an exhausted request has been recorded.
     pub async fn chat(&self, body: Bytes, wishes: Wishes) -> Result<Answer, GatewayError> {
         let arrival = self.sources.arrival();
-        let request = ChatRequest::parse(&body)?;
+        let mut request = ChatRequest::parse(&body)?;
         let setup = self.setup.load_full();
-        let mut plan = match setup.resolve(&request.model)? {
-            Name::Deployment(target) => Plan::pinned(vec![target]),
-            Name::Model(first) => self.pinned(&setup, first),
-            Name::Route(route) => self.plan(&setup, route, &request, &wishes)?,
+        let preferred = Preferred::take(&setup, &mut request)?;
+        let mut plan = match (setup.resolve(&request.model)?, &preferred) {
+            (Name::Route(route), _) => self.plan(&setup, route, &request, &wishes, preferred.as_ref())?,
+            (_, Some(preferred)) => Plan::pinned(preferred.pinned(&setup, &request.model)?),
+            (Name::Deployment(target), None) => Plan::pinned(vec![target]),
+            (Name::Model(first), None) => self.pinned(&setup, first),
         };
         let limits = plan.limits(&setup);
         let told = (&body[..], wishes.metadata);
@@ -119,7 +127,7 @@ impl Gateway {
     /// The model that `first` is, wherever it is.
     fn pinned(&self, setup: &Setup, first: usize) -> Plan {
         let name = &setup.targets[first].model.id.model;
-        Plan::pinned(setup.deployments(0..setup.targets.len(), name, Balance::Weight, &*self.sources.draw))
+        Plan::pinned(setup.deployments(0..setup.settings.models.len(), name, Balance::Weight, &*self.sources.draw))
     }
 
     /// Input tokens of a chat, estimated as for the hard filters; nothing is asked or recorded.
@@ -132,14 +140,29 @@ impl Gateway {
         Ok(bundle.extractor.extract(&request).input_tokens)
     }
 
-    /// extract → hard filters → assess → decide.
-    fn plan(&self, setup: &Setup, route: usize, request: &ChatRequest, wishes: &Wishes) -> Result<Plan, GatewayError> {
+    /// extract → hard filters → assess → decide. What the client prefers restricts what is decided among; where it is
+    /// in order, nothing is decided.
+    fn plan(
+        &self,
+        setup: &Setup,
+        route: usize,
+        request: &ChatRequest,
+        wishes: &Wishes,
+        preferred: Option<&Preferred>,
+    ) -> Result<Plan, GatewayError> {
         // One snapshot and the classifier that it is learned on, from beginning to end: both may be swapped meanwhile.
         let snapshot = self.snapshot.load();
         let bundle = self.bundles.of(snapshot.bundle);
         let features = bundle.extractor.extract(request);
-        let fit = fit(setup, route, request, &Demand::new(request, features.input_tokens))?;
+        let wanted =
+            preferred.map(|preferred| preferred.restricted(setup, &setup.routes[route].targets)).transpose()?;
+        let wanted = wanted.as_deref().unwrap_or(&setup.routes[route].targets);
+        let fit = fit(setup, route, wanted, request, &Demand::new(request, features.input_tokens))?;
         let segment = setup.routes[route].segment(&wishes.metadata).map(|segment| segment.name.clone());
+        if let Some(preferred) = preferred.filter(|preferred| preferred.is_ordered()) {
+            let targets = preferred.with_fallbacks(setup, preferred.arranged(setup, fit));
+            return Ok(Plan { route: Some(route), segment, confined: true, ..Plan::pinned(targets) });
+        }
         let ask = Ask { segment: segment.as_deref(), knob: wishes.quality.map(Knob::Quality) };
         let plan = match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, ask) {
             Ok(decision) => Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw),
@@ -150,7 +173,11 @@ impl Gateway {
                 Plan::safest(setup, route, fit, state.map(|state| &**state))
             }
         };
-        Ok(Plan { segment, ..plan })
+        let plan = Plan { segment, ..plan };
+        Ok(match preferred {
+            Some(preferred) => Plan { targets: preferred.after_decision(setup, plan.targets), confined: true, ..plan },
+            None => plan,
+        })
     }
 
     fn decide(
@@ -219,10 +246,16 @@ impl Gateway {
 }
 
 /// The route's models that can answer, healthy ones only unless none of them is.
-fn fit(setup: &Setup, route: usize, request: &ChatRequest, demand: &Demand<'_>) -> Result<Vec<usize>, GatewayError> {
-    let mut fit = Vec::with_capacity(setup.routes[route].targets.len());
+fn fit(
+    setup: &Setup,
+    route: usize,
+    wanted: &[usize],
+    request: &ChatRequest,
+    demand: &Demand<'_>,
+) -> Result<Vec<usize>, GatewayError> {
+    let mut fit = Vec::with_capacity(wanted.len());
     let mut excluded = Vec::new();
-    for &target in &setup.routes[route].targets {
+    for &target in wanted {
         let model = &setup.targets[target].model;
         let inexpressible = || setup.upstreams.refuses(&model.id, request).map(Reason::Inexpressible);
         match demand.lacking(model).or_else(inexpressible) {

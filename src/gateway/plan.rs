@@ -18,6 +18,8 @@ pub(super) struct Plan {
     /// The segment of the route that the request is in.
     pub(super) segment: Option<Arc<str>>,
     pub(super) kind: Kind,
+    /// The client said who may answer: nobody else is asked.
+    pub(super) confined: bool,
     /// `None`: nothing was decided, so nothing will be learned from it.
     pub(super) decision: Option<Decision>,
     /// The training run that the decision's φ is of, by its key; 0 where there is none.
@@ -27,7 +29,7 @@ pub(super) struct Plan {
 impl Plan {
     /// The client named the model, which may be at several providers.
     pub(super) fn pinned(targets: Vec<usize>) -> Self {
-        Self { targets, route: None, segment: None, kind: Kind::Pinned, decision: None, bundle: 0 }
+        Self { targets, route: None, segment: None, kind: Kind::Pinned, confined: false, decision: None, bundle: 0 }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there
@@ -49,7 +51,15 @@ impl Plan {
         let balance = setup.routes[route].balance;
         let deployments = |c: &Candidate| setup.deployments(fit.iter().copied(), &c.arm, balance, draw);
         let targets = arms.flat_map(deployments).collect();
-        Self { targets, route: Some(route), segment: None, kind: decision.kind, decision: Some(decision), bundle }
+        Self {
+            targets,
+            route: Some(route),
+            segment: None,
+            kind: decision.kind,
+            confined: false,
+            decision: Some(decision),
+            bundle,
+        }
     }
 
     /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
@@ -59,7 +69,15 @@ impl Plan {
         let quality = |target| state.and_then(|state| average_quality(state, &model(target).id.model)).unwrap_or(0.0);
         let price = |target| model(target).price.as_ref().map_or(0.0, blended);
         fit.sort_by(|&a, &b| quality(b).total_cmp(&quality(a)).then(price(b).total_cmp(&price(a))));
-        Self { targets: fit, route: Some(route), segment: None, kind: Kind::Fallback, decision: None, bundle: 0 }
+        Self {
+            targets: fit,
+            route: Some(route),
+            segment: None,
+            kind: Kind::Fallback,
+            confined: false,
+            decision: None,
+            bundle: 0,
+        }
     }
 }
 
@@ -70,6 +88,9 @@ impl Plan {
         let Some(route) = self.route.map(|route| &setup.routes[route]) else {
             return Limits { planned, ..setup.limits.clone() };
         };
+        if self.confined {
+            return Limits { planned, ..route.limits.clone() };
+        }
         let mut place = |targets: &Vec<usize>| targets.iter().map(|target| self.place(*target)).collect::<Vec<_>>();
         let fallbacks = Fallbacks {
             error: route.fallbacks.error.as_ref().map(&mut place),

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::answer::Facts;
 use super::plan::Plan;
-use super::setup::Setup;
+use super::setup::{Setup, Target};
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
@@ -30,7 +30,39 @@ pub(super) struct Sink {
     pub(super) metrics: Arc<Metrics>,
 }
 
+/// A request that ended, as metrics count it.
+pub(super) struct Ended<'a> {
+    pub(super) route: Option<Arc<str>>,
+    pub(super) segment: Option<Arc<str>>,
+    /// Who answered.
+    pub(super) target: Option<&'a Target>,
+    pub(super) outcome: Outcome,
+    pub(super) kind: Kind,
+    pub(super) usage: Usage,
+    pub(super) cost_usd: f64,
+    pub(super) elapsed: Duration,
+}
+
 impl Sink {
+    /// Counts a request that ended.
+    pub(super) fn count(&self, ended: Ended<'_>) {
+        self.metrics.in_flight.dec();
+        self.metrics.request(&RequestLabels {
+            route: ended.route,
+            segment: ended.segment,
+            model: ended.target.map(|t| t.label.clone()),
+            outcome: outcome_name(ended.outcome),
+            decision: kind_name(ended.kind),
+        });
+        let Some(metrics) = ended.target.map(|t| &t.metrics) else {
+            return;
+        };
+        metrics.total_seconds.observe(ended.elapsed.as_secs_f64());
+        metrics.input_tokens.inc_by(u64::from(ended.usage.input_tokens));
+        metrics.output_tokens.inc_by(u64::from(ended.usage.output_tokens));
+        metrics.cost_usd.inc_by(ended.cost_usd);
+    }
+
     fn send(&self, event: Event, kind: &'static str) {
         if self.events.try_send(event).is_err() {
             self.metrics.event_dropped(kind);
@@ -206,23 +238,19 @@ impl Recording {
     }
 
     fn count(&self, trace: &Trace, elapsed: Duration) {
-        let target = self.answering.map(|t| &self.setup.targets[t]);
-        self.sink.metrics.in_flight.dec();
-        self.sink.metrics.request(&RequestLabels {
+        if let (Some(target), Some(usage), Outcome::Answered) = (self.answering, trace.usage, trace.outcome) {
+            self.setup.targets[target].pace.observe(usage.output_tokens, elapsed);
+        }
+        self.sink.count(Ended {
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
             segment: self.plan.segment.clone(),
-            model: target.map(|t| t.label.clone()),
-            outcome: outcome_name(trace.outcome),
-            decision: kind_name(self.plan.kind),
+            target: self.answering.map(|t| &self.setup.targets[t]),
+            outcome: trace.outcome,
+            kind: self.plan.kind,
+            usage: trace.usage.unwrap_or_default(),
+            cost_usd: trace.cost_usd.unwrap_or(0.0),
+            elapsed,
         });
-        let Some(metrics) = target.map(|t| &t.metrics) else {
-            return;
-        };
-        metrics.total_seconds.observe(elapsed.as_secs_f64());
-        let usage = trace.usage.unwrap_or_default();
-        metrics.input_tokens.inc_by(u64::from(usage.input_tokens));
-        metrics.output_tokens.inc_by(u64::from(usage.output_tokens));
-        metrics.cost_usd.inc_by(trace.cost_usd.unwrap_or(0.0));
     }
 }
 
@@ -268,7 +296,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn cause_name(cause: Cause) -> &'static str {
+pub(super) fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::Caller => "caller",
         Cause::Unsupported => "unsupported",

@@ -16,6 +16,8 @@ pub struct Settings {
     /// In the configuration's order; ids are unique. Where two providers have a model of one name, the plain name
     /// means the first.
     pub models: Vec<Arc<Model>>,
+    /// Models that make embeddings and answer nothing; likewise, and no id is in both lists.
+    pub embeddings: Vec<Arc<Model>>,
     /// In the configuration's order; names are unique and are no model's name.
     pub routes: Vec<RouteSettings>,
     pub deadlines: Deadlines,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::balance::{Balance, Deployment, order};
 use super::error::GatewayError;
+use super::pace::Pace;
 use super::settings::{SegmentSettings, Settings};
+use crate::api::error::BadRequest;
 use crate::api::metadata::Metadata;
 use crate::catalog::Model;
 use crate::telemetry::{Metrics, ModelMetrics};
@@ -20,6 +22,8 @@ pub struct Setup {
     /// Of a request to a model by its name.
     pub(super) limits: Limits,
     names: HashMap<String, Name>,
+    /// Embedding models by plain name (of each provider that has one) and as `provider/model`.
+    embedders: HashMap<String, Vec<usize>>,
 }
 
 /// A model that can be called.
@@ -28,6 +32,7 @@ pub(super) struct Target {
     /// `provider/model`.
     pub(super) label: Arc<str>,
     pub(super) metrics: ModelMetrics,
+    pub(super) pace: Pace,
 }
 
 /// A route's models, by their index in [`Setup::targets`].
@@ -62,7 +67,8 @@ pub(super) enum Name {
 impl Setup {
     /// Takes a validated configuration into use; `upstreams` must know the provider of each of its models.
     pub fn new(settings: Settings, upstreams: Upstreams, metrics: &Metrics) -> Self {
-        let targets: Vec<Target> = settings.models.iter().map(|model| Target::new(model, metrics)).collect();
+        let models = settings.models.iter().chain(&settings.embeddings);
+        let targets: Vec<Target> = models.map(|model| Target::new(model, metrics)).collect();
         let index = |model: &Arc<Model>| settings.models.iter().position(|m| m.id == model.id);
         let indices = |models: &Vec<Arc<Model>>| models.iter().filter_map(index).collect::<Vec<_>>();
         let routes = settings.routes.iter().map(|route| {
@@ -83,14 +89,39 @@ impl Setup {
         });
         let routes = routes.collect();
         let limits = Limits::new(settings.deadlines, settings.attempts);
-        Self { names: names(&settings), targets, routes, upstreams, limits, settings }
+        let (names, embedders) = (names(&settings), embedders(&settings));
+        Self { names, embedders, targets, routes, upstreams, limits, settings }
     }
 
     pub(super) fn resolve(&self, asked: &str) -> Result<Name, GatewayError> {
-        self.names
-            .get(asked)
-            .copied()
-            .ok_or_else(|| GatewayError::UnknownModel { asked: asked.chars().take(200).collect(), known: self.known() })
+        self.names.get(asked).copied().ok_or_else(|| match self.embedders.contains_key(asked) {
+            true => wrong_kind(format!("\"{asked}\" makes embeddings; POST /v1/embeddings asks it")),
+            false => unknown(asked, self.known()),
+        })
+    }
+
+    /// The targets of the model that `first` is, at each provider that has it, in the configuration's order.
+    pub(super) fn everywhere(&self, first: usize) -> Vec<usize> {
+        let name = &self.targets[first].model.id.model;
+        let models = self.settings.models.iter().enumerate();
+        models.filter(|(_, model)| model.id.model == *name).map(|(i, _)| i).collect()
+    }
+
+    /// Who makes embeddings by this name: all providers that have the model, in the configuration's order.
+    pub(super) fn embedders(&self, asked: &str) -> Result<&[usize], GatewayError> {
+        if let Some(targets) = self.embedders.get(asked) {
+            return Ok(targets);
+        }
+        Err(match self.names.get(asked) {
+            Some(Name::Route(_)) => wrong_kind(format!(
+                "\"{asked}\" is a route, and routing does not apply to embeddings: vectors of different models cannot be \
+                 compared; name one model"
+            )),
+            Some(Name::Model(_) | Name::Deployment(_)) => wrong_kind(format!(
+                "\"{asked}\" answers chats; an embedding model has kind = \"embedding\" in [[models]]"
+            )),
+            None => unknown(asked, self.settings.embeddings.iter().map(|m| m.id.model.to_string()).collect()),
+        })
     }
 
     /// Those of `targets` that are the model called `name`, the one to ask first in front.
@@ -125,6 +156,24 @@ impl Setup {
     }
 }
 
+fn unknown(asked: &str, known: Vec<String>) -> GatewayError {
+    GatewayError::UnknownModel { asked: asked.chars().take(200).collect(), known }
+}
+
+fn wrong_kind(message: String) -> GatewayError {
+    GatewayError::BadRequest(BadRequest::field("model", message))
+}
+
+fn embedders(settings: &Settings) -> HashMap<String, Vec<usize>> {
+    let mut embedders: HashMap<String, Vec<usize>> = HashMap::new();
+    for (i, model) in settings.embeddings.iter().enumerate() {
+        for name in [model.id.model.to_string(), model.id.to_string()] {
+            embedders.entry(name).or_default().push(settings.models.len() + i);
+        }
+    }
+    embedders
+}
+
 /// `provider/model` always means that one; a plain name means a route, else the model of that name wherever it is.
 fn names(settings: &Settings) -> HashMap<String, Name> {
     let mut names = HashMap::new();
@@ -154,6 +203,6 @@ impl Segment {
 impl Target {
     fn new(model: &Arc<Model>, metrics: &Metrics) -> Self {
         let label: Arc<str> = model.id.to_string().into();
-        Self { model: model.clone(), metrics: metrics.model(&label), label }
+        Self { model: model.clone(), metrics: metrics.model(&label), label, pace: Pace::default() }
     }
 }

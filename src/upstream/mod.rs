@@ -2,13 +2,17 @@
 //! retries, fallbacks.
 
 pub mod anthropic;
+pub mod azure;
 pub mod bedrock;
 pub mod blocks;
 pub mod cohere;
+pub mod compatible;
 pub mod completion;
 mod dispatch;
+pub mod embeddings;
 pub mod event_stream;
 pub mod gemini;
+pub mod mistral;
 pub mod openai;
 pub mod settings;
 pub mod structure;
@@ -18,6 +22,7 @@ pub use dispatch::{
     Condition, Dispatched, Exhausted, Fallbacks, Limits, ProviderStanding, Reply, ReplyStream, SetupError, Standing,
     Upstreams,
 };
+pub use embeddings::Embeddings;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -85,6 +90,11 @@ pub trait Provider: Send + Sync {
 
     /// The translation of one stream, from its first event.
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events>;
+
+    /// How this wire is asked for embeddings; `None`: not served by it.
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        None
+    }
 
     /// The provider's own words for a refusal, in OpenAI's shape. Whether another model or a retry may help is
     /// decided from the status by `dispatch`.

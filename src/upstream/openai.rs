@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Asked, Events, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
+use super::{Asked, Embeddings, Events, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::Usage;
@@ -36,6 +36,10 @@ impl Provider for OpenAi {
 
     fn events(&self, _asked: &Asked<'_>) -> Box<dyn Events> {
         Box::new(Self)
+    }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
@@ -80,7 +84,7 @@ fn error_inside(error: &RawValue) -> String {
     error_object(&value).map_or_else(|| error.get().to_owned(), |detail| detail.message)
 }
 
-fn usage(wire: WireUsage) -> Usage {
+pub(super) fn usage(wire: WireUsage) -> Usage {
     let prompt = wire.prompt_tokens_details.unwrap_or_default();
     Usage {
         input_tokens: wire.prompt_tokens,

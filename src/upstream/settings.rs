@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use super::Deadlines;
 use super::vertex::ServiceAccount;
+use crate::catalog::quirks::Quirks;
 
 /// One configured provider.
 #[derive(Debug, Clone)]
@@ -28,6 +29,11 @@ pub struct ProviderSettings {
     pub headers: HeaderMap,
     /// For Bedrock, in place of an `api_key`: what requests are signed with.
     pub aws: Option<AwsKeys>,
+    pub quirks: Quirks,
+    /// Azure's `api-version`.
+    pub api_version: Option<String>,
+    /// It may keep what it is asked, or learn from it; false only where the configuration says that it does not.
+    pub collects_data: bool,
 }
 
 /// An account of Amazon Web Services.
@@ -60,32 +66,42 @@ impl OwnDeadlines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
     Anthropic,
+    Azure,
     Bedrock,
-    OpenAi,
-    Gemini,
-    Vertex,
     Cohere,
+    Gemini,
+    Mistral,
+    OpenAi,
+    Vertex,
 }
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 6] = [
+    pub const KINDS: [(&'static str, Self); 8] = [
         ("anthropic", Self::Anthropic),
+        ("azure", Self::Azure),
         ("bedrock", Self::Bedrock),
-        ("openai", Self::OpenAi),
-        ("gemini", Self::Gemini),
-        ("vertex", Self::Vertex),
         ("cohere", Self::Cohere),
+        ("gemini", Self::Gemini),
+        ("mistral", Self::Mistral),
+        ("openai", Self::OpenAi),
+        ("vertex", Self::Vertex),
     ];
+
+    /// As the configuration calls it.
+    pub fn kind(self) -> &'static str {
+        Self::KINDS.iter().find(|(_, wire)| *wire == self).map_or("", |(kind, _)| kind)
+    }
 
     /// The `base_url` where none is given: of a wire that one vendor alone speaks.
     pub fn home(self) -> Option<&'static str> {
         match self {
             // The clouds have a home in each place.
-            Self::OpenAi | Self::Bedrock | Self::Vertex => None,
+            Self::OpenAi | Self::Azure | Self::Bedrock | Self::Vertex => None,
             Self::Anthropic => Some("https://api.anthropic.com"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
             Self::Cohere => Some("https://api.cohere.com/v2"),
+            Self::Mistral => Some("https://api.mistral.ai/v1"),
         }
     }
 }

@@ -47,15 +47,23 @@ pub struct Options {
     pub room: usize,
     /// The learner has published the routes.
     pub published: bool,
-    /// All of its providers are the scripted upstream.
     pub settings: Settings,
     /// What the upstream speaks.
     pub wire: Wire,
+    /// Of `settings`; all of them are the scripted upstream. `None`: those that the models name, with nothing special.
+    pub providers: Option<fn(&Scripted) -> Vec<ProviderSettings>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keys: ApiKeys::default(), room: 64, published: true, settings: settings(), wire: Wire::OpenAi }
+        Self {
+            keys: ApiKeys::default(),
+            room: 64,
+            published: true,
+            settings: settings(),
+            wire: Wire::OpenAi,
+            providers: None,
+        }
     }
 }
 
@@ -74,9 +82,12 @@ impl Running {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let learning = Learning { snapshot: snapshot.clone(), counters: Arc::default() };
         let metrics = Arc::new(Metrics::default());
-        let names: BTreeSet<_> = settings.models.iter().map(|model| model.id.provider.as_str()).collect();
-        let providers =
-            names.into_iter().map(|name| ProviderSettings { wire: options.wire, ..upstream.provider(name) }).collect();
+        let names: BTreeSet<_> =
+            settings.models.iter().chain(&settings.embeddings).map(|model| model.id.provider.as_str()).collect();
+        let plain = || {
+            names.into_iter().map(|name| ProviderSettings { wire: options.wire, ..upstream.provider(name) }).collect()
+        };
+        let providers = options.providers.map_or_else(plain, |providers| providers(&upstream));
         let upstreams = Upstreams::new(providers, settings.deadlines.connect).unwrap();
         let (sender, events) = mpsc::channel(options.room);
         let gateway = Arc::new(Gateway::new(
@@ -183,6 +194,7 @@ pub fn settings() -> Settings {
     });
     Settings {
         models: vec![small.clone(), large.clone(), plain.clone()],
+        embeddings: vec![],
         routes: vec![
             RouteSettings {
                 segments: vec![
@@ -201,9 +213,14 @@ pub fn settings() -> Settings {
 
 /// `usd` for a million tokens in, twice that for a million out.
 pub fn model(name: &str, usd: f64) -> Arc<Model> {
+    model_of("test", name, &format!("{name}-upstream"), usd)
+}
+
+/// As [`model`], at another provider.
+pub fn model_of(provider: &str, name: &str, upstream_name: &str, usd: f64) -> Arc<Model> {
     Arc::new(Model {
-        id: ModelId { provider: "test".into(), model: name.into() },
-        upstream_name: format!("{name}-upstream"),
+        id: ModelId { provider: provider.into(), model: name.into() },
+        upstream_name: upstream_name.into(),
         price: Some(Price::of(usd, 2.0 * usd)),
         context_window: None,
         max_output_tokens: None,
@@ -211,7 +228,7 @@ pub fn model(name: &str, usd: f64) -> Arc<Model> {
     })
 }
 
-fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
+pub fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
     RouteSettings { explore: false, ..RouteSettings::new(name, models, Knob::Quality(0.95)) }
 }
 

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use satisfice::catalog::quirks::Quirks;
 use satisfice::upstream::settings::{OwnDeadlines, ProviderSettings, Wire};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -91,6 +92,9 @@ impl Scripted {
             service_account: None,
             headers: HeaderMap::new(),
             aws: None,
+            quirks: Quirks::default(),
+            api_version: None,
+            collects_data: true,
         }
     }
 

@@ -33,11 +33,8 @@ const USAGE: Usage = Usage {
 const USUAL: f64 = 0.9;
 
 fn spec(segments: &[(&str, f64)]) -> RouteSpec {
-    let arm = |(name, usd): (&str, f64)| ArmSpec {
-        arm: name.into(),
-        price: Some(Price::of(usd, usd)),
-        context_window: None,
-    };
+    let arm =
+        |(name, usd): (&str, f64)| ArmSpec { arm: name.into(), price: Some(Price::of(usd, usd)), context_window: None };
     let segment =
         |(name, share): &(&str, f64)| SegmentSpec { name: (*name).into(), knob: Knob::Quality(*share), explore: true };
     RouteSpec {

@@ -58,6 +58,18 @@ pub fn one_call_at_a_time(request: &ChatRequest, wire: &str) -> Option<BadReques
     asked.then(|| unsupported("parallel_tool_calls", &problem()))
 }
 
+/// The first field of `request` among those that a provider knows nothing like, which `unknown` names. A field that asks
+/// for nothing is left out and nobody is told; so are hints, and everything where the client said `drop_unsupported`.
+pub fn unknown_there(request: &ChatRequest, unknown: &[String], provider: &str) -> Option<BadRequest> {
+    if request.drop_unsupported || unknown.is_empty() {
+        return None;
+    }
+    let missed = |name: &str, value: &[u8]| !HINTS.contains(&name) && !asks_for_nothing(name, value);
+    let (name, _) =
+        request.fields().find(|(name, value)| unknown.iter().any(|other| other == name) && missed(name, value))?;
+    Some(unsupported(name, &format!("provider {provider} knows nothing like `{name}`")))
+}
+
 /// The first field of `request` that a wire which understands `understood` (and what every wire does) cannot express.
 /// What is said to be as it is anyhow (null, `n: 1`) asks for nothing; neither does anything where the client said
 /// `drop_unsupported`.
@@ -82,10 +94,9 @@ fn asks_for_nothing(name: &str, value: &[u8]) -> bool {
     let default = match name {
         "n" => number() == Some(1.0),
         "frequency_penalty" | "presence_penalty" | "top_logprobs" => number() == Some(0.0),
-        "logprobs" => value == b"false",
-        "logit_bias" => value == b"{}",
+        "logprobs" | "store" => value == b"false",
         "modalities" => value == b"[\"text\"]",
         _ => false,
     };
-    default || value == b"null"
+    default || matches!(value, b"null" | b"{}" | b"[]")
 }

@@ -16,9 +16,12 @@ use url::{Position, Url};
 use uuid::Uuid;
 
 use super::super::anthropic::Anthropic;
+use super::super::azure::Azure;
 use super::super::bedrock::Bedrock;
 use super::super::cohere::Cohere;
+use super::super::compatible::Compatible;
 use super::super::gemini::Gemini;
+use super::super::mistral::Mistral;
 use super::super::openai::OpenAi;
 use super::super::settings::{OwnDeadlines, ProviderSettings, Wire};
 use super::super::vertex::Vertex;
@@ -35,10 +38,15 @@ use super::token::Tokens;
 use super::vitals::{Shared, Vitals};
 use super::{ProviderStanding, Reply, SetupError};
 use crate::api::chat::ChatRequest;
+use crate::api::embeddings::EmbeddingsRequest;
+use crate::api::error::BadRequest;
 use crate::catalog::Model;
+use crate::catalog::quirks::Quirks;
 
 /// The longest whole answer, bytes: several times what the longest outputs with log probabilities take.
 const MAX_REPLY_BYTES: usize = 32 << 20;
+/// The longest answer of embeddings, bytes: 2,048 vectors of 4,096 numbers, written out.
+const MAX_EMBEDDINGS_BYTES: usize = 192 << 20;
 /// So much of an error's body is read, bytes, and so long is it waited for.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 const ERROR_WAIT: Duration = Duration::from_secs(5);
@@ -59,6 +67,10 @@ pub struct Endpoint {
     /// Where a service account stands in place of a key.
     tokens: Option<Arc<Tokens>>,
     signer: Option<Signer>,
+    /// See [`ProviderSettings::collects_data`].
+    pub collects_data: bool,
+    /// See [`Quirks::routes_itself`].
+    pub routes_itself: bool,
 }
 
 impl Endpoint {
@@ -86,6 +98,8 @@ impl Endpoint {
             provider,
             reporter,
             deadlines: settings.deadlines,
+            collects_data: settings.collects_data,
+            routes_itself: settings.quirks.routes_itself,
             vitals,
             keys,
             pools: ThreadLocal::new(),
@@ -156,13 +170,17 @@ impl Endpoint {
 
 /// The translation for a provider's wire.
 fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
+    let compatible = || Compatible::new(&*settings.name, settings.quirks.clone());
     match settings.wire {
         Wire::Anthropic => Box::new(Anthropic::below(settings.base_url.path())),
+        Wire::Azure => Box::new(Azure::new(compatible(), settings.base_url.path(), settings.api_version.clone())),
         Wire::Bedrock => Box::new(Bedrock),
-        Wire::OpenAi => Box::new(OpenAi),
-        Wire::Gemini => Box::new(Gemini),
-        Wire::Vertex => Box::new(Vertex),
         Wire::Cohere => Box::new(Cohere),
+        Wire::Gemini => Box::new(Gemini),
+        Wire::Mistral => Box::new(Mistral(compatible())),
+        Wire::OpenAi if settings.quirks == Quirks::default() => Box::new(OpenAi),
+        Wire::OpenAi => Box::new(compatible()),
+        Wire::Vertex => Box::new(Vertex),
     }
 }
 
@@ -174,21 +192,24 @@ pub struct Target {
     stream: Uri,
     /// The longest answer, tokens.
     longest: Option<u32>,
+    /// `None`: the wire has none.
+    embeddings: Option<Uri>,
 }
 
 impl Target {
     /// # Errors
     /// The provider's path for this model makes no URL.
     pub fn new(endpoint: Arc<Endpoint>, model: &Model) -> Result<Self, UpstreamError> {
-        let uri = |stream| {
-            endpoint.uri(&endpoint.provider.path(&model.upstream_name, stream)).map_err(|problem| {
-                let name = &model.upstream_name;
+        let name = &model.upstream_name;
+        let uri = |path: String| {
+            endpoint.uri(&path).map_err(|problem| {
                 endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{name}\": {problem}"))
             })
         };
-        let (whole, stream) = (uri(false)?, uri(true)?);
+        let (whole, stream) = (uri(endpoint.provider.path(name, false))?, uri(endpoint.provider.path(name, true))?);
+        let embeddings = endpoint.provider.embeddings().map(|wire| uri(wire.embeddings_path(name))).transpose()?;
         let vitals = Arc::new(Vitals::new(endpoint.vitals.clone()));
-        Ok(Self { endpoint, vitals, whole, stream, longest: model.max_output_tokens })
+        Ok(Self { endpoint, vitals, whole, stream, longest: model.max_output_tokens, embeddings })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -227,10 +248,8 @@ impl Target {
         let Asked { model, request, .. } = asked;
         let wire = provider.request_up_to(model, self.longest, request);
         let wire = wire.map_err(|bad| reporter.inexpressible(bad))?;
-        let (response, lease) = self.send(wire, key, request.stream, timing).await?;
-        if let Some(pause) = capacity::exhausted(response.headers(), SystemTime::now()) {
-            self.vitals.exhausted(key, pause, Instant::now());
-        }
+        let uri = if request.stream { &self.stream } else { &self.whole };
+        let (response, lease) = self.send((uri, wire), key, request.stream, timing).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);
         }
@@ -242,22 +261,68 @@ impl Target {
         provider.reply(&asked, body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
     }
 
+    /// Asks the model for embeddings once.
+    pub async fn embed(
+        &self,
+        upstream_name: &str,
+        request: &EmbeddingsRequest,
+        timing: Timing,
+    ) -> Result<Reply, UpstreamError> {
+        let began = Instant::now();
+        let mut call = self.vitals.begin(began);
+        let reply = self.embeddings(upstream_name, request, call.key, timing).await;
+        let now = Instant::now();
+        match &reply {
+            Ok(_) => {
+                self.vitals.load.observe(now - began, now);
+                call.succeeded();
+            }
+            Err(error) => call.failed(error, now),
+        }
+        reply.map(Reply::Whole)
+    }
+
+    async fn embeddings(
+        &self,
+        model: &str,
+        request: &EmbeddingsRequest,
+        key: usize,
+        timing: Timing,
+    ) -> Result<WholeReply, UpstreamError> {
+        let Endpoint { provider, reporter, .. } = &*self.endpoint;
+        let Some((wire, uri)) = provider.embeddings().zip(self.embeddings.as_ref()) else {
+            let problem = "embeddings are not served by this provider's wire; ask a model of another provider";
+            return Err(reporter.inexpressible(BadRequest::field("model", problem)));
+        };
+        let posted = wire.embed(model, request).map_err(|bad| reporter.inexpressible(bad))?;
+        let (response, lease) = self.send((uri, posted), key, false, timing).await?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response, lease, timing).await);
+        }
+        let body = Body::new(response.into_body(), lease, timing).whole(MAX_EMBEDDINGS_BYTES).await;
+        let body = body.map_err(|error| reporter.body(error))?;
+        wire.embedded(body).map_err(|problem| reporter.malformed(problem))
+    }
+
     async fn send(
         &self,
-        wire: WireRequest,
+        (uri, wire): (&Uri, WireRequest),
         key: usize,
         stream: bool,
         timing: Timing,
     ) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
-        let uri = if stream { &self.stream } else { &self.whole };
         let request = self.endpoint.request((uri.clone(), key), wire, stream, SystemTime::now());
         let request = request.map_err(|problem| reporter.error(Cause::Credentials, problem))?;
         let authorized = timing.first_byte.bound(self.endpoint.authorized(request)).await;
         let request = authorized.map_err(|passed| reporter.late(passed))??;
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;
-        answering.map_err(|error| reporter.unsent(&error))
+        let answering = answering.map_err(|error| reporter.unsent(&error))?;
+        if let Some(pause) = capacity::exhausted(answering.0.headers(), SystemTime::now()) {
+            self.vitals.exhausted(key, pause, Instant::now());
+        }
+        Ok(answering)
     }
 
     async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
@@ -335,7 +400,9 @@ fn headers(
 }
 
 fn keys(settings: &ProviderSettings, provider: &dyn Provider) -> Result<Vec<(HeaderName, HeaderValue)>, SetupError> {
-    let header = |key| key_header(provider.key_header(), key).ok_or_else(|| bad_key(settings));
+    let name = settings.quirks.key_header.as_deref();
+    let place = name.map_or_else(|| Some(own_place(provider.key_header())), |name| name.parse().ok());
+    let header = |key| place.clone().and_then(|name| key_header(name, key)).ok_or_else(|| bad_key(settings));
     settings.api_keys.iter().map(header).collect()
 }
 
@@ -348,10 +415,17 @@ pub fn host(url: &Url) -> Option<HeaderValue> {
     HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
-fn key_header(place: KeyHeader, key: &SecretString) -> Option<(HeaderName, HeaderValue)> {
-    let (name, value) = match place {
-        KeyHeader::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
-        KeyHeader::Named(name) => (HeaderName::from_static(name), key.expose_secret().to_owned()),
+fn own_place(place: KeyHeader) -> HeaderName {
+    match place {
+        KeyHeader::Bearer => AUTHORIZATION,
+        KeyHeader::Named(name) => HeaderName::from_static(name),
+    }
+}
+
+fn key_header(name: HeaderName, key: &SecretString) -> Option<(HeaderName, HeaderValue)> {
+    let value = match name {
+        AUTHORIZATION => format!("Bearer {}", key.expose_secret()),
+        _ => key.expose_secret().to_owned(),
     };
     let mut value = HeaderValue::try_from(value).ok()?;
     value.set_sensitive(true);
