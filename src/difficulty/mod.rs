@@ -1,14 +1,19 @@
 //! The candle classifier: [`Features`](crate::features::Features) → [`Context`]; loading and training.
 
 mod bundle;
+mod encoder;
 mod network;
 mod prior;
 mod product;
 pub mod train;
+mod vocabulary;
 
 pub use bundle::{Bundle, FileEntry, Manifest, files, sha256};
+pub use encoder::{EncoderFiles, EncoderRecord};
 pub use network::{Classifier, Weights};
 pub use prior::{ArmPrior, Entrant, Head, Population, Prior, RoutePrior, undated};
+
+use crate::features::EmbedError;
 
 /// What is known of a request before anything is decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,4 +39,10 @@ pub enum DifficultyError {
     /// One request; the next may well succeed.
     #[error("the classifier failed: {0}")]
     Run(String),
+    /// As above, before the network.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// A slow classifier has as much to do as may wait.
+    #[error("the classifier is busy: {0} requests wait for it")]
+    Busy(usize),
 }

@@ -1,6 +1,7 @@
 //! The request path, readable on one screen, and the end-of-stream guard.
 
 mod answer;
+mod assessor;
 mod bundles;
 mod error;
 mod filter;
@@ -27,7 +28,7 @@ pub use sources::{Sources, unix_ms};
 
 use crate::api::chat::ChatRequest;
 use crate::difficulty::{Bundle, DifficultyError};
-use crate::features::Features;
+use crate::features::Draft;
 use crate::policy::{self, Decision, Knob, NoCandidate, Snapshot};
 use crate::telemetry::Metrics;
 use crate::trace::{Event, Outcome};
@@ -84,7 +85,7 @@ impl Gateway {
         let setup = self.setup.load_full();
         let plan = match setup.resolve(&request.model)? {
             Name::Model(target) => Plan::pinned(target),
-            Name::Route(route) => self.plan(&setup, route, &request, quality.map(Knob::Quality))?,
+            Name::Route(route) => self.plan(&setup, route, &request, quality.map(Knob::Quality)).await?,
         };
         let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
         let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, &body);
@@ -100,7 +101,7 @@ impl Gateway {
     }
 
     /// extract → hard filters → assess → decide.
-    fn plan(
+    async fn plan(
         &self,
         setup: &Setup,
         route: usize,
@@ -108,11 +109,11 @@ impl Gateway {
         knob: Option<Knob>,
     ) -> Result<Plan, GatewayError> {
         // One snapshot and the classifier that it is learned on, from beginning to end: both may be swapped meanwhile.
-        let snapshot = self.snapshot.load();
+        let snapshot = self.snapshot.load_full();
         let bundle = self.bundles.of(snapshot.bundle);
-        let features = bundle.extractor.extract(request);
-        let fit = fit(setup, route, &Demand::new(request, features.input_tokens))?;
-        match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, knob) {
+        let draft = bundle.extractor.draft(request);
+        let fit = fit(setup, route, &Demand::new(request, draft.input_tokens))?;
+        match self.decide(setup, route, (&snapshot, &bundle), draft, &fit, knob).await {
             Ok(decision) => Ok(Plan::decided(setup, route, decision, snapshot.bundle)),
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
@@ -123,12 +124,12 @@ impl Gateway {
         }
     }
 
-    fn decide(
+    async fn decide(
         &self,
         setup: &Setup,
         route: usize,
         (snapshot, bundle): (&Snapshot, &Held),
-        features: &Features,
+        draft: Draft,
         fit: &[usize],
         knob: Option<Knob>,
     ) -> Result<Decision, Undecided> {
@@ -137,7 +138,7 @@ impl Gateway {
         if bundle.key != snapshot.bundle {
             return Err(Undecided::AnotherClassifier);
         }
-        let context = bundle.classifier.assess(features)?;
+        let context = bundle.assess(draft).await?;
         let may_answer = |arm: &str| route.target(setup, arm).is_some_and(|target| fit.contains(&target));
         let arms = state.spec.arms.iter().enumerate();
         let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
