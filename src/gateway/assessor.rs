@@ -65,3 +65,47 @@ fn work(bundle: &Bundle, waiting: &Receiver<Job>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context as Waker, Poll, Waker as Wakers};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::api::chat::ChatRequest;
+
+    fn draft(bundle: &Bundle) -> Draft {
+        let body = Bytes::from_static(br#"{"model":"auto","messages":[{"role":"user","content":"What is 2 + 2?"}]}"#);
+        bundle.extractor.draft(&ChatRequest::parse(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn it_assesses_as_the_calling_thread_would() {
+        let bundle = Arc::new(Bundle::embedded().unwrap());
+        let assessor = Assessor::start(bundle.clone());
+        assert_eq!(assessor.assess(draft(&bundle)).await, bundle.assess(draft(&bundle)));
+    }
+
+    #[test]
+    fn who_finds_no_room_or_no_thread_is_told_at_once_and_who_left_is_skipped() {
+        let bundle = Bundle::embedded().unwrap();
+        let (jobs, waiting) = sync_channel(ROOM);
+        let assessor = Assessor { jobs };
+        let mut now = Waker::from_waker(Wakers::noop());
+        let mut queue: Vec<_> = (0..ROOM).map(|_| Box::pin(assessor.assess(draft(&bundle)))).collect();
+        assert!(queue.iter_mut().all(|one| one.as_mut().poll(&mut now).is_pending()));
+        let refused = pin!(assessor.assess(draft(&bundle))).poll(&mut now);
+        assert_eq!(refused, Poll::Ready(Err(DifficultyError::Busy(ROOM))));
+        let stayed = queue.split_off(ROOM - 1).remove(0);
+        drop(queue);
+        let open = waiting.iter().take(ROOM).filter(|job| !job.answer.is_closed()).count();
+        assert_eq!(open, 1, "the others have left");
+        drop(waiting);
+        let told = pin!(stayed).poll(&mut now);
+        assert!(matches!(told, Poll::Ready(Err(DifficultyError::Run(_)))), "{told:?}");
+        let gone = pin!(assessor.assess(draft(&bundle))).poll(&mut now);
+        assert!(matches!(gone, Poll::Ready(Err(DifficultyError::Run(_)))), "{gone:?}");
+    }
+}

@@ -45,11 +45,13 @@ pub struct Options {
     pub room: usize,
     /// The learner has published the routes.
     pub published: bool,
+    pub bundle: Arc<Bundle>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keys: ApiKeys::default(), room: 64, published: true }
+        let bundle = Arc::new(Bundle::embedded().unwrap());
+        Self { keys: ApiKeys::default(), room: 64, published: true, bundle }
     }
 }
 
@@ -62,7 +64,7 @@ impl Running {
         let upstream = Scripted::start().await;
         let settings = settings();
         let specs = settings.route_specs();
-        let bundle = Arc::new(Bundle::embedded().unwrap());
+        let bundle = options.bundle;
         let prior = Snapshot::new(bundle.prior.clone()).learned_on(&bundle.fingerprint);
         let snapshot = if options.published { prior.configure(&specs) } else { prior };
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));

@@ -8,6 +8,7 @@ mod cli_check;
 mod config;
 mod crash;
 mod demo;
+mod encoder;
 mod errors;
 mod evaluate;
 mod evaluate_traces;
