@@ -13,6 +13,8 @@ pub use encoder::{EncoderFiles, EncoderRecord};
 pub use network::{Classifier, Weights};
 pub use prior::{ArmPrior, Entrant, Head, Population, Prior, RoutePrior, undated};
 
+use std::time::Duration;
+
 use crate::features::EmbedError;
 
 /// What is known of a request before anything is decided.
@@ -45,4 +47,7 @@ pub enum DifficultyError {
     /// A slow classifier has as much to do as may wait.
     #[error("the classifier is busy: {0} requests wait for it")]
     Busy(usize),
+    /// A slow classifier did not come to this request in time.
+    #[error("the classifier was not done after {} ms", .0.as_millis())]
+    Late(Duration),
 }

@@ -4,14 +4,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::difficulty::{Bundle, Context, DifficultyError};
 use crate::features::Draft;
 
-/// Requests that wait at most: a second or two's work. The next one is not assessed.
+/// Requests that wait at most. The next one is not assessed.
 const ROOM: usize = 16;
+/// How long a request waits at most, for its turn and for the classifier.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where requests wait. When the last clone is gone, the thread works off what waits and ends.
 #[derive(Debug, Clone)]
@@ -40,7 +44,7 @@ impl Assessor {
     /// Waits for its turn and the classifier, and for nothing else.
     ///
     /// # Errors
-    /// Too many wait already, or the classifier failed.
+    /// Too many wait already, it takes too long, or the classifier failed.
     pub(super) async fn assess(&self, draft: Draft) -> Result<Context, DifficultyError> {
         let gone = || DifficultyError::Run("it has no thread, or broke off".into());
         let (answer, assessed) = oneshot::channel();
@@ -48,7 +52,8 @@ impl Assessor {
             TrySendError::Full(_) => DifficultyError::Busy(ROOM),
             TrySendError::Disconnected(_) => gone(),
         })?;
-        assessed.await.map_err(|_| gone())?
+        let in_time = timeout(PATIENCE, assessed).await.map_err(|_| DifficultyError::Late(PATIENCE))?;
+        in_time.map_err(|_| gone())?
     }
 }
 
@@ -68,10 +73,8 @@ fn work(bundle: &Bundle, waiting: &Receiver<Job>) {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-    use std::task::{Context as Waker, Poll, Waker as Wakers};
-
     use bytes::Bytes;
+    use futures_util::future::join_all;
 
     use super::*;
     use crate::api::chat::ChatRequest;
@@ -88,24 +91,24 @@ mod tests {
         assert_eq!(assessor.assess(draft(&bundle)).await, bundle.assess(draft(&bundle)));
     }
 
-    #[test]
-    fn who_finds_no_room_or_no_thread_is_told_at_once_and_who_left_is_skipped() {
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_is_told_at_once_and_who_waits_too_long_leaves() {
         let bundle = Bundle::embedded().unwrap();
         let (jobs, waiting) = sync_channel(ROOM);
         let assessor = Assessor { jobs };
-        let mut now = Waker::from_waker(Wakers::noop());
-        let mut queue: Vec<_> = (0..ROOM).map(|_| Box::pin(assessor.assess(draft(&bundle)))).collect();
-        assert!(queue.iter_mut().all(|one| one.as_mut().poll(&mut now).is_pending()));
-        let refused = pin!(assessor.assess(draft(&bundle))).poll(&mut now);
-        assert_eq!(refused, Poll::Ready(Err(DifficultyError::Busy(ROOM))));
-        let stayed = queue.split_off(ROOM - 1).remove(0);
-        drop(queue);
-        let open = waiting.iter().take(ROOM).filter(|job| !job.answer.is_closed()).count();
-        assert_eq!(open, 1, "the others have left");
-        drop(waiting);
-        let told = pin!(stayed).poll(&mut now);
-        assert!(matches!(told, Poll::Ready(Err(DifficultyError::Run(_)))), "{told:?}");
-        let gone = pin!(assessor.assess(draft(&bundle))).poll(&mut now);
-        assert!(matches!(gone, Poll::Ready(Err(DifficultyError::Run(_)))), "{gone:?}");
+        let queue = join_all((0..=ROOM).map(|_| assessor.assess(draft(&bundle)))).await;
+        let (refused, late) = queue.split_last().unwrap();
+        assert_eq!(*refused, Err(DifficultyError::Busy(ROOM)));
+        assert!(late.iter().all(|one| *one == Err(DifficultyError::Late(PATIENCE))), "{late:?}");
+        let left = waiting.iter().take(ROOM).filter(|job| job.answer.is_closed()).count();
+        assert_eq!(left, ROOM, "nobody waits for them any more");
+    }
+
+    #[tokio::test]
+    async fn without_a_thread_nothing_is_assessed() {
+        let bundle = Bundle::embedded().unwrap();
+        let assessor = Assessor { jobs: sync_channel(ROOM).0 };
+        let gone = assessor.assess(draft(&bundle)).await;
+        assert!(matches!(gone, Err(DifficultyError::Run(_))), "{gone:?}");
     }
 }
