@@ -15,6 +15,10 @@ const TABLE: &str = "encoder.safetensors";
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 
+/// Statics, not constants: those would lie in the program once for each place that inlines them.
+static EMBEDDED_VOCABULARY: &[u8] = include_bytes!("../../models/default/vocab.txt");
+static EMBEDDED_TABLE: &[u8] = include_bytes!("../../models/default/encoder.safetensors");
+
 /// The files that an encoder is made of, and that a bundle carries.
 #[derive(Debug)]
 pub struct EncoderFiles {
@@ -45,8 +49,8 @@ impl EncoderFiles {
     /// The static encoder that lies in the program.
     pub fn embedded() -> Self {
         Self {
-            vocabulary: Cow::Borrowed(include_bytes!("../../models/default/vocab.txt")),
-            kind: Kind::Table(Cow::Borrowed(include_bytes!("../../models/default/encoder.safetensors"))),
+            vocabulary: Cow::Borrowed(EMBEDDED_VOCABULARY),
+            kind: Kind::Table(Cow::Borrowed(EMBEDDED_TABLE)),
             place: String::new(),
         }
     }
