@@ -9,7 +9,7 @@
 //! | [`api`] | wire types of the clients' protocols; unknown fields kept | – |
 //! | [`catalog`] | model and provider ids, prices, limits, capabilities | – |
 //! | [`telemetry`] | tracing set-up and metrics | – |
-//! | [`features`] | request → [`features::Features`]: tokenizer, static encoder, hand-made signals | api |
+//! | [`features`] | request → [`features::Features`]: tokenizer, static encoder or transformer, hand-made signals | api |
 //! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | catalog, features |
 //! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, features, difficulty |
 //! | [`trace`] | the record of one request, and its exported line; the closed [`trace::Event`] enum | api, catalog, policy |

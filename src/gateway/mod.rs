@@ -1,6 +1,7 @@
 //! The request path, readable on one screen, and the end-of-stream guard.
 
 mod answer;
+mod assessor;
 mod balance;
 mod bundles;
 mod embeddings;
@@ -37,7 +38,7 @@ pub use sources::{Sources, unix_ms};
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
 use crate::difficulty::{Bundle, DifficultyError};
-use crate::features::Features;
+use crate::features::Draft;
 use crate::policy::{self, Ask, Decision, Knob, NoCandidate, Snapshot};
 use crate::telemetry::Metrics;
 use crate::trace::{Event, Outcome};
@@ -104,7 +105,7 @@ impl Gateway {
         let setup = self.setup.load_full();
         let preferred = Preferred::take(&setup, &mut request)?;
         let mut plan = match (setup.resolve(&request.model)?, &preferred) {
-            (Name::Route(route), _) => self.plan(&setup, route, &request, &wishes, preferred.as_ref())?,
+            (Name::Route(route), _) => self.plan(&setup, route, &request, &wishes, preferred.as_ref()).await?,
             (_, Some(preferred)) => Plan::pinned(preferred.pinned(&setup, &request.model)?),
             (Name::Deployment(target), None) => Plan::pinned(vec![target]),
             (Name::Model(first), None) => self.pinned(&setup, first),
@@ -137,12 +138,12 @@ impl Gateway {
     pub fn count(&self, body: Bytes) -> Result<u32, GatewayError> {
         let request = ChatRequest::parse(&body)?;
         let bundle = self.bundles.of(self.snapshot.load().bundle);
-        Ok(bundle.extractor.extract(&request).input_tokens)
+        Ok(bundle.extractor.draft(&request).input_tokens)
     }
 
     /// extract → hard filters → assess → decide. What the client prefers restricts what is decided among; where it is
     /// in order, nothing is decided.
-    fn plan(
+    async fn plan(
         &self,
         setup: &Setup,
         route: usize,
@@ -151,20 +152,20 @@ impl Gateway {
         preferred: Option<&Preferred>,
     ) -> Result<Plan, GatewayError> {
         // One snapshot and the classifier that it is learned on, from beginning to end: both may be swapped meanwhile.
-        let snapshot = self.snapshot.load();
+        let snapshot = self.snapshot.load_full();
         let bundle = self.bundles.of(snapshot.bundle);
-        let features = bundle.extractor.extract(request);
+        let draft = bundle.extractor.draft(request);
         let wanted =
             preferred.map(|preferred| preferred.restricted(setup, &setup.routes[route].targets)).transpose()?;
         let wanted = wanted.as_deref().unwrap_or(&setup.routes[route].targets);
-        let fit = fit(setup, route, wanted, request, &Demand::new(request, features.input_tokens))?;
+        let fit = fit(setup, route, wanted, request, &Demand::new(request, draft.input_tokens))?;
         let segment = setup.routes[route].segment(&wishes.metadata).map(|segment| segment.name.clone());
         if let Some(preferred) = preferred.filter(|preferred| preferred.is_ordered()) {
             let targets = preferred.with_fallbacks(setup, preferred.arranged(setup, fit));
             return Ok(Plan { route: Some(route), segment, confined: true, ..Plan::pinned(targets) });
         }
         let ask = Ask { segment: segment.as_deref(), knob: wishes.quality.map(Knob::Quality) };
-        let plan = match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, ask) {
+        let plan = match self.decide(setup, route, (&snapshot, &bundle), draft, &fit, ask).await {
             Ok(decision) => Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw),
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
@@ -180,12 +181,12 @@ impl Gateway {
         })
     }
 
-    fn decide(
+    async fn decide(
         &self,
         setup: &Setup,
         route: usize,
         (snapshot, bundle): (&Snapshot, &Held),
-        features: &Features,
+        draft: Draft,
         fit: &[usize],
         ask: Ask<'_>,
     ) -> Result<Decision, Undecided> {
@@ -194,7 +195,7 @@ impl Gateway {
         if bundle.key != snapshot.bundle {
             return Err(Undecided::AnotherClassifier);
         }
-        let context = bundle.classifier.assess(features)?;
+        let context = bundle.assess(draft).await?;
         let may_answer = |arm: &str| fit.iter().any(|target| setup.targets[*target].model.id.model == arm);
         let arms = state.spec.arms.iter().enumerate();
         let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();

@@ -52,6 +52,7 @@ pub struct Options {
     pub wire: Wire,
     /// Of `settings`; all of them are the scripted upstream. `None`: those that the models name, with nothing special.
     pub providers: Option<fn(&Scripted) -> Vec<ProviderSettings>>,
+    pub bundle: Arc<Bundle>,
 }
 
 impl Default for Options {
@@ -63,6 +64,7 @@ impl Default for Options {
             settings: settings(),
             wire: Wire::OpenAi,
             providers: None,
+            bundle: Arc::new(Bundle::embedded().unwrap()),
         }
     }
 }
@@ -76,7 +78,7 @@ impl Running {
         let upstream = Scripted::start().await;
         let settings = options.settings;
         let specs = settings.route_specs();
-        let bundle = Arc::new(Bundle::embedded().unwrap());
+        let bundle = options.bundle;
         let prior = Snapshot::new(bundle.prior.clone()).learned_on(&bundle.fingerprint);
         let snapshot = if options.published { prior.configure(&specs) } else { prior };
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));

@@ -18,6 +18,7 @@ mod conversations;
 mod crash;
 mod demo;
 mod embeddings;
+mod encoder;
 mod errors;
 mod evaluate;
 mod evaluate_traces;

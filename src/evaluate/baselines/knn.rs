@@ -2,12 +2,12 @@
 
 use super::Lesson;
 use crate::evaluate::frontier::Forecast;
-use crate::features::{DIM, SIGNAL_WIDTH};
+use crate::features::SIGNAL_WIDTH;
 
 /// Neighbours that are asked; fewer where the lesson is shorter.
 const NEIGHBOURS: usize = 100;
 
-/// Mean quality and cost over the prompts of the lesson whose mean static embedding has the largest cosine.
+/// Mean quality and cost over the prompts of the lesson whose mean embedding has the largest cosine.
 pub fn knn(lesson: &Lesson, prompts: &[&[f32]]) -> Forecast {
     nearest_mean(lesson, prompts, NEIGHBOURS)
 }
@@ -45,20 +45,19 @@ impl Forecast {
     }
 }
 
-fn directions(lesson: &Lesson) -> Vec<[f32; DIM]> {
+fn directions(lesson: &Lesson) -> Vec<Vec<f32>> {
     lesson.features.iter().map(|features| direction(features)).collect()
 }
 
-/// The mean embedding at length 1; zero, where there is none.
-fn direction(features: &[f32]) -> [f32; DIM] {
-    let mut direction = [0.0; DIM];
-    direction.copy_from_slice(&features[SIGNAL_WIDTH..][..DIM]);
-    let length = direction.iter().map(|x| x * x).sum::<f32>().sqrt();
-    direction.map(|x| if length > 0.0 { x / length } else { 0.0 })
+/// The embedding at length 1; zero, where there is none.
+fn direction(features: &[f32]) -> Vec<f32> {
+    let embedding = &features[SIGNAL_WIDTH..];
+    let length = embedding.iter().map(|x| x * x).sum::<f32>().sqrt();
+    embedding.iter().map(|x| if length > 0.0 { x / length } else { 0.0 }).collect()
 }
 
 /// Indices of the k of largest cosine among those that may be asked; of equal ones the first.
-fn nearest(seen: &[[f32; DIM]], prompt: &[f32; DIM], k: usize, may: impl Fn(usize) -> bool) -> Vec<usize> {
+fn nearest(seen: &[Vec<f32>], prompt: &[f32], k: usize, may: impl Fn(usize) -> bool) -> Vec<usize> {
     let cosines: Vec<f32> = seen.iter().map(|other| cosine(other, prompt)).collect();
     let mut order: Vec<usize> = (0..seen.len()).filter(|&other| may(other)).collect();
     let closer = |&a: &usize, &b: &usize| cosines[b].total_cmp(&cosines[a]).then(a.cmp(&b));
@@ -71,12 +70,14 @@ fn nearest(seen: &[[f32; DIM]], prompt: &[f32; DIM], k: usize, may: impl Fn(usiz
 }
 
 /// Eight sums side by side, which the compiler keeps in one register.
-fn cosine(a: &[f32; DIM], b: &[f32; DIM]) -> f32 {
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0; 8];
-    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+    for (a, b) in a.iter().zip(b) {
         (0..8).for_each(|i| sums[i] += a[i] * b[i]);
     }
-    sums.iter().sum()
+    let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 fn mean(rows: &[&[f64]], of: &[usize]) -> Vec<f64> {
@@ -87,11 +88,10 @@ fn mean(rows: &[&[f64]], of: &[usize]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::WIDTH;
 
     /// Features with a mean embedding in this direction of a plane.
     fn at(x: f32, y: f32) -> Vec<f32> {
-        let mut features = vec![7.0; WIDTH];
+        let mut features = vec![7.0; SIGNAL_WIDTH + 13];
         features[SIGNAL_WIDTH..].fill(0.0);
         (features[SIGNAL_WIDTH], features[SIGNAL_WIDTH + 1]) = (x, y);
         features
