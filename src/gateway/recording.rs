@@ -257,6 +257,7 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
         Kind::Pinned => "pinned",
         Kind::Fallback => "fallback",
         Kind::Cache => "cache",
+        Kind::Shadow => "shadow",
     }
 }
 

@@ -61,6 +61,8 @@ fn again(history: Vec<Entry>, trace: TraceId, bundle: u64, decision: Decision) -
     let Some((at_ms, route)) = first else { return Vec::new() };
     let settled = history.iter().find(|entry| matches!(entry, Entry::Settled { .. })).cloned();
     let decided = Entry::Decided { trace, at_ms, route, bundle, decision: decision.into() };
+    let is_charge = |entry: &&Entry| matches!(entry, Entry::Charged { .. });
+    let charges: Vec<_> = history.iter().filter(is_charge).cloned().collect();
     let scores = newest_scores(history).into_iter().map(Entry::Scored);
-    std::iter::once(decided).chain(settled).chain(scores).collect()
+    std::iter::once(decided).chain(settled).chain(charges).chain(scores).collect()
 }

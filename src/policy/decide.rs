@@ -52,6 +52,7 @@ pub fn decide(
         preferred,
         chosen,
         draw,
+        audit: None,
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::arm::{Arm, JUDGED};
+use super::arm::Arm;
 use super::audit::Audit;
 use super::gaussian::Gaussian;
 use super::measured::{Measured, Spending, greedy_cost};
@@ -62,8 +62,6 @@ pub fn bundle_key(fingerprint: &str) -> u64 {
     key.copy_from_slice(&Sha256::digest(fingerprint)[..8]);
     u64::from_be_bytes(key)
 }
-/// Weight of a well-formed answer that nobody judged; as much as a malformed one's, so that they balance.
-const FORM_WEIGHT: f64 = 0.5;
 
 impl Snapshot {
     /// Before any route is known.
@@ -100,6 +98,21 @@ impl Snapshot {
     /// the first score did.
     pub fn learn(self, route: &str, decision: &Decision, arm: &str, was: Reward, now: Reward) -> Self {
         self.with(route, |state| state.learn(decision, arm, was, now))
+    }
+
+    /// The best model's answer to a request of the comparison, and the route's own, are believed to be worth `now`, as
+    /// (own, best); it was `was` before.
+    pub fn compared(self, route: &str, decision: &Decision, was: Option<(f64, f64)>, now: (f64, f64)) -> Self {
+        self.with(route, |state| {
+            if state.own(decision) {
+                state.audit.compared(decision, was, now);
+            }
+        })
+    }
+
+    /// Judging an answer of the route cost `usd`.
+    pub fn charged(self, route: &str, usd: f64) -> Self {
+        self.with(route, |state| state.spending.judge_usd += usd)
     }
 
     /// Applies a change to one route; a route that is configured no more is not changed.
@@ -169,12 +182,13 @@ impl RouteState {
 
     /// The route's own knob decided, and the drawn arm is still there: what came of it tells of the controller.
     fn own(&self, decision: &Decision) -> bool {
-        decision.kind != Kind::Pinned && decision.knob == self.spec.knob
+        decision.is_traffic() && decision.knob == self.spec.knob
     }
 
-    /// A pinned decision is not the controller's, and its request not one of the route's traffic: arms alone learn of it.
+    /// Neither a pinned decision nor a shadow is the controller's, nor its request one of the route's traffic: arms alone
+    /// learn of it.
     fn hear(&mut self, decision: &Decision) {
-        if decision.kind == Kind::Pinned {
+        if !decision.is_traffic() {
             return;
         }
         let Some(chosen) = decision.candidates.get(decision.chosen) else { return };
@@ -190,10 +204,13 @@ impl RouteState {
             let input = f64::from(decision.input_tokens);
             Arc::make_mut(&mut self.arms[arm]).settle(usage, &decision.phi, decision.verbosity, input);
         }
+        if let (Some(usd), Kind::Shadow) = (settlement.cost_usd, decision.kind) {
+            self.spending.shadow_usd += usd;
+        }
         if let (Some(usd), true) = (settlement.cost_usd, self.own(decision)) {
             self.spending.settled(usd, greedy_cost(decision), self.best_cost(decision).unwrap_or(usd));
         }
-        if decision.kind != Kind::Pinned && self.decided >= self.next_solution {
+        if decision.is_traffic() && self.decided >= self.next_solution {
             self.next_solution = self.decided + stride(self.decided);
             self.solve(Some(self.solution.clone()));
         }
@@ -214,20 +231,23 @@ impl RouteState {
 
     fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
         let Some(arm) = self.arm(name) else { return };
-        match (was, now) {
-            (Reward::Scored { value: old, weight: old_weight }, Reward::Scored { value, weight }) => {
+        match (was.worth(), now.worth()) {
+            (Some((old, old_weight)), Some((value, weight))) => {
                 self.posterior(arm, |arm, shift| arm.correct(shift, &decision.phi, value - old, old_weight));
                 if weight > old_weight {
                     self.posterior(arm, |arm, shift| arm.learn(shift, &decision.phi, value, weight - old_weight));
                 }
             }
-            (_, Reward::Scored { value, weight }) => {
-                self.posterior(arm, |arm, shift| arm.learn(shift, &decision.phi, value, weight));
-                if weight < JUDGED {
+            (None, Some((value, weight))) => {
+                self.posterior(arm, |arm, shift| {
+                    now.judged().iter().for_each(|y| arm.watch(shift, &decision.phi, *y));
+                    arm.learn(shift, &decision.phi, value, weight);
+                });
+                if now == Reward::Malformed {
                     self.form = Form { answers: self.form.answers + 1.0, malformed: self.form.malformed + 1.0 };
                 }
             }
-            (Reward::Unknown, Reward::WellFormed) => self.well_formed(arm, decision),
+            (None, None) if (was, now) == (Reward::Unknown, Reward::WellFormed) => self.well_formed(arm, decision),
             _ => {}
         }
         self.measure(decision, name, was, now);
@@ -261,23 +281,23 @@ impl RouteState {
         let malformed = self.form.malformed / self.form.answers;
         let quality = self.arms[arm].outlook(&self.shift, &decision.phi, 1.0).quality;
         let raise = quality * malformed / (1.0 - malformed);
-        self.posterior(arm, |arm, shift| arm.correct(shift, &decision.phi, raise, FORM_WEIGHT));
+        self.posterior(arm, |arm, shift| arm.correct(shift, &decision.phi, raise, Reward::FORM_WEIGHT));
     }
 
     /// A judged answer of the arm that was drawn says how good the route's answers are; a fallback's was not drawn.
     fn measure(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
-        if decision.kind == Kind::Pinned {
+        if !decision.is_traffic() {
             return;
         }
         let Some(chosen) = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == name) else { return };
-        let Some(value) = judged(now) else { return };
+        let Some(value) = now.judged() else { return };
         Arc::make_mut(&mut self.window).score(decision, value);
         if self.own(decision) {
             let best = self.best().map(|best| self.spec.arms[best].arm.clone());
-            match (judged(was), best) {
+            match (was.judged(), best) {
                 (Some(old), _) => {
                     self.measured.revised(value - old);
-                    self.audit.revised(value - old);
+                    self.audit.revised(decision, value - old);
                 }
                 (None, best) => {
                     self.measured.scored(value - chosen.quality);
@@ -285,13 +305,6 @@ impl RouteState {
                 }
             }
         }
-    }
-}
-
-fn judged(reward: Reward) -> Option<f64> {
-    match reward {
-        Reward::Scored { value, weight } if weight >= JUDGED => Some(value),
-        _ => None,
     }
 }
 

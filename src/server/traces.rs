@@ -39,6 +39,8 @@ struct View {
     /// Arrival.
     at: Option<jiff::Timestamp>,
     route: Option<String>,
+    /// The request whose answer this one is compared with; null where this one is a client's own.
+    shadows: Option<Uuid>,
     /// `provider/model` that answered.
     model: Option<String>,
     outcome: Value,
@@ -139,6 +141,7 @@ fn unknown(id: Uuid) -> ApiError {
 }
 
 fn view(trace: Trace, content: Option<Content>) -> View {
+    let shadows = trace.shadows();
     let attempts = trace.attempts.into_iter().map(|attempt| AttemptView {
         model: attempt.model.to_string(),
         status: attempt.status,
@@ -148,6 +151,7 @@ fn view(trace: Trace, content: Option<Content>) -> View {
     View {
         id: trace.id,
         at: timestamp(trace.at_ms),
+        shadows,
         route: trace.route,
         model: trace.model.map(|model| model.to_string()),
         outcome: value(&trace.outcome),

@@ -161,7 +161,7 @@ fn form_alone_does_not_drag_an_arm_up_or_down() {
     let name = decision.candidates[decision.chosen].arm.clone();
     let before = decision.candidates[decision.chosen].quality;
     for i in 0..500 {
-        let now = if i % 50 == 49 { Reward::Scored { value: 0.0, weight: 0.5 } } else { Reward::WellFormed };
+        let now = if i % 50 == 49 { Reward::Malformed } else { Reward::WellFormed };
         snapshot = snapshot.learn(ROUTE, &decision, &name, Reward::Unknown, now);
     }
     let after = choose(&snapshot, &at, 0.0).candidates[decision.chosen].quality;

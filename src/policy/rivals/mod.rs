@@ -102,6 +102,7 @@ impl Arms {
             preferred,
             chosen,
             draw,
+            audit: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Version 1 of a trace body.
+//! Versions 1 and 2 of a trace body.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,9 +7,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::decision::{DecisionV1, OutcomeV1, UsageV1, mirror};
+use super::decision::{AuditedV2, DecisionV1, OutcomeV1, UsageV1, mirror};
 use crate::api::chat::Needs;
 use crate::catalog::ModelId;
+use crate::policy::Decision;
 use crate::trace::{Attempt, ReplyText, Trace};
 
 #[derive(Serialize, Deserialize)]
@@ -29,6 +30,13 @@ pub(super) struct TraceV1<'a> {
     total_us: u64,
     request: Bytes,
     reply: ReplyTextV1<'a>,
+}
+
+/// Version 1 and what its decision is audited by.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TraceV2<'a> {
+    first: TraceV1<'a>,
+    audit: Option<AuditedV2>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,6 +72,22 @@ struct ReplyTextV1<'a> {
 }
 
 mirror!(Needs, NeedsV1[tools, vision, audio, json_schema, json]);
+
+impl<'a> From<&'a Trace> for TraceV2<'a> {
+    fn from(t: &'a Trace) -> Self {
+        let audit = t.decision.as_ref().and_then(|decision| decision.audit);
+        Self { first: t.into(), audit: audit.map(AuditedV2::from) }
+    }
+}
+
+impl From<TraceV2<'_>> for Trace {
+    fn from(TraceV2 { first, audit }: TraceV2<'_>) -> Self {
+        let trace = Self::from(first);
+        let audit = audit.map(Into::into);
+        let audited = |decision: Arc<Decision>| Arc::new(Decision { audit, ..Arc::unwrap_or_clone(decision) });
+        Self { decision: trace.decision.map(audited), ..trace }
+    }
+}
 
 impl<'a> From<&'a Trace> for TraceV1<'a> {
     fn from(t: &'a Trace) -> Self {

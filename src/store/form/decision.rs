@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Price, Usage};
-use crate::policy::{Candidate, Decision, Kind, Knob};
+use crate::policy::{Audited, Candidate, Decision, Kind, Knob};
 use crate::trace::Outcome;
 
 /// Writing borrows, reading owns: here and in the other forms.
@@ -26,6 +26,13 @@ pub(super) struct DecisionV1<'a> {
     draw: f64,
 }
 
+/// What form 2 adds to a decision of the sample on which a route is compared with its best model.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AuditedV2 {
+    share: f64,
+    best: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 struct CandidateV1<'a> {
     arm: Cow<'a, str>,
@@ -41,6 +48,8 @@ enum KindV1 {
     Pinned,
     Fallback,
     Cache,
+    /// Since form 2.
+    Shadow,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,7 +119,20 @@ impl From<DecisionV1<'_>> for Decision {
             preferred: d.preferred as usize,
             chosen: d.chosen as usize,
             draw: d.draw,
+            audit: None,
         }
+    }
+}
+
+impl From<Audited> for AuditedV2 {
+    fn from(a: Audited) -> Self {
+        Self { share: a.share, best: u32::try_from(a.best).unwrap_or(u32::MAX) }
+    }
+}
+
+impl From<AuditedV2> for Audited {
+    fn from(a: AuditedV2) -> Self {
+        Self { share: a.share, best: a.best as usize }
     }
 }
 
@@ -155,7 +177,7 @@ macro_rules! mirror {
 }
 pub(super) use mirror;
 
-mirror!(Kind, KindV1 { Exploit, Explore, Pinned, Fallback, Cache });
+mirror!(Kind, KindV1 { Exploit, Explore, Pinned, Fallback, Cache, Shadow });
 mirror!(Knob, KnobV1 { Quality(value), BudgetPer1k(value), Value(value) });
 mirror!(Outcome, OutcomeV1 { Answered, ClientGone, Cut, Failed });
 mirror!(Price, PriceV1[input, output, cached_input]);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::decision::{DecisionV1, KnobV1, OutcomeV1, PriceV1, UsageV1};
-use crate::policy::{ArmSpec, RouteSpec};
+use super::decision::{AuditedV2, DecisionV1, KnobV1, OutcomeV1, PriceV1, UsageV1};
+use crate::policy::{ArmSpec, Decision, RouteSpec};
 use crate::store::{Entry, Scored};
 
 #[derive(Serialize, Deserialize)]
@@ -39,7 +39,33 @@ pub(super) enum EntryV1<'a> {
         value: f64,
         comment: Option<Cow<'a, str>>,
     },
+    /// Form 2, as all below: a decision with what it is audited by.
+    Audited {
+        trace: [u8; 16],
+        at_ms: u64,
+        route: Cow<'a, str>,
+        bundle: u64,
+        decision: DecisionV1<'a>,
+        audit: AuditedV2,
+    },
+    /// A score that counts otherwise than a client's own.
+    Weighed {
+        trace: [u8; 16],
+        at_ms: u64,
+        metric: Cow<'a, str>,
+        source: Cow<'a, str>,
+        value: f64,
+        weight: f64,
+        comment: Option<Cow<'a, str>>,
+    },
+    Charged {
+        trace: [u8; 16],
+        usd: f64,
+    },
 }
+
+/// The weight of scores that are written without it.
+const FULL_WEIGHT: f64 = 1.0;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct RouteSpecV1 {
@@ -64,13 +90,14 @@ impl<'a> From<&'a Entry> for EntryV1<'a> {
                 fingerprint: fingerprint.as_str().into(),
                 routes: routes.iter().map(RouteSpecV1::from).collect(),
             },
-            Entry::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
-                trace: trace.into_bytes(),
-                at_ms: *at_ms,
-                route: route.as_str().into(),
-                bundle: *bundle,
-                decision: (&**decision).into(),
-            },
+            Entry::Decided { trace, at_ms, route, bundle, decision } => {
+                let (trace, at_ms, bundle) = (trace.into_bytes(), *at_ms, *bundle);
+                let (route, audit, decision) = (route.as_str().into(), decision.audit, (&**decision).into());
+                match audit {
+                    None => Self::Decided { trace, at_ms, route, bundle, decision },
+                    Some(audit) => Self::Audited { trace, at_ms, route, bundle, decision, audit: audit.into() },
+                }
+            }
             Entry::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
                 trace: trace.into_bytes(),
                 arm: arm.as_deref().map(Cow::from),
@@ -78,14 +105,8 @@ impl<'a> From<&'a Entry> for EntryV1<'a> {
                 cost_usd: *cost_usd,
                 outcome: (*outcome).into(),
             },
-            Entry::Scored(s) => Self::Scored {
-                trace: s.trace.into_bytes(),
-                at_ms: s.at_ms,
-                metric: s.metric.as_str().into(),
-                source: s.source.as_str().into(),
-                value: s.value,
-                comment: s.comment.as_deref().map(Cow::from),
-            },
+            Entry::Scored(s) => s.into(),
+            Entry::Charged { trace, usd } => Self::Charged { trace: trace.into_bytes(), usd: *usd },
         }
     }
 }
@@ -112,14 +133,43 @@ impl From<EntryV1<'_>> for Entry {
                 cost_usd,
                 outcome: outcome.into(),
             },
-            EntryV1::Scored { trace, at_ms, metric, source, value, comment } => Self::Scored(Scored {
+            EntryV1::Scored { trace, at_ms, metric, source, value, comment } => {
+                scored(trace, at_ms, (metric, source), (value, FULL_WEIGHT), comment)
+            }
+            EntryV1::Audited { trace, at_ms, route, bundle, decision, audit } => Self::Decided {
                 trace: Uuid::from_bytes(trace),
                 at_ms,
-                metric: metric.into_owned(),
-                source: source.into_owned(),
-                value,
-                comment: comment.map(Cow::into_owned),
-            }),
+                route: route.into_owned(),
+                bundle,
+                decision: Arc::new(Decision { audit: Some(audit.into()), ..decision.into() }),
+            },
+            EntryV1::Weighed { trace, at_ms, metric, source, value, weight, comment } => {
+                scored(trace, at_ms, (metric, source), (value, weight), comment)
+            }
+            EntryV1::Charged { trace, usd } => Self::Charged { trace: Uuid::from_bytes(trace), usd },
+        }
+    }
+}
+
+fn scored(
+    trace: [u8; 16],
+    at_ms: u64,
+    (metric, source): (Cow<'_, str>, Cow<'_, str>),
+    (value, weight): (f64, f64),
+    comment: Option<Cow<'_, str>>,
+) -> Entry {
+    let (metric, source, comment) = (metric.into_owned(), source.into_owned(), comment.map(Cow::into_owned));
+    Entry::Scored(Scored { trace: Uuid::from_bytes(trace), at_ms, metric, source, value, weight, comment })
+}
+
+impl<'a> From<&'a Scored> for EntryV1<'a> {
+    fn from(s: &'a Scored) -> Self {
+        let (trace, at_ms, value, weight) = (s.trace.into_bytes(), s.at_ms, s.value, s.weight);
+        let (metric, source) = (s.metric.as_str().into(), s.source.as_str().into());
+        let comment = s.comment.as_deref().map(Cow::from);
+        match weight == FULL_WEIGHT {
+            true => Self::Scored { trace, at_ms, metric, source, value, comment },
+            false => Self::Weighed { trace, at_ms, metric, source, value, weight, comment },
         }
     }
 }

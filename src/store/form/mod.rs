@@ -20,7 +20,9 @@ mod decision;
 mod entry;
 
 /// The version that is written.
-pub(super) const FORM: u16 = 1;
+///
+/// 2: kinds of entries were added, and an audit to a trace's decision; entries and checkpoints of form 1 read as they are.
+pub(super) const FORM: u16 = 2;
 
 /// No value is larger unpacked: a length beyond it is damage, and not reserved.
 const MAX_UNPACKED: u32 = 1 << 30;
@@ -39,7 +41,7 @@ impl Writer {
     }
 
     pub(super) fn trace(&mut self, trace: &Trace) -> Result<&[u8], StoreError> {
-        self.pack(&body::TraceV1::from(trace))
+        self.pack(&body::TraceV2::from(trace))
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<&[u8], StoreError> {
@@ -76,7 +78,10 @@ pub(super) fn read_entries(file: &Path, bytes: &[u8]) -> Result<Vec<Entry>, Stor
 }
 
 pub(super) fn read_trace(file: &Path, bytes: &[u8]) -> Result<Trace, StoreError> {
-    unpack::<body::TraceV1<'_>>(file, bytes).map(Trace::from)
+    match form_of(file, bytes)? {
+        1 => unpack::<body::TraceV1<'_>>(file, bytes).map(Trace::from),
+        _ => unpack::<body::TraceV2<'_>>(file, bytes).map(Trace::from),
+    }
 }
 
 pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, StoreError> {
@@ -90,14 +95,21 @@ struct CheckpointV1<'a> {
     state: Cow<'a, [u8]>,
 }
 
-fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreError> {
-    let (form, rest) = bytes.split_first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
-    let found = u16::from_le_bytes(*form);
-    if found > FORM {
-        return Err(StoreError::Newer { found, known: FORM });
+/// From 1 to [`FORM`].
+fn form_of(file: &Path, bytes: &[u8]) -> Result<u16, StoreError> {
+    let (form, _) = bytes.split_first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
+    match u16::from_le_bytes(*form) {
+        0 => Err(StoreError::damaged(file, "a value has no valid header")),
+        found if found > FORM => Err(StoreError::Newer { found, known: FORM }),
+        found => Ok(found),
     }
+}
+
+fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreError> {
+    form_of(file, bytes)?;
+    let rest = &bytes[size_of::<u16>()..];
     let (size, _) = rest.split_first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
-    if found == 0 || u32::from_le_bytes(*size) > MAX_UNPACKED {
+    if u32::from_le_bytes(*size) > MAX_UNPACKED {
         return Err(StoreError::damaged(file, "a value has no valid header"));
     }
     let plain = block::decompress_size_prepended(rest).map_err(|e| StoreError::damaged(file, e))?;

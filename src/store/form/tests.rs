@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::api::chat::Needs;
 use crate::catalog::{ModelId, Price, Usage};
-use crate::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec};
+use crate::policy::{ArmSpec, Audited, Candidate, Decision, Kind, Knob, RouteSpec};
 use crate::store::Scored;
 use crate::trace::{Attempt, Outcome, ReplyText};
 
@@ -32,10 +32,11 @@ fn decision() -> Decision {
         preferred: 0,
         chosen: 1,
         draw: 0.875,
+        audit: None,
     }
 }
 
-/// One of each kind of entry, every field set.
+/// One of each kind of entry of version 1, every field set.
 fn entries() -> Vec<Entry> {
     let price = Price { input: 0.15, output: 0.6, cached_input: Some(0.075) };
     let arm = ArmSpec { arm: "small".into(), price: Some(price), context_window: Some(128_000) };
@@ -56,9 +57,35 @@ fn entries() -> Vec<Entry> {
             metric: "quality".into(),
             source: "client".into(),
             value: 0.5,
+            weight: 1.0,
             comment: Some("good".into()),
         }),
     ]
+}
+
+fn audited() -> Decision {
+    Decision { kind: Kind::Shadow, audit: Some(Audited { share: 0.25, best: 1 }), ..decision() }
+}
+
+/// The kinds that version 2 added.
+fn newer_entries() -> Vec<Entry> {
+    vec![
+        Entry::Decided { trace: ID, at_ms: 2_000, route: "auto".into(), bundle: 0xfeed, decision: audited().into() },
+        Entry::Scored(Scored {
+            trace: ID,
+            at_ms: 3_000,
+            metric: "judge".into(),
+            source: "strict".into(),
+            value: 0.25,
+            weight: 0.5,
+            comment: None,
+        }),
+        Entry::Charged { trace: ID, usd: 0.125 },
+    ]
+}
+
+fn audited_trace() -> Trace {
+    Trace { decision: Some(audited().into()), ..trace() }
 }
 
 fn trace() -> Trace {
@@ -102,26 +129,48 @@ fn plain(bytes: &[u8]) -> String {
     hex(&lz4_flex::block::decompress_size_prepended(&bytes[2..]).unwrap())
 }
 
+/// What version 1 wrote of [`entries`] and of [`trace`], unpacked.
+const ENTRIES_V1: &str = "0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64";
+const TRACE_V1: &str = "01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001";
+
+/// As a file of that version has it.
+fn packed(form: u16, plain: &str) -> Vec<u8> {
+    let plain: Vec<u8> = (0..plain.len()).step_by(2).map(|i| u8::from_str_radix(&plain[i..i + 2], 16).unwrap()).collect();
+    [form.to_le_bytes().to_vec(), lz4_flex::block::compress_prepend_size(&plain)].concat()
+}
+
 #[test]
-fn the_bytes_of_version_1_stay_as_they_are() {
-    insta::assert_snapshot!(plain(Writer::default().entries(&entries()).unwrap()), @"0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64");
-    insta::assert_snapshot!(plain(Writer::default().trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001");
+fn what_version_1_wrote_is_read() {
+    assert_eq!(read_entries(somewhere(), &packed(1, ENTRIES_V1)).unwrap(), entries());
+    assert_eq!(read_trace(somewhere(), &packed(1, TRACE_V1)).unwrap(), trace());
+}
+
+#[test]
+fn the_bytes_of_version_2_stay_as_they_are() {
+    assert_eq!(plain(Writer::default().entries(&entries()).unwrap()), ENTRIES_V1);
+    assert_eq!(plain(Writer::default().trace(&trace()).unwrap()), format!("{TRACE_V1}00"));
+    insta::assert_snapshot!(plain(Writer::default().entries(&newer_entries()).unwrap()), @"030401935a7b000070008000000000000001d00f046175746fedfd03050874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f000000000000d03f010501935a7b000070008000000000000001b817056a7564676506737472696374000000000000d03f000000000000e03f000601935a7b000070008000000000000001000000000000c03f");
+    insta::assert_snapshot!(plain(Writer::default().trace(&audited_trace()).unwrap())[TRACE_V1.len()..], @"01000000000000d03f01");
     let checkpoint = Writer::default().checkpoint(&Checkpoint { position: 300, state: vec![1, 2] }).unwrap().to_vec();
-    assert_eq!(checkpoint[..2], [1, 0]);
+    assert_eq!(checkpoint[..2], [2, 0]);
     insta::assert_snapshot!(plain(&checkpoint), @"ac02020102");
 }
 
 #[test]
 fn what_was_written_is_read_back() {
     assert_eq!(read_entries(somewhere(), Writer::default().entries(&entries()).unwrap()).unwrap(), entries());
-    assert_eq!(read_trace(somewhere(), Writer::default().trace(&trace()).unwrap()).unwrap(), trace());
+    let newer = newer_entries();
+    assert_eq!(read_entries(somewhere(), Writer::default().entries(&newer).unwrap()).unwrap(), newer);
+    for trace in [trace(), audited_trace()] {
+        assert_eq!(read_trace(somewhere(), Writer::default().trace(&trace).unwrap()).unwrap(), trace);
+    }
 }
 
 #[test]
 fn a_newer_version_is_told_apart_from_damage() {
     let mut bytes = Writer::default().trace(&trace()).unwrap().to_vec();
-    bytes[0] = 2;
-    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 2, known: 1 })));
+    bytes[0] = 3;
+    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 3, known: 2 })));
 }
 
 #[test]
