@@ -8,6 +8,7 @@ use crate::catalog::{Model, Price};
 use crate::config::{self, Environment, Flags, Mistakes, PriceOrigin, Setup};
 use crate::difficulty::{Bundle, DifficultyError};
 use crate::gateway::RouteSettings;
+use crate::scorers::judge::Judging;
 use crate::upstream::settings::ProviderSettings;
 
 /// `satisfice check`'s flags.
@@ -52,6 +53,7 @@ pub fn describe(setup: &Setup, source_name: &str) -> String {
     let with_origins = models.iter().zip(&setup.origins);
     section(&mut out, "models (USD per million tokens, input / output)", with_origins.map(|(m, o)| model(m, o)));
     section(&mut out, "routes", setup.gateway.routes.iter().map(route));
+    section(&mut out, "scorers", judges(&setup.judging));
     section(&mut out, "remarks", setup.remarks.iter().map(|remark| [remark.located(source_name)]));
     out
 }
@@ -91,7 +93,22 @@ fn price(price: &Price) -> String {
 }
 
 fn route(route: &RouteSettings) -> [String; 3] {
-    let knob = if route.explore { route.knob.to_string() } else { format!("{}, no exploration", route.knob) };
+    let mut knob = route.knob.to_string();
+    if !route.explore {
+        knob += ", no exploration";
+    }
+    if route.shadow > 0.0 {
+        knob += &format!(", shadow {}", route.shadow);
+    }
     let models: Vec<_> = route.models.iter().map(|m| m.id.to_string()).collect();
     [route.name.clone(), knob, models.join(", ")]
+}
+
+/// One row for each judge of each route.
+fn judges(judging: &Judging) -> impl Iterator<Item = [String; 4]> {
+    let all = judging.iter().flat_map(|(route, judges)| judges.iter().map(move |judge| (route, judge)));
+    all.map(|(route, judge)| {
+        let (share, weight) = (format!("share {}", judge.share), format!("weight {}", judge.weight));
+        [judge.name.clone(), format!("{} judges {route}", judge.model.id), share, weight]
+    })
 }

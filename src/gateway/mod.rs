@@ -8,6 +8,7 @@ mod plan;
 mod recording;
 mod settings;
 mod setup;
+mod shadow;
 mod sources;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub use bundles::assess_again;
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
-pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, RouteSettings, Settings};
+pub use settings::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, DEFAULT_SHADOW, RouteSettings, Settings};
 pub use setup::Setup;
 pub use sources::{Sources, unix_ms};
 
@@ -36,6 +37,7 @@ use bundles::{Bundles, Held};
 use plan::Plan;
 use recording::{Recording, Sink};
 use setup::Name;
+use shadow::Shadows;
 
 /// Answers requests. Shared by all connections; every part of it that changes is swapped whole.
 pub struct Gateway {
@@ -44,6 +46,7 @@ pub struct Gateway {
     bundles: Bundles,
     sink: Arc<Sink>,
     sources: Sources,
+    shadows: Shadows,
 }
 
 /// Why nothing was decided; the request is answered all the same.
@@ -70,7 +73,14 @@ impl Gateway {
         sources: Sources,
     ) -> Self {
         let sink = Arc::new(Sink { events, metrics });
-        Self { setup: ArcSwap::from_pointee(setup), snapshot, bundles: Bundles::new(bundle), sink, sources }
+        Self {
+            setup: ArcSwap::from_pointee(setup),
+            snapshot,
+            bundles: Bundles::new(bundle),
+            sink,
+            sources,
+            shadows: Shadows::default(),
+        }
     }
 
     /// Answers one chat completion. `quality`, 0 to 1, stands in place of the route's knob for this request. If the
@@ -89,7 +99,12 @@ impl Gateway {
         let models: Vec<_> = plan.targets.iter().map(|target| &*setup.targets[*target].model).collect();
         let mut recording = Recording::begin(setup.clone(), self.sink.clone(), plan, arrival, &request, &body);
         match setup.upstreams.dispatch(&models, &request, &setup.limits).await {
-            Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
+            Ok(dispatched) => {
+                if dispatched.is_first_choice() {
+                    self.shadows.begin(&setup, &self.sink, &recording, &request);
+                }
+                Ok(answer(recording, dispatched, request.include_usage))
+            }
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);
                 let facts = Box::new(recording.facts());
@@ -113,7 +128,10 @@ impl Gateway {
         let features = bundle.extractor.extract(request);
         let fit = fit(setup, route, &Demand::new(request, features.input_tokens))?;
         match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, knob) {
-            Ok(decision) => Ok(Plan::decided(setup, route, decision, snapshot.bundle)),
+            Ok(decision) => {
+                let decision = self.sample(&setup.settings.routes[route], request, &snapshot, decision);
+                Ok(Plan::decided(setup, route, decision, snapshot.bundle))
+            }
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
                 self.sink.metrics.undecided.inc();
@@ -142,6 +160,25 @@ impl Gateway {
         let arms = state.spec.arms.iter().enumerate();
         let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
         Ok(policy::decide(snapshot, state, &context, &eligible, knob, (self.sources.draw)())?)
+    }
+
+    /// Draws the requests on which the route is compared with its best model: of those that its own knob decided, and
+    /// that can be judged as text.
+    fn sample(
+        &self,
+        route: &RouteSettings,
+        request: &ChatRequest,
+        snapshot: &Snapshot,
+        decision: Decision,
+    ) -> Decision {
+        let Some(state) = snapshot.routes.get(&route.name).filter(|state| state.spec.knob == decision.knob) else {
+            return decision;
+        };
+        let may = route.shadow > 0.0 && request.needs.is_text();
+        match state.best().filter(|_| may && (self.sources.draw)() < route.shadow) {
+            Some(best) => decision.audited(&state.spec.arms[best].arm, route.shadow),
+            None => decision,
+        }
     }
 
     /// Serves `setup` from the next request on; those under way keep theirs.

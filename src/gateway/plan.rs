@@ -37,6 +37,13 @@ impl Plan {
         Self { targets, route: Some(route), kind: decision.kind, decision: Some(decision), bundle }
     }
 
+    /// The model that the decision of a shadow names, and no other; `None` where it is configured no more.
+    pub(super) fn shadow(setup: &Setup, route: usize, decision: Decision, bundle: u64) -> Option<Self> {
+        let arm = &decision.candidates.get(decision.chosen)?.arm;
+        let targets = vec![setup.routes[route].target(setup, arm)?];
+        Some(Self { targets, route: Some(route), kind: decision.kind, decision: Some(decision), bundle })
+    }
+
     /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
     /// dearest first, for want of anything better, among those that it does not know.
     pub(super) fn safest(setup: &Setup, route: usize, mut fit: Vec<usize>, state: Option<&RouteState>) -> Self {

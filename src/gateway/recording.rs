@@ -15,7 +15,7 @@ use crate::api::chat::ChatRequest;
 use crate::catalog::{ModelId, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
-use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace};
+use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
 use crate::upstream::{self, Cause, Text};
 
 /// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would be no JSON.
@@ -88,8 +88,20 @@ impl Recording {
             reply: ReplyText::default(),
         };
         sink.metrics.in_flight.inc();
-        sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
+        if plan.kind != Kind::Shadow {
+            sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
+        }
         Self { setup, sink, plan, began: arrival.instant, answering: None, trace: Some(Box::new(trace)) }
+    }
+
+    /// What asking the best model the same comes to, and the request as it is kept; `None` where it need not be asked, or
+    /// nobody could judge the answer: the request was too long to keep.
+    pub(super) fn shadow(&self) -> Option<(Plan, Arrival, Bytes)> {
+        let trace = self.trace.as_deref().filter(|trace| !trace.request.is_empty())?;
+        let decision = trace.decision.as_ref()?.shadow()?;
+        let plan = Plan::shadow(&self.setup, self.plan.route?, decision, self.plan.bundle)?;
+        let arrival = Arrival { id: twin(trace.id), at_ms: trace.at_ms, instant: Instant::now() };
+        Some((plan, arrival, trace.request.clone()))
     }
 
     /// What the upstreams did, and which of the plan's targets answers.

@@ -29,6 +29,8 @@ pub struct RouteSettings {
     pub knob: Knob,
     /// False: always the arm that the posterior means prefer.
     pub explore: bool,
+    /// The share of requests, 0 to 1, that the best model is asked too, off the request path, to compare the two answers.
+    pub shadow: f64,
 }
 
 /// The deadlines of a configuration that sets none.
@@ -38,6 +40,9 @@ pub const DEFAULT_DEADLINES: Deadlines = Deadlines {
     idle: Duration::from_secs(60),
     total: Duration::from_secs(600),
 };
+
+/// The share of requests that are shadowed where the configuration does not say, and a scorer can judge them.
+pub const DEFAULT_SHADOW: f64 = 0.01;
 
 /// Upstream calls for one request where the configuration does not say.
 pub const DEFAULT_ATTEMPTS: usize = 3;

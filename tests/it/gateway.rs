@@ -188,7 +188,7 @@ fn model(name: &str, usd: f64) -> Arc<Model> {
 }
 
 fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
-    RouteSettings { name: name.into(), models, knob: Knob::Quality(0.95), explore: false }
+    RouteSettings { name: name.into(), models, knob: Knob::Quality(0.95), explore: false, shadow: 0.0 }
 }
 
 /// The learner is the test, and it keeps nothing.

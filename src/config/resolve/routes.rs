@@ -53,7 +53,13 @@ fn configured_route(
         chosen.push(model.clone());
     }
     let knob = route.knob.unwrap_or(flags.knob());
-    Some(RouteSettings { name: route.name.as_ref()?.value.clone(), models: chosen, knob, explore: route.explore })
+    Some(RouteSettings {
+        name: route.name.as_ref()?.value.clone(),
+        models: chosen,
+        knob,
+        explore: route.explore,
+        shadow: 0.0,
+    })
 }
 
 fn note_unknown_model(name: &Located<String>, known: &[(String, Option<String>)], findings: &mut Findings) {
@@ -68,7 +74,7 @@ fn note_unknown_model(name: &Located<String>, known: &[(String, Option<String>)]
 }
 
 /// `model` or `provider/model`.
-fn is_called(model: &Model, name: &str) -> bool {
+pub(super) fn is_called(model: &Model, name: &str) -> bool {
     match name.split_once('/') {
         Some((provider, plain)) => model.id.provider == provider && model.id.model == plain,
         None => model.id.model == name,
@@ -90,5 +96,5 @@ pub(super) fn implicit_route(models: &[Arc<Model>], flags: &Flags, findings: &mu
     }
     let text = format!("there are no [[routes]]: \"{IMPLICIT_ROUTE}\" is made of all {} models", models.len());
     findings.warning(None, text);
-    Some(RouteSettings { name: IMPLICIT_ROUTE.into(), models, knob: flags.knob(), explore: true })
+    Some(RouteSettings { name: IMPLICIT_ROUTE.into(), models, knob: flags.knob(), explore: true, shadow: 0.0 })
 }

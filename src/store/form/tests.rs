@@ -135,7 +135,8 @@ const TRACE_V1: &str = "01935a7b000070008000000000000001d00f01046175746f01030874
 
 /// As a file of that version has it.
 fn packed(form: u16, plain: &str) -> Vec<u8> {
-    let plain: Vec<u8> = (0..plain.len()).step_by(2).map(|i| u8::from_str_radix(&plain[i..i + 2], 16).unwrap()).collect();
+    let plain: Vec<u8> =
+        (0..plain.len()).step_by(2).map(|i| u8::from_str_radix(&plain[i..i + 2], 16).unwrap()).collect();
     [form.to_le_bytes().to_vec(), lz4_flex::block::compress_prepend_size(&plain)].concat()
 }
 

@@ -59,6 +59,13 @@ pub struct Dispatched {
     pub reply: Reply,
 }
 
+impl Dispatched {
+    /// No fallback answers.
+    pub fn is_first_choice(&self) -> bool {
+        self.target == 0
+    }
+}
+
 /// An answer, whole or as it comes.
 #[derive(Debug)]
 pub enum Reply {
