@@ -25,6 +25,7 @@ mod reclassify;
 mod recorded;
 mod routes;
 mod scripted;
+mod shadow;
 mod sse;
 mod stream;
 mod train;
