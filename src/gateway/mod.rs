@@ -101,7 +101,7 @@ impl Gateway {
         match setup.upstreams.dispatch(&models, &request, &setup.limits).await {
             Ok(dispatched) => {
                 if dispatched.is_first_choice() {
-                    self.shadows.begin(&setup, &self.sink, &recording, &request);
+                    self.shadows.begin(&setup, &self.sink, &recording);
                 }
                 Ok(answer(recording, dispatched, request.include_usage))
             }
@@ -171,12 +171,13 @@ impl Gateway {
         snapshot: &Snapshot,
         decision: Decision,
     ) -> Decision {
-        let Some(state) = snapshot.routes.get(&route.name).filter(|state| state.spec.knob == decision.knob) else {
+        if route.shadow <= 0.0 || !request.needs.is_text() {
             return decision;
-        };
-        let may = route.shadow > 0.0 && request.needs.is_text();
-        match state.best().filter(|_| may && (self.sources.draw)() < route.shadow) {
-            Some(best) => decision.audited(&state.spec.arms[best].arm, route.shadow),
+        }
+        let state = snapshot.routes.get(&route.name).filter(|state| state.spec.knob == decision.knob);
+        let best = state.and_then(|state| Some(&state.spec.arms[state.best()?].arm));
+        match best.filter(|_| (self.sources.draw)() < route.shadow) {
+            Some(best) => decision.audited(best, route.shadow),
             None => decision,
         }
     }

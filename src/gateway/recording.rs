@@ -49,6 +49,14 @@ pub(super) struct Recording {
     trace: Option<Box<Trace>>,
 }
 
+/// The best model to be asked the same.
+pub(super) struct Shadow {
+    pub(super) plan: Plan,
+    pub(super) arrival: Arrival,
+    /// As the trace keeps it.
+    pub(super) body: Bytes,
+}
+
 impl Recording {
     /// Starts the record. Where the answer is streamed, it also tells the learner what was decided: a score may come
     /// before the end, which brings the decision along otherwise.
@@ -94,14 +102,14 @@ impl Recording {
         Self { setup, sink, plan, began: arrival.instant, answering: None, trace: Some(Box::new(trace)) }
     }
 
-    /// What asking the best model the same comes to, and the request as it is kept; `None` where it need not be asked, or
-    /// nobody could judge the answer: the request was too long to keep.
-    pub(super) fn shadow(&self) -> Option<(Plan, Arrival, Bytes)> {
+    /// What asking the best model the same comes to; `None` where it need not be asked, or nobody could judge the answer:
+    /// the request was too long to keep.
+    pub(super) fn shadow(&self) -> Option<Shadow> {
         let trace = self.trace.as_deref().filter(|trace| !trace.request.is_empty())?;
         let decision = trace.decision.as_ref()?.shadow()?;
         let plan = Plan::shadow(&self.setup, self.plan.route?, decision, self.plan.bundle)?;
         let arrival = Arrival { id: twin(trace.id), at_ms: trace.at_ms, instant: Instant::now() };
-        Some((plan, arrival, trace.request.clone()))
+        Some(Shadow { plan, arrival, body: trace.request.clone() })
     }
 
     /// What the upstreams did, and which of the plan's targets answers.

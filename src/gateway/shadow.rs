@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::answer;
-use super::recording::{Recording, Sink};
+use super::recording::{Recording, Shadow, Sink};
 use super::setup::Setup;
 use crate::api::chat::ChatRequest;
+use crate::catalog::Model;
 use crate::trace::Outcome;
 use crate::upstream::{Exhausted, Limits};
 
@@ -26,18 +27,16 @@ impl Default for Shadows {
 
 impl Shadows {
     /// Asks the best model what `recording` is of, where its decision says so. Returns at once.
-    pub(super) fn begin(&self, setup: &Arc<Setup>, sink: &Arc<Sink>, recording: &Recording, request: &ChatRequest) {
-        let Some((plan, arrival, body)) = recording.shadow() else { return };
-        let route = plan.route.map(|route| setup.routes[route].name.clone());
+    pub(super) fn begin(&self, setup: &Arc<Setup>, sink: &Arc<Sink>, recording: &Recording) {
+        let Some(shadow) = recording.shadow() else { return };
+        let route = shadow.plan.route.map(|route| setup.routes[route].name.clone());
         let Ok(room) = self.0.clone().try_acquire_owned() else {
             sink.metrics.shadow(route, "dropped");
             return;
         };
-        let targets = plan.targets.clone();
-        let (setup, sink, request) = (setup.clone(), sink.clone(), request.clone().whole());
-        let recording = Recording::begin(setup.clone(), sink.clone(), plan, arrival, &request, &body);
+        let (setup, sink) = (setup.clone(), sink.clone());
         tokio::spawn(async move {
-            let result = ask(&setup, &targets, recording, &request).await;
+            let result = ask(setup, sink.clone(), shadow).await;
             sink.metrics.shadow(route, result);
             drop(room);
         });
@@ -45,10 +44,14 @@ impl Shadows {
 }
 
 /// One call: what fails is not worth another, for a comparison that misses a request is none the worse.
-async fn ask(setup: &Setup, targets: &[usize], mut recording: Recording, request: &ChatRequest) -> &'static str {
-    let models: Vec<_> = targets.iter().map(|target| &*setup.targets[*target].model).collect();
+async fn ask(setup: Arc<Setup>, sink: Arc<Sink>, Shadow { plan, arrival, body }: Shadow) -> &'static str {
+    // From the trace's copy: the client's own body lies in its connection's read buffer, which is not held up for this.
+    let Ok(request) = ChatRequest::parse(&body).map(ChatRequest::whole) else { return "failed" };
+    let models: Vec<_> = plan.targets.iter().map(|target| setup.targets[*target].model.clone()).collect();
+    let models: Vec<&Model> = models.iter().map(|model| &**model).collect();
     let limits = Limits { attempts: 1, ..setup.limits };
-    match setup.upstreams.dispatch(&models, request, &limits).await {
+    let mut recording = Recording::begin(setup.clone(), sink, plan, arrival, &request, &body);
+    match setup.upstreams.dispatch(&models, &request, &limits).await {
         Ok(dispatched) => {
             answer(recording, dispatched, false);
             "answered"

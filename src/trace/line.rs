@@ -98,7 +98,7 @@ pub struct ScoreLine {
     pub source: String,
     pub value: f64,
     /// How much it counts beside a client's own (1): less where a judge of the gateway's own gave it.
-    #[serde(default = "full_weight")]
+    #[serde(default = "full_weight", skip_serializing_if = "is_full_weight")]
     pub weight: f64,
     /// Unix milliseconds.
     pub at_ms: u64,
@@ -106,6 +106,11 @@ pub struct ScoreLine {
 
 fn full_weight() -> f64 {
     JUDGED
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_full_weight(weight: &f64) -> bool {
+    *weight == JUDGED
 }
 
 /// What is believed of the answer's quality.

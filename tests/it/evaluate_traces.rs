@@ -181,3 +181,30 @@ fn files_that_are_cut_off_or_empty_and_names_that_do_not_exist_are_refused() {
         assert!(error.contains(expected), "{error}\nshould say: {expected}");
     }
 }
+
+#[test]
+fn a_shadow_is_no_request_of_its_own_and_a_judge_s_grade_counts_as_a_judgement() {
+    let folder = folder();
+    let graded = |n: usize| {
+        let mut line = line(n);
+        if n.is_multiple_of(3) {
+            let value = line["reward"]["value"].clone();
+            line["scores"] =
+                json!([{"metric": "judge", "source": "strict", "value": value, "weight": 0.5, "at_ms": 0}]);
+            line["reward"]["weight"] = 0.5.into();
+        }
+        line
+    };
+    let shadow = |n: usize| {
+        let mut line = line(n);
+        line["trace"] = format!("01a205b3-d001-7000-8001-{n:012x}").into();
+        line["decision"]["kind"] = "shadow".into();
+        line["reward"]["value"] = 0.0.into();
+        line
+    };
+    let lines: Vec<Value> = (0..600).flat_map(|n| [graded(n), shadow(n)]).collect();
+    write(&folder, "s.jsonl", &lines);
+    let (code, text, error) = evaluate(&folder, &["--traces", "s.jsonl"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!(text, evaluate(&folder, &["--traces", "t.jsonl"]).1);
+}

@@ -12,7 +12,7 @@ use crate::cli::traces;
 use crate::evaluate::off_policy::{
     Comparison, Estimates, Fixed, Greedy, Logged, Outcome, Row, Target, TooFew, Uniform, compare, estimate,
 };
-use crate::policy::Knob;
+use crate::policy::{Kind, Knob};
 
 /// Shares of the best model's quality that are evaluated where no knob is given.
 const USUAL_BARS: [f64; 3] = [0.9, 0.95, 0.99];
@@ -97,6 +97,10 @@ struct Log {
 fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
     let (mut logs, mut routes) = (BTreeMap::<String, Log>::new(), BTreeSet::new());
     traces::each(&args.traces, |line| {
+        // The best model's answer for comparison is a second answer to a request that has its line already.
+        if line.decision.kind == Kind::Shadow {
+            return Ok(());
+        }
         if args.off_policy.route.as_ref().is_none_or(|wanted| *wanted == line.route) {
             let log = logs.entry(line.route.clone()).or_insert(Log { from_ms: u64::MAX, ..Log::default() });
             (log.from_ms, log.to_ms) = (log.from_ms.min(line.at_ms), log.to_ms.max(line.at_ms));
