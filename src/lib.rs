@@ -37,6 +37,8 @@
 //!   has to drop.
 //! - The gateway never fails because the classifier or the store did: it falls back to the route's safest model and
 //!   says so.
+//! - Shadows and judges, which compare a route with its best model, are bounded and off the request path: no client waits
+//!   for them, and what there is no room for is dropped and counted.
 //! - No fallback once a byte of the answer has reached the client. The end of a stream is recorded exactly once,
 //!   also when the client leaves.
 //! - φ of one training run says nothing in another's: a request is decided with the classifier that its snapshot is

@@ -40,7 +40,13 @@ pub(super) fn adopt(
         if entries.is_empty() {
             continue;
         }
-        entries.iter().for_each(|entry| fold.stage(entry));
+        for entry in &entries {
+            // A score may complete a pair, whose other half may have left the memory.
+            if let Entry::Scored(scored) = entry {
+                fold.load(store, scored.trace, Position::MAX)?;
+            }
+            fold.stage(entry);
+        }
         let position = store.append(&entries)?;
         fold.commit(position);
         fold.trim();

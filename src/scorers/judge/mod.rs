@@ -131,8 +131,9 @@ impl Judge {
     fn is_to_grade(&self, trace: &Trace) -> bool {
         let reply = &trace.reply;
         let readable = trace.needs.is_text() && !trace.request.is_empty() && !reply.truncated && !reply.tool_calls;
-        let audited = trace.decision.as_ref().is_some_and(|decision| decision.audit.is_some());
-        let drawn = || audited || draw(&self.name, trace.id) < self.settings.share;
+        // What nobody decided is not learned from.
+        let Some(decision) = &trace.decision else { return false };
+        let drawn = || decision.audit.is_some() || draw(&self.name, trace.id) < self.settings.share;
         trace.outcome == Outcome::Answered && readable && drawn()
     }
 
