@@ -16,7 +16,7 @@ pub struct Setup {
     pub(super) settings: Settings,
     pub(super) targets: Vec<Target>,
     pub(super) routes: Vec<Route>,
-    pub(super) upstreams: Upstreams,
+    pub(super) upstreams: Arc<Upstreams>,
     /// Of a request to a model by its name.
     pub(super) limits: Limits,
     names: HashMap<String, Name>,
@@ -61,7 +61,7 @@ pub(super) enum Name {
 
 impl Setup {
     /// Takes a validated configuration into use; `upstreams` must know the provider of each of its models.
-    pub fn new(settings: Settings, upstreams: Upstreams, metrics: &Metrics) -> Self {
+    pub fn new(settings: Settings, upstreams: impl Into<Arc<Upstreams>>, metrics: &Metrics) -> Self {
         let targets: Vec<Target> = settings.models.iter().map(|model| Target::new(model, metrics)).collect();
         let index = |model: &Arc<Model>| settings.models.iter().position(|m| m.id == model.id);
         let indices = |models: &Vec<Arc<Model>>| models.iter().filter_map(index).collect::<Vec<_>>();
@@ -83,7 +83,7 @@ impl Setup {
         });
         let routes = routes.collect();
         let limits = Limits::new(settings.deadlines, settings.attempts);
-        Self { names: names(&settings), targets, routes, upstreams, limits, settings }
+        Self { names: names(&settings), targets, routes, upstreams: upstreams.into(), limits, settings }
     }
 
     pub(super) fn resolve(&self, asked: &str) -> Result<Name, GatewayError> {

@@ -3,6 +3,7 @@
 mod models;
 mod providers;
 mod routes;
+mod scorers;
 mod segments;
 mod server;
 
@@ -21,10 +22,11 @@ const DEFAULT_DATA_DIR: &str = "data";
 /// What the file means under these flags. Only to be used if no mistake was noted: what is wrong is left out.
 pub(super) fn resolve(file: File, flags: &Flags, catalogue: &Catalogue, findings: &mut Findings) -> Setup {
     let (models, origins) = models::models(&file, catalogue, findings);
-    let routes = match &file.routes {
+    let mut routes = match &file.routes {
         Some(routes) => routes::configured_routes(routes, &file.models, &models, flags, findings),
         None => routes::implicit_route(&models, flags, findings).into_iter().collect(),
     };
+    let judging = scorers::judging(&file, &models, &mut routes, findings);
     Setup {
         server: server::server(&file.server, flags, findings),
         data_dir: flags.data_dir.clone().or(file.server.data_dir).unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
@@ -37,6 +39,7 @@ pub(super) fn resolve(file: File, flags: &Flags, catalogue: &Catalogue, findings
             weights: models::weights(&file.models),
         },
         origins,
+        judging,
         providers: providers::providers(file.providers, &file.models, catalogue, findings),
         remarks: vec![],
     }

@@ -39,7 +39,15 @@ pub(super) enum EntryV1<'a> {
         value: f64,
         comment: Option<Cow<'a, str>>,
     },
+    /// Since version 2.
+    Charged {
+        trace: [u8; 16],
+        usd: f64,
+    },
 }
+
+/// The weight of a score of version 1.
+pub(super) const FULL_WEIGHT: f64 = 1.0;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct RouteSpecV1 {
@@ -86,6 +94,7 @@ impl<'a> From<&'a Entry> for EntryV1<'a> {
                 value: s.value,
                 comment: s.comment.as_deref().map(Cow::from),
             },
+            Entry::Charged { trace, usd } => Self::Charged { trace: trace.into_bytes(), usd: *usd },
         }
     }
 }
@@ -118,8 +127,10 @@ impl From<EntryV1<'_>> for Entry {
                 metric: metric.into_owned(),
                 source: source.into_owned(),
                 value,
+                weight: FULL_WEIGHT,
                 comment: comment.map(Cow::into_owned),
             }),
+            EntryV1::Charged { trace, usd } => Self::Charged { trace: Uuid::from_bytes(trace), usd },
         }
     }
 }
