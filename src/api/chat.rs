@@ -43,6 +43,13 @@ pub struct Needs {
     pub json: bool,
 }
 
+impl Needs {
+    /// Nothing but text goes in and comes out: who reads request and reply as text has read all of it.
+    pub fn is_text(self) -> bool {
+        !(self.tools || self.vision || self.audio)
+    }
+}
+
 /// One message; fields beyond these stay in the request's raw `messages`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Message {
@@ -96,6 +103,13 @@ impl ChatRequest {
             drop_unsupported: optional(&fields, "drop_unsupported", "true or false")?.unwrap_or(false),
             fields,
         })
+    }
+
+    /// The same request for an answer that comes whole.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.fields.retain(|(name, _)| name != "stream" && name != "stream_options");
+        Self { stream: false, include_usage: false, ..self }
     }
 
     /// The raw JSON of a top-level field, as the client sent it.

@@ -40,6 +40,10 @@ const OWN_HEADERS: [&str; 12] = [
 /// Longest name of a provider, model or route, in bytes.
 const LONGEST_NAME: usize = 128;
 
+/// Longest rubric of a judge, in bytes: it is paid for with each grade.
+const LONGEST_RUBRIC: usize = 16 << 10;
+const WEIGHT: &str = "a number above 0 and up to 1, what a client's own score counts";
+
 /// A whole file. `None`: not there, or wrong (and noted).
 #[derive(Debug, Default)]
 pub(super) struct File {
@@ -49,6 +53,7 @@ pub(super) struct File {
     /// `None`: the file has no `[[routes]]`.
     pub(super) routes: Option<Vec<Route>>,
     pub(super) deadlines: Deadlines,
+    pub(super) scorers: Vec<Scorer>,
     pub(super) classifier: Option<PathBuf>,
 }
 
@@ -123,6 +128,9 @@ pub(super) struct Route {
     pub(super) models: Option<Located<Vec<Located<String>>>>,
     pub(super) knob: Option<Knob>,
     pub(super) explore: bool,
+    pub(super) shadow: Option<Located<f64>>,
+    /// `None`: all that there are.
+    pub(super) scorers: Option<Vec<Located<String>>>,
     pub(super) segments: Vec<Segment>,
     pub(super) balance: Balance,
     pub(super) attempts: Option<u32>,
@@ -140,6 +148,15 @@ pub(super) struct Fallbacks {
     pub(super) content_filter: Option<Vec<Located<String>>>,
 }
 
+#[derive(Debug)]
+pub(super) struct Scorer {
+    pub(super) name: Option<Located<String>>,
+    pub(super) model: Option<Located<String>>,
+    pub(super) rubric: Option<String>,
+    pub(super) share: Option<f64>,
+    pub(super) weight: Option<f64>,
+}
+
 impl File {
     pub(super) fn read(root: &mut Section<'_, '_>, environment: &Environment) -> Self {
         Self {
@@ -147,6 +164,7 @@ impl File {
             providers: root.sections("providers", |s| Provider::read(s, environment)).unwrap_or_default(),
             models: root.sections("models", Model::read).unwrap_or_default(),
             routes: root.sections("routes", Route::read),
+            scorers: root.sections("scorers", Scorer::read).unwrap_or_default(),
             deadlines: root.section("deadlines", Deadlines::read).unwrap_or_default(),
             classifier: root.section("classifier", classifier).flatten(),
         }
@@ -246,6 +264,8 @@ impl Route {
             models: section.strings("models", models),
             knob: knob(section),
             explore: section.boolean("explore").unwrap_or(true),
+            shadow: section.number("shadow", 0.0..1.0, true, "a share of requests from 0 to 1, such as 0.01"),
+            scorers: section.strings("scorers", "a list of names of [[scorers]]").map(|names| names.value),
             balance: balance(section),
             attempts: section.whole("attempts", 1, 10).map(|n| n.value),
             hedge: seconds(section, "hedge_after_s"),
@@ -288,6 +308,31 @@ fn balance(section: &mut Section<'_, '_>) -> Balance {
         section.findings.mistake(typed.line, format!("unknown `balance` \"{}\"; there are: {names}", typed.value));
     }
     known.map_or(Balance::default(), |(_, balance)| *balance)
+}
+
+impl Scorer {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        kind(section, "the kind of scorer: \"judge\"", &[("judge", ())]);
+        Self {
+            name: name(section, "a name for its scores, such as \"judge\""),
+            model: section.required("model", "the name of one of the [[models]], which grades the answers"),
+            rubric: rubric(section),
+            share: section.number("share", 0.0..1.0, true, "a share of answers from 0 to 1").map(|n| n.value),
+            weight: section.number("weight", f64::MIN_POSITIVE..1.0, true, WEIGHT).map(|n| n.value),
+        }
+    }
+}
+
+fn rubric(section: &mut Section<'_, '_>) -> Option<String> {
+    let expected = "what the judge is to grade by, in plain words";
+    let rubric = section.string("rubric", expected)?;
+    let problem = match rubric.value.len() {
+        _ if rubric.value.trim().is_empty() => "is empty".to_owned(),
+        length if length > LONGEST_RUBRIC => format!("is longer than {LONGEST_RUBRIC} bytes"),
+        _ => return Some(rubric.value),
+    };
+    section.findings.mistake(rubric.line, format!("`rubric` {problem}; give {expected}, or leave it out"));
+    None
 }
 
 fn classifier(section: &mut Section<'_, '_>) -> Option<PathBuf> {
@@ -339,13 +384,19 @@ pub(super) fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Loca
 }
 
 fn wire(section: &mut Section<'_, '_>) -> Option<Wire> {
-    let kind = section.string("kind", "the wire that it speaks, such as \"openai\"")?;
-    let known = Wire::KINDS.iter().find(|(name, _)| *name == kind.value);
-    if known.is_none() {
-        let kinds = Wire::KINDS.map(|(name, _)| format!("\"{name}\"")).join(", ");
-        section.findings.mistake(kind.line, format!("unknown `kind` \"{}\"; the kinds are: {kinds}", kind.value));
+    kind(section, "the wire that it speaks, such as \"openai\"", &Wire::KINDS)
+}
+
+/// One of the kinds that there are.
+fn kind<T: Copy>(section: &mut Section<'_, '_>, expected: &str, known: &[(&str, T)]) -> Option<T> {
+    let kind = section.string("kind", expected)?;
+    let found = known.iter().find(|(name, _)| *name == kind.value);
+    if found.is_none() {
+        let kinds: Vec<_> = known.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let text = format!("unknown `kind` \"{}\"; the kinds are: {}", kind.value, kinds.join(", "));
+        section.findings.mistake(kind.line, text);
     }
-    known.map(|(_, wire)| *wire)
+    found.map(|(_, kind)| *kind)
 }
 
 fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<SocketAddr>> {

@@ -32,6 +32,7 @@ use crate::catalog::ModelId;
 use crate::catalog::providers::Catalogue;
 use crate::gateway::Settings;
 use crate::policy::Knob;
+use crate::scorers::judge::Judging;
 use crate::server::settings::ServerSettings;
 use crate::upstream::settings::ProviderSettings;
 
@@ -71,6 +72,8 @@ pub struct Setup {
     pub gateway: Settings,
     /// Where the price of each of `gateway.models` is from, in the same order, then of each of `gateway.embeddings`.
     pub origins: Vec<PriceOrigin>,
+    /// The judges of each route.
+    pub judging: Judging,
     /// What is valid and still worth a look.
     pub remarks: Vec<Finding>,
 }

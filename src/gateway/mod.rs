@@ -14,6 +14,7 @@ mod preferred;
 mod recording;
 mod settings;
 mod setup;
+mod shadow;
 mod sources;
 mod supported;
 
@@ -30,7 +31,8 @@ pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
 pub use settings::{
-    DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Fallbacks, Resilience, RouteSettings, SegmentSettings, Settings,
+    DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, DEFAULT_SHADOW, Fallbacks, Resilience, RouteSettings, SegmentSettings,
+    Settings,
 };
 pub use setup::Setup;
 pub use sources::{Sources, unix_ms};
@@ -48,6 +50,7 @@ use plan::Plan;
 use preferred::Preferred;
 use recording::{Recording, Sink};
 use setup::Name;
+use shadow::Shadows;
 
 /// Answers requests. Shared by all connections; every part of it that changes is swapped whole.
 pub struct Gateway {
@@ -56,6 +59,7 @@ pub struct Gateway {
     bundles: Bundles,
     sink: Arc<Sink>,
     sources: Sources,
+    shadows: Shadows,
 }
 
 /// What a request says beside its body.
@@ -91,7 +95,14 @@ impl Gateway {
         sources: Sources,
     ) -> Self {
         let sink = Arc::new(Sink { events, metrics });
-        Self { setup: ArcSwap::from_pointee(setup), snapshot, bundles: Bundles::new(bundle), sink, sources }
+        Self {
+            setup: ArcSwap::from_pointee(setup),
+            snapshot,
+            bundles: Bundles::new(bundle),
+            sink,
+            sources,
+            shadows: Shadows::default(),
+        }
     }
 
     /// Answers one chat completion. If the future is dropped before it ends, the upstream call is cancelled and the
@@ -115,7 +126,11 @@ impl Gateway {
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
         let dispatched = recording.setup().upstreams.dispatch(&recording.models(), &request, &limits).await;
         match dispatched {
-            Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
+            Ok(Dispatched { target, attempts, reply }) => {
+                recording.attempted(attempts, Some(target));
+                self.shadows.begin(&recording);
+                Ok(answer(recording, reply, request.include_usage))
+            }
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);
                 let facts = Box::new(recording.facts());
@@ -166,7 +181,10 @@ impl Gateway {
         }
         let ask = Ask { segment: segment.as_deref(), knob: wishes.quality.map(Knob::Quality) };
         let plan = match self.decide(setup, route, (&snapshot, &bundle), draft, &fit, ask).await {
-            Ok(decision) => Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw),
+            Ok(decision) => {
+                let decision = self.sample(&setup.settings.routes[route], request, &snapshot, decision);
+                Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw)
+            }
             Err(problem) => {
                 tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
                 self.sink.metrics.undecided.inc();
@@ -200,6 +218,25 @@ impl Gateway {
         let arms = state.spec.arms.iter().enumerate();
         let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
         Ok(policy::decide(snapshot, state, &context, &eligible, ask, (self.sources.draw)())?)
+    }
+
+    /// Draws the requests on which a route, or its segment, is compared with its best model: of those that its own knob
+    /// decided, and that can be judged as text.
+    fn sample(
+        &self,
+        route: &RouteSettings,
+        request: &ChatRequest,
+        snapshot: &Snapshot,
+        decision: Decision,
+    ) -> Decision {
+        if route.shadow <= 0.0 || !request.needs.is_text() {
+            return decision;
+        }
+        let best = snapshot.routes.get(&route.name).and_then(|state| state.best_for(&decision));
+        match best.filter(|_| (self.sources.draw)() < route.shadow) {
+            Some(best) => decision.audited(best, route.shadow),
+            None => decision,
+        }
     }
 
     /// Serves `setup` from the next request on; those under way keep theirs.
@@ -272,9 +309,8 @@ fn fit(
     Ok(if healthy.is_empty() { fit } else { healthy })
 }
 
-fn answer(mut recording: Recording, dispatched: Dispatched, show_usage: bool) -> Answer {
-    recording.attempted(dispatched.attempts, Some(dispatched.target));
-    match dispatched.reply {
+fn answer(mut recording: Recording, reply: Reply, show_usage: bool) -> Answer {
+    match reply {
         Reply::Stream(pieces) => {
             let facts = recording.facts();
             let stream = AnswerStream::new(pieces, recording, show_usage);

@@ -62,6 +62,22 @@ impl Plan {
         }
     }
 
+    /// The model that the decision of a shadow of this request names, and no other: at the provider where this request
+    /// would have asked it first.
+    pub(super) fn shadow(&self, setup: &Setup, decision: Decision) -> Option<Self> {
+        let arm = &decision.candidates.get(decision.chosen)?.arm;
+        let target = self.targets.iter().find(|target| setup.targets[**target].model.id.model == *arm)?;
+        Some(Self {
+            targets: vec![*target],
+            route: self.route,
+            segment: self.segment.clone(),
+            kind: decision.kind,
+            confined: true,
+            decision: Some(decision),
+            bundle: self.bundle,
+        })
+    }
+
     /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
     /// dearest first, for want of anything better, among those that it does not know.
     pub(super) fn safest(setup: &Setup, route: usize, mut fit: Vec<usize>, state: Option<&RouteState>) -> Self {
@@ -82,6 +98,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// Of a single call to the first choice: what fails is not worth another.
+    pub(super) fn one_call(&self, setup: &Setup) -> Limits {
+        let limits = self.route.map_or(&setup.limits, |route| &setup.routes[route].limits);
+        Limits { attempts: 1, planned: 1, hedge: None, ..limits.clone() }
+    }
+
     /// With the models behind it that the route falls back on by cause, and the limits that say so.
     pub(super) fn limits(&mut self, setup: &Setup) -> Limits {
         let planned = self.targets.len();

@@ -16,7 +16,7 @@ use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Name, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
-use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace};
+use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
 use crate::upstream::{self, Cause, Text};
 
 /// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would be no JSON.
@@ -84,6 +84,17 @@ pub(super) struct Recording {
     trace: Option<Box<Trace>>,
 }
 
+/// The best model to be asked the same.
+pub(super) struct Shadow {
+    pub(super) setup: Arc<Setup>,
+    pub(super) sink: Arc<Sink>,
+    pub(super) plan: Plan,
+    pub(super) arrival: Arrival,
+    /// As the trace keeps it.
+    pub(super) body: Bytes,
+    pub(super) metadata: Metadata,
+}
+
 impl Recording {
     /// Starts the record. Where the answer is streamed, it also tells the learner what was decided: a score may come
     /// before the end, which brings the decision along otherwise.
@@ -124,7 +135,9 @@ impl Recording {
             reply: ReplyText::default(),
         };
         sink.metrics.in_flight.inc();
-        sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
+        if plan.kind != Kind::Shadow {
+            sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
+        }
         Self {
             setup,
             sink,
@@ -144,6 +157,21 @@ impl Recording {
     /// The models to ask, the first choice first.
     pub(super) fn models(&self) -> Vec<&Model> {
         self.plan.targets.iter().map(|target| &*self.setup.targets[*target].model).collect()
+    }
+
+    /// What asking the best model the same comes to, once it is known who answers; `None` where it need not be asked, as
+    /// where a fallback answers, or where nobody could judge the answer: the request was too long to keep.
+    pub(super) fn shadow(&self) -> Option<Shadow> {
+        let trace = self.trace.as_deref().filter(|trace| !trace.request.is_empty())?;
+        self.answering.filter(|target| self.is_planned(*target))?;
+        Some(Shadow {
+            setup: self.setup.clone(),
+            sink: self.sink.clone(),
+            plan: self.plan.shadow(&self.setup, trace.decision.as_ref()?.shadow()?)?,
+            arrival: Arrival { id: twin(trace.id), at_ms: trace.at_ms, instant: Instant::now() },
+            body: trace.request.clone(),
+            metadata: trace.metadata.clone(),
+        })
     }
 
     /// What the upstreams did, and which of the plan's targets answers.
@@ -329,6 +357,7 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
         Kind::Pinned => "pinned",
         Kind::Fallback => "fallback",
         Kind::Cache => "cache",
+        Kind::Shadow => "shadow",
     }
 }
 

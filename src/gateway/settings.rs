@@ -36,6 +36,8 @@ pub struct RouteSettings {
     pub knob: Knob,
     /// False: always the arm that the posterior means prefer.
     pub explore: bool,
+    /// The share of requests, 0 to 1, that the best model is asked too, off the request path, to compare the two answers.
+    pub shadow: f64,
     /// The same models at further providers.
     pub alternates: Vec<Arc<Model>>,
     pub resilience: Resilience,
@@ -102,6 +104,9 @@ pub const DEFAULT_DEADLINES: Deadlines = Deadlines {
     total: Duration::from_secs(600),
 };
 
+/// The share of requests that are shadowed where the configuration does not say, and a scorer can judge them.
+pub const DEFAULT_SHADOW: f64 = 0.01;
+
 /// Upstream calls for one request where the configuration does not say.
 pub const DEFAULT_ATTEMPTS: usize = 3;
 
@@ -117,7 +122,7 @@ impl RouteSettings {
     pub fn new(name: impl Into<String>, models: Vec<Arc<Model>>, knob: Knob) -> Self {
         let (alternates, segments) = (vec![], vec![]);
         let resilience = Resilience::default();
-        Self { name: name.into(), models, knob, explore: true, alternates, resilience, segments }
+        Self { name: name.into(), models, knob, explore: true, shadow: 0.0, alternates, resilience, segments }
     }
 
     /// This route's arms for the policy. A model without a price counts as the dearest of the route.

@@ -18,7 +18,7 @@ pub struct Setup {
     pub(super) settings: Settings,
     pub(super) targets: Vec<Target>,
     pub(super) routes: Vec<Route>,
-    pub(super) upstreams: Upstreams,
+    pub(super) upstreams: Arc<Upstreams>,
     /// Of a request to a model by its name.
     pub(super) limits: Limits,
     names: HashMap<String, Name>,
@@ -66,7 +66,7 @@ pub(super) enum Name {
 
 impl Setup {
     /// Takes a validated configuration into use; `upstreams` must know the provider of each of its models.
-    pub fn new(settings: Settings, upstreams: Upstreams, metrics: &Metrics) -> Self {
+    pub fn new(settings: Settings, upstreams: impl Into<Arc<Upstreams>>, metrics: &Metrics) -> Self {
         let models = settings.models.iter().chain(&settings.embeddings);
         let targets: Vec<Target> = models.map(|model| Target::new(model, metrics)).collect();
         let index = |model: &Arc<Model>| settings.models.iter().position(|m| m.id == model.id);
@@ -90,7 +90,7 @@ impl Setup {
         let routes = routes.collect();
         let limits = Limits::new(settings.deadlines, settings.attempts);
         let (names, embedders) = (names(&settings), embedders(&settings));
-        Self { names, embedders, targets, routes, upstreams, limits, settings }
+        Self { names, embedders, targets, routes, upstreams: upstreams.into(), limits, settings }
     }
 
     pub(super) fn resolve(&self, asked: &str) -> Result<Name, GatewayError> {

@@ -16,8 +16,6 @@ const PROCESS_NOISE: f64 = 1e-5;
 const ALARMED: f64 = 0.3;
 /// … and what a new version of a model adds to what its parent's scores taught.
 const INHERITED: f64 = 0.1;
-/// A weight below a client's own score (1) is a form scorer's.
-pub const JUDGED: f64 = 1.0;
 /// The least Bernoulli variance that an update assumes, so that a sure prediction can still be corrected.
 const LEAST_VARIANCE: f64 = 1e-3;
 /// Variance of ln(output tokens) about its regression, as in the recorded workloads.
@@ -158,16 +156,18 @@ impl Arm {
         self.tokens.variance_along(phi).sqrt()
     }
 
+    /// Somebody judged an answer `y`, in [0, 1]: has the arm's quality changed? To be asked before [`Self::learn`].
+    pub fn watch(&mut self, shift: &Gaussian, phi: &[f64], y: f64) {
+        let mut drift = std::mem::take(&mut self.drift);
+        if drift.hear(phi, y, || self.marginal(shift)) {
+            self.widen(ALARMED);
+        }
+        self.drift = drift;
+    }
+
     /// A score `y` in [0, 1] of weight `weight`: an extended-Kalman step on the logit, for θ given the shift and for the
     /// shift itself. Arms that were not asked follow the shift.
     pub fn learn(&mut self, shift: &mut Gaussian, phi: &[f64], y: f64, weight: f64) {
-        if weight >= JUDGED {
-            let mut drift = std::mem::take(&mut self.drift);
-            if drift.hear(phi, y, || self.marginal(shift)) {
-                self.widen(ALARMED);
-            }
-            self.drift = drift;
-        }
         self.widen(PROCESS_NOISE);
         let loading = self.loading(phi);
         let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(&loading));

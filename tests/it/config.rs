@@ -55,8 +55,8 @@ fn remarks(setup: &Setup) -> Vec<String> {
 #[test]
 fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     insta::assert_snapshot!(mistakes(WRONG), @r#"
-    f.toml:1: unknown key `qualty` in the file (known: server, providers, models, routes, deadlines, classifier)
-    f.toml:2: unknown key `models_dir` in the file; did you mean "models"? (known: server, providers, models, routes, deadlines, classifier)
+    f.toml:1: unknown key `qualty` in the file (known: server, providers, models, routes, scorers, deadlines, classifier)
+    f.toml:2: unknown key `models_dir` in the file; did you mean "models"? (known: server, providers, models, routes, scorers, deadlines, classifier)
     f.toml:5: `listen` "localhost:8080" is no address; give an IP address and a port, such as "127.0.0.1:8080"
     f.toml:7: `max_body_mib` of [server] is 0; give a whole number from 1 to 1024
     f.toml:8: `attempts` of [server] is 99; give a whole number from 1 to 10
@@ -83,7 +83,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:48: `input_usd_per_mtok` of [[models]] is of type string; give USD per million tokens, from 0
     f.toml:52: unknown model "gpt-4o-mni"; did you mean "gpt-4o-mini"? (there are: gpt-4o, gpt-4o-mini)
     f.toml:53: `quality` of [[routes]] is 1.7; give a number from 0 to 1
-    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments)
+    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, shadow, scorers, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments)
     f.toml:57: the route "auto" is there twice, first on line 51; rename one
     f.toml:58: the route has no models; name at least one of the [[models]]
     f.toml:60: both `quality` and `budget_per_1k` are given; keep one of them
@@ -132,7 +132,8 @@ fn the_example_file_is_valid_and_shows_every_key() {
 }
 
 fn entries_with_x() -> String {
-    ["providers", "models", "routes", "routes.segments"].map(|section| format!("[[{section}]]\nx = 1\n")).concat()
+    let sections = ["providers", "models", "routes", "routes.segments", "scorers"];
+    sections.map(|section| format!("[[{section}]]\nx = 1\n")).concat()
 }
 
 #[test]
@@ -454,4 +455,52 @@ proptest! {
             prop_assert!(mistakes.findings.iter().all(|f| f.line.is_none_or(|line| (1..=lines).contains(&line))));
         }
     }
+}
+
+/// [`SMALL`] with a route and a judge; `route` and `judge` are lines of theirs.
+fn judged(route: &str, judge: &str) -> String {
+    format!(
+        "{SMALL}[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n{route}\n\
+         [[scorers]]\nname = \"strict\"\nkind = \"judge\"\nmodel = \"gpt-4o\"\n{judge}\n"
+    )
+}
+
+#[test]
+fn a_route_is_shadowed_where_a_scorer_can_judge_it() {
+    let shadow = |text: &str| read(text).unwrap().gateway.routes[0].shadow;
+    assert_eq!(shadow(SMALL), 0.0);
+    assert_eq!(shadow(&judged("", "")), 0.01);
+    assert_eq!(shadow(&judged("shadow = 0", "")), 0.0);
+    assert_eq!(shadow(&judged("shadow = 1", "")), 1.0);
+    assert_eq!(shadow(&judged("scorers = []", "")), 0.0);
+}
+
+#[test]
+fn a_shadow_that_nobody_judges_is_worth_a_look_and_so_is_a_judge_of_itself() {
+    let setup = read(&judged("shadow = 0.2\nscorers = []", "")).unwrap();
+    assert_eq!(setup.gateway.routes[0].shadow, 0.2, "it was asked for");
+    let remarks = remarks(&setup).join("\n");
+    assert!(remarks.contains("f.toml:20: `shadow` asks the best model too, and no scorer"), "{remarks}");
+    let own = read(&judged("", "").replace("[\"cheap\"]", "[\"cheap\", \"gpt-4o\"]")).unwrap();
+    assert!(own.remarks.iter().any(|remark| remark.text.contains("prefer their own answers")), "{:?}", own.remarks);
+}
+
+#[test]
+fn a_judge_has_defaults_and_its_mistakes_have_lines() {
+    let setup = read(&judged("", "share = 0.25\nweight = 1")).unwrap();
+    let judge = &setup.judging["auto"][0];
+    assert_eq!((judge.name.as_str(), judge.model.id.to_string().as_str()), ("strict", "openai/gpt-4o"));
+    assert_eq!((judge.share, judge.weight), (0.25, 1.0));
+    assert!(read(&judged("", "")).unwrap().judging["auto"][0].rubric.contains("correct"));
+    let text = judged("shadow = 1.5\nscorers = [\"strct\"]", "share = -1\nweight = 0\nrubric = \" \"");
+    let text = text.replace("model = \"gpt-4o\"", "model = \"gpt-5o\"").replace("\"judge\"", "\"jury\"");
+    insta::assert_snapshot!(mistakes(&text), @r#"
+    f.toml:20: `shadow` of [[routes]] is 1.5; give a share of requests from 0 to 1, such as 0.01
+    f.toml:21: unknown scorer "strct"; did you mean "strict"? (there are: strict)
+    f.toml:24: unknown `kind` "jury"; the kinds are: "judge"
+    f.toml:25: unknown model "gpt-5o"; did you mean "gpt-4o"? (there are: cheap, gpt-4o)
+    f.toml:26: `share` of [[scorers]] is -1; give a share of answers from 0 to 1
+    f.toml:27: `weight` of [[scorers]] is 0; give a number above 0 and up to 1, what a client's own score counts
+    f.toml:28: `rubric` is empty; give what the judge is to grade by, in plain words, or leave it out
+    "#);
 }

@@ -43,6 +43,7 @@ mod responses;
 mod routes;
 mod scripted;
 mod segments;
+mod shadow;
 mod sse;
 mod stream;
 mod train;

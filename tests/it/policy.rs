@@ -168,7 +168,7 @@ fn form_alone_does_not_drag_an_arm_up_or_down() {
     let name = decision.candidates[decision.chosen].arm.clone();
     let before = decision.candidates[decision.chosen].quality;
     for i in 0..500 {
-        let now = if i % 50 == 49 { Reward::Scored { value: 0.0, weight: 0.5 } } else { Reward::WellFormed };
+        let now = if i % 50 == 49 { Reward::Malformed } else { Reward::WellFormed };
         snapshot = snapshot.learn(ROUTE, &decision, &name, Reward::Unknown, now);
     }
     let after = choose(&snapshot, &at, 0.0).candidates[decision.chosen].quality;
@@ -237,4 +237,20 @@ fn a_newer_version_of_a_model_inherits_what_its_parent_learned_and_a_stranger_do
     let stranger = quality(&snapshot.configure(&[named("another")]));
     assert!(parent < 0.1 && child < 0.15, "{parent} {child}");
     assert!(stranger > child + 0.1, "{stranger} {child}");
+}
+
+#[test]
+fn after_a_change_of_prices_the_price_of_quality_is_solved_for_afresh() {
+    let mut world = World { rng: StdRng::seed_from_u64(3), quality: [0.6, 0.8, 0.9] };
+    let outcome = world.run(cold(spec(Knob::Quality(0.9))), 400, 1);
+    let dearer = |times: f64| {
+        let arms = spec(Knob::Quality(0.9)).arms.into_iter().map(|arm| {
+            let price = arm.price.map(|p| Price { input: times * p.input, output: times * p.output, ..p });
+            ArmSpec { price, ..arm }
+        });
+        let spec = RouteSpec { arms: arms.collect(), ..spec(Knob::Quality(0.9)) };
+        route(&outcome.snapshot.clone().configure(&[spec])).controller().solution.log_value
+    };
+    // What was solved for before would count for most of it, were it smoothed.
+    assert!((dearer(100.0) - dearer(1.0) - 100_f64.ln()).abs() < 1e-6, "{} {}", dearer(1.0), dearer(100.0));
 }

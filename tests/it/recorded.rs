@@ -78,6 +78,7 @@ pub fn decision(n: u64) -> Decision {
         preferred: 0,
         chosen: (n % 2) as usize,
         draw: 0.25,
+        audit: None,
     }
 }
 
@@ -126,7 +127,7 @@ pub fn settled(n: u64) -> Entry {
 
 pub fn scored(n: u64, source: &str, value: f64) -> Entry {
     let Feedback { trace, metric, source, value, comment, at_ms } = feedback(n, source, value);
-    Entry::Scored(Scored { trace, metric, source, value, comment, at_ms })
+    Entry::Scored(Scored { trace, metric, source, value, weight: 1.0, comment, at_ms })
 }
 
 pub fn feedback(n: u64, source: &str, value: f64) -> Feedback {

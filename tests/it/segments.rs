@@ -141,16 +141,17 @@ fn segments_with_different_bars_settle_at_different_costs_and_each_meets_its_own
 #[test]
 fn a_score_of_one_segment_teaches_the_arms_of_all_and_the_controller_of_none_other() {
     let (mut world, before) = (World(StdRng::seed_from_u64(1)), cold(&[("a", 0.8), ("b", 0.8)]));
-    let after = world.requests(before.clone(), 50, of("a"));
+    let after = world.requests(before.clone(), 120, of("a"));
     let (before, after) = (route(&before), route(&after));
     assert_ne!(before.arms, after.arms);
-    assert_eq!(after.decided(), 50);
+    assert_eq!(after.decided(), 120);
     let numbers = |segment| {
         let controller = controller(&after, segment);
         let (rows, paid) = (controller.window.rows().count(), controller.spending.answers);
-        (controller.schedule.decided, rows, paid, controller.audit.own.rows(), controller.measured.quality().is_some())
+        let audited = controller.audit.own().map_or(0, |own| own.rows);
+        (controller.schedule.decided, rows, paid, audited, controller.measured.quality().is_some())
     };
-    assert_eq!(numbers(Some("a")), (50, 50, 50.0, 50, true));
+    assert_eq!(numbers(Some("a")), (120, 120, 120.0, 120, true));
     assert_eq!(numbers(Some("b")), (0, 0, 0.0, 0, false));
     assert_eq!(numbers(None), (0, 0, 0.0, 0, false));
 }

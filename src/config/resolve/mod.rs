@@ -4,6 +4,7 @@ mod known;
 mod models;
 mod providers;
 mod routes;
+mod scorers;
 mod segments;
 mod server;
 
@@ -30,13 +31,14 @@ pub(super) fn resolve(
 ) -> Setup {
     known::complete(&mut file.providers, catalogue, environment, findings);
     let Models { chat: models, embeddings, origins } = models::models(&file, catalogue, findings);
-    let routes = match &file.routes {
+    let mut routes = match &file.routes {
         Some(routes) => {
             routes::note_embeddings(routes, &embeddings, findings);
             routes::configured_routes(routes, &file.models, &models, flags, findings)
         }
         None => routes::implicit_route(&models, flags, findings).into_iter().collect(),
     };
+    let judging = scorers::judging(&file, &models, &mut routes, findings);
     Setup {
         server: server::server(&file.server, flags, findings),
         data_dir: flags.data_dir.clone().or(file.server.data_dir).unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
@@ -50,6 +52,7 @@ pub(super) fn resolve(
             weights: models::weights(&file.models),
         },
         origins,
+        judging,
         providers: providers::providers(file.providers, &file.models, catalogue, findings),
         remarks: vec![],
     }

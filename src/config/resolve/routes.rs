@@ -118,7 +118,7 @@ fn note_unknown_model(name: &Located<String>, known: &[(String, Option<String>)]
 }
 
 /// `model` or `provider/model`.
-fn is_called(model: &Model, name: &str) -> bool {
+pub(super) fn is_called(model: &Model, name: &str) -> bool {
     match name.split_once('/') {
         Some((provider, plain)) => model.id.provider == provider && model.id.model == plain,
         None => model.id.model == name,

@@ -41,6 +41,8 @@ enum KindV1 {
     Pinned,
     Fallback,
     Cache,
+    /// Since version 2.
+    Shadow,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,6 +133,7 @@ impl From<DecisionV1<'_>> for Decision {
             preferred: d.preferred as usize,
             chosen: d.chosen as usize,
             draw: d.draw,
+            audit: None,
         }
     }
 }
@@ -176,7 +179,7 @@ macro_rules! mirror {
 }
 pub(super) use mirror;
 
-mirror!(Kind, KindV1 { Exploit, Explore, Pinned, Fallback, Cache });
+mirror!(Kind, KindV1 { Exploit, Explore, Pinned, Fallback, Cache, Shadow });
 mirror!(Knob, KnobV1 { Quality(value), BudgetPer1k(value), Value(value) });
 mirror!(Outcome, OutcomeV1 { Answered, ClientGone, Cut, Failed });
 mirror!(Price, PriceV2[input, output, cached_input, cache_write]);

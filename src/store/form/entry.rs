@@ -43,7 +43,15 @@ pub(super) enum EntryForm<'a, P, U> {
         value: f64,
         comment: Option<Cow<'a, str>>,
     },
+    /// Since version 2.
+    Charged {
+        trace: [u8; 16],
+        usd: f64,
+    },
 }
+
+/// The weight of a score of version 1.
+pub(super) const FULL_WEIGHT: f64 = 1.0;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct RouteSpecForm<P> {
@@ -90,6 +98,7 @@ impl<'a> From<&'a Entry> for EntryPriced<'a> {
                 value: s.value,
                 comment: s.comment.as_deref().map(Cow::from),
             },
+            Entry::Charged { trace, usd } => Self::Charged { trace: trace.into_bytes(), usd: *usd },
         }
     }
 }
@@ -122,8 +131,10 @@ impl<P: Into<Price>, U: Into<Usage>> From<EntryForm<'_, P, U>> for Entry {
                 metric: metric.into_owned(),
                 source: source.into_owned(),
                 value,
+                weight: FULL_WEIGHT,
                 comment: comment.map(Cow::into_owned),
             }),
+            EntryForm::Charged { trace, usd } => Self::Charged { trace: Uuid::from_bytes(trace), usd },
         }
     }
 }

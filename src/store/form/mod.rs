@@ -21,6 +21,9 @@ mod decision;
 mod entry;
 
 /// The version that is written.
+///
+/// 2: segments and metadata, weights of scores, and how a route is compared with its best model were added; checkpoints of
+/// form 1 read as they are.
 pub(super) const FORM: u16 = 2;
 
 /// No value is larger unpacked: a length beyond it is damage, and not reserved.
