@@ -11,11 +11,7 @@ fn route(models: usize) -> (Snapshot, Context) {
     let bundle = Bundle::embedded().expect("the embedded classifier loads");
     let arm = |i: usize| {
         let usd = 0.1 * 1.1_f64.powi(i as i32);
-        ArmSpec {
-            arm: format!("m{i}"),
-            price: Some(Price { input: usd, output: usd, cached_input: None }),
-            context_window: None,
-        }
+        ArmSpec { arm: format!("m{i}"), price: Some(Price::of(usd, usd)), context_window: None }
     };
     let arms = (0..models).map(arm).collect();
     let spec = RouteSpec { name: "auto".into(), knob: Knob::Quality(0.95), explore: true, arms, segments: vec![] };

@@ -36,7 +36,7 @@ fn assess(criterion: &mut Criterion) {
             bencher.iter(|| bundle.extractor.extract(black_box(&request)));
         });
         criterion.bench_function(&format!("extract and assess, {tokens} tokens"), |bencher| {
-            bencher.iter(|| bundle.classifier.assess(&bundle.extractor.extract(black_box(&request))));
+            bencher.iter(|| bundle.assess(bundle.extractor.draft(black_box(&request))));
         });
     }
     criterion.bench_function("load the embedded bundle", |bencher| bencher.iter(Bundle::embedded));

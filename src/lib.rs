@@ -9,18 +9,18 @@
 //! | [`api`] | wire types of the clients' protocols; unknown fields kept | – |
 //! | [`catalog`] | model and provider ids, prices, limits, capabilities | – |
 //! | [`telemetry`] | tracing set-up and metrics | – |
-//! | [`features`] | request → [`features::Features`]: tokenizer, static encoder, hand-made signals | api |
+//! | [`features`] | request → [`features::Features`]: tokenizer, static encoder or transformer, hand-made signals | api |
 //! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | catalog, features |
 //! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, features, difficulty |
 //! | [`trace`] | the record of one request, and its exported line; the closed [`trace::Event`] enum | api, catalog, policy |
 //! | [`evaluate`] | what a policy is worth, found offline: frontiers, baselines, simulation, off-policy estimates; pure | catalog, features, difficulty, policy, trace |
 //! | [`upstream`] | [`upstream::Provider`]: pure translation, one file each; `dispatch` does the network | api, catalog |
 //! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | api, catalog, policy, trace |
-//! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, policy, trace, upstream |
+//! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, telemetry, policy, trace, upstream |
 //! | [`learner`] | the one thread that owns the mutable policy | catalog, policy, store, scorers, trace |
 //! | [`gateway`] | the request path, readable on one screen; the end-of-stream guard | api, catalog, telemetry, features, difficulty, policy, upstream, trace |
 //! | [`server`] | axum routes, SSE, the one place where errors become statuses | api, policy, gateway, store, learner, trace, upstream |
-//! | [`config`] | raw TOML → validated settings; only the binary uses it | api, catalog, policy, upstream, gateway, server |
+//! | [`config`] | raw TOML → validated settings; only the binary uses it | api, catalog, policy, upstream, scorers, gateway, server |
 //! | [`cli`] | commands; wiring; ordered shutdown | everything |
 //!
 //! ```text
@@ -37,6 +37,8 @@
 //!   has to drop.
 //! - The gateway never fails because the classifier or the store did: it falls back to the route's safest model and
 //!   says so.
+//! - Shadows and judges, which compare a route with its best model, are bounded and off the request path: no client waits
+//!   for them, and what there is no room for is dropped and counted.
 //! - No fallback once a byte of the answer has reached the client. The end of a stream is recorded exactly once,
 //!   also when the client leaves.
 //! - φ of one training run says nothing in another's: a request is decided with the classifier that its snapshot is

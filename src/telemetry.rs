@@ -48,6 +48,8 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     events_dropped: Family<KindLabel, Counter>,
     feedback: Family<KindLabel, Counter>,
+    shadows: Family<ShadowLabels, Counter>,
+    judgements: Family<JudgeLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
     cost_usd: Family<ModelLabel, Amount>,
     total_seconds: Histograms<ModelLabel>,
@@ -77,8 +79,22 @@ pub struct RequestLabels {
     pub model: Option<Arc<str>>,
     /// `answered`, `client_gone`, `cut` or `failed`.
     pub outcome: &'static str,
-    /// `exploit`, `explore`, `pinned`, `fallback` or `cache`.
+    /// `exploit`, `explore`, `pinned`, `fallback`, `cache` or `shadow`.
     pub decision: &'static str,
+}
+
+/// The best model asked for comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShadowLabels {
+    route: Option<Arc<str>>,
+    result: &'static str,
+}
+
+/// An answer put before a judge.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JudgeLabels {
+    judge: Arc<str>,
+    result: &'static str,
 }
 
 /// One call to one upstream.
@@ -115,6 +131,8 @@ impl Default for Metrics {
             attempts: Family::default(),
             events_dropped: Family::default(),
             feedback: Family::default(),
+            shadows: Family::default(),
+            judgements: Family::default(),
             tokens: Family::default(),
             cost_usd: Family::default(),
             total_seconds: Family::new_with_constructor(answer_histogram),
@@ -138,6 +156,8 @@ impl Metrics {
         );
         r.register("events_dropped", "Events that the learner had no room for", self.events_dropped.clone());
         r.register("feedback", "Scores received by what became of them", self.feedback.clone());
+        r.register("shadows", "Best models asked for comparison by how it ended", self.shadows.clone());
+        r.register("judgements", "Answers put before a judge by what came of it", self.judgements.clone());
         r.register("tokens", "Tokens billed", self.tokens.clone());
         r.register("cost_usd", "US dollars spent", self.cost_usd.clone());
         let seconds = Unit::Seconds;
@@ -184,6 +204,16 @@ impl Metrics {
     /// A score came: `accepted`, or why not.
     pub fn feedback(&self, kind: &'static str) {
         self.feedback.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// The best model of `route` was asked for comparison: `answered`, `failed`, or `dropped` before that.
+    pub fn shadow(&self, route: Option<Arc<str>>, result: &'static str) {
+        self.shadows.get_or_create(&ShadowLabels { route, result }).inc();
+    }
+
+    /// A judge was asked: `graded`, `unreadable`, `failed`, or `dropped` before that.
+    pub fn judged(&self, judge: &Arc<str>, result: &'static str) {
+        self.judgements.get_or_create(&JudgeLabels { judge: judge.clone(), result }).inc();
     }
 
     /// All of it in the text format that Prometheus scrapes.

@@ -10,10 +10,15 @@ use uuid::Uuid;
 use crate::api::chat::Needs;
 use crate::api::metadata::Metadata;
 use crate::catalog::{ModelId, Name, Usage};
-use crate::policy::{Decision, RouteSpec, Snapshot};
+use crate::policy::{Decision, Kind, RouteSpec, Snapshot};
 
 /// UUIDv7: its order is the order of arrival.
 pub type TraceId = Uuid;
+
+/// The id of the shadow of a request, and of the request of a shadow: the same moment, the last bit another.
+pub fn twin(id: TraceId) -> TraceId {
+    Uuid::from_u128(id.as_u128() ^ 1)
+}
 
 /// Everything that is kept of one request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +49,14 @@ pub struct Trace {
     /// The request body as the client sent it.
     pub request: Bytes,
     pub reply: ReplyText,
+}
+
+impl Trace {
+    /// The request whose answer this one is compared with; `None` where this one is no shadow.
+    pub fn shadows(&self) -> Option<TraceId> {
+        let is_shadow = self.decision.as_ref().is_some_and(|decision| decision.kind == Kind::Shadow);
+        is_shadow.then(|| twin(self.id))
+    }
 }
 
 /// What scorers and reviewers read of the answer (of its first choice).
@@ -92,6 +105,8 @@ pub enum Event {
     Finished(Box<Trace>),
     /// A score from outside. The answer comes once it is durable.
     Feedback(Feedback, tokio::sync::oneshot::Sender<Result<Uuid, FeedbackError>>),
+    /// A judge of the gateway's own is done with an answer.
+    Graded(Grade),
     /// The routes changed; `routes` are all that there are now.
     Configured { at_ms: u64, routes: Vec<RouteSpec> },
     /// Another training run's classifier takes over. The answer comes once the snapshot that it decides with is published.
@@ -133,6 +148,25 @@ pub struct Feedback {
     pub source: String,
     pub value: f64,
     pub comment: Option<String>,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// The metric that the gateway's own judges write, each by its name as the source. Clients cannot write it.
+pub const JUDGE: &str = "judge";
+
+/// What a judge of the gateway's own made of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grade {
+    pub trace: TraceId,
+    /// Its name: the source.
+    pub judge: String,
+    /// 0 to 1; `None`: it gave no grade, and may have cost something all the same.
+    pub value: Option<f64>,
+    /// How much it counts beside a client's own score (1); above 0.
+    pub weight: f64,
+    /// `None`: the judge's price is not known, or it did not answer.
+    pub cost_usd: Option<f64>,
     /// Unix milliseconds.
     pub at_ms: u64,
 }

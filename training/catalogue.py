@@ -3,10 +3,11 @@
 
     training/catalogue.py ../shared/data/model-facts.jsonl models/catalogue.tsv
 
-One line a model, sorted by (provider, model) in byte order, ten columns separated by tabs; empty where unknown:
+One line a model, sorted by (provider, model) in byte order, ten columns separated by tabs, and an
+eleventh where it is known; empty where unknown:
 provider, model, mode, input, output and cached-input price (USD per million tokens), most input tokens, most output
 tokens, capabilities (letters of t: tools, v: vision, j: JSON schema, r: reasons before it answers; - for none), and
-the day on which the provider retires the model. src/catalog/facts.rs reads it.
+the day on which the provider retires the model; price of input written to a prompt cache. src/catalog/facts.rs reads it.
 """
 
 import json
@@ -25,7 +26,9 @@ def row(fact):
     prices = [number(fact[f"{kind}_usd_per_mtok"]) for kind in ("input", "output", "cached_input")]
     limits = [number(fact[f"max_{side}_tokens"]) for side in ("input", "output")]
     letters = "".join(letter for letter, key in LETTERS.items() if fact[key]) or "-"
-    return [fact["provider"], fact["model"], fact["mode"], *prices, *limits, letters, fact["deprecation_date"] or ""]
+    columns = [fact["provider"], fact["model"], fact["mode"], *prices, *limits, letters, fact["deprecation_date"] or ""]
+    written = fact["cache_write_usd_per_mtok"]
+    return columns if written is None else [*columns, number(written)]
 
 
 def main(source, target):

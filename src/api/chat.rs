@@ -43,6 +43,13 @@ pub struct Needs {
     pub json: bool,
 }
 
+impl Needs {
+    /// Nothing but text goes in and comes out: who reads request and reply as text has read all of it.
+    pub fn is_text(self) -> bool {
+        !(self.tools || self.vision || self.audio)
+    }
+}
+
 /// One message; fields beyond these stay in the request's raw `messages`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Message {
@@ -68,14 +75,7 @@ impl ChatRequest {
     /// # Errors
     /// Names the field that is missing or of the wrong kind, and what would be right.
     pub fn parse(body: &Bytes) -> Result<Self, BadRequest> {
-        let text = std::str::from_utf8(body).map_err(|e| {
-            BadRequest::body(format!("the body is not UTF-8 (byte {}); send JSON in UTF-8", e.valid_up_to()))
-        })?;
-        let Fields(raw) =
-            serde_json::from_str(text).map_err(|e| BadRequest::body(format!("the body is not a JSON object: {e}")))?;
-        let fields: Vec<(String, Bytes)> =
-            raw.into_iter().map(|(name, value)| (name, body.slice_ref(value.get().as_bytes()))).collect();
-        Self::from_fields(fields)
+        Self::from_fields(parse_fields(body)?)
     }
 
     /// A request of these top-level fields, each with its raw JSON: what another client protocol was translated to.
@@ -83,7 +83,7 @@ impl ChatRequest {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn from_fields(fields: Vec<(String, Bytes)>) -> Result<Self, BadRequest> {
-        let model: String = required(&fields, "model", "a route such as \"auto\", a model, or provider/model")?;
+        let model = asked_model(&fields)?;
         let messages: Vec<Message> = required(&fields, "messages", "a list of {role, content}")?;
         if messages.is_empty() {
             return Err(BadRequest::field("messages", "messages is empty; send at least one message"));
@@ -103,6 +103,13 @@ impl ChatRequest {
             drop_unsupported: optional(&fields, "drop_unsupported", "true or false")?.unwrap_or(false),
             fields,
         })
+    }
+
+    /// The same request for an answer that comes whole.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.fields.retain(|(name, _)| name != "stream" && name != "stream_options");
+        Self { stream: false, include_usage: false, ..self }
     }
 
     /// The raw JSON of a top-level field, as the client sent it.
@@ -128,32 +135,56 @@ impl ChatRequest {
     }
 
     /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced and, for a
-    /// stream, usage asked for. Other stream options stay.
+    /// stream, usage asked for. Other stream options stay; what is for the gateway alone does not.
     pub fn forward(&self, upstream_model: &str) -> Bytes {
-        let size: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
-        let mut out = BytesMut::with_capacity(size + upstream_model.len() + 64);
-        out.put_slice(b"{\"model\":");
-        put_json(&mut out, upstream_model);
-        for (name, value) in &self.fields {
-            let written_anew = name == "model" || (self.stream && name == "stream_options");
-            if !written_anew && name != "drop_unsupported" {
-                put_field(&mut out, name, value);
-            }
-        }
-        if self.stream {
-            out.put_slice(b",\"stream_options\":");
-            put_json(&mut out, &self.stream_options_with_usage());
-        }
-        out.put_u8(b'}');
-        out.freeze()
+        let options = self.usage_options();
+        let written_anew = |name: &str| name == "stream_options" && options.is_some();
+        let kept = self.fields().filter(|(name, _)| !OWN.contains(name) && !ROUTING.contains(name));
+        let kept = kept.filter(|(name, _)| !written_anew(name)).map(|(name, value)| (name, &value[..]));
+        body(upstream_model, self.size(), kept.chain(options.as_deref().map(|options| ("stream_options", options))))
     }
 
-    fn stream_options_with_usage(&self) -> serde_json::Map<String, serde_json::Value> {
-        let mut options: serde_json::Map<String, serde_json::Value> =
-            self.raw("stream_options").and_then(|raw| serde_json::from_slice(raw).ok()).unwrap_or_default();
-        options.insert("include_usage".into(), true.into());
-        options
+    /// The fields and their values together, bytes: what [`body`] makes of them is about as long.
+    pub fn size(&self) -> usize {
+        self.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum()
     }
+
+    /// `stream_options` that ask for usage too; `None` where nothing is streamed.
+    pub fn usage_options(&self) -> Option<Vec<u8>> {
+        if !self.stream {
+            return None;
+        }
+        let asked = self.raw("stream_options").and_then(|raw| serde_json::from_slice(raw).ok());
+        let mut options: serde_json::Map<String, serde_json::Value> = asked.unwrap_or_default();
+        options.insert("include_usage".into(), true.into());
+        serde_json::to_vec(&options).ok()
+    }
+
+    /// With another value of a top-level field, or without it.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, value: Option<Bytes>) -> Self {
+        self.fields.retain(|(field, _)| field != name);
+        self.fields.extend(value.map(|value| (name.to_owned(), value)));
+        self
+    }
+}
+
+/// Fields that are written anew for each upstream, or that no upstream sees.
+pub const OWN: [&str; 2] = ["model", "drop_unsupported"];
+
+/// Fields that say who may answer: the gateway's to read.
+pub const ROUTING: [&str; 2] = ["models", "provider"];
+
+/// A request body of these fields for a model; `size` is about how many bytes they are.
+pub fn body<'a>(upstream_model: &str, size: usize, fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Bytes {
+    let mut out = BytesMut::with_capacity(size + upstream_model.len() + 64);
+    out.put_slice(b"{\"model\":");
+    put_json(&mut out, upstream_model);
+    for (name, value) in fields {
+        put_field(&mut out, name, value);
+    }
+    out.put_u8(b'}');
+    out.freeze()
 }
 
 /// A whole reply or one chunk of a stream, as far as the gateway reads it. The client gets the upstream's own bytes.
@@ -209,6 +240,12 @@ pub struct WireUsage {
 pub struct PromptTokensDetails {
     #[serde(default)]
     pub cached_tokens: Option<u32>,
+    /// Not OpenAI's: tokens written to the cache, as OpenRouter names them.
+    #[serde(default)]
+    pub cache_write_tokens: Option<u32>,
+    /// The same, as LiteLLM names them.
+    #[serde(default)]
+    pub cache_creation_tokens: Option<u32>,
 }
 
 /// Part of [`WireUsage`].
@@ -315,6 +352,25 @@ impl Content {
     }
 }
 
+/// `model`, else the first of `models`.
+fn asked_model(fields: &[(String, Bytes)]) -> Result<String, BadRequest> {
+    let listed = if find(fields, "model").is_none() { optional(fields, "models", "a list of models")? } else { None };
+    match listed.and_then(|models: Vec<String>| models.into_iter().next()) {
+        Some(first) => Ok(first),
+        None => required(fields, "model", "a route such as \"auto\", a model, or provider/model"),
+    }
+}
+
+/// The top-level fields of a body, unread, in its order.
+pub(super) fn parse_fields(body: &Bytes) -> Result<Vec<(String, Bytes)>, BadRequest> {
+    let text = std::str::from_utf8(body).map_err(|e| {
+        BadRequest::body(format!("the body is not UTF-8 (byte {}); send JSON in UTF-8", e.valid_up_to()))
+    })?;
+    let Fields(raw) =
+        serde_json::from_str(text).map_err(|e| BadRequest::body(format!("the body is not a JSON object: {e}")))?;
+    Ok(raw.into_iter().map(|(name, value)| (name, body.slice_ref(value.get().as_bytes()))).collect())
+}
+
 fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadRequest> {
     #[derive(Deserialize)]
     struct ResponseFormat {
@@ -349,7 +405,7 @@ fn optional<'a, T: Deserialize<'a>>(
     serde_json::from_slice(raw).map_err(|e| BadRequest::field(name, format!("{name} must be {expected}: {e}")))
 }
 
-fn required<'a, T: Deserialize<'a>>(
+pub(super) fn required<'a, T: Deserialize<'a>>(
     fields: &'a [(String, Bytes)],
     name: &'static str,
     expected: &str,
@@ -365,7 +421,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 }
 
 /// A value of the form that is hoped for, or `None`: a surprise in a side field does not make the whole unreadable.
-fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(raw.get()).ok())
 }

@@ -3,10 +3,12 @@
 pub mod answer;
 pub mod chat;
 pub mod conversation;
+pub mod embeddings;
 pub mod error;
 pub mod feedback;
 pub mod messages;
 pub mod metadata;
 pub mod models;
+pub mod preferences;
 pub mod responses;
 pub mod sse;

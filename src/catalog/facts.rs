@@ -57,7 +57,7 @@ impl Facts {
         Self::parse(EMBEDDED)
     }
 
-    /// Reads the text of a catalogue file: ten columns separated by tabs (see `training/catalogue.py`).
+    /// Reads the text of a catalogue file: ten or eleven columns separated by tabs (see `training/catalogue.py`).
     ///
     /// # Errors
     /// The first line that is not of this form or out of order.
@@ -150,17 +150,19 @@ fn fact(line: &'static str) -> Result<Fact, &'static str> {
     let mut columns = line.split('\t');
     let mut next = || columns.next().ok_or("fewer than ten columns");
     let (provider, model, mode) = (next()?, next()?, mode(next()?)?);
-    let price = Price { input: usd(next()?)?, output: usd(next()?)?, cached_input: some(next()?, usd)? };
+    let price = Price::of(usd(next()?)?, usd(next()?)?);
+    let cached_input = some(next()?, usd)?;
     let (max_input_tokens, max_output_tokens) = (some(next()?, tokens)?, some(next()?, tokens)?);
     let (letters, retires) = (next()?, next()?);
+    let cache_write = columns.next().map(usd).transpose()?;
     if columns.next().is_some() {
-        return Err("more than ten columns");
+        return Err("more than eleven columns");
     }
     Ok(Fact {
         provider,
         model,
         mode,
-        price,
+        price: Price { cached_input, cache_write, ..price },
         max_input_tokens,
         max_output_tokens,
         capabilities: capabilities(letters, max_input_tokens.is_some()),
@@ -227,6 +229,6 @@ mod tests {
         assert_eq!(line("p\tb\tchat\t1\t1\t\t\t\t-\t\np\ta\tchat\t1\t1\t\t\t\t-\t"), 2);
         assert_eq!(line("p\ta\tchat\t-1\t1\t\t\t\t-\t"), 1);
         assert_eq!(line("p\ta\tchat\tNaN\t1\t\t\t\t-\t"), 1);
-        assert_eq!(line("p\ta\tchat\t1\t1\t\t\t\t-\t\textra"), 1);
+        assert_eq!(line("p\ta\tchat\t1\t1\t\t\t\t-\t\t1\textra"), 1);
     }
 }

@@ -3,23 +3,37 @@
 use serde::Deserialize;
 
 use super::facts::{Fact, Facts};
+use super::quirks::Quirks;
 
 const EMBEDDED: &str = include_str!("../../models/providers.toml");
 
-/// A provider that speaks OpenAI's wire.
+/// A provider, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownProvider {
     /// Also its name in the catalogue of facts.
     pub name: String,
+    /// The wire that it speaks, as a configuration calls it.
+    #[serde(default = "openai")]
+    pub kind: String,
+    /// `{NAME}` in it stands for that environment variable.
     pub base_url: String,
-    /// Environment variables that may hold its key; the first one that is set counts.
+    /// Environment variables that may hold its key; the first one that is set counts. None: it runs on this machine and
+    /// asks for no key.
+    #[serde(default)]
     pub keys: Vec<String>,
-    /// Its names of a few chat models, cheap to strong.
+    /// Its names of a few chat models, cheap to strong; none: a configuration has to name them.
+    #[serde(default)]
     pub models: Vec<String>,
     /// Sells other vendors' models, named `vendor/model`, at their list price.
     #[serde(default)]
     pub resells: bool,
+    #[serde(default)]
+    pub quirks: Quirks,
+}
+
+fn openai() -> String {
+    "openai".into()
 }
 
 /// The list of known providers in the binary cannot be read.
@@ -67,18 +81,31 @@ impl Catalogue {
     /// What is known of a model. The provider is the known one at `host`; where no known one is there, the one called
     /// `name`. A reseller's `vendor/model` is the vendor's model. Otherwise see [`Facts::lookup`].
     pub fn lookup(&self, host: &str, name: &str, model: &str) -> Option<&Fact> {
+        let name = if host.starts_with("bedrock-runtime") { "bedrock" } else { name };
         match self.provider(host, name) {
             Some(known) if known.resells => {
                 let (vendor, model) = model.split_once('/')?;
-                self.facts.lookup(catalogue_name(vendor), model)
+                self.facts.lookup(canonical_name(vendor), model)
             }
-            known => self.facts.lookup(known.map_or(catalogue_name(name), |known| &known.name), model),
+            known => self.facts.lookup(known.map_or(canonical_name(name), |known| &known.name), model),
         }
     }
 
     /// The known provider at `host`.
     pub fn provider_at(&self, host: &str) -> Option<&KnownProvider> {
-        self.providers.iter().find(|known| known.host() == Some(host))
+        self.providers.iter().find(|known| known.is_at(host))
+    }
+
+    /// The known provider of that name, be it ours or another tool's.
+    pub fn provider_named(&self, name: &str) -> Option<&KnownProvider> {
+        self.providers.iter().find(|known| known.name == canonical_name(name))
+    }
+
+    /// How the wire `kind` differs from OpenAI's at `host`: as the known provider there has it, else as the one that
+    /// the wire is named after.
+    pub fn quirks(&self, host: &str, kind: &str) -> Option<&Quirks> {
+        let inventor = || self.providers.iter().find(|known| known.kind == kind && known.name == kind);
+        self.provider_at(host).or_else(inventor).map(|known| &known.quirks)
     }
 
     fn provider(&self, host: &str, name: &str) -> Option<&KnownProvider> {
@@ -87,19 +114,59 @@ impl Catalogue {
 }
 
 impl KnownProvider {
-    fn host(&self) -> Option<&str> {
-        self.base_url.split('/').nth(2)
+    /// The host of its URL, with the port where it has one.
+    pub fn host(&self) -> &str {
+        self.base_url.split('/').nth(2).unwrap_or_default()
+    }
+
+    /// `{NAME}.example.com` is every host below example.com.
+    fn is_at(&self, host: &str) -> bool {
+        match self.host().strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            Some((_, domain)) => host.strip_suffix(domain).is_some_and(|own| !own.is_empty()),
+            None => self.host() == host,
+        }
+    }
+
+    /// Its base URL, with what `variable` says of each `{NAME}`.
+    ///
+    /// # Errors
+    /// The first name that `variable` knows nothing of.
+    pub fn base_url_with<'v>(&self, variable: impl Fn(&str) -> Option<&'v str>) -> Result<String, &str> {
+        let mut url = String::with_capacity(self.base_url.len() + 32);
+        let mut rest = &*self.base_url;
+        while let Some((before, (name, after))) = rest.split_once('{').and_then(|(b, r)| Some((b, r.split_once('}')?)))
+        {
+            url += before;
+            url += variable(name).ok_or(name)?;
+            rest = after;
+        }
+        Ok(url + rest)
     }
 }
 
-/// Other names of providers, as other tools and vendors write them.
-fn catalogue_name(name: &str) -> &str {
+/// Our name of a provider for the names that other tools and vendors have for it; any other name is itself.
+pub fn canonical_name(name: &str) -> &str {
     match name {
         "google" => "gemini",
+        "aws" | "amazon" | "amazon-bedrock" => "bedrock",
         "together_ai" | "together-ai" => "together",
         "fireworks_ai" | "fireworks-ai" => "fireworks",
         "x-ai" => "xai",
+        "google-ai-studio" => "gemini",
+        "google-vertex" => "vertex",
+        "alibaba" => "dashscope",
         "mistralai" => "mistral",
+        "vercel_ai_gateway" => "vercel",
+        "azure_openai" | "azure-openai" => "azure",
+        "nvidia_nim" | "nvidia-nim" => "nvidia",
+        "lm_studio" | "lm-studio" => "lmstudio",
+        "hosted_vllm" => "vllm",
+        "llama.cpp" | "llama-cpp" => "llamacpp",
+        "featherless_ai" => "featherless",
+        "friendliai" => "friendli",
+        "github_models" | "github-models" => "github",
+        "hugging_face" | "hf" => "huggingface",
+        "workers-ai" => "cloudflare",
         "z-ai" => "zai",
         "moonshotai" => "moonshot",
         other => other,

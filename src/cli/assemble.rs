@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -14,15 +15,16 @@ use tokio::task::JoinSet;
 use super::registry;
 use crate::config;
 use crate::difficulty::{Bundle, DifficultyError};
-use crate::gateway::{Gateway, Setup, Sources};
+use crate::gateway::{Gateway, Settings, Setup, Sources, unix_ms};
 use crate::learner::{self, Bounds, Learner, LearnerError};
 use crate::policy::Snapshot;
-use crate::scorers;
+use crate::scorers::judge::{self, Bench, Desk, Judging};
+use crate::scorers::{self, Scorer};
 use crate::server::{self, ApiKeys, App, BindError, Workers};
 use crate::store::{RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
 use crate::trace::{AdoptError, Event};
-use crate::upstream::{SetupError, Upstreams};
+use crate::upstream::{Limits, SetupError, Upstreams};
 
 /// A running gateway: its listeners, its learner and its files.
 pub struct Running {
@@ -33,6 +35,9 @@ pub struct Running {
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
     learner: Learner,
+    bench: Arc<ArcSwap<Bench>>,
+    /// The judges' desk; what is before them when it is dropped stays ungraded.
+    _judging: JoinSet<()>,
 }
 
 /// Why a gateway cannot start, or cannot take up a configuration. Each is the user's to mend.
@@ -69,9 +74,12 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let address = listener.local_addr().map_or(setup.server.listen, |address| address);
     let bundle = Arc::new(Classifiers::of(&setup).in_use()?);
     let metrics = Arc::new(Metrics::default());
-    let upstreams = Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?;
+    let upstreams = Arc::new(Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?);
     let sources = Sources::system();
-    let learner = learn(&setup.data_dir, setup.gateway.route_specs(), &bundle, (sources.now_ms)())?;
+    let bench = bench(&setup.judging, &setup.gateway, upstreams.clone(), &metrics);
+    let bench = Arc::new(ArcSwap::from_pointee(bench));
+    let (judges, desk) = judge::judges(bench.clone());
+    let learner = learn(&setup.data_dir, setup.gateway.route_specs(), &bundle, (sources.now_ms)(), judges)?;
     let in_force = Setup::new(setup.gateway, upstreams, &metrics);
     let (snapshot, events) = (learner.snapshot.clone(), learner.events.clone());
     let gateway = Arc::new(Gateway::new(in_force, snapshot, bundle, events, metrics.clone(), sources));
@@ -85,7 +93,19 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     if let Some(admin) = admin {
         listeners.spawn(listen(admin, server::admin_router(app.clone()), Workers::here(), stopped));
     }
-    Ok(Running { address, gateway, app, metrics, stop, listeners, learner })
+    let _judging = judging(desk, &learner);
+    Ok(Running { address, gateway, app, metrics, stop, listeners, learner, bench, _judging })
+}
+
+fn bench(judging: &Judging, settings: &Settings, upstreams: Arc<Upstreams>, metrics: &Arc<Metrics>) -> Bench {
+    let limits = Limits::new(settings.deadlines, settings.attempts);
+    Bench::new(judging, upstreams, limits, metrics.clone())
+}
+
+fn judging(desk: Desk, learner: &Learner) -> JoinSet<()> {
+    let mut judging = JoinSet::new();
+    judging.spawn(desk.run(learner.events.clone(), unix_ms));
+    judging
 }
 
 /// Where the classifier comes from.
@@ -127,6 +147,7 @@ fn learn(
     routes: Vec<crate::policy::RouteSpec>,
     bundle: &Bundle,
     at_ms: u64,
+    judges: impl Scorer + 'static,
 ) -> Result<Learner, AssembleError> {
     let settings = learner::Settings {
         routes,
@@ -136,7 +157,9 @@ fn learn(
         bounds: Bounds::default(),
     };
     let store = RedbStore::open(folder, Retention::default())?;
-    Ok(learner::spawn(settings, Box::new(store), scorers::built_in())?)
+    let mut scorers = scorers::built_in();
+    scorers.push(Box::new(judges));
+    Ok(learner::spawn(settings, Box::new(store), scorers)?)
 }
 
 impl Running {
@@ -151,9 +174,10 @@ impl Running {
     /// # Errors
     /// A provider's settings cannot be used, or the learner has ended: everything stays as it was.
     pub async fn reload(&self, setup: config::Setup) -> Result<(), AssembleError> {
-        let upstreams = Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?;
+        let upstreams = Arc::new(Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?);
         let configured = Event::Configured { at_ms: self.gateway.now_ms(), routes: setup.gateway.route_specs() };
         self.learner.events.send(configured).await.map_err(|_| AssembleError::LearnerEnded)?;
+        self.bench.store(Arc::new(bench(&setup.judging, &setup.gateway, upstreams.clone(), &self.metrics)));
         self.gateway.replace(Setup::new(setup.gateway, upstreams, &self.metrics));
         self.app.replace_keys(ApiKeys::new(&setup.server.api_keys));
         Ok(())

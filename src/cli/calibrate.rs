@@ -62,6 +62,9 @@ pub struct Options {
     /// Spend what it costs. Without it, the cost is estimated and nothing is sent.
     #[arg(long)]
     pub yes: bool,
+    /// Begin no more calls once so much was spent [default: the upper end of the estimate].
+    #[arg(long, value_name = "USD", value_parser = amount)]
+    pub max_usd: Option<f64>,
     /// Calls at one time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
@@ -98,8 +101,15 @@ pub async fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> 
         let sources = Sources { route, plan: &plan, sent: &Sent::default(), reader: &*reader, before: &before };
         return Ok(write!(out, "{}", sources.report(&desk.snapshot, &before)?)?);
     }
-    ensure!(options.yes, "nothing was sent; add --yes to spend about {:.4} USD", estimate.usd());
-    desk.spend(&setup, route, &plan, &before, options, out).await
+    let (usd, limit_usd) = (estimate.usd(), options.max_usd.unwrap_or(estimate.usd().high));
+    ensure!(options.yes, "nothing was sent; add --yes to spend about {:.4} USD, {limit_usd:.4} at most", usd.expected);
+    let terms = Terms { again: options.again, concurrency: usize::from(options.concurrency), limit_usd };
+    desk.spend(&setup, route, &plan, &before, terms, out).await
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    let usd = text.parse().ok().filter(|usd: &f64| usd.is_finite() && *usd > 0.0);
+    usd.ok_or_else(|| "give USD, above 0".into())
 }
 
 /// What is asked, what it will teach, and what it costs.
@@ -136,6 +146,7 @@ fn announce(
         return writeln!(out, "there is nothing to ask");
     }
     write!(out, "{}", estimate.table(route))?;
+    writeln!(out, "ranges hold for nine of ten, as far as the lengths of the answers are known; see --max-usd")?;
     for model in Estimate::unpriced(route) {
         writeln!(out, "the price of {model} is not known; it counts as the dearest of the route")?;
     }
@@ -190,7 +201,7 @@ impl Desk {
         route: &RouteSettings,
         plan: &Plan,
         before: &RouteState,
-        options: &Options,
+        terms: Terms,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         let upstreams = Upstreams::new(setup.providers.clone(), setup.gateway.deadlines.connect)?;
@@ -201,18 +212,29 @@ impl Desk {
         let learner = learner::spawn(settings, self.store, scorers)?;
         let (snapshot, reader) = (learner.snapshot.clone(), learner.reader.clone());
         let (upstreams, limits, now_ms) = (&upstreams, &limits, &*self.now_ms);
-        let calls = worth(plan, options.again);
+        let calls = worth(plan, terms.again);
         let all = calls.len();
         let sender = Sender { upstreams, limits, route, plan, learner: &learner, now_ms };
-        let sent = sender.send(calls, usize::from(options.concurrency)).await;
+        let sent = sender.send(calls, terms.concurrency, terms.limit_usd).await;
         finish(learner, self.specs, (self.now_ms)()).await?;
         let (sent, snapshot) = (sent?, snapshot.load_full());
         summarise(out, &sent, all)?;
         let after = state(&snapshot, route)?;
         let sources = Sources { route, plan, sent: &sent, reader: &*reader, before };
         write!(out, "{}", sources.report(&snapshot, &after)?)?;
-        ensure_some(&sent)
+        ensure_some(&sent)?;
+        ensure_all(&sent, all, terms.limit_usd)
     }
+}
+
+/// How the calls are made.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    again: bool,
+    /// Calls at one time.
+    concurrency: usize,
+    /// Once more was spent, no more calls begin.
+    limit_usd: f64,
 }
 
 /// Of `all` calls that were to be made.
@@ -252,6 +274,18 @@ async fn finish(learner: Learner, routes: Vec<RouteSpec>, at_ms: u64) -> anyhow:
     let _ = learner.events.send(Event::Configured { at_ms, routes }).await;
     tokio::task::spawn_blocking(move || learner.stop()).await?;
     ensure!(counters.dropped_events.load(Ordering::Relaxed) == 0, NOT_KEPT);
+    Ok(())
+}
+
+/// Who agreed to a price is asked before more is spent.
+fn ensure_all(sent: &Sent, all: usize, limit_usd: f64) -> anyhow::Result<()> {
+    let left = all - sent.answered.len() - sent.failed.len();
+    ensure!(
+        left == 0 || sent.usd <= limit_usd,
+        "stopped before {left} calls: {:.4} USD were spent, more than the {limit_usd:.4} that were agreed to; what was \
+         answered is learned, and the next run estimates the rest from it (--max-usd sets another limit)",
+        sent.usd
+    );
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::config::{self, Environment, Flags, Mistakes, PriceOrigin, Setup};
 use crate::difficulty::{Bundle, DifficultyError};
 use crate::gateway::{RouteSettings, SegmentSettings};
 use crate::policy::Knob;
+use crate::scorers::judge::Judging;
 use crate::upstream::settings::ProviderSettings;
 
 /// `satisfice check`'s flags.
@@ -47,12 +48,13 @@ pub fn run(options: &Options, environment: &Environment) -> Result<String, Check
 /// What a valid configuration means, for people: providers, models with their prices and where these are from, routes
 /// with their knobs, and what is worth a look. `source_name`: what messages call the file.
 pub fn describe(setup: &Setup, source_name: &str) -> String {
-    let models = &setup.gateway.models;
+    let models = setup.gateway.models.iter().chain(&setup.gateway.embeddings);
     let mut out = format!("{source_name}: valid\n");
     section(&mut out, "providers", setup.providers.iter().map(provider));
-    let with_origins = models.iter().zip(&setup.origins);
+    let with_origins = models.zip(&setup.origins);
     section(&mut out, "models (USD per million tokens, input / output)", with_origins.map(|(m, o)| model(m, o)));
     section(&mut out, "routes", setup.gateway.routes.iter().flat_map(with_segments));
+    section(&mut out, "scorers", judges(&setup.judging));
     section(&mut out, "remarks", setup.remarks.iter().map(|remark| [remark.located(source_name)]));
     out
 }
@@ -74,6 +76,7 @@ fn section<const N: usize>(out: &mut String, title: &str, rows: impl Iterator<It
 
 fn provider(provider: &ProviderSettings) -> [String; 3] {
     let keys = match provider.api_keys.len() {
+        0 if provider.has_credentials() => "with a key".to_owned(),
         0 => "without a key".to_owned(),
         1 => "with a key".to_owned(),
         n => format!("with {n} keys"),
@@ -101,8 +104,12 @@ fn with_segments(one: &RouteSettings) -> impl Iterator<Item = [String; 3]> {
 }
 
 fn route(route: &RouteSettings) -> [String; 3] {
+    let mut steered = steering(route.knob, route.explore);
+    if route.shadow > 0.0 {
+        steered += &format!(", shadow {}", route.shadow);
+    }
     let models: Vec<_> = route.models.iter().map(|m| m.id.to_string()).collect();
-    [route.name.clone(), steering(route.knob, route.explore), models.join(", ")]
+    [route.name.clone(), steered, models.join(", ")]
 }
 
 fn segment(segment: &SegmentSettings) -> [String; 3] {
@@ -111,4 +118,13 @@ fn segment(segment: &SegmentSettings) -> [String; 3] {
 
 fn steering(knob: Knob, explore: bool) -> String {
     if explore { knob.to_string() } else { format!("{knob}, no exploration") }
+}
+
+/// One row for each judge of each route.
+fn judges(judging: &Judging) -> impl Iterator<Item = [String; 4]> {
+    let all = judging.iter().flat_map(|(route, judges)| judges.iter().map(move |judge| (route, judge)));
+    all.map(|(route, judge)| {
+        let (share, weight) = (format!("share {}", judge.share), format!("weight {}", judge.weight));
+        [judge.name.clone(), format!("{} judges {route}", judge.model.id), share, weight]
+    })
 }

@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 
 use super::workload;
 use crate::difficulty::train::{Dataset, Options};
-use crate::difficulty::{Bundle, FileEntry};
+use crate::difficulty::{Bundle, EncoderFiles, FileEntry};
 use crate::evaluate::baselines::oracle;
 use crate::evaluate::cross::{Forecasts, cross_validate};
 use crate::evaluate::folds::{Folds, Unit};
@@ -54,6 +54,9 @@ pub struct EvaluateArgs {
     /// Make the folds (5, unless --cross-validate says otherwise) of whole tasks, which training then never saw.
     #[arg(long)]
     pub leave_task_out: bool,
+    /// Folder with a BERT (see `train --encoder`) that the folds are trained on, in place of the static encoder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "traces", "online"])]
+    pub encoder: Option<PathBuf>,
     /// Resamples for the 95% intervals, 0 for none.
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub bootstrap: usize,
@@ -70,14 +73,15 @@ pub struct EvaluateArgs {
     pub online: online::OnlineArgs,
     #[command(flatten)]
     pub off_policy: traces::OffPolicyArgs,
-    /// Replace the JSON file.
-    #[arg(long, requires = "json")]
+    /// Replace the JSON file, and the SVG file of a simulation.
+    #[arg(long)]
     pub force: bool,
     /// Write the report as JSON; `-` for standard output in place of the table.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write frontier and reliability of each workload as SVG files to this folder.
-    #[arg(long, value_name = "DIR")]
+    /// Write frontier and reliability of each workload as SVG files to this folder; of --online, how it went, to this
+    /// file.
+    #[arg(long, value_name = "DIR|FILE")]
     pub svg: Option<PathBuf>,
 }
 
@@ -117,6 +121,10 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
         ensure!(args.model.is_none(), "--model and cross-validation: folds train their own weights; leave one out");
         ensure!((2..=MOST_FOLDS).contains(&count), "--cross-validate {count}: give 2 to {MOST_FOLDS} folds");
     }
+    ensure!(
+        args.encoder.is_none() || args.folds().is_some(),
+        "--encoder trains folds on it: give --cross-validate too; weights that `train --encoder` wrote are judged by --model"
+    );
     ensure!(args.bootstrap <= MOST_RESAMPLES, "--bootstrap {}: give at most {MOST_RESAMPLES}", args.bootstrap);
     if let Some(path) = args.json.as_deref().filter(|path| path.exists() && !args.force) {
         bail!("{} exists; choose another file, or replace it with --force", path.display());
@@ -149,7 +157,8 @@ impl EvaluateArgs {
 
 /// Everything that learns is fitted on the other folds.
 fn cross_validated(args: &EvaluateArgs, count: usize) -> anyhow::Result<Report> {
-    let (data, _) = workload::read(&args.workload, &Bundle::embedded_extractor()?)?;
+    let encoder = args.encoder.as_deref().map_or_else(|| Ok(EncoderFiles::embedded()), EncoderFiles::transformer)?;
+    let (data, _) = workload::read(&args.workload, &encoder.extractor()?)?;
     let unit = if args.leave_task_out { Unit::Task } else { Unit::Group };
     let folds = Folds::new(&data, count, unit);
     let mut tables = tables(&data, &args.models)?;

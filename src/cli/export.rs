@@ -1,5 +1,8 @@
 //! `satisfice export`: the ledger and the trace bodies → a file of traces, one decided request a line.
 
+mod output;
+mod parquet;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,18 +11,17 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::value::RawValue;
 
-use super::output::Output;
-use crate::policy::Reward;
-use crate::scorers::reward;
+use crate::scorers::reward::{self, Part};
 use crate::store::{
     Entry, LEDGER_FILE, Position, RedbStore, Retention, Scored, Store, StoreError, TraceReader, newest_scores,
 };
 use crate::trace::line::{DecisionLine, RewardLine, ScoreLine, SettlementLine, TraceLine, VERSION};
+use output::Output;
 
 /// `satisfice export`'s flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// File to write, .jsonl or .jsonl.gz; it must not exist, unless --force is given.
+    /// File to write, .jsonl, .jsonl.gz or .parquet (a row a request, nested things as JSON); it must not exist, unless --force is given.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// The data folder of a gateway that is not running.
@@ -177,16 +179,19 @@ fn settlement(entry: &Entry) -> Option<SettlementLine> {
 }
 
 fn score(scored: Scored) -> ScoreLine {
-    ScoreLine { metric: scored.metric, source: scored.source, value: scored.value, at_ms: scored.at_ms }
+    let Scored { metric, source, value, weight, at_ms, .. } = scored;
+    ScoreLine { metric, source, value, weight, at_ms }
+}
+
+fn part(score: &Scored) -> Part<'_> {
+    Part { metric: &score.metric, value: score.value, weight: score.weight }
 }
 
 /// As the learner believes it: of answers only.
 fn resolved(settlement: Option<&SettlementLine>, scores: &[Scored]) -> Option<RewardLine> {
     settlement?.arm.as_ref()?;
-    match reward::resolve(scores.iter().map(|score| (score.metric.as_str(), score.value))) {
-        Reward::Scored { value, weight } => Some(RewardLine { value, weight }),
-        Reward::Unknown | Reward::WellFormed => None,
-    }
+    let (value, weight) = reward::resolve(scores.iter().map(part)).worth()?;
+    Some(RewardLine { value, weight })
 }
 
 fn span(text: &str) -> Result<Duration, String> {

@@ -20,6 +20,11 @@ pub fn each(
 ) -> anyhow::Result<()> {
     let mut source = BufReader::new(source);
     let head = source.fill_buf().with_context(|| format!("{} cannot be read", path.display()))?;
+    ensure!(
+        !head.starts_with(b"PAR1"),
+        "{} is Parquet, which is for others to read; give a file in .jsonl or .jsonl.gz",
+        path.display()
+    );
     let zipped = head.starts_with(&[0x1f, 0x8b]);
     let plain: Box<dyn Read + '_> = if zipped { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
     let mut lines = BufReader::new(plain);

@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod calibrate;
 pub mod check;
 pub mod demo;
+mod embed;
 pub mod evaluate;
 pub mod export;
 pub mod interval;

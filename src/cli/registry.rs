@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::output::write_whole;
+use super::output::{Readers, write_whole};
 use super::train::output::write as write_folder;
 use crate::difficulty::{Bundle, Manifest};
 
@@ -230,7 +230,7 @@ impl Registry {
         fs::create_dir_all(&self.folder).with_context(|| format!("{} cannot be made", self.folder.display()))?;
         let mut bytes = serde_json::to_vec_pretty(&self.stored)?;
         bytes.push(b'\n');
-        write_whole(&self.folder.join(REGISTRY_FILE), true, &bytes)
+        write_whole(&self.folder.join(REGISTRY_FILE), Readers::Owner, true, &bytes)
     }
 }
 

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::workload::{self, Reader};
 use crate::difficulty::train::{Dataset, Options, Trained, report, train};
-use crate::difficulty::{Bundle, FileEntry, Manifest, Prior, files};
+use crate::difficulty::{Bundle, DifficultyError, EncoderFiles, FileEntry, Manifest, Prior, files};
 use crate::features::{Extractor, SCHEMA_VERSION};
 use folds::Fold;
 use gate::Old;
@@ -61,6 +61,10 @@ pub struct TrainArgs {
     /// Folder with another encoder.safetensors and vocab.txt than those in the program.
     #[arg(long, value_name = "DIR")]
     pub encoder_table: Option<PathBuf>,
+    /// Folder with a BERT (config.json, model.safetensors, and vocab.txt or tokenizer.json), whose embeddings stand in
+    /// place of the static ones; the folder that is written carries a copy. Takes tens of milliseconds a request.
+    #[arg(long, conflicts_with = "encoder_table", value_name = "DIR")]
+    pub encoder: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -69,10 +73,8 @@ pub struct TrainArgs {
 /// What is wrong with the arguments, a workload (with its line) or the folder.
 pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     check(args)?;
-    let extractor = match &args.encoder_table {
-        Some(folder) => Bundle::load_extractor(folder)?,
-        None => Bundle::embedded_extractor()?,
-    };
+    let encoder = encoder(args)?;
+    let extractor = encoder.extractor()?;
     let (mut data, sources) = read(args, &extractor)?;
     if let Some(fold) = args.exclude_fold {
         if let Some(path) = &args.list_fold {
@@ -81,18 +83,27 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         data = data.filter(|prompt| !fold.holds(prompt.group));
     }
     let options = Options { seed: args.seed, epochs: args.epochs, members: args.members, ..Options::default() };
-    let holdout = hold_out(args, &data, &options, (&extractor, &sources))?;
+    let holdout = hold_out(args, &data, &options, (&encoder, &sources))?;
     let trained = fit("all prompts", &data, &options)?;
     let manifest = |files: Vec<FileEntry>| Manifest {
         schema_version: SCHEMA_VERSION,
+        encoder: encoder.record(&extractor),
         files,
         command: command(args),
         training_data: sources,
         holdout,
     };
-    output::write(&args.out, args.force, &files(&trained, &extractor, manifest)?)?;
+    output::write(&args.out, args.force, &files(&trained, &encoder, manifest)?)?;
     println!("wrote {}, trained on all {} prompts", args.out.display(), data.prompts.len());
     Ok(())
+}
+
+fn encoder(args: &TrainArgs) -> Result<EncoderFiles, DifficultyError> {
+    match (&args.encoder, &args.encoder_table) {
+        (Some(folder), _) => EncoderFiles::transformer(folder),
+        (None, Some(folder)) => EncoderFiles::table(folder),
+        (None, None) => Ok(EncoderFiles::embedded()),
+    }
 }
 
 /// Workloads, then traces.
@@ -102,7 +113,7 @@ fn read(args: &TrainArgs, extractor: &Extractor) -> anyhow::Result<(Dataset, Vec
     if !args.traces.is_empty() {
         println!("{}", traffic::read(&args.traces, &mut reader)?);
     }
-    Ok(reader.finish())
+    reader.finish()
 }
 
 fn check(args: &TrainArgs) -> anyhow::Result<()> {
@@ -123,7 +134,7 @@ fn hold_out(
     args: &TrainArgs,
     data: &Dataset,
     options: &Options,
-    (extractor, sources): (&Extractor, &[FileEntry]),
+    (encoder, sources): (&EncoderFiles, &[FileEntry]),
 ) -> anyhow::Result<serde_json::Value> {
     if args.holdout == 0.0 {
         println!("no holdout: nobody knows whether the new classifier falls behind the old one");
@@ -135,7 +146,7 @@ fn hold_out(
     let report = report(&seen, &held)?;
     output::print(&report);
     let mut found = serde_json::to_value(&report)?;
-    if let Some(old) = old(args, &seen.prior, &rest, (extractor, sources))? {
+    if let Some(old) = old(args, &seen.prior, &rest, (encoder, sources))? {
         let new = gate::adapted(seen.classifier, &seen.prior, &rest, &seen.prior)?;
         let comparison = gate::compare(&new, &old, &held, args.seed)?;
         comparison.print();
@@ -150,7 +161,7 @@ fn old(
     args: &TrainArgs,
     new: &Prior,
     rest: &Dataset,
-    (extractor, sources): (&Extractor, &[FileEntry]),
+    (encoder, sources): (&EncoderFiles, &[FileEntry]),
 ) -> anyhow::Result<Option<Old>> {
     let (bundle, name) = match &args.against {
         Some(folder) => (Bundle::load(folder).context("--against")?, folder.display().to_string()),
@@ -162,8 +173,8 @@ fn old(
         let trained = gate::adapted(classifier, &prior, rest, new)?;
         return Ok(Some(Old { trained, name: format!("the settings of {name}"), saw: Vec::new() }));
     }
-    if bundle.extractor.encoder().file() != extractor.encoder().file() {
-        println!("not compared with {name}, which has another encoder table; --retrain-old compares its settings");
+    if !encoder.is_among(&bundle.manifest.files) {
+        println!("not compared with {name}, which has another encoder; --retrain-old compares its settings");
         return Ok(None);
     }
     let knew = |source: &&FileEntry| bundle.manifest.training_data.iter().any(|entry| entry.sha256 == source.sha256);
@@ -203,9 +214,11 @@ fn command(args: &TrainArgs) -> String {
         if paths.is_empty() { names } else { format!(" {flag}{names}") }
     };
     let data = files("--workload", &args.workload) + &files("--traces", &args.traces);
+    let folder = |path: &PathBuf| format!(" --encoder {}", workload::file_name(path));
+    let encoder = args.encoder.as_ref().map_or_else(String::new, folder);
     let fold = args.exclude_fold.map_or(String::new(), |fold| format!(" --exclude-fold {fold}"));
     format!(
-        "satisfice train{data} --seed {} --holdout {} --epochs {} --members {}{fold}",
+        "satisfice train{encoder}{data} --seed {} --holdout {} --epochs {} --members {}{fold}",
         args.seed, args.holdout, args.epochs, args.members
     )
 }

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::lines;
+use super::{embed, lines};
 use crate::api::chat::ChatRequest;
 use crate::difficulty::train::{Arm, Dataset, Outcome, Prompt, groups};
 use crate::difficulty::{FileEntry, sha256};
-use crate::features::Extractor;
+use crate::features::{Draft, Extractor, Features};
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -39,7 +39,7 @@ struct RawOutcome {
 pub fn read(paths: &[PathBuf], extractor: &Extractor) -> anyhow::Result<(Dataset, Vec<FileEntry>)> {
     let mut reader = Reader::new(extractor);
     paths.iter().try_for_each(|path| reader.workload(path))?;
-    Ok(reader.finish())
+    reader.finish()
 }
 
 /// The last part of a path.
@@ -53,19 +53,27 @@ pub(super) struct Reader<'a> {
     pub(super) data: Dataset,
     /// One a prompt: near-duplicates are found by it.
     texts: Vec<String>,
+    /// One a prompt: they are embedded when all are read.
+    drafts: Vec<Draft>,
     pub(super) sources: Vec<FileEntry>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(extractor: &'a Extractor) -> Self {
-        Self { extractor, data: Dataset::default(), texts: Vec::new(), sources: Vec::new() }
+        Self { extractor, data: Dataset::default(), texts: Vec::new(), drafts: Vec::new(), sources: Vec::new() }
     }
 
-    /// All prompts, in groups of near-duplicates, and the files that they are from.
-    pub(super) fn finish(mut self) -> (Dataset, Vec<FileEntry>) {
+    /// All prompts with their features, in groups of near-duplicates, and the files that they are from.
+    ///
+    /// # Errors
+    /// The encoder failed.
+    pub(super) fn finish(mut self) -> anyhow::Result<(Dataset, Vec<FileEntry>)> {
         let groups = groups(&self.texts);
-        self.data.prompts.iter_mut().zip(groups).for_each(|(prompt, group)| prompt.group = group);
-        (self.data, self.sources)
+        let features = embed::all(self.extractor, self.drafts)?;
+        for ((prompt, group), features) in self.data.prompts.iter_mut().zip(groups).zip(features) {
+            (prompt.group, prompt.features) = (group, features);
+        }
+        Ok((self.data, self.sources))
     }
 
     pub(super) fn workload(&mut self, path: &Path) -> anyhow::Result<()> {
@@ -116,8 +124,8 @@ impl<'a> Reader<'a> {
     ) {
         let texts: Vec<&str> = request.messages.iter().map(|message| message.content.text.as_str()).collect();
         self.texts.push(texts.join("\n"));
-        let features = self.extractor.extract(request);
-        self.data.prompts.push(Prompt { id, task, workload, group: 0, features, outcomes });
+        self.drafts.push(self.extractor.draft(request));
+        self.data.prompts.push(Prompt { id, task, workload, group: 0, features: Features::default(), outcomes });
     }
 
     fn outcome(&mut self, model: String, raw: &RawOutcome) -> anyhow::Result<Outcome> {

@@ -2,20 +2,25 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::aws;
 use super::environment::{Environment, secret};
 use super::rule::Rule;
 use super::section::{Located, Section};
 use super::segment::Segment;
+use super::vertex;
+use crate::catalog::quirks::Quirks;
 use crate::catalog::{Capabilities, Price};
 use crate::gateway::Balance;
 use crate::policy::Knob;
-use crate::upstream::settings::{OwnDeadlines, Wire};
+use crate::upstream::settings::{AwsKeys, OwnDeadlines, Wire};
+use crate::upstream::vertex::ServiceAccount;
 
 /// Headers that the gateway sets itself, or that belong to the connection.
 const OWN_HEADERS: [&str; 12] = [
@@ -36,6 +41,10 @@ const OWN_HEADERS: [&str; 12] = [
 /// Longest name of a provider, model or route, in bytes.
 const LONGEST_NAME: usize = 128;
 
+/// Longest rubric of a judge, in bytes: it is paid for with each grade.
+const LONGEST_RUBRIC: usize = 16 << 10;
+const WEIGHT: &str = "a number above 0 and up to 1, what a client's own score counts";
+
 /// A whole file. `None`: not there, or wrong (and noted).
 #[derive(Debug, Default)]
 pub(super) struct File {
@@ -45,6 +54,7 @@ pub(super) struct File {
     /// `None`: the file has no `[[routes]]`.
     pub(super) routes: Option<Vec<Route>>,
     pub(super) deadlines: Deadlines,
+    pub(super) scorers: Vec<Scorer>,
     pub(super) classifier: Option<PathBuf>,
 }
 
@@ -73,12 +83,21 @@ pub(super) struct Provider {
     pub(super) line: usize,
     pub(super) name: Option<Located<String>>,
     pub(super) wire: Option<Wire>,
+    /// The file gives a kind, be it valid or not; likewise the next ones.
+    pub(super) has_kind: bool,
     pub(super) base_url: Option<Located<Url>>,
+    pub(super) has_base_url: bool,
     pub(super) api_keys: Vec<SecretString>,
     pub(super) deadlines: OwnDeadlines,
-    /// The file gives a key, be it valid or not.
+    pub(super) service_account: Option<Arc<ServiceAccount>>,
+    /// A key of some kind.
     pub(super) has_api_key: bool,
+    pub(super) aws: Option<AwsKeys>,
     pub(super) headers: HeaderMap,
+    pub(super) quirks: Quirks,
+    pub(super) api_version: Option<Located<String>>,
+    /// `data_collection` is not `deny`.
+    pub(super) collects_data: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +106,8 @@ pub(super) struct Model {
     pub(super) name: Option<Located<String>>,
     pub(super) provider: Option<Located<String>>,
     pub(super) upstream_name: Option<String>,
+    /// `None`: as the catalogue has it.
+    pub(super) kind: Option<ModelKind>,
     pub(super) price: Option<Price>,
     pub(super) context_window: Option<u32>,
     pub(super) max_output_tokens: Option<u32>,
@@ -95,12 +116,22 @@ pub(super) struct Model {
     pub(super) weight: Option<f64>,
 }
 
+/// What a model is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ModelKind {
+    Chat,
+    Embedding,
+}
+
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) name: Option<Located<String>>,
     pub(super) models: Option<Located<Vec<Located<String>>>>,
     pub(super) knob: Option<Knob>,
     pub(super) explore: bool,
+    pub(super) shadow: Option<Located<f64>>,
+    /// `None`: all that there are.
+    pub(super) scorers: Option<Vec<Located<String>>>,
     pub(super) segments: Vec<Segment>,
     pub(super) rules: Vec<Rule>,
     pub(super) balance: Balance,
@@ -119,6 +150,15 @@ pub(super) struct Fallbacks {
     pub(super) content_filter: Option<Vec<Located<String>>>,
 }
 
+#[derive(Debug)]
+pub(super) struct Scorer {
+    pub(super) name: Option<Located<String>>,
+    pub(super) model: Option<Located<String>>,
+    pub(super) rubric: Option<String>,
+    pub(super) share: Option<f64>,
+    pub(super) weight: Option<f64>,
+}
+
 impl File {
     pub(super) fn read(root: &mut Section<'_, '_>, environment: &Environment) -> Self {
         Self {
@@ -126,6 +166,7 @@ impl File {
             providers: root.sections("providers", |s| Provider::read(s, environment)).unwrap_or_default(),
             models: root.sections("models", Model::read).unwrap_or_default(),
             routes: root.sections("routes", Route::read),
+            scorers: root.sections("scorers", Scorer::read).unwrap_or_default(),
             deadlines: root.section("deadlines", Deadlines::read).unwrap_or_default(),
             classifier: root.section("classifier", classifier).flatten(),
         }
@@ -166,17 +207,30 @@ impl Provider {
     fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
         let name = name(section, "a name such as \"openai\"");
         let keys = keys(section);
+        let wire = wire(section);
+        let account = aws::Account::read(section, &name, environment);
+        let vertex = vertex::read(section, wire, environment);
+        let home = vertex.home.as_deref().map(|home| Located { value: home.to_owned(), line: section.line });
+        let base_url = base_url(section, account.base_url(wire).or(home)).map(|url| vertex.below(url));
+        let aws = account.keys(section, wire, base_url.as_ref());
         Self {
             line: section.line,
-            wire: wire(section),
-            base_url: base_url(section),
-            has_api_key: !keys.is_empty(),
+            wire,
+            has_kind: section.had("kind"),
+            aws,
+            has_base_url: section.had("base_url") || base_url.is_some(),
+            base_url,
+            has_api_key: !keys.is_empty() || vertex.has_credentials,
+            service_account: vertex.service_account,
             api_keys: keys
                 .iter()
                 .filter_map(|key| secret(key, &what("api_key", &name), environment, section.findings))
                 .collect(),
             deadlines: OwnDeadlines { first_byte: seconds(section, "first_byte_s"), idle: seconds(section, "idle_s") },
             headers: headers(section, &name, environment),
+            quirks: quirks(section),
+            api_version: section.string("api_version", "a version such as \"2024-10-21\""),
+            collects_data: collects_data(section),
             name,
         }
     }
@@ -184,12 +238,14 @@ impl Provider {
 
 impl Model {
     fn read(section: &mut Section<'_, '_>) -> Self {
+        let kind = model_kind(section);
         Self {
             line: section.line,
+            kind,
             name: name(section, "the name that clients ask for, such as \"gpt-4o-mini\""),
             provider: section.required("provider", "the name of one of the [[providers]]"),
             upstream_name: section.string("upstream_name", "the provider's name of the model").map(|n| n.value),
-            price: price(section),
+            price: price(section, kind),
             context_window: section.whole("context_window", 1, u32::MAX).map(|n| n.value),
             max_output_tokens: section.whole("max_output_tokens", 1, u32::MAX).map(|n| n.value),
             capabilities: Capabilities {
@@ -210,6 +266,8 @@ impl Route {
             models: section.strings("models", models),
             knob: knob(section),
             explore: section.boolean("explore").unwrap_or(true),
+            shadow: section.number("shadow", 0.0..1.0, true, "a share of requests from 0 to 1, such as 0.01"),
+            scorers: section.strings("scorers", "a list of names of [[scorers]]").map(|names| names.value),
             balance: balance(section),
             attempts: section.whole("attempts", 1, 10).map(|n| n.value),
             hedge: seconds(section, "hedge_after_s"),
@@ -255,6 +313,31 @@ fn balance(section: &mut Section<'_, '_>) -> Balance {
     known.map_or(Balance::default(), |(_, balance)| *balance)
 }
 
+impl Scorer {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        kind(section, "the kind of scorer: \"judge\"", &[("judge", ())]);
+        Self {
+            name: name(section, "a name for its scores, such as \"judge\""),
+            model: section.required("model", "the name of one of the [[models]], which grades the answers"),
+            rubric: rubric(section),
+            share: section.number("share", 0.0..1.0, true, "a share of answers from 0 to 1").map(|n| n.value),
+            weight: section.number("weight", f64::MIN_POSITIVE..1.0, true, WEIGHT).map(|n| n.value),
+        }
+    }
+}
+
+fn rubric(section: &mut Section<'_, '_>) -> Option<String> {
+    let expected = "what the judge is to grade by, in plain words";
+    let rubric = section.string("rubric", expected)?;
+    let problem = match rubric.value.len() {
+        _ if rubric.value.trim().is_empty() => "is empty".to_owned(),
+        length if length > LONGEST_RUBRIC => format!("is longer than {LONGEST_RUBRIC} bytes"),
+        _ => return Some(rubric.value),
+    };
+    section.findings.mistake(rubric.line, format!("`rubric` {problem}; give {expected}, or leave it out"));
+    None
+}
+
 fn classifier(section: &mut Section<'_, '_>) -> Option<PathBuf> {
     path(section, "path", "a folder that `satisfice train` wrote")
 }
@@ -283,7 +366,7 @@ fn seconds(section: &mut Section<'_, '_>, key: &'static str) -> Option<Duration>
 }
 
 /// `api_key of provider "openai"`.
-fn what(key: &str, name: &Option<Located<String>>) -> String {
+pub(super) fn what(key: &str, name: &Option<Located<String>>) -> String {
     let name = name.as_ref().map_or(String::new(), |name| format!(" \"{}\"", name.value));
     format!("`{key}` of provider{name}")
 }
@@ -304,13 +387,19 @@ pub(super) fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Loca
 }
 
 fn wire(section: &mut Section<'_, '_>) -> Option<Wire> {
-    let kind = section.required("kind", "the wire that it speaks, such as \"openai\"")?;
-    let known = Wire::KINDS.iter().find(|(name, _)| *name == kind.value);
-    if known.is_none() {
-        let kinds = Wire::KINDS.map(|(name, _)| format!("\"{name}\"")).join(", ");
-        section.findings.mistake(kind.line, format!("unknown `kind` \"{}\"; the kinds are: {kinds}", kind.value));
+    kind(section, "the wire that it speaks, such as \"openai\"", &Wire::KINDS)
+}
+
+/// One of the kinds that there are.
+fn kind<T: Copy>(section: &mut Section<'_, '_>, expected: &str, known: &[(&str, T)]) -> Option<T> {
+    let kind = section.string("kind", expected)?;
+    let found = known.iter().find(|(name, _)| *name == kind.value);
+    if found.is_none() {
+        let kinds: Vec<_> = known.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let text = format!("unknown `kind` \"{}\"; the kinds are: {}", kind.value, kinds.join(", "));
+        section.findings.mistake(kind.line, text);
     }
-    known.map(|(_, wire)| *wire)
+    found.map(|(_, kind)| *kind)
 }
 
 fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<SocketAddr>> {
@@ -325,9 +414,62 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
     }
 }
 
-fn base_url(section: &mut Section<'_, '_>) -> Option<Located<Url>> {
+/// How a provider differs from OpenAI's wire, as far as the file says so.
+fn quirks(section: &mut Section<'_, '_>) -> Quirks {
+    let names = "a list of request fields, such as [\"logprobs\"]";
+    let renamed = "a table of strings, such as { max_completion_tokens = \"max_tokens\" }";
+    let unsupported = section.strings("unsupported", names);
+    let renames = section.string_table("rename", renamed).map_or(vec![], |table| table.value);
+    let renamed_fields = renames.into_iter().map(|(ours, its)| (ours, its.value)).collect();
+    Quirks {
+        chat_path: below_base(section, "chat_path", "a path below base_url, such as \"chat/completions\""),
+        embeddings_path: below_base(section, "embeddings_path", "a path below base_url, such as \"embeddings\""),
+        key_header: key_header(section),
+        rename: renamed_fields,
+        unsupported: unsupported.map(|names| names.value.into_iter().map(|name| name.value).collect()),
+        stream_usage: section.boolean("stream_usage"),
+        developer_role: section.string("developer_role", "a role such as \"system\"").map(|role| role.value),
+        ..Quirks::default()
+    }
+}
+
+/// A relative path: it must not lead to another server.
+fn below_base(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Option<String> {
+    let path = section.string(key, expected)?;
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '#' | ':' | '\\');
+    if path.value.is_empty() || path.value.starts_with('/') || path.value.contains(odd) || path.value.contains("..") {
+        section.findings.mistake(path.line, format!("`{key}` {:?} is no such path; give {expected}", path.value));
+        return None;
+    }
+    Some(path.value)
+}
+
+fn key_header(section: &mut Section<'_, '_>) -> Option<String> {
+    let expected = "the header that the key stands in, such as \"api-key\", or \"authorization\" for a bearer token";
+    let name = section.string("key_header", expected)?;
+    let fit = HeaderName::from_bytes(name.value.as_bytes()).ok();
+    let fit = fit.filter(|name| name == http::header::AUTHORIZATION || !OWN_HEADERS.contains(&name.as_str()));
+    if fit.is_none() {
+        section.findings.mistake(name.line, format!("`key_header` {:?} will not do; give {expected}", name.value));
+    }
+    fit.map(|name| name.to_string())
+}
+
+fn collects_data(section: &mut Section<'_, '_>) -> bool {
+    let expected = "\"deny\" (it keeps nothing and learns from nothing) or \"allow\"";
+    let Some(typed) = section.string("data_collection", expected) else { return true };
+    if !matches!(&*typed.value, "allow" | "deny") {
+        let text = format!("`data_collection` is \"{}\"; give {expected}", typed.value);
+        section.findings.mistake(typed.line, text);
+    }
+    typed.value != "deny"
+}
+
+/// `known`: where it is if the file does not say.
+fn base_url(section: &mut Section<'_, '_>, known: Option<Located<String>>) -> Option<Located<Url>> {
     let example = "such as \"https://api.openai.com/v1\"";
-    let typed = section.required("base_url", &format!("a URL {example}"))?;
+    let typed = section.string("base_url", &format!("a URL {example}"));
+    let typed = typed.or_else(|| known.filter(|_| !section.had("base_url")))?;
     let url = Url::parse(&typed.value).map_err(|e| format!("is no URL ({e}); give one {example}"));
     match url.and_then(fit) {
         Ok(value) => Some(Located { value, line: typed.line }),
@@ -393,16 +535,21 @@ fn header(
 }
 
 /// All of the price, or none of it: half a price cannot be completed from elsewhere.
-fn price(section: &mut Section<'_, '_>) -> Option<Price> {
+fn price(section: &mut Section<'_, '_>, kind: Option<ModelKind>) -> Option<Price> {
     let mut usd = |key| section.number(key, 0.0..1e6, true, "USD per million tokens, from 0");
     let input = usd("input_usd_per_mtok");
     let output = usd("output_usd_per_mtok");
-    let cached = usd("cached_input_usd_per_mtok");
-    match (input, output, &cached) {
-        (Some(input), Some(output), _) => {
-            Some(Price { input: input.value, output: output.value, cached_input: cached.map(|c| c.value) })
+    let cached_input = usd("cached_input_usd_per_mtok").map(|usd| usd.value);
+    let cache_write = usd("cache_write_usd_per_mtok").map(|usd| usd.value);
+    match (input, output) {
+        (Some(input), Some(output)) => {
+            Some(Price { input: input.value, output: output.value, cached_input, cache_write })
         }
-        (None, None, None) => None,
+        // Embeddings have no output.
+        (Some(input), None) if kind == Some(ModelKind::Embedding) && !section.had("output_usd_per_mtok") => {
+            Some(Price { cached_input, ..Price::of(input.value, 0.0) })
+        }
+        (None, None) if cached_input.or(cache_write).is_none() => None,
         _ => half_a_price(section),
     }
 }
@@ -415,6 +562,20 @@ fn half_a_price(section: &mut Section<'_, '_>) -> Option<Price> {
         }
     }
     None
+}
+
+fn model_kind(section: &mut Section<'_, '_>) -> Option<ModelKind> {
+    let expected = "\"chat\" or \"embedding\"";
+    let typed = section.string("kind", expected)?;
+    let kind = match &*typed.value {
+        "chat" => Some(ModelKind::Chat),
+        "embedding" => Some(ModelKind::Embedding),
+        _ => None,
+    };
+    if kind.is_none() {
+        section.findings.mistake(typed.line, format!("`kind` of [[models]] is \"{}\"; give {expected}", typed.value));
+    }
+    kind
 }
 
 pub(super) fn knob(section: &mut Section<'_, '_>) -> Option<Knob> {

@@ -36,7 +36,7 @@ pub enum NoKeys {
 /// # Errors
 /// No key is there, or a base URL or key is not valid.
 pub fn from_environment(environment: &Environment, flags: &Flags, catalogue: &Catalogue) -> Result<Generated, NoKeys> {
-    let found: Vec<_> = catalogue.providers.iter().filter_map(|p| Some((p, key_of(p, environment)?))).collect();
+    let found: Vec<_> = with_models(catalogue).filter_map(|p| Some((p, key_of(p, environment)?))).collect();
     if found.is_empty() {
         return Err(nothing(catalogue));
     }
@@ -46,9 +46,14 @@ pub fn from_environment(environment: &Environment, flags: &Flags, catalogue: &Ca
 }
 
 fn nothing(catalogue: &Catalogue) -> NoKeys {
-    let keys = catalogue.providers.iter().filter_map(|p| p.keys.first());
+    let keys = with_models(catalogue).filter_map(|p| p.keys.first());
     let known: Vec<_> = keys.map(String::as_str).collect();
     NoKeys::Nothing { example: known.first().copied().unwrap_or_default().to_owned(), known: known.join(", ") }
+}
+
+/// Those of which something can be asked without a file.
+fn with_models(catalogue: &Catalogue) -> impl Iterator<Item = &KnownProvider> {
+    catalogue.providers.iter().filter(|known| !known.models.is_empty())
 }
 
 /// The first of the provider's variables that is set.
@@ -74,7 +79,8 @@ fn write(found: &[(&KnownProvider, &str)], environment: &Environment) -> String 
 
 fn provider_entry(provider: &KnownProvider, key: &str, base_url: &str) -> String {
     let (name, url, key) = (quoted(&provider.name), quoted(base_url), quoted(&format!("env:{key}")));
-    format!("[[providers]]\nname = {name}\nkind = \"openai\"\nbase_url = {url}\napi_key = {key}\n\n")
+    let kind = quoted(&provider.kind);
+    format!("[[providers]]\nname = {name}\nkind = {kind}\nbase_url = {url}\napi_key = {key}\n\n")
 }
 
 fn model_entry(name: &str, provider: &str, upstream_name: &str) -> String {

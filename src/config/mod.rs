@@ -6,6 +6,7 @@
 //! Precedence: a flag of the command line beats the file, but for the knob: `--quality` and `--budget-per-1k` hold for
 //! the routes that have no knob of their own.
 
+mod aws;
 mod environment;
 mod file;
 mod findings;
@@ -14,6 +15,7 @@ mod resolve;
 mod rule;
 mod section;
 mod segment;
+mod vertex;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,7 @@ use crate::catalog::ModelId;
 use crate::catalog::providers::Catalogue;
 use crate::gateway::Settings;
 use crate::policy::Knob;
+use crate::scorers::judge::Judging;
 use crate::server::settings::ServerSettings;
 use crate::upstream::settings::ProviderSettings;
 
@@ -68,8 +71,10 @@ pub struct Setup {
     /// At least one; each model's provider is among them.
     pub providers: Vec<ProviderSettings>,
     pub gateway: Settings,
-    /// Where the price of each of `gateway.models` is from, in the same order.
+    /// Where the price of each of `gateway.models` is from, in the same order, then of each of `gateway.embeddings`.
     pub origins: Vec<PriceOrigin>,
+    /// The judges of each route.
+    pub judging: Judging,
     /// What is valid and still worth a look.
     pub remarks: Vec<Finding>,
 }
@@ -111,7 +116,7 @@ pub fn parse(
     if !findings.is_toml() {
         return Err(findings.into_mistakes(source_name));
     }
-    let setup = resolve::resolve(file, flags, catalogue, &mut findings);
+    let setup = resolve::resolve(file, flags, environment, catalogue, &mut findings);
     Ok(Setup { remarks: findings.into_warnings(source_name)?, ..setup })
 }
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::DifficultyError;
+use super::encoder::{EncoderFiles, EncoderRecord};
 use super::network::{Classifier, Weights};
 use super::prior::Prior;
 use super::train::Trained;
-use crate::features::{Encoder, Extractor, SCHEMA_VERSION, WordPiece};
+use super::{Context, DifficultyError};
+use crate::features::{Draft, Extractor, SCHEMA_VERSION, TRANSFORMER_SCHEMA};
 
 /// Encoder, classifier and the policy's prior, of one training run.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ pub struct Bundle {
 pub struct Manifest {
     /// [`SCHEMA_VERSION`] of the features that the weights were made for.
     pub schema_version: u32,
+    /// The transformer in place of the static encoder, if there is one; it lies among the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderRecord>,
     /// The other files of the bundle.
     pub files: Vec<FileEntry>,
     /// The command line that made it.
@@ -50,16 +54,13 @@ pub struct FileEntry {
 }
 
 const MANIFEST: &str = "manifest.json";
-const VOCABULARY: &str = "vocab.txt";
-const ENCODER: &str = "encoder.safetensors";
 const NETWORK: &str = "network.safetensors";
 const PRIOR: &str = "prior.json";
 
 /// The files of a bundle, wherever they come from.
 struct Files {
     manifest: Cow<'static, [u8]>,
-    vocabulary: Cow<'static, [u8]>,
-    encoder: Cow<'static, [u8]>,
+    encoder: EncoderFiles,
     network: Cow<'static, [u8]>,
     prior: Cow<'static, [u8]>,
 }
@@ -73,23 +74,6 @@ impl Bundle {
         Files::embedded().bundle()
     }
 
-    /// The tokenizer and encoder that lie in the binary, without the network.
-    ///
-    /// # Errors
-    /// The embedded files do not fit this code.
-    pub fn embedded_extractor() -> Result<Extractor, DifficultyError> {
-        let files = Files::embedded();
-        extractor(files.vocabulary, files.encoder)
-    }
-
-    /// The tokenizer and encoder in a folder: `vocab.txt` and `encoder.safetensors`.
-    ///
-    /// # Errors
-    /// Names the file and what is wrong with it.
-    pub fn load_extractor(folder: &Path) -> Result<Extractor, DifficultyError> {
-        extractor(read(folder, VOCABULARY)?, read(folder, ENCODER)?)
-    }
-
     /// One from a folder that `train` wrote.
     ///
     /// # Errors
@@ -99,6 +83,15 @@ impl Bundle {
         files.verify()?;
         files.bundle()
     }
+
+    /// φ, difficulty, length and novelty of a request that was read by this extractor. Takes milliseconds where the
+    /// encoder [is slow](crate::features::Encoder::is_slow).
+    ///
+    /// # Errors
+    /// The encoder or the network failed; the caller falls back to a route's safest model.
+    pub fn assess(&self, draft: Draft) -> Result<Context, DifficultyError> {
+        self.classifier.assess(&self.extractor.embed(draft)?)
+    }
 }
 
 /// The files of a bundle that was just trained, by name: what [`Bundle::load`] reads.
@@ -107,24 +100,18 @@ impl Bundle {
 /// The weights or the prior cannot be written as bytes.
 pub fn files(
     trained: &Trained,
-    extractor: &Extractor,
+    encoder: &EncoderFiles,
     manifest: impl FnOnce(Vec<FileEntry>) -> Manifest,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, DifficultyError> {
     let network = trained.classifier.weights().serialize().map_err(|e| problem(NETWORK, e.to_string()))?;
-    let mut files = vec![
-        (VOCABULARY, extractor.vocabulary().text().as_bytes().to_vec()),
-        (ENCODER, extractor.encoder().file().to_vec()),
-        (NETWORK, network),
-        (PRIOR, serde_json::to_vec(&trained.prior).map_err(|e| problem(PRIOR, e.to_string()))?),
-    ];
-    const MINILM: &str = "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), by training/distil.py";
-    let source = |name: &str| if matches!(name, VOCABULARY | ENCODER) { MINILM } else { "satisfice train" };
-    let entry = |(name, bytes): &(&str, Vec<u8>)| FileEntry {
-        name: (*name).to_owned(),
-        sha256: sha256(bytes),
-        source: source(name).to_owned(),
-    };
-    let entries = files.iter().map(entry).collect();
+    let prior = serde_json::to_vec(&trained.prior).map_err(|e| problem(PRIOR, e.to_string()))?;
+    let given = encoder.files().into_iter().map(|(name, bytes)| (name, bytes.to_vec(), encoder.source()));
+    let made = [(NETWORK, network), (PRIOR, prior)].map(|(name, bytes)| (name, bytes, "satisfice train"));
+    let (mut files, mut entries) = (Vec::new(), Vec::new());
+    for (name, bytes, source) in given.chain(made) {
+        entries.push(FileEntry { name: name.to_owned(), sha256: sha256(&bytes), source: source.to_owned() });
+        files.push((name, bytes));
+    }
     let mut manifest = serde_json::to_vec_pretty(&manifest(entries)).map_err(|e| problem(MANIFEST, e.to_string()))?;
     manifest.push(b'\n');
     files.push((MANIFEST, manifest));
@@ -135,59 +122,59 @@ impl Files {
     fn embedded() -> Self {
         Self {
             manifest: Cow::Borrowed(include_bytes!("../../models/default/manifest.json")),
-            vocabulary: Cow::Borrowed(include_bytes!("../../models/default/vocab.txt")),
-            encoder: Cow::Borrowed(include_bytes!("../../models/default/encoder.safetensors")),
+            encoder: EncoderFiles::embedded(),
             network: Cow::Borrowed(include_bytes!("../../models/default/network.safetensors")),
             prior: Cow::Borrowed(include_bytes!("../../models/default/prior.json")),
         }
     }
 
     fn read(folder: &Path) -> Result<Self, DifficultyError> {
+        let manifest = read(folder, MANIFEST)?;
+        let transformer = parse_manifest(&manifest)?.encoder.is_some();
         Ok(Self {
-            manifest: read(folder, MANIFEST)?,
-            vocabulary: read(folder, VOCABULARY)?,
-            encoder: read(folder, ENCODER)?,
+            manifest,
+            encoder: EncoderFiles::of_bundle(folder, transformer)?,
             network: read(folder, NETWORK)?,
             prior: read(folder, PRIOR)?,
         })
     }
 
-    fn manifest(&self) -> Result<Manifest, DifficultyError> {
-        let manifest: Manifest = json(MANIFEST, &self.manifest)?;
-        if manifest.schema_version != SCHEMA_VERSION {
-            let found = manifest.schema_version;
-            let advice = "train it again with this version of satisfice";
-            return Err(problem(
-                MANIFEST,
-                format!("made for features of schema {found}, and this program has schema {SCHEMA_VERSION}; {advice}"),
-            ));
-        }
-        Ok(manifest)
-    }
-
-    /// Whether the files are those that the manifest names.
+    /// Whether the files are those that the manifest names: a network never runs on another encoder than its own.
     fn verify(&self) -> Result<(), DifficultyError> {
-        let manifest = self.manifest()?;
-        let files =
-            [(VOCABULARY, &self.vocabulary), (ENCODER, &self.encoder), (NETWORK, &self.network), (PRIOR, &self.prior)];
-        for (name, bytes) in files {
+        let manifest = parse_manifest(&self.manifest)?;
+        let others: [(&str, &[u8]); 2] = [(NETWORK, &self.network), (PRIOR, &self.prior)];
+        for (name, bytes) in self.encoder.files().into_iter().chain(others) {
             let Some(entry) = manifest.files.iter().find(|entry| entry.name == name) else {
                 return Err(problem(MANIFEST, format!("does not name {name}")));
             };
-            if entry.sha256 != sha256(bytes) {
-                return Err(problem(name, format!("is not the file that {MANIFEST} names: altered or cut off")));
+            let found = sha256(bytes);
+            if entry.sha256 != found {
+                let hashes = format!("its SHA-256 is {found}, not {}", entry.sha256);
+                return Err(problem(
+                    name,
+                    format!("is not the file that {MANIFEST} names, altered or cut off: {hashes}; put that file back"),
+                ));
             }
         }
         Ok(())
     }
 
     fn bundle(self) -> Result<Bundle, DifficultyError> {
-        let manifest = self.manifest()?;
+        let manifest = parse_manifest(&self.manifest)?;
+        let extractor = self.encoder.extractor()?;
+        check_record(&manifest, self.encoder.record(&extractor))?;
         let weights = Weights::parse(&self.network).map_err(|e| problem(NETWORK, e))?;
+        if weights.width() != extractor.width() {
+            let (made, width) = (weights.width(), extractor.width());
+            return Err(problem(
+                NETWORK,
+                format!("is made for {made} features, and there are {width}; train it again"),
+            ));
+        }
         let prior: Prior = json(PRIOR, &self.prior)?;
         prior.check(weights.offset.len()).map_err(|e| problem(PRIOR, e))?;
         Ok(Bundle {
-            extractor: extractor(self.vocabulary, self.encoder)?,
+            extractor,
             classifier: Classifier::new(weights)?,
             prior: Arc::new(prior),
             fingerprint: sha256(&self.manifest)[..16].to_owned(),
@@ -196,32 +183,44 @@ impl Files {
     }
 }
 
-fn extractor(vocabulary: Cow<'static, [u8]>, encoder: Cow<'static, [u8]>) -> Result<Extractor, DifficultyError> {
-    let vocabulary = text(VOCABULARY, vocabulary)?;
-    let vocabulary = WordPiece::parse(vocabulary).map_err(|e| problem(VOCABULARY, e.to_string()))?;
-    let encoder = Encoder::parse(encoder, vocabulary.len()).map_err(|e| problem(ENCODER, e.to_string()))?;
-    Ok(Extractor::new(vocabulary, encoder))
+fn parse_manifest(bytes: &[u8]) -> Result<Manifest, DifficultyError> {
+    let manifest: Manifest = json(MANIFEST, bytes)?;
+    let refuse = |of: &str, found: u32, ours: u32| {
+        let advice = "train it again with this version of satisfice";
+        Err(problem(MANIFEST, format!("made for {of} of schema {found}, and this program has schema {ours}; {advice}")))
+    };
+    match manifest.encoder.as_ref().map(|encoder| encoder.schema) {
+        _ if manifest.schema_version != SCHEMA_VERSION => refuse("features", manifest.schema_version, SCHEMA_VERSION),
+        Some(schema) if schema != TRANSFORMER_SCHEMA => refuse("embeddings", schema, TRANSFORMER_SCHEMA),
+        _ => Ok(manifest),
+    }
 }
 
-fn read(folder: &Path, name: &str) -> Result<Cow<'static, [u8]>, DifficultyError> {
+/// Whether the encoder is the one that the classifier was trained on.
+fn check_record(manifest: &Manifest, found: Option<EncoderRecord>) -> Result<(), DifficultyError> {
+    match (&manifest.encoder, found) {
+        (Some(trained), Some(found)) if *trained != found => Err(problem(
+            MANIFEST,
+            format!(
+                "the classifier was trained on encoder {} ({} values), and encoder {} ({}) lies beside it; train it again",
+                trained.sha256, trained.dim, found.sha256, found.dim
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn read(folder: &Path, name: &str) -> Result<Cow<'static, [u8]>, DifficultyError> {
     let path = folder.join(name);
     let bytes = std::fs::read(&path);
     bytes.map(Cow::Owned).map_err(|e| problem(&path.display().to_string(), format!("cannot be read: {e}")))
-}
-
-fn text(file: &str, bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>, DifficultyError> {
-    let refuse = |e: std::str::Utf8Error| problem(file, format!("is not UTF-8 at byte {}", e.valid_up_to()));
-    match bytes {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(refuse),
-        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|e| refuse(e.utf8_error())),
-    }
 }
 
 fn json<'a, T: Deserialize<'a>>(file: &str, bytes: &'a [u8]) -> Result<T, DifficultyError> {
     serde_json::from_slice(bytes).map_err(|e| problem(file, format!("does not fit: {e}")))
 }
 
-fn problem(file: &str, problem: String) -> DifficultyError {
+pub(super) fn problem(file: &str, problem: String) -> DifficultyError {
     DifficultyError::Load { file: file.to_owned(), problem }
 }
 

@@ -1,14 +1,21 @@
 //! The candle classifier: [`Features`](crate::features::Features) → [`Context`]; loading and training.
 
 mod bundle;
+mod encoder;
 mod layers;
 mod network;
 mod prior;
 pub mod train;
+mod vocabulary;
 
 pub use bundle::{Bundle, FileEntry, Manifest, files, sha256};
+pub use encoder::{EncoderFiles, EncoderRecord};
 pub use network::{Classifier, Weights};
 pub use prior::{ArmPrior, Entrant, Head, Population, Prior, RoutePrior, undated};
+
+use std::time::Duration;
+
+use crate::features::EmbedError;
 
 /// What is known of a request before anything is decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,4 +41,13 @@ pub enum DifficultyError {
     /// One request; the next may well succeed.
     #[error("the classifier failed: {0}")]
     Run(String),
+    /// As above, before the network.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// A slow classifier has as much to do as may wait.
+    #[error("the classifier is busy: {0} requests wait for it")]
+    Busy(usize),
+    /// A slow classifier did not come to this request in time.
+    #[error("the classifier was not done after {} ms", .0.as_millis())]
+    Late(Duration),
 }

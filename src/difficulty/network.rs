@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 
 use super::layers::Layers;
 use super::{Context, DifficultyError};
-use crate::features::{DIM, Features, SIGNAL_WIDTH, WIDTH};
+use crate::features::{Features, SIGNAL_WIDTH};
 
 /// Standardised features are clipped to ± this.
 pub(super) const INPUT_LIMIT: f32 = 5.0;
@@ -18,15 +18,15 @@ const VERBOSITY_LIMIT: f32 = 3.0;
 /// The trained weights, as they lie in `network.safetensors`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    /// Mean of each feature in training, [`WIDTH`] values.
+    /// Mean of each feature in training, [width](Self::width) values.
     pub mean: Vec<f32>,
     /// Standard deviation of each, > 0.
     pub deviation: Vec<f32>,
-    /// [`WIDTH`] rows of a value a hidden unit.
+    /// A row a feature of a value a hidden unit.
     pub hidden: Vec<f32>,
     /// One a hidden unit.
     pub hidden_offset: Vec<f32>,
-    /// [`WIDTH`] + hidden units rows of (axes + 1): features and units → z, and in the last column → ln of the relative
+    /// Features + hidden units rows of (axes + 1): features and units → z, and in the last column → ln of the relative
     /// answer length.
     pub projection: Vec<f32>,
     /// axes + 1 values.
@@ -70,18 +70,25 @@ impl Weights {
         Ok(weights)
     }
 
+    /// Features that they are made for.
+    pub fn width(&self) -> usize {
+        self.mean.len()
+    }
+
     fn check(&self) -> Result<(), String> {
-        let (columns, units) = (self.offset.len(), self.hidden_offset.len());
+        let (width, columns, units) = (self.width(), self.offset.len(), self.hidden_offset.len());
         let lengths = [
-            ("mean", self.mean.len(), WIDTH),
-            ("deviation", self.deviation.len(), WIDTH),
-            ("hidden", self.hidden.len(), WIDTH * units),
-            ("projection", self.projection.len(), (WIDTH + units) * columns),
+            ("deviation", self.deviation.len(), width),
+            ("hidden", self.hidden.len(), width * units),
+            ("projection", self.projection.len(), (width + units) * columns),
             ("ease", self.ease.len(), columns),
             ("quantiles", self.quantiles.len(), 101),
         ];
         match lengths.into_iter().find(|&(_, found, expected)| found != expected) {
             Some((name, found, expected)) => Err(format!("tensor {name} has {found} values, not {expected}")),
+            None if width <= SIGNAL_WIDTH => {
+                Err(format!("tensor mean has {width} values; more than {SIGNAL_WIDTH} are needed"))
+            }
             None if columns < 2 => Err(format!("tensor offset has {columns} values; at least 2 are needed")),
             None if self.deviation.iter().any(|&deviation| deviation <= 0.0) => {
                 Err("tensor deviation holds a value that is not above 0".into())
@@ -137,9 +144,9 @@ impl Classifier {
     /// # Errors
     /// candle cannot hold them.
     pub fn new(weights: Weights) -> Result<Self, DifficultyError> {
-        let (columns, units) = (weights.offset.len(), weights.hidden_offset.len());
-        let hidden = transposed(&weights.hidden, (WIDTH, units))?;
-        let projection = transposed(&weights.projection, (WIDTH + units, columns))?;
+        let (width, columns, units) = (weights.width(), weights.offset.len(), weights.hidden_offset.len());
+        let hidden = transposed(&weights.hidden, (width, units))?;
+        let projection = transposed(&weights.projection, (width + units, columns))?;
         let (hidden_offset, offset) = (weights.hidden_offset.clone(), weights.offset.clone());
         let layers = Layers { hidden_offset, offset, arch: pulp::Arch::new() };
         Ok(Self { weights, hidden, projection, layers })
@@ -175,14 +182,15 @@ impl Classifier {
 
     /// (f − mean) / deviation, clipped.
     pub(super) fn standardise(&self, values: &[f32]) -> Result<Vec<f32>, DifficultyError> {
-        if values.len() != WIDTH {
-            return Err(DifficultyError::Run(format!("{} features, not {WIDTH}", values.len())));
+        let width = self.weights.width();
+        if values.len() != width {
+            return Err(DifficultyError::Run(format!("{} features, not {width}", values.len())));
         }
         Ok(standardise(values, &self.weights.mean, &self.weights.deviation))
     }
 
     fn forward(&self, inputs: Vec<f32>) -> candle_core::Result<Vec<f32>> {
-        let inputs = Tensor::from_vec(inputs, WIDTH, &Device::Cpu)?;
+        let inputs = Tensor::from_vec(inputs, self.weights.width(), &Device::Cpu)?;
         inputs.apply_op3_no_bwd(&self.hidden, &self.projection, &self.layers)?.to_vec1()
     }
 }
@@ -198,14 +206,14 @@ pub(super) fn standardise(values: &[f32], mean: &[f32], deviation: &[f32]) -> Ve
     scaled.map(|value| value.clamp(-INPUT_LIMIT, INPUT_LIMIT)).collect()
 }
 
-/// ν in [0, 6]: 0 for what training has seen, more the further a prompt is from it: by its signals or its mean token
-/// vector, and in a script or language that the tokenizer cannot spell.
+/// ν in [0, 6]: 0 for what training has seen, more the further a prompt is from it: by its signals or its embedding,
+/// and in a script or language that the tokenizer cannot spell.
 fn novelty(features: &Features, inputs: &[f32]) -> f32 {
     /// The 95 % quantile of the distance in training.
     const USUAL: f32 = 2.4;
     const MOST: f32 = 6.0;
     let square = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>() / values.len() as f32;
-    let distance = square(&inputs[..SIGNAL_WIDTH]).max(square(&inputs[SIGNAL_WIDTH..][..DIM]));
+    let distance = square(&inputs[..SIGNAL_WIDTH]).max(square(&inputs[SIGNAL_WIDTH..]));
     let script = features.script();
     let novelty = (distance - USUAL).max(0.0)
         + 10.0 * (script.unknown - 0.05).max(0.0)

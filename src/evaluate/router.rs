@@ -66,7 +66,7 @@ pub fn price_list(data: &Dataset, table: &Table, rows: &[usize]) -> Vec<Price> {
         let of_row = |&row: &usize| data.prompts[table.rows[row].prompt].outcomes.iter().find(|o| o.arm == arm);
         let outcomes: Vec<Outcome> = rows.iter().filter_map(of_row).copied().collect();
         let (input, output) = prices(&outcomes);
-        Price { input, output, cached_input: None }
+        Price::of(input, output)
     };
     table.arms.iter().map(price).collect()
 }

@@ -1,206 +1,53 @@
-//! The static encoder: one small vector a token, pooled. No forward pass, so a look-up and a mean.
+//! What makes one vector of a text's tokens: the static table, or a transformer for those who accept its latency.
 
-use std::borrow::Cow;
+mod table;
+mod transformer;
 
-use safetensors::{Dtype, SafeTensors};
+pub use table::{DIM, TableError, TokenTable};
+pub use transformer::{TRANSFORMER_SCHEMA, Transformer, TransformerError};
 
-use super::signals::FIRST_WORD;
-
-/// Values of a token's vector.
-pub const DIM: usize = 128;
-/// Values of a vector that are pooled at once: as many sums as fit into registers.
-const BLOCK: usize = 32;
-/// Tokens pooled at most: this many at the start of the window and as many at its end.
-const HALF_WINDOW: usize = 256;
-
-/// Token vectors as 8-bit integers with one scale a row: vector = row · scale.
+/// One of the two.
 #[derive(Debug)]
-pub struct Encoder {
-    /// The safetensors file, as it lies in the binary or was read.
-    file: Cow<'static, [u8]>,
-    /// Where the rows begin in `file`.
-    rows: usize,
-    /// Weight of each token in the mean.
-    weights: Vec<f32>,
-    /// The same times the row's scale.
-    factors: Vec<f32>,
-    /// The vector instructions that this processor has.
-    arch: pulp::Arch,
+pub enum Encoder {
+    /// A look-up and a mean: microseconds.
+    Table(TokenTable),
+    /// A forward pass: tens of milliseconds.
+    Transformer(Box<Transformer>),
 }
 
-/// The bytes are no encoder table.
-#[derive(Debug, thiserror::Error)]
-pub enum EncoderError {
-    #[error("is not a safetensors file, or is cut off ({0})")]
-    Format(#[from] safetensors::SafeTensorError),
-    #[error("tensor {name} must be {expected}, not {found}")]
-    Shape { name: &'static str, expected: String, found: String },
-    #[error("the scale of token {0} is not a finite number")]
-    NotFinite(usize),
-}
+/// A text could not be embedded; the next may well be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the encoder failed: {0}")]
+pub struct EmbedError(pub(super) String);
 
 impl Encoder {
-    /// Reads a table of `tokens` rows: `q`, I8 [tokens, 128], and `scale`, F32 [tokens].
-    ///
-    /// # Errors
-    /// Says which tensor does not fit.
-    pub fn parse(file: impl Into<Cow<'static, [u8]>>, tokens: usize) -> Result<Self, EncoderError> {
-        let file = file.into();
-        let tensors = SafeTensors::deserialize(&file)?;
-        let q = tensor(&tensors, "q", Dtype::I8, &[tokens, DIM])?;
-        let rows = q.as_ptr() as usize - file.as_ptr() as usize;
-        let scales = floats(tensor(&tensors, "scale", Dtype::F32, &[tokens])?);
-        if let Some(token) = scales.iter().position(|scale| !scale.is_finite()) {
-            return Err(EncoderError::NotFinite(token));
+    /// Values of an embedding.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Table(_) => DIM,
+            Self::Transformer(transformer) => transformer.dim(),
         }
-        let weights: Vec<f32> = (0..tokens as u32).map(weight).collect();
-        let factors = scales.iter().zip(&weights).map(|(scale, weight)| scale * weight).collect();
-        Ok(Self { file, rows, weights, factors, arch: pulp::Arch::new() })
     }
 
-    /// Weighted mean of the vectors of `ids`, of which the middle is left out if they are many.
-    /// All zero if there is nothing to pool.
-    pub fn pool(&self, ids: &[u32]) -> [f32; DIM] {
-        // Wider vectors where the processor has them. They change no bit: each value is summed by itself.
-        self.arch.dispatch(Pooling { encoder: self, ids: window(ids) })
+    /// Whether embedding takes so long that the threads that serve should not do it.
+    pub fn is_slow(&self) -> bool {
+        matches!(self, Self::Transformer(_))
     }
 
-    /// The file that this table came from.
-    pub fn file(&self) -> &[u8] {
-        &self.file
-    }
-}
-
-/// One text's pooling, compiled for each kind of vector instructions: hence all of it inline.
-struct Pooling<'a> {
-    encoder: &'a Encoder,
-    ids: (&'a [u32], &'a [u32]),
-}
-
-impl pulp::NullaryFnOnce for Pooling<'_> {
-    type Output = [f32; DIM];
-
-    #[inline(always)]
-    fn call(self) -> [f32; DIM] {
-        let total: f32 = self.ids().map(|id| self.encoder.weights[id]).sum();
-        let mut pooled = [0.0; DIM];
-        if total > 0.0 {
-            for (block, mean) in pooled.as_chunks_mut().0.iter_mut().enumerate() {
-                *mean = self.block(block);
-                mean.iter_mut().for_each(|sum| *sum /= total);
-            }
+    /// Appends the embedding of these tokens to `values`.
+    pub(super) fn embed(&self, ids: &[u32], values: &mut Vec<f32>) -> Result<(), EmbedError> {
+        match self {
+            Self::Table(table) => values.extend(table.pool(ids)),
+            Self::Transformer(transformer) => values.extend(transformer.embed(ids)?),
         }
-        pooled
+        Ok(())
     }
 }
 
-impl Pooling<'_> {
-    #[inline(always)]
-    fn ids(&self) -> impl Iterator<Item = usize> {
-        self.ids.0.iter().chain(self.ids.1).map(|&id| id as usize)
-    }
-
-    /// Weighted sums of one block of the vectors' values.
-    #[inline(always)]
-    fn block(&self, block: usize) -> [f32; BLOCK] {
-        let Encoder { file, rows, factors, .. } = self.encoder;
-        let rows = file[*rows..].as_chunks::<BLOCK>().0;
-        let mut sums = [0.0; BLOCK];
-        for id in self.ids() {
-            let (row, factor) = (&rows[id * (DIM / BLOCK) + block], factors[id]);
-            sums.iter_mut().zip(row).for_each(|(sum, q)| *sum += factor * f32::from(q.cast_signed()));
-        }
-        sums
-    }
-}
-
-/// Smooth inverse frequency (Arora et al., 2017), a / (a + p) with a = 10⁻³; p by Zipf's law from the token's rank.
-fn weight(id: u32) -> f32 {
-    const A: f64 = 1e-3;
-    const FIRST_CHARACTER: u32 = 999;
-    let p = match id {
-        ..FIRST_CHARACTER => return 0.0,
-        FIRST_CHARACTER..FIRST_WORD => 1e-3,
-        FIRST_WORD.. => 1.0 / (9.0 * f64::from(id - FIRST_WORD + 10)),
-    };
-    (A / (A + p)) as f32
-}
-
-fn window(ids: &[u32]) -> (&[u32], &[u32]) {
-    if ids.len() <= 2 * HALF_WINDOW {
+/// The first and the last `half` of `ids`; all of them, in the first, if they are not more.
+fn ends(ids: &[u32], half: usize) -> (&[u32], &[u32]) {
+    if ids.len() <= 2 * half {
         return (ids, &[]);
     }
-    (&ids[..HALF_WINDOW], &ids[ids.len() - HALF_WINDOW..])
-}
-
-fn tensor<'a>(
-    tensors: &SafeTensors<'a>,
-    name: &'static str,
-    dtype: Dtype,
-    shape: &[usize],
-) -> Result<&'a [u8], EncoderError> {
-    let tensor = tensors.tensor(name)?;
-    if tensor.dtype() != dtype || tensor.shape() != shape {
-        let expected = format!("{dtype:?} {shape:?}");
-        let found = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
-        return Err(EncoderError::Shape { name, expected, found });
-    }
-    Ok(tensor.data())
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TOKENS: usize = 2100;
-
-    fn table(rows: &[(usize, i8, f32)]) -> Vec<u8> {
-        let (mut q, mut scale) = (vec![0u8; TOKENS * DIM], vec![0f32; TOKENS]);
-        for &(token, value, row_scale) in rows {
-            q[token * DIM..][..DIM].fill(value.cast_unsigned());
-            scale[token] = row_scale;
-        }
-        let scale: Vec<u8> = scale.iter().flat_map(|s| s.to_le_bytes()).collect();
-        let view = |dtype, shape, data| safetensors::tensor::TensorView::new(dtype, shape, data).expect("consistent");
-        let tensors =
-            [("q", view(Dtype::I8, vec![TOKENS, DIM], &q)), ("scale", view(Dtype::F32, vec![TOKENS], &scale))];
-        safetensors::serialize(tensors, None).expect("serialises")
-    }
-
-    #[test]
-    fn rarer_tokens_weigh_more_in_the_mean_and_special_ones_nothing() {
-        let encoder = Encoder::parse(table(&[(5, 100, 1.0), (1996, 2, 1.0), (2090, -4, 0.5)]), TOKENS).expect("fits");
-        let pooled = encoder.pool(&[5, 1996, 2090]);
-        // Of equal weight they would have the mean 0.
-        assert!(pooled[0] < -1.0 && pooled[0] > -2.0, "{}", pooled[0]);
-    }
-
-    #[test]
-    fn the_middle_of_many_tokens_is_left_out() {
-        let encoder = Encoder::parse(table(&[(1996, 1, 1.0), (1997, 9, 1.0)]), TOKENS).expect("fits");
-        let mut ids = vec![1996; 2 * HALF_WINDOW];
-        let short = encoder.pool(&ids);
-        ids.splice(HALF_WINDOW..HALF_WINDOW, [1997; 1000]);
-        assert_eq!(encoder.pool(&ids), short);
-    }
-
-    #[test]
-    fn nothing_to_pool_is_all_zero() {
-        let encoder = Encoder::parse(table(&[]), TOKENS).expect("fits");
-        assert_eq!(encoder.pool(&[]), [0.0; DIM]);
-        assert_eq!(encoder.pool(&[3]), [0.0; DIM]);
-    }
-
-    #[test]
-    fn a_broken_table_says_what_is_wrong() {
-        let whole = table(&[(7, 1, f32::NAN)]);
-        let problem = |file: Vec<u8>, tokens| Encoder::parse(file, tokens).expect_err("broken").to_string();
-        assert!(problem(whole[..whole.len() - 1].to_vec(), TOKENS).contains("cut off"));
-        assert!(problem(whole.clone(), TOKENS - 1).contains("tensor q must be I8 [2099, 128], not I8 [2100, 128]"));
-        assert!(problem(whole, TOKENS).contains("token 7"));
-    }
+    (&ids[..half], &ids[ids.len() - half..])
 }

@@ -1,4 +1,4 @@
-//! Request → [`Features`]: WordPiece tokenizer, static token embeddings, hand-made signals. Pure.
+//! Request → [`Features`]: WordPiece tokenizer, embeddings of its tokens, hand-made signals. Pure.
 
 mod encoder;
 mod keywords;
@@ -8,7 +8,9 @@ mod signals;
 mod window;
 mod wordpiece;
 
-pub use encoder::{DIM, Encoder, EncoderError};
+pub use encoder::{
+    DIM, EmbedError, Encoder, TRANSFORMER_SCHEMA, TableError, TokenTable, Transformer, TransformerError,
+};
 pub use wordpiece::{VocabularyError, WordPiece};
 
 use crate::api::chat::ChatRequest;
@@ -17,15 +19,13 @@ use window::Window;
 
 /// Which features, computed how: a bundle of weights made for another version does not fit this code.
 pub const SCHEMA_VERSION: u32 = 2;
-/// Values in [`Features`]: the signals, then the mean of the token vectors.
-pub const WIDTH: usize = SIGNALS + DIM;
-/// How many of them, at the front, are hand-made signals.
+/// How many of the [`Features`], at the front, are hand-made signals; the embedding follows.
 pub const SIGNAL_WIDTH: usize = SIGNALS;
 
 /// What the classifier sees of a request. Same request and same encoder: same bits.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Features {
-    /// Signals and pooled static embeddings, in the order of the schema, not yet standardised; [`WIDTH`] values.
+    /// Signals and the embedding, in the order of the schema, not yet standardised; [`Extractor::width`] values.
     pub values: Vec<f32>,
     /// Prompt tokens, estimated, of the whole conversation with its tools and images: for limits and cost.
     pub input_tokens: u32,
@@ -50,7 +50,18 @@ impl Features {
     }
 }
 
-/// Turns requests into features; holds the tokenizer and the embedding table.
+/// A request as it was read, before its text is embedded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The signals, with room for the embedding.
+    values: Vec<f32>,
+    /// Tokens of the window.
+    ids: Vec<u32>,
+    /// As in [`Features`].
+    pub input_tokens: u32,
+}
+
+/// Turns requests into features; holds the tokenizer and the encoder.
 #[derive(Debug)]
 pub struct Extractor {
     vocabulary: WordPiece,
@@ -58,25 +69,47 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// An extractor of these; `encoder` has a row for each piece of `vocabulary`.
+    /// An extractor of these; `encoder` knows each piece of `vocabulary`.
     pub fn new(vocabulary: WordPiece, encoder: Encoder) -> Self {
         Self { vocabulary, encoder }
     }
 
     /// Same request: same bits. Signals look at the whole conversation (but at most 64 KiB of it, its beginning and
     /// its end), embeddings at a bounded [window](window) of it: the first system prompt and the newest user turn.
-    pub fn extract(&self, request: &ChatRequest) -> Features {
+    ///
+    /// # Errors
+    /// Those of [`Self::embed`].
+    pub fn extract(&self, request: &ChatRequest) -> Result<Features, EmbedError> {
+        self.embed(self.draft(request))
+    }
+
+    /// All of [`Self::extract`] that takes microseconds whatever the encoder.
+    pub fn draft(&self, request: &ChatRequest) -> Draft {
         let scan = window::scan(request);
         let window = Window::of(request);
         let mut ids = Vec::with_capacity(512);
         window.texts().for_each(|text| self.vocabulary.encode(text, &mut ids));
-        let mut values = Vec::with_capacity(WIDTH);
+        let mut values = Vec::with_capacity(self.width());
         values.extend(signals::signals(&scan, &self.vocabulary, &ids, window.words()));
-        values.extend(self.encoder.pool(&ids));
-        Features { values, input_tokens: input_tokens(request) }
+        Draft { values, ids, input_tokens: input_tokens(request) }
     }
 
-    /// The embedding table.
+    /// The rest of it, which takes milliseconds where the encoder [is slow](Encoder::is_slow).
+    ///
+    /// # Errors
+    /// A transformer failed; the static table never does.
+    pub fn embed(&self, draft: Draft) -> Result<Features, EmbedError> {
+        let Draft { mut values, ids, input_tokens } = draft;
+        self.encoder.embed(&ids, &mut values)?;
+        Ok(Features { values, input_tokens })
+    }
+
+    /// Values in [`Features`]: signals and embedding.
+    pub fn width(&self) -> usize {
+        SIGNAL_WIDTH + self.encoder.dim()
+    }
+
+    /// What embeds the tokens.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }

@@ -146,6 +146,18 @@ impl WordPiece {
         self.unknown
     }
 
+    /// The id of a piece that begins a word.
+    pub fn id(&self, piece: &str) -> Option<u32> {
+        self.find(piece.as_bytes(), false)
+    }
+
+    /// Whether no piece but special ones, such as `[UNK]`, has an upper-case letter: texts are lowercased.
+    pub fn is_uncased(&self) -> bool {
+        let is_special = |piece: &[u8]| piece.starts_with(b"[") && piece.ends_with(b"]");
+        let upper = |piece: &[u8]| piece.iter().any(u8::is_ascii_uppercase);
+        self.pieces.iter().map(|piece| self.bytes(*piece)).all(|piece| is_special(piece) || !upper(piece))
+    }
+
     /// Whether `id` continues a word (`##…`).
     pub fn continues(&self, id: u32) -> bool {
         self.pieces[id as usize].continues

@@ -15,6 +15,7 @@ use crate::upstream::{Cause, ReplyStream, StreamItem, UpstreamError};
 /// What the response headers say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
+    /// Nil where nothing is recorded.
     pub trace: TraceId,
     pub route: Option<Arc<str>>,
     /// `provider/model`; `None` where none answered.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::assessor::Assessor;
 use crate::api::chat::ChatRequest;
-use crate::difficulty::Bundle;
+use crate::difficulty::{Bundle, Context, DifficultyError};
+use crate::features::Draft;
 use crate::policy::{Decision, bundle_key};
 use crate::trace::Trace;
 
@@ -15,6 +17,8 @@ use crate::trace::Trace;
 pub(super) struct Held {
     pub(super) key: u64,
     bundle: Arc<Bundle>,
+    /// Where the classifier runs, if that is not the calling thread.
+    assessor: Option<Assessor>,
 }
 
 /// At most two, the newest last.
@@ -31,7 +35,17 @@ impl Deref for Held {
 
 impl Held {
     fn new(bundle: Arc<Bundle>) -> Self {
-        Self { key: bundle_key(&bundle.fingerprint), bundle }
+        let is_slow = bundle.extractor.encoder().is_slow();
+        let assessor = is_slow.then(|| Assessor::start(bundle.clone()));
+        Self { key: bundle_key(&bundle.fingerprint), bundle, assessor }
+    }
+
+    /// [`Bundle::assess`], which never blocks the calling thread for more than microseconds.
+    pub(super) async fn assess(&self, draft: Draft) -> Result<Context, DifficultyError> {
+        match &self.assessor {
+            Some(assessor) => assessor.assess(draft).await,
+            None => self.bundle.assess(draft),
+        }
     }
 }
 
@@ -62,7 +76,7 @@ impl Bundles {
 pub fn assess_again(bundle: &Bundle, trace: Trace) -> Option<Decision> {
     let decision = trace.decision.filter(|_| !trace.request.is_empty())?;
     let request = ChatRequest::parse(&trace.request).ok()?;
-    let context = bundle.classifier.assess(&bundle.extractor.extract(&request)).ok()?;
+    let context = bundle.assess(bundle.extractor.draft(&request)).ok()?;
     Some(Decision {
         phi: context.phi,
         widening: context.widening,

@@ -1,17 +1,25 @@
 //! The request path, readable on one screen, and the end-of-stream guard.
 
 mod answer;
+mod assessor;
 mod balance;
 mod bundles;
+mod embeddings;
 mod error;
 mod filter;
+mod listing;
+mod pace;
 mod plan;
+mod planning;
+mod preferred;
 mod recording;
 mod rules;
 mod sessions;
 mod settings;
 mod setup;
+mod shadow;
 mod sources;
+mod supported;
 
 use std::sync::Arc;
 
@@ -27,25 +35,27 @@ pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
 pub use rules::{Condition, Rule, Then};
 pub use settings::{
-    DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Fallbacks, Resilience, RouteSettings, SegmentSettings, Settings,
+    DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, DEFAULT_SHADOW, Fallbacks, Resilience, RouteSettings, SegmentSettings,
+    Settings,
 };
 pub use setup::Setup;
 pub use sources::{Sources, unix_ms};
 
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
-use crate::difficulty::{Bundle, DifficultyError};
-use crate::features::Features;
-use crate::policy::{self, Ask, Decision, Knob, NoCandidate, Snapshot};
+use crate::difficulty::Bundle;
+use crate::policy::Snapshot;
 use crate::telemetry::Metrics;
 use crate::trace::{Event, Outcome};
 use crate::upstream::{Dispatched, Exhausted, Reply, Upstreams};
-use bundles::{Bundles, Held};
+use bundles::Bundles;
 use plan::Plan;
+use planning::Routed;
+use preferred::Preferred;
 use recording::{Recording, Sink};
-use rules::Circumstances;
 use sessions::Sessions;
 use setup::Name;
+use shadow::Shadows;
 
 /// Answers requests. Shared by all connections; every part of it that changes is swapped whole.
 pub struct Gateway {
@@ -55,6 +65,7 @@ pub struct Gateway {
     sink: Arc<Sink>,
     sources: Sources,
     sessions: Sessions,
+    shadows: Shadows,
 }
 
 /// What a request says beside its body.
@@ -68,19 +79,6 @@ pub struct Wishes {
     pub session: Option<String>,
 }
 
-/// Why nothing was decided; the request is answered all the same.
-#[derive(Debug, thiserror::Error)]
-enum Undecided {
-    #[error(transparent)]
-    Classifier(#[from] DifficultyError),
-    #[error("the classifier that the policy learns on is not loaded")]
-    AnotherClassifier,
-    #[error("the policy does not know the route yet")]
-    NewRoute,
-    #[error(transparent)]
-    Policy(#[from] NoCandidate),
-}
-
 impl Gateway {
     /// `snapshot` is what the learner publishes, `events` is where it listens.
     pub fn new(
@@ -92,8 +90,15 @@ impl Gateway {
         sources: Sources,
     ) -> Self {
         let sink = Arc::new(Sink { events, metrics });
-        let (setup, bundles) = (ArcSwap::from_pointee(setup), Bundles::new(bundle));
-        Self { setup, snapshot, bundles, sink, sources, sessions: Sessions::new() }
+        Self {
+            setup: ArcSwap::from_pointee(setup),
+            snapshot,
+            bundles: Bundles::new(bundle),
+            sink,
+            sources,
+            shadows: Shadows::default(),
+            sessions: Sessions::new(),
+        }
     }
 
     /// Answers one chat completion. If the future is dropped before it ends, the upstream call is cancelled and the
@@ -103,23 +108,30 @@ impl Gateway {
     /// See [`GatewayError`]; only an exhausted request has been recorded.
     pub async fn chat(&self, body: Bytes, wishes: Wishes) -> Result<Answer, GatewayError> {
         let arrival = self.sources.arrival();
-        let request = ChatRequest::parse(&body)?;
+        let mut request = ChatRequest::parse(&body)?;
         let setup = self.setup.load_full();
-        let mut plan = match setup.resolve(&request.model)? {
-            Name::Deployment(target) => Plan::pinned(vec![target]),
-            Name::Model(first) => self.pinned(&setup, first),
-            Name::Route(route) => self.plan(&setup, route, &request, &wishes)?,
+        let preferred = Preferred::take(&setup, &mut request)?;
+        let mut plan = match (setup.resolve(&request.model)?, &preferred) {
+            (Name::Route(route), preferred) => {
+                let (setup, request, wishes, preferred) = (&*setup, &request, &wishes, preferred.as_ref());
+                self.plan(Routed { setup, route, request, wishes, preferred }).await?
+            }
+            (_, Some(preferred)) => Plan::pinned(preferred.pinned(&setup, &request.model)?),
+            (Name::Deployment(target), None) => Plan::pinned(vec![target]),
+            (Name::Model(first), None) => self.pinned(&setup, first),
         };
         let (limits, reading) = (plan.limits(&setup), plan.reading);
         let told = (&body[..], wishes.metadata);
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
         let dispatched = recording.setup().upstreams.dispatch(&recording.models(), &request, &limits).await;
         match dispatched {
-            Ok(dispatched) => {
+            Ok(Dispatched { target, attempts, reply }) => {
                 if let Some(reading) = reading {
-                    self.sessions.answered(reading, recording.models()[dispatched.target].id.clone());
+                    self.sessions.answered(reading, recording.models()[target].id.clone());
                 }
-                Ok(answer(recording, dispatched, request.include_usage))
+                recording.attempted(attempts, Some(target));
+                self.shadows.begin(&recording);
+                Ok(answer(recording, reply, request.include_usage))
             }
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);
@@ -133,7 +145,7 @@ impl Gateway {
     /// The model that `first` is, wherever it is.
     fn pinned(&self, setup: &Setup, first: usize) -> Plan {
         let name = &setup.targets[first].model.id.model;
-        Plan::pinned(setup.deployments(0..setup.targets.len(), name, Balance::Weight, &*self.sources.draw))
+        Plan::pinned(setup.deployments(0..setup.settings.models.len(), name, Balance::Weight, &*self.sources.draw))
     }
 
     /// Input tokens of a chat, estimated as for the hard filters; nothing is asked or recorded.
@@ -143,59 +155,7 @@ impl Gateway {
     pub fn count(&self, body: Bytes) -> Result<u32, GatewayError> {
         let request = ChatRequest::parse(&body)?;
         let bundle = self.bundles.of(self.snapshot.load().bundle);
-        Ok(bundle.extractor.extract(&request).input_tokens)
-    }
-
-    /// extract → hard filters → assess → decide.
-    fn plan(&self, setup: &Setup, route: usize, request: &ChatRequest, wishes: &Wishes) -> Result<Plan, GatewayError> {
-        // One snapshot and the classifier that it is learned on, from beginning to end: both may be swapped meanwhile.
-        let snapshot = self.snapshot.load();
-        let bundle = self.bundles.of(snapshot.bundle);
-        let features = bundle.extractor.extract(request);
-        let tokens = features.input_tokens;
-        let rule =
-            setup.routes[route].rule(|| Circumstances::new(request, tokens, &wishes.metadata, (self.sources.now_ms)()));
-        let fit = fit(setup, route, &Demand::new(request, tokens), rule)?;
-        let segment = setup.routes[route].segment(&wishes.metadata).map(|segment| segment.name.clone());
-        let reading = setup.routes[route].reading(wishes.session.as_deref(), request, tokens);
-        let warm = reading.and_then(|reading| self.sessions.warm(reading));
-        let arm_warm = warm.as_ref().and_then(|warm| setup.warm(&snapshot, route, warm, tokens));
-        let ask = Ask { segment: segment.as_deref(), knob: wishes.quality.map(Knob::Quality), warm: arm_warm };
-        let plan = match self.decide(setup, route, (&snapshot, &bundle), &features, &fit, ask) {
-            Ok(decision) => {
-                let decision = ruled(decision, rule, &*self.sources.draw);
-                Plan::decided(setup, route, &fit, (decision, snapshot.bundle), &*self.sources.draw)
-                    .preferring(setup, warm.as_ref().map(|warm| &warm.model))
-            }
-            Err(problem) => {
-                tracing::warn!(route = &*setup.routes[route].name, %problem, "undecided; the safest model answers");
-                self.sink.metrics.undecided.inc();
-                let state = snapshot.routes.get(&*setup.routes[route].name);
-                Plan::safest(setup, route, fit, state.map(|state| &**state))
-            }
-        };
-        Ok(Plan { segment, reading, ..plan })
-    }
-
-    fn decide(
-        &self,
-        setup: &Setup,
-        route: usize,
-        (snapshot, bundle): (&Snapshot, &Held),
-        features: &Features,
-        fit: &[usize],
-        ask: Ask<'_>,
-    ) -> Result<Decision, Undecided> {
-        let route = &setup.routes[route];
-        let state = snapshot.routes.get(&*route.name).ok_or(Undecided::NewRoute)?;
-        if bundle.key != snapshot.bundle {
-            return Err(Undecided::AnotherClassifier);
-        }
-        let context = bundle.classifier.assess(features)?;
-        let may_answer = |arm: &str| fit.iter().any(|target| setup.targets[*target].model.id.model == arm);
-        let arms = state.spec.arms.iter().enumerate();
-        let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
-        Ok(policy::decide(snapshot, state, &context, &eligible, ask, (self.sources.draw)())?)
+        Ok(bundle.extractor.draft(&request).input_tokens)
     }
 
     /// Serves `setup` from the next request on; those under way keep theirs.
@@ -242,40 +202,8 @@ impl Gateway {
     }
 }
 
-/// The decision, or what chance makes of it where the rule shares the requests out.
-fn ruled(decision: Decision, rule: Option<&Then>, draw: &dyn Fn() -> f64) -> Decision {
-    let Some(Then::Weights(weights)) = rule else { return decision };
-    let weight = |arm: &str| weights.iter().find(|(name, _)| name == arm).map_or(0.0, |(_, weight)| *weight);
-    let weights: Vec<f64> = decision.candidates.iter().map(|candidate| weight(&candidate.arm)).collect();
-    decision.shared_out("rule", &weights, draw())
-}
-
-/// The route's models that can answer and that `rule` admits, healthy ones only unless none of them is.
-fn fit(setup: &Setup, route: usize, demand: &Demand<'_>, rule: Option<&Then>) -> Result<Vec<usize>, GatewayError> {
-    let mut fit = Vec::with_capacity(setup.routes[route].targets.len());
-    let mut excluded = Vec::new();
-    for &target in &setup.routes[route].targets {
-        let model = &setup.targets[target].model;
-        if rule.is_some_and(|rule| !rule.admits(&model.id.model)) {
-            continue;
-        }
-        let inexpressible = || setup.upstreams.refuses(&model.id, demand.request()).map(Reason::Inexpressible);
-        match demand.lacking(model).or_else(inexpressible) {
-            None => fit.push(target),
-            Some(reason) => excluded.push(Excluded { model: model.id.model.to_string(), reason }),
-        }
-    }
-    if fit.is_empty() {
-        return Err(GatewayError::NoModelFits { route: setup.routes[route].name.to_string(), excluded });
-    }
-    let is_healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
-    let healthy: Vec<usize> = fit.iter().copied().filter(is_healthy).collect();
-    Ok(if healthy.is_empty() { fit } else { healthy })
-}
-
-fn answer(mut recording: Recording, dispatched: Dispatched, show_usage: bool) -> Answer {
-    recording.attempted(dispatched.attempts, Some(dispatched.target));
-    match dispatched.reply {
+fn answer(mut recording: Recording, reply: Reply, show_usage: bool) -> Answer {
+    match reply {
         Reply::Stream(pieces) => {
             let facts = recording.facts();
             let stream = AnswerStream::new(pieces, recording, show_usage);

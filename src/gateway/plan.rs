@@ -19,6 +19,8 @@ pub(super) struct Plan {
     /// The segment of the route that the request is in.
     pub(super) segment: Option<Arc<str>>,
     pub(super) kind: Kind,
+    /// The client said who may answer: nobody else is asked.
+    pub(super) confined: bool,
     /// `None`: nothing was decided, so nothing will be learned from it.
     pub(super) decision: Option<Decision>,
     /// The training run that the decision's φ is of, by its key; 0 where there is none.
@@ -30,7 +32,16 @@ pub(super) struct Plan {
 impl Plan {
     /// The client named the model, which may be at several providers.
     pub(super) fn pinned(targets: Vec<usize>) -> Self {
-        Self { targets, route: None, segment: None, kind: Kind::Pinned, decision: None, bundle: 0, reading: None }
+        Self {
+            targets,
+            route: None,
+            segment: None,
+            kind: Kind::Pinned,
+            confined: false,
+            decision: None,
+            bundle: 0,
+            reading: None,
+        }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there
@@ -57,10 +68,28 @@ impl Plan {
             route: Some(route),
             segment: None,
             kind: decision.kind,
+            confined: false,
             decision: Some(decision),
             bundle,
             reading: None,
         }
+    }
+
+    /// The model that the decision of a shadow of this request names, and no other: at the provider where this request
+    /// would have asked it first.
+    pub(super) fn shadow(&self, setup: &Setup, decision: Decision) -> Option<Self> {
+        let arm = &decision.candidates.get(decision.chosen)?.arm;
+        let target = self.targets.iter().find(|target| setup.targets[**target].model.id.model == *arm)?;
+        Some(Self {
+            targets: vec![*target],
+            route: self.route,
+            segment: self.segment.clone(),
+            kind: decision.kind,
+            confined: true,
+            decision: Some(decision),
+            bundle: self.bundle,
+            reading: None,
+        })
     }
 
     /// Nothing could be assessed or decided: the best on an average request first, as far as `state` knows; the
@@ -75,6 +104,7 @@ impl Plan {
             route: Some(route),
             segment: None,
             kind: Kind::Fallback,
+            confined: false,
             decision: None,
             bundle: 0,
             reading: None,
@@ -95,12 +125,21 @@ impl Plan {
         self
     }
 
+    /// Of a single call to the first choice: what fails is not worth another.
+    pub(super) fn one_call(&self, setup: &Setup) -> Limits {
+        let limits = self.route.map_or(&setup.limits, |route| &setup.routes[route].limits);
+        Limits { attempts: 1, planned: 1, hedge: None, ..limits.clone() }
+    }
+
     /// With the models behind it that the route falls back on by cause, and the limits that say so.
     pub(super) fn limits(&mut self, setup: &Setup) -> Limits {
         let planned = self.targets.len();
         let Some(route) = self.route.map(|route| &setup.routes[route]) else {
             return Limits { planned, ..setup.limits.clone() };
         };
+        if self.confined {
+            return Limits { planned, ..route.limits.clone() };
+        }
         let mut place = |targets: &Vec<usize>| targets.iter().map(|target| self.place(*target)).collect::<Vec<_>>();
         let fallbacks = Fallbacks {
             error: route.fallbacks.error.as_ref().map(&mut place),

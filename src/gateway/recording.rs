@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use super::answer::Facts;
 use super::plan::Plan;
-use super::setup::Setup;
+use super::setup::{Setup, Target};
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Name, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
-use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace};
+use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
 use crate::upstream::{self, Cause, Text};
 
 /// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would be no JSON.
@@ -30,7 +30,39 @@ pub(super) struct Sink {
     pub(super) metrics: Arc<Metrics>,
 }
 
+/// A request that ended, as metrics count it.
+pub(super) struct Ended<'a> {
+    pub(super) route: Option<Arc<str>>,
+    pub(super) segment: Option<Arc<str>>,
+    /// Who answered.
+    pub(super) target: Option<&'a Target>,
+    pub(super) outcome: Outcome,
+    pub(super) kind: Kind,
+    pub(super) usage: Usage,
+    pub(super) cost_usd: f64,
+    pub(super) elapsed: Duration,
+}
+
 impl Sink {
+    /// Counts a request that ended.
+    pub(super) fn count(&self, ended: Ended<'_>) {
+        self.metrics.in_flight.dec();
+        self.metrics.request(&RequestLabels {
+            route: ended.route,
+            segment: ended.segment,
+            model: ended.target.map(|t| t.label.clone()),
+            outcome: outcome_name(ended.outcome),
+            decision: kind_name(ended.kind),
+        });
+        let Some(metrics) = ended.target.map(|t| &t.metrics) else {
+            return;
+        };
+        metrics.total_seconds.observe(ended.elapsed.as_secs_f64());
+        metrics.input_tokens.inc_by(u64::from(ended.usage.input_tokens));
+        metrics.output_tokens.inc_by(u64::from(ended.usage.output_tokens));
+        metrics.cost_usd.inc_by(ended.cost_usd);
+    }
+
     fn send(&self, event: Event, kind: &'static str) {
         if self.events.try_send(event).is_err() {
             self.metrics.event_dropped(kind);
@@ -50,6 +82,17 @@ pub(super) struct Recording {
     superseded: Vec<usize>,
     /// Taken when it is recorded.
     trace: Option<Box<Trace>>,
+}
+
+/// The best model to be asked the same.
+pub(super) struct Shadow {
+    pub(super) setup: Arc<Setup>,
+    pub(super) sink: Arc<Sink>,
+    pub(super) plan: Plan,
+    pub(super) arrival: Arrival,
+    /// As the trace keeps it.
+    pub(super) body: Bytes,
+    pub(super) metadata: Metadata,
 }
 
 impl Recording {
@@ -92,7 +135,9 @@ impl Recording {
             reply: ReplyText::default(),
         };
         sink.metrics.in_flight.inc();
-        sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
+        if plan.kind != Kind::Shadow {
+            sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
+        }
         Self {
             setup,
             sink,
@@ -112,6 +157,21 @@ impl Recording {
     /// The models to ask, the first choice first.
     pub(super) fn models(&self) -> Vec<&Model> {
         self.plan.targets.iter().map(|target| &*self.setup.targets[*target].model).collect()
+    }
+
+    /// What asking the best model the same comes to, once it is known who answers; `None` where it need not be asked, as
+    /// where a fallback answers, or where nobody could judge the answer: the request was too long to keep.
+    pub(super) fn shadow(&self) -> Option<Shadow> {
+        let trace = self.trace.as_deref().filter(|trace| !trace.request.is_empty())?;
+        self.answering.filter(|target| self.is_planned(*target))?;
+        Some(Shadow {
+            setup: self.setup.clone(),
+            sink: self.sink.clone(),
+            plan: self.plan.shadow(&self.setup, trace.decision.as_ref()?.shadow()?)?,
+            arrival: Arrival { id: twin(trace.id), at_ms: trace.at_ms, instant: Instant::now() },
+            body: trace.request.clone(),
+            metadata: trace.metadata.clone(),
+        })
     }
 
     /// What the upstreams did, and which of the plan's targets answers.
@@ -206,23 +266,19 @@ impl Recording {
     }
 
     fn count(&self, trace: &Trace, elapsed: Duration) {
-        let target = self.answering.map(|t| &self.setup.targets[t]);
-        self.sink.metrics.in_flight.dec();
-        self.sink.metrics.request(&RequestLabels {
+        if let (Some(target), Some(usage), Outcome::Answered) = (self.answering, trace.usage, trace.outcome) {
+            self.setup.targets[target].pace.observe(usage.output_tokens, elapsed);
+        }
+        self.sink.count(Ended {
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
             segment: self.plan.segment.clone(),
-            model: target.map(|t| t.label.clone()),
-            outcome: outcome_name(trace.outcome),
-            decision: kind_name(self.plan.kind),
+            target: self.answering.map(|t| &self.setup.targets[t]),
+            outcome: trace.outcome,
+            kind: self.plan.kind,
+            usage: trace.usage.unwrap_or_default(),
+            cost_usd: trace.cost_usd.unwrap_or(0.0),
+            elapsed,
         });
-        let Some(metrics) = target.map(|t| &t.metrics) else {
-            return;
-        };
-        metrics.total_seconds.observe(elapsed.as_secs_f64());
-        let usage = trace.usage.unwrap_or_default();
-        metrics.input_tokens.inc_by(u64::from(usage.input_tokens));
-        metrics.output_tokens.inc_by(u64::from(usage.output_tokens));
-        metrics.cost_usd.inc_by(trace.cost_usd.unwrap_or(0.0));
     }
 }
 
@@ -268,7 +324,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn cause_name(cause: Cause) -> &'static str {
+pub(super) fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::Caller => "caller",
         Cause::Unsupported => "unsupported",
@@ -301,6 +357,7 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
         Kind::Pinned => "pinned",
         Kind::Fallback => "fallback",
         Kind::Cache => "cache",
+        Kind::Shadow => "shadow",
     }
 }
 

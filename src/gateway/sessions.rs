@@ -60,6 +60,10 @@ impl Sessions {
 }
 
 impl Warm {
+    pub(super) fn model(&self) -> &ModelId {
+        &self.model
+    }
+
     /// USD that a prompt of `tokens` costs less where this much of it is read from the cache. 0 where the provider's
     /// price of cached tokens is not known.
     pub(super) fn saves(&self, price: Option<Price>, tokens: u32) -> f64 {
@@ -106,7 +110,7 @@ mod tests {
     #[test]
     fn what_a_cached_prompt_saves_is_bounded_by_both_prompts() {
         let warm = Warm { model: ModelId::of("p", "m"), tokens: 1000 };
-        let price = |cached_input| Some(Price { input: 2.0, output: 4.0, cached_input });
+        let price = |cached_input| Some(Price { cached_input, ..Price::of(2.0, 4.0) });
         assert_eq!(warm.saves(price(Some(0.5)), 5000), 1000.0 * 1.5 / 1e6);
         assert_eq!(warm.saves(price(Some(0.5)), 100), 100.0 * 1.5 / 1e6);
         assert_eq!(warm.saves(price(None), 5000), 0.0);

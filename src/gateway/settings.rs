@@ -17,6 +17,8 @@ pub struct Settings {
     /// In the configuration's order; ids are unique. Where two providers have a model of one name, the plain name
     /// means the first.
     pub models: Vec<Arc<Model>>,
+    /// Models that make embeddings and answer nothing; likewise, and no id is in both lists.
+    pub embeddings: Vec<Arc<Model>>,
     /// In the configuration's order; names are unique and are no model's name.
     pub routes: Vec<RouteSettings>,
     pub deadlines: Deadlines,
@@ -35,6 +37,8 @@ pub struct RouteSettings {
     pub knob: Knob,
     /// False: always the arm that the posterior means prefer.
     pub explore: bool,
+    /// The share of requests, 0 to 1, that the best model is asked too, off the request path, to compare the two answers.
+    pub shadow: f64,
     /// The same models at further providers.
     pub alternates: Vec<Arc<Model>>,
     pub resilience: Resilience,
@@ -103,6 +107,9 @@ pub const DEFAULT_DEADLINES: Deadlines = Deadlines {
     total: Duration::from_secs(600),
 };
 
+/// The share of requests that are shadowed where the configuration does not say, and a scorer can judge them.
+pub const DEFAULT_SHADOW: f64 = 0.01;
+
 /// Upstream calls for one request where the configuration does not say.
 pub const DEFAULT_ATTEMPTS: usize = 3;
 
@@ -121,6 +128,7 @@ impl RouteSettings {
             models,
             knob,
             explore: true,
+            shadow: 0.0,
             alternates: vec![],
             resilience: Resilience::default(),
             segments: vec![],

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::balance::{Balance, Deployment, order};
 use super::error::GatewayError;
+use super::pace::Pace;
 use super::rules::{Circumstances, Rule, Then};
 use super::sessions::{Reading, Warm};
 use super::settings::{SegmentSettings, Settings};
 use crate::api::chat::ChatRequest;
+use crate::api::error::BadRequest;
 use crate::api::metadata::Metadata;
 use crate::catalog::Model;
 use crate::policy::{self, Snapshot};
@@ -20,10 +22,12 @@ pub struct Setup {
     pub(super) settings: Settings,
     pub(super) targets: Vec<Target>,
     pub(super) routes: Vec<Route>,
-    pub(super) upstreams: Upstreams,
+    pub(super) upstreams: Arc<Upstreams>,
     /// Of a request to a model by its name.
     pub(super) limits: Limits,
     names: HashMap<String, Name>,
+    /// Embedding models by plain name (of each provider that has one) and as `provider/model`.
+    embedders: HashMap<String, Vec<usize>>,
 }
 
 /// A model that can be called.
@@ -32,6 +36,7 @@ pub(super) struct Target {
     /// `provider/model`.
     pub(super) label: Arc<str>,
     pub(super) metrics: ModelMetrics,
+    pub(super) pace: Pace,
 }
 
 /// A route's models, by their index in [`Setup::targets`].
@@ -68,8 +73,9 @@ pub(super) enum Name {
 
 impl Setup {
     /// Takes a validated configuration into use; `upstreams` must know the provider of each of its models.
-    pub fn new(settings: Settings, upstreams: Upstreams, metrics: &Metrics) -> Self {
-        let targets: Vec<Target> = settings.models.iter().map(|model| Target::new(model, metrics)).collect();
+    pub fn new(settings: Settings, upstreams: impl Into<Arc<Upstreams>>, metrics: &Metrics) -> Self {
+        let models = settings.models.iter().chain(&settings.embeddings);
+        let targets: Vec<Target> = models.map(|model| Target::new(model, metrics)).collect();
         let index = |model: &Arc<Model>| settings.models.iter().position(|m| m.id == model.id);
         let indices = |models: &Vec<Arc<Model>>| models.iter().filter_map(index).collect::<Vec<_>>();
         let routes = settings.routes.iter().map(|route| {
@@ -92,14 +98,39 @@ impl Setup {
         });
         let routes = routes.collect();
         let limits = Limits::new(settings.deadlines, settings.attempts);
-        Self { names: names(&settings), targets, routes, upstreams, limits, settings }
+        let (names, embedders) = (names(&settings), embedders(&settings));
+        Self { names, embedders, targets, routes, upstreams: upstreams.into(), limits, settings }
     }
 
     pub(super) fn resolve(&self, asked: &str) -> Result<Name, GatewayError> {
-        self.names
-            .get(asked)
-            .copied()
-            .ok_or_else(|| GatewayError::UnknownModel { asked: asked.chars().take(200).collect(), known: self.known() })
+        self.names.get(asked).copied().ok_or_else(|| match self.embedders.contains_key(asked) {
+            true => wrong_kind(format!("\"{asked}\" makes embeddings; POST /v1/embeddings asks it")),
+            false => unknown(asked, self.known()),
+        })
+    }
+
+    /// The targets of the model that `first` is, at each provider that has it, in the configuration's order.
+    pub(super) fn everywhere(&self, first: usize) -> Vec<usize> {
+        let name = &self.targets[first].model.id.model;
+        let models = self.settings.models.iter().enumerate();
+        models.filter(|(_, model)| model.id.model == *name).map(|(i, _)| i).collect()
+    }
+
+    /// Who makes embeddings by this name: all providers that have the model, in the configuration's order.
+    pub(super) fn embedders(&self, asked: &str) -> Result<&[usize], GatewayError> {
+        if let Some(targets) = self.embedders.get(asked) {
+            return Ok(targets);
+        }
+        Err(match self.names.get(asked) {
+            Some(Name::Route(_)) => wrong_kind(format!(
+                "\"{asked}\" is a route, and routing does not apply to embeddings: vectors of different models cannot be \
+                 compared; name one model"
+            )),
+            Some(Name::Model(_) | Name::Deployment(_)) => wrong_kind(format!(
+                "\"{asked}\" answers chats; an embedding model has kind = \"embedding\" in [[models]]"
+            )),
+            None => unknown(asked, self.settings.embeddings.iter().map(|m| m.id.model.to_string()).collect()),
+        })
     }
 
     /// Those of `targets` that are the model called `name`, the one to ask first in front.
@@ -140,6 +171,24 @@ impl Setup {
         let routes = self.settings.routes.iter().map(|r| r.name.clone());
         routes.chain(self.settings.models.iter().map(|m| m.id.model.to_string())).collect()
     }
+}
+
+fn unknown(asked: &str, known: Vec<String>) -> GatewayError {
+    GatewayError::UnknownModel { asked: asked.chars().take(200).collect(), known }
+}
+
+fn wrong_kind(message: String) -> GatewayError {
+    GatewayError::BadRequest(BadRequest::field("model", message))
+}
+
+fn embedders(settings: &Settings) -> HashMap<String, Vec<usize>> {
+    let mut embedders: HashMap<String, Vec<usize>> = HashMap::new();
+    for (i, model) in settings.embeddings.iter().enumerate() {
+        for name in [model.id.model.to_string(), model.id.to_string()] {
+            embedders.entry(name).or_default().push(settings.models.len() + i);
+        }
+    }
+    embedders
 }
 
 /// `provider/model` always means that one; a plain name means a route, else the model of that name wherever it is.
@@ -191,6 +240,6 @@ impl Segment {
 impl Target {
     fn new(model: &Arc<Model>, metrics: &Metrics) -> Self {
         let label: Arc<str> = model.id.to_string().into();
-        Self { model: model.clone(), metrics: metrics.model(&label), label }
+        Self { model: model.clone(), metrics: metrics.model(&label), label, pace: Pace::default() }
     }
 }

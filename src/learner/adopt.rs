@@ -40,7 +40,13 @@ pub(super) fn adopt(
         if entries.is_empty() {
             continue;
         }
-        entries.iter().for_each(|entry| fold.stage(entry));
+        for entry in &entries {
+            // A score may complete a pair, whose other half may have left the memory.
+            if let Entry::Scored(scored) = entry {
+                fold.load(store, scored.trace, Position::MAX)?;
+            }
+            fold.stage(entry);
+        }
         let position = store.append(&entries)?;
         fold.commit(position);
         fold.trim();
@@ -61,6 +67,8 @@ fn again(history: Vec<Entry>, trace: TraceId, bundle: u64, decision: Decision) -
     let Some((at_ms, route)) = first else { return Vec::new() };
     let settled = history.iter().find(|entry| matches!(entry, Entry::Settled { .. })).cloned();
     let decided = Entry::Decided { trace, at_ms, route, bundle, decision: decision.into() };
+    let is_charge = |entry: &&Entry| matches!(entry, Entry::Charged { .. });
+    let charges: Vec<_> = history.iter().filter(is_charge).cloned().collect();
     let scores = newest_scores(history).into_iter().map(Entry::Scored);
-    std::iter::once(decided).chain(settled).chain(scores).collect()
+    std::iter::once(decided).chain(settled).chain(charges).chain(scores).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::catalog::Name;
 use crate::policy::{Reward, RouteSpec, Settlement, Snapshot};
 use crate::store::{Entry, Position, Store, StoreError, bundle_key};
-use crate::trace::TraceId;
+use crate::trace::{TraceId, twin};
 
 use super::checkpoint;
 use super::standing::{Choice, Standing, Standings};
@@ -13,10 +13,32 @@ use super::standing::{Choice, Standing, Standings};
 /// What one entry means for the policy.
 #[derive(Debug)]
 pub(super) enum Change {
-    Configured { routes: Vec<RouteSpec> },
-    Decided { choice: Arc<Choice> },
-    Settled { choice: Arc<Choice>, settlement: Settlement },
-    Believed { choice: Arc<Choice>, arm: Name, was: Reward, now: Reward },
+    Configured {
+        routes: Vec<RouteSpec>,
+    },
+    Decided {
+        choice: Arc<Choice>,
+    },
+    Settled {
+        choice: Arc<Choice>,
+        settlement: Settlement,
+    },
+    Believed {
+        choice: Arc<Choice>,
+        arm: Name,
+        was: Reward,
+        now: Reward,
+    },
+    /// `choice` is the request's own; the answers are (own, best).
+    Compared {
+        choice: Arc<Choice>,
+        was: Option<(f64, f64)>,
+        now: (f64, f64),
+    },
+    Charged {
+        choice: Arc<Choice>,
+        usd: f64,
+    },
 }
 
 impl Change {
@@ -28,6 +50,8 @@ impl Change {
             Change::Believed { choice, arm, was, now } => {
                 snapshot.learn(&choice.route, &choice.decision, &arm, was, now)
             }
+            Change::Compared { choice, was, now } => snapshot.compared(&choice.route, &choice.decision, was, now),
+            Change::Charged { choice, usd } => snapshot.charged(&choice.route, &choice.decision, usd),
         }
     }
 }
@@ -125,8 +149,17 @@ impl Fold {
         self.standings.get(trace)
     }
 
-    /// Has `trace`'s standing in memory, as the entries before `before` say; there is none where nobody decided it.
+    /// Has `trace`'s standing in memory, as the entries before `before` say; there is none where nobody decided it. Also
+    /// that of the request that it is compared with.
     pub(super) fn load(&mut self, store: &dyn Store, trace: TraceId, before: Position) -> Result<(), StoreError> {
+        self.load_one(store, trace, before)?;
+        match self.standings.get(trace).is_some_and(Standing::is_audited) {
+            true => self.load_one(store, twin(trace), before),
+            false => Ok(()),
+        }
+    }
+
+    fn load_one(&mut self, store: &dyn Store, trace: TraceId, before: Position) -> Result<(), StoreError> {
         if self.standings.get(trace).is_none() {
             let mut known = Vec::new();
             for entry in store.history(trace, before)? {

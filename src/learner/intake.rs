@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::policy::Kind;
 use crate::scorers::{Scorer, reward};
 use crate::store::{Entry, Scored, Store, StoreError, score_id};
-use crate::trace::{Event, Feedback, FeedbackError, MAX_SOURCES, Trace, TraceId};
+use crate::trace::{Event, Feedback, FeedbackError, Grade, JUDGE, MAX_SOURCES, Trace, TraceId};
 
 use super::counters::Counters;
 use super::fold::Fold;
@@ -50,6 +50,7 @@ impl Intake {
                 self.feedback(feedback, acknowledge, desk);
                 Ok(())
             }
+            Event::Graded(grade) => self.graded(grade, desk),
             // The worker's own: it is no part of a batch.
             Event::Reclassified(..) => Ok(()),
             Event::Configured { at_ms, routes } => {
@@ -60,7 +61,7 @@ impl Intake {
         };
         if let Err(error) = taken {
             Counters::add(&desk.counters.dropped_events, 1);
-            tracing::warn!(%error, "the end of a request was not written to the ledger");
+            tracing::warn!(%error, "the end of a request, or a grade, was not written to the ledger");
         }
     }
 
@@ -94,7 +95,7 @@ impl Intake {
 
     fn finished(&mut self, trace: &Trace, desk: &mut Desk<'_>) -> Result<(), StoreError> {
         let (Some(route), Some(decision)) = (&trace.route, &trace.decision) else { return Ok(()) };
-        match ended(trace, decision.kind, desk)? {
+        match standing(desk, trace.id)? {
             // Asked again on purpose: the new answer's scores revise those of the first.
             Some(standing) if standing.is_settled() && decision.kind != Kind::Pinned => return Ok(()),
             Some(_) => {}
@@ -121,10 +122,28 @@ impl Intake {
                 metric: metric.to_owned(),
                 source: source.to_owned(),
                 value: verdict.value,
+                weight: 1.0,
                 comment: None,
             });
             self.record(entry, desk);
         }
+    }
+
+    /// What it cost counts also where it gave no grade.
+    fn graded(&mut self, grade: Grade, desk: &mut Desk<'_>) -> Result<(), StoreError> {
+        if standing(desk, grade.trace)?.is_none() {
+            return Ok(());
+        }
+        let Grade { trace, judge: source, value, weight, cost_usd, at_ms } = grade;
+        if let Some(usd) = cost_usd {
+            self.record(Entry::Charged { trace, usd }, desk);
+        }
+        if let Some(value) = value {
+            Counters::add(&desk.counters.scores, 1);
+            let metric = JUDGE.to_owned();
+            self.record(Entry::Scored(Scored { trace, at_ms, metric, source, value, weight, comment: None }), desk);
+        }
+        Ok(())
     }
 
     fn feedback(&mut self, feedback: Feedback, acknowledge: Acknowledge, desk: &mut Desk<'_>) {
@@ -188,12 +207,6 @@ fn standing<'a>(desk: &'a mut Desk<'_>, trace: TraceId) -> Result<Option<&'a Sta
     Ok(desk.fold.standing(trace))
 }
 
-/// The same of a request that has just ended. The ledger can have one that was streamed or asked again; of any other it
-/// hears for the first time, and is not searched.
-fn ended<'a>(trace: &Trace, kind: Kind, desk: &'a mut Desk<'_>) -> Result<Option<&'a Standing>, StoreError> {
-    if trace.stream || kind == Kind::Pinned { standing(desk, trace.id) } else { Ok(desk.fold.standing(trace.id)) }
-}
-
 fn settled(trace: &Trace) -> Entry {
     Entry::Settled {
         trace: trace.id,
@@ -206,5 +219,5 @@ fn settled(trace: &Trace) -> Entry {
 
 fn scored(feedback: Feedback) -> Scored {
     let Feedback { trace, metric, source, value, comment, at_ms } = feedback;
-    Scored { trace, at_ms, metric, source, value, comment }
+    Scored { trace, at_ms, metric, source, value, weight: 1.0, comment }
 }

@@ -7,10 +7,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::catalog::Name;
-use crate::policy::{Decision, Reward, Settlement};
-use crate::scorers::reward;
+use crate::policy::{Decision, Kind, Reward, Settlement};
+use crate::scorers::reward::{self, Part};
 use crate::store::{Entry, Scored};
-use crate::trace::TraceId;
+use crate::trace::{JUDGE, TraceId, twin};
 
 use super::fold::Change;
 
@@ -40,6 +40,21 @@ struct Score {
     metric: String,
     source: String,
     value: f64,
+    weight: f64,
+}
+
+impl Score {
+    fn part(&self) -> Part<'_> {
+        Part { metric: &self.metric, value: self.value, weight: self.weight }
+    }
+}
+
+/// A request of the comparison with the best model, both answers judged.
+struct Pair {
+    /// The request's own.
+    choice: Arc<Choice>,
+    /// (own, best)
+    values: (f64, f64),
 }
 
 impl Standing {
@@ -59,6 +74,22 @@ impl Standing {
         self.scores.iter().find(|s| s.metric == metric && s.source == source).map(|s| s.value)
     }
 
+    pub(super) fn is_audited(&self) -> bool {
+        self.choice.decision.audit.is_some()
+    }
+
+    fn is_shadow(&self) -> bool {
+        self.choice.decision.kind == Kind::Shadow
+    }
+
+    /// What a judge of the gateway's own gave to the answer of the model that was drawn.
+    fn grades(&self) -> impl Iterator<Item = &Score> {
+        let decision = &self.choice.decision;
+        let drawn = decision.candidates.get(decision.chosen).map(|candidate| &candidate.arm);
+        let answered = self.comparable && self.arm.as_ref() == drawn;
+        self.scores.iter().filter(move |score| answered && score.metric == JUDGE)
+    }
+
     fn settle(&mut self, arm: Option<&Name>) {
         self.settled = true;
         self.arm = arm.cloned();
@@ -66,17 +97,20 @@ impl Standing {
 
     fn score(&mut self, new: &Scored) {
         match self.scores.iter_mut().find(|s| s.metric == new.metric && s.source == new.source) {
-            Some(score) => score.value = new.value,
-            None => {
-                self.scores.push(Score { metric: new.metric.clone(), source: new.source.clone(), value: new.value })
-            }
+            Some(score) => (score.value, score.weight) = (new.value, new.weight),
+            None => self.scores.push(Score {
+                metric: new.metric.clone(),
+                source: new.source.clone(),
+                value: new.value,
+                weight: new.weight,
+            }),
         }
     }
 
     /// What the posterior is to hear, if anything changed. Nothing until it is known who answered.
     fn believe(&mut self) -> Option<Change> {
         let arm = self.arm.clone()?;
-        let now = reward::resolve(self.scores.iter().map(|s| (s.metric.as_str(), s.value)));
+        let now = reward::resolve(self.scores.iter().map(Score::part));
         let was = std::mem::replace(&mut self.believed, now);
         (self.comparable && was != now).then(|| Change::Believed { choice: self.choice.clone(), arm, was, now })
     }
@@ -123,11 +157,40 @@ impl Standings {
                 changes.extend(standing.believe());
             }
             Entry::Scored(scored) => {
+                let was = self.pair(scored.trace);
                 let Some(standing) = self.held.get_mut(&scored.trace) else { return };
                 standing.score(scored);
                 changes.extend(standing.believe());
+                changes.extend(self.compare(scored.trace, was));
+            }
+            Entry::Charged { trace, usd } => {
+                let standing = self.held.get(trace).filter(|standing| standing.comparable);
+                changes.extend(standing.map(|s| Change::Charged { choice: s.choice.clone(), usd: *usd }));
             }
         }
+    }
+
+    /// A pair as it stands, if `trace` is of one: by the judges that graded both answers.
+    fn pair(&self, trace: TraceId) -> Option<Pair> {
+        let this = self.held.get(&trace)?;
+        let audit = this.choice.decision.audit?;
+        let other =
+            if this.choice.decision.chosen == audit.best && !this.is_shadow() { this } else { self.get(twin(trace))? };
+        let (own, best) = if this.is_shadow() { (other, this) } else { (this, other) };
+        let both = |grade: &Score| {
+            let same = best.grades().find(|other| other.source == grade.source)?;
+            Some((grade.value, same.value))
+        };
+        let grades: Vec<(f64, f64)> = own.grades().filter_map(both).collect();
+        let n = grades.len() as f64;
+        let sum = grades.into_iter().reduce(|sum, next| (sum.0 + next.0, sum.1 + next.1))?;
+        Some(Pair { choice: own.choice.clone(), values: (sum.0 / n, sum.1 / n) })
+    }
+
+    /// What the route's comparison is to hear once `trace` was scored.
+    fn compare(&self, trace: TraceId, was: Option<Pair>) -> Option<Change> {
+        let (was, Pair { choice, values: now }) = (was.map(|pair| pair.values), self.pair(trace)?);
+        (was != Some(now)).then_some(Change::Compared { choice, was, now })
     }
 
     /// A decision in another φ does not take the place of one that is learned from.

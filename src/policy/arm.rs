@@ -16,8 +16,6 @@ const PROCESS_NOISE: f64 = 1e-5;
 const ALARMED: f64 = 0.3;
 /// … and what a new version of a model adds to what its parent's scores taught.
 const INHERITED: f64 = 0.1;
-/// A weight below a client's own score (1) is a form scorer's.
-pub const JUDGED: f64 = 1.0;
 /// The least Bernoulli variance that an update assumes, so that a sure prediction can still be corrected.
 const LEAST_VARIANCE: f64 = 1e-3;
 /// Variance of ln(output tokens) about its regression, as in the recorded workloads.
@@ -152,16 +150,24 @@ impl Arm {
         (input * price.input + output * price.output) / 1e6
     }
 
+    /// Deviation of the mean of ln(output tokens) on requests of this context: how little is known of the answers'
+    /// lengths, not how much they differ.
+    pub fn length_deviation(&self, phi: &[f64]) -> f64 {
+        self.tokens.variance_along(phi).sqrt()
+    }
+
+    /// Somebody judged an answer `y`, in [0, 1]: has the arm's quality changed? To be asked before [`Self::learn`].
+    pub fn watch(&mut self, shift: &Gaussian, phi: &[f64], y: f64) {
+        let mut drift = std::mem::take(&mut self.drift);
+        if drift.hear(phi, y, || self.marginal(shift)) {
+            self.widen(ALARMED);
+        }
+        self.drift = drift;
+    }
+
     /// A score `y` in [0, 1] of weight `weight`: an extended-Kalman step on the logit, for θ given the shift and for the
     /// shift itself. Arms that were not asked follow the shift.
     pub fn learn(&mut self, shift: &mut Gaussian, phi: &[f64], y: f64, weight: f64) {
-        if weight >= JUDGED {
-            let mut drift = std::mem::take(&mut self.drift);
-            if drift.hear(phi, y, || self.marginal(shift)) {
-                self.widen(ALARMED);
-            }
-            self.drift = drift;
-        }
         self.widen(PROCESS_NOISE);
         let loading = self.loading(phi);
         let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(&loading));
@@ -259,10 +265,10 @@ mod tests {
         let phi = [1.0, 0.0];
         let usage = Usage { input_tokens: 130, output_tokens: 900, ..Usage::default() };
         (0..300).for_each(|_| arm.settle(&usage, &phi, 0.0, 100.0));
-        let price = Price { input: 1.0, output: 10.0, cached_input: None };
+        let price = Price::of(1.0, 10.0);
         let cost = arm.cost(&price, &phi, 0.0, 100.0);
         assert!((cost / price.cost(&usage) - 1.0).abs() < 0.1, "{cost}");
-        let dearer = Price { input: 2.0, output: 20.0, cached_input: None };
+        let dearer = Price::of(2.0, 20.0);
         assert!((arm.cost(&dearer, &phi, 0.0, 100.0) / cost - 2.0).abs() < 1e-9);
     }
 

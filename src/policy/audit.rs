@@ -1,89 +1,149 @@
 //! Is the bar met? What the scored answers say of it, whatever the model believes of itself.
+//!
+//! Two samples say it, and each request is in one of them by a coin that was thrown before anybody judged it:
+//!
+//! - of a *shadowed* request both the route's answer and the best model's are judged by the gateway itself: pairs;
+//! - of the others some are *scored* from outside, and exploration lets the best model give some of those: doubly robust
+//!   (Dudík, Langford & Li, 2011), with weights that are cut at [`GREATEST_WEIGHT`].
+//!
+//! Cutting weights leans on what was predicted. By how much, the pairs say: an answer of the best model, drawn with
+//! probability π, counts there for the share 1 − min(1, π·[`GREATEST_WEIGHT`]) that the cut took. So with λ from 0 to 1
+//!
+//! λ · (mean of the scored + mean of the cut among the pairs) + (1 − λ) · mean of the pairs
+//!
+//! is free of that bias whatever λ is; it is the one with the least variance.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Sequence};
+use super::Decision;
+use super::moments::Moments;
+use super::sequence::{ALPHA, FIRST_LOOK, half_width};
 
 /// A rare answer of the best model stands for at most so many requests.
 const GREATEST_WEIGHT: f64 = 20.0;
+/// The chance of error is shared by what one sample says and what both say: the one is looked at before the other.
+const SHARED_ALPHA: f64 = ALPHA / 2.0;
+/// A best model that is worth less than this is nothing to be a share of.
+const LEAST_QUALITY: f64 = 0.01;
 
-/// Scores of a route since its knob was set, beside what the best model would have got: doubly robust (Dudík, Langford &
-/// Li, 2011), from the answers that exploration let it give. Unbiased but for the cut weights, which lean on what was
-/// predicted.
+/// The quality of a route's answers since its knob was set, beside what the best model's would have been worth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Audit {
-    /// Scores of the route's answers.
-    pub own: Sequence,
-    /// What the best model's would have been.
-    pub best: Sequence,
-    /// The one less the other.
-    pub difference: Sequence,
+    /// Rows of (own, best, 0), the best doubly robust.
+    scored: Moments,
+    /// Rows of (own, best, what the cut took of the best).
+    pairs: Moments,
 }
 
+/// An estimate with an interval that holds at 95 % however often it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measure {
+    pub mean: f64,
+    pub low: f64,
+    pub high: f64,
+    /// Requests behind it.
+    pub rows: usize,
+}
+
+/// What is estimated: (weight of own, weight of best).
+type Along = (f64, f64);
+const OWN: Along = (1.0, 0.0);
+const BEST: Along = (0.0, 1.0);
+
 impl Audit {
-    /// The answer of a decision was scored; `best` names the model that was best by all that was known before.
+    /// The answer of a decision was scored; `best` names the model that was best by all that was known before. A shadowed
+    /// request is in the other sample.
     pub(super) fn scored(&mut self, decision: &Decision, best: &str, value: f64) {
-        let Some(k) = decision.candidates.iter().position(|candidate| candidate.arm == best) else { return };
+        let best = decision.candidates.iter().position(|candidate| candidate.arm == best);
+        let Some(k) = best.filter(|_| decision.audit.is_none()) else { return };
         let candidate = &decision.candidates[k];
         let weight = if k == decision.chosen { (1.0 / candidate.propensity).min(GREATEST_WEIGHT) } else { 0.0 };
-        let of_best = candidate.quality + weight * (value - candidate.quality);
-        self.own.push(value);
-        self.best.push(of_best);
-        self.difference.push(value - of_best);
+        self.scored.push([value, candidate.quality + weight * (value - candidate.quality), 0.0]);
     }
 
     /// A score of the route's answers grew by `change`; what it said of the best model stays.
-    pub(super) fn revised(&mut self, change: f64) {
-        self.own.revise(change);
-        self.difference.revise(change);
+    pub(super) fn revised(&mut self, decision: &Decision, change: f64) {
+        if decision.audit.is_none() {
+            self.scored.revise([change, 0.0, 0.0]);
+        }
     }
+
+    /// Of a shadowed request the answers (own, best) are worth `now`, and were `was` before a judge changed its mind.
+    pub(super) fn compared(&mut self, decision: &Decision, was: Option<(f64, f64)>, now: (f64, f64)) {
+        let Some(best) = decision.audit.and_then(|audit| decision.candidates.get(audit.best)) else { return };
+        let cut = 1.0 - (best.propensity * GREATEST_WEIGHT).min(1.0);
+        match was {
+            None => self.pairs.push([now.0, now.1, cut * (now.1 - best.quality)]),
+            Some(was) => self.pairs.revise([now.0 - was.0, now.1 - was.1, cut * (now.1 - was.1)]),
+        }
+    }
+
+    /// Requests of which both answers were judged.
+    pub fn pairs(&self) -> usize {
+        self.pairs.rows()
+    }
+
+    /// Mean quality of the route's answers; `None` while there are few.
+    pub fn own(&self) -> Option<Measure> {
+        self.measure(OWN)
+    }
+
+    /// What the best model's answers to the same requests would have been worth.
+    pub fn best(&self) -> Option<Measure> {
+        self.measure(BEST)
+    }
+
+    /// The one less the other: below zero where the best model is better.
+    pub fn difference(&self) -> Option<Measure> {
+        self.measure((1.0, -1.0))
+    }
+
+    /// The share of the best model's quality that was kept: own / best, by one step of Newton's method on
+    /// own − share · best = 0, which is a mean of rows.
+    pub fn kept(&self) -> Option<Measure> {
+        let (own, best) = (self.own()?, self.best()?);
+        let share = own.mean / best.mean;
+        let rest = self.measure((1.0 / best.mean, -share / best.mean)).filter(|_| best.mean >= LEAST_QUALITY)?;
+        Some(Measure { mean: share + rest.mean, low: share + rest.low, high: share + rest.high, rows: rest.rows })
+    }
+
+    fn measure(&self, along: Along) -> Option<Measure> {
+        let enough = |moments: &Moments| moments.rows() >= FIRST_LOOK;
+        match (enough(&self.scored), enough(&self.pairs)) {
+            (false, false) => None,
+            (true, false) => Some(alone(&self.scored, along)),
+            (false, true) => Some(alone(&self.pairs, along)),
+            (true, true) => Some(self.together(along)),
+        }
+    }
+
+    fn together(&self, (own, best): Along) -> Measure {
+        let (direct, cut) = ([own, best, 0.0], [0.0, 0.0, best]);
+        let of_pairs = |v, w| self.pairs.covariance_along(v, w) / self.pairs.rows() as f64;
+        let scored = self.scored.covariance_along(direct, direct) / self.scored.rows() as f64;
+        let (paired, taken, both) = (of_pairs(direct, direct), of_pairs(cut, cut), of_pairs(direct, cut));
+        let spread = scored + paired + taken - 2.0 * both;
+        let lambda = if spread > 0.0 { ((paired - both) / spread).clamp(0.0, 1.0) } else { 0.0 };
+        let rest = 1.0 - lambda;
+        let mean = lambda * (self.scored.mean_along(direct) + self.pairs.mean_along(cut))
+            + rest * self.pairs.mean_along(direct);
+        let variance = lambda * lambda * (scored + taken) + rest * rest * paired + 2.0 * lambda * rest * both;
+        let rows = self.scored.rows() + self.pairs.rows();
+        about(mean, variance.max(0.0) * rows as f64, rows)
+    }
+}
+
+/// What one sample says by itself.
+fn alone(moments: &Moments, (own, best): Along) -> Measure {
+    let along = [own, best, 0.0];
+    about(moments.mean_along(along), moments.covariance_along(along, along), moments.rows())
+}
+
+/// `variance`: of one row.
+fn about(mean: f64, variance: f64, rows: usize) -> Measure {
+    let half = half_width(rows, variance, SHARED_ALPHA);
+    Measure { mean, low: mean - half, high: mean + half, rows }
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::rngs::StdRng;
-    use rand::{RngExt, SeedableRng};
-
-    use super::*;
-    use crate::policy::{Candidate, Kind, Knob};
-
-    /// Two models of quality .6 and .9, predicted as .7 and .7; the better is asked a tenth of the time.
-    fn decision(chosen: usize) -> Decision {
-        let candidate = |arm: &str, propensity| Candidate { arm: arm.into(), quality: 0.7, cost_usd: 1.0, propensity };
-        Decision {
-            kind: Kind::Exploit,
-            policy: "thompson".into(),
-            snapshot_version: 0,
-            segment: None,
-            knob: Knob::Quality(0.9),
-            phi: vec![1.0],
-            widening: 1.0,
-            verbosity: 0.0,
-            input_tokens: 1,
-            difficulty: 0.5,
-            candidates: vec![candidate("cheap", 0.9), candidate("dear", 0.1)],
-            preferred: 0,
-            chosen,
-            draw: 0.5,
-        }
-    }
-
-    #[test]
-    fn the_best_model_is_judged_by_the_few_answers_that_it_gave() {
-        let mut rng = StdRng::seed_from_u64(4);
-        let mut audit = Audit::default();
-        for _ in 0..4_000 {
-            let chosen = usize::from(rng.random_bool(0.1));
-            let value = f64::from(u8::from(rng.random_bool([0.6, 0.9][chosen])));
-            audit.scored(&decision(chosen), "dear", value);
-        }
-        let holds = |sequence: Sequence, truth: f64| {
-            let (low, high) = sequence.interval().unwrap();
-            assert!(low <= truth && truth <= high && high - low < 0.4, "{low} {truth} {high}");
-        };
-        holds(audit.own, 0.63);
-        holds(audit.best, 0.9);
-        holds(audit.difference, -0.27);
-        assert!(audit.difference.excludes_zero());
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use super::audit::Audit;
 use super::measured::{Measured, Spending, greedy_cost};
 use super::solution::Solution;
 use super::window::Window;
-use super::{Candidate, Decision, Kind, Knob, RouteSpec};
+use super::{Candidate, Decision, Knob, RouteSpec};
 
 /// One knob's state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,8 +57,8 @@ impl Controller {
 
     /// The controller's own knob decided: what came of it tells of the controller. A request that brought its own, or of
     /// before the knob was turned, does not.
-    fn owns(&self, decision: &Decision) -> bool {
-        decision.kind != Kind::Pinned && decision.knob == self.knob
+    pub(super) fn owns(&self, decision: &Decision) -> bool {
+        decision.is_traffic() && decision.knob == self.knob
     }
 
     pub(super) fn hear(&mut self, decision: &Decision, chosen: &Candidate) {
@@ -94,12 +94,19 @@ impl Controller {
         match was {
             Some(old) => {
                 self.measured.revised(value - old);
-                self.audit.revised(value - old);
+                self.audit.revised(decision, value - old);
             }
             None => {
                 self.measured.scored(value - chosen.quality);
                 self.best_name(spec).into_iter().for_each(|best| self.audit.scored(decision, best, value));
             }
+        }
+    }
+
+    /// Of a request of the comparison, the answers (own, best) are worth `now`; they were worth `was` before.
+    pub(super) fn compare(&mut self, decision: &Decision, was: Option<(f64, f64)>, now: (f64, f64)) {
+        if self.owns(decision) {
+            self.audit.compared(decision, was, now);
         }
     }
 
@@ -109,7 +116,7 @@ impl Controller {
         (0..self.solution.arms.len()).max_by(|a, b| quality(a).total_cmp(&quality(b)))
     }
 
-    fn best_name<'a>(&self, spec: &'a RouteSpec) -> Option<&'a str> {
+    pub(super) fn best_name<'a>(&self, spec: &'a RouteSpec) -> Option<&'a str> {
         Some(&spec.arms.get(self.best()?)?.arm)
     }
 }

@@ -55,6 +55,7 @@ pub fn decide(
         preferred,
         chosen,
         draw,
+        audit: None,
     })
 }
 

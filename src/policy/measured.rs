@@ -72,6 +72,10 @@ pub struct Spending {
     pub answers: f64,
     /// What the best model was predicted to cost in their place, USD.
     pub always_best_usd: f64,
+    /// Of the best model's answers that no client saw, USD: not part of `spent_usd`.
+    pub shadow_usd: f64,
+    /// Of judging answers, USD: not part of `spent_usd` either.
+    pub judge_usd: f64,
     recent: f64,
     recent_answers: f64,
     paid: f64,
@@ -93,6 +97,16 @@ impl Spending {
         let keep = 1.0 - 1.0 / Self::FORESIGHT;
         self.paid = self.paid * keep + usd;
         self.foreseen = self.foreseen * keep + greedy.max(1e-12);
+    }
+
+    /// What the best model would have cost beyond what was spent, USD.
+    pub fn saved_usd(&self) -> f64 {
+        self.always_best_usd - self.spent_usd
+    }
+
+    /// The same, net of what measuring it cost.
+    pub fn net_saved_usd(&self) -> f64 {
+        self.saved_usd() - self.shadow_usd - self.judge_usd
     }
 
     /// Mean USD of an answer lately; 0 before the first.

@@ -10,6 +10,7 @@ mod gaussian;
 mod logistic;
 mod measured;
 mod mixture;
+mod moments;
 mod ours;
 mod propensity;
 pub mod rivals;
@@ -22,7 +23,7 @@ mod window;
 use serde::{Deserialize, Serialize};
 
 pub use arm::{Arm, Outlook};
-pub use audit::Audit;
+pub use audit::{Audit, Measure};
 pub use contract::Policy;
 pub use controller::{Controller, Schedule};
 pub use decide::decide;
@@ -57,6 +58,15 @@ pub enum Kind {
     Fallback,
     /// No model was asked.
     Cache,
+    /// The best model was asked what another one had answered, to compare the two; no client saw it.
+    Shadow,
+}
+
+impl Kind {
+    /// What a policy decided for a client: neither asked for by name nor a second answer.
+    pub fn is_traffic(self) -> bool {
+        !matches!(self, Self::Pinned | Self::Shadow)
+    }
 }
 
 /// One candidate as the policy saw it.
@@ -96,6 +106,17 @@ pub struct Decision {
     pub chosen: usize,
     /// The uniform draw in [0, 1) that chose it.
     pub draw: f64,
+    /// The request is one of the sample on which the route is compared with its best model; also of that model's answer.
+    pub audit: Option<Audited>,
+}
+
+/// How a request came into the sample on which a route is compared with its best model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Audited {
+    /// The probability with which it was drawn, whatever was decided: 0 to 1.
+    pub share: f64,
+    /// The best model by what was known: an index into the candidates.
+    pub best: usize,
 }
 
 impl Decision {
@@ -108,6 +129,24 @@ impl Decision {
         let chosen = decide::pick(&propensities, draw);
         self.candidates.iter_mut().zip(&propensities).for_each(|(candidate, p)| candidate.propensity = *p);
         Self { kind: Kind::Pinned, policy: policy.into(), chosen, draw, ..self }
+    }
+
+    /// The same, drawn with probability `share` for a comparison with `best`, if that is a candidate.
+    #[must_use]
+    pub fn audited(self, best: &str, share: f64) -> Self {
+        let best = self.candidates.iter().position(|candidate| candidate.arm == best);
+        Self { audit: best.map(|best| Audited { share, best }), ..self }
+    }
+
+    /// The best model's answer to the same request, where the comparison needs one: another model was drawn.
+    pub fn shadow(&self) -> Option<Self> {
+        let best = self.audit.map(|audit| audit.best).filter(|best| *best != self.chosen)?;
+        Some(Self { kind: Kind::Shadow, ..self.clone().pinned("shadow", best) })
+    }
+
+    /// A request of the route's own, whose model the policy drew.
+    pub fn is_traffic(&self) -> bool {
+        self.kind.is_traffic()
     }
 
     /// The same request and predictions, with the candidate `chosen` named by `policy`: certain, not drawn. The route's

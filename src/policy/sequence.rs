@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Chance, over the whole stream, that the mean is ever outside.
-const ALPHA: f64 = 0.05;
+pub(super) const ALPHA: f64 = 0.05;
 /// The number of rows at which the sequence is narrowest for its validity. Fixed, for a choice by the data would spoil it.
 const TUNED_FOR: f64 = 1_000.0;
 /// Before so many rows the variance is not believed, and nothing is said.
@@ -53,10 +53,7 @@ impl Sequence {
         if self.rows < FIRST_LOOK {
             return None;
         }
-        let rows = self.rows as f64;
-        let rho2 = (-2.0 * ALPHA.ln() + (1.0 - 2.0 * ALPHA.ln()).ln()) / TUNED_FOR;
-        let spread = rows * rho2 + 1.0;
-        let half = (self.squares / rows * 2.0 * spread / (rows * rows * rho2) * (spread.sqrt() / ALPHA).ln()).sqrt();
+        let half = half_width(self.rows, self.squares / self.rows as f64, ALPHA);
         Some((self.mean - half, self.mean + half))
     }
 
@@ -64,4 +61,13 @@ impl Sequence {
     pub fn excludes_zero(&self) -> bool {
         self.interval().is_some_and(|(low, high)| low > 0.0 || high < 0.0)
     }
+}
+
+/// Half of the interval's width after `rows` values of this variance, where the sequence may err in a share `alpha` of
+/// streams: see [`Sequence`].
+pub(super) fn half_width(rows: usize, variance: f64, alpha: f64) -> f64 {
+    let rows = rows as f64;
+    let rho2 = (-2.0 * alpha.ln() + (1.0 - 2.0 * alpha.ln()).ln()) / TUNED_FOR;
+    let spread = rows * rho2 + 1.0;
+    (variance * 2.0 * spread / (rows * rows * rho2) * (spread.sqrt() / alpha).ln()).sqrt()
 }

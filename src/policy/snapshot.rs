@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::arm::{Arm, JUDGED};
+use super::arm::Arm;
 use super::controller::{Controller, Schedule};
 use super::gaussian::Gaussian;
 use super::solution::{Problem, Solution};
@@ -60,8 +60,6 @@ pub fn bundle_key(fingerprint: &str) -> u64 {
 
 /// The route's own controller among all.
 const OWN: usize = 0;
-/// Weight of a well-formed answer that nobody judged; as much as a malformed one's, so that they balance.
-const FORM_WEIGHT: f64 = 0.5;
 
 impl Snapshot {
     /// Before any route is known.
@@ -98,6 +96,21 @@ impl Snapshot {
     /// the first score did.
     pub fn learn(self, route: &str, decision: &Decision, arm: &str, was: Reward, now: Reward) -> Self {
         self.with(route, |state| state.learn(decision, arm, was, now))
+    }
+
+    /// The best model's answer to a request of the comparison, and the route's own, are believed to be worth `now`, as
+    /// (own, best); it was `was` before.
+    pub fn compared(self, route: &str, decision: &Decision, was: Option<(f64, f64)>, now: (f64, f64)) -> Self {
+        self.with(route, |state| {
+            state.responsible(decision).into_iter().for_each(|controller| controller.compare(decision, was, now));
+        })
+    }
+
+    /// Judging an answer to the request of `decision` cost `usd`.
+    pub fn charged(self, route: &str, decision: &Decision, usd: f64) -> Self {
+        self.with(route, |state| {
+            state.responsible(decision).into_iter().for_each(|controller| controller.spending.judge_usd += usd);
+        })
     }
 
     /// Applies a change to one route; a route that is configured no more is not changed.
@@ -172,10 +185,23 @@ impl RouteState {
         self.spec.segments.iter().position(|segment| segment.name == name).map(|i| OWN + 1 + i)
     }
 
-    /// The controller whose decision it is. None has pinned it, and its request is no part of the route's traffic: arms
-    /// alone learn of it. So they do where the segment is configured no more.
+    /// The controller whose decision it is. None has pinned it or made it of a shadow, and its request is no part of the
+    /// route's traffic: arms alone learn of it. So they do where the segment is configured no more.
     fn steered(&self, decision: &Decision) -> Option<usize> {
-        self.index(decision.segment.as_deref()).filter(|_| decision.kind != Kind::Pinned)
+        self.index(decision.segment.as_deref()).filter(|_| decision.is_traffic())
+    }
+
+    /// Who pays for what a request's shadow and its judges cost, and is compared: the controller of its segment; none
+    /// where that is configured no more.
+    fn responsible(&mut self, decision: &Decision) -> Option<&mut Controller> {
+        let one = self.index(decision.segment.as_deref())?;
+        Some(&mut self.controllers[one])
+    }
+
+    /// The arm that the controller of a decision is to be compared with: its best, if its own knob decided.
+    pub fn best_for(&self, decision: &Decision) -> Option<&str> {
+        let controller = &self.controllers[self.index(decision.segment.as_deref())?];
+        controller.best_name(&self.spec).filter(|_| controller.owns(decision))
     }
 
     /// Requests decided, whoever steered.
@@ -198,6 +224,9 @@ impl RouteState {
         if let (Some(arm), Some(usage)) = (self.arm(&settlement.arm), &settlement.usage) {
             let input = f64::from(decision.input_tokens);
             Arc::make_mut(&mut self.arms[arm]).settle(usage, &decision.phi, decision.verbosity, input);
+        }
+        if let (Some(usd), Kind::Shadow) = (settlement.cost_usd, decision.kind) {
+            self.responsible(decision).into_iter().for_each(|controller| controller.spending.shadow_usd += usd);
         }
         let Some(one) = self.steered(decision) else { return };
         settlement.cost_usd.iter().for_each(|usd| self.controllers[one].settle(&self.spec, decision, *usd));
@@ -238,20 +267,23 @@ impl RouteState {
 
     fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
         let Some(arm) = self.arm(name) else { return };
-        match (was, now) {
-            (Reward::Scored { value: old, weight: old_weight }, Reward::Scored { value, weight }) => {
+        match (was.worth(), now.worth()) {
+            (Some((old, old_weight)), Some((value, weight))) => {
                 self.posterior(arm, |arm, shift| arm.correct(shift, &decision.phi, value - old, old_weight));
                 if weight > old_weight {
                     self.posterior(arm, |arm, shift| arm.learn(shift, &decision.phi, value, weight - old_weight));
                 }
             }
-            (_, Reward::Scored { value, weight }) => {
-                self.posterior(arm, |arm, shift| arm.learn(shift, &decision.phi, value, weight));
-                if weight < JUDGED {
+            (None, Some((value, weight))) => {
+                self.posterior(arm, |arm, shift| {
+                    now.judged().iter().for_each(|y| arm.watch(shift, &decision.phi, *y));
+                    arm.learn(shift, &decision.phi, value, weight);
+                });
+                if now == Reward::Malformed {
                     self.form = Form { answers: self.form.answers + 1.0, malformed: self.form.malformed + 1.0 };
                 }
             }
-            (Reward::Unknown, Reward::WellFormed) => self.well_formed(arm, decision),
+            (None, None) if (was, now) == (Reward::Unknown, Reward::WellFormed) => self.well_formed(arm, decision),
             _ => {}
         }
         self.measure(decision, name, was, now);
@@ -273,15 +305,15 @@ impl RouteState {
         let malformed = self.form.malformed / self.form.answers;
         let quality = self.arms[arm].outlook(&self.shift, &decision.phi, 1.0).quality;
         let raise = quality * malformed / (1.0 - malformed);
-        self.posterior(arm, |arm, shift| arm.correct(shift, &decision.phi, raise, FORM_WEIGHT));
+        self.posterior(arm, |arm, shift| arm.correct(shift, &decision.phi, raise, Reward::FORM_WEIGHT));
     }
 
     /// A judged answer of the arm that was drawn says how good the route's answers are; a fallback's was not drawn.
     fn measure(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
         let Some(one) = self.steered(decision) else { return };
         let Some(chosen) = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == name) else { return };
-        let Some(value) = judged(now) else { return };
-        self.controllers[one].measure(&self.spec, decision, chosen, judged(was), value);
+        let Some(value) = now.judged() else { return };
+        self.controllers[one].measure(&self.spec, decision, chosen, was.judged(), value);
     }
 }
 
@@ -295,13 +327,6 @@ fn controllers(spec: &RouteSpec, known: impl Fn(Option<&str>) -> Option<Controll
     iter::once(one(None, spec.knob, spec.explore)).chain(segments).collect()
 }
 
-fn judged(reward: Reward) -> Option<f64> {
-    match reward {
-        Reward::Scored { value, weight } if weight >= JUDGED => Some(value),
-        _ => None,
-    }
-}
-
 fn entrant(arm: &super::ArmSpec) -> Entrant<'_> {
     Entrant { name: &arm.arm, log_price: arm.price.map(|price| Prior::log_price(price.input, price.output)) }
 }
@@ -311,6 +336,6 @@ pub fn prices(spec: &RouteSpec) -> Vec<Price> {
     let blended = |price: &Price| 3.0 * price.input + price.output;
     let known = spec.arms.iter().filter_map(|arm| arm.price);
     let dearest = known.max_by(|a, b| blended(a).total_cmp(&blended(b)));
-    let unknown = dearest.unwrap_or(Price { input: 1.0, output: 1.0, cached_input: None });
+    let unknown = dearest.unwrap_or(Price::of(1.0, 1.0));
     spec.arms.iter().map(|arm| arm.price.unwrap_or(unknown)).collect()
 }

@@ -96,6 +96,31 @@ pub enum Reward {
     Unknown,
     /// Well formed, and judged by nobody: balances the malformed ones, which are scored 0.
     WellFormed,
-    /// `value` in [0, 1]; `weight` > 0: how much it counts beside a client's own score (1).
+    /// Of broken form, and judged by nobody: as if scored 0, at half the weight.
+    Malformed,
+    /// Judged. `value` in [0, 1]; `weight` > 0: how much it counts beside a client's own score (1).
     Scored { value: f64, weight: f64 },
+}
+
+impl Reward {
+    /// How much an answer of broken form counts beside a client's own judgement (1): a refusal or a cut-off answer may
+    /// still be of use, and nobody has read it.
+    pub const FORM_WEIGHT: f64 = 0.5;
+
+    /// Value and weight of what the posterior learns from an answer by itself.
+    pub fn worth(self) -> Option<(f64, f64)> {
+        match self {
+            Self::Unknown | Self::WellFormed => None,
+            Self::Malformed => Some((0.0, Self::FORM_WEIGHT)),
+            Self::Scored { value, weight } => Some((value, weight)),
+        }
+    }
+
+    /// The quality that somebody found in it.
+    pub fn judged(self) -> Option<f64> {
+        match self {
+            Self::Scored { value, .. } => Some(value),
+            _ => None,
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use crate::trace::Trace;
 
 pub mod format;
+pub mod judge;
 pub mod reference;
 pub mod reward;
 

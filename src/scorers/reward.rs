@@ -1,39 +1,53 @@
 //! Scores of one answer → what is believed of its quality. Pure.
 
 use crate::policy::Reward;
+pub use crate::trace::JUDGE;
 
 /// The metric that clients and reviewers write, in [0, 1].
 pub const QUALITY: &str = "quality";
 /// The metric of the built-in scorer, 0 or 1.
 pub const FORMAT: &str = "format";
 
-/// How much an answer of broken form counts beside a client's own judgement (1): a refusal or a cut-off answer may
-/// still be of use, and nobody has read it.
-pub const FORMAT_WEIGHT: f64 = 0.5;
+/// One score as a reward is made of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part<'a> {
+    pub metric: &'a str,
+    /// 0 to 1.
+    pub value: f64,
+    /// Above 0.
+    pub weight: f64,
+}
 
-/// The reward of an answer from its scores as (metric, value), the newest of each source.
+/// The reward of an answer from its scores, the newest of each source.
 ///
-/// The mean of `quality` over its sources, if there is any; else what `format` says; other metrics are only kept.
-pub fn resolve<'a>(scores: impl IntoIterator<Item = (&'a str, f64)>) -> Reward {
-    let (mut sum, mut count, mut well_formed) = (0.0, 0_u32, None);
-    for (metric, value) in scores {
+/// The weighted mean of `quality` and `judge` over their sources, if there is any, which counts as much as the weightiest
+/// of them; else what `format` says; other metrics are only kept.
+pub fn resolve<'a>(scores: impl IntoIterator<Item = Part<'a>>) -> Reward {
+    let (mut sum, mut weights, mut greatest, mut well_formed) = (0.0, 0.0, 0.0_f64, None);
+    for Part { metric, value, weight } in scores {
         match metric {
-            QUALITY => (sum, count) = (sum + value, count + 1),
+            QUALITY | JUDGE => {
+                (sum, weights, greatest) = (sum + weight * value, weights + weight, greatest.max(weight));
+            }
             FORMAT => well_formed = Some(value > 0.0),
             _ => {}
         }
     }
-    match (count, well_formed) {
-        (0, None) => Reward::Unknown,
-        (0, Some(true)) => Reward::WellFormed,
-        (0, Some(false)) => Reward::Scored { value: 0.0, weight: FORMAT_WEIGHT },
-        _ => Reward::Scored { value: sum / f64::from(count), weight: 1.0 },
+    match well_formed {
+        _ if weights > 0.0 => Reward::Scored { value: sum / weights, weight: greatest },
+        None => Reward::Unknown,
+        Some(true) => Reward::WellFormed,
+        Some(false) => Reward::Malformed,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn resolve<'a>(scores: impl IntoIterator<Item = (&'a str, f64)>) -> Reward {
+        super::resolve(scores.into_iter().map(|(metric, value)| Part { metric, value, weight: 1.0 }))
+    }
 
     #[test]
     fn a_client_s_judgement_wins_over_the_form() {
@@ -48,7 +62,16 @@ mod tests {
     #[test]
     fn the_form_alone_only_ever_blames() {
         assert_eq!(resolve([(FORMAT, 1.0)]), Reward::WellFormed);
-        assert_eq!(resolve([(FORMAT, 0.0)]), Reward::Scored { value: 0.0, weight: FORMAT_WEIGHT });
+        assert_eq!(resolve([(FORMAT, 0.0)]), Reward::Malformed);
+    }
+
+    #[test]
+    fn a_judge_counts_as_much_as_its_weight_and_beside_a_client_as_its_share() {
+        let judge = Part { metric: JUDGE, value: 0.2, weight: 0.5 };
+        let client = Part { metric: QUALITY, value: 0.8, weight: 1.0 };
+        let malformed = Part { metric: FORMAT, value: 0.0, weight: 1.0 };
+        assert_eq!(super::resolve([malformed, judge]), Reward::Scored { value: 0.2, weight: 0.5 });
+        assert_eq!(super::resolve([judge, client]), Reward::Scored { value: 0.9 / 1.5, weight: 1.0 });
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) async fn complete(State(app): State<Arc<App>>, request: Request) -> R
 }
 
 /// The shape that answers come in: bytes pass through.
-struct Chat;
+pub(super) struct Chat;
 
 impl Protocol for Chat {
     fn whole(&self, body: Bytes) -> Result<Bytes, ApiError> {

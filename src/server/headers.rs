@@ -27,7 +27,7 @@ pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     headers.reserve(8);
     headers.insert(DECISION, HeaderValue::from_static(facts.decision()));
     headers.insert(ATTEMPTS, HeaderValue::from(facts.attempts));
-    put(headers, TRACE_ID, Some(facts.trace.as_hyphenated()));
+    put(headers, TRACE_ID, Some(facts.trace.as_hyphenated()).filter(|_| !facts.trace.is_nil()));
     put_name(headers, MODEL, facts.model.as_deref());
     put_name(headers, ROUTE, facts.route.as_deref());
     put(headers, PROPENSITY, facts.propensity);

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::learner::Counters;
-use crate::policy::{Controller, RouteState, Snapshot};
+use crate::policy::{Controller, Measure, RouteState, Snapshot};
 
 /// What the learner publishes.
 pub struct Learning {
@@ -91,8 +91,38 @@ struct Routes {
     reference: Family<RouteLabel, Value>,
     spent: Family<RouteLabel, Value>,
     always_best: Family<RouteLabel, Value>,
+    shadow: Family<RouteLabel, Value>,
+    judge: Family<RouteLabel, Value>,
+    net_saved: Family<RouteLabel, Value>,
+    compared: Family<RouteLabel, Value>,
+    scored: Range,
+    best: Range,
+    kept: Range,
+}
+
+/// A mean and the ends of its interval.
+struct Range {
+    mean: Family<RouteLabel, Value>,
     low: Family<RouteLabel, Value>,
     high: Family<RouteLabel, Value>,
+}
+
+impl Range {
+    fn new(registry: &mut Registry, name: &str, what: &str) -> Self {
+        let mut end = |end: &str, help: &str| family(registry, &format!("{name}{end}"), &format!("{help}{what}"));
+        Self {
+            mean: end("", ""),
+            low: end("_low", "Lower end, valid at any time, of: "),
+            high: end("_high", "Upper end, valid at any time, of: "),
+        }
+    }
+
+    fn set(&self, label: &RouteLabel, measure: Option<Measure>) {
+        let Some(Measure { mean, low, high, .. }) = measure else { return };
+        for (family, value) in [(&self.mean, mean), (&self.low, low), (&self.high, high)] {
+            family.get_or_create(label).set(value);
+        }
+    }
 }
 
 impl Routes {
@@ -103,28 +133,37 @@ impl Routes {
             reference: family(registry, "route_best_quality", "Mean quality of the best single model, as estimated"),
             spent: family(registry, "route_spent_usd", "Spent since the knob was set"),
             always_best: family(registry, "route_always_best_usd", "What the best model was predicted to cost instead"),
-            low: family(
-                registry,
-                "route_scored_quality_low",
-                "Lower end of the scored answers' mean, valid at any time",
-            ),
-            high: family(registry, "route_scored_quality_high", "Upper end of it"),
+            shadow: family(registry, "route_shadow_usd", "Spent on asking the best model for comparison"),
+            judge: family(registry, "route_judge_usd", "Spent on judging answers"),
+            net_saved: family(registry, "route_net_saved_usd", "Saved, net of shadows and judges"),
+            compared: family(registry, "route_compared", "Requests of which the best model's answer was judged too"),
+            scored: Range::new(registry, "route_scored_quality", "Mean quality of the scored answers"),
+            best: Range::new(registry, "route_scored_best", "Mean quality of the best model on the same requests"),
+            kept: Range::new(registry, "route_kept", "Share of the best model's quality that was kept"),
         }
     }
 
     fn set(&self, route: &str, segment: &str, controller: &Controller) {
         let label = RouteLabel { route: route.to_owned(), segment: segment.to_owned() };
-        self.decided.get_or_create(&label).set(controller.schedule.decided as f64);
-        self.reference.get_or_create(&label).set(controller.solution.reference);
-        self.spent.get_or_create(&label).set(controller.spending.spent_usd);
-        self.always_best.get_or_create(&label).set(controller.spending.always_best_usd);
-        if let Some((low, high)) = controller.audit.own.interval() {
-            self.low.get_or_create(&label).set(low);
-            self.high.get_or_create(&label).set(high);
+        let (audit, spending) = (&controller.audit, &controller.spending);
+        for (family, value) in [
+            (&self.decided, controller.schedule.decided as f64),
+            (&self.reference, controller.solution.reference),
+            (&self.spent, spending.spent_usd),
+            (&self.always_best, spending.always_best_usd),
+            (&self.shadow, spending.shadow_usd),
+            (&self.judge, spending.judge_usd),
+            (&self.net_saved, spending.net_saved_usd()),
+            (&self.compared, audit.pairs() as f64),
+        ] {
+            family.get_or_create(&label).set(value);
         }
         if let Some((quality, _)) = controller.measured.quality() {
             self.measured.get_or_create(&label).set(quality);
         }
+        self.scored.set(&label, audit.own());
+        self.best.set(&label, audit.best());
+        self.kept.set(&label, audit.kept());
     }
 }
 

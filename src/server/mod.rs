@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod chat;
+mod embeddings;
 mod error;
 mod feedback;
 mod headers;
@@ -26,7 +27,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
@@ -74,8 +75,9 @@ pub fn router(app: Arc<App>) -> Router {
     let v1 = Router::new()
         .route("/v1/chat/completions", post(chat::complete))
         .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::show))
         .route("/v1/feedback", post(feedback::score))
-        .route("/v1/embeddings", any(not_served))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/responses", post(responses::create))
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count));
@@ -114,14 +116,6 @@ async fn not_found(method: Method, uri: Uri) -> ApiError {
         uri.path()
     );
     ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_found")
-}
-
-async fn not_served(uri: Uri) -> ApiError {
-    let message = format!(
-        "{} is not served by this version; use POST /v1/chat/completions, /v1/responses or /v1/messages",
-        uri.path()
-    );
-    ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_served")
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {

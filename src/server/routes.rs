@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::error::ApiError;
 use super::{App, json};
-use crate::policy::{Controller, Knob, RouteState, SegmentSpec, Sequence};
+use crate::policy::{self, Controller, Knob, RouteState, SegmentSpec};
 
 #[derive(Serialize)]
 struct Listing {
@@ -42,10 +42,12 @@ struct Steered {
     decided: u64,
     /// Since the knob was set: of the scored answers. Null while there are few.
     measured_quality: Option<Measure>,
-    /// What the best model's answers to the same requests would have been worth: doubly robust, from exploration.
+    /// What the best model's answers to the same requests would have been worth: from exploration and shadows.
     best_quality: Option<Measure>,
     /// The share of the best model's quality that was kept; null before both are measured.
-    kept: Option<f64>,
+    kept: Option<Measure>,
+    /// Requests that the best model was asked too, or had answered, and of which both answers were judged.
+    compared: usize,
     /// The model that is best by what is known now, and its expected quality on recent requests.
     best: Option<Best>,
     /// USD since the knob was set.
@@ -53,6 +55,11 @@ struct Steered {
     /// What the best model was predicted to cost on the same requests.
     always_best_usd: f64,
     saved_usd: f64,
+    /// What asking the best model for comparison cost, and what judging answers cost: neither is in `spent_usd`.
+    shadow_cost_usd: f64,
+    judge_cost_usd: f64,
+    /// `saved_usd` less both.
+    net_saved_usd: f64,
     models: Vec<ModelView>,
 }
 
@@ -71,6 +78,7 @@ struct Measure {
     mean: f64,
     low: f64,
     high: f64,
+    /// Requests behind it.
     scores: usize,
 }
 
@@ -134,28 +142,35 @@ impl View {
 
 impl Steered {
     fn new(state: &RouteState, controller: &Controller) -> Self {
-        let (own, best) = (measure(&controller.audit.own), measure(&controller.audit.best));
-        let kept = own.as_ref().zip(best.as_ref()).map(|(own, best)| own.mean / best.mean);
-        let spending = &controller.spending;
+        let (audit, spending) = (&controller.audit, &controller.spending);
         Self {
             knob: controller.knob.into(),
             decided: controller.schedule.decided,
-            kept: kept.filter(|kept| kept.is_finite()),
-            measured_quality: own,
-            best_quality: best,
+            measured_quality: audit.own().map(Measure::of_share),
+            best_quality: audit.best().map(Measure::of_share),
+            kept: audit.kept().map(|kept| Measure::within(kept, f64::INFINITY)),
+            compared: audit.pairs(),
             best: best_now(state, controller),
             spent_usd: spending.spent_usd,
             always_best_usd: spending.always_best_usd,
-            saved_usd: spending.always_best_usd - spending.spent_usd,
+            saved_usd: spending.saved_usd(),
+            shadow_cost_usd: spending.shadow_usd,
+            judge_cost_usd: spending.judge_usd,
+            net_saved_usd: spending.net_saved_usd(),
             models: models(state, controller),
         }
     }
 }
 
-fn measure(sequence: &Sequence) -> Option<Measure> {
-    let (low, high) = sequence.interval()?;
-    let (low, high) = (low.max(0.0), high.min(1.0));
-    Some(Measure { mean: sequence.mean(), low, high, scores: sequence.rows() })
+impl Measure {
+    /// A mean of values from 0 to 1.
+    fn of_share(measure: policy::Measure) -> Self {
+        Self::within(measure, 1.0)
+    }
+
+    fn within(policy::Measure { mean, low, high, rows }: policy::Measure, most: f64) -> Self {
+        Self { mean: mean.clamp(0.0, most), low: low.clamp(0.0, most), high: high.clamp(0.0, most), scores: rows }
+    }
 }
 
 fn best_now(state: &RouteState, controller: &Controller) -> Option<Best> {

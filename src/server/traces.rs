@@ -42,6 +42,8 @@ struct View {
     route: Option<String>,
     /// As the client gave it in `x-satisfice-metadata`.
     metadata: Metadata,
+    /// The request whose answer this one is compared with; null where this one is a client's own.
+    shadows: Option<Uuid>,
     /// `provider/model` that answered.
     model: Option<String>,
     outcome: Value,
@@ -142,6 +144,7 @@ fn unknown(id: Uuid) -> ApiError {
 }
 
 fn view(trace: Trace, content: Option<Content>) -> View {
+    let shadows = trace.shadows();
     let attempts = trace.attempts.into_iter().map(|attempt| AttemptView {
         model: attempt.model.to_string(),
         status: attempt.status,
@@ -152,6 +155,7 @@ fn view(trace: Trace, content: Option<Content>) -> View {
         id: trace.id,
         at: timestamp(trace.at_ms),
         metadata: trace.metadata,
+        shadows,
         route: trace.route.map(String::from),
         model: trace.model.map(|model| model.to_string()),
         outcome: value(&trace.outcome),

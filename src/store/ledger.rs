@@ -114,9 +114,14 @@ impl LedgerReader {
     pub(super) fn history(&self, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError> {
         let transaction = self.file.get()?.begin_read().map_err(failed)?;
         let index = transaction.open_table(INDEX).map_err(failed)?;
+        let mut rows = index.range((trace.as_u128(), 0)..=(trace.as_u128(), u64::MAX)).map_err(failed)?.peekable();
+        // Most that is asked for is not there.
+        if rows.peek().is_none() {
+            return Ok(Vec::new());
+        }
         let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
         let mut history = Vec::new();
-        for row in index.range((trace.as_u128(), 0)..=(trace.as_u128(), u64::MAX)).map_err(failed)? {
+        for row in rows {
             let last = row.map_err(failed)?.0.value().1;
             // A row whose block is gone is left over from a commit that was taken back.
             if let Some(bytes) = blocks.get(last).map_err(failed)? {

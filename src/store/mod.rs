@@ -58,6 +58,11 @@ pub enum Entry {
         outcome: Outcome,
     },
     Scored(Scored),
+    /// Judging an answer to the request cost something.
+    Charged {
+        trace: TraceId,
+        usd: f64,
+    },
 }
 
 impl Entry {
@@ -65,7 +70,7 @@ impl Entry {
     pub fn trace(&self) -> Option<TraceId> {
         match self {
             Entry::Configured { .. } => None,
-            Entry::Decided { trace, .. } | Entry::Settled { trace, .. } => Some(*trace),
+            Entry::Decided { trace, .. } | Entry::Settled { trace, .. } | Entry::Charged { trace, .. } => Some(*trace),
             Entry::Scored(scored) => Some(scored.trace),
         }
     }
@@ -79,6 +84,8 @@ pub struct Scored {
     pub metric: String,
     pub source: String,
     pub value: f64,
+    /// How much it counts beside a client's own (1); above 0.
+    pub weight: f64,
     pub comment: Option<String>,
 }
 

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Outcome, TraceId};
+use super::{JUDGE, Outcome, TraceId};
 use crate::api::metadata::Metadata;
 use crate::catalog::{Name, Usage};
 use crate::policy::{Candidate, Decision, Kind, Knob};
@@ -102,8 +102,20 @@ pub struct ScoreLine {
     pub metric: String,
     pub source: String,
     pub value: f64,
+    /// How much it counts beside a client's own (1): less where a judge of the gateway's own gave it.
+    #[serde(default = "full_weight", skip_serializing_if = "is_full_weight")]
+    pub weight: f64,
     /// Unix milliseconds.
     pub at_ms: u64,
+}
+
+fn full_weight() -> f64 {
+    JUDGED
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_full_weight(weight: &f64) -> bool {
+    *weight == JUDGED
 }
 
 /// What is believed of the answer's quality.
@@ -144,7 +156,8 @@ impl TraceLine {
     /// The answer's quality as somebody judged it, 0 to 1. A reward of the form alone is none: it only ever blames, so
     /// that a mean of such would too.
     pub fn judged(&self) -> Option<f64> {
-        self.reward.filter(|reward| reward.weight >= JUDGED).map(|reward| reward.value)
+        let by_a_judge = || self.scores.iter().any(|score| score.metric == JUDGE);
+        self.reward.filter(|reward| reward.weight >= JUDGED || by_a_judge()).map(|reward| reward.value)
     }
 
     /// The candidate that was drawn.

@@ -72,6 +72,8 @@ pub struct Choice {
     /// The same with what the provider wants back: `thinking_blocks`, in Anthropic's form.
     pub thinking_blocks: Vec<Value>,
     pub calls: Vec<ToolCall>,
+    /// What the provider wants back with the text, see [`signature_json`].
+    pub signature: Option<String>,
     pub refusal: Option<String>,
     /// Citations: `annotations`.
     pub annotations: Vec<Value>,
@@ -114,6 +116,7 @@ impl Choice {
         put_some(&mut message, "annotations", &self.annotations, self.annotations.is_empty());
         let calls: Vec<Value> = self.calls.iter().map(call_json).collect();
         put_some(&mut message, "tool_calls", &calls, calls.is_empty());
+        message.extend(self.signature.as_deref().map(|signature| ("extra_content".into(), signature_json(signature))));
         json!({
             "index": index,
             "message": message,
@@ -202,16 +205,22 @@ impl Head {
     }
 }
 
-fn call_json(call: &ToolCall) -> Value {
+/// A call as it stands in `tool_calls`, but for a stream's `index`.
+pub fn call_json(call: &ToolCall) -> Value {
     let mut json = json!({
         "id": call.id,
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments},
     });
     if let Some(signature) = &call.signature {
-        json["extra_content"] = json!({"google": {"thought_signature": signature}});
+        json["extra_content"] = signature_json(signature);
     }
     json
+}
+
+/// `extra_content` of a call or a message: where Google's own OpenAI-compatible endpoint puts a thought signature.
+pub fn signature_json(signature: &str) -> Value {
+    json!({"google": {"thought_signature": signature}})
 }
 
 /// OpenAI's `usage` object.
@@ -220,9 +229,19 @@ pub fn usage_json(usage: &Usage) -> Value {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": u64::from(usage.input_tokens) + u64::from(usage.output_tokens),
-        "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
+        "prompt_tokens_details": prompt_details(usage),
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     })
+}
+
+/// `cached_tokens` is OpenAI's; what was written to the cache stands there as OpenRouter names it and as LiteLLM does.
+fn prompt_details(usage: &Usage) -> Value {
+    let mut details = json!({"cached_tokens": usage.cached_input_tokens});
+    if usage.cache_write_tokens > 0 {
+        details["cache_write_tokens"] = usage.cache_write_tokens.into();
+        details["cache_creation_tokens"] = usage.cache_write_tokens.into();
+    }
+    details
 }
 
 fn put_some(map: &mut Map<String, Value>, name: &str, value: &impl Serialize, empty: bool) {
@@ -234,4 +253,10 @@ fn put_some(map: &mut Map<String, Value>, name: &str, value: &impl Serialize, em
 /// JSON values always serialise.
 fn bytes(body: &Map<String, Value>) -> Bytes {
     serde_json::to_vec(body).unwrap_or_default().into()
+}
+
+/// An object of the fields that are not null.
+pub fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let there = fields.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(there.map(|(name, value)| (name.to_owned(), value)).collect())
 }

@@ -1,15 +1,28 @@
 //! [`Provider`]: pure translation, one file each, no I/O; [`Upstreams::dispatch`] does the network, deadlines,
 //! retries, fallbacks.
 
+pub mod anthropic;
+pub mod azure;
+pub mod bedrock;
+pub mod blocks;
+pub mod cohere;
+pub mod compatible;
 pub mod completion;
 mod dispatch;
+pub mod embeddings;
+pub mod event_stream;
+pub mod gemini;
+pub mod mistral;
 pub mod openai;
 pub mod settings;
+pub mod structure;
+pub mod vertex;
 
 pub use dispatch::{
     Condition, Dispatched, Exhausted, Fallbacks, Limits, ProviderStanding, Reply, ReplyStream, SetupError, Standing,
     Upstreams,
 };
+pub use embeddings::Embeddings;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -55,6 +68,20 @@ pub trait Provider: Send + Sync {
     /// What this provider cannot express, named by the client's field.
     fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest>;
 
+    /// The same for wires that must be told how long an answer may be: `longest` is what the model can write at most,
+    /// tokens, where that is known.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        _longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
+        self.request(upstream_model, request)
+    }
+
     /// A whole successful answer → the client's body and what the gateway reads of it.
     ///
     /// # Errors
@@ -64,9 +91,24 @@ pub trait Provider: Send + Sync {
     /// The translation of one stream, from its first event.
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events>;
 
+    /// How this wire is asked for embeddings; `None`: not served by it.
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        None
+    }
+
     /// The provider's own words for a refusal, in OpenAI's shape. Whether another model or a retry may help is
     /// decided from the status by `dispatch`.
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail;
+
+    /// The status that tells what is at fault, where this wire's own does not: Google answers 400 to a bad key.
+    fn true_status(&self, status: StatusCode, _body: &[u8]) -> StatusCode {
+        status
+    }
+
+    /// How long a refusal asks to be left alone, where its body and not a header says so.
+    fn retry_after(&self, _body: &[u8]) -> Option<Duration> {
+        None
+    }
 }
 
 /// One stream's translation. It remembers what the wire does not repeat.
@@ -112,6 +154,17 @@ pub struct WireEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     ServerSentEvents,
+    AwsEventStream,
+}
+
+impl Framing {
+    /// The media type of such a stream.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::ServerSentEvents => "text/event-stream",
+            Self::AwsEventStream => "application/vnd.amazon.eventstream",
+        }
+    }
 }
 
 /// Where a provider wants its key.
@@ -212,7 +265,7 @@ pub enum Cause {
     ContentFilter,
     /// A hedged call that was cancelled because another answered first.
     Superseded,
-    /// 5xx and 409.
+    /// 5xx, 409 and 424: the model failed, not the request.
     Server,
     /// No connection, or it broke before the answer began.
     Connect,

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Asked, Events, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
+use super::{Asked, Embeddings, Events, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::Usage;
@@ -36,6 +36,10 @@ impl Provider for OpenAi {
 
     fn events(&self, _asked: &Asked<'_>) -> Box<dyn Events> {
         Box::new(Self)
+    }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
@@ -80,11 +84,14 @@ fn error_inside(error: &RawValue) -> String {
     error_object(&value).map_or_else(|| error.get().to_owned(), |detail| detail.message)
 }
 
-fn usage(wire: WireUsage) -> Usage {
+pub(super) fn usage(wire: WireUsage) -> Usage {
+    let prompt = wire.prompt_tokens_details.unwrap_or_default();
     Usage {
         input_tokens: wire.prompt_tokens,
         output_tokens: wire.completion_tokens,
-        cached_input_tokens: wire.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0),
+        cached_input_tokens: prompt.cached_tokens.unwrap_or(0),
+        cache_write_tokens: prompt.cache_write_tokens.or(prompt.cache_creation_tokens).unwrap_or(0),
+        cache_write_1h_tokens: 0,
         reasoning_tokens: wire.completion_tokens_details.and_then(|d| d.reasoning_tokens).unwrap_or(0),
     }
 }
@@ -131,5 +138,17 @@ fn plain_message(status: StatusCode, body: &[u8]) -> String {
     match text.trim() {
         "" => status.canonical_reason().unwrap_or("no message").to_owned(),
         text => text.to_owned(),
+    }
+}
+
+/// OpenAI's name of the kind of an error, for wires that have none.
+pub(super) fn kind_of(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
     }
 }

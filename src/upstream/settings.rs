@@ -1,5 +1,6 @@
 //! How a provider is reached, validated. Made by `config`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -7,6 +8,8 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use super::Deadlines;
+use super::vertex::ServiceAccount;
+use crate::catalog::quirks::Quirks;
 
 /// One configured provider.
 #[derive(Debug, Clone)]
@@ -19,9 +22,29 @@ pub struct ProviderSettings {
     /// Used in turn when a limit is used up; none for local servers that ask for none. Fit for a header: visible ASCII.
     pub api_keys: Vec<SecretString>,
     pub deadlines: OwnDeadlines,
+    /// Its access tokens stand where a key would: `authorization: Bearer …`.
+    pub service_account: Option<Arc<ServiceAccount>>,
     /// Sent with each request; the values are marked sensitive. Never `authorization`, `host` or a header of the
     /// connection.
     pub headers: HeaderMap,
+    /// For Bedrock, in place of an `api_key`: what requests are signed with.
+    pub aws: Option<AwsKeys>,
+    pub quirks: Quirks,
+    /// Azure's `api-version`.
+    pub api_version: Option<String>,
+    /// It may keep what it is asked, or learn from it; false only where the configuration says that it does not.
+    pub collects_data: bool,
+}
+
+/// An account of Amazon Web Services.
+#[derive(Debug, Clone)]
+pub struct AwsKeys {
+    /// Such as `us-east-1`.
+    pub region: String,
+    pub access_key_id: SecretString,
+    pub secret_access_key: SecretString,
+    /// Of temporary credentials.
+    pub session_token: Option<SecretString>,
 }
 
 /// A provider's own deadlines, which come before its route's.
@@ -42,10 +65,56 @@ impl OwnDeadlines {
 /// The wire that a provider speaks: `kind` in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
+    Anthropic,
+    Azure,
+    Bedrock,
+    Cohere,
+    Gemini,
+    Mistral,
     OpenAi,
+    Vertex,
 }
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 1] = [("openai", Self::OpenAi)];
+    pub const KINDS: [(&'static str, Self); 8] = [
+        ("anthropic", Self::Anthropic),
+        ("azure", Self::Azure),
+        ("bedrock", Self::Bedrock),
+        ("cohere", Self::Cohere),
+        ("gemini", Self::Gemini),
+        ("mistral", Self::Mistral),
+        ("openai", Self::OpenAi),
+        ("vertex", Self::Vertex),
+    ];
+
+    /// As the configuration calls it.
+    pub fn kind(self) -> &'static str {
+        Self::KINDS.iter().find(|(_, wire)| *wire == self).map_or("", |(kind, _)| kind)
+    }
+
+    /// The `base_url` where none is given: of a wire that one vendor alone speaks.
+    pub fn home(self) -> Option<&'static str> {
+        match self {
+            // The clouds have a home in each place.
+            Self::OpenAi | Self::Azure | Self::Bedrock | Self::Vertex => None,
+            Self::Anthropic => Some("https://api.anthropic.com"),
+            Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
+            Self::Cohere => Some("https://api.cohere.com/v2"),
+            Self::Mistral => Some("https://api.mistral.ai/v1"),
+        }
+    }
+}
+
+impl ProviderSettings {
+    /// Whether it is told who asks: by a key, an account, or a signature.
+    pub fn has_credentials(&self) -> bool {
+        !self.api_keys.is_empty() || self.service_account.is_some() || self.aws.is_some()
+    }
+
+    /// Whether any of its servers is reached over TLS.
+    pub fn needs_tls(&self) -> bool {
+        let account = self.service_account.as_ref().map(|account| &account.token_uri);
+        account.into_iter().chain([&self.base_url]).any(|url| url.scheme() == "https")
+    }
 }

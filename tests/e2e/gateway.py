@@ -1,5 +1,5 @@
 """A scripted upstream and a running gateway, for tests with real clients. Standard library only."""
-import contextlib, http.client, json, os, pathlib, signal, socket, subprocess, tempfile, threading, time
+import base64, contextlib, http.client, json, os, pathlib, signal, socket, struct, subprocess, tempfile, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -26,6 +26,8 @@ class Upstream:
                 upstream.seen.append((dict(self.headers), body))
                 if body["model"] == "broken":
                     return self.whole(500, {"error": {"message": "out of order", "type": "server_error", "param": None, "code": None}})
+                if "input" in body:
+                    return self.whole(200, embeddings(body))
                 (self.stream if body.get("stream") else self.answer)(body)
 
             def whole(self, status, out):
@@ -71,6 +73,15 @@ CALLS = [
 ]
 
 
+def embeddings(body):
+    texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    vectors = [[float(len(text)), 0.5] for text in texts]
+    if body.get("encoding_format") == "base64":
+        vectors = [base64.b64encode(struct.pack("<2f", *v)).decode() for v in vectors]
+    data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]
+    return {"object": "list", "model": body["model"], "data": data, "usage": {"prompt_tokens": 4, "total_tokens": 4}}
+
+
 def message(body):
     if body.get("tools"):
         return {"role": "assistant", "content": None, "tool_calls": CALLS, "refusal": None}
@@ -111,6 +122,7 @@ def configuration(upstream_port, models=("small", "large"), broken=False):
     if broken:
         out += ['[[models]]', 'name = "broken"', 'provider = "scripted"', 'input_usd_per_mtok = 0.01', 'output_usd_per_mtok = 0.01']
         out += ['[[routes]]', 'name = "fragile"', f'models = ["broken", "{models[0]}"]', 'explore = false', 'quality = 0.0']
+    out += ['[[models]]', 'name = "vectors"', 'provider = "scripted"', 'kind = "embedding"', 'input_usd_per_mtok = 0.02']
     out += ['[[routes]]', 'name = "auto"', 'models = [' + ", ".join(f'"{m}"' for m in models) + ']', 'quality = 0.95']
     return "\n".join(out) + "\n"
 

@@ -120,6 +120,39 @@ def test_models_are_listed(world):
     assert {"auto", "small", "large"} <= {m.id for m in client.models.list()}
 
 
+def test_a_model_is_retrieved_with_its_price(world):
+    _, _, client = world
+    card = client.models.retrieve("scripted/small")
+    assert card.id == "scripted/small" and card.model_extra["pricing"] == {"prompt": "0.0000001", "completion": "0.0000004"}
+    assert "tools" in card.model_extra["supported_parameters"]
+
+
+def test_embeddings_in_the_sdks_own_encoding_and_as_numbers(world):
+    upstream, _, client = world
+    raw = client.embeddings.with_raw_response.create(model="vectors", input=["abc", "de"])
+    answer = raw.parse()
+    assert [list(e.embedding) for e in answer.data] == [[3.0, 0.5], [2.0, 0.5]] and answer.usage.prompt_tokens == 4
+    assert upstream.seen[-1][1] == {"model": "vectors", "input": ["abc", "de"], "encoding_format": "base64"}
+    assert raw.headers["x-satisfice-model"] == "scripted/vectors" and float(raw.headers["x-satisfice-cost-usd"]) == 8e-8
+    assert client.embeddings.create(model="vectors", input="a", encoding_format="float", dimensions=2).data[0].embedding == [1.0, 0.5]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="auto", input="a")
+    assert caught.value.body["param"] == "model" and "routing does not apply" in caught.value.body["message"]
+
+
+def test_a_client_of_openrouter_says_who_may_answer(world):
+    upstream, _, client = world
+    ask_with = lambda model, **wishes: client.chat.completions.with_raw_response.create(model=model, messages=ask(), extra_body=wishes)
+    raw = ask_with("broken", models=["broken", "large"])
+    assert raw.headers["x-satisfice-model"] == "scripted/large" and raw.headers["x-satisfice-attempts"] == "2"
+    raw = ask_with("auto", provider={"max_price": {"prompt": 0.5}})
+    assert raw.headers["x-satisfice-model"] == "scripted/small" and raw.headers["x-satisfice-propensity"] == "1"
+    assert "provider" not in upstream.seen[-1][1]
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask_with("auto", provider={"only": ["nobody"]})
+    assert caught.value.body["param"] == "provider.only"
+
+
 def test_an_unknown_model_is_a_typed_error(world):
     _, _, client = world
     with pytest.raises(openai.NotFoundError) as caught:

@@ -165,6 +165,38 @@ async fn without_yes_the_cost_is_said_and_nothing_is_sent_or_made() {
 }
 
 #[tokio::test]
+async fn the_cost_is_a_range_that_the_lengths_allow() {
+    let bench = Bench::answering(7, 8).await;
+    let (said, error) = bench.calibrate(&[]).await.unwrap_err();
+    let row = said.lines().find(|line| line.contains("total, estimated")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().rev().collect();
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    let ([low, high], expected) =
+        (cells[0].split_once('–').map(|(low, high)| [low, high].map(number)).unwrap(), number(cells[1]));
+    assert!(0.0 < low && low < expected && expected <= high, "{said}");
+    // Answers of more than 50 tokens are not asked for: 30 prompts at 0.2 and at 2 USD per million.
+    assert!(high <= 30.0 * 50.0 * 2.2e-6 + 30.0 * 50.0 * 1.1e-6, "{said}");
+    assert!(error.contains(&format!("about {expected:.4} USD, {high:.4} at most")), "{error}");
+}
+
+#[tokio::test]
+async fn it_stops_where_more_is_spent_than_was_agreed_to_and_goes_on_when_told() {
+    let bench = Bench::answering(7, 8).await;
+    let (said, error) = bench.calibrate(&["--yes", "--concurrency", "1", "--max-usd", "0.0001"]).await.unwrap_err();
+    let asked = bench.upstream.seen().len();
+    assert!(0 < asked && asked < 2 * PROMPTS, "{asked}");
+    let left = 2 * PROMPTS - asked;
+    assert!(said.contains(&format!("{asked} answers for 0.0001")), "{said}");
+    assert!(
+        error.starts_with(&format!("stopped before {left} calls: 0.0001")) && error.contains("--max-usd"),
+        "{error}"
+    );
+    assert_eq!(count(&bench.entries(), is_judged), asked, "what is paid for is kept");
+    bench.calibrate(&["--yes", "--max-usd", "1"]).await.unwrap();
+    assert_eq!(bench.upstream.seen().len(), 2 * PROMPTS);
+}
+
+#[tokio::test]
 async fn a_limit_takes_the_first_prompts() {
     let bench = Bench::answering(7, 8).await;
     let (said, _) = bench.calibrate(&["--limit", "3"]).await.unwrap_err();

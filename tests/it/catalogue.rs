@@ -4,6 +4,7 @@ use std::path::Path;
 
 use satisfice::catalog::facts::{Fact, Facts, Mode};
 use satisfice::catalog::providers::Catalogue;
+use satisfice::upstream::settings::Wire;
 use serde_json::Value;
 
 /// A source line's fields must be the fact's.
@@ -19,6 +20,7 @@ fn assert_same(fact: &Fact, source: &Value) {
     assert!(near(fact.price.input, &source["input_usd_per_mtok"]), "{fact:?}");
     assert!(near(fact.price.output, &source["output_usd_per_mtok"]), "{fact:?}");
     assert_eq!(fact.price.cached_input.is_some(), source["cached_input_usd_per_mtok"].is_number());
+    assert_eq!(fact.price.cache_write.is_some(), source["cache_write_usd_per_mtok"].is_number());
     let tokens = |key: &str| source[key].as_u64().map(|n| n as u32);
     assert_eq!(fact.max_input_tokens, tokens("max_input_tokens"));
     assert_eq!(fact.max_output_tokens, tokens("max_output_tokens"));
@@ -66,6 +68,62 @@ fn a_look_up_takes_the_closest_name_and_never_another_model() {
     assert_eq!(found("openai", ""), None);
     assert_eq!(found("nobody", "gpt-4o"), None);
     assert_eq!(found("", ""), None);
+}
+
+#[test]
+fn every_known_provider_can_be_reached_and_none_is_there_twice() {
+    let known = Catalogue::embedded().unwrap().providers;
+    assert!(known.len() >= 40, "{}", known.len());
+    for provider in &known {
+        let local = provider.host().starts_with("localhost:");
+        assert_eq!(local, provider.keys.is_empty(), "{}: a key, or local", provider.name);
+        let filled = provider.base_url_with(|_| Some("x1")).unwrap();
+        let url = url::Url::parse(&filled).unwrap();
+        assert_eq!(url.scheme(), if local { "http" } else { "https" }, "{filled}");
+        assert!(!filled.ends_with('/') && url.query().is_none(), "{filled}");
+        assert!(Wire::KINDS.iter().any(|(kind, _)| *kind == provider.kind), "{}: {}", provider.name, provider.kind);
+        assert!(provider.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+        for key in &provider.keys {
+            assert!(key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'), "{key}");
+        }
+    }
+    assert_unique(known.iter().map(|provider| &*provider.name));
+    assert_unique(known.iter().map(|provider| provider.host()));
+    assert_unique(known.iter().flat_map(|provider| &provider.keys).map(String::as_str));
+}
+
+#[test]
+fn what_is_said_of_known_providers_makes_sense() {
+    for provider in Catalogue::embedded().unwrap().providers {
+        let quirks = &provider.quirks;
+        let refused = quirks.unsupported();
+        assert!(refused.is_sorted(), "{}", provider.name);
+        assert!(
+            refused.iter().all(|field| !quirks.rename.contains_key(field)),
+            "{}: refused and renamed",
+            provider.name
+        );
+        assert!(quirks.developer_role.as_deref().is_none_or(|role| role == "system"), "{}", provider.name);
+        assert!(quirks.tool_call_id_length.is_none_or(|length| (1..=10).contains(&length)), "{}", provider.name);
+    }
+}
+
+fn assert_unique<'a>(names: impl Iterator<Item = &'a str>) {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
+fn an_account_in_a_host_may_be_anyones() {
+    let catalogue = Catalogue::embedded().unwrap();
+    let at = |host| catalogue.provider_at(host).map(|known| &*known.name);
+    assert_eq!(at("mine.openai.azure.com"), Some("azure"));
+    assert_eq!(at(".openai.azure.com"), None);
+    assert_eq!(at("openai.azure.com"), None);
+    assert_eq!(at("acme-1.snowflakecomputing.com"), Some("snowflake"));
+    assert_eq!(at("localhost:11434"), Some("ollama"));
 }
 
 #[test]

@@ -9,7 +9,14 @@ use serde_json::json;
 
 use crate::wire;
 
-const USAGE: Usage = Usage { input_tokens: 30, output_tokens: 5, cached_input_tokens: 10, reasoning_tokens: 2 };
+const USAGE: Usage = Usage {
+    input_tokens: 30,
+    output_tokens: 5,
+    cached_input_tokens: 10,
+    cache_write_tokens: 4,
+    cache_write_1h_tokens: 0,
+    reasoning_tokens: 2,
+};
 
 fn call() -> ToolCall {
     ToolCall { id: "call_1".into(), name: "add".into(), arguments: r#"{"a":1}"#.into(), signature: None }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use satisfice::catalog::providers::Catalogue;
 use satisfice::config::{self, Environment, Flags, Mistakes, NoKeys, PriceOrigin, Setup};
 use satisfice::policy::Knob;
+use satisfice::upstream::settings::Wire;
 use secrecy::ExposeSecret;
 
 const EXAMPLE: &str = include_str!("../../satisfice.example.toml");
@@ -54,8 +55,8 @@ fn remarks(setup: &Setup) -> Vec<String> {
 #[test]
 fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     insta::assert_snapshot!(mistakes(WRONG), @r#"
-    f.toml:1: unknown key `qualty` in the file (known: server, providers, models, routes, deadlines, classifier)
-    f.toml:2: unknown key `models_dir` in the file; did you mean "models"? (known: server, providers, models, routes, deadlines, classifier)
+    f.toml:1: unknown key `qualty` in the file (known: server, providers, models, routes, scorers, deadlines, classifier)
+    f.toml:2: unknown key `models_dir` in the file; did you mean "models"? (known: server, providers, models, routes, scorers, deadlines, classifier)
     f.toml:5: `listen` "localhost:8080" is no address; give an IP address and a port, such as "127.0.0.1:8080"
     f.toml:7: `max_body_mib` of [server] is 0; give a whole number from 1 to 1024
     f.toml:8: `attempts` of [server] is 99; give a whole number from 1 to 10
@@ -63,7 +64,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:14: `base_url` holds credentials; put the key into `api_key` as "env:NAME"
     f.toml:15: `api_key` of provider "openai": the environment variable "NOT_SET" is not set; export it before satisfice starts
     f.toml:18: the provider "openai" is there twice, first on line 12; rename one
-    f.toml:19: unknown `kind` "anthropic"; the kinds are: "openai"
+    f.toml:19: unknown `kind` "telex"; the kinds are: "anthropic", "azure", "bedrock", "cohere", "gemini", "mistral", "openai", "vertex"
     f.toml:20: `base_url` has a query (?…) or a fragment (#…); give scheme, host and path only
     f.toml:21: `api_key` of provider "openai" is empty, or holds spaces or characters that no HTTP header can carry; check for a line break
     f.toml:22: `headers`: "Authorization" is no header name, or one that satisfice sets itself; leave it out
@@ -82,7 +83,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:48: `input_usd_per_mtok` of [[models]] is of type string; give USD per million tokens, from 0
     f.toml:52: unknown model "gpt-4o-mni"; did you mean "gpt-4o-mini"? (there are: gpt-4o, gpt-4o-mini)
     f.toml:53: `quality` of [[routes]] is 1.7; give a number from 0 to 1
-    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments, rules)
+    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, shadow, scorers, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments, rules)
     f.toml:57: the route "auto" is there twice, first on line 51; rename one
     f.toml:58: the route has no models; name at least one of the [[models]]
     f.toml:60: both `quality` and `budget_per_1k` are given; keep one of them
@@ -131,7 +132,8 @@ fn the_example_file_is_valid_and_shows_every_key() {
 }
 
 fn entries_with_x() -> String {
-    ["providers", "models", "routes", "routes.segments"].map(|section| format!("[[{section}]]\nx = 1\n")).concat()
+    let sections = ["providers", "models", "routes", "routes.segments", "scorers"];
+    sections.map(|section| format!("[[{section}]]\nx = 1\n")).concat()
 }
 
 #[test]
@@ -308,6 +310,53 @@ output_usd_per_mtok = 0
     "#);
 }
 
+/// A file with one Bedrock provider of these keys and one model.
+fn bedrock(keys: &str) -> String {
+    format!(
+        "[[providers]]\nname = \"aws\"\nkind = \"bedrock\"\n{keys}\n[[models]]\nname = \"haiku\"\nprovider = \"aws\"\n\
+         upstream_name = \"us.anthropic.claude-haiku-4-5-20251001-v1:0\"\n"
+    )
+}
+
+#[test]
+fn bedrock_is_found_by_its_region_and_signs_or_has_a_key() {
+    let signed = "aws_access_key_id = \"env:KEY\"\naws_secret_access_key = \"env:OPENAI_API_KEY\"\n";
+    let setup = read(&bedrock(&format!("{signed}region = \"eu-west-1\""))).unwrap();
+    let provider = &setup.providers[0];
+    assert_eq!(provider.base_url.as_str(), "https://bedrock-runtime.eu-west-1.amazonaws.com/");
+    assert_eq!(provider.aws.as_ref().unwrap().region, "eu-west-1");
+    assert!(provider.api_keys.is_empty() && provider.aws.as_ref().unwrap().session_token.is_none());
+    let price = setup.gateway.models[0].price.unwrap();
+    assert_eq!((price.input, price.cached_input, price.cache_write), (1.1, Some(0.11), Some(1.375)));
+
+    let by_host = "base_url = \"https://bedrock-runtime.us-west-2.amazonaws.com\"";
+    let setup = read(&bedrock(&format!("{signed}{by_host}"))).unwrap();
+    assert_eq!(setup.providers[0].aws.as_ref().unwrap().region, "us-west-2");
+    let setup = read(&bedrock(&format!("api_key = \"env:KEY\"\n{by_host}"))).unwrap();
+    assert!(setup.providers[0].aws.is_none() && !setup.providers[0].api_keys.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_bedrocks_keys_is_said_with_its_line() {
+    let problem = |keys: &str| mistakes(&bedrock(keys));
+    let id = "aws_access_key_id = \"env:KEY\"";
+    let both = "aws_access_key_id = \"env:KEY\"\naws_secret_access_key = \"env:KEY\"";
+    for (keys, words) in [
+        ("region = \"eu-west-1\"".to_owned(), "f.toml:1: Bedrock answers nobody without a key; give an `api_key`"),
+        (format!("{both}\napi_key = \"env:KEY\"\nregion = \"eu-west-1\""), "f.toml:1: both an `api_key` and the keys"),
+        (format!("{id}\nregion = \"eu-west-1\""), "f.toml:1: `aws_secret_access_key` of [[providers]] is missing"),
+        (format!("{both}\nbase_url = \"https://proxy.example/\""), "f.toml:1: `region` of [[providers]] is missing"),
+        (both.to_owned(), "f.toml:1: `base_url` of [[providers]] is missing; give a `region`"),
+        (format!("{both}\nregion = \"EU west\""), "f.toml:6: `region` \"EU west\" is no region"),
+        (format!("{both}\nregion = \"eu-west-1\"\naws_session_token = \"env:NONE\""), "f.toml:7: `aws_session_token`"),
+    ] {
+        let said = problem(&keys);
+        assert!(said.contains(words), "{said}");
+    }
+    let foreign = SMALL.replacen("[[models]]", "region = \"eu-west-1\"\n[[models]]", 1);
+    assert!(mistakes(&foreign).contains("`region` belongs to providers of kind \"bedrock\""));
+}
+
 #[test]
 fn no_secret_is_shown() {
     let with_headers = SMALL.replacen("[[models]]", "headers = { x-k = \"env:OPENAI_API_KEY\" }\n[[models]]", 1);
@@ -339,10 +388,22 @@ fn the_environments_keys_become_a_configuration_that_can_be_saved() {
         ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1"),
         ("GROQ_API_KEY", "sk-g"),
         ("MISTRAL_API_KEY", ""),
+        ("GEMINI_API_KEY", "g-1"),
+        ("COHERE_API_KEY", "c-1"),
     ]);
     let made = config::from_environment(&environment, &Flags::default(), &catalogue).unwrap();
     let names: Vec<_> = made.setup.providers.iter().map(|p| (p.name.as_str(), p.base_url.as_str())).collect();
-    assert_eq!(names, [("openai", "http://127.0.0.1:9/v1"), ("groq", "https://api.groq.com/openai/v1")]);
+    assert_eq!(
+        names,
+        [
+            ("openai", "http://127.0.0.1:9/v1"),
+            ("gemini", "https://generativelanguage.googleapis.com/v1beta"),
+            ("groq", "https://api.groq.com/openai/v1"),
+            ("cohere", "https://api.cohere.com/v2"),
+        ]
+    );
+    let wires: Vec<_> = made.setup.providers.iter().map(|p| p.wire).collect();
+    assert_eq!(wires, [Wire::OpenAi, Wire::Gemini, Wire::OpenAi, Wire::Cohere]);
     assert!(!made.toml.contains("sk-"), "{}", made.toml);
     let again = config::parse(&made.toml, "saved", &environment, &Flags::default(), &catalogue).unwrap();
     assert_eq!(again.gateway, made.setup.gateway);
@@ -351,7 +412,7 @@ fn the_environments_keys_become_a_configuration_that_can_be_saved() {
 #[test]
 fn every_known_provider_makes_a_configuration_without_remarks_and_with_all_prices() {
     let catalogue = Catalogue::embedded().unwrap();
-    let keys = catalogue.providers.iter().map(|p| (p.keys[0].clone(), "k".to_owned()));
+    let keys = catalogue.providers.iter().filter_map(|p| Some((p.keys.first()?.clone(), "k".to_owned())));
     let made = config::from_environment(&keys.collect(), &Flags::default(), &catalogue).unwrap();
     assert_eq!(remarks(&made.setup), Vec::<String>::new());
     for (model, origin) in made.setup.gateway.models.iter().zip(&made.setup.origins) {
@@ -394,4 +455,52 @@ proptest! {
             prop_assert!(mistakes.findings.iter().all(|f| f.line.is_none_or(|line| (1..=lines).contains(&line))));
         }
     }
+}
+
+/// [`SMALL`] with a route and a judge; `route` and `judge` are lines of theirs.
+fn judged(route: &str, judge: &str) -> String {
+    format!(
+        "{SMALL}[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n{route}\n\
+         [[scorers]]\nname = \"strict\"\nkind = \"judge\"\nmodel = \"gpt-4o\"\n{judge}\n"
+    )
+}
+
+#[test]
+fn a_route_is_shadowed_where_a_scorer_can_judge_it() {
+    let shadow = |text: &str| read(text).unwrap().gateway.routes[0].shadow;
+    assert_eq!(shadow(SMALL), 0.0);
+    assert_eq!(shadow(&judged("", "")), 0.01);
+    assert_eq!(shadow(&judged("shadow = 0", "")), 0.0);
+    assert_eq!(shadow(&judged("shadow = 1", "")), 1.0);
+    assert_eq!(shadow(&judged("scorers = []", "")), 0.0);
+}
+
+#[test]
+fn a_shadow_that_nobody_judges_is_worth_a_look_and_so_is_a_judge_of_itself() {
+    let setup = read(&judged("shadow = 0.2\nscorers = []", "")).unwrap();
+    assert_eq!(setup.gateway.routes[0].shadow, 0.2, "it was asked for");
+    let remarks = remarks(&setup).join("\n");
+    assert!(remarks.contains("f.toml:20: `shadow` asks the best model too, and no scorer"), "{remarks}");
+    let own = read(&judged("", "").replace("[\"cheap\"]", "[\"cheap\", \"gpt-4o\"]")).unwrap();
+    assert!(own.remarks.iter().any(|remark| remark.text.contains("prefer their own answers")), "{:?}", own.remarks);
+}
+
+#[test]
+fn a_judge_has_defaults_and_its_mistakes_have_lines() {
+    let setup = read(&judged("", "share = 0.25\nweight = 1")).unwrap();
+    let judge = &setup.judging["auto"][0];
+    assert_eq!((judge.name.as_str(), judge.model.id.to_string().as_str()), ("strict", "openai/gpt-4o"));
+    assert_eq!((judge.share, judge.weight), (0.25, 1.0));
+    assert!(read(&judged("", "")).unwrap().judging["auto"][0].rubric.contains("correct"));
+    let text = judged("shadow = 1.5\nscorers = [\"strct\"]", "share = -1\nweight = 0\nrubric = \" \"");
+    let text = text.replace("model = \"gpt-4o\"", "model = \"gpt-5o\"").replace("\"judge\"", "\"jury\"");
+    insta::assert_snapshot!(mistakes(&text), @r#"
+    f.toml:20: `shadow` of [[routes]] is 1.5; give a share of requests from 0 to 1, such as 0.01
+    f.toml:21: unknown scorer "strct"; did you mean "strict"? (there are: strict)
+    f.toml:24: unknown `kind` "jury"; the kinds are: "judge"
+    f.toml:25: unknown model "gpt-5o"; did you mean "gpt-4o"? (there are: cheap, gpt-4o)
+    f.toml:26: `share` of [[scorers]] is -1; give a share of answers from 0 to 1
+    f.toml:27: `weight` of [[scorers]] is 0; give a number above 0 and up to 1, what a client's own score counts
+    f.toml:28: `rubric` is empty; give what the judge is to grade by, in plain words, or leave it out
+    "#);
 }

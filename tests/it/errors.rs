@@ -126,7 +126,7 @@ async fn where_every_model_fails_the_last_failure_decides() {
 #[tokio::test]
 async fn what_is_not_served_is_said_in_the_same_shape() {
     let running = Running::start().await;
-    for path in ["/v1/embeddings", "/v1/nothing", "/nothing"] {
+    for path in ["/v1/nothing", "/nothing"] {
         let (status, error) = error(running.post(path, "{}").send().await.unwrap()).await;
         assert_eq!(status, 404);
         assert!(error["message"].as_str().unwrap().contains(path), "{error}");

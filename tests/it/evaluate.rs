@@ -185,11 +185,59 @@ fn a_model_that_joins_is_adopted_and_one_that_gets_worse_is_found() {
 }
 
 #[test]
+fn policies_are_measured_against_neighbours_that_know_every_answer() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(400));
+    let base = ["--online", "--workload", str(&file), "--anonymous", "--seeds", "20", "--value", "0.004"];
+    let report = report(&[&base[..], &["--policy", "satisfice", "random", "--calibrate", "50"]].concat());
+    let of = &report["workloads"][0];
+    let [ours, random] = &of["policies"].as_array().expect("policies")[..] else { panic!("two: {of}") };
+    let figure = |policy: &Value, figure: &str| policy[figure]["mean"].as_f64().expect("a mean");
+    let knn = |figure: &str| of["knn"][figure].as_f64().expect("a mean");
+    // What is had and what is missed add up to what the neighbours have.
+    let theirs = knn("quality") - knn("usd_per_1k") / 1e3 / 0.004;
+    for policy in [ours, random] {
+        assert!((figure(policy, "utility") + figure(policy, "utility_gap") - theirs).abs() < 0.02, "{theirs} {policy}");
+        let interval = &policy["utility_gap"]["interval"];
+        let ends = [&interval["low"], &interval["high"]].map(|end| end.as_f64().expect("an end"));
+        assert!(ends[0] <= figure(policy, "utility_gap") && figure(policy, "utility_gap") <= ends[1], "{interval}");
+    }
+    assert!(figure(random, "utility_gap") > figure(ours, "utility_gap") + 0.05, "{of}");
+    assert!(figure(random, "knn_regret") > figure(ours, "knn_regret"), "{of}");
+}
+
+#[test]
+fn how_a_simulation_went_is_plotted_with_the_phases_of_its_scenario() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, plot) = (write(&folder, "toy.jsonl", &workload(120)), folder.path().join("course.svg"));
+    let base = ["--online", "--workload", str(&file), "--seeds", "3", "--requests", "600", "--svg", str(&plot)];
+    let more = ["--policy", "satisfice", "thompson", "--scenario", "price=strong:0.25", "--quality", "0.9"];
+    let report = report(&[&base[..], &more].concat());
+    let svg = std::fs::read_to_string(&plot).expect("written");
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    let texts: Vec<&str> = svg.split("<text").skip(1).filter_map(|text| text.split(['>', '<']).nth(1)).collect();
+    let shown = |text: &str| texts.iter().filter(|shown| shown.trim() == text).count();
+    assert_eq!(shown("toy: 600 requests at quality 0.9"), 1, "{texts:?}");
+    let axes = ["quality", "USD per 1,000", "asked by satisfice", "asked by task-blind thompson"];
+    assert_eq!(axes.map(shown), [1; 4], "{texts:?}");
+    assert_eq!(["strong at 0.25 of its price", "as before"].map(shown), [4; 2], "{texts:?}");
+    assert_eq!(["bar", "satisfice", "strong", "weak"].map(shown), [1, 2, 2, 2], "{texts:?}");
+    // A band and a line a policy for quality and for spend, and a model for each policy's choices.
+    assert_eq!(svg.matches("<polygon").count(), 8);
+    let of = &report["workloads"][0];
+    assert_eq!(of["turns"][0], json!({"request": 200, "what": "strong at 0.25 of its price"}));
+    let spent = |stretch: usize| of["policies"][1]["course"][stretch]["usd_per_1k"]["mean"].as_f64().expect("a mean");
+    assert!(spent(13) < spent(11), "the price fell after a third: {} {}", spent(11), spent(13));
+    assert!(refusal(&base).contains("course.svg exists"), "nothing is replaced silently");
+}
+
+#[test]
 fn a_simulation_that_cannot_be_run_is_refused_in_one_line() {
     let folder = TempDir::new().expect("a folder");
     let file = write(&folder, "toy.jsonl", &workload(60));
     let base = ["--workload", str(&file), "--online"];
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
+        (&["--svg", str(folder.path())], "with --online, give the name of one file, in .svg"),
         (&["--missing", "1.5"], "--missing 1.5: give a share from 0 to 1"),
         (&["--seeds", "0"], "--seeds 0: give 1 to 10,000"),
         (&["--scenario", "price=nobody:0.1"], "--scenario: no model nobody"),

@@ -200,3 +200,39 @@ fn files_that_are_cut_off_or_empty_and_names_that_do_not_exist_are_refused() {
         assert!(error.contains(expected), "{error}\nshould say: {expected}");
     }
 }
+
+#[test]
+fn shadows_and_calibrations_are_no_traffic_and_a_judge_s_grade_counts_as_a_judgement() {
+    let folder = folder();
+    let graded = |n: usize| {
+        let mut line = line(n);
+        if n.is_multiple_of(3) {
+            let value = line["reward"]["value"].clone();
+            line["scores"] =
+                json!([{"metric": "judge", "source": "strict", "value": value, "weight": 0.5, "at_ms": 0}]);
+            line["reward"]["weight"] = 0.5.into();
+        }
+        line
+    };
+    // The one that answered was certain to.
+    let named = |n: usize, kind: &str, ids: &str| {
+        let mut line = line(n);
+        line["trace"] = format!("01a205b3-d001-7000-{ids}-{n:012x}").into();
+        line["decision"]["kind"] = kind.into();
+        for candidate in [0, 1] {
+            line["decision"]["candidates"][candidate]["propensity"] = u8::from(candidate == n % 2).into();
+        }
+        line["reward"]["value"] = 0.0.into();
+        line
+    };
+    let others = |n: usize| [named(n, "shadow", "8001"), named(n, "pinned", "8002")];
+    let lines: Vec<Value> = (0..600).flat_map(|n| [vec![graded(n)], others(n).into()].concat()).collect();
+    write(&folder, "s.jsonl", &lines);
+    let (code, text, error) = evaluate(&folder, &["--traces", "s.jsonl"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!(text, evaluate(&folder, &["--traces", "t.jsonl"]).1);
+    write(&folder, "none.jsonl", &(0..10).flat_map(others).collect::<Vec<_>>());
+    let (code, _, error) = evaluate(&folder, &["--traces", "none.jsonl"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("no request that a route decided, only calibrations and shadows"), "{error}");
+}

@@ -1,15 +1,19 @@
 //! `satisfice export`: the ledger and the bodies as lines, with scores resolved; nothing half written.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row};
 use satisfice::cli::export::{Options, Summary, run};
 use satisfice::store::{Entry, RedbStore, Retention, Store};
 use satisfice::trace::Trace;
 use satisfice::trace::line::TraceLine;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::recorded::{BEGIN_MS, decided, id, scored, settled, trace};
@@ -104,11 +108,80 @@ fn the_extension_says_whether_it_is_compressed() {
     let mut text = String::new();
     GzDecoder::new(std::fs::File::open(&zipped.out).unwrap()).read_to_string(&mut text).unwrap();
     assert_eq!(lines(&text).len(), 1);
-    for (name, told) in [("t.csv", "give a name in .jsonl or .jsonl.gz"), ("t.parquet", ".parquet is not written")] {
-        let text = refused(&options(&folder, name));
-        assert!(text.contains(told), "{text}");
-    }
+    let text = refused(&options(&folder, "t.csv"));
+    assert!(text.contains("give a name in .jsonl, .jsonl.gz or .parquet"), "{text}");
     assert_eq!(left(&folder), [zipped.out]);
+}
+
+/// Rows of a table, by the names of their columns; what is null is left out.
+fn table(path: &Path) -> Vec<HashMap<String, Field>> {
+    let file = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
+    let row = |row: Row| {
+        let cells = row.get_column_iter().filter(|(_, field)| !matches!(field, Field::Null));
+        cells.map(|(name, field)| (name.clone(), field.clone())).collect()
+    };
+    file.get_row_iter(None).unwrap().map(|found| row(found.unwrap())).collect()
+}
+
+#[test]
+fn a_table_has_the_lines_as_rows_with_nested_things_as_json() {
+    let mut entries: Vec<Entry> = (0..50).flat_map(|n| [decided(n), settled(n)]).collect();
+    entries.extend([decided(50), scored(1, "client", 0.25), scored(1, "reviewer", 0.75)]);
+    let body = Trace { request: br#"{"model": "auto", "seed": 1.50}"#.to_vec().into(), ..trace(1) };
+    let folder = data(&entries, &[body]);
+    let (plain, wide) = (options(&folder, "t.jsonl"), options(&folder, "t.parquet"));
+    assert_eq!(run(&wide, BEGIN_MS).unwrap(), run(&plain, BEGIN_MS).unwrap());
+    let (lines, rows) = (read(&plain.out), table(&wide.out));
+    assert_eq!(lines.len(), rows.len());
+    for (line, row) in lines.iter().zip(&rows) {
+        assert_row(line, row);
+    }
+    assert_eq!(rows[1]["request"], Field::Str(r#"{"model": "auto", "seed": 1.50}"#.into()), "as it was sent");
+    assert_eq!((&rows[1]["reward_value"], &rows[1]["chosen_arm"]), (&Field::Double(0.5), &Field::Str("large".into())));
+    assert!(["request", "reward_value", "settlement_usage"].iter().all(|column| !rows[2].contains_key(*column)));
+    assert!(
+        !rows[50].contains_key("settlement_outcome") && rows[0]["settlement_outcome"] == Field::Str("answered".into())
+    );
+    assert_eq!(left(&folder).len(), 2);
+}
+
+/// Every field of the line is a column, and every column but those of the chosen candidate a field.
+fn assert_row(line: &TraceLine, row: &HashMap<String, Field>) {
+    let mut seen = 2;
+    for (name, value) in serde_json::to_value(line).unwrap().as_object().unwrap() {
+        let nested = ["decision", "settlement", "reward"].contains(&name.as_str());
+        let fields: Vec<(String, Value)> = match value.as_object().filter(|_| nested) {
+            Some(inner) => inner.iter().map(|(field, value)| (format!("{name}_{field}"), value.clone())).collect(),
+            None => vec![(name.clone(), value.clone())],
+        };
+        for (column, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+            seen += 1;
+            match (&row[&column], &value) {
+                (Field::Long(found), value) => assert_eq!(Some(*found), value.as_i64(), "{column}"),
+                (Field::Double(found), value) => assert_eq!(Some(*found), value.as_f64(), "{column}"),
+                (Field::Str(found), Value::String(text)) => assert_eq!(found, text, "{column}"),
+                (Field::Str(found), value) => {
+                    assert_eq!(serde_json::from_str::<Value>(found).unwrap(), *value, "{column}");
+                }
+                (other, _) => panic!("{column}: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(row.len(), seen, "{:?}", row.keys());
+}
+
+#[test]
+fn a_table_is_for_others_to_read() {
+    let folder = data(&[decided(1), settled(1)], &[]);
+    let table = options(&folder, "t.parquet");
+    run(&table, BEGIN_MS).unwrap();
+    for (command, more) in [("evaluate", vec![]), ("train", vec!["--out", "m"])] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_satisfice"));
+        let output = program.args([command, "--traces", "t.parquet"]).args(more).current_dir(&folder).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.contains("t.parquet is Parquet") && said.contains(".jsonl.gz"), "{said}");
+    }
 }
 
 #[test]

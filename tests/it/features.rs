@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use satisfice::api::chat::ChatRequest;
 use satisfice::difficulty::{Bundle, Context};
-use satisfice::features::{SIGNAL_WIDTH, WIDTH};
+use satisfice::features::{Features, SIGNAL_WIDTH};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,8 +29,12 @@ fn prompt(text: &str) -> ChatRequest {
     conversation(&json!([{"role": "user", "content": text}]))
 }
 
+fn extract(request: &ChatRequest) -> Features {
+    BUNDLE.extractor.extract(request).expect("the static encoder never fails")
+}
+
 fn assess(text: &str) -> Context {
-    BUNDLE.classifier.assess(&BUNDLE.extractor.extract(&prompt(text))).expect("assessed")
+    BUNDLE.classifier.assess(&extract(&prompt(text))).expect("assessed")
 }
 
 #[test]
@@ -38,7 +42,7 @@ fn features_agree_with_the_reference() {
     let golden: Vec<Golden> = serde_json::from_str(include_str!("../fixtures/features.json")).expect("the fixture");
     for Golden { text, signals, mean } in golden {
         assert_eq!(signals.len(), SIGNAL_WIDTH);
-        let values = BUNDLE.extractor.extract(&prompt(&text)).values;
+        let values = extract(&prompt(&text)).values;
         for (start, expected) in [(0, signals), (SIGNAL_WIDTH, mean)] {
             for (i, (found, expected)) in values[start..].iter().zip(expected).enumerate() {
                 assert!((found - expected).abs() < 1e-4, "{text:?}: value {}: {found}, not {expected}", start + i);
@@ -50,9 +54,9 @@ fn features_agree_with_the_reference() {
 #[test]
 fn the_same_request_gives_the_same_bits() {
     let request = prompt("Prove that there are infinitely many primes. Ünïcode 中文 too.");
-    let first = BUNDLE.extractor.extract(&request);
-    assert_eq!(first.values.len(), WIDTH);
-    assert_eq!(first, BUNDLE.extractor.extract(&request));
+    let first = extract(&request);
+    assert_eq!(first.values.len(), BUNDLE.extractor.width());
+    assert_eq!(first, extract(&request));
     assert_eq!(BUNDLE.classifier.assess(&first), BUNDLE.classifier.assess(&first));
 }
 
@@ -99,7 +103,7 @@ fn any_request_can_be_assessed() {
         json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]),
     ];
     for messages in odd {
-        let features = BUNDLE.extractor.extract(&conversation(&messages));
+        let features = extract(&conversation(&messages));
         let context = BUNDLE.classifier.assess(&features).expect("assessed");
         assert!(is_sane(&context), "{context:?}");
     }
@@ -109,7 +113,7 @@ proptest! {
     #[test]
     fn any_text_can_be_assessed(text in "\\PC{0,300}", system in "(?s).{0,100}") {
         let messages = json!([{"role": "system", "content": system}, {"role": "user", "content": text}]);
-        let context = BUNDLE.classifier.assess(&BUNDLE.extractor.extract(&conversation(&messages))).expect("assessed");
+        let context = BUNDLE.classifier.assess(&extract(&conversation(&messages))).expect("assessed");
         prop_assert!(is_sane(&context), "{context:?}");
     }
 }
@@ -123,9 +127,8 @@ fn is_sane(context: &Context) -> bool {
 
 #[test]
 fn input_tokens_count_the_whole_conversation_with_tools_and_images() {
-    let tokens = |body: Value| {
-        BUNDLE.extractor.extract(&ChatRequest::parse(&Bytes::from(body.to_string())).expect("valid")).input_tokens
-    };
+    let tokens =
+        |body: Value| extract(&ChatRequest::parse(&Bytes::from(body.to_string())).expect("valid")).input_tokens;
     let text = "word ".repeat(80);
     let turns = json!([{"role": "system", "content": text}, {"role": "user", "content": text}]);
     assert_eq!(tokens(json!({"model": "auto", "messages": turns})), 200);

@@ -15,6 +15,7 @@ use satisfice::store::{Scored, StoreError, TraceReader};
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Trace, TraceId};
 use satisfice::upstream::Upstreams;
+use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -46,13 +47,25 @@ pub struct Options {
     pub room: usize,
     /// The learner has published the routes.
     pub published: bool,
-    /// All of its providers are the scripted upstream.
     pub settings: Settings,
+    /// What the upstream speaks.
+    pub wire: Wire,
+    /// Of `settings`; all of them are the scripted upstream. `None`: those that the models name, with nothing special.
+    pub providers: Option<fn(&Scripted) -> Vec<ProviderSettings>>,
+    pub bundle: Arc<Bundle>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keys: ApiKeys::default(), room: 64, published: true, settings: settings() }
+        Self {
+            keys: ApiKeys::default(),
+            room: 64,
+            published: true,
+            settings: settings(),
+            wire: Wire::OpenAi,
+            providers: None,
+            bundle: Arc::new(Bundle::embedded().unwrap()),
+        }
     }
 }
 
@@ -65,14 +78,18 @@ impl Running {
         let upstream = Scripted::start().await;
         let settings = options.settings;
         let specs = settings.route_specs();
-        let bundle = Arc::new(Bundle::embedded().unwrap());
+        let bundle = options.bundle;
         let prior = Snapshot::new(bundle.prior.clone()).learned_on(&bundle.fingerprint);
         let snapshot = if options.published { prior.configure(&specs) } else { prior };
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let learning = Learning { snapshot: snapshot.clone(), counters: Arc::default() };
         let metrics = Arc::new(Metrics::default());
-        let names: BTreeSet<_> = settings.models.iter().map(|model| model.id.provider.as_str()).collect();
-        let providers = names.into_iter().map(|name| upstream.provider(name)).collect();
+        let names: BTreeSet<_> =
+            settings.models.iter().chain(&settings.embeddings).map(|model| model.id.provider.as_str()).collect();
+        let plain = || {
+            names.into_iter().map(|name| ProviderSettings { wire: options.wire, ..upstream.provider(name) }).collect()
+        };
+        let providers = options.providers.map_or_else(plain, |providers| providers(&upstream));
         let upstreams = Upstreams::new(providers, settings.deadlines.connect).unwrap();
         let (sender, events) = mpsc::channel(options.room);
         let gateway = Arc::new(Gateway::new(
@@ -179,6 +196,7 @@ pub fn settings() -> Settings {
     });
     Settings {
         models: vec![small.clone(), large.clone(), plain.clone()],
+        embeddings: vec![],
         routes: vec![
             RouteSettings {
                 segments: vec![
@@ -197,17 +215,22 @@ pub fn settings() -> Settings {
 
 /// `usd` for a million tokens in, twice that for a million out.
 pub fn model(name: &str, usd: f64) -> Arc<Model> {
+    model_of("test", name, &format!("{name}-upstream"), usd)
+}
+
+/// As [`model`], at another provider.
+pub fn model_of(provider: &str, name: &str, upstream_name: &str, usd: f64) -> Arc<Model> {
     Arc::new(Model {
-        id: ModelId { provider: "test".into(), model: name.into() },
-        upstream_name: format!("{name}-upstream"),
-        price: Some(Price { input: usd, output: 2.0 * usd, cached_input: None }),
+        id: ModelId { provider: provider.into(), model: name.into() },
+        upstream_name: upstream_name.into(),
+        price: Some(Price::of(usd, 2.0 * usd)),
         context_window: None,
         max_output_tokens: None,
         capabilities: Capabilities::default(),
     })
 }
 
-fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
+pub fn route(name: &str, models: Vec<Arc<Model>>) -> RouteSettings {
     RouteSettings { explore: false, ..RouteSettings::new(name, models, Knob::Quality(0.95)) }
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use satisfice::learner::{self, Bounds, Learner, Settings};
-use satisfice::policy::{RouteSpec, Snapshot};
+use satisfice::policy::{Audited, Decision, RouteSpec, Snapshot};
 use satisfice::scorers;
 use satisfice::store::memory::{Failing, MemoryStore};
 use satisfice::store::{Entry, RedbStore, Retention, Store, bundle_key};
-use satisfice::trace::{Event, Feedback, FeedbackError, MAX_SOURCES, Outcome, Trace};
+use satisfice::trace::{Event, Feedback, FeedbackError, Grade, MAX_SOURCES, Outcome, Trace, twin};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -32,6 +32,28 @@ fn prompt() -> Bounds {
 fn decide(learner: &Learner, n: u64) {
     let (decision, bundle) = (decision(n).into(), bundle_key("bundle"));
     send(learner, Event::Decided { trace: id(n), at_ms: BEGIN_MS + n, route: ROUTE.into(), bundle, decision });
+}
+
+/// The `n`th request, drawn for the comparison with `large`; `small` answers where `n` is even.
+fn audited(n: u64) -> Decision {
+    Decision { audit: Some(Audited { share: 0.5, best: 1 }), ..decision(n) }
+}
+
+/// The request as it ended, and what `large` answered to the same.
+fn pair(n: u64) -> (Trace, Option<Trace>) {
+    let own = Trace { decision: Some(audited(n).into()), ..trace(n) };
+    let shadow = audited(n).shadow().map(|decision| Trace {
+        id: twin(id(n)),
+        decision: Some(decision.into()),
+        model: trace(1).model,
+        ..trace(n)
+    });
+    (own, shadow)
+}
+
+fn grade(learner: &Learner, trace: Uuid, judge: &str, value: Option<f64>) {
+    let (judge, weight, cost_usd) = (judge.to_owned(), 0.5, Some(0.25));
+    send(learner, Event::Graded(Grade { trace, judge, value, weight, cost_usd, at_ms: BEGIN_MS }));
 }
 
 fn finish(learner: &Learner, trace: Trace) {
@@ -222,6 +244,77 @@ fn a_request_that_nobody_answered_teaches_nothing() {
 }
 
 #[test]
+fn a_pair_is_compared_once_both_answers_are_graded_and_by_the_judges_that_graded_both() {
+    let store = MemoryStore::default();
+    // Nothing is held in memory from one batch to the next.
+    let learner = start(store.clone(), Bounds { recent: 0, batch: 1, ..prompt() });
+    for n in [2, 4, 6, 8] {
+        let (own, shadow) = pair(n);
+        let (own_id, shadow_id) = (own.id, twin(own.id));
+        finish(&learner, own);
+        grade(&learner, own_id, "strict", Some(0.25));
+        finish(&learner, shadow.unwrap());
+        match n {
+            2 => {}
+            4 => grade(&learner, shadow_id, "mild", Some(1.0)),
+            _ => {
+                grade(&learner, shadow_id, "strict", Some(0.75));
+                grade(&learner, shadow_id, "mild", Some(1.0));
+            }
+        }
+    }
+    // The best model's own answer is the pair.
+    finish(&learner, pair(1).0);
+    grade(&learner, id(1), "strict", Some(0.5));
+    grade(&learner, id(1), "mild", None);
+    let snapshot = stop(learner);
+    let route = &snapshot.routes[ROUTE];
+    // The 2nd and the 8th are the segment's, and the others the route's own.
+    let segment = route.segments().next().unwrap().1;
+    for (controller, requests, pairs, shadows, grades) in
+        [(route.controller(), 3, 2, 2.0, 7.0), (segment, 2, 1, 2.0, 4.0)]
+    {
+        assert_eq!((controller.schedule.decided, controller.audit.pairs()), (requests, pairs));
+        let spending = &controller.spending;
+        assert_eq!(spending.spent_usd, requests as f64 * 1e-3);
+        assert_eq!((spending.shadow_usd, spending.judge_usd), (shadows * 1e-3, grades * 0.25));
+    }
+    assert_eq!([0, 1].map(|arm| route.arms[arm].scored), [4, 4]);
+    assert_eq!(bytes(&snapshot), bytes(&replayed(&store.ledger())));
+}
+
+#[test]
+fn an_answer_that_failed_or_that_another_model_gave_makes_no_pair() {
+    let learner = start(MemoryStore::default(), prompt());
+    let (own, shadow) = pair(2);
+    finish(&learner, own);
+    finish(&learner, Trace { outcome: Outcome::Failed, model: None, cost_usd: None, ..shadow.unwrap() });
+    let (own, shadow) = pair(4);
+    finish(&learner, Trace { model: trace(1).model, ..own });
+    finish(&learner, shadow.unwrap());
+    for n in [2, 4] {
+        grade(&learner, id(n), "strict", Some(0.25));
+        grade(&learner, twin(id(n)), "strict", Some(0.75));
+    }
+    let route = &stop(learner).routes[ROUTE];
+    let segments = route.segments().map(|(_, controller)| controller);
+    assert!(segments.chain([route.controller()]).all(|controller| controller.audit.pairs() == 0));
+}
+
+#[test]
+fn clients_cannot_write_what_judges_write_and_a_grade_of_nothing_is_nothing() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    finish(&learner, pair(2).0);
+    let forged = Feedback { metric: "judge".into(), ..feedback(2, "strict", 1.0) };
+    assert_eq!(score(&learner, forged), Err(FeedbackError::UnknownMetric("judge".into())));
+    grade(&learner, id(8), "strict", Some(1.0));
+    learner.stop();
+    assert_eq!(scores(&store, "judge"), [] as [f64; 0]);
+    assert!(!store.ledger().iter().any(|entry| matches!(entry, Entry::Charged { .. })));
+}
+
+#[test]
 fn requests_to_a_named_model_are_kept_and_not_learned_from() {
     let store = MemoryStore::default();
     let learner = start(store.clone(), prompt());
@@ -356,6 +449,10 @@ enum Step {
     Decide(u64),
     Finish(u64, Outcome, bool),
     Score(u64, u8, u8),
+    /// A request of the comparison, its shadow, or a grade of either.
+    Pair(u64, Outcome),
+    Shadow(u64, Outcome),
+    Grade(u64, bool, u8, Option<u8>),
     Configure(bool),
     Restart(usize),
     Fail(Failing),
@@ -370,8 +467,12 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         8 => (0..12_u64).prop_map(Step::Decide),
-        8 => (0..12_u64, outcome, any::<bool>()).prop_map(|(n, outcome, empty)| Step::Finish(n, outcome, empty)),
+        8 => (0..12_u64, outcome.clone(), any::<bool>()).prop_map(|(n, outcome, empty)| Step::Finish(n, outcome, empty)),
         12 => (0..14_u64, 0..3_u8, 0..=4_u8).prop_map(|(n, source, value)| Step::Score(n, source, value)),
+        4 => (20..26_u64, outcome.clone()).prop_map(|(n, outcome)| Step::Pair(n, outcome)),
+        4 => (20..26_u64, outcome).prop_map(|(n, outcome)| Step::Shadow(n, outcome)),
+        8 => (20..27_u64, any::<bool>(), 0..2_u8, prop::option::of(0..=4_u8))
+            .prop_map(|(n, shadow, judge, value)| Step::Grade(n, shadow, judge, value)),
         1 => any::<bool>().prop_map(Step::Configure),
         1 => (0..6_usize).prop_map(Step::Restart),
     ]
@@ -407,6 +508,12 @@ fn hear(learner: &Learner, step: &Step) {
             } else {
                 send(learner, Event::Feedback(feedback, oneshot::channel().0));
             }
+        }
+        Step::Pair(n, outcome) => finish(learner, Trace { outcome, ..pair(n).0 }),
+        Step::Shadow(n, outcome) => pair(n).1.into_iter().for_each(|trace| finish(learner, Trace { outcome, ..trace })),
+        Step::Grade(n, shadow, judge, value) => {
+            let trace = if shadow { twin(id(n)) } else { id(n) };
+            grade(learner, trace, &judge.to_string(), value.map(|value| f64::from(value) / 4.0));
         }
         Step::Configure(more) => {
             let mut routes = if more { routes(&[ROUTE, "other"]) } else { routes(&[ROUTE]) };

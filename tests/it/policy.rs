@@ -13,7 +13,7 @@ use satisfice::policy::{
 const ROUTE: &str = "auto";
 
 fn arm(name: &str, usd_per_mtok: f64) -> ArmSpec {
-    let price = Price { input: usd_per_mtok, output: usd_per_mtok, cached_input: None };
+    let price = Price::of(usd_per_mtok, usd_per_mtok);
     ArmSpec { arm: name.into(), price: Some(price), context_window: None }
 }
 
@@ -59,7 +59,14 @@ struct Outcome {
 }
 
 impl World {
-    const USAGE: Usage = Usage { input_tokens: 100, output_tokens: 200, cached_input_tokens: 0, reasoning_tokens: 0 };
+    const USAGE: Usage = Usage {
+        input_tokens: 100,
+        output_tokens: 200,
+        cached_input_tokens: 0,
+        cache_write_tokens: 0,
+        cache_write_1h_tokens: 0,
+        reasoning_tokens: 0,
+    };
 
     fn run(&mut self, mut snapshot: Snapshot, requests: usize, last: usize) -> Outcome {
         let (mut quality, mut usd) = (0.0, 0.0);
@@ -161,7 +168,7 @@ fn form_alone_does_not_drag_an_arm_up_or_down() {
     let name = decision.candidates[decision.chosen].arm.clone();
     let before = decision.candidates[decision.chosen].quality;
     for i in 0..500 {
-        let now = if i % 50 == 49 { Reward::Scored { value: 0.0, weight: 0.5 } } else { Reward::WellFormed };
+        let now = if i % 50 == 49 { Reward::Malformed } else { Reward::WellFormed };
         snapshot = snapshot.learn(ROUTE, &decision, &name, Reward::Unknown, now);
     }
     let after = choose(&snapshot, &at, 0.0).candidates[decision.chosen].quality;
@@ -230,4 +237,20 @@ fn a_newer_version_of_a_model_inherits_what_its_parent_learned_and_a_stranger_do
     let stranger = quality(&snapshot.configure(&[named("another")]));
     assert!(parent < 0.1 && child < 0.15, "{parent} {child}");
     assert!(stranger > child + 0.1, "{stranger} {child}");
+}
+
+#[test]
+fn after_a_change_of_prices_the_price_of_quality_is_solved_for_afresh() {
+    let mut world = World { rng: StdRng::seed_from_u64(3), quality: [0.6, 0.8, 0.9] };
+    let outcome = world.run(cold(spec(Knob::Quality(0.9))), 400, 1);
+    let dearer = |times: f64| {
+        let arms = spec(Knob::Quality(0.9)).arms.into_iter().map(|arm| {
+            let price = arm.price.map(|p| Price { input: times * p.input, output: times * p.output, ..p });
+            ArmSpec { price, ..arm }
+        });
+        let spec = RouteSpec { arms: arms.collect(), ..spec(Knob::Quality(0.9)) };
+        route(&outcome.snapshot.clone().configure(&[spec])).controller().solution.log_value
+    };
+    // What was solved for before would count for most of it, were it smoothed.
+    assert!((dearer(100.0) - dearer(1.0) - 100_f64.ln()).abs() < 1e-6, "{} {}", dearer(1.0), dearer(100.0));
 }

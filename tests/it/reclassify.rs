@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use satisfice::learner::{self, Bounds, Learner, Settings};
-use satisfice::policy::{Decision, Snapshot, bundle_key};
+use satisfice::policy::{Audited, Decision, Snapshot, bundle_key};
 use satisfice::scorers;
 use satisfice::store::memory::{Failing, MemoryStore};
 use satisfice::store::{Entry, Store};
-use satisfice::trace::{AdoptError, Adopted, Event, Feedback, FeedbackError, Reclassified, Trace, TraceId};
+use satisfice::trace::{
+    AdoptError, Adopted, Event, Feedback, FeedbackError, Grade, Reclassified, Trace, TraceId, twin,
+};
 use tokio::sync::oneshot;
 
 use crate::recorded::{BEGIN_MS, ROUTE, decision, feedback, id, prior, routes, trace};
@@ -69,6 +71,19 @@ fn replayed(store: &MemoryStore, fingerprint: &str) -> Arc<Snapshot> {
 
 fn scores_heard(snapshot: &Snapshot) -> u64 {
     snapshot.routes[ROUTE].arms.iter().map(|arm| arm.scored).sum()
+}
+
+#[test]
+fn a_request_that_is_known_in_the_new_phi_and_ends_once_more_in_the_old_one_is_learned_from_as_it_stands() {
+    let store = MemoryStore::default();
+    let learner = start(&store, NEW);
+    request(&learner, 9, NEW, 1.0);
+    learner.stop();
+    let learner = start(&store, NEW);
+    request(&learner, 9, OLD, 0.0);
+    let live = stop(learner);
+    assert_eq!(bytes(&live), bytes(&replayed(&store, NEW)));
+    assert_eq!(scores_heard(&live), 1, "the second score is a revision");
 }
 
 #[test]
@@ -201,6 +216,8 @@ enum Step {
     /// A request that began with that classifier ends.
     Finish(u64, bool),
     Score(u64, u8, u8),
+    /// A judge's, of a request of the comparison or of a shadow.
+    Grade(u64, u8, u8),
     /// The requests of the bits are assessed.
     Adopt(bool, u16),
     Restart,
@@ -210,7 +227,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let failing = prop_oneof![2 => Just(Failing::Nothing), 1 => Just(Failing::Writes), 1 => Just(Failing::Everything)];
     prop_oneof![
-        8 => (0..12_u64, any::<bool>()).prop_map(|(n, new)| Step::Finish(n, new)),
+        8 => (0..REQUESTS, any::<bool>()).prop_map(|(n, new)| Step::Finish(n, new)),
+        8 => (8..REQUESTS, 0..2_u8, 0..=4_u8).prop_map(|(n, judge, value)| Step::Grade(n, judge, value)),
         12 => (0..12_u64, 0..3_u8, 0..=4_u8).prop_map(|(n, source, value)| Step::Score(n, source, value)),
         4 => (any::<bool>(), any::<u16>()).prop_map(|(new, which)| Step::Adopt(new, which)),
         2 => Just(Step::Restart),
@@ -222,9 +240,16 @@ fn name(new: bool) -> &'static str {
     if new { NEW } else { OLD }
 }
 
+/// Twelve requests, the last four of them of the comparison with the best model; then the shadows of the 8th and the 10th.
+const REQUESTS: u64 = 14;
+
 /// φ of the `n`th request as that classifier assesses it.
 fn phi(n: u64, new: bool) -> (TraceId, Decision) {
-    if new { reassessed(n) } else { (id(n), decision(n)) }
+    let request = if n < 12 { n } else { 8 + 2 * (n - 12) };
+    let (id, decision) = if new { reassessed(request) } else { (id(request), decision(request)) };
+    let audit = (request >= 8).then_some(Audited { share: 0.5, best: 1 });
+    let decision = Decision { audit, ..decision };
+    if n < 12 { (id, decision) } else { (twin(id), decision.shadow().unwrap()) }
 }
 
 /// Waits until the learner has worked off all that it was told.
@@ -246,16 +271,22 @@ proptest! {
         for step in steps {
             match step {
                 Step::Finish(n, new) => {
-                    let decision = Some(phi(n, new).1);
-                    let trace = Trace { bundle: Some(bundle_key(name(new))), decision: decision.map(Into::into), ..trace(n) };
+                    let ((id, decision), model) = (phi(n, new), if n < 12 { trace(n).model } else { trace(1).model });
+                    let bundle = Some(bundle_key(name(new)));
+                    let trace = Trace { id, bundle, decision: Some(decision.into()), model, ..trace(n) };
                     learner.events.blocking_send(Event::Finished(Box::new(trace))).unwrap();
                 }
                 Step::Score(n, source, value) => {
                     let feedback = feedback(n, &source.to_string(), f64::from(value) / 4.0);
                     learner.events.blocking_send(Event::Feedback(feedback, oneshot::channel().0)).unwrap();
                 }
+                Step::Grade(n, judge, value) => {
+                    let (trace, judge, value) = (phi(n, false).0, judge.to_string(), Some(f64::from(value) / 4.0));
+                    let grade = Grade { trace, judge, value, weight: 0.5, cost_usd: Some(0.25), at_ms: BEGIN_MS };
+                    learner.events.blocking_send(Event::Graded(grade)).unwrap();
+                }
                 Step::Adopt(new, which) => {
-                    let chosen = (0..12).filter(|n| which >> n & 1 == 1).map(|n| phi(n, new)).collect();
+                    let chosen = (0..REQUESTS).filter(|n| which >> n & 1 == 1).map(|n| phi(n, new)).collect();
                     if adopt(&learner, name(new), chosen).is_ok() {
                         in_use = new;
                     }

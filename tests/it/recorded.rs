@@ -32,7 +32,7 @@ pub fn id(n: u64) -> TraceId {
 }
 
 pub fn routes(names: &[&str]) -> Vec<RouteSpec> {
-    let price = Price { input: 1.0, output: 2.0, cached_input: None };
+    let price = Price::of(1.0, 2.0);
     let arm = |arm: &str| ArmSpec { arm: arm.into(), price: Some(price), context_window: None };
     let arms: Vec<ArmSpec> = ARMS.map(arm).into();
     let segments = vec![SegmentSpec { name: SEGMENT.into(), knob: STRICT, explore: true }];
@@ -78,6 +78,7 @@ pub fn decision(n: u64) -> Decision {
         preferred: 0,
         chosen: (n % 2) as usize,
         draw: 0.25,
+        audit: None,
     }
 }
 
@@ -126,7 +127,7 @@ pub fn settled(n: u64) -> Entry {
 
 pub fn scored(n: u64, source: &str, value: f64) -> Entry {
     let Feedback { trace, metric, source, value, comment, at_ms } = feedback(n, source, value);
-    Entry::Scored(Scored { trace, metric, source, value, comment, at_ms })
+    Entry::Scored(Scored { trace, metric, source, value, weight: 1.0, comment, at_ms })
 }
 
 pub fn feedback(n: u64, source: &str, value: f64) -> Feedback {

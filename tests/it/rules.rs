@@ -78,7 +78,7 @@ async fn where_a_rules_models_cannot_answer_nobody_else_does() {
 /// Two models that nobody knows, of one price, whose providers charge a hundredth for what they have read before.
 fn twins() -> Settings {
     let mut settings = settings();
-    let price = Price { input: 10.0, output: 0.01, cached_input: Some(0.1) };
+    let price = Price { cached_input: Some(0.1), ..Price::of(10.0, 0.01) };
     let twin = |name: &str| Arc::new(Model { price: Some(price), ..(*model(name, 1.0)).clone() });
     let twins = vec![twin("twin-a"), twin("twin-b")];
     settings.models.extend(twins.clone());

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use satisfice::catalog::quirks::Quirks;
 use satisfice::upstream::settings::{OwnDeadlines, ProviderSettings, Wire};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,8 +53,12 @@ impl Seen {
         serde_json::from_slice(&self.body).expect("the gateway sends JSON")
     }
 
+    /// The model of the body, else of the path (`…/models/NAME:method`), else the path's end.
     pub fn model(&self) -> String {
-        self.json()["model"].as_str().unwrap_or_default().to_owned()
+        let body: Option<Value> = serde_json::from_slice(&self.body).ok();
+        let named = body.as_ref().and_then(|body| body["model"].as_str());
+        let path = self.line.split(['?', ' ']).nth(1).and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+        named.unwrap_or_else(|| path.split(':').next().unwrap_or_default()).to_owned()
     }
 }
 
@@ -84,12 +89,17 @@ impl Scripted {
             base_url: self.base_url().parse().unwrap(),
             api_keys: vec![KEY.into()],
             deadlines: OwnDeadlines::default(),
+            service_account: None,
             headers: HeaderMap::new(),
+            aws: None,
+            quirks: Quirks::default(),
+            api_version: None,
+            collects_data: true,
         }
     }
 
-    /// The answers to requests for `model`, in turn; the last one repeats. A model without a script says `ok`, whole
-    /// or streamed, as it is asked.
+    /// The answers to requests for `model` (`""`: for any other), in turn; the last one repeats. A model without a
+    /// script says `ok`, whole or streamed, as it is asked.
     pub fn on(&self, model: &str, answers: impl IntoIterator<Item = Answer>) {
         let mut answers: Vec<Answer> = answers.into_iter().collect();
         assert!(!answers.is_empty(), "a script has at least one answer");
@@ -344,10 +354,13 @@ async fn perform(step: Step, stream: &mut TcpStream, shared: &Shared) -> bool {
 impl Shared {
     fn answer(&self, request: &Seen) -> Answer {
         let mut scripts = self.scripts.lock().unwrap();
-        match scripts.get_mut(&request.model()) {
+        let script = if scripts.contains_key(&request.model()) { request.model() } else { String::new() };
+        match scripts.get_mut(&script) {
             Some(answers) if answers.len() > 1 => answers.pop().unwrap(),
             Some(answers) => answers[0].clone(),
-            None if request.json()["stream"] == true => Answer::says(&["ok"]),
+            None if serde_json::from_slice::<Value>(&request.body).is_ok_and(|body| body["stream"] == true) => {
+                Answer::says(&["ok"])
+            }
             None => Answer::completion("ok"),
         }
     }

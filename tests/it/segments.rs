@@ -20,17 +20,21 @@ use serde_json::{Value, json};
 use crate::gateway::{Running, ask, ask_stream, error};
 use crate::recorded::{BEGIN_MS, ROUTE, SEGMENT, prior, routes, trace};
 
-const USAGE: Usage = Usage { input_tokens: 100, output_tokens: 200, cached_input_tokens: 0, reasoning_tokens: 0 };
+const USAGE: Usage = Usage {
+    input_tokens: 100,
+    output_tokens: 200,
+    cached_input_tokens: 0,
+    cache_write_tokens: 0,
+    cache_write_1h_tokens: 0,
+    reasoning_tokens: 0,
+};
 
 /// What the route asks for where no segment does.
 const USUAL: f64 = 0.9;
 
 fn spec(segments: &[(&str, f64)]) -> RouteSpec {
-    let arm = |(name, usd): (&str, f64)| ArmSpec {
-        arm: name.into(),
-        price: Some(Price { input: usd, output: usd, cached_input: None }),
-        context_window: None,
-    };
+    let arm =
+        |(name, usd): (&str, f64)| ArmSpec { arm: name.into(), price: Some(Price::of(usd, usd)), context_window: None };
     let segment =
         |(name, share): &(&str, f64)| SegmentSpec { name: (*name).into(), knob: Knob::Quality(*share), explore: true };
     RouteSpec {
@@ -137,16 +141,17 @@ fn segments_with_different_bars_settle_at_different_costs_and_each_meets_its_own
 #[test]
 fn a_score_of_one_segment_teaches_the_arms_of_all_and_the_controller_of_none_other() {
     let (mut world, before) = (World(StdRng::seed_from_u64(1)), cold(&[("a", 0.8), ("b", 0.8)]));
-    let after = world.requests(before.clone(), 50, of("a"));
+    let after = world.requests(before.clone(), 120, of("a"));
     let (before, after) = (route(&before), route(&after));
     assert_ne!(before.arms, after.arms);
-    assert_eq!(after.decided(), 50);
+    assert_eq!(after.decided(), 120);
     let numbers = |segment| {
         let controller = controller(&after, segment);
         let (rows, paid) = (controller.window.rows().count(), controller.spending.answers);
-        (controller.schedule.decided, rows, paid, controller.audit.own.rows(), controller.measured.quality().is_some())
+        let audited = controller.audit.own().map_or(0, |own| own.rows);
+        (controller.schedule.decided, rows, paid, audited, controller.measured.quality().is_some())
     };
-    assert_eq!(numbers(Some("a")), (50, 50, 50.0, 50, true));
+    assert_eq!(numbers(Some("a")), (120, 120, 120.0, 120, true));
     assert_eq!(numbers(Some("b")), (0, 0, 0.0, 0, false));
     assert_eq!(numbers(None), (0, 0, 0.0, 0, false));
 }

@@ -146,6 +146,7 @@ async fn what_another_model_may_mend_goes_to_the_next() {
         (404, Cause::Credentials),
         (408, Cause::Timeout),
         (409, Cause::Server),
+        (424, Cause::Server),
         (429, Cause::RateLimited),
         (500, Cause::Server),
         (529, Cause::Server),

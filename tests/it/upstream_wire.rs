@@ -112,7 +112,13 @@ fn says_what_is_wrong_with_a_request_and_where() {
 fn reads_a_completion() {
     let reply = reply(fixture!("completion.json"));
     assert_eq!(reply.text, text("Hello! How can I assist you today? 😀", "stop"));
-    let usage = Usage { input_tokens: 1119, output_tokens: 10, cached_input_tokens: 1024, reasoning_tokens: 4 };
+    let usage = Usage {
+        input_tokens: 1119,
+        output_tokens: 10,
+        cached_input_tokens: 1024,
+        reasoning_tokens: 4,
+        ..Usage::default()
+    };
     assert_eq!(reply.usage, Some(usage));
 }
 

@@ -69,3 +69,31 @@ pub fn chunks(items: &[StreamItem]) -> Vec<Value> {
     });
     data.collect()
 }
+
+/// A stream whose bytes end after its last event, but for `[DONE]`: with what the translation owes at the end.
+pub fn streamed_to_end(provider: &dyn Provider, request: &ChatRequest, bytes: impl AsRef<[u8]>) -> Vec<StreamItem> {
+    streamed_in_pieces(provider, request, bytes, vec![])
+}
+
+/// The same, its bytes coming in pieces that are cut at these places.
+pub fn streamed_in_pieces(
+    provider: &dyn Provider,
+    request: &ChatRequest,
+    bytes: impl AsRef<[u8]>,
+    cuts: Vec<usize>,
+) -> Vec<StreamItem> {
+    let bytes = bytes.as_ref();
+    let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).chain([0, bytes.len()]).collect();
+    cuts.sort_unstable();
+    let mut decoder = Decoder::new(1 << 20);
+    let mut translation = provider.events(&asked(request));
+    let mut items = VecDeque::new();
+    for piece in cuts.windows(2) {
+        decoder.push(&bytes[piece[0]..piece[1]]);
+        while let Some(data) = decoder.next_event().unwrap() {
+            translation.event(WireEvent { name: None, data }, &mut items).unwrap();
+        }
+    }
+    translation.end(&mut items);
+    items.into()
+}

@@ -51,14 +51,52 @@ const HINTS: [&str; 12] = [
 /// Every field that [`Conversation::read`] reads or that the gateway has its own use for.
 const READ_ALWAYS: [&str; 4] = ["model", "messages", "stream", "drop_unsupported"];
 
+/// `parallel_tool_calls: false`, for a wire whose models call as many functions at once as they like.
+pub fn one_call_at_a_time(request: &ChatRequest, wire: &str) -> Option<BadRequest> {
+    let asked = !request.drop_unsupported && request.raw("parallel_tool_calls").is_some_and(|raw| &raw[..] == b"false");
+    let problem = || format!("{wire} cannot be held to one call at a time (`parallel_tool_calls`)");
+    asked.then(|| unsupported("parallel_tool_calls", &problem()))
+}
+
+/// The first field of `request` among those that a provider knows nothing like, which `unknown` names. A field that asks
+/// for nothing is left out and nobody is told; so are hints, and everything where the client said `drop_unsupported`.
+pub fn unknown_there(request: &ChatRequest, unknown: &[String], provider: &str) -> Option<BadRequest> {
+    if request.drop_unsupported || unknown.is_empty() {
+        return None;
+    }
+    let missed = |name: &str, value: &[u8]| !HINTS.contains(&name) && !asks_for_nothing(name, value);
+    let (name, _) =
+        request.fields().find(|(name, value)| unknown.iter().any(|other| other == name) && missed(name, value))?;
+    Some(unsupported(name, &format!("provider {provider} knows nothing like `{name}`")))
+}
+
 /// The first field of `request` that a wire which understands `understood` (and what every wire does) cannot express.
-/// Null asks for nothing; neither does anything where the client said `drop_unsupported`.
+/// What is said to be as it is anyhow (null, `n: 1`) asks for nothing; neither does anything where the client said
+/// `drop_unsupported`.
 pub fn inexpressible(request: &ChatRequest, understood: &[&str], wire: &str) -> Option<BadRequest> {
     if request.drop_unsupported {
         return None;
     }
     let known = |name: &str| READ_ALWAYS.contains(&name) || HINTS.contains(&name) || understood.contains(&name);
-    let (name, _) = request.fields().find(|(name, value)| !known(name) && &value[..] != b"null")?;
+    let (name, _) = request.fields().find(|(name, value)| !known(name) && !asks_for_nothing(name, value))?;
+    Some(unsupported(name, &format!("{wire} knows nothing like `{name}`")))
+}
+
+/// A `problem` with a field that its provider cannot express, and the remedies there are.
+pub fn unsupported(field: &str, problem: &str) -> BadRequest {
     let remedy = "leave it out, ask another model, or send `\"drop_unsupported\": true` to have it left out";
-    Some(BadRequest::field(name.to_owned(), format!("{wire} knows nothing like `{name}`; {remedy}")))
+    BadRequest::field(field.to_owned(), format!("{problem}; {remedy}"))
+}
+
+/// Whether a field says no more than its absence would.
+fn asks_for_nothing(name: &str, value: &[u8]) -> bool {
+    let number = || serde_json::from_slice::<f64>(value).ok();
+    let default = match name {
+        "n" => number() == Some(1.0),
+        "frequency_penalty" | "presence_penalty" | "top_logprobs" => number() == Some(0.0),
+        "logprobs" | "store" => value == b"false",
+        "modalities" => value == b"[\"text\"]",
+        _ => false,
+    };
+    default || matches!(value, b"null" | b"{}" | b"[]")
 }

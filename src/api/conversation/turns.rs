@@ -23,6 +23,8 @@ pub enum Turn {
         parts: Vec<Part>,
         reasoning: Vec<Reasoning>,
         calls: Vec<ToolCall>,
+        /// What the provider wants back with the text (Gemini's thought signature).
+        signature: Option<String>,
     },
     /// What a tool gave back.
     Tool {
@@ -73,6 +75,8 @@ struct Message {
     tool_calls: Option<Vec<Call>>,
     #[serde(default)]
     tool_call_id: Option<String>,
+    #[serde(default)]
+    extra_content: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +127,7 @@ fn turn(i: usize, raw: &RawValue) -> Result<Turn, BadRequest> {
             parts: parts.into_iter().chain(message.refusal.map(Part::text)).collect(),
             reasoning: message.thinking_blocks.unwrap_or_default(),
             calls: message.tool_calls.unwrap_or_default().into_iter().map(ToolCall::from).collect(),
+            signature: signature(message.extra_content.as_ref()),
         }),
         other => {
             let field = format!("messages[{i}].role");
@@ -147,14 +152,17 @@ fn parts(i: usize, parts: Parts) -> Result<Vec<Part>, BadRequest> {
 
 impl From<Call> for ToolCall {
     fn from(call: Call) -> Self {
-        let signature = call.extra_content.as_ref().and_then(|extra| extra["google"]["thought_signature"].as_str());
         Self {
             id: call.id,
             name: call.function.name,
             arguments: call.function.arguments,
-            signature: signature.map(str::to_owned),
+            signature: signature(call.extra_content.as_ref()),
         }
     }
+}
+
+fn signature(extra_content: Option<&Value>) -> Option<String> {
+    extra_content?["google"]["thought_signature"].as_str().map(str::to_owned)
 }
 
 fn missing(field: &str) -> BadRequest {

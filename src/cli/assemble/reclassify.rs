@@ -13,6 +13,8 @@ use crate::trace::{Adopted, Event, Reclassified, TraceId};
 
 /// Earlier requests that are assessed again at most, the newest.
 const MOST: usize = 20_000;
+/// The same where the classifier's encoder is slow: half a minute's work.
+const MOST_SLOW: usize = 500;
 /// Bodies that are read at once.
 const PAGE: usize = 100;
 
@@ -53,9 +55,10 @@ impl Running {
 
 /// Decisions in `bundle`'s φ, oldest first, of the newest requests that are kept.
 fn assessed(reader: &dyn TraceReader, bundle: &Bundle) -> Result<Vec<(TraceId, Decision)>, StoreError> {
+    let most = if bundle.extractor.encoder().is_slow() { MOST_SLOW } else { MOST };
     let (mut assessed, mut before, mut read) = (Vec::new(), None, 0);
-    while read < MOST {
-        let page = reader.newest(before, PAGE.min(MOST - read))?;
+    while read < most {
+        let page = reader.newest(before, PAGE.min(most - read))?;
         let Some(oldest) = page.last() else { break };
         (before, read) = (Some(oldest.id), read + page.len());
         assessed.extend(page.into_iter().filter_map(|trace| Some((trace.id, assess_again(bundle, trace)?))));

@@ -7,17 +7,49 @@ use crate::gateway::RouteSettings;
 use crate::policy::{Arm, RouteState};
 
 /// Priced so, a cost is a number of tokens.
-const INPUT_TOKEN: Price = Price { input: 1e6, output: 0.0, cached_input: None };
-const OUTPUT_TOKEN: Price = Price { input: 0.0, output: 1e6, cached_input: None };
+const INPUT_TOKEN: Price = Price::of(1e6, 0.0);
+const OUTPUT_TOKEN: Price = Price::of(0.0, 1e6);
+
+/// Nine of ten lie within so many deviations of a Gaussian's mean, and one of twenty beyond …
+const NINE_OF_TEN: f64 = 1.645;
+/// … but no length is known better than to this factor: these prompts are not those that it was learned on.
+const LEAST_FACTOR: f64 = 2.0;
+
+/// What an amount is believed to be: in nine of ten cases it lies between the ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Range {
+    pub(super) low: f64,
+    pub(super) expected: f64,
+    pub(super) high: f64,
+}
+
+impl Range {
+    /// Of a log-normal amount with this median, that cannot be more than `most`; `deviation` is that of its logarithm.
+    fn log_normal(median: f64, deviation: f64, most: f64) -> Self {
+        let factor = (NINE_OF_TEN * deviation).exp().max(LEAST_FACTOR);
+        let [low, high] = [median / factor, median * factor].map(|end| end.min(most));
+        Self { low, high, expected: (median * (0.5 * deviation * deviation).exp()).clamp(low, high) }
+    }
+
+    fn map(self, change: impl Fn(f64) -> f64) -> Self {
+        Self { low: change(self.low), expected: change(self.expected), high: change(self.high) }
+    }
+
+    /// Of amounts that are wrong together: who underrates one answer's length underrates the others'.
+    fn plus(self, other: Self) -> Self {
+        let Self { low, expected, high } = other;
+        Self { low: self.low + low, expected: self.expected + expected, high: self.high + high }
+    }
+}
 
 /// What all calls of one model are expected to take.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Bill {
     calls: usize,
     input_tokens: f64,
-    output_tokens: f64,
+    output_tokens: Range,
     /// `None`: its price is not known.
-    usd: Option<f64>,
+    usd: Option<Range>,
 }
 
 /// The policy's own predictions for the calls that are to be made, a bill a model.
@@ -32,7 +64,9 @@ impl Estimate {
             bills[call.arm].add(&plan.asked[call.asked], &state.arms[call.arm]);
         }
         for (bill, arm) in bills.iter_mut().zip(&state.spec.arms) {
-            bill.usd = arm.price.map(|p| (bill.input_tokens * p.input + bill.output_tokens * p.output) / 1e6);
+            let usd =
+                |p: Price| bill.output_tokens.map(|output| (bill.input_tokens * p.input + output * p.output) / 1e6);
+            bill.usd = arm.price.map(usd);
         }
         Self { bills }
     }
@@ -43,17 +77,17 @@ impl Estimate {
     }
 
     /// Of the models whose price is known.
-    pub(super) fn usd(&self) -> f64 {
-        self.bills.iter().filter_map(|bill| bill.usd).sum()
+    pub(super) fn usd(&self) -> Range {
+        sum(self.bills.iter().filter_map(|bill| bill.usd))
     }
 
     pub(super) fn table(&self, route: &RouteSettings) -> String {
-        let mut table = Table::new(["model", "prompts", "input tokens", "output tokens", "USD"]);
+        let mut table = Table::new(["model", "prompts", "input tokens", "output tokens", "USD", "range"]);
         for (model, bill) in route.models.iter().zip(&self.bills) {
             table.row(bill.row(&model.id.to_string()));
         }
-        let total = |part: fn(&Bill) -> f64| self.bills.iter().map(part).sum();
-        let (input_tokens, output_tokens) = (total(|bill| bill.input_tokens), total(|bill| bill.output_tokens));
+        let input_tokens = self.bills.iter().map(|bill| bill.input_tokens).sum();
+        let output_tokens = sum(self.bills.iter().map(|bill| bill.output_tokens));
         let all = Bill { calls: self.calls(), input_tokens, output_tokens, usd: Some(self.usd()) };
         table.row(all.row("total, estimated"));
         table.to_string()
@@ -72,12 +106,38 @@ impl Bill {
         let most = asked.prompt.request.max_output_tokens.map_or(f64::INFINITY, f64::from);
         self.calls += 1;
         self.input_tokens += predict(&INPUT_TOKEN);
-        self.output_tokens += predict(&OUTPUT_TOKEN).min(most);
+        let length = Range::log_normal(predict(&OUTPUT_TOKEN), arm.length_deviation(&context.phi), most);
+        self.output_tokens = self.output_tokens.plus(length);
     }
 
-    fn row(&self, name: &str) -> [String; 5] {
-        let usd = self.usd.map_or("unknown".into(), |usd| format!("{usd:.4}"));
-        let tokens = |tokens: f64| format!("{tokens:.0}");
-        [name.into(), self.calls.to_string(), tokens(self.input_tokens), tokens(self.output_tokens), usd]
+    fn row(&self, name: &str) -> [String; 6] {
+        let usd = self.usd.map_or("unknown".into(), |usd| format!("{:.4}", usd.expected));
+        let range = self.usd.map_or("–".into(), |usd| format!("{:.4}–{:.4}", usd.low, usd.high));
+        let [input, output] = [self.input_tokens, self.output_tokens.expected].map(|tokens| format!("{tokens:.0}"));
+        [name.into(), self.calls.to_string(), input, output, usd, range]
+    }
+}
+
+fn sum(ranges: impl Iterator<Item = Range>) -> Range {
+    ranges.fold(Range::default(), Range::plus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_that_is_hardly_known_has_a_wide_range_and_a_mean_above_its_median() {
+        let wide = Range::log_normal(100.0, 1.0, f64::INFINITY);
+        assert!((wide.low - 19.3).abs() < 0.1 && (wide.high - 518.0).abs() < 1.0, "{wide:?}");
+        assert!((wide.expected - 164.9).abs() < 0.1, "{wide:?}");
+        let known = Range::log_normal(100.0, 0.0, f64::INFINITY);
+        assert_eq!(known, Range { low: 50.0, expected: 100.0, high: 200.0 });
+    }
+
+    #[test]
+    fn no_answer_is_longer_than_its_request_allows() {
+        assert_eq!(Range::log_normal(100.0, 1.0, 150.0).high, 150.0);
+        assert_eq!(Range::log_normal(100.0, 1.0, 10.0), Range { low: 10.0, expected: 10.0, high: 10.0 });
     }
 }

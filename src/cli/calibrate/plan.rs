@@ -79,9 +79,8 @@ impl Planner<'_> {
     }
 
     fn assess(&self, prompt: Prompt) -> anyhow::Result<Asked> {
-        let features = self.bundle.extractor.extract(&prompt.request);
-        let context = self.bundle.classifier.assess(&features)?;
-        let demand = Demand::new(&prompt.request, features.input_tokens);
+        let context = self.bundle.assess(self.bundle.extractor.draft(&prompt.request))?;
+        let demand = Demand::new(&prompt.request, context.input_tokens);
         let fits = |(_, model): &(usize, &std::sync::Arc<Model>)| demand.lacking(model).is_none();
         let eligible = self.route.models.iter().enumerate().filter(fits).map(|(arm, _)| arm).collect();
         Ok(Asked { prompt, context, eligible })

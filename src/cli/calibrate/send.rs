@@ -1,6 +1,7 @@
 //! The calls: the real network, so many at a time, each model by its name; answers go to the learner.
 
-use std::sync::atomic::Ordering;
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::ensure;
 use futures_util::{StreamExt as _, stream};
@@ -38,19 +39,22 @@ pub(super) struct Sent {
 }
 
 impl Sender<'_> {
-    /// Makes `calls` (indices into [`Plan::calls`]), `concurrency` at a time. Once told to stop by Ctrl-C it begins no
-    /// more, and waits for those under way: they are paid for.
+    /// Makes `calls` (indices into [`Plan::calls`]), `concurrency` at a time. Once told to stop by Ctrl-C, or more than
+    /// `limit_usd` was spent, it begins no more, and waits for those under way: they are paid for.
     ///
     /// # Errors
     /// The answers cannot be kept: it stops there.
-    pub(super) async fn send(&self, calls: Vec<usize>, concurrency: usize) -> anyhow::Result<Sent> {
-        let bar = bar(calls.len())?;
+    pub(super) async fn send(&self, calls: Vec<usize>, concurrency: usize, limit_usd: f64) -> anyhow::Result<Sent> {
+        let (bar, spent) = (bar(calls.len())?, AtomicBool::new(false));
         let told = Box::pin(tokio::signal::ctrl_c());
+        let affordable = |_: &usize| ready(!spent.load(Ordering::Relaxed));
         let asking = |index: usize| async move { (index, self.ask(&self.plan.calls[index]).await) };
-        let mut answers = stream::iter(calls).take_until(told).map(asking).buffer_unordered(concurrency);
+        let calls = stream::iter(calls).take_until(told).take_while(affordable);
+        let mut answers = calls.map(asking).buffer_unordered(concurrency);
         let mut sent = Sent::default();
         while let Some((index, outcome)) = answers.next().await {
             self.take(index, outcome, &mut sent).await?;
+            spent.store(sent.usd > limit_usd, Ordering::Relaxed);
             bar.set_message(format!("{:.4} USD, {} failed", sent.usd, sent.failed.len()));
             bar.inc(1);
         }

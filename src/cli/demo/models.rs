@@ -77,7 +77,7 @@ pub const LADDER: [SimulatedModel; 5] = [
 ];
 
 const fn usd_per_mtok(input: f64, output: f64) -> Price {
-    Price { input, output, cached_input: None }
+    Price::of(input, output)
 }
 
 /// The prompt of every request beside the puzzle itself.

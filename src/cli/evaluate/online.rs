@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 
-use super::{EvaluateArgs, output};
+use super::{EvaluateArgs, output, svg};
 use crate::cli::workload;
 use crate::difficulty::Bundle;
 use crate::difficulty::train::Dataset;
-use crate::evaluate::online::{Change, Conditions, PolicyReport, Run, Scenario, Stream, play, report};
+use crate::evaluate::online::{
+    Change, Conditions, PolicyReport, Reference, Run, Scenario, Stream, Turn, neighbours, play, report,
+};
+use crate::evaluate::report::PointReport;
 use crate::policy::rivals::{Fixed, LinUcb, Random, SquareCb, TaskBlind};
 use crate::policy::{ArmSpec, Knob, NoCandidate, Policy, RouteSpec, Satisficing, Snapshot};
 
@@ -133,9 +136,18 @@ pub struct OnlineWorkload {
     /// Requests of a run.
     pub requests: usize,
     pub knob: String,
+    /// Mean quality that the knob asks for, without the scenario's change and while it holds.
+    pub bar: Option<[f64; 2]>,
+    pub budget_per_1k: Option<f64>,
+    /// The order of shares; by their names in the workload, also where they are anonymous to the policies.
+    pub models: Vec<String>,
+    /// When the scenario changes what.
+    pub turns: Vec<Turn>,
     pub best: String,
     pub best_quality: f64,
     pub best_usd_per_1k: f64,
+    /// What full-information nearest neighbours come to at this knob, without the scenario.
+    pub knn: Option<PointReport>,
     pub policies: Vec<PolicyReport>,
 }
 
@@ -154,6 +166,9 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let trained_on_them = sources.iter().any(|source| super::trained_on(&bundle, source));
     let report =
         OnlineReport { weights: bundle.fingerprint.clone(), trained_on_them, seeds: args.online.seeds, workloads };
+    if let Some(path) = &args.svg {
+        output::file(path, svg::simulation(&report)?.as_bytes())?;
+    }
     output::write_json(&report, args.json.as_deref(), &table::text(&report))
 }
 
@@ -164,6 +179,15 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
     ensure!((0.0..=1e6).contains(&online.delay), "--delay {}: give requests, from 0 to a million", online.delay);
     ensure!((1..=10_000).contains(&online.seeds), "--seeds {}: give 1 to 10,000", online.seeds);
     ensure!((1..=10_000_000).contains(&online.requests.unwrap_or(1)), "--requests: give 1 to 10,000,000");
+    if let Some(path) = &args.svg {
+        let named = path.extension().is_some_and(|extension| extension == "svg") && !path.is_dir();
+        ensure!(named, "--svg {}: with --online, give the name of one file, in .svg", path.display());
+        ensure!(
+            args.force || !path.exists(),
+            "{} exists; choose another file, or replace it with --force",
+            path.display()
+        );
+    }
     if let Some(usd) = online.value {
         ensure!(usd.is_finite() && usd > 0.0, "--value {usd}: give USD for a unit of quality, above 0");
     }
@@ -177,6 +201,14 @@ fn knob(args: &EvaluateArgs) -> anyhow::Result<Knob> {
         [knob] => Ok(knob),
         _ => bail!("--online simulates one setting of the knob; give one of --quality, --budget-per-1k and --value"),
     }
+}
+
+fn share(knob: Knob) -> Option<f64> {
+    if let Knob::Quality(share) = knob { Some(share) } else { None }
+}
+
+fn budget(knob: Knob) -> Option<f64> {
+    if let Knob::BudgetPer1k(usd) = knob { Some(usd) } else { None }
 }
 
 fn simulate(args: &EvaluateArgs, data: &Dataset, workload: usize, bundle: &Bundle) -> anyhow::Result<OnlineWorkload> {
@@ -196,20 +228,28 @@ fn simulate(args: &EvaluateArgs, data: &Dataset, workload: usize, bundle: &Bundl
     let (best_quality, best_usd) = stream.fixed(stream.best());
     let value = args.online.value;
     let prior = Snapshot::new(bundle.prior.clone());
+    let reference = neighbours(data, &stream).map(|forecast| Reference::new(&stream, &forecast, &scenario, spec.knob));
     let mut policies = Vec::new();
     for policy in &args.online.policies {
         let arm = |model: &str| models.iter().position(|m| m == model).map(|i| stream.arms[i].clone());
         let make = maker(policy, &prior, &arm)?;
         let runs = runs(args, &stream, &spec, &*make, &scenario)?;
-        policies.push(report(&stream, &scenario, make(&spec).name().to_owned(), &runs, value));
+        let name = make(&spec).name().to_owned();
+        policies.push(report(&stream, &scenario, reference.as_ref(), name, &runs, value));
     }
+    let requests = args.online.requests.unwrap_or(stream.requests.len().saturating_sub(args.online.calibrate));
     Ok(OnlineWorkload {
         workload: name.clone(),
-        requests: args.online.requests.unwrap_or(stream.requests.len().saturating_sub(args.online.calibrate)),
+        requests,
         knob: spec.knob.to_string(),
+        bar: share(spec.knob).map(|share| scenario.best_quality(&stream).map(|best| share * best)),
+        budget_per_1k: budget(spec.knob),
+        turns: scenario.turns(requests, &models[scenario.arm]),
+        models,
         best,
         best_quality,
         best_usd_per_1k: 1e3 * best_usd,
+        knn: reference.map(|reference| reference.usual().into()),
         policies,
     })
 }

@@ -1,12 +1,11 @@
 //! Where a report goes: a table or JSON on standard output, and files, each written whole or not at all.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use tempfile::NamedTempFile;
 
 use super::{svg, table};
+use crate::cli::output::{Readers, write_whole};
 use crate::evaluate::report::Report;
 
 /// Writes a report: files first, so that what cannot be written is heard of before the table is read.
@@ -33,22 +32,7 @@ pub fn write_json(report: &impl serde::Serialize, json: Option<&Path>, text: &st
     Ok(())
 }
 
-/// A temporary file beside it takes its name at the end.
-fn file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut file = new_in(folder)?;
-        file.write_all(bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("{} cannot be written", path.display()))
-}
-
-/// Readable by all whom the process lets read what it writes, as any other file.
-fn new_in(folder: &Path) -> std::io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+/// Whether a file may be replaced was asked before the work began.
+pub fn file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_whole(path, Readers::Everyone, true, bytes)
 }

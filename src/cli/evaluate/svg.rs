@@ -1,5 +1,6 @@
-//! Two plots a workload: the cost-quality frontier, and predicted against found quality.
+//! Two plots a workload: the cost-quality frontier, and predicted against found quality; and one of a simulation.
 
+mod course;
 mod frontier;
 mod reliability;
 
@@ -8,6 +9,7 @@ use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
 use plotters::style::{Color, IntoFont, RGBColor, TextStyle, WHITE};
 
+use super::online::OnlineReport;
 use crate::evaluate::report::Report;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -32,6 +34,14 @@ pub fn plots(report: &Report) -> anyhow::Result<Vec<(String, String)>> {
         plots.push((format!("{}-reliability.svg", workload.workload), reliability));
     }
     Ok(plots)
+}
+
+/// How a simulation went.
+///
+/// # Errors
+/// plotters'.
+pub fn simulation(report: &OnlineReport) -> anyhow::Result<String> {
+    drawn(course::size(report), |area| course::draw(report, area))
 }
 
 fn drawn(size: (u32, u32), draw: impl FnOnce(&Area) -> Drawn) -> anyhow::Result<String> {

@@ -108,6 +108,10 @@ fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
             && (segment.is_none() || line.decision.segment == *segment)
     };
     traces::each(&args.traces, |line| {
+        // A calibration's answer was not drawn from anything, and a shadow's is a second one to a request that has its line.
+        if !line.decision.kind.is_traffic() {
+            return Ok(());
+        }
         if is_wanted(&line) {
             let log = logs.entry(line.route.clone()).or_insert(Log { from_ms: u64::MAX, ..Log::default() });
             (log.from_ms, log.to_ms) = (log.from_ms.min(line.at_ms), log.to_ms.max(line.at_ms));
@@ -122,6 +126,9 @@ fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
             let segment = segment.as_ref().map_or(String::new(), |name| format!(" --segment {name}"));
             let known = others.into_iter().collect::<Vec<_>>().join(", ");
             bail!("--route {wanted}{segment}: no request of it is in the traces; their routes are: {known}");
+        }
+        _ if logs.is_empty() => {
+            bail!("--traces: there is no request that a route decided, only calibrations and shadows")
         }
         _ => Ok(logs),
     }

@@ -1,18 +1,21 @@
 //! What the entries of a file mean together: references resolved, facts completed, defaults filled in.
 
+mod known;
 mod models;
 mod providers;
 mod routes;
 mod rules;
+mod scorers;
 mod segments;
 mod server;
 
 use std::collections::BTreeSet;
 
+use self::models::Models;
 use super::file::{self, File};
 use super::findings::{Findings, did_you_mean};
 use super::section::Located;
-use super::{Flags, Setup};
+use super::{Environment, Flags, Setup};
 use crate::catalog::providers::Catalogue;
 use crate::gateway::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Settings};
 use crate::upstream::Deadlines;
@@ -20,24 +23,37 @@ use crate::upstream::Deadlines;
 const DEFAULT_DATA_DIR: &str = "data";
 
 /// What the file means under these flags. Only to be used if no mistake was noted: what is wrong is left out.
-pub(super) fn resolve(file: File, flags: &Flags, catalogue: &Catalogue, findings: &mut Findings) -> Setup {
-    let (models, origins) = models::models(&file, catalogue, findings);
-    let routes = match &file.routes {
-        Some(routes) => routes::configured_routes(routes, &file.models, &models, flags, findings),
+pub(super) fn resolve(
+    mut file: File,
+    flags: &Flags,
+    environment: &Environment,
+    catalogue: &Catalogue,
+    findings: &mut Findings,
+) -> Setup {
+    known::complete(&mut file.providers, catalogue, environment, findings);
+    let Models { chat: models, embeddings, origins } = models::models(&file, catalogue, findings);
+    let mut routes = match &file.routes {
+        Some(routes) => {
+            routes::note_embeddings(routes, &embeddings, findings);
+            routes::configured_routes(routes, &file.models, &models, flags, findings)
+        }
         None => routes::implicit_route(&models, flags, findings).into_iter().collect(),
     };
+    let judging = scorers::judging(&file, &models, &mut routes, findings);
     Setup {
         server: server::server(&file.server, flags, findings),
         data_dir: flags.data_dir.clone().or(file.server.data_dir).unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
         classifier: flags.classifier.clone().or(file.classifier),
         gateway: Settings {
             models,
+            embeddings,
             routes,
             deadlines: deadlines(&file.deadlines),
             attempts: file.server.attempts.map_or(DEFAULT_ATTEMPTS, |n| n as usize),
             weights: models::weights(&file.models),
         },
         origins,
+        judging,
         providers: providers::providers(file.providers, &file.models, catalogue, findings),
         remarks: vec![],
     }

@@ -4,24 +4,34 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::unknown;
-use crate::catalog::facts::Fact;
+use crate::catalog::facts::{Fact, Mode};
 use crate::catalog::providers::Catalogue;
 use crate::catalog::{Capabilities, Model, ModelId};
 use crate::config::PriceOrigin;
-use crate::config::file::{self, File};
+use crate::config::file::{self, File, ModelKind};
 use crate::config::findings::Findings;
 use crate::config::section::Located;
+use crate::upstream::settings::Wire;
 
-pub(super) fn models(
-    file: &File,
-    catalogue: &Catalogue,
-    findings: &mut Findings,
-) -> (Vec<Arc<Model>>, Vec<PriceOrigin>) {
+/// All models of a file, each list in its order.
+pub(super) struct Models {
+    pub(super) chat: Vec<Arc<Model>>,
+    pub(super) embeddings: Vec<Arc<Model>>,
+    /// Of `chat`, then of `embeddings`.
+    pub(super) origins: Vec<PriceOrigin>,
+}
+
+pub(super) fn models(file: &File, catalogue: &Catalogue, findings: &mut Findings) -> Models {
     if file.models.is_empty() {
         findings.mistake(None, "there are no [[models]]; satisfice.example.toml shows one");
     }
     note_shared_names(&file.models, findings);
-    file.models.iter().filter_map(|typed| model(typed, file, catalogue, findings)).unzip()
+    let known: Vec<_> = file.models.iter().filter_map(|typed| model(typed, file, catalogue, findings)).collect();
+    let (chat, embeddings): (Vec<_>, Vec<_>) = known.into_iter().partition(|(kind, ..)| *kind == ModelKind::Chat);
+    let origins = chat.iter().chain(&embeddings).map(|(_, _, origin)| origin.clone()).collect();
+    let models =
+        |list: Vec<(ModelKind, Arc<Model>, PriceOrigin)>| list.into_iter().map(|(_, model, _)| model).collect();
+    Models { chat: models(chat), embeddings: models(embeddings), origins }
 }
 
 /// The shares that the file gives.
@@ -52,16 +62,28 @@ fn model(
     file: &File,
     catalogue: &Catalogue,
     findings: &mut Findings,
-) -> Option<(Arc<Model>, PriceOrigin)> {
+) -> Option<(ModelKind, Arc<Model>, PriceOrigin)> {
     let (name, provider_name) = (typed.name.as_ref()?, typed.provider.as_ref()?);
     let provider = provider_of(provider_name, &file.providers, findings)?;
     let upstream_name = typed.upstream_name.clone().unwrap_or_else(|| name.value.clone());
     let host = provider.base_url.as_ref().and_then(|url| url.value.host_str()).unwrap_or_default();
-    let fact = catalogue.lookup(host, &provider_name.value, &upstream_name);
+    // Google's cloud has a host for each place, and names models with their publisher.
+    let fact = match provider.wire {
+        Some(Wire::Vertex) => catalogue.lookup(host, "vertex", upstream_name.rsplit('/').next().unwrap_or_default()),
+        _ => catalogue.lookup(host, &provider_name.value, &upstream_name),
+    };
     let origin = price_origin(typed, fact);
     remark_on(&name.value, typed.line, fact, &origin, findings);
     let id = ModelId::of(&provider_name.value, &name.value);
-    Some((Arc::new(completed(typed, id, upstream_name, fact)), origin))
+    let kind = typed.kind.unwrap_or_else(|| kind_of(fact));
+    Some((kind, Arc::new(completed(typed, id, upstream_name, fact)), origin))
+}
+
+fn kind_of(fact: Option<&Fact>) -> ModelKind {
+    match fact.map(|fact| fact.mode) {
+        Some(Mode::Embedding) => ModelKind::Embedding,
+        _ => ModelKind::Chat,
+    }
 }
 
 fn price_origin(typed: &file::Model, fact: Option<&Fact>) -> PriceOrigin {

@@ -30,7 +30,12 @@ fn provider(typed: file::Provider) -> Option<ProviderSettings> {
         base_url: typed.base_url?.value,
         api_keys: typed.api_keys,
         deadlines: typed.deadlines,
+        service_account: typed.service_account,
         headers: typed.headers,
+        aws: typed.aws,
+        quirks: typed.quirks,
+        api_version: typed.api_version.map(|version| version.value),
+        collects_data: typed.collects_data,
     })
 }
 
@@ -43,7 +48,7 @@ fn remark_on(provider: &file::Provider, models: &[file::Model], catalogue: &Cata
         let text = format!("provider \"{name}\": prompts and key go unencrypted to {host}; use https://");
         findings.warning(url.line, text);
     }
-    if !provider.has_api_key && catalogue.provider_at(host).is_some() {
+    if !provider.has_api_key && catalogue.provider_at(host).is_some_and(|known| !known.keys.is_empty()) {
         findings.warning(provider.line, format!("provider \"{name}\" has no `api_key`, and {host} asks for one"));
     }
     if !models.iter().any(|m| m.provider.as_ref().is_some_and(|p| p.value == *name)) {

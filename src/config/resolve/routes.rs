@@ -32,6 +32,14 @@ pub(super) fn configured_routes(
     routes.iter().filter_map(|route| configured_route(route, &known, models, flags, findings)).collect()
 }
 
+/// Embedding models answer nothing.
+pub(super) fn note_embeddings(routes: &[file::Route], embeddings: &[Arc<Model>], findings: &mut Findings) {
+    let named = routes.iter().filter_map(|route| route.models.as_ref()).flat_map(|models| &models.value);
+    for name in named.filter(|name| embeddings.iter().any(|model| is_called(model, &name.value))) {
+        findings.mistake(name.line, format!("\"{}\" makes embeddings and answers nothing; leave it out", name.value));
+    }
+}
+
 /// `known`: names and providers of all models of the file, also of those that are wrong in other ways.
 fn configured_route(
     route: &file::Route,
@@ -112,7 +120,7 @@ fn note_unknown_model(name: &Located<String>, known: &[(String, Option<String>)]
 }
 
 /// `model` or `provider/model`.
-fn is_called(model: &Model, name: &str) -> bool {
+pub(super) fn is_called(model: &Model, name: &str) -> bool {
     match name.split_once('/') {
         Some((provider, plain)) => model.id.provider == provider && model.id.model == plain,
         None => model.id.model == name,

@@ -61,7 +61,7 @@ impl Dataset {
     pub fn price(&self, arm: usize) -> Price {
         let outcomes: Vec<Outcome> = self.of_arm(arm).map(|(_, outcome)| *outcome).collect();
         let (input, output) = super::heads::prices(&outcomes);
-        Price { input, output, cached_input: None }
+        Price::of(input, output)
     }
 
     /// Those prompts for which `keep` holds, with all arms and workloads.

@@ -24,7 +24,7 @@ pub use report::{ArmReport, Report, WorkloadReport, report};
 use super::DifficultyError;
 use super::network::{Classifier, Weights, standardise};
 use super::prior::Prior;
-use crate::features::{SIGNAL_WIDTH, WIDTH};
+use crate::features::SIGNAL_WIDTH;
 
 /// What training makes.
 #[derive(Debug)]
@@ -98,7 +98,8 @@ fn moments(data: &Dataset) -> (Vec<f32>, Vec<f32>) {
         let variance = column(i).map(|value| (value - mean) * (value - mean)).sum::<f64>() / n;
         (mean as f32, (variance.sqrt() + 1e-6) as f32)
     };
-    (0..WIDTH).map(moments).unzip()
+    let width = data.prompts.first().map_or(0, |prompt| prompt.features.values.len());
+    (0..width).map(moments).unzip()
 }
 
 fn scale_embeddings(mut input: Vec<f32>) -> Vec<f32> {
@@ -115,8 +116,9 @@ fn weights(
     prior: &Prior,
     phi: &[Vec<f64>],
 ) -> Weights {
+    let width = mean.len();
     let scale = |feature: usize| {
-        let embedded = (SIGNAL_WIDTH..WIDTH).contains(&feature);
+        let embedded = (SIGNAL_WIDTH..width).contains(&feature);
         if embedded { f64::from(EMBEDDING_SCALE) } else { 1.0 }
     };
     let scaled = |feature: usize, value: f64| (value * scale(feature)) as f32;
@@ -130,7 +132,7 @@ fn weights(
     Weights {
         mean,
         deviation,
-        hidden: (0..WIDTH).flat_map(into_units).collect(),
+        hidden: (0..width).flat_map(into_units).collect(),
         hidden_offset: hidden.offset.iter().map(|&value| value as f32).collect(),
         projection: projection.collect(),
         offset: space.offset.iter().chain([&0.0]).map(|&value| value as f32).collect(),

@@ -2,39 +2,64 @@
 
 use super::Lesson;
 use crate::evaluate::frontier::Forecast;
-use crate::features::{DIM, SIGNAL_WIDTH};
+use crate::features::SIGNAL_WIDTH;
 
 /// Neighbours that are asked; fewer where the lesson is shorter.
 const NEIGHBOURS: usize = 100;
 
-/// Mean quality and cost over the prompts of the lesson whose mean static embedding has the largest cosine.
+/// Mean quality and cost over the prompts of the lesson whose mean embedding has the largest cosine.
 pub fn knn(lesson: &Lesson, prompts: &[&[f32]]) -> Forecast {
     nearest_mean(lesson, prompts, NEIGHBOURS)
 }
 
+/// The same for the lesson's own prompts, each by those of another group (one a prompt) than its own: near-duplicates
+/// would tell it its answers. `None` where all are of one group.
+pub fn knn_of_others(lesson: &Lesson, groups: &[u64]) -> Option<Forecast> {
+    let first = groups.first()?;
+    groups.iter().any(|group| group != first).then(|| others_mean(lesson, groups, NEIGHBOURS))
+}
+
 fn nearest_mean(lesson: &Lesson, prompts: &[&[f32]], k: usize) -> Forecast {
-    let seen: Vec<[f32; DIM]> = lesson.features.iter().map(|features| direction(features)).collect();
+    let seen = directions(lesson);
     let mut forecast = Forecast::default();
     for prompt in prompts {
-        let near = nearest(&seen, &direction(prompt), k);
-        forecast.quality.push(mean(&lesson.quality, &near));
-        forecast.cost.push(mean(&lesson.cost, &near));
+        forecast.push(lesson, &nearest(&seen, &direction(prompt), k, |_| true));
     }
     forecast
 }
 
-/// The mean embedding at length 1; zero, where there is none.
-fn direction(features: &[f32]) -> [f32; DIM] {
-    let mut direction = [0.0; DIM];
-    direction.copy_from_slice(&features[SIGNAL_WIDTH..][..DIM]);
-    let length = direction.iter().map(|x| x * x).sum::<f32>().sqrt();
-    direction.map(|x| if length > 0.0 { x / length } else { 0.0 })
+fn others_mean(lesson: &Lesson, groups: &[u64], k: usize) -> Forecast {
+    let seen = directions(lesson);
+    let mut forecast = Forecast::default();
+    for (prompt, group) in seen.iter().zip(groups) {
+        forecast.push(lesson, &nearest(&seen, prompt, k, |other| groups[other] != *group));
+    }
+    forecast
 }
 
-/// Indices of the k of largest cosine; of equal ones the first.
-fn nearest(seen: &[[f32; DIM]], prompt: &[f32; DIM], k: usize) -> Vec<usize> {
+impl Forecast {
+    /// Adds a prompt that is expected to go as these of the lesson did.
+    fn push(&mut self, lesson: &Lesson, near: &[usize]) {
+        self.quality.push(mean(&lesson.quality, near));
+        self.cost.push(mean(&lesson.cost, near));
+    }
+}
+
+fn directions(lesson: &Lesson) -> Vec<Vec<f32>> {
+    lesson.features.iter().map(|features| direction(features)).collect()
+}
+
+/// The embedding at length 1; zero, where there is none.
+fn direction(features: &[f32]) -> Vec<f32> {
+    let embedding = &features[SIGNAL_WIDTH..];
+    let length = embedding.iter().map(|x| x * x).sum::<f32>().sqrt();
+    embedding.iter().map(|x| if length > 0.0 { x / length } else { 0.0 }).collect()
+}
+
+/// Indices of the k of largest cosine among those that may be asked; of equal ones the first.
+fn nearest(seen: &[Vec<f32>], prompt: &[f32], k: usize, may: impl Fn(usize) -> bool) -> Vec<usize> {
     let cosines: Vec<f32> = seen.iter().map(|other| cosine(other, prompt)).collect();
-    let mut order: Vec<usize> = (0..seen.len()).collect();
+    let mut order: Vec<usize> = (0..seen.len()).filter(|&other| may(other)).collect();
     let closer = |&a: &usize, &b: &usize| cosines[b].total_cmp(&cosines[a]).then(a.cmp(&b));
     if k < order.len() {
         order.select_nth_unstable_by(k, closer);
@@ -45,12 +70,14 @@ fn nearest(seen: &[[f32; DIM]], prompt: &[f32; DIM], k: usize) -> Vec<usize> {
 }
 
 /// Eight sums side by side, which the compiler keeps in one register.
-fn cosine(a: &[f32; DIM], b: &[f32; DIM]) -> f32 {
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0; 8];
-    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+    for (a, b) in a.iter().zip(b) {
         (0..8).for_each(|i| sums[i] += a[i] * b[i]);
     }
-    sums.iter().sum()
+    let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 fn mean(rows: &[&[f64]], of: &[usize]) -> Vec<f64> {
@@ -61,11 +88,10 @@ fn mean(rows: &[&[f64]], of: &[usize]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::WIDTH;
 
     /// Features with a mean embedding in this direction of a plane.
     fn at(x: f32, y: f32) -> Vec<f32> {
-        let mut features = vec![7.0; WIDTH];
+        let mut features = vec![7.0; SIGNAL_WIDTH + 13];
         features[SIGNAL_WIDTH..].fill(0.0);
         (features[SIGNAL_WIDTH], features[SIGNAL_WIDTH + 1]) = (x, y);
         features
@@ -85,5 +111,18 @@ mod tests {
         assert_eq!(forecast.cost, [vec![2.0, 3.0]]);
         let all = nearest_mean(&lesson, &[&prompt], 100);
         assert_eq!(all.quality, [vec![0.375, 0.25]]);
+    }
+
+    #[test]
+    fn a_prompt_is_not_told_by_its_near_duplicates() {
+        let seen = [at(1.0, 0.0), at(1.0, 0.0), at(0.9, 0.1), at(0.0, 1.0)];
+        let lesson = Lesson {
+            features: seen.iter().map(Vec::as_slice).collect(),
+            quality: vec![&[0.0], &[0.0], &[1.0], &[0.5]],
+            cost: vec![&[1.0], &[1.0], &[2.0], &[3.0]],
+        };
+        let forecast = others_mean(&lesson, &[7, 7, 8, 9], 1);
+        assert_eq!(forecast.quality, [vec![1.0], vec![1.0], vec![0.0], vec![1.0]]);
+        assert_eq!(knn_of_others(&lesson, &[7; 4]), None);
     }
 }

@@ -5,7 +5,7 @@ mod knn;
 mod logistic;
 mod oracle;
 
-pub use knn::knn;
+pub use knn::{knn, knn_of_others};
 pub use logistic::logistic;
 pub use oracle::oracle;
 

@@ -1,6 +1,8 @@
 //! The whole loop in simulation: requests with known outcomes go to a policy one after another, and what is learned of
 //! its answers comes late, or never.
 
+mod course;
+mod reference;
 mod report;
 mod scenario;
 mod stream;
@@ -11,6 +13,8 @@ use rand::{RngExt, SeedableRng};
 
 use crate::policy::{Decision, NoCandidate, Policy, RouteSpec, Settlement};
 
+pub use course::{Band, Stretch, Turn};
+pub use reference::{Reference, neighbours};
 pub use report::{Estimate, PhaseReport, PolicyReport, report};
 use scenario::World;
 pub use scenario::{Change, Scenario};
@@ -43,6 +47,8 @@ pub struct Step {
     pub cost_usd: f64,
     /// π of the arm.
     pub propensity: f64,
+    /// What the scenario changes was changed.
+    pub changed: bool,
 }
 
 /// One policy on one stream in one order.
@@ -88,7 +94,8 @@ pub fn play(
         let seen = world.observe(asked, arm, rng.random());
         policy.settled(&decision, &settlement(&decision, &seen));
         let Observed { quality, cost_usd, .. } = seen;
-        run.steps.push(Step { request, arm, quality, cost_usd, propensity: chosen.propensity });
+        let (propensity, changed) = (chosen.propensity, world.changed);
+        run.steps.push(Step { request, arm, quality, cost_usd, propensity, changed });
         if rng.random::<f64>() >= conditions.missing {
             let wait = -(1.0 - rng.random::<f64>()).ln() * conditions.delay;
             late.push(now + wait as usize, world.is_changed(arm), decision, quality);

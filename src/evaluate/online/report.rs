@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::course::{Stretch, course};
 use super::scenario::Change;
-use super::{Run, Scenario, Step, Stream};
+use super::{Reference, Run, Scenario, Step, Stream};
 use crate::evaluate::bootstrap::{Interval, interval};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -43,18 +44,31 @@ pub struct PolicyReport {
     pub phases: Vec<PhaseReport>,
     /// Quality that the best answer to each request would have had, less what was had, summed over the stream.
     pub regret: Option<Estimate>,
+    /// The same against the choices of full-information nearest neighbours: see [`Reference`].
+    pub knn_regret: Option<Estimate>,
     /// Mean quality less cost, where the knob says what a unit of quality is worth.
     pub utility: Option<Estimate>,
+    /// What nearest neighbours have more of it, at the price of quality at which they meet the knob.
+    pub utility_gap: Option<Estimate>,
     /// Requests from a newcomer's joining until it is in use for good; seeds in which it never is do not count.
     pub adopted_after: Option<Estimate>,
     /// Scores of the changed arm from its change to the alarm; seeds without one do not count.
     pub detected_after: Option<Estimate>,
     /// Alarms that no change explains, for 10,000 scores.
     pub false_alarms: Option<Estimate>,
+    /// How it went, stretch by stretch.
+    pub course: Vec<Stretch>,
 }
 
 /// Judges the runs of one policy, one a seed; `value`: USD that a unit of quality is worth.
-pub fn report(stream: &Stream, scenario: &Scenario, policy: String, runs: &[Run], value: Option<f64>) -> PolicyReport {
+pub fn report(
+    stream: &Stream,
+    scenario: &Scenario,
+    reference: Option<&Reference>,
+    policy: String,
+    runs: &[Run],
+    value: Option<f64>,
+) -> PolicyReport {
     let over = |f: &dyn Fn(&Run) -> Option<f64>| estimate(&runs.iter().filter_map(f).collect::<Vec<_>>());
     let newcomer = matches!(scenario.change, Change::Newcomer(_));
     let watched = matches!(scenario.change, Change::Quality(_));
@@ -62,10 +76,14 @@ pub fn report(stream: &Stream, scenario: &Scenario, policy: String, runs: &[Run]
         policy,
         phases: phases(scenario).iter().map(|phase| phase_report(stream, *phase, runs)).collect(),
         regret: over(&|run| Some(run.steps.iter().map(|step| stream.greatest(step.request) - step.quality).sum())),
+        knn_regret: reference.and_then(|knn| over(&|run| Some(run.steps.iter().map(|step| knn.regret(step)).sum()))),
         utility: value.and_then(|usd| over(&|run| Some(mean(&run.steps, |s| s.quality - s.cost_usd / usd)))),
+        utility_gap: reference
+            .and_then(|knn| over(&|run| Some(mean(&run.steps, |s| knn.gap(s))).filter(|gap| gap.is_finite()))),
         adopted_after: newcomer.then(|| over(&|run| adopted(run, scenario.arm))).flatten(),
         detected_after: watched.then(|| over(&|run| run.detected.map(|scores| scores as f64))).flatten(),
         false_alarms: over(&|run| Some(1e4 * run.false_alarms as f64 / (run.scores.max(1)) as f64)),
+        course: course(runs, stream.arms.len()),
     }
 }
 
@@ -132,7 +150,7 @@ mod tests {
     use super::*;
 
     fn run(arms: &[usize]) -> Run {
-        let step = |&arm| Step { request: 0, arm, quality: 1.0, cost_usd: 1.0, propensity: 1.0 };
+        let step = |&arm| Step { request: 0, arm, quality: 1.0, cost_usd: 1.0, propensity: 1.0, changed: false };
         Run { steps: arms.iter().map(step).collect(), ..Run::default() }
     }
 

@@ -33,7 +33,8 @@ pub(super) struct World {
     requests: usize,
     /// Mean quality of the arm in the stream.
     usual: f64,
-    changed: bool,
+    /// The change holds.
+    pub(super) changed: bool,
     /// The change has come, and may have gone again.
     began: bool,
 }
@@ -51,6 +52,18 @@ impl Scenario {
         };
         world.spec = world.route();
         world
+    }
+
+    /// Mean quality and cost of an arm's answers as multiples of what they are without the scenario, while the change
+    /// holds or does not; `None` where the route lacks the arm. `usual`: the changing arm's mean quality.
+    pub(super) fn effect(&self, arm: usize, changed: bool, usual: f64) -> Option<(f64, f64)> {
+        match self.change {
+            _ if arm != self.arm => Some((1.0, 1.0)),
+            Change::Newcomer(_) if !changed => None,
+            Change::Price(factor) | Change::Newcomer(factor) if changed => Some((1.0, factor)),
+            Change::Quality(level) if changed => Some(((level / usual).min(1.0), 1.0)),
+            _ => Some((1.0, 1.0)),
+        }
     }
 }
 

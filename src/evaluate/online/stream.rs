@@ -3,6 +3,7 @@
 use crate::catalog::{Price, Usage};
 use crate::difficulty::train::{Dataset, Outcome};
 use crate::difficulty::{Classifier, Context, DifficultyError};
+use crate::evaluate::table::Point;
 
 /// Requests whose outcomes are all known.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Stream {
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// The data set's index of the prompt.
+    pub prompt: usize,
     pub context: Context,
     /// One an arm, in the order of [`Stream::arms`].
     pub outcomes: Vec<Observed>,
@@ -44,15 +47,14 @@ impl Stream {
         let arm = |model: &String| data.arms.iter().position(|a| a.workload == workload && a.model == *model);
         let arms: Vec<Option<usize>> = models.iter().map(arm).collect();
         let mut requests = Vec::new();
-        for prompt in data.prompts.iter().filter(|prompt| prompt.workload == workload) {
+        for (index, prompt) in data.prompts.iter().enumerate().filter(|(_, prompt)| prompt.workload == workload) {
             let outcome = |arm: &Option<usize>| prompt.outcomes.iter().find(|o| Some(o.arm) == *arm).map(observed);
             if let Some(outcomes) = arms.iter().map(outcome).collect() {
-                requests.push(Request { context: classifier.assess(&prompt.features)?, outcomes });
+                let context = classifier.assess(&prompt.features)?;
+                requests.push(Request { prompt: index, context, outcomes });
             }
         }
-        let price = |arm: &Option<usize>| {
-            arm.map_or(Price { input: 0.0, output: 0.0, cached_input: None }, |arm| data.price(arm))
-        };
+        let price = |arm: &Option<usize>| arm.map_or(Price::of(0.0, 0.0), |arm| data.price(arm));
         Ok(Self { arms: models.to_vec(), prices: arms.iter().map(price).collect(), requests })
     }
 
@@ -68,6 +70,12 @@ impl Stream {
             (quality + request.outcomes[arm].quality, cost + request.outcomes[arm].cost_usd)
         });
         (sum.0 / n, sum.1 / n)
+    }
+
+    /// What each arm's answer to a request is worth.
+    pub(super) fn points(&self, request: usize) -> Vec<Point> {
+        let point = |outcome: &Observed| Point { quality: outcome.quality, cost: outcome.cost_usd };
+        self.requests[request].outcomes.iter().map(point).collect()
     }
 
     /// The quality of the best answer to a request.

@@ -103,6 +103,7 @@ impl Arms {
             preferred,
             chosen,
             draw,
+            audit: None,
         }
     }
 }

@@ -1,21 +1,22 @@
-//! Version 2: a value of version 1, and after it what was added: segments and metadata.
+//! Version 2: a value of version 1 with more of its prices and usage, and after it what was added: segments and metadata, the weights of scores, and of
+//! which requests a route is compared with its best model.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::body::TraceV1;
+use super::body::TraceWritten;
 use super::decision::KnobV1;
-use super::entry::EntryV1;
+use super::entry::{EntryPriced, FULL_WEIGHT};
 use crate::api::metadata::Metadata;
-use crate::policy::{RouteSpec, SegmentSpec};
+use crate::policy::{Audited, Decision, RouteSpec, SegmentSpec};
 use crate::store::Entry;
 use crate::trace::Trace;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct EntryV2<'a> {
-    first: EntryV1<'a>,
+    first: EntryPriced<'a>,
     added: AddedV2<'a>,
 }
 
@@ -24,8 +25,23 @@ enum AddedV2<'a> {
     Nothing,
     /// Each route's segments, in the order of the routes.
     Configured(Vec<Vec<SegmentSpecV2>>),
+    Decided(DecisionV2<'a>),
+    /// How much the score counts, where that is not as much as a client's own.
+    Scored(f64),
+}
+
+/// What a decision of version 1 lacks.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct DecisionV2<'a> {
     /// The segment whose controller decided.
-    Decided(Cow<'a, str>),
+    segment: Option<Cow<'a, str>>,
+    audit: Option<AuditedV2>,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+struct AuditedV2 {
+    share: f64,
+    best: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,10 +53,9 @@ struct SegmentSpecV2 {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct TraceV2<'a> {
-    first: TraceV1<'a>,
+    first: TraceWritten<'a>,
     metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// The segment whose controller decided.
-    segment: Option<Cow<'a, str>>,
+    decision: DecisionV2<'a>,
 }
 
 impl<'a> From<&'a Entry> for EntryV2<'a> {
@@ -55,9 +70,11 @@ fn added(entry: &Entry) -> AddedV2<'_> {
             let segments = |route: &RouteSpec| route.segments.iter().map(SegmentSpecV2::from).collect();
             AddedV2::Configured(routes.iter().map(segments).collect())
         }
-        Entry::Decided { decision, .. } => {
-            decision.segment.as_deref().map_or(AddedV2::Nothing, |name| AddedV2::Decided(name.into()))
-        }
+        Entry::Decided { decision, .. } => match DecisionV2::from(&**decision) {
+            nothing if nothing == DecisionV2::default() => AddedV2::Nothing,
+            added => AddedV2::Decided(added),
+        },
+        Entry::Scored(score) if score.weight != FULL_WEIGHT => AddedV2::Scored(score.weight),
         _ => AddedV2::Nothing,
     }
 }
@@ -71,12 +88,36 @@ impl From<EntryV2<'_>> for Entry {
                     route.segments = segments.into_iter().map(SegmentSpec::from).collect();
                 }
             }
-            (Self::Decided { decision, .. }, AddedV2::Decided(segment)) => {
-                Arc::make_mut(decision).segment = Some(segment.into_owned());
-            }
+            (Self::Decided { decision, .. }, AddedV2::Decided(added)) => added.complete(Arc::make_mut(decision)),
+            (Self::Scored(score), AddedV2::Scored(weight)) => score.weight = weight,
             _ => {}
         }
         entry
+    }
+}
+
+impl<'a> From<&'a Decision> for DecisionV2<'a> {
+    fn from(d: &'a Decision) -> Self {
+        Self { segment: d.segment.as_deref().map(Cow::from), audit: d.audit.map(AuditedV2::from) }
+    }
+}
+
+impl DecisionV2<'_> {
+    fn complete(self, decision: &mut Decision) {
+        decision.segment = self.segment.map(Cow::into_owned);
+        decision.audit = self.audit.map(Audited::from);
+    }
+}
+
+impl From<Audited> for AuditedV2 {
+    fn from(a: Audited) -> Self {
+        Self { share: a.share, best: u32::try_from(a.best).unwrap_or(u32::MAX) }
+    }
+}
+
+impl From<AuditedV2> for Audited {
+    fn from(a: AuditedV2) -> Self {
+        Self { share: a.share, best: a.best as usize }
     }
 }
 
@@ -97,18 +138,18 @@ impl<'a> From<&'a Trace> for TraceV2<'a> {
         Self {
             first: trace.into(),
             metadata: trace.metadata.iter().map(|(key, value)| (key.into(), value.into())).collect(),
-            segment: trace.decision.as_ref().and_then(|decision| decision.segment.as_deref()).map(Cow::from),
+            decision: trace.decision.as_deref().map(DecisionV2::from).unwrap_or_default(),
         }
     }
 }
 
 impl From<TraceV2<'_>> for Trace {
-    fn from(TraceV2 { first, metadata, segment }: TraceV2<'_>) -> Self {
+    fn from(TraceV2 { first, metadata, decision: added }: TraceV2<'_>) -> Self {
         let mut trace = Self::from(first);
         // What was written was valid.
         trace.metadata = Metadata::new(metadata).unwrap_or_default();
         if let Some(decision) = &mut trace.decision {
-            Arc::make_mut(decision).segment = segment.map(Cow::into_owned);
+            added.complete(Arc::make_mut(decision));
         }
         trace
     }

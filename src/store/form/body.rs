@@ -1,4 +1,4 @@
-//! Version 1 of a trace body.
+//! A trace body: versions 1 and 2, which differ in their usage.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,14 +7,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::decision::{DecisionV1, OutcomeV1, UsageV1, mirror};
+use super::decision::{DecisionV1, OutcomeV1, UsageV1, UsageV2, mirror};
 use crate::api::chat::Needs;
 use crate::api::metadata::Metadata;
-use crate::catalog::ModelId;
+use crate::catalog::{ModelId, Usage};
 use crate::trace::{Attempt, ReplyText, Trace};
 
+pub(super) type TraceV1<'a> = TraceForm<'a, UsageV1>;
+pub(super) type TraceWritten<'a> = TraceForm<'a, UsageV2>;
+
 #[derive(Serialize, Deserialize)]
-pub(super) struct TraceV1<'a> {
+pub(super) struct TraceForm<'a, U> {
     id: [u8; 16],
     at_ms: u64,
     route: Option<Cow<'a, str>>,
@@ -24,7 +27,7 @@ pub(super) struct TraceV1<'a> {
     outcome: OutcomeV1,
     needs: NeedsV1,
     stream: bool,
-    usage: Option<UsageV1>,
+    usage: Option<U>,
     cost_usd: Option<f64>,
     first_byte_us: Option<u64>,
     total_us: u64,
@@ -66,7 +69,7 @@ struct ReplyTextV1<'a> {
 
 mirror!(Needs, NeedsV1[tools, vision, audio, json_schema, json]);
 
-impl<'a> From<&'a Trace> for TraceV1<'a> {
+impl<'a> From<&'a Trace> for TraceWritten<'a> {
     fn from(t: &'a Trace) -> Self {
         Self {
             id: t.id.into_bytes(),
@@ -78,7 +81,7 @@ impl<'a> From<&'a Trace> for TraceV1<'a> {
             outcome: t.outcome.into(),
             needs: t.needs.into(),
             stream: t.stream,
-            usage: t.usage.map(UsageV1::from),
+            usage: t.usage.map(UsageV2::from),
             cost_usd: t.cost_usd,
             first_byte_us: t.first_byte_us,
             total_us: t.total_us,
@@ -88,8 +91,8 @@ impl<'a> From<&'a Trace> for TraceV1<'a> {
     }
 }
 
-impl From<TraceV1<'_>> for Trace {
-    fn from(t: TraceV1<'_>) -> Self {
+impl<U: Into<Usage>> From<TraceForm<'_, U>> for Trace {
+    fn from(t: TraceForm<'_, U>) -> Self {
         Self {
             id: Uuid::from_bytes(t.id),
             at_ms: t.at_ms,

@@ -1,4 +1,4 @@
-//! Version 1 of a decision and of what it and the other forms share.
+//! A decision, and what it and the other forms share: version 1, and of prices and usage version 2.
 
 use std::borrow::Cow;
 
@@ -41,6 +41,8 @@ enum KindV1 {
     Pinned,
     Fallback,
     Cache,
+    /// Since version 2.
+    Shadow,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,11 +59,31 @@ pub(super) struct PriceV1 {
     cached_input: Option<f64>,
 }
 
+/// With what writing to a prompt cache costs.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PriceV2 {
+    input: f64,
+    output: f64,
+    cached_input: Option<f64>,
+    cache_write: Option<f64>,
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct UsageV1 {
     input_tokens: u32,
     output_tokens: u32,
     cached_input_tokens: u32,
+    reasoning_tokens: u32,
+}
+
+/// With tokens written to a prompt cache.
+#[derive(Serialize, Deserialize)]
+pub(super) struct UsageV2 {
+    input_tokens: u32,
+    output_tokens: u32,
+    cached_input_tokens: u32,
+    cache_write_tokens: u32,
+    cache_write_1h_tokens: u32,
     reasoning_tokens: u32,
 }
 
@@ -111,6 +133,7 @@ impl From<DecisionV1<'_>> for Decision {
             preferred: d.preferred as usize,
             chosen: d.chosen as usize,
             draw: d.draw,
+            audit: None,
         }
     }
 }
@@ -156,8 +179,36 @@ macro_rules! mirror {
 }
 pub(super) use mirror;
 
-mirror!(Kind, KindV1 { Exploit, Explore, Pinned, Fallback, Cache });
+mirror!(Kind, KindV1 { Exploit, Explore, Pinned, Fallback, Cache, Shadow });
 mirror!(Knob, KnobV1 { Quality(value), BudgetPer1k(value), Value(value) });
 mirror!(Outcome, OutcomeV1 { Answered, ClientGone, Cut, Failed });
-mirror!(Price, PriceV1[input, output, cached_input]);
-mirror!(Usage, UsageV1[input_tokens, output_tokens, cached_input_tokens, reasoning_tokens]);
+mirror!(Price, PriceV2[input, output, cached_input, cache_write]);
+mirror!(
+    Usage,
+    UsageV2[
+        input_tokens,
+        output_tokens,
+        cached_input_tokens,
+        cache_write_tokens,
+        cache_write_1h_tokens,
+        reasoning_tokens
+    ]
+);
+
+impl From<PriceV1> for Price {
+    fn from(p: PriceV1) -> Self {
+        Self { input: p.input, output: p.output, cached_input: p.cached_input, cache_write: None }
+    }
+}
+
+impl From<UsageV1> for Usage {
+    fn from(u: UsageV1) -> Self {
+        Self {
+            input_tokens: u.input_tokens,
+            output_tokens: u.output_tokens,
+            cached_input_tokens: u.cached_input_tokens,
+            reasoning_tokens: u.reasoning_tokens,
+            ..Self::default()
+        }
+    }
+}

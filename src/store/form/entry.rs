@@ -1,4 +1,4 @@
-//! Version 1 of the ledger's entries.
+//! The ledger's entries: versions 1 and 2, which differ in their prices and usage.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,16 +6,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::decision::{DecisionV1, KnobV1, OutcomeV1, PriceV1, UsageV1};
+use super::decision::{DecisionV1, KnobV1, OutcomeV1, PriceV1, PriceV2, UsageV1, UsageV2};
+use crate::catalog::{Price, Usage};
 use crate::policy::{ArmSpec, RouteSpec};
 use crate::store::{Entry, Scored};
 
+pub(super) type EntryV1<'a> = EntryForm<'a, PriceV1, UsageV1>;
+pub(super) type EntryPriced<'a> = EntryForm<'a, PriceV2, UsageV2>;
+
 #[derive(Serialize, Deserialize)]
-pub(super) enum EntryV1<'a> {
+pub(super) enum EntryForm<'a, P, U> {
     Configured {
         at_ms: u64,
         fingerprint: Cow<'a, str>,
-        routes: Vec<RouteSpecV1>,
+        routes: Vec<RouteSpecForm<P>>,
     },
     Decided {
         trace: [u8; 16],
@@ -27,7 +31,7 @@ pub(super) enum EntryV1<'a> {
     Settled {
         trace: [u8; 16],
         arm: Option<Cow<'a, str>>,
-        usage: Option<UsageV1>,
+        usage: Option<U>,
         cost_usd: Option<f64>,
         outcome: OutcomeV1,
     },
@@ -39,30 +43,38 @@ pub(super) enum EntryV1<'a> {
         value: f64,
         comment: Option<Cow<'a, str>>,
     },
+    /// Since version 2.
+    Charged {
+        trace: [u8; 16],
+        usd: f64,
+    },
 }
 
+/// The weight of a score of version 1.
+pub(super) const FULL_WEIGHT: f64 = 1.0;
+
 #[derive(Serialize, Deserialize)]
-pub(super) struct RouteSpecV1 {
+pub(super) struct RouteSpecForm<P> {
     name: String,
     knob: KnobV1,
     explore: bool,
-    arms: Vec<ArmSpecV1>,
+    arms: Vec<ArmSpecForm<P>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ArmSpecV1 {
+struct ArmSpecForm<P> {
     arm: String,
-    price: Option<PriceV1>,
+    price: Option<P>,
     context_window: Option<u32>,
 }
 
-impl<'a> From<&'a Entry> for EntryV1<'a> {
+impl<'a> From<&'a Entry> for EntryPriced<'a> {
     fn from(entry: &'a Entry) -> Self {
         match entry {
             Entry::Configured { at_ms, fingerprint, routes } => Self::Configured {
                 at_ms: *at_ms,
                 fingerprint: fingerprint.as_str().into(),
-                routes: routes.iter().map(RouteSpecV1::from).collect(),
+                routes: routes.iter().map(RouteSpecForm::from).collect(),
             },
             Entry::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
                 trace: trace.into_bytes(),
@@ -74,7 +86,7 @@ impl<'a> From<&'a Entry> for EntryV1<'a> {
             Entry::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
                 trace: trace.into_bytes(),
                 arm: arm.as_deref().map(Cow::from),
-                usage: usage.map(UsageV1::from),
+                usage: usage.map(UsageV2::from),
                 cost_usd: *cost_usd,
                 outcome: (*outcome).into(),
             },
@@ -86,57 +98,60 @@ impl<'a> From<&'a Entry> for EntryV1<'a> {
                 value: s.value,
                 comment: s.comment.as_deref().map(Cow::from),
             },
+            Entry::Charged { trace, usd } => Self::Charged { trace: trace.into_bytes(), usd: *usd },
         }
     }
 }
 
-impl From<EntryV1<'_>> for Entry {
-    fn from(entry: EntryV1<'_>) -> Self {
+impl<P: Into<Price>, U: Into<Usage>> From<EntryForm<'_, P, U>> for Entry {
+    fn from(entry: EntryForm<'_, P, U>) -> Self {
         match entry {
-            EntryV1::Configured { at_ms, fingerprint, routes } => Self::Configured {
+            EntryForm::Configured { at_ms, fingerprint, routes } => Self::Configured {
                 at_ms,
                 fingerprint: fingerprint.into_owned(),
                 routes: routes.into_iter().map(RouteSpec::from).collect(),
             },
-            EntryV1::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
+            EntryForm::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
                 trace: Uuid::from_bytes(trace),
                 at_ms,
                 route: route.into(),
                 bundle,
                 decision: Arc::new(decision.into()),
             },
-            EntryV1::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
+            EntryForm::Settled { trace, arm, usage, cost_usd, outcome } => Self::Settled {
                 trace: Uuid::from_bytes(trace),
                 arm: arm.map(Into::into),
                 usage: usage.map(Into::into),
                 cost_usd,
                 outcome: outcome.into(),
             },
-            EntryV1::Scored { trace, at_ms, metric, source, value, comment } => Self::Scored(Scored {
+            EntryForm::Scored { trace, at_ms, metric, source, value, comment } => Self::Scored(Scored {
                 trace: Uuid::from_bytes(trace),
                 at_ms,
                 metric: metric.into_owned(),
                 source: source.into_owned(),
                 value,
+                weight: FULL_WEIGHT,
                 comment: comment.map(Cow::into_owned),
             }),
+            EntryForm::Charged { trace, usd } => Self::Charged { trace: Uuid::from_bytes(trace), usd },
         }
     }
 }
 
-impl From<&RouteSpec> for RouteSpecV1 {
+impl From<&RouteSpec> for RouteSpecForm<PriceV2> {
     fn from(r: &RouteSpec) -> Self {
         Self {
             name: r.name.clone(),
             knob: r.knob.into(),
             explore: r.explore,
-            arms: r.arms.iter().map(ArmSpecV1::from).collect(),
+            arms: r.arms.iter().map(ArmSpecForm::from).collect(),
         }
     }
 }
 
-impl From<RouteSpecV1> for RouteSpec {
-    fn from(r: RouteSpecV1) -> Self {
+impl<P: Into<Price>> From<RouteSpecForm<P>> for RouteSpec {
+    fn from(r: RouteSpecForm<P>) -> Self {
         Self {
             name: r.name,
             knob: r.knob.into(),
@@ -147,14 +162,14 @@ impl From<RouteSpecV1> for RouteSpec {
     }
 }
 
-impl From<&ArmSpec> for ArmSpecV1 {
+impl From<&ArmSpec> for ArmSpecForm<PriceV2> {
     fn from(a: &ArmSpec) -> Self {
-        Self { arm: a.arm.clone(), price: a.price.map(PriceV1::from), context_window: a.context_window }
+        Self { arm: a.arm.clone(), price: a.price.map(PriceV2::from), context_window: a.context_window }
     }
 }
 
-impl From<ArmSpecV1> for ArmSpec {
-    fn from(a: ArmSpecV1) -> Self {
+impl<P: Into<Price>> From<ArmSpecForm<P>> for ArmSpec {
+    fn from(a: ArmSpecForm<P>) -> Self {
         Self { arm: a.arm, price: a.price.map(Into::into), context_window: a.context_window }
     }
 }

@@ -21,6 +21,9 @@ mod decision;
 mod entry;
 
 /// The version that is written.
+///
+/// 2: segments and metadata, weights of scores, and how a route is compared with its best model were added; checkpoints of
+/// form 1 read as they are.
 pub(super) const FORM: u16 = 2;
 
 /// No value is larger unpacked: a length beyond it is damage, and not reserved.
@@ -90,7 +93,8 @@ pub(super) fn read_trace(file: &Path, bytes: &[u8]) -> Result<Trace, StoreError>
 }
 
 pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, StoreError> {
-    let CheckpointV1 { position, state } = unpack(file, bytes)?;
+    let plain = unpacked(file, bytes)?;
+    let CheckpointV1 { position, state } = decode(file, &plain)?;
     Ok(Checkpoint { position, state: state.into_owned() })
 }
 
@@ -111,13 +115,21 @@ fn form(file: &Path, bytes: &[u8]) -> Result<u16, StoreError> {
 }
 
 fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreError> {
+    decode(file, &unpacked(file, bytes)?)
+}
+
+/// The postcard encoding of a value.
+fn unpacked(file: &Path, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
     let packed = &bytes[form(file, bytes)?.to_le_bytes().len()..];
     let size = packed.first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
     if u32::from_le_bytes(*size) > MAX_UNPACKED {
         return Err(StoreError::damaged(file, "a value has no valid header"));
     }
-    let plain = block::decompress_size_prepended(packed).map_err(|e| StoreError::damaged(file, e))?;
-    postcard::from_bytes(&plain).map_err(|e| StoreError::damaged(file, e))
+    block::decompress_size_prepended(packed).map_err(|e| StoreError::damaged(file, e))
+}
+
+fn decode<'a, T: Deserialize<'a>>(file: &Path, plain: &'a [u8]) -> Result<T, StoreError> {
+    postcard::from_bytes(plain).map_err(|e| StoreError::damaged(file, e))
 }
 
 #[cfg(test)]

@@ -7,14 +7,21 @@ use super::*;
 use crate::api::chat::Needs;
 use crate::api::metadata::Metadata;
 use crate::catalog::{ModelId, Price, Usage};
-use crate::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec, SegmentSpec};
+use crate::policy::{ArmSpec, Audited, Candidate, Decision, Kind, Knob, RouteSpec, SegmentSpec};
 use crate::store::Scored;
 use crate::trace::{Attempt, Outcome, ReplyText};
 
 const ID: Uuid = Uuid::from_u128(0x0193_5a7b_0000_7000_8000_0000_0000_0001);
 
 fn usage() -> Usage {
-    Usage { input_tokens: 300, output_tokens: 5, cached_input_tokens: 1, reasoning_tokens: 2 }
+    Usage {
+        input_tokens: 300,
+        output_tokens: 5,
+        cached_input_tokens: 1,
+        cache_write_tokens: 4,
+        cache_write_1h_tokens: 3,
+        reasoning_tokens: 2,
+    }
 }
 
 fn decision() -> Decision {
@@ -34,12 +41,13 @@ fn decision() -> Decision {
         preferred: 0,
         chosen: 1,
         draw: 0.875,
+        audit: Some(Audited { share: 0.25, best: 1 }),
     }
 }
 
 /// One of each kind of entry, every field set.
 fn entries() -> Vec<Entry> {
-    let price = Price { input: 0.15, output: 0.6, cached_input: Some(0.075) };
+    let price = Price { input: 0.15, output: 0.6, cached_input: Some(0.075), cache_write: Some(0.1875) };
     let arm = ArmSpec { arm: "small".into(), price: Some(price), context_window: Some(128_000) };
     let segment = SegmentSpec { name: "strict".into(), knob: Knob::Quality(0.99), explore: false };
     let route = RouteSpec {
@@ -65,9 +73,47 @@ fn entries() -> Vec<Entry> {
             metric: "quality".into(),
             source: "client".into(),
             value: 0.5,
+            weight: 0.75,
             comment: Some("good".into()),
         }),
+        Entry::Charged { trace: ID, usd: 0.125 },
     ]
+}
+
+/// The same entries, as far as version 1 had words for them.
+fn older_entries() -> Vec<Entry> {
+    let mut all = entries();
+    for entry in &mut all {
+        match entry {
+            Entry::Configured { routes, .. } => {
+                routes[0].segments.clear();
+                routes[0].arms[0].price = Some(Price { cached_input: Some(0.075), ..Price::of(0.15, 0.6) });
+            }
+            Entry::Decided { decision, .. } => *decision = older_decision().into(),
+            Entry::Scored(score) => score.weight = 1.0,
+            Entry::Settled { usage, .. } => *usage = Some(older_usage()),
+            Entry::Charged { .. } => {}
+        }
+    }
+    all.retain(|entry| !matches!(entry, Entry::Charged { .. }));
+    all
+}
+
+fn older_decision() -> Decision {
+    Decision { segment: None, audit: None, ..decision() }
+}
+
+fn older_usage() -> Usage {
+    Usage { cache_write_tokens: 0, cache_write_1h_tokens: 0, ..usage() }
+}
+
+fn older_trace() -> Trace {
+    let (decision, usage) = (Some(older_decision().into()), Some(older_usage()));
+    Trace { metadata: Metadata::default(), decision, usage, ..trace() }
+}
+
+fn shadow() -> Decision {
+    Decision { kind: Kind::Shadow, ..decision() }
 }
 
 fn trace() -> Trace {
@@ -112,7 +158,7 @@ fn plain(bytes: &[u8]) -> String {
     hex(&lz4_flex::block::decompress_size_prepended(&bytes[2..]).unwrap())
 }
 
-/// As version 1 wrote [`entries`] and [`trace`], which had neither segments nor metadata then.
+/// As version 1 wrote [`older_entries`] and [`older_trace`].
 const ENTRIES_V1: &str = "0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f0201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f020301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f64";
 const TRACE_V1: &str = "01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f70010001";
 
@@ -125,8 +171,8 @@ fn packed_v1(plain: &str) -> Vec<u8> {
 
 #[test]
 fn the_bytes_of_version_2_stay_as_they_are() {
-    insta::assert_snapshot!(plain(Writer::default().entries(&entries()).unwrap()), @"0400e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101010673747269637400ae47e17a14aeef3f000101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f02067374726963740201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f02000301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f6400");
-    insta::assert_snapshot!(plain(Writer::default().trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f7001000101047465616d067365617263680106737472696374");
+    insta::assert_snapshot!(plain(Writer::default().entries(&entries()).unwrap()), @"0500e807046630306401046175746f00666666666666ee3f010105736d616c6c01333333333333c33f333333333333e33f01333333333333b33f0180e8070101010673747269637400ae47e17a14aeef3f000101935a7b000070008000000000000001d00f046175746fedfd03030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f02010673747269637401000000000000d03f010201935a7b00007000800000000000000101056c6172676501ac0205010201000000000000c03f02000301935a7b000070008000000000000001b817077175616c69747906636c69656e74000000000000e03f0104676f6f6403000000000000e83f0401935a7b000070008000000000000001000000000000c03f00");
+    insta::assert_snapshot!(plain(Writer::default().trace(&trace()).unwrap()), @"01935a7b000070008000000000000001d00f01046175746f01030874686f6d70736f6e0701000000000000004002000000000000f03f000000000000e0bf000000000000f83f000000000000d0bfc8010000403f0205736d616c6c000000000000e03f000000000000d03f000000000000e83f056c61726765000000000000e03f000000000000d03f000000000000d03f0001000000000000ec3f010170056c6172676501f70301046275737909010170056c617267650001000100010101ac0205010201000000000000c03f014650027b7d026869010473746f7001000101047465616d06736561726368010673747269637401000000000000d03f01");
     let checkpoint = Writer::default().checkpoint(&Checkpoint { position: 300, state: vec![1, 2] }).unwrap().to_vec();
     assert_eq!(checkpoint[..2], [2, 0]);
     insta::assert_snapshot!(plain(&checkpoint), @"ac02020102");
@@ -134,24 +180,22 @@ fn the_bytes_of_version_2_stay_as_they_are() {
 
 #[test]
 fn version_1_is_read_still() {
-    let before = Decision { segment: None, ..decision() };
-    let mut old = entries();
-    for entry in &mut old {
-        match entry {
-            Entry::Configured { routes, .. } => routes[0].segments.clear(),
-            Entry::Decided { decision, .. } => *decision = before.clone().into(),
-            _ => {}
-        }
-    }
-    assert_eq!(read_entries(somewhere(), &packed_v1(ENTRIES_V1)).unwrap(), old);
-    let old = Trace { metadata: Metadata::default(), decision: Some(before.into()), ..trace() };
-    assert_eq!(read_trace(somewhere(), &packed_v1(TRACE_V1)).unwrap(), old);
+    assert_eq!(read_entries(somewhere(), &packed_v1(ENTRIES_V1)).unwrap(), older_entries());
+    assert_eq!(read_trace(somewhere(), &packed_v1(TRACE_V1)).unwrap(), older_trace());
+    let checkpoint = read_checkpoint(somewhere(), &packed_v1("ac02020102")).unwrap();
+    assert_eq!((checkpoint.position, checkpoint.state), (300, vec![1, 2]));
 }
 
 #[test]
 fn what_was_written_is_read_back() {
-    assert_eq!(read_entries(somewhere(), Writer::default().entries(&entries()).unwrap()).unwrap(), entries());
-    assert_eq!(read_trace(somewhere(), Writer::default().trace(&trace()).unwrap()).unwrap(), trace());
+    for entries in [entries(), older_entries()] {
+        assert_eq!(read_entries(somewhere(), Writer::default().entries(&entries).unwrap()).unwrap(), entries);
+    }
+    let shadow = Trace { decision: Some(shadow().into()), ..trace() };
+    let undecided = Trace { decision: None, ..trace() };
+    for trace in [trace(), older_trace(), shadow, undecided] {
+        assert_eq!(read_trace(somewhere(), Writer::default().trace(&trace).unwrap()).unwrap(), trace);
+    }
 }
 
 #[test]

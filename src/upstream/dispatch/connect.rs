@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::time::timeout;
 use tower::Service;
+use url::{Position, Url};
 
 /// TCP keep-alive: from when on, how often, and after how many losses a silent peer is given up.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -85,6 +86,11 @@ impl Connector {
     pub fn through_reader(&self) -> bool {
         let Settings { to, proxies, .. } = &*self.0;
         to.scheme() != Some(&Scheme::HTTPS) && proxies.intercept(to).is_some()
+    }
+
+    /// A URL of the server in the form that the way there wants.
+    pub fn form<'u>(&self, url: &'u Url) -> &'u str {
+        if self.through_reader() { url.as_str() } else { &url[Position::BeforePath..] }
     }
 
     /// What a proxy that reads the requests wants to see; one that only carries TLS hears it when it connects.

@@ -6,14 +6,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::super::{Attempt, Cause, UpstreamError};
 use super::timing::{Due, Timing};
-use super::{Dispatched, Exhausted, Limits, Reply, Upstreams, backoff, local};
-use crate::api::chat::ChatRequest;
+use super::{Dispatched, Exhausted, Limits, Reply, Upstreams, Work, backoff, local};
 use crate::catalog::Model;
 
 /// Up to the first byte of an answer a failure is made good elsewhere.
 pub struct Course<'a> {
     upstreams: &'a Upstreams,
-    request: &'a ChatRequest,
+    work: Work<'a>,
     targets: &'a [&'a Model],
     limits: &'a Limits,
     total: Due,
@@ -26,15 +25,10 @@ pub struct Course<'a> {
 type Called = (usize, Result<Reply, UpstreamError>);
 
 impl<'a> Course<'a> {
-    pub fn new(
-        upstreams: &'a Upstreams,
-        targets: &'a [&'a Model],
-        request: &'a ChatRequest,
-        limits: &'a Limits,
-    ) -> Self {
+    pub fn new(upstreams: &'a Upstreams, targets: &'a [&'a Model], work: Work<'a>, limits: &'a Limits) -> Self {
         let total = Due::total(limits.deadlines.total, Instant::now());
         let queue = (0..limits.planned.min(targets.len())).collect();
-        Self { upstreams, request, targets, limits, total, attempts: Vec::with_capacity(1), queue }
+        Self { upstreams, work, targets, limits, total, attempts: Vec::with_capacity(1), queue }
     }
 
     pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
@@ -91,12 +85,15 @@ impl<'a> Course<'a> {
     }
 
     fn ask(&self, target: usize) -> impl Future<Output = Result<Reply, UpstreamError>> + use<'a> {
-        let (upstreams, request, model) = (self.upstreams, self.request, self.targets[target]);
+        let (upstreams, work, model) = (self.upstreams, self.work, self.targets[target]);
         let (deadlines, total) = (self.limits.deadlines, self.total);
         async move {
             let target = upstreams.target(model)?;
             let timing = Timing::new(&target.endpoint.deadlines.over(deadlines), total, Instant::now());
-            target.call(&model.upstream_name, request, timing).await
+            match work {
+                Work::Chat(request) => target.call(&model.upstream_name, request, timing).await,
+                Work::Embeddings(request) => target.embed(&model.upstream_name, request, timing).await,
+            }
         }
     }
 

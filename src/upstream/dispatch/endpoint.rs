@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -15,23 +15,38 @@ use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 use uuid::Uuid;
 
+use super::super::anthropic::Anthropic;
+use super::super::azure::Azure;
+use super::super::bedrock::Bedrock;
+use super::super::cohere::Cohere;
+use super::super::compatible::Compatible;
+use super::super::gemini::Gemini;
+use super::super::mistral::Mistral;
 use super::super::openai::OpenAi;
 use super::super::settings::{OwnDeadlines, ProviderSettings, Wire};
+use super::super::vertex::Vertex;
 use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
 use super::capacity;
 use super::connect::Connector;
 use super::fault::Reporter;
 use super::pool::{Lease, Pool};
+use super::sign::Signer;
 use super::stream::ReplyStream;
 use super::timing::Timing;
+use super::token::Tokens;
 use super::vitals::{Shared, Vitals};
 use super::{ProviderStanding, Reply, SetupError};
 use crate::api::chat::ChatRequest;
+use crate::api::embeddings::EmbeddingsRequest;
+use crate::api::error::BadRequest;
 use crate::catalog::Model;
+use crate::catalog::quirks::Quirks;
 
 /// The longest whole answer, bytes: several times what the longest outputs with log probabilities take.
 const MAX_REPLY_BYTES: usize = 32 << 20;
+/// The longest answer of embeddings, bytes: 2,048 vectors of 4,096 numbers, written out.
+const MAX_EMBEDDINGS_BYTES: usize = 192 << 20;
 /// So much of an error's body is read, bytes, and so long is it waited for.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 const ERROR_WAIT: Duration = Duration::from_secs(5);
@@ -49,6 +64,13 @@ pub struct Endpoint {
     connector: Connector,
     base: Url,
     headers: HeaderMap,
+    /// Where a service account stands in place of a key.
+    tokens: Option<Arc<Tokens>>,
+    signer: Option<Signer>,
+    /// See [`ProviderSettings::collects_data`].
+    pub collects_data: bool,
+    /// See [`Quirks::routes_itself`].
+    pub routes_itself: bool,
 }
 
 impl Endpoint {
@@ -63,13 +85,30 @@ impl Endpoint {
     ) -> Result<Self, SetupError> {
         let reporter = Reporter::new(settings.name.clone(), connect, secrets(&settings));
         let to = Uri::try_from(settings.base_url.as_str()).map_err(|_| SetupError::Url(settings.name.clone()))?;
+        let tokens =
+            settings.service_account.clone().map(|account| Tokens::new(account, &settings.name, &tls, connect));
+        let tokens = tokens.transpose()?.map(Arc::new);
         let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
-        let provider = provider(settings.wire);
+        let provider = provider(&settings);
         let headers = headers(&settings, &*provider, &connector)?;
         let keys = keys(&settings, &*provider)?;
         let vitals = Arc::new(Shared::new(keys.len()));
-        let (deadlines, base) = (settings.deadlines, with_slash(settings.base_url));
-        Ok(Self { provider, reporter, deadlines, vitals, keys, pools: ThreadLocal::new(), connector, base, headers })
+        let signer = settings.aws.as_ref().map(Signer::new);
+        Ok(Self {
+            provider,
+            reporter,
+            deadlines: settings.deadlines,
+            collects_data: settings.collects_data,
+            routes_itself: settings.quirks.routes_itself,
+            vitals,
+            keys,
+            pools: ThreadLocal::new(),
+            connector,
+            base: with_slash(settings.base_url),
+            headers,
+            tokens,
+            signer,
+        })
     }
 
     /// This thread's connections.
@@ -85,8 +124,7 @@ impl Endpoint {
     /// `path` below the provider's base URL, in the form that the way there wants.
     fn uri(&self, path: &str) -> Result<Uri, String> {
         let url = self.base.join(path).map_err(|error| error.to_string())?;
-        let form = if self.connector.through_reader() { url.as_str() } else { &url[Position::BeforePath..] };
-        Uri::try_from(form).map_err(|error| error.to_string())
+        Uri::try_from(self.connector.form(&url)).map_err(|error| error.to_string())
     }
 
     /// How it stands, and each of its keys.
@@ -98,24 +136,51 @@ impl Endpoint {
         }
     }
 
-    fn request(&self, uri: Uri, key: usize, wire: WireRequest, stream: bool) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(wire.body));
+    /// The request with the access token that it needs, if any.
+    async fn authorized(&self, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, UpstreamError> {
+        if let Some(tokens) = &self.tokens {
+            request.headers_mut().insert(AUTHORIZATION, tokens.header().await?);
+        }
+        Ok(request)
+    }
+
+    /// What is sent at the time `now`, signed where the provider wants that.
+    fn request(
+        &self,
+        (uri, key): (Uri, usize),
+        wire: WireRequest,
+        stream: bool,
+        now: SystemTime,
+    ) -> Result<Request<Full<Bytes>>, String> {
+        let mut request = Request::new(Full::new(wire.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
-        let accept = if stream { "text/event-stream" } else { "application/json" };
+        let accept = if stream { self.provider.framing().media_type() } else { "application/json" };
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.extend(self.keys.get(key).cloned());
         headers.extend(wire.headers);
-        request
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request, &wire.body, now)?;
+        }
+        Ok(request)
     }
 }
 
-/// The translation for a wire.
-fn provider(wire: Wire) -> Box<dyn Provider> {
-    match wire {
-        Wire::OpenAi => Box::new(OpenAi),
+/// The translation for a provider's wire.
+fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
+    let compatible = || Compatible::new(&*settings.name, settings.quirks.clone());
+    match settings.wire {
+        Wire::Anthropic => Box::new(Anthropic::below(settings.base_url.path())),
+        Wire::Azure => Box::new(Azure::new(compatible(), settings.base_url.path(), settings.api_version.clone())),
+        Wire::Bedrock => Box::new(Bedrock),
+        Wire::Cohere => Box::new(Cohere),
+        Wire::Gemini => Box::new(Gemini),
+        Wire::Mistral => Box::new(Mistral(compatible())),
+        Wire::OpenAi if settings.quirks == Quirks::default() => Box::new(OpenAi),
+        Wire::OpenAi => Box::new(compatible()),
+        Wire::Vertex => Box::new(Vertex),
     }
 }
 
@@ -125,21 +190,26 @@ pub struct Target {
     pub vitals: Arc<Vitals>,
     whole: Uri,
     stream: Uri,
+    /// The longest answer, tokens.
+    longest: Option<u32>,
+    /// `None`: the wire has none.
+    embeddings: Option<Uri>,
 }
 
 impl Target {
     /// # Errors
     /// The provider's path for this model makes no URL.
     pub fn new(endpoint: Arc<Endpoint>, model: &Model) -> Result<Self, UpstreamError> {
-        let uri = |stream| {
-            endpoint.uri(&endpoint.provider.path(&model.upstream_name, stream)).map_err(|problem| {
-                let name = &model.upstream_name;
+        let name = &model.upstream_name;
+        let uri = |path: String| {
+            endpoint.uri(&path).map_err(|problem| {
                 endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{name}\": {problem}"))
             })
         };
-        let (whole, stream) = (uri(false)?, uri(true)?);
+        let (whole, stream) = (uri(endpoint.provider.path(name, false))?, uri(endpoint.provider.path(name, true))?);
+        let embeddings = endpoint.provider.embeddings().map(|wire| uri(wire.embeddings_path(name))).transpose()?;
         let vitals = Arc::new(Vitals::new(endpoint.vitals.clone()));
-        Ok(Self { endpoint, vitals, whole, stream })
+        Ok(Self { endpoint, vitals, whole, stream, longest: model.max_output_tokens, embeddings })
     }
 
     /// Calls the model once. A stream is given back once its first event is there.
@@ -176,11 +246,10 @@ impl Target {
     async fn answer(&self, asked: Asked<'_>, key: usize, timing: Timing) -> Result<Answer, UpstreamError> {
         let Endpoint { provider, reporter, .. } = &*self.endpoint;
         let Asked { model, request, .. } = asked;
-        let wire = provider.request(model, request).map_err(|bad| reporter.inexpressible(bad))?;
-        let (response, lease) = self.send(wire, key, request.stream, timing).await?;
-        if let Some(pause) = capacity::exhausted(response.headers(), SystemTime::now()) {
-            self.vitals.exhausted(key, pause, Instant::now());
-        }
+        let wire = provider.request_up_to(model, self.longest, request);
+        let wire = wire.map_err(|bad| reporter.inexpressible(bad))?;
+        let uri = if request.stream { &self.stream } else { &self.whole };
+        let (response, lease) = self.send((uri, wire), key, request.stream, timing).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);
         }
@@ -192,27 +261,81 @@ impl Target {
         provider.reply(&asked, body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
     }
 
+    /// Asks the model for embeddings once.
+    pub async fn embed(
+        &self,
+        upstream_name: &str,
+        request: &EmbeddingsRequest,
+        timing: Timing,
+    ) -> Result<Reply, UpstreamError> {
+        let began = Instant::now();
+        let mut call = self.vitals.begin(began);
+        let reply = self.embeddings(upstream_name, request, call.key, timing).await;
+        let now = Instant::now();
+        match &reply {
+            Ok(_) => {
+                self.vitals.load.observe(now - began, now);
+                call.succeeded();
+            }
+            Err(error) => call.failed(error, now),
+        }
+        reply.map(Reply::Whole)
+    }
+
+    async fn embeddings(
+        &self,
+        model: &str,
+        request: &EmbeddingsRequest,
+        key: usize,
+        timing: Timing,
+    ) -> Result<WholeReply, UpstreamError> {
+        let Endpoint { provider, reporter, .. } = &*self.endpoint;
+        let Some((wire, uri)) = provider.embeddings().zip(self.embeddings.as_ref()) else {
+            let problem = "embeddings are not served by this provider's wire; ask a model of another provider";
+            return Err(reporter.inexpressible(BadRequest::field("model", problem)));
+        };
+        let posted = wire.embed(model, request).map_err(|bad| reporter.inexpressible(bad))?;
+        let (response, lease) = self.send((uri, posted), key, false, timing).await?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response, lease, timing).await);
+        }
+        let body = Body::new(response.into_body(), lease, timing).whole(MAX_EMBEDDINGS_BYTES).await;
+        let body = body.map_err(|error| reporter.body(error))?;
+        wire.embedded(body).map_err(|problem| reporter.malformed(problem))
+    }
+
     async fn send(
         &self,
-        wire: WireRequest,
+        (uri, wire): (&Uri, WireRequest),
         key: usize,
         stream: bool,
         timing: Timing,
     ) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
-        let uri = if stream { &self.stream } else { &self.whole };
-        let request = self.endpoint.request(uri.clone(), key, wire, stream);
+        let request = self.endpoint.request((uri.clone(), key), wire, stream, SystemTime::now());
+        let request = request.map_err(|problem| reporter.error(Cause::Credentials, problem))?;
+        let authorized = timing.first_byte.bound(self.endpoint.authorized(request)).await;
+        let request = authorized.map_err(|passed| reporter.late(passed))??;
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;
-        answering.map_err(|error| reporter.unsent(&error))
+        let answering = answering.map_err(|error| reporter.unsent(&error))?;
+        if let Some(pause) = capacity::exhausted(answering.0.headers(), SystemTime::now()) {
+            self.vitals.exhausted(key, pause, Instant::now());
+        }
+        Ok(answering)
     }
 
     async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
-        let Endpoint { provider, reporter, .. } = &*self.endpoint;
+        let Endpoint { provider, reporter, tokens, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
+        if let Some(tokens) = tokens.as_ref().filter(|_| head.status == StatusCode::UNAUTHORIZED) {
+            tokens.forget();
+        }
         let body =
             timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
-        reporter.refusal(head.status, &head.headers, provider.error(head.status, &body))
+        let status = provider.true_status(head.status, &body);
+        let refusal = reporter.refusal(status, &head.headers, provider.error(status, &body));
+        UpstreamError { retry_after: refusal.retry_after.or_else(|| provider.retry_after(&body)), ..refusal }
     }
 
     /// The body of a 200, if it is a stream of events: some upstreams say what is wrong in a 200 with a JSON body.
@@ -226,7 +349,7 @@ impl Target {
         let (head, body) = response.into_parts();
         let body = Body::new(body, lease, timing);
         let kind = head.headers.get(CONTENT_TYPE).map_or(Bytes::new(), |kind| Bytes::copy_from_slice(kind.as_bytes()));
-        if kind.is_empty() || kind.to_ascii_lowercase().starts_with(b"text/event-stream") {
+        if kind.is_empty() || kind.to_ascii_lowercase().starts_with(provider.framing().media_type().as_bytes()) {
             return Ok(body);
         }
         let beginning = timeout(ERROR_WAIT, body.beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
@@ -277,7 +400,9 @@ fn headers(
 }
 
 fn keys(settings: &ProviderSettings, provider: &dyn Provider) -> Result<Vec<(HeaderName, HeaderValue)>, SetupError> {
-    let header = |key| key_header(provider.key_header(), key).ok_or_else(|| bad_key(settings));
+    let name = settings.quirks.key_header.as_deref();
+    let place = name.map_or_else(|| Some(own_place(provider.key_header())), |name| name.parse().ok());
+    let header = |key| place.clone().and_then(|name| key_header(name, key)).ok_or_else(|| bad_key(settings));
     settings.api_keys.iter().map(header).collect()
 }
 
@@ -286,14 +411,21 @@ fn bad_key(settings: &ProviderSettings) -> SetupError {
 }
 
 /// `host:port`, without the port where it is the scheme's own.
-fn host(url: &Url) -> Option<HeaderValue> {
+pub fn host(url: &Url) -> Option<HeaderValue> {
     HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
-fn key_header(place: KeyHeader, key: &SecretString) -> Option<(HeaderName, HeaderValue)> {
-    let (name, value) = match place {
-        KeyHeader::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
-        KeyHeader::Named(name) => (HeaderName::from_static(name), key.expose_secret().to_owned()),
+fn own_place(place: KeyHeader) -> HeaderName {
+    match place {
+        KeyHeader::Bearer => AUTHORIZATION,
+        KeyHeader::Named(name) => HeaderName::from_static(name),
+    }
+}
+
+fn key_header(name: HeaderName, key: &SecretString) -> Option<(HeaderName, HeaderValue)> {
+    let value = match name {
+        AUTHORIZATION => format!("Bearer {}", key.expose_secret()),
+        _ => key.expose_secret().to_owned(),
     };
     let mut value = HeaderValue::try_from(value).ok()?;
     value.set_sensitive(true);
@@ -303,11 +435,12 @@ fn key_header(place: KeyHeader, key: &SecretString) -> Option<(HeaderName, Heade
 /// What must not turn up in an error: the key, and the values of configured headers, which may be keys too.
 fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
     let values = settings.headers.values().filter_map(|value| value.to_str().ok()).map(SecretString::from);
-    settings.api_keys.iter().cloned().chain(values).collect()
+    let aws = settings.aws.iter().flat_map(|aws| [Some(&aws.secret_access_key), aws.session_token.as_ref()]);
+    settings.api_keys.iter().chain(aws.flatten()).cloned().chain(values).collect()
 }
 
 /// A proxy from the environment is for the way out, not for a model server on this machine.
-fn proxies(base: &Url) -> Matcher {
+pub fn proxies(base: &Url) -> Matcher {
     if is_loopback(base) { Matcher::builder().build() } else { Matcher::from_env() }
 }
 

@@ -132,7 +132,7 @@ fn cause_of(status: StatusCode, detail: &ErrorDetail) -> Cause {
         401..=404 | 300..=399 => Cause::Credentials,
         408 => Cause::Timeout,
         429 => Cause::RateLimited,
-        409 => Cause::Server,
+        409 | 424 => Cause::Server,
         400..=499 => Cause::Caller,
         500..=599 => Cause::Server,
         _ => Cause::Malformed,

@@ -1,17 +1,20 @@
 //! Bytes of a stream, in any cut → its events, by the wire's framing.
 
+use super::super::event_stream;
 use super::super::{Framing, WireEvent};
 use crate::api::sse::{self, MAX_EVENT_BYTES};
 
 /// The decoder of a wire's framing. What comes out does not depend on how the bytes were cut.
 pub enum Frames {
     ServerSentEvents(sse::Decoder),
+    AwsEventStream(event_stream::Decoder),
 }
 
 impl Frames {
     pub fn new(framing: Framing) -> Self {
         match framing {
             Framing::ServerSentEvents => Self::ServerSentEvents(sse::Decoder::new(MAX_EVENT_BYTES)),
+            Framing::AwsEventStream => Self::AwsEventStream(event_stream::Decoder::new(MAX_EVENT_BYTES)),
         }
     }
 
@@ -19,6 +22,7 @@ impl Frames {
     pub fn push(&mut self, piece: &[u8]) {
         match self {
             Self::ServerSentEvents(decoder) => decoder.push(piece),
+            Self::AwsEventStream(decoder) => decoder.push(piece),
         }
     }
 
@@ -32,6 +36,7 @@ impl Frames {
                 .next_event()
                 .map(|data| data.map(|data| WireEvent { name: None, data }))
                 .map_err(|error| error.to_string()),
+            Self::AwsEventStream(decoder) => decoder.next_event(),
         }
     }
 }

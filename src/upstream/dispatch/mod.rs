@@ -14,9 +14,11 @@ mod fault;
 mod frames;
 mod load;
 mod pool;
+mod sign;
 mod stream;
 mod timing;
 mod tls;
+mod token;
 mod vitals;
 
 use std::collections::HashMap;
@@ -30,6 +32,7 @@ use tokio::time::Instant;
 use super::settings::ProviderSettings;
 use super::{Attempt, Cause, Deadlines, UpstreamError, WholeReply};
 use crate::api::chat::ChatRequest;
+use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
 use crate::catalog::{Model, ModelId};
 pub use breaker::Condition;
@@ -118,6 +121,13 @@ pub struct Dispatched {
     pub reply: Reply,
 }
 
+/// What is asked of a model.
+#[derive(Debug, Clone, Copy)]
+enum Work<'a> {
+    Chat(&'a ChatRequest),
+    Embeddings(&'a EmbeddingsRequest),
+}
+
 /// An answer, whole or as it comes.
 #[derive(Debug)]
 pub enum Reply {
@@ -155,7 +165,7 @@ impl Upstreams {
     /// # Errors
     /// Which provider's setting cannot be used, or what this machine lacks.
     pub fn new(providers: Vec<ProviderSettings>, connect: Duration) -> Result<Self, SetupError> {
-        let tls = tls::client_config(providers.iter().any(|provider| provider.base_url.scheme() == "https"))?;
+        let tls = tls::client_config(providers.iter().any(ProviderSettings::needs_tls))?;
         let tls = Arc::new(tls);
         let mut endpoints = HashMap::with_capacity(providers.len());
         for provider in providers {
@@ -200,6 +210,23 @@ impl Upstreams {
         providers
     }
 
+    /// The names of all providers, sorted.
+    pub fn provider_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.endpoints.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether this provider may keep what it is asked, as far as the configuration says.
+    pub fn collects_data(&self, provider: &str) -> bool {
+        self.endpoints.get(provider).is_none_or(|endpoint| endpoint.collects_data)
+    }
+
+    /// Whether this provider chooses among others itself, and reads `provider` for it.
+    pub fn routes_itself(&self, provider: &str) -> bool {
+        self.endpoints.get(provider).is_some_and(|endpoint| endpoint.routes_itself)
+    }
+
     /// Asks `targets` until one answers: the first [`Limits::planned`] in their order, the others where
     /// [`Limits::fallbacks`] says so; a single one is asked again after a pause where that may help. A streamed answer
     /// has begun when it is given back: its first event is there.
@@ -214,7 +241,20 @@ impl Upstreams {
         request: &ChatRequest,
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
-        Course::new(self, targets, request, limits).run().await
+        Course::new(self, targets, Work::Chat(request), limits).run().await
+    }
+
+    /// Asks `targets` for embeddings, as [`dispatch`](Self::dispatch) does for an answer; the reply is whole.
+    ///
+    /// # Errors
+    /// As [`dispatch`](Self::dispatch).
+    pub async fn embed(
+        &self,
+        targets: &[&Model],
+        request: &EmbeddingsRequest,
+        limits: &Limits,
+    ) -> Result<Dispatched, Exhausted> {
+        Course::new(self, targets, Work::Embeddings(request), limits).run().await
     }
 
     fn target(&self, model: &Model) -> Result<Arc<Target>, UpstreamError> {

@@ -4,6 +4,17 @@ use super::super::table::{aligned, range, three, usd};
 use super::{OnlineReport, OnlineWorkload};
 use crate::evaluate::online::{Estimate, PolicyReport};
 
+/// What is summed up over the stream, column by column.
+const TOTALS: [&str; 7] = [
+    "regret",
+    "regret to kNN",
+    "utility",
+    "utility gap to kNN",
+    "adopted after",
+    "detected after",
+    "false alarms per 10k scores",
+];
+
 /// The whole report.
 pub fn text(report: &OnlineReport) -> String {
     let trained =
@@ -16,8 +27,11 @@ pub fn text(report: &OnlineReport) -> String {
 }
 
 fn workload(report: &OnlineWorkload) -> String {
+    let knn = report.knn.map_or_else(String::new, |knn| {
+        format!("; full-information kNN: {:.3}, {} USD per 1k", knn.quality, usd(knn.usd_per_1k))
+    });
     let head = format!(
-        "\n== {}: {} requests at {}; the best is {}: quality {:.3}, {} USD per 1k\n\n",
+        "\n== {}: {} requests at {}; the best is {}: quality {:.3}, {} USD per 1k{knn}\n\n",
         report.workload,
         report.requests,
         report.knob,
@@ -40,13 +54,18 @@ fn phases(policies: &[PolicyReport]) -> String {
 }
 
 fn totals(policies: &[PolicyReport]) -> String {
-    let head = ["policy", "regret", "utility", "adopted after", "detected after", "false alarms per 10k scores"];
-    let row = |policy: &PolicyReport| {
-        let figures = [policy.regret, policy.utility, policy.adopted_after, policy.detected_after, policy.false_alarms];
-        std::iter::once(policy.policy.clone()).chain(figures.map(cell)).collect()
+    let figures = |policy: &PolicyReport| {
+        let p = policy;
+        [p.regret, p.knn_regret, p.utility, p.utility_gap, p.adopted_after, p.detected_after, p.false_alarms]
     };
-    let rows = policies.iter().map(row);
-    aligned(&std::iter::once(head.map(str::to_owned).to_vec()).chain(rows).collect::<Vec<_>>())
+    // What no policy has, its column would be empty.
+    let asked: Vec<usize> = (0..TOTALS.len()).filter(|&i| policies.iter().any(|p| figures(p)[i].is_some())).collect();
+    let head = std::iter::once("policy").chain(asked.iter().map(|&i| TOTALS[i])).map(str::to_owned).collect();
+    let row = |policy: &PolicyReport| {
+        let cells = asked.iter().map(|&i| cell(figures(policy)[i]));
+        std::iter::once(policy.policy.clone()).chain(cells).collect()
+    };
+    aligned(&std::iter::once(head).chain(policies.iter().map(row)).collect::<Vec<_>>())
 }
 
 fn cell(estimate: Option<Estimate>) -> String {

@@ -1,0 +1,59 @@
+//! How a provider's wire differs from OpenAI's own, as data: `models/providers.toml` has what is known, and a
+//! configuration may say more.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// What is different at a provider that otherwise speaks OpenAI's wire. The default is no difference.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quirks {
+    /// Where chat is below the base URL; `chat/completions` without it.
+    pub chat_path: Option<String>,
+    /// Where embeddings are below the base URL; `embeddings` without it.
+    pub embeddings_path: Option<String>,
+    /// The header that the key stands in, alone; in `authorization` it is a bearer token. The wire's own without it.
+    pub key_header: Option<String>,
+    /// Its other names of top-level fields: OpenAI's → its own. Where a request has both, the renamed one holds.
+    pub rename: BTreeMap<String, String>,
+    /// Its other words for the values of a top-level field: field → OpenAI's word → its own.
+    pub values: BTreeMap<String, BTreeMap<String, String>>,
+    /// Top-level fields that it knows nothing like.
+    pub unsupported: Option<Vec<String>>,
+    /// False: it takes no `stream_options`.
+    pub stream_usage: Option<bool>,
+    /// The role that it wants in place of `developer`.
+    pub developer_role: Option<String>,
+    /// The only fields of a message that it takes; empty: all.
+    pub message_fields: Vec<String>,
+    /// Its tool call ids have exactly so many letters and digits, at most 10.
+    pub tool_call_id_length: Option<usize>,
+    /// It routes itself: `provider` is for it to read.
+    pub routes_itself: bool,
+}
+
+impl Quirks {
+    /// These, and where they say nothing, `known`.
+    #[must_use]
+    pub fn or(self, known: &Self) -> Self {
+        let mut rename = known.rename.clone();
+        rename.extend(self.rename);
+        let known = known.clone();
+        Self {
+            chat_path: self.chat_path.or(known.chat_path),
+            embeddings_path: self.embeddings_path.or(known.embeddings_path),
+            key_header: self.key_header.or(known.key_header),
+            rename,
+            unsupported: self.unsupported.or(known.unsupported),
+            stream_usage: self.stream_usage.or(known.stream_usage),
+            developer_role: self.developer_role.or(known.developer_role),
+            ..known
+        }
+    }
+
+    /// Top-level fields that it knows nothing like.
+    pub fn unsupported(&self) -> &[String] {
+        self.unsupported.as_deref().unwrap_or_default()
+    }
+}

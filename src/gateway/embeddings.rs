@@ -1,0 +1,128 @@
+//! Embeddings: nothing to decide, and nothing to learn from; asked, counted and passed on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::answer::{Answer, AnswerBody, Facts};
+use super::balance::Balance;
+use super::recording::{Ended, Sink, cause_name};
+use super::setup::Setup;
+use super::{Gateway, GatewayError};
+use crate::api::embeddings::EmbeddingsRequest;
+use crate::catalog::Usage;
+use crate::policy::Kind;
+use crate::trace::{Outcome, TraceId};
+use crate::upstream::{Attempt, Exhausted, Reply, WholeReply};
+
+impl Gateway {
+    /// Makes embeddings; where several providers have the model, the next one where the first fails. Counted in the
+    /// metrics, and not recorded as a trace.
+    ///
+    /// # Errors
+    /// See [`GatewayError`].
+    pub async fn embed(&self, body: Bytes) -> Result<Answer, GatewayError> {
+        let request = EmbeddingsRequest::parse(&body)?;
+        let setup = self.setup.load_full();
+        let targets = setup.embedders(&request.model)?;
+        let name = setup.targets[targets[0]].model.id.model.clone();
+        let targets = setup.deployments(targets.iter().copied(), &name, Balance::Weight, &*self.sources.draw);
+        let models: Vec<_> = targets.iter().map(|target| &*setup.targets[*target].model).collect();
+        let mut tally = Tally::begin(setup.clone(), self.sink.clone(), targets);
+        match setup.upstreams.embed(&models, &request, &setup.limits).await {
+            Ok(dispatched) => {
+                tally.attempted(&dispatched.attempts, Some(dispatched.target));
+                Ok(tally.answered(dispatched.reply))
+            }
+            Err(Exhausted { attempts, error }) => {
+                tally.attempted(&attempts, None);
+                tally.outcome = Outcome::Failed;
+                Err(GatewayError::Exhausted { error, facts: Box::new(tally.facts()) })
+            }
+        }
+    }
+}
+
+/// Counts a request once, when it is dropped: also where its client left.
+struct Tally {
+    setup: Arc<Setup>,
+    sink: Arc<Sink>,
+    /// Indices into [`Setup::targets`].
+    targets: Vec<usize>,
+    began: Instant,
+    answering: Option<usize>,
+    attempts: usize,
+    usage: Usage,
+    cost_usd: Option<f64>,
+    outcome: Outcome,
+}
+
+impl Tally {
+    fn begin(setup: Arc<Setup>, sink: Arc<Sink>, targets: Vec<usize>) -> Self {
+        sink.metrics.in_flight.inc();
+        Self {
+            setup,
+            sink,
+            targets,
+            began: Instant::now(),
+            answering: None,
+            attempts: 0,
+            usage: Usage::default(),
+            cost_usd: None,
+            outcome: Outcome::ClientGone,
+        }
+    }
+
+    fn attempted(&mut self, attempts: &[Attempt], answering: Option<usize>) {
+        self.attempts = attempts.len();
+        self.answering = answering.map(|i| self.targets[i]);
+        for attempt in attempts {
+            let result = attempt.error.as_ref().map_or("ok", |error| cause_name(error.cause));
+            self.sink.metrics.attempt(&self.setup.targets[self.targets[attempt.target]].label, result);
+        }
+    }
+
+    fn answered(mut self, reply: Reply) -> Answer {
+        self.outcome = Outcome::Answered;
+        let reply = match reply {
+            Reply::Whole(reply) => reply,
+            // Embeddings are never asked for as a stream.
+            Reply::Stream(_) => WholeReply::default(),
+        };
+        let price = self.answering.and_then(|target| self.setup.targets[target].model.price);
+        if let Some(usage) = reply.usage {
+            self.usage = usage;
+            self.cost_usd = price.map(|price| price.cost(&usage));
+        }
+        Answer { facts: self.facts(), body: AnswerBody::Whole(reply.body) }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            trace: TraceId::nil(),
+            route: None,
+            model: self.answering.map(|target| self.setup.targets[target].label.clone()),
+            kind: Kind::Pinned,
+            propensity: None,
+            difficulty: None,
+            attempts: self.attempts,
+            cost_usd: self.cost_usd,
+        }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.sink.count(Ended {
+            route: None,
+            segment: None,
+            target: self.answering.map(|target| &self.setup.targets[target]),
+            outcome: self.outcome,
+            kind: Kind::Pinned,
+            usage: self.usage,
+            cost_usd: self.cost_usd.unwrap_or(0.0),
+            elapsed: self.began.elapsed(),
+        });
+    }
+}

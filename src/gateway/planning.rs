@@ -1,0 +1,184 @@
+//! A route's request, up to the models to ask: extract → hard filters → assess → decide.
+
+use std::sync::Arc;
+
+use super::bundles::Held;
+use super::filter::{Demand, Excluded, Reason};
+use super::plan::Plan;
+use super::preferred::Preferred;
+use super::rules::{Circumstances, Then};
+use super::sessions::{Reading, Warm};
+use super::settings::RouteSettings;
+use super::setup::{Route, Setup};
+use super::{Gateway, GatewayError, Wishes};
+use crate::api::chat::ChatRequest;
+use crate::difficulty::DifficultyError;
+use crate::features::Draft;
+use crate::policy::{self, Ask, Decision, Knob, NoCandidate, Snapshot};
+
+/// A request of a route, and what is said beside it.
+#[derive(Clone, Copy)]
+pub(super) struct Routed<'a> {
+    pub(super) setup: &'a Setup,
+    /// Index into [`Setup::routes`].
+    pub(super) route: usize,
+    pub(super) request: &'a ChatRequest,
+    pub(super) wishes: &'a Wishes,
+    pub(super) preferred: Option<&'a Preferred>,
+}
+
+/// What the policy knows, and the classifier that it is learned on: one of each from beginning to end, for both may be
+/// swapped meanwhile.
+struct Mind {
+    snapshot: Arc<Snapshot>,
+    bundle: Held,
+}
+
+/// The conversation that a request goes on with.
+struct Conversation {
+    reading: Option<Reading>,
+    /// Who answered last.
+    warm: Option<Warm>,
+}
+
+/// Why nothing was decided; the request is answered all the same.
+#[derive(Debug, thiserror::Error)]
+enum Undecided {
+    #[error(transparent)]
+    Classifier(#[from] DifficultyError),
+    #[error("the classifier that the policy learns on is not loaded")]
+    AnotherClassifier,
+    #[error("the policy does not know the route yet")]
+    NewRoute,
+    #[error(transparent)]
+    Policy(#[from] NoCandidate),
+}
+
+impl Gateway {
+    /// The models to ask. What the client prefers, and what a rule says, restricts what is decided among; where the
+    /// client has put them in order, nothing is decided.
+    pub(super) async fn plan(&self, routed: Routed<'_>) -> Result<Plan, GatewayError> {
+        let Routed { setup, route, preferred, .. } = routed;
+        let snapshot = self.snapshot.load_full();
+        let mind = Mind { bundle: self.bundles.of(snapshot.bundle), snapshot };
+        let draft = mind.bundle.extractor.draft(routed.request);
+        let tokens = draft.input_tokens;
+        let rule = routed.rule(tokens, (self.sources.now_ms)());
+        let fit = routed.fit(tokens, rule)?;
+        let segment = routed.of().segment(&routed.wishes.metadata).map(|segment| segment.name.clone());
+        if let Some(preferred) = preferred.filter(|preferred| preferred.is_ordered()) {
+            let targets = preferred.with_fallbacks(setup, preferred.arranged(setup, fit));
+            return Ok(Plan { route: Some(route), segment, confined: true, ..Plan::pinned(targets) });
+        }
+        let conversation = self.conversation(routed, tokens);
+        let ask = Ask {
+            segment: segment.as_deref(),
+            knob: routed.wishes.quality.map(Knob::Quality),
+            warm: conversation.warm.as_ref().and_then(|warm| setup.warm(&mind.snapshot, route, warm, tokens)),
+        };
+        let plan = match self.decide(routed, &mind, draft, &fit, ask).await {
+            Ok(decision) => {
+                let decision = self.sample(routed, &mind.snapshot, ruled(decision, rule, &*self.sources.draw));
+                let decided = (decision, mind.snapshot.bundle);
+                let plan = Plan::decided(setup, route, &fit, decided, &*self.sources.draw);
+                plan.preferring(setup, conversation.warm.as_ref().map(Warm::model))
+            }
+            Err(problem) => self.safest(routed, &mind.snapshot, fit, &problem),
+        };
+        let plan = Plan { segment, reading: conversation.reading, ..plan };
+        Ok(match preferred {
+            Some(preferred) => Plan { targets: preferred.after_decision(setup, plan.targets), confined: true, ..plan },
+            None => plan,
+        })
+    }
+
+    fn conversation(&self, routed: Routed<'_>, tokens: u32) -> Conversation {
+        let reading = routed.of().reading(routed.wishes.session.as_deref(), routed.request, tokens);
+        Conversation { reading, warm: reading.and_then(|reading| self.sessions.warm(reading)) }
+    }
+
+    async fn decide(
+        &self,
+        routed: Routed<'_>,
+        mind: &Mind,
+        draft: Draft,
+        fit: &[usize],
+        ask: Ask<'_>,
+    ) -> Result<Decision, Undecided> {
+        let state = mind.snapshot.routes.get(&*routed.of().name).ok_or(Undecided::NewRoute)?;
+        if mind.bundle.key != mind.snapshot.bundle {
+            return Err(Undecided::AnotherClassifier);
+        }
+        let context = mind.bundle.assess(draft).await?;
+        let may_answer = |arm: &str| fit.iter().any(|target| routed.setup.targets[*target].model.id.model == arm);
+        let arms = state.spec.arms.iter().enumerate();
+        let eligible: Vec<usize> = arms.filter(|(_, arm)| may_answer(&arm.arm)).map(|(i, _)| i).collect();
+        Ok(policy::decide(&mind.snapshot, state, &context, &eligible, ask, (self.sources.draw)())?)
+    }
+
+    /// Draws the requests on which a route, or its segment, is compared with its best model: of those that its own knob
+    /// decided, and that can be judged as text.
+    fn sample(&self, routed: Routed<'_>, snapshot: &Snapshot, decision: Decision) -> Decision {
+        let route: &RouteSettings = &routed.setup.settings.routes[routed.route];
+        if route.shadow <= 0.0 || !routed.request.needs.is_text() {
+            return decision;
+        }
+        let best = snapshot.routes.get(&route.name).and_then(|state| state.best_for(&decision));
+        match best.filter(|_| (self.sources.draw)() < route.shadow) {
+            Some(best) => decision.audited(best, route.shadow),
+            None => decision,
+        }
+    }
+
+    fn safest(&self, routed: Routed<'_>, snapshot: &Snapshot, fit: Vec<usize>, problem: &Undecided) -> Plan {
+        let name = &*routed.of().name;
+        tracing::warn!(route = name, %problem, "undecided; the safest model answers");
+        self.sink.metrics.undecided.inc();
+        Plan::safest(routed.setup, routed.route, fit, snapshot.routes.get(name).map(|state| &**state))
+    }
+}
+
+impl<'a> Routed<'a> {
+    fn of(self) -> &'a Route {
+        &self.setup.routes[self.route]
+    }
+
+    /// What the first rule that holds says of the models.
+    fn rule(self, tokens: u32, now_ms: u64) -> Option<&'a Then> {
+        self.of().rule(|| Circumstances::new(self.request, tokens, &self.wishes.metadata, now_ms))
+    }
+
+    /// The targets that can answer, among those that the client and the rule leave; healthy ones only unless none is.
+    fn fit(self, tokens: u32, rule: Option<&Then>) -> Result<Vec<usize>, GatewayError> {
+        let Self { setup, request, .. } = self;
+        let all = &self.of().targets;
+        let restricted = self.preferred.map(|preferred| preferred.restricted(setup, all)).transpose()?;
+        let demand = Demand::new(request, tokens);
+        let (mut fit, mut excluded) = (Vec::with_capacity(all.len()), Vec::new());
+        for &target in restricted.as_ref().unwrap_or(all) {
+            let model = &setup.targets[target].model;
+            if rule.is_some_and(|rule| !rule.admits(&model.id.model)) {
+                continue;
+            }
+            let inexpressible = || setup.upstreams.refuses(&model.id, request).map(Reason::Inexpressible);
+            match demand.lacking(model).or_else(inexpressible) {
+                None => fit.push(target),
+                Some(reason) => excluded.push(Excluded { model: model.id.model.to_string(), reason }),
+            }
+        }
+        if fit.is_empty() {
+            return Err(GatewayError::NoModelFits { route: self.of().name.to_string(), excluded });
+        }
+        let is_healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
+        let healthy: Vec<usize> = fit.iter().copied().filter(is_healthy).collect();
+        Ok(if healthy.is_empty() { fit } else { healthy })
+    }
+}
+
+/// The decision, or what chance makes of it where the rule shares the requests out.
+fn ruled(decision: Decision, rule: Option<&Then>, draw: &dyn Fn() -> f64) -> Decision {
+    let Some(Then::Weights(weights)) = rule else { return decision };
+    let weight = |arm: &str| weights.iter().find(|(name, _)| name == arm).map_or(0.0, |(_, weight)| *weight);
+    let weights: Vec<f64> = decision.candidates.iter().map(|candidate| weight(&candidate.arm)).collect();
+    decision.shared_out("rule", &weights, draw())
+}

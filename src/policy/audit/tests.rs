@@ -1,0 +1,149 @@
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::policy::{Audited, Candidate, Kind, Knob};
+
+/// One kind of request: how good the cheap and the dear model are at it, and how often the dear one is drawn.
+#[derive(Clone, Copy)]
+struct Sort {
+    quality: [f64; 2],
+    dear: f64,
+}
+
+/// Both models are predicted at .7 for both sorts. On hard requests the dear one is hardly ever drawn: weights are cut.
+const SORTS: [Sort; 2] = [Sort { quality: [0.85, 0.9], dear: 0.25 }, Sort { quality: [0.35, 0.95], dear: 0.005 }];
+
+/// Means over both sorts, which are as frequent as each other.
+fn truth() -> (f64, f64) {
+    let own = |sort: &Sort| sort.quality[0] + sort.dear * (sort.quality[1] - sort.quality[0]);
+    let best = |sort: &Sort| sort.quality[1];
+    (SORTS.iter().map(own).sum::<f64>() / 2.0, SORTS.iter().map(best).sum::<f64>() / 2.0)
+}
+
+fn decision(sort: Sort, chosen: usize, audit: Option<Audited>) -> Decision {
+    let candidate = |arm: &str, propensity| Candidate { arm: arm.into(), quality: 0.7, cost_usd: 1.0, propensity };
+    Decision {
+        kind: Kind::Exploit,
+        policy: "thompson".into(),
+        snapshot_version: 0,
+        segment: None,
+        knob: Knob::Quality(0.9),
+        phi: vec![1.0],
+        widening: 1.0,
+        verbosity: 0.0,
+        input_tokens: 1,
+        difficulty: 0.5,
+        candidates: vec![candidate("cheap", 1.0 - sort.dear), candidate("dear", sort.dear)],
+        preferred: 0,
+        chosen,
+        draw: 0.5,
+        audit,
+    }
+}
+
+/// A route that shadows `share` of its requests, and of whose other answers clients score a half.
+struct World {
+    rng: StdRng,
+    share: f64,
+    audit: Audit,
+}
+
+impl World {
+    fn new(seed: u64, share: f64) -> Self {
+        Self { rng: StdRng::seed_from_u64(seed), share, audit: Audit::default() }
+    }
+
+    fn answer(&mut self, sort: Sort, model: usize) -> f64 {
+        f64::from(u8::from(self.rng.random_bool(sort.quality[model])))
+    }
+
+    fn request(&mut self) {
+        let sort = SORTS[usize::from(self.rng.random_bool(0.5))];
+        let chosen = usize::from(self.rng.random_bool(sort.dear));
+        let own = self.answer(sort, chosen);
+        if self.rng.random_bool(self.share) {
+            let audit = Some(Audited { share: self.share, best: 1 });
+            let best = if chosen == 1 { own } else { self.answer(sort, 1) };
+            self.audit.compared(&decision(sort, chosen, audit), None, (own, best));
+        } else if self.rng.random_bool(0.5) {
+            self.audit.scored(&decision(sort, chosen, None), "dear", own);
+        }
+    }
+
+    /// What is measured after so many requests.
+    fn after(mut self, requests: usize) -> Audit {
+        (0..requests).for_each(|_| self.request());
+        self.audit
+    }
+}
+
+fn mean_of(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = values.len() as f64;
+    values.sum::<f64>() / n
+}
+
+#[test]
+fn exploration_alone_leans_on_what_was_predicted_and_shadows_make_it_good() {
+    let (own, best) = truth();
+    let measured = |share: f64| -> Vec<Audit> { (0..60).map(|seed| World::new(seed, share).after(4_000)).collect() };
+    let (explored, shadowed) = (measured(0.0), measured(0.1));
+    let mean = |audits: &[Audit], read: fn(&Audit) -> Option<Measure>| {
+        mean_of(audits.iter().map(|audit| read(audit).unwrap().mean))
+    };
+    // .9 times of hard requests the dear model's answer is taken for the .7 that was predicted.
+    assert!((mean(&explored, Audit::best) - (best - 0.5 * 0.25 * 0.9)).abs() < 0.01);
+    assert!((mean(&shadowed, Audit::best) - best).abs() < 0.005);
+    assert!((mean(&shadowed, Audit::own) - own).abs() < 0.005);
+    assert!((mean(&shadowed, Audit::difference) - (own - best)).abs() < 0.005);
+    assert!((mean(&shadowed, Audit::kept) - own / best).abs() < 0.005);
+}
+
+#[test]
+fn the_intervals_hold_whenever_one_looks_in_nineteen_of_twenty_streams() {
+    let (own, best) = truth();
+    let truths = [own, best, own - best, own / best];
+    let (streams, mut missed, mut widest) = (2000, [0; 4], 0.0_f64);
+    for seed in 0..streams {
+        let mut world = World::new(1_000 + seed, 0.1);
+        let mut missed_here = [false; 4];
+        for look in 0..60 {
+            (0..50).for_each(|_| world.request());
+            let audit = &world.audit;
+            let measures = [audit.own(), audit.best(), audit.difference(), audit.kept()];
+            // While there are few pairs, exploration speaks alone, and that leans.
+            for (i, measure) in measures.iter().enumerate().filter(|_| audit.pairs() >= FIRST_LOOK) {
+                let Measure { low, high, .. } = measure.unwrap();
+                missed_here[i] |= !(low..=high).contains(&truths[i]);
+                widest = if look == 59 { widest.max(high - low) } else { widest };
+            }
+        }
+        missed.iter_mut().zip(missed_here).for_each(|(sum, here)| *sum += u64::from(here));
+    }
+    assert!(missed.iter().all(|missed| *missed <= streams / 20), "{missed:?} of {streams}");
+    assert!(widest < 0.25, "{widest}");
+}
+
+#[test]
+fn both_samples_together_say_more_than_either() {
+    let width = |audit: &Audit| audit.best().map(|best| best.high - best.low).unwrap();
+    let both = World::new(3, 0.2).after(3_000);
+    let (scored, pairs) = (Audit { pairs: Moments::default(), ..both }, Audit { scored: Moments::default(), ..both });
+    assert!(width(&both) < width(&scored).min(width(&pairs)), "{both:?}");
+}
+
+#[test]
+fn few_rows_say_nothing_and_a_judge_that_changed_its_mind_is_heard() {
+    let audit = Some(Audited { share: 1.0, best: 1 });
+    let decision = decision(SORTS[0], 0, audit);
+    let mut audit = Audit::default();
+    (0..FIRST_LOOK - 1).for_each(|_| audit.compared(&decision, None, (0.0, 1.0)));
+    assert_eq!(audit.own(), None);
+    audit.compared(&decision, None, (0.0, 1.0));
+    audit.compared(&decision, Some((0.0, 1.0)), (1.0, 1.0));
+    assert!((audit.own().unwrap().mean - 0.01).abs() < 1e-12);
+    assert_eq!((audit.best().unwrap().mean, audit.pairs()), (1.0, FIRST_LOOK));
+    audit.revised(&decision, 1.0);
+    audit.scored(&decision, "dear", 1.0);
+    assert_eq!(audit.scored.rows(), 0, "a shadowed request is in one sample only");
+}

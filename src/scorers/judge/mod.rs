@@ -1,0 +1,225 @@
+//! `judge`: a model that grades answers from 0 to 1, asked through the same upstreams, off the request path.
+//!
+//! The scorer itself only hands answers over: a queue of bounded length, and what it has no room for is dropped and
+//! counted. [`Desk::run`] asks the judges, so many at a time, and tells the learner.
+
+mod question;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::{Scorer, Verdict, reward};
+use crate::api::chat::ChatRequest;
+use crate::catalog::{Model, Usage};
+use crate::telemetry::{Metrics, ModelMetrics};
+use crate::trace::{Event, Grade, Outcome, Trace, TraceId};
+use crate::upstream::{Dispatched, Limits, Reply, Upstreams};
+
+pub use question::DEFAULT_RUBRIC;
+
+/// Answers that wait for a judge at most.
+const QUEUE: usize = 256;
+/// Judges asked at one time.
+const CONCURRENCY: usize = 8;
+/// Calls for one grade at most.
+const ATTEMPTS: usize = 2;
+/// What a judge counts beside a client's own score (1), and the share of answers that it grades, where the configuration
+/// does not say.
+pub const DEFAULT_WEIGHT: f64 = 0.5;
+pub const DEFAULT_SHARE: f64 = 0.1;
+
+/// One configured judge, validated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgeSettings {
+    /// The source of its scores.
+    pub name: String,
+    pub model: Arc<Model>,
+    /// What it grades by; how to write the grade down is added.
+    pub rubric: String,
+    /// The share of answers that it grades, 0 to 1, beside those of the comparison with the best model: it grades all of
+    /// these.
+    pub share: f64,
+    /// How much a grade counts beside a client's own score; above 0, up to 1.
+    pub weight: f64,
+}
+
+/// Route → its judges.
+pub type Judging = BTreeMap<String, Vec<Arc<JudgeSettings>>>;
+
+/// The judges in force, and how they are reached. A call keeps those it began with.
+pub struct Bench {
+    judges: BTreeMap<String, Vec<Arc<Judge>>>,
+    upstreams: Arc<Upstreams>,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+struct Judge {
+    settings: Arc<JudgeSettings>,
+    name: Arc<str>,
+    metrics: ModelMetrics,
+}
+
+/// An answer before a judge.
+struct Case {
+    bench: Arc<Bench>,
+    judge: Arc<Judge>,
+    trace: TraceId,
+    request: Bytes,
+    answer: String,
+}
+
+/// The scorer: hands over, and says nothing itself.
+pub struct Judges {
+    bench: Arc<ArcSwap<Bench>>,
+    queue: mpsc::Sender<Case>,
+}
+
+/// The other end of the queue.
+pub struct Desk {
+    queue: mpsc::Receiver<Case>,
+}
+
+/// A scorer that hands answers to whoever is on `bench` at the time, and the desk where they are worked off.
+pub fn judges(bench: Arc<ArcSwap<Bench>>) -> (Judges, Desk) {
+    let (sender, queue) = mpsc::channel(QUEUE);
+    (Judges { bench, queue: sender }, Desk { queue })
+}
+
+impl Bench {
+    /// `upstreams` must know the provider of each judge's model; `limits` are those of clients' requests.
+    pub fn new(judging: &Judging, upstreams: Arc<Upstreams>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let judge = |settings: &Arc<JudgeSettings>| {
+            let label = settings.model.id.to_string().into();
+            let (name, metrics) = (settings.name.as_str().into(), metrics.model(&label));
+            Arc::new(Judge { settings: settings.clone(), name, metrics })
+        };
+        let of_route = |(route, judges): (&String, &Vec<_>)| (route.clone(), judges.iter().map(judge).collect());
+        let judges = judging.iter().map(of_route).collect();
+        Self { judges, upstreams, limits: Limits { attempts: ATTEMPTS, ..limits }, metrics }
+    }
+}
+
+impl Scorer for Judges {
+    fn name(&self) -> &'static str {
+        reward::JUDGE
+    }
+
+    /// Always `None`: grades come later, as events.
+    fn score(&mut self, trace: &Trace) -> Option<Verdict> {
+        let bench = self.bench.load();
+        for judge in bench.judges.get(trace.route.as_deref()?)?.iter().filter(|judge| judge.is_to_grade(trace)) {
+            let (trace, request, answer) = (trace.id, trace.request.clone(), trace.reply.content.clone());
+            let case = Case { bench: bench.clone(), judge: judge.clone(), trace, request, answer };
+            if self.queue.try_send(case).is_err() {
+                bench.metrics.judged(&judge.name, "dropped");
+            }
+        }
+        None
+    }
+}
+
+impl Judge {
+    /// What is text, whole, and drawn: as one of the comparison, or by its share.
+    fn is_to_grade(&self, trace: &Trace) -> bool {
+        let reply = &trace.reply;
+        let readable = trace.needs.is_text() && !trace.request.is_empty() && !reply.truncated && !reply.tool_calls;
+        // What nobody decided is not learned from.
+        let Some(decision) = &trace.decision else { return false };
+        let drawn = || decision.audit.is_some() || draw(&self.name, trace.id) < self.settings.share;
+        trace.outcome == Outcome::Answered && readable && drawn()
+    }
+
+    /// What was billed, USD.
+    fn charge(&self, usage: &Usage) -> Option<f64> {
+        self.metrics.input_tokens.inc_by(u64::from(usage.input_tokens));
+        self.metrics.output_tokens.inc_by(u64::from(usage.output_tokens));
+        let usd = self.settings.model.price.as_ref()?.cost(usage);
+        self.metrics.cost_usd.inc_by(usd);
+        Some(usd)
+    }
+}
+
+/// Uniform in [0, 1), the same whenever it is asked: an id is random, and no judge's draw goes with another's.
+fn draw(judge: &str, trace: TraceId) -> f64 {
+    let digest = Sha256::new().chain_update(judge).chain_update(trace.as_bytes()).finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    // 53 bits: as many as a number in [0, 1) has.
+    (u64::from_be_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+impl Desk {
+    /// Works off what comes, until the scorer is gone; grades go to `events`. `now_ms`: Unix milliseconds.
+    pub fn run(
+        mut self,
+        events: mpsc::Sender<Event>,
+        now_ms: impl Fn() -> u64 + Send + Sync,
+    ) -> impl Future<Output = ()> + Send {
+        let cases = stream::poll_fn(move |cx| self.queue.poll_recv(cx));
+        async move {
+            let (events, now_ms) = (&events, &now_ms);
+            cases
+                .for_each_concurrent(CONCURRENCY, |case| async move {
+                    let (value, cost_usd, result) = case.grade().await;
+                    case.bench.metrics.judged(&case.judge.name, result);
+                    let JudgeSettings { name: judge, weight, .. } = &*case.judge.settings;
+                    let (trace, judge, weight, at_ms) = (case.trace, judge.clone(), *weight, now_ms());
+                    // The learner has ended, if it does not hear this.
+                    let _ = events.send(Event::Graded(Grade { trace, judge, value, weight, cost_usd, at_ms })).await;
+                })
+                .await;
+        }
+    }
+}
+
+impl Case {
+    /// The grade, what it cost, and what came of it.
+    async fn grade(&self) -> (Option<f64>, Option<f64>, &'static str) {
+        let judge = &self.judge.settings;
+        let Some(question) = question::ask(&self.request, &self.answer, &judge.rubric, self.trace) else {
+            return (None, None, "unreadable");
+        };
+        match self.put(&judge.model, &question).await {
+            Some(reply) => {
+                let cost = reply.usage.and_then(|usage| self.judge.charge(&usage));
+                let value = question::grade(&reply.text.content);
+                (value, cost, if value.is_some() { "graded" } else { "unreadable" })
+            }
+            None => (None, None, "failed"),
+        }
+    }
+
+    async fn put(&self, model: &Model, question: &ChatRequest) -> Option<crate::upstream::WholeReply> {
+        let dispatched = self.bench.upstreams.dispatch(&[model], question, &self.bench.limits).await;
+        match dispatched {
+            Ok(Dispatched { reply: Reply::Whole(reply), .. }) => Some(reply),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(judge = &*self.judge.name, %error, "a judge did not answer");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_judge_s_draw_is_its_own_and_uniform() {
+        let id = |n: u128| TraceId::from_u128(n);
+        let below = |share: f64| (0..20_000).filter(|n| draw("strict", id(*n)) < share).count() as f64 / 20_000.0;
+        assert!((below(0.1) - 0.1).abs() < 0.01 && (below(0.7) - 0.7).abs() < 0.01);
+        let both = (0..20_000).filter(|n| draw("strict", id(*n)) < 0.5 && draw("mild", id(*n)) < 0.5).count();
+        assert!((4_700..5_300).contains(&both), "{both}");
+    }
+}

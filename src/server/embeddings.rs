@@ -1,0 +1,17 @@
+//! `POST /v1/embeddings`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::chat::Chat;
+use super::error::ApiError;
+use super::protocol::respond;
+use super::{App, body};
+
+pub(super) async fn create(State(app): State<Arc<App>>, request: Body) -> Result<Response, ApiError> {
+    let request = body::read(request, app.body_limit).await?;
+    respond(app.gateway.embed(request).await?, Chat)
+}

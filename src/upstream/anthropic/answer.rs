@@ -1,0 +1,100 @@
+//! What whole answers and streams share: usage, reasons to stop, citations.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::catalog::Usage;
+use crate::upstream::blocks::Citation;
+use crate::upstream::completion::Finish;
+
+/// `usage`, whole or as a stream gives it in two parts.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct WireUsage {
+    input_tokens: Option<u32>,
+    output_tokens: Option<u32>,
+    cache_read_input_tokens: Option<u32>,
+    cache_creation_input_tokens: Option<u32>,
+    cache_creation: Option<CacheCreation>,
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct CacheCreation {
+    #[serde(default)]
+    ephemeral_5m_input_tokens: u32,
+    #[serde(default)]
+    ephemeral_1h_input_tokens: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct OutputDetails {
+    #[serde(default)]
+    thinking_tokens: u32,
+}
+
+impl WireUsage {
+    /// Counts are cumulative: what `later` says holds.
+    pub fn update(&mut self, later: Self) {
+        *self = Self {
+            input_tokens: later.input_tokens.or(self.input_tokens),
+            output_tokens: later.output_tokens.or(self.output_tokens),
+            cache_read_input_tokens: later.cache_read_input_tokens.or(self.cache_read_input_tokens),
+            cache_creation_input_tokens: later.cache_creation_input_tokens.or(self.cache_creation_input_tokens),
+            cache_creation: later.cache_creation.or(self.cache_creation),
+            output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
+        };
+    }
+
+    /// As OpenAI counts: Anthropic's `input_tokens` are only those that its cache had no part in.
+    pub fn usage(self) -> Usage {
+        let kept = self.cache_creation.unwrap_or_default();
+        let written = kept.ephemeral_5m_input_tokens.saturating_add(kept.ephemeral_1h_input_tokens);
+        let written = self.cache_creation_input_tokens.unwrap_or(written);
+        let read = self.cache_read_input_tokens.unwrap_or(0);
+        Usage {
+            input_tokens: self.input_tokens.unwrap_or(0).saturating_add(read).saturating_add(written),
+            output_tokens: self.output_tokens.unwrap_or(0),
+            cached_input_tokens: read,
+            cache_write_tokens: written,
+            cache_write_1h_tokens: kept.ephemeral_1h_input_tokens.min(written),
+            reasoning_tokens: self.output_tokens_details.unwrap_or_default().thinking_tokens,
+        }
+    }
+}
+
+/// `stop_details` of a refusal.
+#[derive(Debug, Default, Deserialize)]
+pub struct StopDetails {
+    explanation: Option<String>,
+}
+
+/// What a client is told where Claude refused to go on; `None`: it did not.
+pub fn refusal(stop_reason: &str, details: Option<StopDetails>) -> Option<String> {
+    let words = || details.and_then(|details| details.explanation);
+    (stop_reason == "refusal").then(|| words().unwrap_or_else(|| "Claude declined to answer.".into()))
+}
+
+/// `stop_reason` in OpenAI's words. `is_answer`: the tool that was called was there for its input only.
+pub fn finish(stop_reason: &str, is_answer: bool) -> Finish {
+    match stop_reason {
+        "max_tokens" | "model_context_window_exceeded" => Finish::Length,
+        "tool_use" if !is_answer => Finish::ToolCalls,
+        "refusal" => Finish::ContentFilter,
+        // end_turn, stop_sequence, pause_turn, and what comes after this was written.
+        _ => Finish::Stop,
+    }
+}
+
+/// A citation. OpenAI knows no more than URLs: places in documents stand under Anthropic's own name for them.
+pub fn citation(citation: Value) -> Citation {
+    let Value::Object(mut fields) = citation else {
+        return Citation { kind: "citation".into(), fields: Map::new() };
+    };
+    fields.remove("encrypted_index");
+    let kind = match fields.remove("type") {
+        Some(Value::String(kind)) if kind == "web_search_result_location" => "url_citation".into(),
+        Some(Value::String(kind)) => kind,
+        _ => "citation".into(),
+    };
+    Citation { kind, fields }
+}

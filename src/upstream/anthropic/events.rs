@@ -1,0 +1,184 @@
+//! A stream of messages' events → chunks.
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{self, StopDetails, WireUsage};
+use crate::upstream::blocks::Pieces;
+use crate::upstream::{Asked, Events, StreamItem, Text, WireEvent};
+
+/// The translation of one stream.
+pub struct Stream {
+    pieces: Pieces,
+    usage: WireUsage,
+    /// The usage is still to be told.
+    owes_usage: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event {
+    MessageStart {
+        message: Start,
+    },
+    ContentBlockStart {
+        content_block: BlockStart,
+    },
+    ContentBlockDelta {
+        delta: Delta,
+    },
+    ContentBlockStop,
+    MessageDelta {
+        delta: MessageDelta,
+        #[serde(default)]
+        usage: WireUsage,
+    },
+    MessageStop,
+    Error {
+        error: Value,
+    },
+    /// `ping`, and what is new: the wire's versioning rules ask clients to let it pass.
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Start {
+    id: Option<String>,
+    model: Option<String>,
+    #[serde(default)]
+    usage: WireUsage,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum BlockStart {
+    Text {
+        #[serde(default)]
+        text: String,
+    },
+    Thinking {
+        #[serde(default)]
+        thinking: String,
+        #[serde(default)]
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        #[serde(default)]
+        input: Value,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum Delta {
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: String },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: String },
+    #[serde(rename = "citations_delta")]
+    Citations { citation: Value },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct MessageDelta {
+    stop_reason: Option<String>,
+    #[serde(default)]
+    stop_details: Option<StopDetails>,
+}
+
+impl Stream {
+    pub fn new(asked: &Asked<'_>) -> Self {
+        Self { pieces: Pieces::new(asked), usage: WireUsage::default(), owes_usage: false }
+    }
+}
+
+impl Events for Stream {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+        let event = serde_json::from_slice(&event.data).map_err(|e| format!("no event of a message: {e}"))?;
+        match event {
+            Event::MessageStart { message } => out.push_back(self.begin(message)),
+            Event::ContentBlockStart { content_block } => self.begin_block(content_block, out),
+            Event::ContentBlockDelta { delta } => self.go_on(delta, out),
+            Event::ContentBlockStop => self.pieces.end(out),
+            Event::MessageDelta { delta, usage } => self.finish(delta, usage, out),
+            Event::MessageStop => {
+                self.end(out);
+                out.push_back(StreamItem::Done);
+            }
+            Event::Error { error } => return Err(error_words(&error)),
+            Event::Other => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut VecDeque<StreamItem>) {
+        if std::mem::take(&mut self.owes_usage) {
+            out.push_back(self.pieces.chunks.usage(self.usage.usage()));
+        }
+    }
+}
+
+impl Stream {
+    fn begin(&mut self, message: Start) -> StreamItem {
+        let chunks = &mut self.pieces.chunks;
+        chunks.head = chunks.head.clone().named(message.id, message.model);
+        self.usage = message.usage;
+        self.owes_usage = true;
+        chunks.role()
+    }
+
+    fn begin_block(&mut self, start: BlockStart, out: &mut VecDeque<StreamItem>) {
+        match start {
+            BlockStart::Text { text } => self.pieces.text(&text, out),
+            BlockStart::Thinking { thinking, signature } => {
+                self.pieces.think(&thinking, out);
+                self.pieces.sign(&signature);
+            }
+            BlockStart::RedactedThinking { data } => self.pieces.redacted(&data, out),
+            BlockStart::ToolUse { id, name, input } => self.pieces.call(id, name, input, out),
+            BlockStart::Other => {}
+        }
+    }
+
+    fn go_on(&mut self, delta: Delta, out: &mut VecDeque<StreamItem>) {
+        match delta {
+            Delta::Text { text } => self.pieces.text(&text, out),
+            Delta::Citations { citation } => self.pieces.cite(answer::citation(citation)),
+            Delta::Thinking { thinking } => self.pieces.think(&thinking, out),
+            Delta::Signature { signature } => self.pieces.sign(&signature),
+            Delta::InputJson { partial_json } => self.pieces.input(&partial_json, out),
+            Delta::Other => {}
+        }
+    }
+
+    fn finish(&mut self, delta: MessageDelta, usage: WireUsage, out: &mut VecDeque<StreamItem>) {
+        self.usage.update(usage);
+        let Some(reason) = delta.stop_reason else { return };
+        let chunks = &self.pieces.chunks;
+        if let Some(words) = answer::refusal(&reason, delta.stop_details) {
+            out.push_back(chunks.delta(0, json!({"refusal": words}), Text { refusal: true, ..Text::default() }));
+        }
+        out.push_back(chunks.finish(answer::finish(&reason, self.pieces.is_answer())));
+    }
+}
+
+fn error_words(error: &Value) -> String {
+    let word = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+    format!("{}: {}", word("type"), word("message"))
+}

@@ -1,0 +1,189 @@
+//! Turns → `system` and `messages`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::api::conversation::{Part, PartKind, Reasoning, Source, ToolCall, Turn};
+use crate::api::error::BadRequest;
+
+/// A conversation as Claude reads it.
+#[derive(Debug, Default, PartialEq)]
+pub struct Messages {
+    /// Text blocks.
+    pub system: Vec<Value>,
+    /// User and assistant in turns, each with at least one block.
+    pub messages: Vec<Message>,
+}
+
+/// One message.
+#[derive(Debug, PartialEq)]
+pub struct Message {
+    pub role: &'static str,
+    pub content: Vec<Value>,
+}
+
+/// Where a part stands in the client's request.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub message: usize,
+    pub part: usize,
+}
+
+impl Place {
+    /// A mistake in this part.
+    pub fn problem(self, problem: &str) -> BadRequest {
+        let field = format!("messages[{}].content[{}]", self.message, self.part);
+        BadRequest::field(field.clone(), format!("{field}: {problem}"))
+    }
+}
+
+impl Messages {
+    /// System and developer turns go to the front; turns of one side that follow each other, and results of tools and
+    /// what the user says next, become one message. Parts without any text are left out: Claude refuses them.
+    ///
+    /// # Errors
+    /// A part that Claude cannot be given.
+    pub fn write(turns: &[Turn]) -> Result<Self, BadRequest> {
+        let mut out = Self::default();
+        for (i, turn) in turns.iter().enumerate() {
+            match turn {
+                Turn::System { parts } => out.system.extend(texts(i, parts, "a system prompt")?),
+                Turn::User { parts, .. } => out.say("user", blocks(i, parts)?),
+                Turn::Assistant { parts, reasoning, calls, .. } => {
+                    let thoughts = reasoning.iter().filter_map(thought);
+                    let said = texts(i, parts, "an assistant's message")?;
+                    out.say("assistant", thoughts.chain(said).chain(calls.iter().map(call)).collect());
+                }
+                Turn::Tool { call_id, parts } => out.say("user", vec![result(i, call_id, parts)?]),
+            }
+        }
+        // A prompt that is all system is a request to Claude, too, and it answers users only.
+        if out.messages.is_empty() {
+            let system = std::mem::take(&mut out.system);
+            out.say("user", system);
+        }
+        Ok(out)
+    }
+
+    fn say(&mut self, role: &'static str, blocks: Vec<Value>) {
+        match self.messages.last_mut().filter(|last| last.role == role) {
+            Some(last) => last.content.extend(blocks),
+            None if blocks.is_empty() => {}
+            None => self.messages.push(Message { role, content: blocks }),
+        }
+    }
+
+    /// As it stands in a request.
+    pub fn json(self) -> Vec<Value> {
+        let message = |Message { role, content }| json!({"role": role, "content": content});
+        self.messages.into_iter().map(message).collect()
+    }
+}
+
+fn blocks(message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
+    let block = |(part, given): (usize, &Part)| block(Place { message, part }, given).transpose();
+    parts.iter().enumerate().filter_map(block).collect()
+}
+
+/// `None`: the part says nothing.
+fn block(place: Place, part: &Part) -> Result<Option<Value>, BadRequest> {
+    let block = match &part.kind {
+        PartKind::Text(text) | PartKind::Refusal(text) if text.trim().is_empty() => return Ok(None),
+        PartKind::Text(text) | PartKind::Refusal(text) => json!({"type": "text", "text": text}),
+        PartKind::Image { source, .. } => json!({"type": "image", "source": self::source(source)}),
+        PartKind::File { source, name } => file(place, source, name.as_deref())?,
+        PartKind::Audio { .. } => {
+            return Err(place.problem("Claude does not hear; send a transcript, or ask another model"));
+        }
+    };
+    Ok(Some(marked(block, part.cache.as_ref())))
+}
+
+fn marked(mut block: Value, cache: Option<&Value>) -> Value {
+    if let Some(cache) = cache {
+        block["cache_control"] = cache.clone();
+    }
+    block
+}
+
+fn texts(message: usize, parts: &[Part], place: &str) -> Result<Vec<Value>, BadRequest> {
+    let blocks = blocks(message, parts)?;
+    match blocks.iter().any(|block| block["type"] != "text") {
+        true => {
+            let field = format!("messages[{message}].content");
+            Err(BadRequest::field(field.clone(), format!("{field}: {place} can hold nothing but text for Claude")))
+        }
+        false => Ok(blocks),
+    }
+}
+
+fn source(source: &Source) -> Value {
+    match source {
+        Source::Url(url) => json!({"type": "url", "url": url}),
+        Source::Base64 { media_type, data } => json!({"type": "base64", "media_type": media_type, "data": data}),
+        Source::Id(id) => json!({"type": "file", "file_id": id}),
+    }
+}
+
+/// A PDF, a plain text, or a picture that was sent as a file.
+fn file(place: Place, source: &Source, name: Option<&str>) -> Result<Value, BadRequest> {
+    let content = match source {
+        Source::Base64 { media_type, .. } if media_type.starts_with("image/") => {
+            return Ok(json!({"type": "image", "source": self::source(source)}));
+        }
+        Source::Base64 { media_type, data } if media_type.starts_with("text/") => plain(place, data)?,
+        Source::Base64 { media_type, .. } if media_type != "application/pdf" => {
+            return Err(place.problem(&format!("Claude reads PDFs, plain text and pictures, and not {media_type}")));
+        }
+        source => self::source(source),
+    };
+    let mut block = json!({"type": "document", "source": content});
+    if let Some(name) = name {
+        block["title"] = name.into();
+    }
+    Ok(block)
+}
+
+fn plain(place: Place, data: &str) -> Result<Value, BadRequest> {
+    let text = STANDARD.decode(data).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| place.problem("the file is no base64 of a text in UTF-8"))?;
+    Ok(json!({"type": "text", "media_type": "text/plain", "data": text}))
+}
+
+/// Thoughts without their signature are not Claude's, and it refuses them.
+fn thought(reasoning: &Reasoning) -> Option<Value> {
+    match reasoning {
+        Reasoning::Thinking { thinking, signature } => {
+            let signature = signature.as_deref().filter(|signature| !signature.is_empty())?;
+            Some(json!({"type": "thinking", "thinking": thinking, "signature": signature}))
+        }
+        Reasoning::RedactedThinking { data } => Some(json!({"type": "redacted_thinking", "data": data})),
+    }
+}
+
+fn call(call: &ToolCall) -> Value {
+    json!({"type": "tool_use", "id": id(&call.id), "name": call.name, "input": input(&call.arguments)})
+}
+
+/// A call's arguments as the object that Claude's wire and Bedrock's want. What is none is wrapped, as Anthropic's page
+/// on fine-grained tool streaming advises, so that the model sees what it wrote.
+pub fn input(arguments: &str) -> Value {
+    match serde_json::from_str(arguments) {
+        Ok(Value::Object(input)) => Value::Object(input),
+        _ if arguments.trim().is_empty() => json!({}),
+        _ => json!({"INVALID_JSON": arguments}),
+    }
+}
+
+/// Ids of calls hold letters, digits, `_` and `-` only; those that other providers gave may hold more.
+pub fn id(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+/// The marker of a part belongs to the whole result: blocks within it cannot have one.
+fn result(message: usize, call_id: &str, parts: &[Part]) -> Result<Value, BadRequest> {
+    let plain: Vec<Part> = parts.iter().map(|part| Part { cache: None, ..part.clone() }).collect();
+    let result = json!({"type": "tool_result", "tool_use_id": id(call_id), "content": blocks(message, &plain)?});
+    Ok(marked(result, parts.iter().rev().find_map(|part| part.cache.as_ref())))
+}

@@ -1,0 +1,119 @@
+//! Anthropic's Messages API.
+//!
+//! What OpenAI's wire has and this one has not is refused by name, and nothing is left out unless the client says so
+//! (`drop_unsupported`). A JSON schema is held to by `output_config.format` where the model has it and every object of
+//! the schema is closed; else, and for JSON mode, which Claude does not have, the answer is the input of a tool that the
+//! model must call: that is always JSON, where words in the prompt only ask for it. Where the client has tools of its
+//! own, or the model thinks, no call can be forced, and words are what is left.
+
+mod answer;
+mod events;
+pub mod messages;
+pub mod model;
+mod reply;
+mod request;
+pub mod sampling;
+pub mod schema;
+pub mod thinking;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::Value;
+
+use super::openai::OpenAi;
+use super::{Asked, Events, KeyHeader, Provider, WholeReply, WireRequest};
+use crate::api::chat::ChatRequest;
+use crate::api::conversation::inexpressible;
+use crate::api::error::{BadRequest, ErrorDetail};
+
+/// The version that still lets models up to 4.6 have a temperature; 2026-10-21 takes it from all. Configured `headers`
+/// may say another.
+const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// What of OpenAI's wire is understood; `thinking` is Anthropic's own, and passed on.
+const UNDERSTOOD: [&str; 13] = [
+    "max_completion_tokens",
+    "max_tokens",
+    "parallel_tool_calls",
+    "reasoning",
+    "reasoning_effort",
+    "response_format",
+    "stop",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+];
+
+/// `POST {base_url}/v1/messages`.
+#[derive(Debug, Clone, Copy)]
+pub struct Anthropic {
+    path: &'static str,
+}
+
+impl Anthropic {
+    /// Below a base URL with this path: Anthropic's has none, and `/v1` at its end is taken for what it is.
+    pub fn below(base_path: &str) -> Self {
+        let versioned = base_path.trim_end_matches('/').ends_with("/v1");
+        Self { path: if versioned { "messages" } else { "v1/messages" } }
+    }
+}
+
+impl Provider for Anthropic {
+    fn path(&self, _upstream_model: &str, _stream: bool) -> String {
+        self.path.into()
+    }
+
+    fn key_header(&self) -> KeyHeader {
+        KeyHeader::Named("x-api-key")
+    }
+
+    fn headers(&self) -> HeaderMap {
+        HeaderMap::from_iter([(http::HeaderName::from_static("anthropic-version"), VERSION)])
+    }
+
+    fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
+        let deaf = || BadRequest::field("messages", "Claude does not hear; send a transcript, or ask another model");
+        inexpressible(request, &UNDERSTOOD, "Anthropic's wire").or_else(|| request.needs.audio.then(deaf))
+    }
+
+    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+        self.request_up_to(upstream_model, None, request)
+    }
+
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
+        let body = body(upstream_model, longest, request)?;
+        Ok(WireRequest { headers: HeaderMap::new(), body: body.to_string().into() })
+    }
+
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+        reply::reply(asked, &body)
+    }
+
+    fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
+        Box::new(events::Stream::new(asked))
+    }
+
+    /// `{"type": "error", "error": {"type", "message"}}`: OpenAI's shape but for what it lacks.
+    fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
+        OpenAi.error(status, body)
+    }
+}
+
+/// What to post for `model`, which writes `longest` tokens at most. Clouds that offer Claude want most of the same.
+///
+/// # Errors
+/// What Claude, or this Claude, cannot express.
+pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<Value, BadRequest> {
+    match inexpressible(request, &UNDERSTOOD, "Anthropic's wire") {
+        Some(bad) => Err(bad),
+        None => request::body(model, longest, request),
+    }
+}

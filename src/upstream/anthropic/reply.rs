@@ -1,0 +1,82 @@
+//! A whole message → a completion.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::answer::{StopDetails, WireUsage, citation, finish, refusal};
+use crate::upstream::blocks::{self, Block};
+use crate::upstream::completion::{Completion, Head};
+use crate::upstream::{Asked, WholeReply};
+
+#[derive(Deserialize)]
+struct Message {
+    id: Option<String>,
+    model: Option<String>,
+    content: Vec<WireBlock>,
+    stop_reason: Option<String>,
+    #[serde(default)]
+    stop_details: Option<StopDetails>,
+    #[serde(default)]
+    usage: Option<WireUsage>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireBlock {
+    Text {
+        text: String,
+        #[serde(default)]
+        citations: Option<Vec<Value>>,
+    },
+    Thinking {
+        thinking: String,
+        #[serde(default)]
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        #[serde(default)]
+        input: Value,
+    },
+    /// What the provider's own tools did.
+    #[serde(other)]
+    Other,
+}
+
+/// # Errors
+/// Why the bytes are no message.
+pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, String> {
+    let message: Message = serde_json::from_slice(body).map_err(|e| no_message(body, &e))?;
+    let head = Head::stamped(asked.stamp, asked.model).named(message.id, message.model);
+    let (mut choice, is_answer) = blocks::choice(asked, message.content.into_iter().filter_map(WireBlock::block));
+    let reason = message.stop_reason.as_deref().unwrap_or_default();
+    choice.finish = Some(finish(reason, is_answer));
+    choice.refusal = refusal(reason, message.stop_details);
+    Ok(Completion { head, choices: vec![choice], usage: message.usage.map(WireUsage::usage) }.into_reply())
+}
+
+fn no_message(body: &[u8], error: &serde_json::Error) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    match body["error"]["message"].as_str() {
+        Some(message) => format!("an error instead of an answer: {message}"),
+        None => format!("the answer is not a message: {error}"),
+    }
+}
+
+impl WireBlock {
+    fn block(self) -> Option<Block> {
+        Some(match self {
+            Self::Text { text, citations } => {
+                Block::Text { text, citations: citations.into_iter().flatten().map(citation).collect() }
+            }
+            Self::Thinking { thinking, signature } => Block::Thinking { thinking, signature },
+            Self::RedactedThinking { data } => Block::Redacted { data },
+            Self::ToolUse { id, name, input } => Block::Call { id, name, input },
+            Self::Other => return None,
+        })
+    }
+}

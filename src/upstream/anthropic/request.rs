@@ -1,0 +1,210 @@
+//! A chat request → the body of `POST /v1/messages`.
+
+use serde_json::{Map, Value, json};
+
+use super::messages::Messages;
+use super::model::{Claude, Thinking};
+use super::sampling::Sampling;
+use super::schema;
+use super::thinking::{Conditions, Thoughts};
+use crate::api::chat::ChatRequest;
+use crate::api::conversation::{Controls, Conversation, Effort, Tool, ToolChoice, Turn, unsupported};
+use crate::api::error::BadRequest;
+use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
+
+/// Tokens of an answer at most, where neither the client nor the catalogue says: what each Claude since 3.5 can write.
+const MAX_TOKENS: u32 = 8192;
+
+/// The body for `model`, which writes `longest` tokens at most.
+///
+/// # Errors
+/// What Claude, or this Claude, cannot express.
+pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<Value, BadRequest> {
+    let Conversation { turns, controls } = Conversation::read(request)?;
+    let draft = Draft { claude: Claude::named(model), request, controls: &controls, turns: &turns };
+    let max_tokens = draft.max_tokens(longest);
+    let structure = draft.structure()?;
+    let thoughts = draft.thoughts(&structure, max_tokens)?;
+
+    let mut out = Map::new();
+    out.insert("model".into(), model.into());
+    out.insert("max_tokens".into(), max_tokens.into());
+    draft.write_messages(&structure, &mut out)?;
+    draft.write_tools(&structure, &mut out);
+    write_sampling(Sampling::choose(draft.claude, &controls, request, thoughts.on())?, &mut out);
+    draft.write_stop(&mut out)?;
+    write_output(&structure, &thoughts, &mut out);
+    if let Some(user) = &controls.user {
+        out.insert("metadata".into(), json!({"user_id": user}));
+    }
+    if request.stream {
+        out.insert("stream".into(), true.into());
+    }
+    Ok(Value::Object(out))
+}
+
+struct Draft<'a> {
+    claude: Claude,
+    request: &'a ChatRequest,
+    controls: &'a Controls,
+    turns: &'a [Turn],
+}
+
+impl Draft<'_> {
+    /// A client's limit that is beyond what the model can write limits nothing, and would be refused.
+    fn max_tokens(&self, longest: Option<u32>) -> u32 {
+        let wanted = self.controls.max_output_tokens.or(longest).unwrap_or(MAX_TOKENS);
+        wanted.min(longest.unwrap_or(u32::MAX))
+    }
+
+    fn structure(&self) -> Result<Structure, BadRequest> {
+        let asked = self.controls.effort.is_some_and(|effort| effort != Effort::None);
+        let thinks = self.claude.thinking() == Thinking::Always || asked || self.request.raw("thinking").is_some();
+        let native = |wanted: &Value| {
+            let held = self.claude.structured() && schema::is_closed(wanted);
+            held.then(|| schema::supported(wanted))
+        };
+        Structure::choose(self.request, &self.controls.format, thinks, native)
+    }
+
+    /// As the client wrote it in Claude's own words, else as its effort says.
+    fn thoughts(&self, structure: &Structure, max_tokens: u32) -> Result<Thoughts, BadRequest> {
+        if let Some(config) = self.request.field("thinking", "Anthropic's object, such as {\"type\": \"adaptive\"}")? {
+            return Ok(Thoughts { config: Some(config), effort: None });
+        }
+        let choice = &self.controls.tool_choice;
+        let forced = matches!(choice, Some(ToolChoice::Required | ToolChoice::Function(_)))
+            || matches!(structure, Structure::Tool(_));
+        Thoughts::choose(&Conditions {
+            claude: self.claude,
+            effort: self.controls.effort,
+            lenient: self.request.drop_unsupported,
+            forced,
+            max_tokens,
+            turns: self.turns,
+        })
+    }
+
+    fn write_messages(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
+        let mut messages = Messages::write(self.turns)?;
+        if messages.messages.is_empty() {
+            return Err(BadRequest::field(
+                "messages",
+                "messages hold no text to answer; send at least one with content",
+            ));
+        }
+        if let Structure::Told(words) = structure {
+            messages.system.push(json!({"type": "text", "text": words}));
+        }
+        if !messages.system.is_empty() {
+            out.insert("system".into(), std::mem::take(&mut messages.system).into());
+        }
+        out.insert("messages".into(), messages.json().into());
+        Ok(())
+    }
+
+    fn write_tools(&self, structure: &Structure, out: &mut Map<String, Value>) {
+        if let Structure::Tool(schema) = structure {
+            out.insert(
+                "tools".into(),
+                json!([{"name": ANSWER, "description": ANSWER_PURPOSE, "input_schema": schema}]),
+            );
+            out.insert(
+                "tool_choice".into(),
+                json!({"type": "tool", "name": ANSWER, "disable_parallel_tool_use": true}),
+            );
+            return;
+        }
+        let mut tools: Vec<Value> = self.controls.tools.iter().map(|tool| self.tool(tool)).collect();
+        let mut choice = self.choice();
+        if tools.is_empty() {
+            // Claude refuses calls in a conversation whose tools it is not told of.
+            tools = called(self.turns);
+            choice = Some(json!({"type": "none"}));
+        }
+        if !tools.is_empty() {
+            out.insert("tools".into(), tools.into());
+            out.extend(choice.map(|choice| ("tool_choice".to_owned(), choice)));
+        }
+    }
+
+    fn tool(&self, tool: &Tool) -> Value {
+        let mut schema = tool.parameters.clone().filter(Value::is_object).unwrap_or_else(|| json!({}));
+        if schema.get("type").is_none() {
+            schema["type"] = "object".into();
+        }
+        let strict = tool.strict == Some(true) && self.claude.structured() && schema::is_closed(&schema);
+        let schema = if strict { schema::supported(&schema) } else { schema };
+        let mut out = json!({"name": tool.name, "input_schema": schema});
+        let description = tool.description.as_ref().map(|text| Value::from(text.as_str()));
+        let more = [
+            ("description", description),
+            ("strict", strict.then_some(true.into())),
+            ("cache_control", tool.cache.clone()),
+        ];
+        for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            out[name] = value;
+        }
+        out
+    }
+
+    /// `None`: as Claude does it by itself, `auto` and several calls at once.
+    fn choice(&self) -> Option<Value> {
+        let one = self.controls.parallel_tool_calls == Some(false);
+        let mut choice = match &self.controls.tool_choice {
+            Some(ToolChoice::None) => return Some(json!({"type": "none"})),
+            None | Some(ToolChoice::Auto) if !one => return None,
+            None | Some(ToolChoice::Auto) => json!({"type": "auto"}),
+            Some(ToolChoice::Required) => json!({"type": "any"}),
+            Some(ToolChoice::Function(name)) => json!({"type": "tool", "name": name}),
+        };
+        if one {
+            choice["disable_parallel_tool_use"] = true.into();
+        }
+        Some(choice)
+    }
+
+    fn write_stop(&self, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
+        let (words, blank): (Vec<&String>, Vec<&String>) =
+            self.controls.stop.iter().filter(|stop| !stop.is_empty()).partition(|stop| !stop.trim().is_empty());
+        if !blank.is_empty() && !self.request.drop_unsupported {
+            return Err(unsupported("stop", "Claude stops at no sequence that is all white space"));
+        }
+        if !words.is_empty() {
+            out.insert("stop_sequences".into(), json!(words));
+        }
+        Ok(())
+    }
+}
+
+fn write_sampling(sampling: Sampling, out: &mut Map<String, Value>) {
+    let Sampling { temperature, top_p, top_k } = sampling;
+    let fields = [
+        ("temperature", temperature.map(Value::from)),
+        ("top_p", top_p.map(Value::from)),
+        ("top_k", top_k.map(Value::from)),
+    ];
+    out.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+}
+
+fn write_output(structure: &Structure, thoughts: &Thoughts, out: &mut Map<String, Value>) {
+    let mut config = Map::new();
+    if let Structure::Native(schema) = structure {
+        config.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
+    }
+    config.extend(thoughts.effort.map(|effort| ("effort".to_owned(), effort.into())));
+    if !config.is_empty() {
+        out.insert("output_config".into(), config.into());
+    }
+    out.extend(thoughts.config.clone().map(|config| ("thinking".to_owned(), config)));
+}
+
+/// Tools of the names that were called.
+fn called(turns: &[Turn]) -> Vec<Value> {
+    let calls = turns.iter().flat_map(|turn| match turn {
+        Turn::Assistant { calls, .. } => calls.as_slice(),
+        _ => &[],
+    });
+    let names: std::collections::BTreeSet<&str> = calls.map(|call| call.name.as_str()).collect();
+    names.into_iter().map(|name| json!({"name": name, "input_schema": {"type": "object"}})).collect()
+}

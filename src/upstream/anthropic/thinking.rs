@@ -1,0 +1,97 @@
+//! `reasoning_effort` in Claude's words.
+
+use serde_json::{Value, json};
+
+use super::model::{Claude, Thinking};
+use crate::api::conversation::{Effort, Turn, unsupported};
+use crate::api::error::BadRequest;
+
+/// The least budget that Claude takes, tokens.
+const LEAST: u32 = 1024;
+
+/// `thinking` and `output_config.effort`, as they stand in a request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Thoughts {
+    pub config: Option<Value>,
+    pub effort: Option<&'static str>,
+}
+
+/// What thinking is asked for under.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions<'a> {
+    pub claude: Claude,
+    pub effort: Option<Effort>,
+    /// What the model cannot do is left out.
+    pub lenient: bool,
+    /// A tool must be called: Claude does not think before it then.
+    pub forced: bool,
+    /// Of the answer, thoughts and all.
+    pub max_tokens: u32,
+    pub turns: &'a [Turn],
+}
+
+impl Thoughts {
+    /// Whether the model thinks as these say.
+    pub fn on(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| config["type"] != "disabled")
+    }
+
+    /// # Errors
+    /// The model cannot think, or cannot but think.
+    pub fn choose(wanted: &Conditions<'_>) -> Result<Self, BadRequest> {
+        let Conditions { claude, effort, lenient, forced, .. } = *wanted;
+        let nothing = |problem| {
+            if lenient { Ok(Self::default()) } else { Err(unsupported("reasoning_effort", problem)) }
+        };
+        match (claude.thinking(), effort) {
+            (Thinking::Always, Some(Effort::None)) => nothing("this model cannot be told not to think"),
+            (Thinking::Always, Some(effort)) => Ok(Self::adaptive(claude, effort)),
+            // Newer ones think unless told otherwise.
+            (Thinking::Adaptive, Some(Effort::None)) => Ok(Self::off()),
+            (Thinking::Adaptive, _) if forced => Ok(Self::off()),
+            (Thinking::Adaptive, Some(effort)) => Ok(Self::adaptive(claude, effort)),
+            (_, None | Some(Effort::None)) => Ok(Self::default()),
+            (Thinking::Budget, Some(effort)) => Ok(Self::budget(wanted, effort)),
+            (Thinking::Never, Some(_)) => nothing("this model does not think before it answers"),
+        }
+    }
+
+    fn off() -> Self {
+        Self { config: Some(json!({"type": "disabled"})), effort: None }
+    }
+
+    fn adaptive(claude: Claude, effort: Effort) -> Self {
+        let effort = match effort {
+            Effort::None | Effort::Minimal | Effort::Low => "low",
+            Effort::Medium => "medium",
+            Effort::High => "high",
+            Effort::Xhigh if claude.xhigh() => "xhigh",
+            Effort::Xhigh => "max",
+        };
+        Self { config: Some(json!({"type": "adaptive", "display": "summarized"})), effort: Some(effort) }
+    }
+
+    /// A share of the answer's length, as OpenRouter has it; nothing where there is no room for thoughts, or where the
+    /// answer goes on from calls whose thoughts the client did not keep, which Claude refuses.
+    fn budget(wanted: &Conditions<'_>, effort: Effort) -> Self {
+        if wanted.forced || wanted.max_tokens <= LEAST || goes_on_without_thoughts(wanted.turns) {
+            return Self::default();
+        }
+        let percent: u64 = match effort {
+            Effort::None | Effort::Minimal => 10,
+            Effort::Low => 20,
+            Effort::Medium => 50,
+            Effort::High => 80,
+            Effort::Xhigh => 95,
+        };
+        let share = u64::from(wanted.max_tokens) * percent / 100;
+        let budget = share.clamp(LEAST.into(), (wanted.max_tokens - 1).into());
+        Self { config: Some(json!({"type": "enabled", "budget_tokens": budget})), effort: None }
+    }
+}
+
+/// The last turns are calls and their results, and the calls have no thoughts before them.
+fn goes_on_without_thoughts(turns: &[Turn]) -> bool {
+    let last = turns.iter().rev().find(|turn| !matches!(turn, Turn::Tool { .. } | Turn::System { .. }));
+    matches!(last, Some(Turn::Assistant { reasoning, calls, .. }) if reasoning.is_empty() && !calls.is_empty())
+}

@@ -1,0 +1,176 @@
+//! Turns → `system` and `messages`.
+
+use serde_json::{Value, json};
+
+use super::document;
+use crate::api::conversation::{Part, PartKind, Reasoning, Source, ToolCall, Turn};
+use crate::api::error::BadRequest;
+use crate::upstream::anthropic::messages::{Place, input};
+
+/// The longest id of a call.
+const MAX_ID: usize = 64;
+
+/// A conversation as Bedrock reads it.
+#[derive(Debug, Default, PartialEq)]
+pub struct Messages {
+    pub system: Vec<Value>,
+    /// User and assistant in turns, each with at least one block.
+    messages: Vec<Message>,
+    /// Whether the model has marks of what is to be cached.
+    caches: bool,
+    documents: usize,
+}
+
+#[derive(Debug, PartialEq)]
+struct Message {
+    role: &'static str,
+    content: Vec<Value>,
+}
+
+impl Messages {
+    /// As [Anthropic's](crate::upstream::anthropic::messages::Messages::write): system turns to the front, turns of one
+    /// side merged, parts without any text left out.
+    ///
+    /// # Errors
+    /// A part that Bedrock cannot be given.
+    pub fn write(turns: &[Turn], caches: bool) -> Result<Self, BadRequest> {
+        let mut out = Self { caches, ..Self::default() };
+        for (i, turn) in turns.iter().enumerate() {
+            match turn {
+                Turn::System { parts } => {
+                    let blocks = out.texts(i, parts)?;
+                    out.system.extend(blocks);
+                }
+                Turn::User { parts, .. } => {
+                    let blocks = out.blocks(i, parts)?;
+                    out.say("user", blocks);
+                }
+                Turn::Assistant { parts, reasoning, calls, .. } => {
+                    let said = out.texts(i, parts)?;
+                    out.say(
+                        "assistant",
+                        reasoning.iter().filter_map(thought).chain(said).chain(calls.iter().map(call)).collect(),
+                    );
+                }
+                Turn::Tool { call_id, parts } => {
+                    let result = out.result(i, call_id, parts)?;
+                    out.say("user", result);
+                }
+            }
+        }
+        if out.messages.is_empty() {
+            let system = std::mem::take(&mut out.system);
+            out.say("user", system);
+        }
+        Ok(out)
+    }
+
+    /// Nobody says anything.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// `messages`, as they stand in a request.
+    pub fn json(self) -> Vec<Value> {
+        let message = |Message { role, content }| json!({"role": role, "content": content});
+        self.messages.into_iter().map(message).collect()
+    }
+
+    fn say(&mut self, role: &'static str, blocks: Vec<Value>) {
+        match self.messages.last_mut().filter(|last| last.role == role) {
+            Some(last) => last.content.extend(blocks),
+            None if blocks.is_empty() => {}
+            None => self.messages.push(Message { role, content: blocks }),
+        }
+    }
+
+    fn blocks(&mut self, message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
+        let mut out = vec![];
+        for (part, given) in parts.iter().enumerate() {
+            if let Some(block) = self.block(Place { message, part }, given)? {
+                out.push(block);
+                out.extend(given.cache.as_ref().filter(|_| self.caches).map(cache_point));
+            }
+        }
+        Ok(out)
+    }
+
+    fn texts(&mut self, message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
+        let other = parts.iter().any(|part| !matches!(part.kind, PartKind::Text(_) | PartKind::Refusal(_)));
+        if other {
+            let field = format!("messages[{message}].content");
+            let problem = format!("{field}: Bedrock takes pictures, sound and files from users and tools only");
+            return Err(BadRequest::field(field, problem));
+        }
+        self.blocks(message, parts)
+    }
+
+    /// `None`: the part says nothing.
+    fn block(&mut self, place: Place, part: &Part) -> Result<Option<Value>, BadRequest> {
+        Ok(match &part.kind {
+            PartKind::Text(text) | PartKind::Refusal(text) if text.trim().is_empty() => None,
+            PartKind::Text(text) | PartKind::Refusal(text) => Some(json!({"text": text})),
+            PartKind::Image { source, .. } => Some(picture(place, source)?),
+            PartKind::Audio { data, format } => Some(json!({"audio": {"format": format, "source": {"bytes": data}}})),
+            PartKind::File { source, .. } if is_picture(source) => Some(picture(place, source)?),
+            PartKind::File { source, name } => {
+                self.documents += 1;
+                Some(document::block(place, source, name.as_deref(), self.documents)?)
+            }
+        })
+    }
+
+    fn result(&mut self, message: usize, call_id: &str, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
+        let plain: Vec<Part> = parts.iter().map(|part| Part { cache: None, ..part.clone() }).collect();
+        let content = self.blocks(message, &plain)?;
+        let cache = parts.iter().rev().find_map(|part| part.cache.as_ref()).filter(|_| self.caches);
+        let result = json!({"toolResult": {"toolUseId": id(call_id), "content": content}});
+        Ok(std::iter::once(result).chain(cache.map(cache_point)).collect())
+    }
+}
+
+/// What Anthropic's `cache_control` says, said behind the block.
+pub fn cache_point(control: &Value) -> Value {
+    match control["ttl"].as_str() {
+        Some(ttl) => json!({"cachePoint": {"type": "default", "ttl": ttl}}),
+        None => json!({"cachePoint": {"type": "default"}}),
+    }
+}
+
+fn is_picture(source: &Source) -> bool {
+    matches!(source, Source::Base64 { media_type, .. } if media_type.starts_with("image/"))
+}
+
+fn picture(place: Place, source: &Source) -> Result<Value, BadRequest> {
+    let Source::Base64 { media_type, data } = source else {
+        return Err(place.problem("Bedrock takes pictures as bytes only; send a data: URL, or ask another model"));
+    };
+    let format = media_type.trim_start_matches("image/");
+    match format {
+        "png" | "jpeg" | "gif" | "webp" => Ok(json!({"image": {"format": format, "source": {"bytes": data}}})),
+        _ => Err(place.problem(&format!("Bedrock sees PNG, JPEG, GIF and WebP, and not {media_type}"))),
+    }
+}
+
+/// Thoughts without their signature are refused.
+fn thought(reasoning: &Reasoning) -> Option<Value> {
+    match reasoning {
+        Reasoning::Thinking { thinking, signature } => {
+            let signature = signature.as_deref().filter(|signature| !signature.is_empty())?;
+            let thought = json!({"text": thinking, "signature": signature});
+            Some(json!({"reasoningContent": {"reasoningText": thought}}))
+        }
+        Reasoning::RedactedThinking { data } => Some(json!({"reasoningContent": {"redactedContent": data}})),
+    }
+}
+
+fn call(call: &ToolCall) -> Value {
+    json!({"toolUse": {"toolUseId": id(&call.id), "name": call.name, "input": input(&call.arguments)}})
+}
+
+/// Ids of calls that other providers gave may hold more than Bedrock takes, and be longer: their ends tell them apart.
+fn id(id: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() || "_.:-".contains(c) { c } else { '_' };
+    let fit: Vec<char> = id.chars().map(fit).collect();
+    fit[fit.len().saturating_sub(MAX_ID)..].iter().collect()
+}

@@ -1,0 +1,237 @@
+//! A chat request → the body of `Converse`.
+
+use serde_json::{Map, Value, json};
+
+use super::messages::{Messages, cache_point};
+use crate::api::chat::ChatRequest;
+use crate::api::conversation::{Controls, Conversation, Effort, Tool, ToolChoice, Turn, unsupported};
+use crate::api::error::BadRequest;
+use crate::upstream::anthropic::model::{Claude, Thinking};
+use crate::upstream::anthropic::sampling::Sampling;
+use crate::upstream::anthropic::schema;
+use crate::upstream::anthropic::thinking::{Conditions, Thoughts};
+use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
+
+/// Tokens of an answer at most, for the share that thoughts have in it, where nobody says: Bedrock itself takes what the
+/// model can write.
+const MAX_TOKENS: u32 = 8192;
+
+/// The body for `model`, which writes `longest` tokens at most.
+///
+/// # Errors
+/// What Bedrock, or this model, cannot express.
+pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<Value, BadRequest> {
+    let Conversation { turns, controls } = Conversation::read(request)?;
+    let draft =
+        Draft { family: Family::of(model), claude: Claude::named(model), request, controls: &controls, turns: &turns };
+    let structure = draft.structure()?;
+    let thoughts = draft.thoughts(&structure, longest)?;
+    let sampling = Sampling::choose(draft.claude, &controls, request, thoughts.on())?;
+
+    let mut out = Map::new();
+    draft.write_messages(&structure, &mut out)?;
+    draft.write_tools(&structure, &mut out)?;
+    put(&mut out, "inferenceConfig", inference(&controls, longest, sampling));
+    put(&mut out, "outputConfig", output(&structure, &thoughts));
+    put(&mut out, "additionalModelRequestFields", draft.additional(&thoughts, sampling)?);
+    Ok(Value::Object(out))
+}
+
+/// Whose models have their own fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Claude,
+    Nova,
+    Other,
+}
+
+impl Family {
+    /// Inference profiles hold the model's name; provisioned ones do not, and are then taken for any other.
+    fn of(model: &str) -> Self {
+        match () {
+            () if model.contains("claude") => Self::Claude,
+            () if model.contains("amazon.nova") => Self::Nova,
+            () => Self::Other,
+        }
+    }
+}
+
+struct Draft<'a> {
+    family: Family,
+    claude: Claude,
+    request: &'a ChatRequest,
+    controls: &'a Controls,
+    turns: &'a [Turn],
+}
+
+impl Draft<'_> {
+    fn is_claude(&self) -> bool {
+        self.family == Family::Claude
+    }
+
+    fn structure(&self) -> Result<Structure, BadRequest> {
+        let asked = self.controls.effort.is_some_and(|effort| effort != Effort::None);
+        let thinks = self.is_claude() && (self.claude.thinking() == Thinking::Always || asked);
+        let native = |wanted: &Value| {
+            let held = self.is_claude() && self.claude.structured() && schema::is_closed(wanted);
+            held.then(|| schema::supported(wanted))
+        };
+        Structure::choose(self.request, &self.controls.format, thinks, native)
+    }
+
+    /// Claude's; the other models' effort, if they know one, is none of Bedrock's own settings.
+    fn thoughts(&self, structure: &Structure, longest: Option<u32>) -> Result<Thoughts, BadRequest> {
+        let lenient = self.request.drop_unsupported;
+        if !self.is_claude() {
+            return match self.controls.effort {
+                None | Some(Effort::None) => Ok(Thoughts::default()),
+                Some(_) if lenient => Ok(Thoughts::default()),
+                Some(_) => Err(unsupported("reasoning_effort", "this model has no effort that Bedrock could set")),
+            };
+        }
+        let forced = matches!(self.controls.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)))
+            || matches!(structure, Structure::Tool(_));
+        let max_tokens = self.controls.max_output_tokens.or(longest).unwrap_or(MAX_TOKENS);
+        let effort = self.controls.effort;
+        Thoughts::choose(&Conditions { claude: self.claude, effort, lenient, forced, max_tokens, turns: self.turns })
+    }
+
+    fn write_messages(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
+        let mut messages = Messages::write(self.turns, self.family != Family::Other)?;
+        if messages.is_empty() {
+            return Err(BadRequest::field(
+                "messages",
+                "messages hold no text to answer; send at least one with content",
+            ));
+        }
+        if let Structure::Told(words) = structure {
+            messages.system.push(json!({"text": words}));
+        }
+        if !messages.system.is_empty() {
+            out.insert("system".into(), std::mem::take(&mut messages.system).into());
+        }
+        out.insert("messages".into(), messages.json().into());
+        Ok(())
+    }
+
+    fn write_tools(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
+        if let Structure::Tool(schema) = structure {
+            let tool = spec(ANSWER, Some(ANSWER_PURPOSE), schema.clone());
+            let choice = json!({"tool": {"name": ANSWER}});
+            out.insert("toolConfig".into(), json!({"tools": [tool], "toolChoice": choice}));
+            return Ok(());
+        }
+        let calls = called(self.turns);
+        if calls.is_empty() && self.controls.tool_choice == Some(ToolChoice::None) {
+            return Ok(());
+        }
+        let mut tools: Vec<Value> = self.controls.tools.iter().flat_map(|tool| self.tool(tool)).collect();
+        if self.controls.parallel_tool_calls == Some(false) && !tools.is_empty() {
+            self.refuse("parallel_tool_calls", "Bedrock cannot keep a model from calling several tools at once")?;
+        }
+        let choice = self.choice()?;
+        if tools.is_empty() {
+            // Bedrock refuses calls in a conversation whose tools it is not told of.
+            tools = calls;
+        }
+        if !tools.is_empty() {
+            let config = [Some(("tools", tools.into())), choice.map(|choice| ("toolChoice", choice))];
+            let config = config.into_iter().flatten().map(|(name, value)| (name.to_owned(), value));
+            put(out, "toolConfig", config.collect());
+        }
+        Ok(())
+    }
+
+    /// `None`: as the model likes. In a conversation with calls its tools must be told, and it may then call them.
+    fn choice(&self) -> Result<Option<Value>, BadRequest> {
+        let free = "Bedrock cannot keep a model from calling tools amid a conversation with calls";
+        match &self.controls.tool_choice {
+            None | Some(ToolChoice::Auto) => Ok(None),
+            Some(ToolChoice::None) => self.refuse("tool_choice", free).map(|()| None),
+            Some(ToolChoice::Required) => Ok(Some(json!({"any": {}}))),
+            Some(ToolChoice::Function(name)) => Ok(Some(json!({"tool": {"name": name}}))),
+        }
+    }
+
+    fn refuse(&self, field: &str, problem: &str) -> Result<(), BadRequest> {
+        if self.request.drop_unsupported { Ok(()) } else { Err(unsupported(field, problem)) }
+    }
+
+    fn tool(&self, tool: &Tool) -> Vec<Value> {
+        let mut schema = tool.parameters.clone().filter(Value::is_object).unwrap_or_else(|| json!({}));
+        if schema.get("type").is_none() {
+            schema["type"] = "object".into();
+        }
+        let held = self.is_claude() && self.claude.structured() && schema::is_closed(&schema);
+        let strict = tool.strict == Some(true) && held;
+        let schema = if strict { schema::supported(&schema) } else { schema };
+        let mut out = spec(&tool.name, tool.description.as_deref(), schema);
+        if strict {
+            out["toolSpec"]["strict"] = true.into();
+        }
+        let cache = tool.cache.as_ref().filter(|_| self.is_claude());
+        std::iter::once(out).chain(cache.map(cache_point)).collect()
+    }
+
+    /// What goes to the model past Bedrock, in the model's own words.
+    fn additional(&self, thoughts: &Thoughts, sampling: Sampling) -> Result<Map<String, Value>, BadRequest> {
+        let mut out = Map::new();
+        out.extend(thoughts.config.clone().map(|config| ("thinking".to_owned(), config)));
+        match (sampling.top_k, self.family) {
+            (None, _) => {}
+            (Some(k), Family::Claude) => put_some(&mut out, "top_k", Some(k)),
+            (Some(k), Family::Nova) => put_some(&mut out, "inferenceConfig", Some(json!({"topK": k}))),
+            (Some(_), Family::Other) => self.refuse("top_k", "this model has no top_k that Bedrock could set")?,
+        }
+        Ok(out)
+    }
+}
+
+fn inference(controls: &Controls, longest: Option<u32>, sampling: Sampling) -> Map<String, Value> {
+    let limit = controls.max_output_tokens.map(|limit| limit.min(longest.unwrap_or(u32::MAX)));
+    let stops: Vec<&str> = controls.stop.iter().map(String::as_str).filter(|stop| !stop.is_empty()).collect();
+    let mut out = Map::new();
+    put_some(&mut out, "maxTokens", limit);
+    put_some(&mut out, "temperature", sampling.temperature);
+    put_some(&mut out, "topP", sampling.top_p);
+    put_some(&mut out, "stopSequences", (!stops.is_empty()).then_some(stops));
+    out
+}
+
+fn output(structure: &Structure, thoughts: &Thoughts) -> Map<String, Value> {
+    let mut out = Map::new();
+    put_some(&mut out, "effort", thoughts.effort);
+    if let Structure::Native(schema) = structure {
+        let structure = json!({"jsonSchema": {"schema": schema.to_string()}});
+        out.insert("textFormat".into(), json!({"type": "json_schema", "structure": structure}));
+    }
+    out
+}
+
+fn spec(name: &str, description: Option<&str>, schema: Value) -> Value {
+    let mut spec = json!({"name": name, "inputSchema": {"json": schema}});
+    if let Some(description) = description.filter(|text| !text.is_empty()) {
+        spec["description"] = description.into();
+    }
+    json!({"toolSpec": spec})
+}
+
+/// Tools of the names that were called.
+fn called(turns: &[Turn]) -> Vec<Value> {
+    let calls = turns.iter().flat_map(|turn| match turn {
+        Turn::Assistant { calls, .. } => calls.as_slice(),
+        _ => &[],
+    });
+    let names: std::collections::BTreeSet<&str> = calls.map(|call| call.name.as_str()).collect();
+    names.into_iter().map(|name| spec(name, None, json!({"type": "object"}))).collect()
+}
+
+fn put(out: &mut Map<String, Value>, name: &str, fields: Map<String, Value>) {
+    if !fields.is_empty() {
+        out.insert(name.into(), fields.into());
+    }
+}
+
+fn put_some(out: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    out.extend(value.map(|value| (name.to_owned(), value.into())));
+}

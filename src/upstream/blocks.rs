@@ -1,0 +1,231 @@
+//! Answers that come in blocks (a text, a thought, a call), as Anthropic and Bedrock give them: whole, and in pieces.
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value, json};
+
+use super::completion::{Choice, Chunks, Head};
+use super::structure::{ANSWER, Structure};
+use super::{Asked, StreamItem, Text};
+use crate::api::conversation::ToolCall;
+
+/// One block of a whole answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Block {
+    Text {
+        text: String,
+        citations: Vec<Citation>,
+    },
+    Thinking {
+        thinking: String,
+        signature: String,
+    },
+    /// A thought that may not be shown.
+    Redacted {
+        data: String,
+    },
+    Call {
+        id: String,
+        name: String,
+        input: Value,
+    },
+}
+
+/// A source of a text block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Citation {
+    /// `url_citation`, which OpenAI knows; else the provider's own name for such a place.
+    pub kind: String,
+    pub fields: Map<String, Value>,
+}
+
+impl Citation {
+    /// An annotation of characters `from` to `to` of the content.
+    fn annotation(mut self, from: usize, to: usize) -> Value {
+        self.fields.insert("start_index".into(), from.into());
+        self.fields.insert("end_index".into(), to.into());
+        json!({"type": self.kind, self.kind: self.fields})
+    }
+}
+
+/// The blocks of an answer to `asked` as one choice, its reason to stop left open, and whether a tool that was there
+/// for its input only gave the answer.
+pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Choice, bool) {
+    let (mut choice, mut is_answer) = (Choice::default(), false);
+    for block in blocks {
+        match block {
+            Block::Text { text, citations } => {
+                let from = choice.content.chars().count();
+                let to = from + text.chars().count();
+                choice.content += &text;
+                choice.annotations.extend(citations.into_iter().map(|citation| citation.annotation(from, to)));
+            }
+            Block::Thinking { thinking, signature } => {
+                choice.reasoning += &thinking;
+                choice.thinking_blocks.push(thinking_block(&thinking, &signature));
+            }
+            Block::Redacted { data } => choice.thinking_blocks.push(redacted_block(&data)),
+            Block::Call { name, input, .. } if Structure::is_answer(asked.request, &name) => {
+                is_answer = true;
+                choice.content += &input.to_string();
+            }
+            Block::Call { id, name, input } => {
+                choice.calls.push(ToolCall { id, name, arguments: input.to_string(), signature: None });
+            }
+        }
+    }
+    (choice, is_answer)
+}
+
+/// Blocks that come in pieces, one block after another, each with an end.
+pub struct Pieces {
+    pub chunks: Chunks,
+    /// The request has a tool whose input is the answer.
+    answers_by_tool: bool,
+    /// Its call came.
+    is_answer: bool,
+    open: Open,
+    /// The thought that is coming.
+    thought: Option<Thought>,
+    /// Calls so far.
+    calls: usize,
+    /// Characters of the content so far.
+    said: usize,
+}
+
+/// The block that is coming, but for thoughts.
+enum Open {
+    Nothing,
+    Text {
+        from: usize,
+        citations: Vec<Citation>,
+    },
+    /// `whole`: the input as it stood at the start, until pieces of it come. `answer`: it is the content.
+    Call {
+        whole: Option<Value>,
+        answer: bool,
+    },
+}
+
+#[derive(Default)]
+struct Thought {
+    thinking: String,
+    signature: String,
+}
+
+impl Pieces {
+    /// Of the answer to `asked`.
+    pub fn new(asked: &Asked<'_>) -> Self {
+        Self {
+            chunks: Chunks { head: Head::stamped(asked.stamp, asked.model) },
+            answers_by_tool: Structure::is_answer(asked.request, ANSWER),
+            is_answer: false,
+            open: Open::Nothing,
+            thought: None,
+            calls: 0,
+            said: 0,
+        }
+    }
+
+    /// Whether a tool that was there for its input only gave the answer.
+    pub fn is_answer(&self) -> bool {
+        self.is_answer
+    }
+
+    /// More of a text.
+    pub fn text(&mut self, piece: &str, out: &mut VecDeque<StreamItem>) {
+        if !matches!(self.open, Open::Text { .. }) {
+            self.open = Open::Text { from: self.said, citations: vec![] };
+        }
+        self.say(piece, out);
+    }
+
+    /// A source of the text that is coming.
+    pub fn cite(&mut self, citation: Citation) {
+        match &mut self.open {
+            Open::Text { citations, .. } => citations.push(citation),
+            _ => self.open = Open::Text { from: self.said, citations: vec![citation] },
+        }
+    }
+
+    /// More of a thought.
+    pub fn think(&mut self, piece: &str, out: &mut VecDeque<StreamItem>) {
+        self.thought.get_or_insert_default().thinking.push_str(piece);
+        if !piece.is_empty() {
+            out.push_back(self.chunks.reasoning(piece));
+        }
+    }
+
+    /// More of a thought's signature.
+    pub fn sign(&mut self, piece: &str) {
+        self.thought.get_or_insert_default().signature.push_str(piece);
+    }
+
+    /// A thought that may not be shown, whole.
+    pub fn redacted(&self, data: &str, out: &mut VecDeque<StreamItem>) {
+        out.push_back(self.chunks.thinking_block(&redacted_block(data)));
+    }
+
+    /// A call begins; `whole` is its input where no pieces of it come.
+    pub fn call(&mut self, id: String, name: String, whole: Value, out: &mut VecDeque<StreamItem>) {
+        let answer = self.answers_by_tool && name == ANSWER;
+        self.is_answer |= answer;
+        self.open = Open::Call { whole: Some(whole), answer };
+        if !answer {
+            let call = ToolCall { id, name, arguments: String::new(), signature: None };
+            out.push_back(self.chunks.call(self.calls, &call));
+            self.calls += 1;
+        }
+    }
+
+    /// More of the input of the call that is coming.
+    pub fn input(&mut self, piece: &str, out: &mut VecDeque<StreamItem>) {
+        let Open::Call { whole, answer } = &mut self.open else { return };
+        if !piece.is_empty() {
+            *whole = None;
+            let answer = *answer;
+            self.argue(piece, answer, out);
+        }
+    }
+
+    /// The block that is coming is at its end.
+    pub fn end(&mut self, out: &mut VecDeque<StreamItem>) {
+        if let Some(Thought { thinking, signature }) = self.thought.take() {
+            out.push_back(self.chunks.thinking_block(&thinking_block(&thinking, &signature)));
+        }
+        match std::mem::replace(&mut self.open, Open::Nothing) {
+            Open::Text { from, citations } if !citations.is_empty() => {
+                let annotations: Vec<Value> = citations.into_iter().map(|c| c.annotation(from, self.said)).collect();
+                out.push_back(self.chunks.delta(0, json!({"annotations": annotations}), Text::default()));
+            }
+            Open::Call { whole: Some(whole), answer } => {
+                let whole = if whole.is_object() { whole.to_string() } else { "{}".into() };
+                self.argue(&whole, answer, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn say(&mut self, piece: &str, out: &mut VecDeque<StreamItem>) {
+        if !piece.is_empty() {
+            self.said += piece.chars().count();
+            out.push_back(self.chunks.content(piece));
+        }
+    }
+
+    fn argue(&mut self, piece: &str, answer: bool, out: &mut VecDeque<StreamItem>) {
+        match answer {
+            true => self.say(piece, out),
+            false => out.push_back(self.chunks.arguments(self.calls - 1, piece)),
+        }
+    }
+}
+
+/// A thought with what its provider wants back, in Anthropic's form.
+fn thinking_block(thinking: &str, signature: &str) -> Value {
+    json!({"type": "thinking", "thinking": thinking, "signature": signature})
+}
+
+fn redacted_block(data: &str) -> Value {
+    json!({"type": "redacted_thinking", "data": data})
+}

@@ -1,0 +1,46 @@
+//! Cohere's wire: chat, version 2.
+
+mod answer;
+mod citations;
+mod request;
+mod stream;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::openai::{OpenAi, kind_of};
+use super::{Asked, Events, Provider, WholeReply, WireRequest};
+use crate::api::chat::ChatRequest;
+use crate::api::error::{BadRequest, ErrorDetail};
+
+/// `POST {base_url}/chat`.
+#[derive(Debug, Clone, Copy)]
+pub struct Cohere;
+
+impl Provider for Cohere {
+    fn path(&self, _upstream_model: &str, _stream: bool) -> String {
+        "chat".into()
+    }
+
+    fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
+        request::refuses(request)
+    }
+
+    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+        let body = request::body(upstream_model, request)?;
+        Ok(WireRequest { headers: HeaderMap::new(), body: body.to_string().into() })
+    }
+
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+        answer::whole(asked, &body)
+    }
+
+    fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
+        Box::new(stream::Translation::new(asked))
+    }
+
+    /// `{"message": "…"}`.
+    fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
+        ErrorDetail { kind: kind_of(status).into(), ..OpenAi.error(status, body) }
+    }
+}

@@ -1,0 +1,198 @@
+//! A request → the body of Cohere's chat.
+
+use serde_json::{Value, json};
+
+use crate::api::chat::ChatRequest;
+use crate::api::conversation::{
+    Controls, Conversation, Effort, Format, Part, PartKind, Source, Tool, ToolCall, ToolChoice, Turn, inexpressible,
+    one_call_at_a_time,
+};
+use crate::api::error::BadRequest;
+use crate::upstream::completion::object;
+
+/// The fields that have something like them in Cohere's wire.
+const UNDERSTOOD: [&str; 16] = [
+    "frequency_penalty",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "reasoning",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "stop",
+    "temperature",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+];
+
+/// Cohere's own, which its clients may send: passed on as they are.
+const OWN: [&str; 6] = ["citation_options", "documents", "priority", "safety_mode", "strict_tools", "thinking"];
+
+/// What Cohere cannot be asked.
+pub(super) fn refuses(request: &ChatRequest) -> Option<BadRequest> {
+    let understood = [&UNDERSTOOD[..], &OWN[..]].concat();
+    inexpressible(request, &understood, "Cohere").or_else(|| one_call_at_a_time(request, "Cohere"))
+}
+
+/// What to post.
+///
+/// # Errors
+/// What Cohere cannot be asked, named by the client's field.
+pub(super) fn body(model: &str, request: &ChatRequest) -> Result<Value, BadRequest> {
+    if let Some(bad) = refuses(request) {
+        return Err(bad);
+    }
+    let Conversation { turns, controls } = Conversation::read(request)?;
+    let messages = turns.iter().enumerate().map(|(i, turn)| message(i, turn, request.drop_unsupported));
+    let messages: Vec<Value> = messages.collect::<Result<_, _>>()?;
+    let mut body = object([
+        ("model", json!(model)),
+        ("messages", messages.into()),
+        ("stream", json!(request.stream)),
+        ("tools", tools(&controls)),
+        ("tool_choice", tool_choice(&controls)),
+        ("strict_tools", if controls.tools.iter().any(|t| t.strict == Some(true)) { json!(true) } else { Value::Null }),
+        ("response_format", response_format(&controls.format)),
+        ("max_tokens", json!(controls.max_output_tokens)),
+        ("stop_sequences", if controls.stop.is_empty() { Value::Null } else { json!(controls.stop) }),
+        ("temperature", json!(controls.temperature)),
+        ("seed", json!(controls.seed)),
+        ("frequency_penalty", json!(controls.frequency_penalty)),
+        ("presence_penalty", json!(controls.presence_penalty)),
+        ("k", json!(controls.top_k)),
+        ("p", json!(controls.top_p)),
+        ("logprobs", if controls.logprobs { json!(true) } else { Value::Null }),
+        ("thinking", controls.effort.map_or(Value::Null, thinking)),
+    ]);
+    for name in OWN {
+        if let Some(own) = request.field::<Value>(name, "JSON")? {
+            body[name] = own;
+        }
+    }
+    Ok(body)
+}
+
+fn message(i: usize, turn: &Turn, drop: bool) -> Result<Value, BadRequest> {
+    Ok(match turn {
+        Turn::System { parts } => json!({"role": "system", "content": content(i, parts, drop)?}),
+        Turn::User { parts, .. } => json!({"role": "user", "content": content(i, parts, drop)?}),
+        Turn::Assistant { parts, calls, .. } => assistant(content(i, parts, drop)?, calls),
+        Turn::Tool { call_id, parts } => {
+            json!({"role": "tool", "tool_call_id": call_id, "content": documents(content(i, parts, drop)?)})
+        }
+    })
+}
+
+/// What a model says before its calls is its plan.
+fn assistant(content: Value, calls: &[ToolCall]) -> Value {
+    if calls.is_empty() {
+        return json!({"role": "assistant", "content": content});
+    }
+    let calls: Vec<Value> = calls
+        .iter()
+        .map(|call| {
+            let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+            json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}})
+        })
+        .collect();
+    let plan = if content == json!("") { Value::Null } else { content };
+    object([("role", json!("assistant")), ("tool_plan", plan), ("tool_calls", calls.into())])
+}
+
+/// Text alone is a string.
+fn content(i: usize, parts: &[Part], drop: bool) -> Result<Value, BadRequest> {
+    match parts {
+        [] => Ok(json!("")),
+        [Part { kind: PartKind::Text(text) | PartKind::Refusal(text), .. }] => Ok(json!(text)),
+        _ => {
+            let parts = parts.iter().enumerate().filter_map(|(j, one)| part(i, j, one, drop).transpose());
+            parts.collect::<Result<Vec<Value>, _>>().map(Value::from)
+        }
+    }
+}
+
+/// `None`: left out, as the client wants what cannot be said to be.
+fn part(i: usize, j: usize, part: &Part, drop: bool) -> Result<Option<Value>, BadRequest> {
+    match &part.kind {
+        PartKind::Text(text) | PartKind::Refusal(text) => Ok(Some(json!({"type": "text", "text": text}))),
+        PartKind::Image { source: Source::Url(url), detail } => Ok(Some(image(url, detail.as_deref()))),
+        PartKind::Image { source: Source::Base64 { media_type, data }, detail } => {
+            Ok(Some(image(&format!("data:{media_type};base64,{data}"), detail.as_deref())))
+        }
+        _ if drop => Ok(None),
+        _ => {
+            let field = format!("messages[{i}].content[{j}]");
+            Err(BadRequest::field(
+                field.clone(),
+                format!("{field}: Cohere takes texts and pictures, and no files or sound"),
+            ))
+        }
+    }
+}
+
+fn image(url: &str, detail: Option<&str>) -> Value {
+    json!({"type": "image_url", "image_url": object([("url", json!(url)), ("detail", json!(detail))])})
+}
+
+/// A tool's result that is an object, or a list of them, as documents, which an answer can cite one by one; any other
+/// as it is.
+fn documents(content: Value) -> Value {
+    let document = |data: Value| json!({"type": "document", "document": {"data": data}});
+    match content.as_str().and_then(|text| serde_json::from_str(text).ok()) {
+        Some(data @ Value::Object(_)) => json!([document(data)]),
+        Some(Value::Array(list)) if !list.is_empty() && list.iter().all(Value::is_object) => {
+            list.into_iter().map(document).collect()
+        }
+        _ => content,
+    }
+}
+
+/// Where one function is chosen, it is the only one that is offered.
+fn tools(controls: &Controls) -> Value {
+    let offered =
+        |tool: &&Tool| !matches!(&controls.tool_choice, Some(ToolChoice::Function(name)) if *name != tool.name);
+    let tools: Vec<Value> = controls.tools.iter().filter(offered).map(tool).collect();
+    if tools.is_empty() { Value::Null } else { tools.into() }
+}
+
+fn tool(tool: &Tool) -> Value {
+    let nothing = || json!({"type": "object", "properties": {}});
+    let function = object([
+        ("name", json!(tool.name)),
+        ("description", json!(tool.description)),
+        ("parameters", tool.parameters.clone().unwrap_or_else(nothing)),
+    ]);
+    json!({"type": "function", "function": function})
+}
+
+fn tool_choice(controls: &Controls) -> Value {
+    match &controls.tool_choice {
+        None | Some(ToolChoice::Auto) => Value::Null,
+        Some(ToolChoice::None) => json!("NONE"),
+        Some(ToolChoice::Required | ToolChoice::Function(_)) => json!("REQUIRED"),
+    }
+}
+
+fn response_format(format: &Format) -> Value {
+    match format {
+        Format::Text => Value::Null,
+        Format::JsonObject => json!({"type": "json_object"}),
+        Format::JsonSchema(wanted) => json!({"type": "json_object", "json_schema": wanted.schema}),
+    }
+}
+
+/// Cohere counts tokens; the numbers are those that Google's endpoint for OpenAI's clients has for its own models.
+fn thinking(effort: Effort) -> Value {
+    let budget = match effort {
+        Effort::None => return json!({"type": "disabled"}),
+        Effort::Minimal | Effort::Low => json!(1024),
+        Effort::Medium => json!(8192),
+        Effort::High | Effort::Xhigh => Value::Null,
+    };
+    object([("type", json!("enabled")), ("token_budget", budget)])
+}

@@ -1,0 +1,166 @@
+//! Messages → `systemInstruction` and `contents`.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::api::conversation::{Part, PartKind, Source, ToolCall, Turn};
+use crate::upstream::completion::object;
+
+/// Google's word for "no signature: another model, or a client, wrote this call". Without a signature its models of
+/// generation 3 and later refuse a call in a conversation.
+const UNSIGNED: &str = "skip_thought_signature_validator";
+
+/// `systemInstruction` (null where there is none) and `contents`. `signed`: the model wants signatures of calls.
+///
+/// Gemini answers contents only: of a conversation that is nothing but instructions, these are what is said.
+pub(super) fn told_and_said(turns: &[Turn], signed: bool) -> (Value, Value) {
+    let told: Vec<Value> = turns.iter().filter_map(instructions).flatten().map(part).collect();
+    let said = contents(turns, signed);
+    match (told.is_empty(), said.is_empty()) {
+        (true, _) => (Value::Null, said.into()),
+        (false, true) => (Value::Null, json!([{"role": "user", "parts": told}])),
+        (false, false) => (json!({"parts": told}), said.into()),
+    }
+}
+
+fn instructions(turn: &Turn) -> Option<&[Part]> {
+    match turn {
+        Turn::System { parts } => Some(parts),
+        _ => None,
+    }
+}
+
+fn contents(turns: &[Turn], signed: bool) -> Vec<Value> {
+    let mut names = HashMap::new();
+    // The results of calls that were made at once belong into one content.
+    let groups = turns.chunk_by(|a, b| matches!((a, b), (Turn::Tool { .. }, Turn::Tool { .. })));
+    groups.filter_map(|group| content(group, &mut names, signed)).collect()
+}
+
+/// One turn, or the results of several calls. `names`: of every call so far, by its id.
+fn content<'t>(group: &'t [Turn], names: &mut HashMap<&'t str, &'t str>, signed: bool) -> Option<Value> {
+    match &group[0] {
+        Turn::System { .. } => None,
+        Turn::User { parts, .. } => Some(json!({"role": "user", "parts": parts.iter().map(part).collect::<Vec<_>>()})),
+        Turn::Assistant { parts, calls, signature, .. } => {
+            names.extend(calls.iter().map(|call| (&*call.id, &*call.name)));
+            let texts = signed_texts(parts, signature.as_deref());
+            let parts: Vec<Value> = texts.into_iter().chain(function_calls(calls, signed)).collect();
+            (!parts.is_empty()).then(|| json!({"role": "model", "parts": parts}))
+        }
+        Turn::Tool { .. } => {
+            let results: Vec<Value> = group.iter().filter_map(|turn| function_response(turn, names)).collect();
+            Some(json!({"role": "user", "parts": results}))
+        }
+    }
+}
+
+/// The signature stands with the last text, or alone.
+fn signed_texts(parts: &[Part], signature: Option<&str>) -> Vec<Value> {
+    let mut parts: Vec<Value> = parts.iter().map(part).collect();
+    if let Some(signature) = signature {
+        parts.extend(parts.is_empty().then(|| json!({"text": ""})));
+        parts.iter_mut().rev().take(1).for_each(|last| last["thoughtSignature"] = signature.into());
+    }
+    parts
+}
+
+/// The model signs only the first of the calls that it makes at once.
+fn function_calls(calls: &[ToolCall], signed: bool) -> impl Iterator<Item = Value> {
+    let unsigned = signed && calls.iter().all(|call| call.signature.is_none());
+    calls.iter().enumerate().map(move |(i, call)| {
+        let stand_in = (unsigned && i == 0).then_some(UNSIGNED);
+        object([
+            ("functionCall", json!({"id": call.id, "name": call.name, "args": args(&call.arguments)})),
+            ("thoughtSignature", json!(call.signature.as_deref().or(stand_in))),
+        ])
+    })
+}
+
+/// Arguments are an object; what a model wrote that is none stays readable.
+fn args(arguments: &str) -> Value {
+    match serde_json::from_str(arguments) {
+        Ok(args @ Value::Object(_)) => args,
+        Ok(Value::Null) => json!({}),
+        _ if arguments.trim().is_empty() => json!({}),
+        Ok(other) => json!({"arguments": other}),
+        Err(_) => json!({"arguments": arguments}),
+    }
+}
+
+/// A result names its function, which OpenAI's wire says at the call only. One whose call is not there has at least
+/// its id: for the old role `function` this is the name.
+fn function_response(turn: &Turn, names: &HashMap<&str, &str>) -> Option<Value> {
+    let Turn::Tool { call_id, parts } = turn else { return None };
+    let (texts, media): (Vec<&Part>, _) = parts.iter().partition(|part| text(part).is_some());
+    let output: Vec<&str> = texts.into_iter().filter_map(text).collect();
+    let media: Vec<Value> = media.into_iter().map(part).collect();
+    let response = object([
+        ("id", json!(call_id)),
+        ("name", json!(names.get(&**call_id).copied().unwrap_or(call_id))),
+        ("response", json!({"output": output_value(&output.join("\n"))})),
+        ("parts", if media.is_empty() { Value::Null } else { media.into() }),
+    ]);
+    Some(json!({"functionResponse": response}))
+}
+
+fn text(part: &Part) -> Option<&str> {
+    match &part.kind {
+        PartKind::Text(text) | PartKind::Refusal(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// An object or a list as such; any other text to the letter.
+fn output_value(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Object(_) | Value::Array(_))) => value,
+        _ => text.into(),
+    }
+}
+
+fn part(part: &Part) -> Value {
+    match &part.kind {
+        PartKind::Text(text) | PartKind::Refusal(text) => json!({"text": text}),
+        PartKind::Image { source, .. } | PartKind::File { source, .. } => media(source),
+        PartKind::Audio { data, format } => inline(&format!("audio/{format}"), data),
+    }
+}
+
+fn media(source: &Source) -> Value {
+    match source {
+        Source::Base64 { media_type, data } => inline(media_type, data),
+        Source::Url(uri) | Source::Id(uri) => {
+            json!({"fileData": object([("mimeType", json!(media_type_of(uri))), ("fileUri", json!(uri))])})
+        }
+    }
+}
+
+fn inline(media_type: &str, data: &str) -> Value {
+    json!({"inlineData": {"mimeType": media_type, "data": data}})
+}
+
+/// What the end of a URL's path says of it.
+fn media_type_of(uri: &str) -> Option<&'static str> {
+    let path = uri.split(['?', '#']).next().unwrap_or(uri);
+    let extension = path.rsplit('/').next()?.rsplit_once('.')?.1.to_ascii_lowercase();
+    Some(match &*extension {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "gif" => "image/gif",
+        "heic" => "image/heic",
+        "heif" => "image/heif",
+        "pdf" => "application/pdf",
+        "txt" => "text/plain",
+        "mp3" => "audio/mp3",
+        "wav" => "audio/wav",
+        "flac" => "audio/flac",
+        "ogg" => "audio/ogg",
+        "mp4" => "video/mp4",
+        "mov" => "video/mov",
+        "webm" => "video/webm",
+        _ => return None,
+    })
+}

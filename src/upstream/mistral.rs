@@ -1,0 +1,200 @@
+//! Mistral: OpenAI's wire, but that an answer's content may be a list of chunks, thoughts among them. What differs in
+//! requests is data: `models/providers.toml`.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::compatible::Compatible;
+use super::{Asked, Embeddings, Events, Provider, StreamItem, WholeReply, WireEvent, WireRequest};
+use crate::api::chat::ChatRequest;
+use crate::api::error::{BadRequest, ErrorDetail};
+
+/// Mistral's own API.
+#[derive(Debug, Clone)]
+pub struct Mistral(pub Compatible);
+
+impl Provider for Mistral {
+    fn path(&self, upstream_model: &str, stream: bool) -> String {
+        self.0.path(upstream_model, stream)
+    }
+
+    fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
+        self.0.refuses(request)
+    }
+
+    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+        self.0.request(upstream_model, request)
+    }
+
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+        self.0.reply(asked, plain(body))
+    }
+
+    fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
+        Box::new(Plain(self.0.events(asked)))
+    }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        self.0.embeddings()
+    }
+
+    /// Mistral says what it does not take as a list: `{"detail": [{"loc": ["body", "x"], "msg": "…"}]}`.
+    fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
+        let detail = self.0.error(status, body);
+        let error: Value = serde_json::from_slice(body).unwrap_or_default();
+        let list = error["detail"].as_array().or_else(|| error["message"]["detail"].as_array());
+        let problems: Vec<String> = list.into_iter().flatten().filter_map(problem).collect();
+        if problems.is_empty() {
+            return detail;
+        }
+        let field = list.and_then(|list| list.first()?["loc"].get(1)?.as_str());
+        ErrorDetail {
+            message: problems.join("; "),
+            kind: "invalid_request_error".into(),
+            param: field.map(|field| field.to_owned().into()),
+            code: None,
+        }
+    }
+}
+
+/// A stream whose chunks are made plain.
+struct Plain(Box<dyn Events>);
+
+impl Events for Plain {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+        self.0.event(WireEvent { data: plain(event.data), ..event }, out)
+    }
+
+    fn end(&mut self, out: &mut VecDeque<StreamItem>) {
+        self.0.end(out);
+    }
+}
+
+/// `x.y: what is wrong`.
+fn problem(entry: &Value) -> Option<String> {
+    let message = entry["msg"].as_str()?;
+    let place = entry["loc"].as_array().into_iter().flatten().skip(1).map(|step| match step {
+        Value::String(name) => name.clone(),
+        other => other.to_string(),
+    });
+    let place = place.collect::<Vec<_>>().join(".");
+    Some(if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") })
+}
+
+/// As much of an answer as tells whether it is of OpenAI's form already.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    #[serde(default, borrow)]
+    choices: Vec<ChoiceGlance<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ChoiceGlance<'a> {
+    #[serde(default, alias = "delta", borrow)]
+    message: Option<MessageGlance<'a>>,
+    #[serde(default, borrow)]
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct MessageGlance<'a> {
+    #[serde(default, borrow)]
+    content: Option<&'a RawValue>,
+}
+
+impl ChoiceGlance<'_> {
+    fn is_plain(&self) -> bool {
+        let content = self.message.as_ref().and_then(|message| message.content);
+        !content.is_some_and(|content| content.get().starts_with('['))
+            && self.finish_reason.as_deref() != Some("model_length")
+    }
+}
+
+/// An answer or a chunk in OpenAI's form: itself where it is that.
+fn plain(data: Bytes) -> Bytes {
+    let glance: Option<Glance> = serde_json::from_slice(&data).ok();
+    if glance.is_none_or(|glance| glance.choices.iter().all(ChoiceGlance::is_plain)) {
+        return data;
+    }
+    let Ok(mut answer) = serde_json::from_slice::<Value>(&data) else { return data };
+    for choice in answer["choices"].as_array_mut().into_iter().flatten() {
+        make_plain(choice);
+    }
+    serde_json::to_vec(&answer).map_or(data, Bytes::from)
+}
+
+fn make_plain(choice: &mut Value) {
+    if choice["finish_reason"] == "model_length" {
+        choice["finish_reason"] = "length".into();
+    }
+    let message = match choice.get_mut("message") {
+        Some(message) => message,
+        None => &mut choice["delta"],
+    };
+    if let Some(message) = message.as_object_mut()
+        && let Some(Value::Array(chunks)) = message.get("content")
+    {
+        Chunks::read(chunks.clone()).write(message);
+    }
+}
+
+/// What stands in a list of content chunks.
+#[derive(Default)]
+struct Chunks {
+    text: String,
+    thinking: String,
+    /// Chunks that are neither, such as references to documents.
+    others: Vec<Value>,
+}
+
+impl Chunks {
+    fn read(chunks: Vec<Value>) -> Self {
+        let mut read = Self::default();
+        for chunk in chunks {
+            match chunk["type"].as_str() {
+                Some("text") => read.text += chunk["text"].as_str().unwrap_or_default(),
+                Some("thinking") => read.thinking += &thoughts(&chunk["thinking"]),
+                _ => read.others.push(chunk),
+            }
+        }
+        read
+    }
+
+    fn write(self, message: &mut Map<String, Value>) {
+        message.insert("content".into(), self.text.into());
+        if !self.thinking.is_empty() {
+            message.insert("reasoning_content".into(), self.thinking.into());
+        }
+        if !self.others.is_empty() {
+            message.insert("content_chunks".into(), self.others.into());
+        }
+    }
+}
+
+/// The text of a thought: a string, or chunks again.
+fn thoughts(thinking: &Value) -> String {
+    match thinking {
+        Value::String(text) => text.clone(),
+        Value::Array(chunks) => chunks.iter().filter_map(|chunk| chunk["text"].as_str()).collect(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_plain_stays_as_it_is_to_the_byte() {
+        for body in [r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}"#, "[DONE]", "nonsense"] {
+            let body = Bytes::from_static(body.as_bytes());
+            assert_eq!(plain(body.clone()).as_ptr(), body.as_ptr());
+        }
+    }
+}

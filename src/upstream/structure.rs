@@ -1,0 +1,67 @@
+//! Structured answers from models that have no way of their own to promise them: as the input of a tool that the model
+//! must call, or, where it must be free to call others or to think, by telling it.
+
+use serde_json::{Value, json};
+
+use crate::api::chat::ChatRequest;
+use crate::api::conversation::{Format, unsupported};
+use crate::api::error::BadRequest;
+
+/// The tool whose input is the answer. The client has no tools when it is there, so that it has no namesake.
+pub const ANSWER: &str = "answer";
+/// What the tool is for.
+pub const ANSWER_PURPOSE: &str = "Gives the whole answer to the conversation, in JSON.";
+
+/// How an answer gets the form that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Structure {
+    /// None was.
+    Free,
+    /// The provider holds the model to this schema.
+    Native(Value),
+    /// The model must call [`ANSWER`], whose input has this schema.
+    Tool(Value),
+    /// These words stand in the system prompt.
+    Told(String),
+}
+
+impl Structure {
+    /// Where `native` holds models to some schemas; `thinks`: the model is asked to think, or always does, and can then
+    /// not be made to call a tool.
+    ///
+    /// # Errors
+    /// A schema that can only be promised with a tool, beside tools of the client's own.
+    pub fn choose(
+        request: &ChatRequest,
+        format: &Format,
+        thinks: bool,
+        native: impl FnOnce(&Value) -> Option<Value>,
+    ) -> Result<Self, BadRequest> {
+        let free = !request.needs.tools && !thinks;
+        Ok(match format {
+            Format::Text => Self::Free,
+            Format::JsonSchema(wanted) if wanted.schema.is_object() => match native(&wanted.schema) {
+                Some(schema) => Self::Native(schema),
+                None if free => Self::Tool(wanted.schema.clone()),
+                None if wanted.strict != Some(true) || request.drop_unsupported => Self::Told(words(&wanted.schema)),
+                None => return Err(beside()),
+            },
+            _ if free => Self::Tool(json!({"type": "object"})),
+            _ => Self::Told("Answer with one JSON object, and with nothing before or after it.".into()),
+        })
+    }
+
+    /// Whether a call of `tool` in the answer to `request` is the answer itself.
+    pub fn is_answer(request: &ChatRequest, tool: &str) -> bool {
+        tool == ANSWER && request.needs.json && !request.needs.tools
+    }
+}
+
+fn words(schema: &Value) -> String {
+    format!("Answer with JSON that holds to this JSON schema, and with nothing before or after it:\n{schema}")
+}
+
+fn beside() -> BadRequest {
+    let problem = "this model cannot be held to this schema while it has tools or thinks";
+    unsupported("response_format", problem)
+}

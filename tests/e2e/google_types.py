@@ -1,0 +1,176 @@
+"""What the gateway posts to Google, read by Google's own SDK: its types forbid every field that they do not know."""
+import base64, json, threading, urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import openai, pydantic, pytest
+
+from gateway import ROOT, Gateway
+
+pytest.importorskip("google.genai", reason="google-genai is not installed: what is posted to Google goes unchecked")
+from cryptography.hazmat.primitives import serialization
+from google.auth import jwt
+from google.genai import types
+
+FIXTURES = ROOT / "tests/fixtures"
+KEY_FILE = FIXTURES / "vertex/key_of_no_account.json"
+BODY = {
+    "contents": list[types.Content], "systemInstruction": types.Content, "tools": list[types.Tool], "toolConfig": types.ToolConfig,
+    "generationConfig": types.GenerationConfig, "safetySettings": list[types.SafetySetting], "cachedContent": str,
+}
+
+
+class Google:
+    """Gives out access tokens and answers with the SDK's own types; remembers what it was asked."""
+
+    def __init__(self):
+        self.seen, self.assertions = [], []
+        google = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.path == "/token":
+                    google.assertions.append(urllib.parse.parse_qs(body.decode())["assertion"][0])
+                    return self.say("application/json", json.dumps({"access_token": "ya29.e2e", "expires_in": 3600, "token_type": "Bearer"}))
+                google.seen.append((self.path, dict(self.headers), json.loads(body)))
+                parts = answer_to(google.seen[-1][2])
+                if "alt=sse" in self.path:
+                    events = [response([part], None) for part in parts[:-1]] + [response(parts[-1:], types.FinishReason.STOP)]
+                    return self.say("text/event-stream", "".join(f"data: {event}\r\n\r\n" for event in events))
+                self.say("application/json", response(parts, types.FinishReason.STOP))
+
+            def say(self, kind, text):
+                data = text.encode()
+                self.send_response(200)
+                self.send_header("content-type", kind)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def answer_to(body):
+    if "tools" not in body:
+        return [types.Part(text="Hmm.", thought=True), types.Part(text="Hello from Google")]
+    calls = [types.FunctionCall(id=f"fc-{city}", name="weather", args={"city": city}) for city in ("Oulu", "Turku")]
+    return [types.Part(function_call=call, thought_signature=b"signed" if i == 0 else None) for i, call in enumerate(calls)]
+
+
+def response(parts, finish):
+    usage = types.GenerateContentResponseUsageMetadata(prompt_token_count=11, candidates_token_count=5, thoughts_token_count=2, total_token_count=18)
+    candidate = types.Candidate(index=0, content=types.Content(role="model", parts=parts), finish_reason=finish)
+    said = types.GenerateContentResponse(candidates=[candidate], usage_metadata=usage, model_version="gemini-3.7-flash", response_id="r-1")
+    return said.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def configuration(port, key_file):
+    model = lambda name, provider: f"""
+        [[models]]
+        name = "{name}"
+        provider = "{provider}"
+        upstream_name = "gemini-3.7-flash"
+        input_usd_per_mtok = 1
+        output_usd_per_mtok = 2"""
+    return f"""
+        [[providers]]
+        name = "gemini"
+        kind = "gemini"
+        base_url = "http://127.0.0.1:{port}/v1beta"
+        api_key = "env:SCRIPTED_KEY"
+        [[providers]]
+        name = "vertex"
+        kind = "vertex"
+        location = "europe-west4"
+        base_url = "http://127.0.0.1:{port}/v1"
+        credentials_file = "{key_file}" {model("studio", "gemini")} {model("cloud", "vertex")}"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    google = Google()
+    key = json.loads(KEY_FILE.read_text()) | {"token_uri": f"http://127.0.0.1:{google.port}/token"}
+    key_file = tmp_path_factory.mktemp("key") / "key.json"
+    key_file.write_text(json.dumps(key))
+    gateway = Gateway(configuration(google.port, key_file))
+    yield google, openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="unused", max_retries=0)
+    assert gateway.stop() == 0, gateway.log.read_text()[-2000:]
+    for secret in ("sk-scripted-secret", "ya29.e2e", "PRIVATE KEY"):
+        assert secret not in gateway.log.read_text()
+
+
+def read(body):
+    """Every field, under the SDK's types."""
+    for name, value in body.items():
+        kind = BODY[name]
+        if kind is not str:
+            pydantic.TypeAdapter(kind).validate_json(json.dumps(value), strict=False)
+    return body
+
+
+def ask(**more):
+    return {"messages": [{"role": "user", "content": "Say hello."}], **more}
+
+
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]
+
+
+@pytest.mark.parametrize("model", ["studio", "cloud"])
+def test_all_that_a_client_can_ask_for_is_in_googles_types(world, model):
+    google, client = world
+    request = json.loads((FIXTURES / "gemini/request.json").read_text())
+    request |= {"model": model, "extra_body": {"google": {"safety_settings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]}}}
+    client.post("/chat/completions", body=request, cast_to=object)
+    body = read(google.seen[-1][2])
+    assert set(body) == {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings"}
+    for effort in ("none", "minimal", "low", "medium", "high"):
+        client.chat.completions.create(model=model, **ask(reasoning_effort=effort, response_format={"type": "json_object"}))
+        assert "thinkingConfig" in read(google.seen[-1][2])["generationConfig"]
+
+
+@pytest.mark.parametrize("model", ["studio", "cloud"])
+def test_whole_and_streamed_answers_are_the_same(world, model):
+    _, client = world
+    message = client.chat.completions.create(model=model, **ask()).choices[0].message
+    assert (message.content, message.reasoning_content) == ("Hello from Google", "Hmm.")
+    with client.chat.completions.stream(model=model, stream_options={"include_usage": True}, **ask()) as stream:
+        final = stream.get_final_completion()
+    assert final.choices[0].message.content == "Hello from Google"
+    assert (final.usage.prompt_tokens, final.usage.completion_tokens, final.choices[0].finish_reason) == (11, 7, "stop")
+
+
+@pytest.mark.parametrize("model", ["studio", "cloud"])
+def test_calls_go_out_and_their_results_come_back(world, model):
+    google, client = world
+    whole = client.chat.completions.create(model=model, **ask(tools=TOOLS, tool_choice="required")).choices[0].message
+    with client.chat.completions.stream(model=model, **ask(tools=TOOLS)) as stream:
+        streamed = stream.get_final_completion().choices[0].message
+    assert [c.function.arguments for c in whole.tool_calls] == [c.function.arguments for c in streamed.tool_calls] == ['{"city":"Oulu"}', '{"city":"Turku"}']
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "3 degrees"} for call in whole.tool_calls]
+    client.chat.completions.create(model=model, messages=[*ask()["messages"], whole.model_dump(exclude_none=True), *results])
+    body = read(google.seen[-1][2])
+    made = [part["functionCall"]["id"] for part in body["contents"][1]["parts"]]
+    assert made == [part["functionResponse"]["id"] for part in body["contents"][2]["parts"]] == ["fc-Oulu", "fc-Turku"]
+    assert base64.b64decode(body["contents"][1]["parts"][0]["thoughtSignature"]) == b"signed"
+
+
+def test_googles_own_library_takes_the_claim_of_the_service_account(world):
+    google, client = world
+    client.chat.completions.create(model="cloud", **ask())
+    key = json.loads(KEY_FILE.read_text())
+    private = serialization.load_pem_private_key(key["private_key"].encode(), None)
+    public = private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    assert len(google.assertions) == 1, "one token serves all requests"
+    claims = jwt.decode(google.assertions[0], certs=public)
+    assert (claims["iss"], claims["exp"] - claims["iat"]) == (key["client_email"], 3600)
+    path, headers, _ = google.seen[-1]
+    assert path == "/v1/projects/a-project/locations/europe-west4/publishers/google/models/gemini-3.7-flash:generateContent"
+    assert {k.lower(): v for k, v in headers.items()}["authorization"] == "Bearer ya29.e2e"

@@ -1,0 +1,268 @@
+//! Cohere's wire: what it is asked, and what is made of its answers.
+
+use bytes::Bytes;
+use http::StatusCode;
+use proptest::prelude::*;
+use satisfice::catalog::Usage;
+use satisfice::upstream::cohere::Cohere;
+use satisfice::upstream::{Provider, StreamItem, Text};
+use serde_json::{Value, json};
+
+use crate::conversations::{Said, any_conversation};
+use crate::wire;
+
+macro_rules! fixture {
+    ($name:literal) => {
+        Bytes::from_static(include_bytes!(concat!("../fixtures/cohere/", $name)))
+    };
+}
+
+fn json_of(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+/// What is posted for a request with these fields beside its messages.
+fn posted(fields: &Value) -> Value {
+    let mut body = json!({"model": "auto", "messages": [{"role": "user", "content": "Hi"}]});
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    wire::posted(&Cohere, &wire::chat(body.to_string()))
+}
+
+fn refused(fields: &str) -> String {
+    let request = wire::chat(format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"Hi"}}],{fields}}}"#));
+    let bad = Cohere.refuses(&request).expect("it is refused");
+    assert_eq!(Cohere.request(wire::MODEL, &request).unwrap_err(), bad, "a cheap look tells the same");
+    assert!(bad.message.contains("drop_unsupported"), "{}", bad.message);
+    bad.param.unwrap_or_default().into_owned()
+}
+
+#[test]
+fn a_request_is_translated_whole() {
+    let request = wire::chat(fixture!("request.json"));
+    assert_eq!(Cohere.refuses(&request), None);
+    assert_eq!(wire::posted(&Cohere, &request), json_of(&fixture!("request_wire.json")));
+}
+
+#[test]
+fn a_chosen_function_is_the_only_one_that_is_offered() {
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name}});
+    let choice = json!({"type": "function", "function": {"name": "b"}});
+    let body = posted(&json!({"tools": [tool("a"), tool("b")], "tool_choice": choice}));
+    assert_eq!(body["tool_choice"], "REQUIRED");
+    let offered: Vec<_> = body["tools"].as_array().unwrap().iter().map(|tool| &tool["function"]["name"]).collect();
+    assert_eq!(offered, ["b"]);
+    assert_eq!(posted(&json!({"tools": [tool("a")], "tool_choice": "none"}))["tool_choice"], "NONE");
+    assert_eq!(posted(&json!({"tools": [tool("a")], "tool_choice": "auto"})).get("tool_choice"), None);
+}
+
+#[test]
+fn how_hard_to_think_is_said_in_tokens() {
+    for (effort, thinking) in [
+        ("none", json!({"type": "disabled"})),
+        ("medium", json!({"type": "enabled", "token_budget": 8192})),
+        ("high", json!({"type": "enabled"})),
+    ] {
+        assert_eq!(posted(&json!({"reasoning_effort": effort}))["thinking"], thinking);
+    }
+}
+
+#[test]
+fn says_which_field_cohere_knows_nothing_like() {
+    for (fields, field) in [
+        (r#""logit_bias":{"5":1}"#, "logit_bias"),
+        (r#""top_logprobs":2"#, "top_logprobs"),
+        (r#""n":2"#, "n"),
+        (r#""parallel_tool_calls":false"#, "parallel_tool_calls"),
+    ] {
+        assert_eq!(refused(fields), field);
+    }
+    let plain = posted(&json!({}));
+    assert_eq!(
+        posted(&json!({"n": 2, "logit_bias": {}, "parallel_tool_calls": false, "drop_unsupported": true})),
+        plain
+    );
+    assert_eq!(posted(&json!({"n": 1, "top_logprobs": 0})), plain);
+}
+
+#[test]
+fn sound_and_files_are_refused_by_their_place_or_left_out() {
+    let sound = json!({"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}});
+    let messages = json!([{"role": "user", "content": [{"type": "text", "text": "Hi"}, sound]}]);
+    let mut body = json!({"model": "auto", "messages": messages});
+    let bad = Cohere.request("m", &wire::chat(body.to_string())).unwrap_err();
+    assert_eq!(bad.param.as_deref(), Some("messages[0].content[1]"));
+    body["drop_unsupported"] = true.into();
+    let sent = wire::posted(&Cohere, &wire::chat(body.to_string()));
+    assert_eq!(sent["messages"][0]["content"], json!([{"type": "text", "text": "Hi"}]));
+}
+
+#[test]
+fn a_whole_answer_has_its_text_its_thoughts_its_sources_and_what_is_paid_for() {
+    let reply = wire::whole(&Cohere, &wire::hello(), fixture!("answer.json"));
+    let content = "Emperor. They live in Antarctica.".to_owned();
+    assert_eq!(reply.text, Text { content, finish_reason: Some("stop".into()), ..Text::default() });
+    let usage = Usage { input_tokens: 28, output_tokens: 10, cached_input_tokens: 16, ..Usage::default() };
+    assert_eq!(reply.usage, Some(usage));
+    let body = json_of(&reply.body);
+    assert_eq!((&body["id"], &body["model"]), (&json!("c14c80c3-18eb-4519-9460-6c92edd8cfb4"), &json!(wire::MODEL)));
+    let choice = &body["choices"][0];
+    assert_eq!(choice["message"]["reasoning_content"], "Which one is tall?");
+    let sources: Vec<Value> =
+        choice["message"]["annotations"].as_array().unwrap().iter().map(|a| a["url_citation"].clone()).collect();
+    assert_eq!(
+        sources,
+        [
+            json!({"start_index": 0, "end_index": 7, "url": "doc:0", "title": "Penguins"}),
+            json!({"start_index": 22, "end_index": 32, "url": "https://a.example", "title": "https://a.example"}),
+            json!({"start_index": 22, "end_index": 32, "url": "doc:1", "title": "doc:1"}),
+        ]
+    );
+    assert_eq!(choice["logprobs"]["content"][0]["logprob"], -0.75);
+}
+
+#[test]
+fn a_plan_is_text_and_comes_back_as_a_plan() {
+    let reply = wire::whole(&Cohere, &wire::hello(), fixture!("tools.json"));
+    assert_eq!((&*reply.text.content, reply.text.tool_calls), ("I will look both up.", true));
+    assert_eq!(reply.text.finish_reason.as_deref(), Some("tool_calls"));
+    assert_eq!(reply.usage, Some(Usage { input_tokens: 100, output_tokens: 20, ..Usage::default() }));
+    let message = json_of(&reply.body)["choices"][0]["message"].take();
+    let mut made = json_of(&fixture!("tools.json"))["message"].take();
+    assert_eq!(posted(&json!({"messages": [message]}))["messages"][0], made.take());
+}
+
+#[test]
+fn every_reason_to_stop_has_its_word_and_failures_are_failures() {
+    let answer = |reason: &str| {
+        let message = json!({"content": [{"type": "text", "text": "a"}]});
+        let whole = json!({"id": "1", "message": message, "finish_reason": reason}).to_string();
+        let end = json!({"type": "message-end", "delta": {"finish_reason": reason, "error": "broken"}});
+        let whole = Cohere.reply(&wire::asked(&wire::hello()), whole.into()).map(|reply| reply.text.finish_reason);
+        let streamed = wire::streamed(&Cohere, &wire::hello(), format!("data: {end}\n\n"));
+        let streamed = streamed.map(|items| text_of(&items[0]).finish_reason);
+        assert_eq!(whole.is_ok(), streamed.is_ok());
+        streamed.inspect(|streamed| assert_eq!(whole.as_ref().unwrap(), streamed)).map(Option::unwrap)
+    };
+    for (reason, word) in
+        [("COMPLETE", "stop"), ("STOP_SEQUENCE", "stop"), ("MAX_TOKENS", "length"), ("TOOL_CALL", "tool_calls")]
+    {
+        assert_eq!(answer(reason).unwrap(), word);
+    }
+    assert_eq!(answer("ERROR").unwrap_err(), "the model failed (ERROR): broken");
+    assert!(answer("TIMEOUT").is_err());
+}
+
+#[test]
+fn a_stream_thinks_speaks_cites_and_ends() {
+    let items = wire::streamed(&Cohere, &wire::hello(), fixture!("stream.sse")).unwrap();
+    assert_eq!(items.last(), Some(&StreamItem::Done));
+    let chunks = wire::chunks(&items);
+    assert!(chunks.iter().all(|chunk| chunk["id"] == "29f14a5a"));
+    let citation = json!({"start_index": 6, "end_index": 12, "url": "doc:0", "title": "Words"});
+    let deltas: Vec<Value> = chunks.iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect();
+    assert_eq!(
+        deltas,
+        [
+            json!({"role": "assistant", "content": ""}),
+            json!({"reasoning_content": "Cold."}),
+            json!({"content": "Hyvää"}),
+            json!({}),
+            json!({"content": " päivää"}),
+            json!({"annotations": [{"type": "url_citation", "url_citation": citation}]}),
+            json!({}),
+            Value::Null,
+        ]
+    );
+    assert_eq!(chunks[3]["choices"][0]["logprobs"]["content"][0]["token"], "Hyvää");
+    assert_eq!(text_of(&items[6]).finish_reason.as_deref(), Some("length"));
+    let used = Usage { input_tokens: 3, output_tokens: 9, ..Usage::default() };
+    assert!(matches!(items[7], StreamItem::Chunk { usage: Some(usage), usage_only: true, .. } if usage == used));
+}
+
+#[test]
+fn calls_of_a_stream_come_piece_by_piece() {
+    let items = wire::streamed(&Cohere, &wire::hello(), fixture!("tools.sse")).unwrap();
+    let mut calls = [(String::new(), String::new()), (String::new(), String::new())];
+    for chunk in wire::chunks(&items) {
+        let Some(piece) = chunk["choices"][0]["delta"].get("tool_calls") else { continue };
+        let (name, arguments) = &mut calls[piece[0]["index"].as_u64().unwrap() as usize];
+        *name += piece[0]["function"]["name"].as_str().unwrap_or_default();
+        *arguments += piece[0]["function"]["arguments"].as_str().unwrap_or_default();
+    }
+    assert_eq!(calls, [("weather".into(), r#"{"city": "Oulu"}"#.into()), ("time".into(), "{}".into())]);
+    assert_eq!(items.iter().map(|item| text_of(item).content).collect::<String>(), "I will look.");
+    assert!(items.iter().any(|item| text_of(item).finish_reason.as_deref() == Some("tool_calls")));
+}
+
+#[test]
+fn what_is_no_answer_is_an_error() {
+    let problem = |body: &'static str| Cohere.reply(&wire::asked(&wire::hello()), body.into()).unwrap_err();
+    assert!(problem("<html>").contains("not Cohere's"));
+    assert!(problem(r#"{"message":"too many"}"#).contains("not Cohere's"));
+    let event = |data: &str| wire::streamed(&Cohere, &wire::hello(), format!("data: {data}\n\n"));
+    assert_eq!(event(r#"{"message":"overloaded"}"#).unwrap_err(), "overloaded");
+    assert_eq!(event(r#"{"type":"of-tomorrow","delta":{"message":{"content":{"text":"x"}}}}"#).unwrap(), []);
+    let detail = Cohere.error(StatusCode::BAD_REQUEST, &fixture!("error.json"));
+    assert!(detail.message.starts_with("invalid request") && detail.kind == "invalid_request_error");
+    assert_eq!(
+        Cohere.error(StatusCode::UNAUTHORIZED, br#"{"message":"invalid api token"}"#).kind,
+        "authentication_error"
+    );
+}
+
+fn text_of(item: &StreamItem) -> Text {
+    match item {
+        StreamItem::Chunk { text, .. } => text.clone(),
+        StreamItem::Done => Text::default(),
+    }
+}
+
+/// What is said in Cohere's messages, but for the system's.
+fn said(body: &Value) -> Vec<Said> {
+    body["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|message| message["role"] != "system")
+        .flat_map(said_in)
+        .collect()
+}
+
+fn said_in(message: &Value) -> Vec<Said> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let speaks: fn(String) -> Said = if message["role"] == "user" { Said::User } else { Said::Assistant };
+    if message["role"] == "tool" {
+        let id = text(&message["tool_call_id"]).unwrap();
+        return vec![Said::Result { id, text: text(&message["content"]).unwrap() }];
+    }
+    let content = text(&message["content"]).or(text(&message["tool_plan"])).map(speaks);
+    let parts =
+        message["content"].as_array().into_iter().flatten().map(|part| match part["image_url"]["url"].as_str() {
+            Some(url) => Said::Picture(url.rsplit(',').next().unwrap().to_owned()),
+            None => speaks(text(&part["text"]).unwrap()),
+        });
+    let calls = message["tool_calls"].as_array().into_iter().flatten().map(|call| Said::Call {
+        id: text(&call["id"]).unwrap(),
+        name: text(&call["function"]["name"]).unwrap(),
+        arguments: serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap(),
+    });
+    content.into_iter().chain(parts).chain(calls).collect()
+}
+
+proptest! {
+    #[test]
+    fn everything_that_is_said_arrives_in_its_order(conversation in any_conversation()) {
+        let body = posted(&json!({"messages": conversation.messages}));
+        prop_assert_eq!(said(&body), conversation.said);
+        let told = body["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "system");
+        let told: Vec<&str> = told.map(|message| message["content"].as_str().unwrap()).collect();
+        prop_assert_eq!(told, conversation.system);
+    }
+
+    #[test]
+    fn a_stream_is_the_same_wherever_it_was_cut(cuts in proptest::collection::vec(0..3000usize, 0..20)) {
+        let bytes = fixture!("stream.sse");
+        let whole = wire::streamed(&Cohere, &wire::hello(), &bytes).unwrap();
+        prop_assert_eq!(wire::streamed_in_pieces(&Cohere, &wire::hello(), &bytes, cuts), whole);
+    }
+}

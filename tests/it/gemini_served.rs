@@ -1,0 +1,70 @@
+//! A client of OpenAI's wire before a provider of Google's: through the whole gateway.
+
+use satisfice::trace::Outcome;
+use satisfice::upstream::settings::Wire;
+use serde_json::{Value, json};
+
+use crate::gateway::{Options, Running, ask, ask_stream, header};
+use crate::scripted::Answer;
+
+const TOOLS: &str = include_str!("../fixtures/gemini/tools.sse");
+
+async fn start() -> Running {
+    Running::with(Options { wire: Wire::Gemini, ..Options::default() }).await
+}
+
+#[tokio::test]
+async fn streamed_calls_of_gemini_are_openais() {
+    let mut running = start().await;
+    running.upstream.on("small-upstream", [Answer::stream().piece(&TOOLS[..700]).piece(&TOOLS[700..]).end()]);
+    let mut request = ask_stream("small");
+    request["tools"] = json!([{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]);
+    request["stream_options"] = json!({"include_usage": true});
+    let body = running.chat(request).await.text().await.unwrap();
+    let events: Vec<&str> = body.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
+    assert_eq!(events.last(), Some(&"[DONE]"), "Google ends a stream without a word: {body}");
+    let chunks: Vec<Value> =
+        events[..events.len() - 1].iter().map(|data| serde_json::from_str(data).unwrap()).collect();
+    let deltas = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]);
+    let calls: Vec<(u64, &str)> = deltas
+        .filter_map(|delta| delta.get("tool_calls"))
+        .map(|call| (call[0]["index"].as_u64().unwrap(), call[0]["function"]["arguments"].as_str().unwrap()))
+        .collect();
+    assert_eq!(calls, [(0, r#"{"city":"Oulu"}"#), (1, r#"{"city":"Turku"}"#), (2, "{}")]);
+    assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "tool_calls");
+    assert_eq!(chunks.last().unwrap()["usage"]["completion_tokens"], 40);
+
+    let trace = running.finished().await;
+    assert_eq!((trace.outcome, &*trace.reply.content), (Outcome::Answered, "Looking."));
+    assert_eq!(trace.usage.unwrap().input_tokens, 80);
+    let seen = &running.upstream.seen()[0];
+    assert_eq!(seen.line, "POST /v1/models/small-upstream:streamGenerateContent?alt=sse");
+    assert_eq!(seen.headers["x-goog-api-key"], crate::scripted::KEY);
+    assert!(!seen.headers.contains_key("authorization"));
+    assert_eq!(seen.json()["contents"][0]["parts"][0]["text"], "What is 2 + 2?");
+}
+
+#[tokio::test]
+async fn a_bad_key_is_not_the_clients_fault_and_another_model_answers() {
+    let running = start().await;
+    let error = include_str!("../fixtures/gemini/error_key.json");
+    running.upstream.on("small-upstream", [Answer::whole(400, &[("content-type", "application/json")], error)]);
+    running.upstream.on("large-upstream", [Answer::json(include_str!("../fixtures/gemini/answer.json"))]);
+    let response = running.chat(ask("small")).await;
+    assert_eq!(response.status(), 502, "the gateway's own key is at fault");
+    let response = running.chat(ask("auto")).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/large"));
+}
+
+#[tokio::test]
+async fn what_gemini_knows_nothing_like_is_refused_by_name() {
+    let running = start().await;
+    let mut request = ask("small");
+    request["logit_bias"] = json!({"5": 1});
+    let response = running.chat(request).await;
+    assert_eq!(response.status(), 400);
+    let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+    assert_eq!(body["error"]["param"], "logit_bias");
+    assert!(running.upstream.seen().is_empty());
+}

@@ -1,0 +1,351 @@
+//! Shadows and judges, through HTTP: a whole gateway with its learner and its disk before a scripted upstream.
+
+use std::time::Duration;
+
+use satisfice::catalog::providers::Catalogue;
+use satisfice::cli::assemble::{self, Running};
+use satisfice::config::{self, Environment, Flags};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::gateway::{ask, ask_stream, client, header};
+use crate::scripted::{Answer, Gate, Scripted};
+
+/// Generous: only a test that fails takes as long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// USD for the 10 tokens in and 5 out of each scripted answer.
+const SMALL: f64 = 2e-6;
+const LARGE: f64 = 20e-6;
+const JUDGE: f64 = 200e-6;
+/// Shadows that may be under way.
+const ROOM: usize = 16;
+
+/// A segment with a knob of its own.
+const SEGMENT: &str = r#"quality = 0.1
+shadow = 1
+[[routes.segments]]
+name = "search"
+metadata = { team = "search" }
+quality = 0.2
+"#;
+
+/// Both models at another provider too, which is dearer.
+const SPARE: &str = r#"quality = 0.1
+shadow = 1
+balance = "price"
+[[models]]
+name = "small"
+provider = "spare"
+upstream_name = "spare-small"
+input_usd_per_mtok = 0.2
+output_usd_per_mtok = 0.4
+[[models]]
+name = "large"
+provider = "spare"
+upstream_name = "spare-large"
+input_usd_per_mtok = 2
+output_usd_per_mtok = 4
+"#;
+
+struct Bench {
+    upstream: Scripted,
+    folder: TempDir,
+    route: &'static str,
+}
+
+/// One run of the gateway; the next one finds what it left.
+struct Gateway {
+    running: Running,
+    url: String,
+}
+
+impl Bench {
+    /// `route`: lines of the route `auto` over `small` and `large`, which a judge grades.
+    async fn new(route: &'static str) -> Self {
+        let bench = Self { upstream: Scripted::start().await, folder: tempfile::tempdir().unwrap(), route };
+        bench.judge_says(r#"{"grade": 0.5}"#);
+        bench
+    }
+
+    fn judge_says(&self, reply: &str) {
+        self.upstream.on("judge", [Answer::completion(reply)]);
+    }
+
+    fn config(&self) -> String {
+        let base_url = self.upstream.base_url();
+        let provider =
+            |name: &str| format!("[[providers]]\nname = \"{name}\"\nkind = \"openai\"\nbase_url = \"{base_url}\"\n");
+        let model = |name: &str, usd: f64| {
+            let price = format!("input_usd_per_mtok = {usd}\noutput_usd_per_mtok = {}\n", 2.0 * usd);
+            format!("[[models]]\nname = \"{name}\"\nprovider = \"test\"\n{price}")
+        };
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n{}{}\
+             {}{}{}[[routes]]\nname = \"auto\"\nmodels = [\"small\", \"large\"]\nexplore = false\n{}\n\
+             [[scorers]]\nname = \"strict\"\nkind = \"judge\"\nmodel = \"judge\"\nshare = 0\n",
+            provider("test"),
+            provider("spare"),
+            model("small", 0.1),
+            model("large", 1.0),
+            model("judge", 10.0),
+            self.route,
+        )
+    }
+
+    async fn start(&self) -> Gateway {
+        let flags = Flags { data_dir: Some(self.folder.path().join("data")), ..Flags::default() };
+        let catalogue = Catalogue::embedded().unwrap();
+        let setup = config::parse(&self.config(), "test", &Environment::default(), &flags, &catalogue).unwrap();
+        let running = assemble::assemble(setup, None).await.unwrap();
+        Gateway { url: format!("http://{}", running.address()), running }
+    }
+}
+
+impl Gateway {
+    async fn post(&self, body: Value) -> reqwest::Response {
+        client().post(format!("{}/v1/chat/completions", self.url)).body(body.to_string()).send().await.unwrap()
+    }
+
+    /// Sends a request to the route; the answer's headers and text.
+    async fn chat(&self, body: Value) -> (reqwest::header::HeaderMap, String) {
+        let response = self.post(body).await;
+        assert_eq!(response.status(), 200);
+        (response.headers().clone(), response.text().await.unwrap())
+    }
+
+    async fn get(&self, path: &str) -> String {
+        client().get(format!("{}{path}", self.url)).send().await.unwrap().text().await.unwrap()
+    }
+
+    async fn route(&self) -> Value {
+        serde_json::from_str(&self.get("/v1/routes/auto").await).unwrap()
+    }
+
+    /// The route, once it is as `wanted`.
+    async fn until(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let asking = async {
+            loop {
+                let route = self.route().await;
+                if wanted(&route) {
+                    return route;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, asking).await.expect("the route in time")
+    }
+
+    /// Waits for a line of the metrics.
+    async fn until_metric(&self, line: &str) {
+        let asking = async {
+            while !self.get("/metrics").await.lines().any(|found| found == line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{line} in time"));
+    }
+
+    async fn stop(self) {
+        self.running.stop().await.unwrap();
+    }
+}
+
+fn usd(route: &Value, key: &str) -> f64 {
+    route[key].as_f64().unwrap_or_else(|| panic!("{key} of {route}"))
+}
+
+fn assert_usd(route: &Value, expected: [(&str, f64); 3]) {
+    for (key, expected) in expected {
+        assert!((usd(route, key) - expected).abs() < 1e-12, "{key}: {expected}, {route}");
+    }
+}
+
+fn compared(count: usize) -> impl Fn(&Value) -> bool {
+    move |route| route["compared"] == count
+}
+
+#[tokio::test]
+async fn a_shadowed_request_is_sent_twice_and_the_client_does_not_wait_for_the_second() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    let slow = Gate::closed();
+    bench.upstream.on("small", [Answer::completion("from small")]);
+    bench.upstream.on("large", [Answer::default().wait(&slow).then(Answer::completion("from large"))]);
+    let gateway = bench.start().await;
+    let (headers, text) = gateway.chat(ask("auto")).await;
+    assert!(text.contains("from small"), "{text}");
+    assert_eq!(headers["x-satisfice-model"], "test/small");
+    // The client has its answer, and the best model's is still to come.
+    bench.upstream.until_seen(2).await;
+    assert_eq!(bench.upstream.counts(["small", "large"]), [1, 1]);
+    slow.open();
+    let route = gateway.until(compared(1)).await;
+    assert_eq!(bench.upstream.counts(["small", "large", "judge"]), [1, 1, 2]);
+    assert_usd(&route, [("spent_usd", SMALL), ("shadow_cost_usd", LARGE), ("judge_cost_usd", 2.0 * JUDGE)]);
+    let net = usd(&route, "saved_usd") - LARGE - 2.0 * JUDGE;
+    assert!((usd(&route, "net_saved_usd") - net).abs() < 1e-12, "{route}");
+    assert_eq!(route["decided"], 1, "a shadow is no request of the route's");
+    assert_eq!((&route["models"][0]["scored"], &route["models"][1]["scored"]), (&json!(1), &json!(1)));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_shadow_is_a_trace_of_its_own_that_names_the_request_and_asks_for_a_whole_answer() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    let gateway = bench.start().await;
+    let (headers, text) = gateway.chat(ask_stream("auto")).await;
+    assert!(text.contains("[DONE]"), "{text}");
+    gateway.until(compared(1)).await;
+    let asked = bench.upstream.seen().into_iter().find(|seen| seen.model() == "large").unwrap().json();
+    assert!(asked.get("stream").is_none() && asked.get("stream_options").is_none(), "{asked}");
+    let id = headers["x-satisfice-trace-id"].to_str().unwrap();
+    let page: Value = serde_json::from_str(&gateway.get("/v1/traces").await).unwrap();
+    let shadow = page["traces"].as_array().unwrap().iter().find(|trace| trace["shadows"] == id).unwrap();
+    assert_eq!((&shadow["model"], &shadow["outcome"]), (&json!("test/large"), &json!("answered")));
+    assert_eq!((&shadow["decision"]["kind"], &shadow["decision"]["audit"]["share"]), (&json!("shadow"), &json!(1.0)));
+    for id in [id, shadow["id"].as_str().unwrap()] {
+        let trace: Value = serde_json::from_str(&gateway.get(&format!("/v1/traces/{id}")).await).unwrap();
+        let grade = trace["scores"].as_array().unwrap().iter().find(|score| score["source"] == "strict").unwrap();
+        assert_eq!((&grade["name"], &grade["value"]), (&json!("judge"), &json!(0.5)), "{trace}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn where_the_best_model_answers_there_is_no_second_call() {
+    let bench = Bench::new("quality = 1\nshadow = 1").await;
+    let gateway = bench.start().await;
+    let (headers, _) = gateway.chat(ask("auto")).await;
+    assert_eq!(headers["x-satisfice-model"], "test/large");
+    let route = gateway.until(compared(1)).await;
+    assert_eq!(bench.upstream.counts(["small", "large", "judge"]), [0, 1, 1]);
+    assert_usd(&route, [("spent_usd", LARGE), ("shadow_cost_usd", 0.0), ("judge_cost_usd", JUDGE)]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_best_model_that_fails_is_counted_and_lowers_no_quality() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    bench.upstream.on("large", [Answer::status(503, "busy")]);
+    let gateway = bench.start().await;
+    let before = gateway.route().await;
+    gateway.chat(ask("auto")).await;
+    gateway.until_metric(r#"satisfice_shadows_total{route="auto",result="failed"} 1"#).await;
+    let route = gateway.until(|route| usd(route, "judge_cost_usd") > 0.0).await;
+    assert_eq!(bench.upstream.counts(["small", "large", "judge"]), [1, 1, 1], "one call, and the client's answer");
+    assert_eq!((&route["compared"], usd(&route, "shadow_cost_usd")), (&json!(0), 0.0));
+    let scored = |route: &Value| route["models"][1]["scored"].clone();
+    assert_eq!(scored(&route), scored(&before));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_judge_that_gives_no_grade_costs_and_says_nothing() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    bench.judge_says("It is hard to say.");
+    let gateway = bench.start().await;
+    gateway.chat(ask("auto")).await;
+    gateway.until_metric(r#"satisfice_judgements_total{judge="strict",result="unreadable"} 2"#).await;
+    let route = gateway.until(|route| usd(route, "judge_cost_usd") > 1.5 * JUDGE).await;
+    assert_usd(&route, [("judge_cost_usd", 2.0 * JUDGE), ("shadow_cost_usd", LARGE), ("compared", 0.0)]);
+    assert_eq!((&route["models"][0]["scored"], &route["models"][1]["scored"]), (&json!(0), &json!(0)));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_not_the_route_s_own_to_decide_is_not_shadowed() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    let gateway = bench.start().await;
+    gateway.chat(ask("small")).await;
+    let own = client().post(format!("{}/v1/chat/completions", gateway.url)).header("x-satisfice-quality", "0.2");
+    assert_eq!(
+        header(&own.body(ask("auto").to_string()).send().await.unwrap(), "x-satisfice-model"),
+        Some("test/small")
+    );
+    let mut with_tools = ask("auto");
+    with_tools["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    gateway.chat(with_tools).await;
+    assert_eq!(bench.upstream.counts(["small", "large"]), [3, 0]);
+    // A fallback's answer was nobody's choice.
+    bench.upstream.on("small", [Answer::status(503, "busy"), Answer::completion("ok")]);
+    let (headers, _) = gateway.chat(ask("auto")).await;
+    assert_eq!(headers["x-satisfice-model"], "test/large");
+    gateway.chat(ask("auto")).await;
+    gateway.until(compared(1)).await;
+    assert_eq!(bench.upstream.counts(["small", "large"]), [5, 2]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_shadow_of_a_segment_s_request_is_the_segment_s() {
+    let bench = Bench::new(SEGMENT).await;
+    let gateway = bench.start().await;
+    let request = client().post(format!("{}/v1/chat/completions", gateway.url)).body(ask("auto").to_string());
+    let response = request.header("x-satisfice-metadata", "team=search").send().await.unwrap();
+    let id = header(&response, "x-satisfice-trace-id").unwrap().to_owned();
+    assert!(response.text().await.unwrap().contains("choices"));
+    let route = gateway.until(|route| route["segments"][0]["compared"] == 1).await;
+    let segment = &route["segments"][0];
+    assert_usd(segment, [("spent_usd", SMALL), ("shadow_cost_usd", LARGE), ("judge_cost_usd", 2.0 * JUDGE)]);
+    assert_usd(&route, [("spent_usd", 0.0), ("shadow_cost_usd", 0.0), ("judge_cost_usd", 0.0)]);
+    assert_eq!((&segment["decided"], &route["decided"], &route["compared"]), (&json!(1), &json!(0), &json!(0)));
+    gateway.until_metric("satisfice_route_compared{route=\"auto\",segment=\"search\"} 1.0").await;
+    let page: Value = serde_json::from_str(&gateway.get("/v1/traces").await).unwrap();
+    let shadow = page["traces"].as_array().unwrap().iter().find(|trace| trace["shadows"] == id.as_str()).unwrap();
+    assert_eq!((&shadow["metadata"], &shadow["decision"]["segment"]), (&json!({"team": "search"}), &json!("search")));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_of_several_providers_is_compared_whichever_of_them_answers_and_asked_at_one_of_them() {
+    let bench = Bench::new(SPARE).await;
+    bench.upstream.on("small", [Answer::status(503, "busy")]);
+    let gateway = bench.start().await;
+    let (headers, _) = gateway.chat(ask("auto")).await;
+    assert_eq!(["x-satisfice-model", "x-satisfice-decision"].map(|name| &headers[name]), ["spare/small", "exploit"]);
+    gateway.until(compared(1)).await;
+    assert_eq!(bench.upstream.counts(["small", "spare-small", "large", "spare-large"]), [1, 1, 1, 0]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn shadows_beyond_the_room_are_dropped_and_counted() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    let slow = Gate::closed();
+    bench.upstream.on("large", [Answer::default().wait(&slow).then(Answer::completion("ok"))]);
+    let gateway = bench.start().await;
+    for _ in 0..ROOM + 1 {
+        gateway.chat(ask("auto")).await;
+    }
+    gateway.until_metric(r#"satisfice_shadows_total{route="auto",result="dropped"} 1"#).await;
+    (0..ROOM).for_each(|_| slow.open());
+    gateway.until(compared(ROOM)).await;
+    assert_eq!(bench.upstream.counts(["small", "large"]), [ROOM + 1, ROOM]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_measured_is_shown_with_intervals_and_a_restart_keeps_it() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    let gateway = bench.start().await;
+    for group in 1..=7 {
+        for _ in 0..ROOM {
+            gateway.chat(ask("auto")).await;
+        }
+        gateway.until(compared(group * ROOM)).await;
+    }
+    let route = gateway.until(|route| route["decided"] == 7 * ROOM).await;
+    for (key, mean) in [("measured_quality", 0.5), ("best_quality", 0.5), ("kept", 1.0)] {
+        let measure = &route[key];
+        assert_eq!((&measure["mean"], &measure["scores"]), (&json!(mean), &json!(7 * ROOM)), "{key}: {route}");
+        assert!(usd(measure, "low") <= mean && mean <= usd(measure, "high"));
+    }
+    let n = (7 * ROOM) as f64;
+    assert_usd(&route, [("spent_usd", n * SMALL), ("shadow_cost_usd", n * LARGE), ("judge_cost_usd", 2.0 * n * JUDGE)]);
+    gateway.until_metric(&format!("satisfice_route_compared{{route=\"auto\",segment=\"\"}} {}.0", 7 * ROOM)).await;
+    gateway.until_metric("satisfice_route_kept{route=\"auto\",segment=\"\"} 1.0").await;
+    gateway.stop().await;
+    let again = bench.start().await;
+    assert_eq!(again.route().await, route);
+    again.stop().await;
+}

@@ -1,0 +1,132 @@
+//! Providers of OpenAI's wire that differ in small things: what is sent to them, and what is refused.
+
+use bytes::Bytes;
+use satisfice::catalog::providers::Catalogue;
+use satisfice::catalog::quirks::Quirks;
+use satisfice::upstream::compatible::Compatible;
+use satisfice::upstream::openai::OpenAi;
+use satisfice::upstream::{Provider, StreamItem};
+use serde_json::{Value, json};
+
+use crate::wire::{self, chat, posted};
+
+/// A known provider, as a configuration makes it.
+fn known(name: &str) -> Compatible {
+    let quirks = Catalogue::embedded().unwrap().provider_named(name).unwrap().quirks.clone();
+    Compatible::new(name, quirks)
+}
+
+fn asking(fields: &str) -> satisfice::api::chat::ChatRequest {
+    chat(format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"Hello"}}]{fields}}}"#))
+}
+
+fn refused(provider: &Compatible, fields: &str) -> Option<(String, String)> {
+    let bad = provider.request("m", &asking(fields)).err()?;
+    assert_eq!(provider.refuses(&asking(fields)).as_ref(), Some(&bad));
+    Some((bad.param.unwrap().into_owned(), bad.message))
+}
+
+#[test]
+fn without_quirks_it_sends_what_openai_gets() {
+    for stream in ["", r#","stream":true,"stream_options":{"include_obfuscation":false}"#] {
+        let request = asking(&format!(r#","x_unknown": {{"a" : 1.0}},"logprobs":true{stream}"#));
+        let plain = Compatible::new("p", Quirks::default());
+        assert_eq!(plain.request("m", &request).unwrap(), OpenAi.request("m", &request).unwrap());
+    }
+}
+
+#[test]
+fn a_field_goes_by_the_providers_name_for_it() {
+    let sent = posted(&known("moonshot"), &asking(r#","max_completion_tokens":5,"max_tokens":9,"seed":1"#));
+    assert_eq!((&sent["max_tokens"], &sent["seed"]), (&json!(5), &json!(1)));
+    assert!(sent.get("max_completion_tokens").is_none());
+    let null = posted(&known("moonshot"), &asking(r#","max_completion_tokens":null,"max_tokens":9"#));
+    assert_eq!(null["max_tokens"], 9);
+}
+
+#[test]
+fn what_it_knows_nothing_like_is_refused_by_name_or_left_out() {
+    let groq = known("groq");
+    let (param, message) = refused(&groq, r#","logprobs":true"#).unwrap();
+    assert_eq!(param, "logprobs");
+    assert!(message.contains("provider groq") && message.contains("drop_unsupported"), "{message}");
+    let dropped = posted(&groq, &asking(r#","logprobs":true,"seed":3,"drop_unsupported":true"#));
+    assert_eq!(dropped, json!({"model": wire::MODEL, "messages": [{"role": "user", "content": "Hello"}], "seed": 3}));
+}
+
+#[test]
+fn defaults_that_a_client_writes_out_are_left_out_and_not_refused() {
+    let groq = known("groq");
+    let sent = posted(&groq, &asking(r#","n":1,"logprobs":false,"top_logprobs":null,"logit_bias":{}"#));
+    assert_eq!(sent.as_object().unwrap().len(), 2, "{sent}");
+    assert_eq!(refused(&groq, r#","n":2"#).unwrap().0, "n");
+    assert_eq!(refused(&known("cerebras"), r#","presence_penalty":0"#), None);
+    assert_eq!(refused(&known("cerebras"), r#","presence_penalty":0.5"#).unwrap().0, "presence_penalty");
+}
+
+#[test]
+fn a_developer_speaks_as_the_system_where_there_is_no_such_role() {
+    let body = r#"{"model":"a","messages":[{"role":"developer","content":"Be brief.","name":"d"},
+        {"role":"user","content":[{"type":"text","text":"1"}]}]}"#;
+    let sent = posted(&known("deepseek"), &chat(body));
+    assert_eq!(sent["messages"][0], json!({"role": "system", "content": "Be brief.", "name": "d"}));
+    assert_eq!(sent["messages"][1], json!({"role": "user", "content": [{"type": "text", "text": "1"}]}));
+    assert_eq!(posted(&known("xai"), &chat(body))["messages"][0]["role"], "developer");
+}
+
+#[test]
+fn messages_that_need_no_change_keep_their_bytes() {
+    let body = r#"{"model":"a","messages": [ {"content" : "x", "role":"user", "weight": 1.50} ]}"#;
+    let sent = known("deepseek").request("m", &chat(body)).unwrap().body;
+    assert!(sent.ends_with(br#""messages":[ {"content" : "x", "role":"user", "weight": 1.50} ]}"#), "{sent:?}");
+}
+
+#[test]
+fn usage_is_asked_for_but_where_it_cannot_be() {
+    let stream = asking(r#","stream":true,"stream_options":{"include_obfuscation":false}"#);
+    let sent = posted(&known("groq"), &stream);
+    assert_eq!(sent["stream_options"], json!({"include_obfuscation": false, "include_usage": true}));
+    assert!(posted(&known("mistral"), &stream).get("stream_options").is_none());
+}
+
+#[test]
+fn its_path_may_be_another() {
+    assert_eq!(known("writer").path("m", false), "chat");
+    assert_eq!(known("groq").path("m", true), "chat/completions");
+}
+
+#[test]
+fn routing_preferences_are_for_those_who_route() {
+    let request = asking(r#","provider":{"sort":"price"},"models":["a/b"]"#);
+    for provider in [&known("groq") as &dyn Provider, &OpenAi] {
+        let sent = posted(provider, &request);
+        assert!(sent.get("provider").is_none() && sent.get("models").is_none(), "{sent}");
+    }
+    let sent = posted(&known("openrouter"), &request);
+    assert_eq!((&sent["provider"], &sent["models"]), (&json!({"sort": "price"}), &json!(["a/b"])));
+}
+
+#[test]
+fn reasoning_of_either_name_reaches_the_client_to_the_byte() {
+    for field in ["reasoning", "reasoning_content", "reasoning_details"] {
+        let body = Bytes::from(format!(
+            r#"{{"choices":[{{"message":{{"content":"4","{field}":"2 and 2"}},"finish_reason":"stop"}}]}}"#
+        ));
+        let provider = known("deepseek");
+        assert_eq!(wire::whole(&provider, &wire::hello(), body.clone()).body.as_ptr(), body.as_ptr());
+        let chunk = format!(r#"{{"choices":[{{"index":0,"delta":{{"{field}":"2 and"}}}}]}}"#);
+        let items = wire::streamed(&provider, &wire::hello(), format!("data: {chunk}\n\n")).unwrap();
+        assert!(matches!(&items[..], [StreamItem::Chunk { data, .. }] if data == chunk.as_bytes()), "{items:?}");
+    }
+}
+
+#[test]
+fn every_known_provider_takes_an_ordinary_request() {
+    let body = r#"{"model":"a","temperature":0.5,"max_completion_tokens":9,"stop":["x"],"stream":true,"user":"u",
+        "messages":[{"role":"system","content":"s"},{"role":"user","content":"x"}]}"#;
+    for provider in Catalogue::embedded().unwrap().providers {
+        let sent: Value = posted(&Compatible::new(&*provider.name, provider.quirks), &chat(body));
+        let limit = sent.get("max_tokens").or(sent.get("max_completion_tokens"));
+        assert_eq!((limit, &sent["messages"][1]["content"]), (Some(&json!(9)), &json!("x")), "{}", provider.name);
+    }
+}
