@@ -14,13 +14,14 @@ use tokio::task::JoinSet;
 use super::registry;
 use crate::config;
 use crate::difficulty::{Bundle, DifficultyError};
-use crate::gateway::{Gateway, Setup, Sources};
+use crate::gateway::{CacheSettings, Gateway, Setup, Sources};
 use crate::learner::{self, Bounds, Learner, LearnerError};
 use crate::policy::Snapshot;
 use crate::scorers;
 use crate::server::{self, ApiKeys, App, BindError, Workers};
-use crate::store::{RedbStore, Retention, StoreError};
+use crate::store::{AnswerShelf, RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
+use crate::trace::kept::{Kept, Key};
 use crate::trace::{AdoptError, Event};
 use crate::upstream::{SetupError, Upstreams};
 
@@ -33,6 +34,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
     learner: Learner,
+    answers: Option<AnswerShelf>,
 }
 
 /// Why a gateway cannot start, or cannot take up a configuration. Each is the user's to mend.
@@ -72,9 +74,13 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let upstreams = Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?;
     let sources = Sources::system();
     let learner = learn(&setup.data_dir, setup.gateway.route_specs(), &bundle, (sources.now_ms)())?;
+    let (answers, kept) = answers(&setup.data_dir, &setup.gateway.cache, (sources.now_ms)())?.unzip();
     let in_force = Setup::new(setup.gateway, upstreams, &metrics);
     let (snapshot, events) = (learner.snapshot.clone(), learner.events.clone());
     let gateway = Arc::new(Gateway::new(in_force, snapshot, bundle, events, metrics.clone(), sources));
+    if let (Some(shelf), Some(kept)) = (&answers, kept) {
+        gateway.shelve(shelf.sender(), kept);
+    }
     let keys = ApiKeys::new(&setup.server.api_keys);
     let learning = server::Learning { snapshot: learner.snapshot.clone(), counters: learner.counters.clone() };
     let app = App::new(gateway.clone(), learner.reader.clone(), learning, keys, setup.server.max_body_bytes);
@@ -85,7 +91,7 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     if let Some(admin) = admin {
         listeners.spawn(listen(admin, server::admin_router(app.clone()), Workers::here(), stopped));
     }
-    Ok(Running { address, gateway, app, metrics, stop, listeners, learner })
+    Ok(Running { address, gateway, app, metrics, stop, listeners, learner, answers })
 }
 
 /// Where the classifier comes from.
@@ -139,6 +145,16 @@ fn learn(
     Ok(learner::spawn(settings, Box::new(store), scorers::built_in())?)
 }
 
+/// The kept answers of a data folder, where they are to be kept there.
+fn answers(
+    folder: &Path,
+    cache: &CacheSettings,
+    now_ms: u64,
+) -> Result<Option<(AnswerShelf, Vec<(Key, Kept)>)>, StoreError> {
+    let open = |limit| AnswerShelf::open(folder, limit, cache.memory_bytes, now_ms);
+    cache.disk_bytes.map(open).transpose()
+}
+
 impl Running {
     /// Where clients reach it.
     pub fn address(&self) -> SocketAddr {
@@ -146,7 +162,7 @@ impl Running {
     }
 
     /// Takes up another configuration's providers, models, routes and keys, whole or not at all. Listeners, data
-    /// folder and classifier stay as they are.
+    /// folder, classifier and the bounds of the cache stay as they are.
     ///
     /// # Errors
     /// A provider's settings cannot be used, or the learner has ended: everything stays as it was.
@@ -169,7 +185,11 @@ impl Running {
         while let Some(ended) = self.listeners.join_next().await {
             ended?;
         }
-        let learner = self.learner;
-        Ok(tokio::task::spawn_blocking(move || learner.stop()).await?)
+        let (learner, answers) = (self.learner, self.answers);
+        let stop = move || {
+            answers.into_iter().for_each(AnswerShelf::stop);
+            learner.stop();
+        };
+        Ok(tokio::task::spawn_blocking(stop).await?)
     }
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::cache::{Cache, RouteCache};
 use super::environment::{Environment, secret};
 use super::section::{Located, Section};
 use super::segment::Segment;
@@ -45,6 +46,8 @@ pub(super) struct File {
     pub(super) routes: Option<Vec<Route>>,
     pub(super) deadlines: Deadlines,
     pub(super) classifier: Option<PathBuf>,
+    /// `None`: the file has no `[cache]`.
+    pub(super) cache: Option<Cache>,
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +109,7 @@ pub(super) struct Route {
     pub(super) hedge: Option<Duration>,
     pub(super) deadlines: Deadlines,
     pub(super) fallbacks: Fallbacks,
+    pub(super) cache: Option<RouteCache>,
 }
 
 /// Names of models by the cause that they are for.
@@ -126,6 +130,7 @@ impl File {
             routes: root.sections("routes", Route::read),
             deadlines: root.section("deadlines", Deadlines::read).unwrap_or_default(),
             classifier: root.section("classifier", classifier).flatten(),
+            cache: root.section("cache", Cache::read),
         }
     }
 }
@@ -219,6 +224,7 @@ impl Route {
             },
             fallbacks: section.section("fallbacks", Fallbacks::read).unwrap_or_default(),
             segments: section.sections("segments", Segment::read).unwrap_or_default(),
+            cache: section.section("cache", RouteCache::read),
         };
         if !section.had("models") {
             section.missing("models", models);

@@ -12,6 +12,8 @@ pub const DIM: usize = 128;
 const BLOCK: usize = 32;
 /// Tokens pooled at most: this many at the start of the window and as many at its end.
 const HALF_WINDOW: usize = 256;
+/// Tokens of which none is left out.
+pub(super) const POOLED: usize = 2 * HALF_WINDOW;
 
 /// Token vectors as 8-bit integers with one scale a row: vector = row · scale.
 #[derive(Debug)]
@@ -127,7 +129,7 @@ fn weight(id: u32) -> f32 {
 }
 
 fn window(ids: &[u32]) -> (&[u32], &[u32]) {
-    if ids.len() <= 2 * HALF_WINDOW {
+    if ids.len() <= POOLED {
         return (ids, &[]);
     }
     (&ids[..HALF_WINDOW], &ids[ids.len() - HALF_WINDOW..])

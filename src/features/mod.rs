@@ -76,6 +76,20 @@ impl Extractor {
         Features { values, input_tokens: input_tokens(request) }
     }
 
+    /// The direction of the mean of the newest user turn's token vectors: [`DIM`] values, of length 1. `None` where there
+    /// is no user's turn, nothing in it to pool, or more than is pooled: what is not looked at cannot be compared.
+    pub fn meaning(&self, request: &ChatRequest) -> Option<[f32; DIM]> {
+        let turn = window::whole_turn(request)?;
+        let mut ids = Vec::with_capacity(128);
+        self.vocabulary.encode(turn, &mut ids);
+        if ids.len() > encoder::POOLED {
+            return None;
+        }
+        let pooled = self.encoder.pool(&ids);
+        let length = pooled.iter().map(|value| value * value).sum::<f32>().sqrt();
+        (length > 0.0).then(|| pooled.map(|value| value / length))
+    }
+
     /// The embedding table.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder

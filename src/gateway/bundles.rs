@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::api::chat::ChatRequest;
 use crate::difficulty::Bundle;
-use crate::policy::{Decision, bundle_key};
+use crate::policy::{Decision, Kind, bundle_key};
 use crate::trace::Trace;
 
 /// A classifier and the key that snapshots and decisions know it by.
@@ -60,7 +60,8 @@ impl Bundles {
 /// A trace's decision with φ as `bundle` assesses its request; `None` where nothing was decided, or the request is not
 /// kept or cannot be assessed. What was predicted and drawn stays as it was.
 pub fn assess_again(bundle: &Bundle, trace: Trace) -> Option<Decision> {
-    let decision = trace.decision.filter(|_| !trace.request.is_empty())?;
+    let was_decided = |decision: &Arc<Decision>| decision.kind != Kind::Cache;
+    let decision = trace.decision.filter(was_decided).filter(|_| !trace.request.is_empty())?;
     let request = ChatRequest::parse(&trace.request).ok()?;
     let context = bundle.classifier.assess(&bundle.extractor.extract(&request)).ok()?;
     Some(Decision {

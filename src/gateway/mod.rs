@@ -3,6 +3,8 @@
 mod answer;
 mod balance;
 mod bundles;
+mod cache;
+mod cached;
 mod error;
 mod filter;
 mod plan;
@@ -12,6 +14,7 @@ mod setup;
 mod sources;
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -20,6 +23,7 @@ use tokio::sync::mpsc;
 pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
 pub use balance::Balance;
 pub use bundles::assess_again;
+pub use cache::{CacheRule, CacheSettings, CacheWish, DEFAULT_TTL, MAX_KEPT_ANSWER, Tenant};
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
@@ -35,9 +39,12 @@ use crate::difficulty::{Bundle, DifficultyError};
 use crate::features::Features;
 use crate::policy::{self, Ask, Decision, Knob, NoCandidate, Snapshot};
 use crate::telemetry::Metrics;
+use crate::trace::kept::{Form, Kept, Key, Shelving};
 use crate::trace::{Event, Outcome};
 use crate::upstream::{Dispatched, Exhausted, Reply, Upstreams};
 use bundles::{Bundles, Held};
+use cache::{Cache, Ticket};
+use cached::{Call, Found};
 use plan::Plan;
 use recording::{Recording, Sink};
 use setup::Name;
@@ -47,6 +54,7 @@ pub struct Gateway {
     setup: ArcSwap<Setup>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     bundles: Bundles,
+    cache: Arc<Cache>,
     sink: Arc<Sink>,
     sources: Sources,
 }
@@ -58,6 +66,9 @@ pub struct Wishes {
     pub quality: Option<f64>,
     /// Says which segment of a route it is in, and is kept with its trace.
     pub metadata: Metadata,
+    /// Whose request it is: nobody gets another's kept answers.
+    pub tenant: Tenant,
+    pub cache: CacheWish,
 }
 
 /// Why nothing was decided; the request is answered all the same.
@@ -83,8 +94,15 @@ impl Gateway {
         metrics: Arc<Metrics>,
         sources: Sources,
     ) -> Self {
+        let cache = Arc::new(Cache::new(&setup.settings.cache, metrics.cache.clone()));
         let sink = Arc::new(Sink { events, metrics });
-        Self { setup: ArcSwap::from_pointee(setup), snapshot, bundles: Bundles::new(bundle), sink, sources }
+        Self { setup: ArcSwap::from_pointee(setup), snapshot, bundles: Bundles::new(bundle), cache, sink, sources }
+    }
+
+    /// Begins with these kept answers, the oldest first, and hands what is kept from here on to `shelf`, which may have
+    /// no room for it.
+    pub fn shelve(&self, shelf: SyncSender<Shelving>, kept: Vec<(Key, Kept)>) {
+        self.cache.shelve(shelf, kept);
     }
 
     /// Answers one chat completion. If the future is dropped before it ends, the upstream call is cancelled and the
@@ -96,7 +114,13 @@ impl Gateway {
         let arrival = self.sources.arrival();
         let request = ChatRequest::parse(&body)?;
         let setup = self.setup.load_full();
-        let mut plan = match setup.resolve(&request.model)? {
+        let name = setup.resolve(&request.model)?;
+        let call = Call { setup: &setup, name, request: &request, body: &body, wishes: &wishes, arrival };
+        let ticket = match self.cached(&call).await? {
+            Found::Answer(answer) => return Ok(answer),
+            Found::Nothing(ticket) => ticket,
+        };
+        let mut plan = match name {
             Name::Deployment(target) => Plan::pinned(vec![target]),
             Name::Model(first) => self.pinned(&setup, first),
             Name::Route(route) => self.plan(&setup, route, &request, &wishes)?,
@@ -106,7 +130,7 @@ impl Gateway {
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
         let dispatched = recording.setup().upstreams.dispatch(&recording.models(), &request, &limits).await;
         match dispatched {
-            Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage)),
+            Ok(dispatched) => Ok(answer(recording, dispatched, request.include_usage, ticket)),
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);
                 let facts = Box::new(recording.facts());
@@ -238,18 +262,23 @@ fn fit(setup: &Setup, route: usize, request: &ChatRequest, demand: &Demand<'_>) 
     Ok(if healthy.is_empty() { fit } else { healthy })
 }
 
-fn answer(mut recording: Recording, dispatched: Dispatched, show_usage: bool) -> Answer {
+/// `ticket`: where the answer is to be kept.
+fn answer(mut recording: Recording, dispatched: Dispatched, show_usage: bool, ticket: Option<Ticket>) -> Answer {
     recording.attempted(dispatched.attempts, Some(dispatched.target));
     match dispatched.reply {
         Reply::Stream(pieces) => {
             let facts = recording.facts();
-            let stream = AnswerStream::new(pieces, recording, show_usage);
+            let stream = AnswerStream::new(pieces, recording, show_usage, ticket);
             Answer { facts, body: AnswerBody::Stream(Box::new(stream)) }
         }
         Reply::Whole(reply) => {
             recording.first_byte();
             recording.heard(reply.text);
             reply.usage.into_iter().for_each(|usage| recording.used(usage));
+            if let (Some(ticket), Some((trace, now_ms))) = (ticket, recording.so_far()) {
+                // A copy: what it came in may be a larger buffer.
+                ticket.keep(Form::Whole(Bytes::copy_from_slice(&reply.body)), trace, now_ms);
+            }
             let facts = recording.facts();
             recording.finish(Outcome::Answered);
             Answer { facts, body: AnswerBody::Whole(reply.body) }

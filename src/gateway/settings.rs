@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::Balance;
+use super::cache::{CacheRule, CacheSettings};
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Price};
 use crate::policy::{ArmSpec, Knob, RouteSpec, SegmentSpec};
@@ -23,6 +24,7 @@ pub struct Settings {
     pub attempts: usize,
     /// Shares of the load where a model is at several providers; 1 where it is not said.
     pub weights: HashMap<ModelId, f64>,
+    pub cache: CacheSettings,
 }
 
 /// One route: a name that clients ask for, and the models that may answer.
@@ -39,6 +41,8 @@ pub struct RouteSettings {
     pub resilience: Resilience,
     /// In the configuration's order: the first that a request matches has it. Names are unique.
     pub segments: Vec<SegmentSettings>,
+    /// `None`: each request is asked anew.
+    pub cache: Option<CacheRule>,
 }
 
 /// A part of a route's requests with a knob of its own.
@@ -115,7 +119,7 @@ impl RouteSettings {
     pub fn new(name: impl Into<String>, models: Vec<Arc<Model>>, knob: Knob) -> Self {
         let (alternates, segments) = (vec![], vec![]);
         let resilience = Resilience::default();
-        Self { name: name.into(), models, knob, explore: true, alternates, resilience, segments }
+        Self { name: name.into(), models, knob, explore: true, alternates, resilience, segments, cache: None }
     }
 
     /// This route's arms for the policy. A model without a price counts as the dearest of the route.

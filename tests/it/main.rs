@@ -1,6 +1,7 @@
 //! Integration tests, in one binary: a module per behaviour.
 
 mod architecture;
+mod cache;
 mod calibrate;
 mod catalogue;
 mod chat;

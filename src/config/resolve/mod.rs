@@ -1,5 +1,6 @@
 //! What the entries of a file mean together: references resolved, facts completed, defaults filled in.
 
+mod cache;
 mod models;
 mod providers;
 mod routes;
@@ -22,9 +23,10 @@ const DEFAULT_DATA_DIR: &str = "data";
 pub(super) fn resolve(file: File, flags: &Flags, catalogue: &Catalogue, findings: &mut Findings) -> Setup {
     let (models, origins) = models::models(&file, catalogue, findings);
     let routes = match &file.routes {
-        Some(routes) => routes::configured_routes(routes, &file.models, &models, flags, findings),
+        Some(routes) => routes::configured_routes(routes, &file, &models, flags, findings),
         None => routes::implicit_route(&models, flags, findings).into_iter().collect(),
     };
+    let cache = cache::cache(&file, findings);
     Setup {
         server: server::server(&file.server, flags, findings),
         data_dir: flags.data_dir.clone().or(file.server.data_dir).unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
@@ -35,6 +37,7 @@ pub(super) fn resolve(file: File, flags: &Flags, catalogue: &Catalogue, findings
             deadlines: deadlines(&file.deadlines),
             attempts: file.server.attempts.map_or(DEFAULT_ATTEMPTS, |n| n as usize),
             weights: models::weights(&file.models),
+            cache,
         },
         origins,
         providers: providers::providers(file.providers, &file.models, catalogue, findings),
