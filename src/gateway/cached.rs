@@ -60,7 +60,8 @@ impl Gateway {
             self.cache.metrics().misses.inc();
             return call.missed(None);
         }
-        self.shared(call, question).await
+        // Boxed, so that a request that nothing is kept for carries none of it.
+        Box::pin(self.shared(call, question)).await
     }
 
     fn question(&self, call: &Call<'_>, rule: CacheRule) -> Option<Question> {

@@ -280,7 +280,7 @@ async fn only_a_whole_answer_that_came_well_is_kept() {
         "message": {"role": "assistant", "content": ""}}], "usage": {"prompt_tokens": 1, "completion_tokens": 0}});
     let long = "x".repeat(MAX_KEPT_ANSWER + 1);
     let bad = [
-        Answer::status(503, "busy"),
+        Answer::status(400, "no"),
         Answer::json(filtered.to_string()),
         Answer::completion(&long),
         Answer::stream().text("half").end(),
