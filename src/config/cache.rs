@@ -43,7 +43,8 @@ impl Cache {
 
 impl RouteCache {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let expected = "a cosine above 0 and up to 1, such as 0.95; leave it out, and only the same request has the same answer";
+        let expected =
+            "a cosine above 0 and up to 1, such as 0.95; leave it out, and only the same request has the same answer";
         let threshold = section.number("semantic_threshold", f64::MIN_POSITIVE..1.0, true, expected);
         Self { ttl: ttl(section), semantic_threshold: threshold.map(|typed| typed.value) }
     }

@@ -5,10 +5,10 @@ use std::fmt::Display;
 use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::auth;
 use super::error::ApiError;
 use crate::api::error::BadRequest;
 use crate::api::metadata::Metadata;
-use super::auth;
 use crate::gateway::{CacheWish, Facts, Wishes};
 
 const TRACE_ID: HeaderName = HeaderName::from_static("x-satisfice-trace-id");

@@ -142,7 +142,8 @@ async fn an_answer_is_given_in_the_form_that_is_asked_for() {
     for (first, second) in [(ask("auto"), ask_stream("auto")), (ask_stream("auto"), ask("auto"))] {
         let mut running = start().await;
         for model in BOTH {
-            let answer = if first["stream"] == true { Answer::says(&["Hel", "lo"]) } else { Answer::completion("Hello") };
+            let answer =
+                if first["stream"] == true { Answer::says(&["Hel", "lo"]) } else { Answer::completion("Hello") };
             running.upstream.on(model, [answer]);
         }
         let given = running.chat(first.clone()).await.text().await.unwrap();

@@ -83,7 +83,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:48: `input_usd_per_mtok` of [[models]] is of type string; give USD per million tokens, from 0
     f.toml:52: unknown model "gpt-4o-mni"; did you mean "gpt-4o-mini"? (there are: gpt-4o, gpt-4o-mini)
     f.toml:53: `quality` of [[routes]] is 1.7; give a number from 0 to 1
-    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments)
+    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments, cache)
     f.toml:57: the route "auto" is there twice, first on line 51; rename one
     f.toml:58: the route has no models; name at least one of the [[models]]
     f.toml:60: both `quality` and `budget_per_1k` are given; keep one of them
@@ -121,8 +121,10 @@ fn the_example_file_is_valid_and_shows_every_key() {
     let setup = read(EXAMPLE).unwrap();
     assert_eq!(setup.gateway.routes.len(), 2);
     // Every key that is known is named by the remark on an unknown one.
-    let unknown =
-        read(&format!("x = 1\n[server]\nx = 1\n[deadlines]\nx = 1\n[classifier]\nx = 1\n[cache]\nx = 1\n{}", entries_with_x()));
+    let unknown = read(&format!(
+        "x = 1\n[server]\nx = 1\n[deadlines]\nx = 1\n[classifier]\nx = 1\n[cache]\nx = 1\n{}",
+        entries_with_x()
+    ));
     for finding in unknown.unwrap_err().findings.iter().filter(|f| f.text.starts_with("unknown key")) {
         let known = finding.text.rsplit("(known: ").next().unwrap().trim_end_matches(')');
         for key in known.split(", ") {
@@ -419,7 +421,8 @@ fn the_cache_is_off_until_a_route_has_it() {
 #[test]
 fn what_cannot_be_of_a_cache_says_so() {
     let wrong = "[cache]\nmemory_mib = 0\ndisk_mib = -1\nttl_s = 0\nmodels = 1\nsize = 1\n";
-    let route = "[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n[routes.cache]\nsemantic_threshold = 1.5\nttl_s = 1e9\n";
+    let route =
+        "[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n[routes.cache]\nsemantic_threshold = 1.5\nttl_s = 1e9\n";
     insta::assert_snapshot!(mistakes(&format!("{wrong}{SMALL}{route}")), @"");
     let remarks = |text: &str| read(text).unwrap().remarks.into_iter().map(|r| r.text).collect::<Vec<_>>().join("\n");
     let unused = remarks(&format!("[cache]\ndisk_mib = 65\n{SMALL}"));

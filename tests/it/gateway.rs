@@ -9,7 +9,9 @@ use arc_swap::ArcSwap;
 use reqwest::{Client, RequestBuilder, Response};
 use satisfice::catalog::{Capabilities, Model, ModelId, Price};
 use satisfice::difficulty::Bundle;
-use satisfice::gateway::{CacheSettings, DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources};
+use satisfice::gateway::{
+    CacheSettings, DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources,
+};
 use satisfice::policy::{Knob, Snapshot};
 use satisfice::server::{self, ApiKeys, App, Learning, Workers};
 use satisfice::store::{Scored, StoreError, TraceReader};

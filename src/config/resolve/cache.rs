@@ -36,7 +36,8 @@ pub(super) fn cache(file: &File, findings: &mut Findings) -> CacheSettings {
 
 fn note_unread(typed: &Cache, memory_bytes: u64, findings: &mut Findings) {
     if let Some(disk) = typed.disk_bytes.as_ref().filter(|disk| disk.value > memory_bytes) {
-        let text = "`disk_mib` is more than `memory_mib`: a start reads the newest answers only, as many as memory takes";
+        let text =
+            "`disk_mib` is more than `memory_mib`: a start reads the newest answers only, as many as memory takes";
         findings.warning(disk.line, text);
     }
 }

@@ -57,11 +57,13 @@ pub(super) fn exact(scope: &Scope<'_>, request: &ChatRequest) -> Key {
 }
 
 /// The name of all requests that differ from this one in nothing but the text of the newest user turn, as far as
-/// `embedding` can compare them. `None` where there is no such turn.
+/// `embedding` can compare them: its numbers are the same, which a mean of word vectors hardly sees. `None` where there is
+/// no such turn.
 pub(super) fn but_for_the_turn(scope: &Scope<'_>, embedding: u64, request: &ChatRequest) -> Option<Key> {
     let turn = request.messages.iter().rposition(|message| message.role == "user")?;
     let mut hash = Hash::of(scope);
     hash.text(b'e', &embedding.to_be_bytes());
+    numbers(&request.messages[turn].content.text).for_each(|number| hash.text(b'n', number.as_bytes()));
     for (name, raw) in fields(request) {
         hash.text(b':', name.as_bytes());
         match name {
@@ -70,6 +72,11 @@ pub(super) fn but_for_the_turn(scope: &Scope<'_>, embedding: u64, request: &Chat
         }
     }
     Some(hash.0.finalize().into())
+}
+
+/// Runs of digits.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_numeric()).filter(|number| !number.is_empty())
 }
 
 /// Those that count, in an order of their own.

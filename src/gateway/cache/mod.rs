@@ -23,8 +23,8 @@ use moka::sync;
 pub use key::Tenant;
 pub use settings::{CacheRule, CacheSettings, DEFAULT_TTL};
 
-pub(super) use flights::{Follow, Waited};
 use flights::{Flights, Lead, Part};
+pub(super) use flights::{Follow, Waited};
 pub(super) use key::Scope;
 pub(super) use replay::{stream, whole};
 use similar::Similar;

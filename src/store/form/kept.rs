@@ -72,10 +72,9 @@ impl KeptV1<'_> {
             usage: self.usage.map(Into::into),
             text: self.text.into(),
             form: self.form.read()?,
-            meaning: self.meaning.map(|MeaningV1 { partition, vector }| Meaning {
-                partition,
-                vector: vector.into_owned(),
-            }),
+            meaning: self
+                .meaning
+                .map(|MeaningV1 { partition, vector }| Meaning { partition, vector: vector.into_owned() }),
         })
     }
 }
