@@ -101,15 +101,25 @@ impl Pieces {
     }
 }
 
+impl Form {
+    /// Bytes of the answer as it came.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Whole(body) => body.len(),
+            Self::Streamed(pieces) => pieces.bytes.len(),
+        }
+    }
+}
+
 impl Kept {
     /// Bytes of memory that it takes, all in all; within some tens.
     pub fn weight(&self) -> usize {
-        let form = match &self.form {
-            Form::Whole(body) => body.len(),
-            Form::Streamed(pieces) => pieces.bytes.len() + size_of_val(&*pieces.cuts),
+        let cuts = match &self.form {
+            Form::Whole(_) => 0,
+            Form::Streamed(pieces) => size_of_val(&*pieces.cuts),
         };
         let meaning = self.meaning.as_ref().map_or(0, |meaning| size_of_val(&*meaning.vector));
-        size_of::<Key>() + size_of::<Self>() + form + self.text.content.len() + meaning
+        size_of::<Key>() + size_of::<Self>() + self.form.size() + cuts + self.text.content.len() + meaning
     }
 }
 

@@ -423,7 +423,15 @@ fn what_cannot_be_of_a_cache_says_so() {
     let wrong = "[cache]\nmemory_mib = 0\ndisk_mib = -1\nttl_s = 0\nmodels = 1\nsize = 1\n";
     let route =
         "[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n[routes.cache]\nsemantic_threshold = 1.5\nttl_s = 1e9\n";
-    insta::assert_snapshot!(mistakes(&format!("{wrong}{SMALL}{route}")), @"");
+    insta::assert_snapshot!(mistakes(&format!("{wrong}{SMALL}{route}")), @r#"
+    f.toml:2: `memory_mib` of [cache] is 0; give a whole number from 1 to 1048576
+    f.toml:3: `disk_mib` of [cache] is -1; give a whole number from 1 to 1048576
+    f.toml:4: `ttl_s` of [cache] is 0; give seconds from 1 to 2592000, which are 30 days
+    f.toml:5: `models` of [cache] is 1; give true or false
+    f.toml:6: unknown key `size` in [cache] (known: memory_mib, disk_mib, ttl_s, models)
+    f.toml:27: `semantic_threshold` of [cache] is 1.5; give a cosine above 0 and up to 1, such as 0.95; leave it out, and only the same request has the same answer
+    f.toml:28: `ttl_s` of [cache] is 1e9; give seconds from 1 to 2592000, which are 30 days
+    "#);
     let remarks = |text: &str| read(text).unwrap().remarks.into_iter().map(|r| r.text).collect::<Vec<_>>().join("\n");
     let unused = remarks(&format!("[cache]\ndisk_mib = 65\n{SMALL}"));
     assert!(unused.contains("nothing is cached: add [routes.cache]"), "{unused}");

@@ -228,7 +228,8 @@ impl Ticket {
     /// Keeps an answer that came at `at_ms`, where it is whole and not too long; `trace` is what is recorded of it.
     pub(super) fn keep(self, form: Form, trace: &Trace, at_ms: u64) {
         let Question { key, meaning, rule, choices, .. } = self.question;
-        let model = trace.model.clone().filter(|_| replay::is_complete(&form, choices));
+        let fits = form.size() <= MAX_KEPT_ANSWER && replay::is_complete(&form, choices);
+        let model = trace.model.clone().filter(|_| fits);
         let kept = model.map(|model| Kept {
             at_ms,
             until_ms: at_ms + millis(rule.ttl),
@@ -238,7 +239,7 @@ impl Ticket {
             form,
             meaning,
         });
-        match kept.filter(|kept| kept.weight() <= 2 * MAX_KEPT_ANSWER).map(Arc::new) {
+        match kept.map(Arc::new) {
             Some(kept) => {
                 self.cache.keep(key, &kept);
                 self.lead.into_iter().for_each(|lead| lead.land(kept.clone()));
