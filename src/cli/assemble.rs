@@ -21,7 +21,6 @@ use crate::scorers;
 use crate::server::{self, ApiKeys, App, BindError, Workers};
 use crate::store::{AnswerShelf, RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
-use crate::trace::kept::{Kept, Key};
 use crate::trace::{AdoptError, Event};
 use crate::upstream::{SetupError, Upstreams};
 
@@ -74,13 +73,10 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let upstreams = Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?;
     let sources = Sources::system();
     let learner = learn(&setup.data_dir, setup.gateway.route_specs(), &bundle, (sources.now_ms)())?;
-    let (answers, kept) = answers(&setup.data_dir, &setup.gateway.cache, (sources.now_ms)())?.unzip();
     let in_force = Setup::new(setup.gateway, upstreams, &metrics);
     let (snapshot, events) = (learner.snapshot.clone(), learner.events.clone());
     let gateway = Arc::new(Gateway::new(in_force, snapshot, bundle, events, metrics.clone(), sources));
-    if let (Some(shelf), Some(kept)) = (&answers, kept) {
-        gateway.shelve(shelf.sender(), kept);
-    }
+    let answers = shelve(&setup.data_dir, &gateway)?;
     let keys = ApiKeys::new(&setup.server.api_keys);
     let learning = server::Learning { snapshot: learner.snapshot.clone(), counters: learner.counters.clone() };
     let app = App::new(gateway.clone(), learner.reader.clone(), learning, keys, setup.server.max_body_bytes);
@@ -145,14 +141,14 @@ fn learn(
     Ok(learner::spawn(settings, Box::new(store), scorers::built_in())?)
 }
 
-/// The kept answers of a data folder, where they are to be kept there.
-fn answers(
-    folder: &Path,
-    cache: &CacheSettings,
-    now_ms: u64,
-) -> Result<Option<(AnswerShelf, Vec<(Key, Kept)>)>, StoreError> {
-    let open = |limit| AnswerShelf::open(folder, limit, cache.memory_bytes, now_ms);
-    cache.disk_bytes.map(open).transpose()
+/// The gateway begins with the answers that are kept in the data folder, where they are to be kept there.
+fn shelve(folder: &Path, gateway: &Gateway) -> Result<Option<AnswerShelf>, StoreError> {
+    let CacheSettings { memory_bytes, disk_bytes: Some(limit), .. } = gateway.settings().cache else {
+        return Ok(None);
+    };
+    let (shelf, kept) = AnswerShelf::open(folder, limit, memory_bytes, gateway.now_ms())?;
+    gateway.shelve(shelf.sender(), kept);
+    Ok(Some(shelf))
 }
 
 impl Running {
