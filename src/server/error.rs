@@ -149,7 +149,7 @@ impl From<GatewayError> for ApiError {
                 error
             }
             GatewayError::NotCached { .. } => {
-                Self::new(StatusCode::GATEWAY_TIMEOUT, "not_cached_error", message).code("not_cached")
+                Self::invalid(StatusCode::GATEWAY_TIMEOUT, message).param("x-satisfice-cache").code("not_cached")
             }
             GatewayError::Exhausted { error, facts } => exhausted(&error).facts(&facts),
         }
