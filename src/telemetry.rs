@@ -1,6 +1,8 @@
 //! Tracing set-up and metrics. Names start with `satisfice_`; label values come from the configuration only, so that
 //! no client can make series.
 
+mod cache;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -11,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
+
+pub use cache::CacheMetrics;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -44,6 +48,7 @@ pub struct Metrics {
     pub overhead_seconds: Histogram,
     /// Requests that nothing could be assessed or decided for: the safest model answered.
     pub undecided: Counter,
+    pub cache: CacheMetrics,
     requests: Family<RequestLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     events_dropped: Family<KindLabel, Counter>,
@@ -127,6 +132,7 @@ impl Default for Metrics {
             in_flight: Gauge::default(),
             overhead_seconds: Histogram::new(OVERHEAD_BUCKETS),
             undecided: Counter::default(),
+            cache: CacheMetrics::default(),
             requests: Family::default(),
             attempts: Family::default(),
             events_dropped: Family::default(),
@@ -146,6 +152,7 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
+        self.cache.register(r);
         r.register("in_flight_requests", "Requests that are being answered", self.in_flight.clone());
         r.register("requests", "Finished requests", self.requests.clone());
         r.register("upstream_attempts", "Calls to upstreams by how they ended", self.attempts.clone());

@@ -1,6 +1,8 @@
 //! The record of one request, and the closed set of things that the learner hears of.
 
+pub mod kept;
 pub mod line;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

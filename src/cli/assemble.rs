@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 use super::registry;
 use crate::config;
 use crate::difficulty::{Bundle, DifficultyError};
-use crate::gateway::{Gateway, Settings, Setup, Sources, unix_ms};
+use crate::gateway::{CacheSettings, Gateway, Settings, Setup, Sources, unix_ms};
 use crate::learner::{self, Bounds, Learner, LearnerError};
 use crate::policy::Snapshot;
 use crate::scorers::judge::{self, Bench, Desk, Judging};
 use crate::scorers::{self, Scorer};
 use crate::server::{self, ApiKeys, App, BindError, Workers};
-use crate::store::{RedbStore, Retention, StoreError};
+use crate::store::{AnswerShelf, RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
 use crate::trace::{AdoptError, Event};
 use crate::upstream::{Limits, SetupError, Upstreams};
@@ -38,6 +38,7 @@ pub struct Running {
     bench: Arc<ArcSwap<Bench>>,
     /// The judges' desk; what is before them when it is dropped stays ungraded.
     _judging: JoinSet<()>,
+    answers: Option<AnswerShelf>,
 }
 
 /// Why a gateway cannot start, or cannot take up a configuration. Each is the user's to mend.
@@ -83,6 +84,7 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let in_force = Setup::new(setup.gateway, upstreams, &metrics);
     let (snapshot, events) = (learner.snapshot.clone(), learner.events.clone());
     let gateway = Arc::new(Gateway::new(in_force, snapshot, bundle, events, metrics.clone(), sources));
+    let answers = shelve(&setup.data_dir, &gateway)?;
     let keys = ApiKeys::new(&setup.server.api_keys);
     let learning = server::Learning { snapshot: learner.snapshot.clone(), counters: learner.counters.clone() };
     let app = App::new(gateway.clone(), learner.reader.clone(), learning, keys, setup.server.max_body_bytes);
@@ -94,7 +96,7 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
         listeners.spawn(listen(admin, server::admin_router(app.clone()), Workers::here(), stopped));
     }
     let _judging = judging(desk, &learner);
-    Ok(Running { address, gateway, app, metrics, stop, listeners, learner, bench, _judging })
+    Ok(Running { address, gateway, app, metrics, stop, listeners, learner, bench, answers, _judging })
 }
 
 fn bench(judging: &Judging, settings: &Settings, upstreams: Arc<Upstreams>, metrics: &Arc<Metrics>) -> Bench {
@@ -162,6 +164,16 @@ fn learn(
     Ok(learner::spawn(settings, Box::new(store), scorers)?)
 }
 
+/// The gateway begins with the answers that are kept in the data folder, where they are to be kept there.
+fn shelve(folder: &Path, gateway: &Gateway) -> Result<Option<AnswerShelf>, StoreError> {
+    let CacheSettings { memory_bytes, disk_bytes: Some(limit), .. } = gateway.settings().cache else {
+        return Ok(None);
+    };
+    let (shelf, kept) = AnswerShelf::open(folder, limit, memory_bytes, gateway.now_ms())?;
+    gateway.shelve(shelf.sender(), kept);
+    Ok(Some(shelf))
+}
+
 impl Running {
     /// Where clients reach it.
     pub fn address(&self) -> SocketAddr {
@@ -169,7 +181,7 @@ impl Running {
     }
 
     /// Takes up another configuration's providers, models, routes and keys, whole or not at all. Listeners, data
-    /// folder and classifier stay as they are.
+    /// folder, classifier and the bounds of the cache stay as they are.
     ///
     /// # Errors
     /// A provider's settings cannot be used, or the learner has ended: everything stays as it was.
@@ -193,7 +205,11 @@ impl Running {
         while let Some(ended) = self.listeners.join_next().await {
             ended?;
         }
-        let learner = self.learner;
-        Ok(tokio::task::spawn_blocking(move || learner.stop()).await?)
+        let (learner, answers) = (self.learner, self.answers);
+        let stop = move || {
+            answers.into_iter().for_each(AnswerShelf::stop);
+            learner.stop();
+        };
+        Ok(tokio::task::spawn_blocking(stop).await?)
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::value::RawValue;
 
+use crate::policy::Kind;
 use crate::scorers::reward::{self, Part};
 use crate::store::{
     Entry, LEDGER_FILE, Position, RedbStore, Retention, Scored, Store, StoreError, TraceReader, newest_scores,
@@ -127,8 +128,9 @@ impl<'a> Export<'a> {
     }
 
     fn entry(&mut self, entry: Entry, output: &mut Output) -> anyhow::Result<()> {
-        let Entry::Decided { trace, at_ms, .. } = &entry else { return Ok(()) };
-        if *at_ms < self.after_ms {
+        let Entry::Decided { trace, at_ms, decision, .. } = &entry else { return Ok(()) };
+        // Of an answer that was given again nothing was decided.
+        if *at_ms < self.after_ms || decision.kind == Kind::Cache {
             return Ok(());
         }
         let history = self.store.history(*trace, Position::MAX)?;

@@ -10,6 +10,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::aws;
+use super::cache::{Cache, RouteCache};
 use super::environment::{Environment, secret};
 use super::rule::Rule;
 use super::section::{Located, Section};
@@ -56,6 +57,8 @@ pub(super) struct File {
     pub(super) deadlines: Deadlines,
     pub(super) scorers: Vec<Scorer>,
     pub(super) classifier: Option<PathBuf>,
+    /// `None`: the file has no `[cache]`.
+    pub(super) cache: Option<Cache>,
 }
 
 #[derive(Debug, Default)]
@@ -139,6 +142,7 @@ pub(super) struct Route {
     pub(super) hedge: Option<Duration>,
     pub(super) deadlines: Deadlines,
     pub(super) fallbacks: Fallbacks,
+    pub(super) cache: Option<RouteCache>,
 }
 
 /// Names of models by the cause that they are for.
@@ -169,6 +173,7 @@ impl File {
             scorers: root.sections("scorers", Scorer::read).unwrap_or_default(),
             deadlines: root.section("deadlines", Deadlines::read).unwrap_or_default(),
             classifier: root.section("classifier", classifier).flatten(),
+            cache: root.section("cache", Cache::read),
         }
     }
 }
@@ -280,6 +285,7 @@ impl Route {
             fallbacks: section.section("fallbacks", Fallbacks::read).unwrap_or_default(),
             segments: section.sections("segments", Segment::read).unwrap_or_default(),
             rules: section.sections("rules", Rule::read).unwrap_or_default(),
+            cache: section.section("cache", RouteCache::read),
         };
         if !section.had("models") {
             section.missing("models", models);

@@ -3,6 +3,7 @@
 mod table;
 mod transformer;
 
+pub(super) use table::POOLED;
 pub use table::{DIM, TableError, TokenTable};
 pub use transformer::{TRANSFORMER_SCHEMA, Transformer, TransformerError};
 

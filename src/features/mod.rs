@@ -109,6 +109,22 @@ impl Extractor {
         SIGNAL_WIDTH + self.encoder.dim()
     }
 
+    /// The direction of the mean of the newest user turn's token vectors: [`DIM`] values, of length 1. `None` where there
+    /// is no user's turn, nothing in it to pool, or more than is pooled (what is not looked at cannot be compared), and
+    /// where a transformer embeds: that is too slow to be asked beside.
+    pub fn meaning(&self, request: &ChatRequest) -> Option<[f32; DIM]> {
+        let Encoder::Table(table) = &self.encoder else { return None };
+        let turn = window::whole_turn(request)?;
+        let mut ids = Vec::with_capacity(128);
+        self.vocabulary.encode(turn, &mut ids);
+        if ids.len() > encoder::POOLED {
+            return None;
+        }
+        let pooled = table.pool(&ids);
+        let length = pooled.iter().map(|value| value * value).sum::<f32>().sqrt();
+        (length > 0.0).then(|| pooled.map(|value| value / length))
+    }
+
     /// What embeds the tokens.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder

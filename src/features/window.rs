@@ -42,6 +42,12 @@ impl<'a> Window<'a> {
     }
 }
 
+/// The text of the newest user turn; `None` where there is none, or it is longer than what is embedded of one.
+pub fn whole_turn(request: &ChatRequest) -> Option<&str> {
+    let turn = request.messages.iter().rfind(|message| message.role == "user")?;
+    Some(text(turn)).filter(|text| text.len() <= 2 * TURN_HALF)
+}
+
 /// Runs of characters that are not white space. ASCII is counted byte by byte, several times as fast.
 fn words(text: &str) -> u32 {
     if !text.is_ascii() {

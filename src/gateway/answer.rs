@@ -3,10 +3,12 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::vec;
 
 use bytes::Bytes;
 use futures_util::Stream;
 
+use super::cache::{Tape, Ticket};
 use super::recording::{Recording, kind_name};
 use crate::policy::Kind;
 use crate::trace::{Outcome, TraceId};
@@ -27,6 +29,10 @@ pub struct Facts {
     pub attempts: usize,
     /// `None` where it is not known, or not yet.
     pub cost_usd: Option<f64>,
+    /// How a kept answer was found: `exact`, `semantic` or `shared`.
+    pub cache: Option<&'static str>,
+    /// Seconds since it was given first.
+    pub age_s: Option<u64>,
 }
 
 impl Facts {
@@ -51,16 +57,29 @@ pub enum AnswerBody {
 /// The `data` of each server-sent event, `[DONE]` the last. An error is the last item too: the answer was cut there.
 /// Dropping it cancels the upstream call and records that the client left.
 pub struct AnswerStream {
-    pieces: ReplyStream,
+    pieces: Source,
     recording: Recording,
+    tape: Tape,
     /// The client itself asked for usage.
     show_usage: bool,
     ended: bool,
 }
 
+/// Where the pieces come from.
+enum Source {
+    Upstream(ReplyStream),
+    Kept(vec::IntoIter<StreamItem>),
+}
+
 impl AnswerStream {
-    pub(super) fn new(pieces: ReplyStream, recording: Recording, show_usage: bool) -> Self {
-        Self { pieces, recording, show_usage, ended: false }
+    /// `ticket`: where the answer is to be kept.
+    pub(super) fn new(pieces: ReplyStream, recording: Recording, show_usage: bool, ticket: Option<Ticket>) -> Self {
+        Self { pieces: Source::Upstream(pieces), recording, tape: Tape::new(ticket), show_usage, ended: false }
+    }
+
+    /// One that is kept.
+    pub(super) fn again(items: Vec<StreamItem>, recording: Recording, show_usage: bool) -> Self {
+        Self { pieces: Source::Kept(items.into_iter()), recording, tape: Tape::new(None), show_usage, ended: false }
     }
 
     /// `None`: nothing of it is for the client.
@@ -70,9 +89,11 @@ impl AnswerStream {
             StreamItem::Chunk { data, text, usage, usage_only } => {
                 self.recording.heard(text);
                 usage.into_iter().for_each(|usage| self.recording.used(usage));
+                self.tape.take(&data, usage_only);
                 (self.show_usage || !usage_only).then_some(data)
             }
             StreamItem::Done => {
+                self.recording.so_far().into_iter().for_each(|(trace, now_ms)| self.tape.keep(trace, now_ms));
                 self.end(Outcome::Answered);
                 Some(Bytes::from_static(b"[DONE]"))
             }
@@ -85,13 +106,22 @@ impl AnswerStream {
     }
 }
 
+impl Source {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<StreamItem, UpstreamError>>> {
+        match self {
+            Self::Upstream(pieces) => Pin::new(pieces).poll_next(cx),
+            Self::Kept(items) => Poll::Ready(items.next().map(Ok)),
+        }
+    }
+}
+
 impl Stream for AnswerStream {
     type Item = Result<Bytes, UpstreamError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         while !this.ended {
-            match ready!(Pin::new(&mut this.pieces).poll_next(cx)) {
+            match ready!(this.pieces.poll(cx)) {
                 Some(Ok(item)) => {
                     if let Some(data) = this.take(item) {
                         return Poll::Ready(Some(Ok(data)));

@@ -9,7 +9,7 @@ use super::assessor::Assessor;
 use crate::api::chat::ChatRequest;
 use crate::difficulty::{Bundle, Context, DifficultyError};
 use crate::features::Draft;
-use crate::policy::{Decision, bundle_key};
+use crate::policy::{Decision, Kind, bundle_key};
 use crate::trace::Trace;
 
 /// A classifier and the key that snapshots and decisions know it by.
@@ -74,7 +74,8 @@ impl Bundles {
 /// A trace's decision with φ as `bundle` assesses its request; `None` where nothing was decided, or the request is not
 /// kept or cannot be assessed. What was predicted and drawn stays as it was.
 pub fn assess_again(bundle: &Bundle, trace: Trace) -> Option<Decision> {
-    let decision = trace.decision.filter(|_| !trace.request.is_empty())?;
+    let was_decided = |decision: &Arc<Decision>| decision.kind != Kind::Cache;
+    let decision = trace.decision.filter(was_decided).filter(|_| !trace.request.is_empty())?;
     let request = ChatRequest::parse(&trace.request).ok()?;
     let context = bundle.assess(bundle.extractor.draft(&request)).ok()?;
     Some(Decision {

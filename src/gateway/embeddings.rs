@@ -100,6 +100,8 @@ impl Tally {
 
     fn facts(&self) -> Facts {
         Facts {
+            cache: None,
+            age_s: None,
             trace: TraceId::nil(),
             route: None,
             model: self.answering.map(|target| self.setup.targets[target].label.clone()),

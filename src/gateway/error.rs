@@ -18,6 +18,12 @@ pub enum GatewayError {
     /// Every model of the route lacks something that the request needs; nothing was recorded.
     #[error("no model of the route \"{route}\" can answer this request: {}", Listed(excluded))]
     NoModelFits { route: String, excluded: Vec<Excluded> },
+    /// The request takes a kept answer only, and there is none; nothing was recorded.
+    #[error(
+        "the cache of \"{asked}\" has no answer to this request, and x-satisfice-cache is only-if-cached; leave the header \
+         out to ask a model"
+    )]
+    NotCached { asked: String },
     /// Every model that was asked failed; recorded.
     #[error("{error}")]
     Exhausted { error: UpstreamError, facts: Box<Facts> },

@@ -4,6 +4,8 @@ mod answer;
 mod assessor;
 mod balance;
 mod bundles;
+mod cache;
+mod cached;
 mod embeddings;
 mod error;
 mod filter;
@@ -22,6 +24,7 @@ mod sources;
 mod supported;
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -30,6 +33,7 @@ use tokio::sync::mpsc;
 pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
 pub use balance::Balance;
 pub use bundles::assess_again;
+pub use cache::{CacheRule, CacheSettings, CacheWish, DEFAULT_TTL, MAX_KEPT_ANSWER, Tenant};
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
@@ -46,9 +50,12 @@ use crate::api::metadata::Metadata;
 use crate::difficulty::Bundle;
 use crate::policy::Snapshot;
 use crate::telemetry::Metrics;
+use crate::trace::kept::{Form, Kept, Key, Shelving};
 use crate::trace::{Event, Outcome};
 use crate::upstream::{Dispatched, Exhausted, Reply, Upstreams};
 use bundles::Bundles;
+use cache::{Cache, Ticket};
+use cached::{Call, Found};
 use plan::Plan;
 use planning::Routed;
 use preferred::Preferred;
@@ -62,6 +69,7 @@ pub struct Gateway {
     setup: ArcSwap<Setup>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     bundles: Bundles,
+    cache: Arc<Cache>,
     sink: Arc<Sink>,
     sources: Sources,
     sessions: Sessions,
@@ -77,6 +85,9 @@ pub struct Wishes {
     pub metadata: Metadata,
     /// The conversation that it belongs to, where the client says so.
     pub session: Option<String>,
+    /// Whose request it is: nobody gets another's kept answers.
+    pub tenant: Tenant,
+    pub cache: CacheWish,
 }
 
 impl Gateway {
@@ -89,16 +100,24 @@ impl Gateway {
         metrics: Arc<Metrics>,
         sources: Sources,
     ) -> Self {
+        let cache = Arc::new(Cache::new(&setup.settings.cache, metrics.cache.clone()));
         let sink = Arc::new(Sink { events, metrics });
         Self {
             setup: ArcSwap::from_pointee(setup),
             snapshot,
             bundles: Bundles::new(bundle),
+            cache,
             sink,
             sources,
             shadows: Shadows::default(),
             sessions: Sessions::new(),
         }
+    }
+
+    /// Begins with these kept answers, the oldest first, and hands what is kept from here on to `shelf`, which may have
+    /// no room for it.
+    pub fn shelve(&self, shelf: SyncSender<Shelving>, kept: Vec<(Key, Kept)>) {
+        self.cache.shelve(shelf, kept);
     }
 
     /// Answers one chat completion. If the future is dropped before it ends, the upstream call is cancelled and the
@@ -111,7 +130,13 @@ impl Gateway {
         let mut request = ChatRequest::parse(&body)?;
         let setup = self.setup.load_full();
         let preferred = Preferred::take(&setup, &mut request)?;
-        let mut plan = match (setup.resolve(&request.model)?, &preferred) {
+        let name = setup.resolve(&request.model)?;
+        let call = Call { setup: &setup, name, request: &request, body: &body, wishes: &wishes, arrival };
+        let ticket = match self.cached(&call).await? {
+            Found::Answer(answer) => return Ok(answer),
+            Found::Nothing(ticket) => ticket,
+        };
+        let mut plan = match (name, &preferred) {
             (Name::Route(route), preferred) => {
                 let (setup, request, wishes, preferred) = (&*setup, &request, &wishes, preferred.as_ref());
                 self.plan(Routed { setup, route, request, wishes, preferred }).await?
@@ -131,7 +156,7 @@ impl Gateway {
                 }
                 recording.attempted(attempts, Some(target));
                 self.shadows.begin(&recording);
-                Ok(answer(recording, reply, request.include_usage))
+                Ok(answer(recording, reply, request.include_usage, ticket))
             }
             Err(Exhausted { attempts, error }) => {
                 recording.attempted(attempts, None);
@@ -202,17 +227,22 @@ impl Gateway {
     }
 }
 
-fn answer(mut recording: Recording, reply: Reply, show_usage: bool) -> Answer {
+/// `ticket`: where the answer is to be kept.
+fn answer(mut recording: Recording, reply: Reply, show_usage: bool, ticket: Option<Ticket>) -> Answer {
     match reply {
         Reply::Stream(pieces) => {
             let facts = recording.facts();
-            let stream = AnswerStream::new(pieces, recording, show_usage);
+            let stream = AnswerStream::new(pieces, recording, show_usage, ticket);
             Answer { facts, body: AnswerBody::Stream(Box::new(stream)) }
         }
         Reply::Whole(reply) => {
             recording.first_byte();
             recording.heard(reply.text);
             reply.usage.into_iter().for_each(|usage| recording.used(usage));
+            if let (Some(ticket), Some((trace, now_ms))) = (ticket, recording.so_far()) {
+                // A copy: what it came in may be a larger buffer.
+                ticket.keep(Form::Whole(Bytes::copy_from_slice(&reply.body)), trace, now_ms);
+            }
             let facts = recording.facts();
             recording.finish(Outcome::Answered);
             Answer { facts, body: AnswerBody::Whole(reply.body) }

@@ -12,7 +12,7 @@ use crate::upstream::Limits;
 /// The models to ask.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Indices into [`Setup::targets`], the first choice first; at least one.
+    /// Indices into [`Setup::targets`], the first choice first; at least one where anybody is asked.
     pub(super) targets: Vec<usize>,
     /// Index into [`Setup::routes`]; `None` where the client named the model.
     pub(super) route: Option<usize>,
@@ -42,6 +42,16 @@ impl Plan {
             bundle: 0,
             reading: None,
         }
+    }
+
+    /// Nobody: an answer is given again. `decision` stands for one, of a route.
+    pub(super) fn cached(
+        route: Option<usize>,
+        segment: Option<Arc<str>>,
+        decision: Option<Decision>,
+        bundle: u64,
+    ) -> Self {
+        Self { targets: vec![], route, segment, kind: Kind::Cache, confined: true, decision, bundle, reading: None }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there

@@ -15,7 +15,8 @@ use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Name, Usage};
 use crate::policy::Kind;
-use crate::telemetry::{Metrics, RequestLabels};
+use crate::telemetry::{Metrics, ModelMetrics, RequestLabels};
+use crate::trace::kept::Kept;
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
 use crate::upstream::{self, Cause, Text};
 
@@ -135,7 +136,7 @@ impl Recording {
             reply: ReplyText::default(),
         };
         sink.metrics.in_flight.inc();
-        if plan.kind != Kind::Shadow {
+        if !matches!(plan.kind, Kind::Shadow | Kind::Cache) {
             sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
         }
         Self {
@@ -201,13 +202,42 @@ impl Recording {
         self.plan.targets.first().is_some_and(|first| model(*first) == model(target))
     }
 
+    /// `target` gave this answer before: nobody is asked, and nothing is billed.
+    pub(super) fn replayed(&mut self, target: usize, kept: &Kept) {
+        self.answering = Some(target);
+        if let Some(trace) = &mut self.trace {
+            trace.model = Some(kept.model.clone());
+            trace.reply = kept.text.clone();
+            trace.cost_usd = Some(0.0);
+        }
+    }
+
+    /// It goes on as another record, and there is none of this one.
+    pub(super) fn withdraw(mut self) {
+        if self.trace.take().is_some() {
+            self.sink.metrics.in_flight.dec();
+        }
+    }
+
+    /// What is recorded by now, and the time: Unix milliseconds.
+    pub(super) fn so_far(&self) -> Option<(&Trace, u64)> {
+        let trace = self.trace.as_deref()?;
+        Some((trace, trace.at_ms + micros(self.began.elapsed()) / 1000))
+    }
+
+    /// The metrics of the model that works on the request; none does where an answer is given again.
+    fn working(&self) -> Option<&ModelMetrics> {
+        let target = self.answering.filter(|_| self.plan.kind != Kind::Cache)?;
+        Some(&self.setup.targets[target].metrics)
+    }
+
     /// The first byte of the answer is here; later calls change nothing.
     pub(super) fn first_byte(&mut self) {
         let elapsed = self.began.elapsed();
         if let Some(trace) = self.trace.as_mut().filter(|t| t.first_byte_us.is_none()) {
             trace.first_byte_us = Some(micros(elapsed));
-            if let Some(target) = self.answering {
-                self.setup.targets[target].metrics.first_byte_seconds.observe(elapsed.as_secs_f64());
+            if let Some(metrics) = self.working() {
+                metrics.first_byte_seconds.observe(elapsed.as_secs_f64());
             }
         }
     }
@@ -240,7 +270,7 @@ impl Recording {
     /// What the response headers say, as far as it is known by now.
     pub(super) fn facts(&self) -> Facts {
         let trace = self.trace.as_deref();
-        let decision = trace.and_then(|t| t.decision.as_ref());
+        let decision = trace.and_then(|t| t.decision.as_ref()).filter(|d| d.kind != Kind::Cache);
         Facts {
             trace: trace.map(|t| t.id).unwrap_or_default(),
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
@@ -250,6 +280,8 @@ impl Recording {
             difficulty: decision.map(|d| d.difficulty),
             attempts: trace.map_or(0, |t| t.attempts.len()),
             cost_usd: trace.and_then(|t| t.cost_usd),
+            cache: None,
+            age_s: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::Balance;
+use super::cache::{CacheRule, CacheSettings};
 use super::rules::Rule;
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Price};
@@ -26,6 +27,7 @@ pub struct Settings {
     pub attempts: usize,
     /// Shares of the load where a model is at several providers; 1 where it is not said.
     pub weights: HashMap<ModelId, f64>,
+    pub cache: CacheSettings,
 }
 
 /// One route: a name that clients ask for, and the models that may answer.
@@ -46,6 +48,8 @@ pub struct RouteSettings {
     pub segments: Vec<SegmentSettings>,
     /// The first that holds for a request says which of the models may answer it.
     pub rules: Vec<Rule>,
+    /// `None`: each request is asked anew.
+    pub cache: Option<CacheRule>,
 }
 
 /// A part of a route's requests with a knob of its own.
@@ -133,6 +137,7 @@ impl RouteSettings {
             resilience: Resilience::default(),
             segments: vec![],
             rules: vec![],
+            cache: None,
         }
     }
 

@@ -51,7 +51,7 @@ async fn ask(Shadow { setup, sink, plan, arrival, body, metadata }: Shadow) -> &
     match dispatched {
         Ok(Dispatched { target, attempts, reply }) => {
             recording.attempted(attempts, Some(target));
-            answer(recording, reply, false);
+            answer(recording, reply, false, None);
             "answered"
         }
         Err(Exhausted { attempts, .. }) => {

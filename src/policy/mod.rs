@@ -149,6 +149,28 @@ impl Decision {
         self.kind.is_traffic()
     }
 
+    /// Nothing was decided: an answer that was given before is given again. `how` stands for the policy. Has no
+    /// candidates, and nobody learns from it.
+    pub fn cached(how: &str, segment: Option<&str>, knob: Knob, snapshot_version: u64) -> Self {
+        Self {
+            kind: Kind::Cache,
+            policy: how.into(),
+            snapshot_version,
+            segment: segment.map(str::to_owned),
+            knob,
+            audit: None,
+            phi: vec![],
+            widening: 1.0,
+            verbosity: 0.0,
+            input_tokens: 0,
+            difficulty: 0.0,
+            candidates: vec![],
+            preferred: 0,
+            chosen: 0,
+            draw: 0.0,
+        }
+    }
+
     /// The same request and predictions, with the candidate `chosen` named by `policy`: certain, not drawn. The route's
     /// controller does not count it; its arms learn from it.
     #[must_use]

@@ -84,38 +84,40 @@ impl Snapshot {
 
     /// The controller hears of a decision.
     pub fn decided(self, route: &str, decision: &Decision) -> Self {
-        self.with(route, |state| state.hear(decision))
+        self.with(route, decision, |state| state.hear(decision))
     }
 
     /// Cost and tokens of the answer.
     pub fn settled(self, route: &str, decision: &Decision, settlement: &Settlement) -> Self {
-        self.with(route, |state| state.settle(decision, settlement))
+        self.with(route, decision, |state| state.settle(decision, settlement))
     }
 
     /// An answer by `arm` was believed to be `was` and now is `now`: the posterior follows. A revision corrects what
     /// the first score did.
     pub fn learn(self, route: &str, decision: &Decision, arm: &str, was: Reward, now: Reward) -> Self {
-        self.with(route, |state| state.learn(decision, arm, was, now))
+        self.with(route, decision, |state| state.learn(decision, arm, was, now))
     }
 
     /// The best model's answer to a request of the comparison, and the route's own, are believed to be worth `now`, as
     /// (own, best); it was `was` before.
     pub fn compared(self, route: &str, decision: &Decision, was: Option<(f64, f64)>, now: (f64, f64)) -> Self {
-        self.with(route, |state| {
+        self.with(route, decision, |state| {
             state.responsible(decision).into_iter().for_each(|controller| controller.compare(decision, was, now));
         })
     }
 
     /// Judging an answer to the request of `decision` cost `usd`.
     pub fn charged(self, route: &str, decision: &Decision, usd: f64) -> Self {
-        self.with(route, |state| {
+        self.with(route, decision, |state| {
             state.responsible(decision).into_iter().for_each(|controller| controller.spending.judge_usd += usd);
         })
     }
 
-    /// Applies a change to one route; a route that is configured no more is not changed.
-    fn with(mut self, route: &str, change: impl FnOnce(&mut RouteState)) -> Self {
-        if let Some(state) = self.routes.get_mut(route) {
+    /// Applies a change to one route; a route that is configured no more is not changed. Nor is any by an answer that was
+    /// given again: nothing was chosen or spent, and no model answered this request.
+    fn with(mut self, route: &str, decision: &Decision, change: impl FnOnce(&mut RouteState)) -> Self {
+        let chosen = decision.kind != Kind::Cache;
+        if let Some(state) = self.routes.get_mut(route).filter(|_| chosen) {
             self.version += 1;
             change(Arc::make_mut(state));
         }

@@ -14,6 +14,7 @@ use tower_http::validate_request::ValidateRequest;
 use super::App;
 use super::error::ApiError;
 use super::messages::MessagesError;
+use crate::gateway::Tenant;
 
 /// The gateway's own keys. It keeps digests only; none at all: everybody who reaches the listener may call.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -60,6 +61,11 @@ impl<B> ValidateRequest<B> for RequireKey {
             false => Err(ApiError::unauthorized().into_response()),
         }
     }
+}
+
+/// Whose request it is, by the key that it brings; all without one are one.
+pub(super) fn tenant(headers: &HeaderMap) -> Tenant {
+    bearer(headers).or_else(|| own_header(headers)).map(|key| Tenant(digest(key))).unwrap_or_default()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -148,6 +148,9 @@ impl From<GatewayError> for ApiError {
                 error.0.body.error.param = reason.and_then(Reason::field);
                 error
             }
+            GatewayError::NotCached { .. } => {
+                Self::invalid(StatusCode::GATEWAY_TIMEOUT, message).param("x-satisfice-cache").code("not_cached")
+            }
             GatewayError::Exhausted { error, facts } => exhausted(&error).facts(&facts),
         }
     }

@@ -2,12 +2,14 @@
 
 use std::fmt::Display;
 
+use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::auth;
 use super::error::ApiError;
 use crate::api::error::BadRequest;
 use crate::api::metadata::Metadata;
-use crate::gateway::{Facts, Wishes};
+use crate::gateway::{CacheWish, Facts, Wishes};
 
 const TRACE_ID: HeaderName = HeaderName::from_static("x-satisfice-trace-id");
 const MODEL: HeaderName = HeaderName::from_static("x-satisfice-model");
@@ -17,6 +19,7 @@ const PROPENSITY: HeaderName = HeaderName::from_static("x-satisfice-propensity")
 const DIFFICULTY: HeaderName = HeaderName::from_static("x-satisfice-difficulty");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-satisfice-attempts");
 const COST_USD: HeaderName = HeaderName::from_static("x-satisfice-cost-usd");
+const CACHE: &str = "x-satisfice-cache";
 const QUALITY: &str = "x-satisfice-quality";
 const METADATA: &str = "x-satisfice-metadata";
 const SESSION: &str = "x-satisfice-session";
@@ -33,6 +36,8 @@ pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     put(headers, PROPENSITY, facts.propensity);
     put(headers, DIFFICULTY, facts.difficulty);
     put(headers, COST_USD, facts.cost_usd);
+    put(headers, HeaderName::from_static(CACHE), facts.cache);
+    put(headers, AGE, facts.age_s);
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<impl Display>) {
@@ -50,7 +55,9 @@ fn put_name(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
 
 /// What a request asks for in headers of ours.
 pub(super) fn wishes(headers: &HeaderMap) -> Result<Wishes, ApiError> {
-    Ok(Wishes { quality: quality(headers)?, metadata: metadata(headers)?, session: session(headers)? })
+    let (quality, metadata, session, cache) =
+        (quality(headers)?, metadata(headers)?, session(headers)?, cache(headers)?);
+    Ok(Wishes { quality, metadata, session, tenant: auth::tenant(headers), cache })
 }
 
 /// The conversation that a request belongs to, in the client's own words.
@@ -61,6 +68,24 @@ fn session(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         None => {
             let message = format!("the header {SESSION} must be 1 to {LONGEST_SESSION} visible ASCII characters");
             Err(BadRequest::field(SESSION, message).into())
+        }
+    }
+}
+
+/// What the request may have of kept answers, and they of it.
+fn cache(headers: &HeaderMap) -> Result<CacheWish, ApiError> {
+    match headers.get(CACHE).map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase()).as_deref() {
+        None => Ok(CacheWish::Usual),
+        Some(b"no-store") => Ok(CacheWish::NoStore),
+        Some(b"refresh") => Ok(CacheWish::Refresh),
+        Some(b"only-if-cached") => Ok(CacheWish::OnlyIfCached),
+        Some(other) => {
+            let given: String = String::from_utf8_lossy(other).chars().take(200).collect();
+            let message = format!(
+                "the header {CACHE} must be no-store, refresh or only-if-cached; it is \"{given}\": leave it out for what \
+                 the route does by itself"
+            );
+            Err(BadRequest::field(CACHE, message).into())
         }
     }
 }

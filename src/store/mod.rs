@@ -14,6 +14,7 @@ pub use crate::policy::bundle_key;
 use crate::policy::{Decision, RouteSpec};
 use crate::trace::{Outcome, Trace, TraceId};
 
+mod answers;
 mod file;
 mod form;
 mod ledger;
@@ -22,6 +23,7 @@ pub mod redb;
 mod segments;
 
 pub use self::redb::RedbStore;
+pub use answers::{ANSWERS_FILE, AnswerShelf};
 pub use segments::Retention;
 
 /// The file of a data folder that holds the ledger; a folder without it was never a gateway's.

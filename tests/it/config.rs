@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use satisfice::catalog::providers::Catalogue;
 use satisfice::config::{self, Environment, Flags, Mistakes, NoKeys, PriceOrigin, Setup};
+use satisfice::gateway::{CacheRule, CacheSettings};
 use satisfice::policy::Knob;
 use satisfice::upstream::settings::Wire;
 use secrecy::ExposeSecret;
@@ -55,8 +56,8 @@ fn remarks(setup: &Setup) -> Vec<String> {
 #[test]
 fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     insta::assert_snapshot!(mistakes(WRONG), @r#"
-    f.toml:1: unknown key `qualty` in the file (known: server, providers, models, routes, scorers, deadlines, classifier)
-    f.toml:2: unknown key `models_dir` in the file; did you mean "models"? (known: server, providers, models, routes, scorers, deadlines, classifier)
+    f.toml:1: unknown key `qualty` in the file (known: server, providers, models, routes, scorers, deadlines, classifier, cache)
+    f.toml:2: unknown key `models_dir` in the file; did you mean "models"? (known: server, providers, models, routes, scorers, deadlines, classifier, cache)
     f.toml:5: `listen` "localhost:8080" is no address; give an IP address and a port, such as "127.0.0.1:8080"
     f.toml:7: `max_body_mib` of [server] is 0; give a whole number from 1 to 1024
     f.toml:8: `attempts` of [server] is 99; give a whole number from 1 to 10
@@ -83,7 +84,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:48: `input_usd_per_mtok` of [[models]] is of type string; give USD per million tokens, from 0
     f.toml:52: unknown model "gpt-4o-mni"; did you mean "gpt-4o-mini"? (there are: gpt-4o, gpt-4o-mini)
     f.toml:53: `quality` of [[routes]] is 1.7; give a number from 0 to 1
-    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, shadow, scorers, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments, rules)
+    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, shadow, scorers, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments, rules, cache)
     f.toml:57: the route "auto" is there twice, first on line 51; rename one
     f.toml:58: the route has no models; name at least one of the [[models]]
     f.toml:60: both `quality` and `budget_per_1k` are given; keep one of them
@@ -121,8 +122,10 @@ fn the_example_file_is_valid_and_shows_every_key() {
     let setup = read(EXAMPLE).unwrap();
     assert_eq!(setup.gateway.routes.len(), 2);
     // Every key that is known is named by the remark on an unknown one.
-    let unknown =
-        read(&format!("x = 1\n[server]\nx = 1\n[deadlines]\nx = 1\n[classifier]\nx = 1\n{}", entries_with_x()));
+    let unknown = read(&format!(
+        "x = 1\n[server]\nx = 1\n[deadlines]\nx = 1\n[classifier]\nx = 1\n[cache]\nx = 1\n{}",
+        entries_with_x()
+    ));
     for finding in unknown.unwrap_err().findings.iter().filter(|f| f.text.starts_with("unknown key")) {
         let known = finding.text.rsplit("(known: ").next().unwrap().trim_end_matches(')');
         for key in known.split(", ") {
@@ -133,7 +136,7 @@ fn the_example_file_is_valid_and_shows_every_key() {
 
 fn entries_with_x() -> String {
     let sections = ["providers", "models", "routes", "routes.segments", "scorers"];
-    sections.map(|section| format!("[[{section}]]\nx = 1\n")).concat()
+    sections.map(|section| format!("[[{section}]]\nx = 1\n")).concat() + "[routes.cache]\nx = 1\n"
 }
 
 #[test]
@@ -503,4 +506,42 @@ fn a_judge_has_defaults_and_its_mistakes_have_lines() {
     f.toml:27: `weight` of [[scorers]] is 0; give a number above 0 and up to 1, what a client's own score counts
     f.toml:28: `rubric` is empty; give what the judge is to grade by, in plain words, or leave it out
     "#);
+}
+
+#[test]
+fn the_cache_is_off_until_a_route_has_it() {
+    let setup = read(SMALL).unwrap();
+    assert!(setup.gateway.routes.iter().all(|route| route.cache.is_none()));
+    assert_eq!(setup.gateway.cache, CacheSettings::default());
+    assert_eq!((setup.gateway.cache.disk_bytes, setup.gateway.cache.models), (None, None));
+
+    let route = format!("{SMALL}[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n");
+    let cache = "[cache]\nmemory_mib = 2\ndisk_mib = 1\nttl_s = 90\nmodels = true\n";
+    let setup = read(&format!("{route}[routes.cache]\nsemantic_threshold = 0.9\n{cache}")).unwrap();
+    let rule = |semantic_threshold| CacheRule { ttl: Duration::from_secs(90), semantic_threshold };
+    assert_eq!(setup.gateway.routes[0].cache, Some(rule(Some(0.9))));
+    let settings = CacheSettings { memory_bytes: 2 << 20, disk_bytes: Some(1 << 20), models: Some(rule(None)) };
+    assert_eq!(setup.gateway.cache, settings);
+    let setup = read(&format!("{route}[routes.cache]\nttl_s = 30\n{cache}")).unwrap();
+    assert_eq!(setup.gateway.routes[0].cache.unwrap().ttl, Duration::from_secs(30));
+}
+
+#[test]
+fn what_cannot_be_of_a_cache_says_so() {
+    let wrong = "[cache]\nmemory_mib = 0\ndisk_mib = -1\nttl_s = 0\nmodels = 1\nsize = 1\n";
+    let route =
+        "[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n[routes.cache]\nsemantic_threshold = 1.5\nttl_s = 1e9\n";
+    insta::assert_snapshot!(mistakes(&format!("{wrong}{SMALL}{route}")), @r#"
+    f.toml:2: `memory_mib` of [cache] is 0; give a whole number from 1 to 1048576
+    f.toml:3: `disk_mib` of [cache] is -1; give a whole number from 1 to 1048576
+    f.toml:4: `ttl_s` of [cache] is 0; give seconds from 1 to 2592000, which are 30 days
+    f.toml:5: `models` of [cache] is 1; give true or false
+    f.toml:6: unknown key `size` in [cache] (known: memory_mib, disk_mib, ttl_s, models)
+    f.toml:27: `semantic_threshold` of [cache] is 1.5; give a cosine above 0 and up to 1, such as 0.95; leave it out, and only the same request has the same answer
+    f.toml:28: `ttl_s` of [cache] is 1e9; give seconds from 1 to 2592000, which are 30 days
+    "#);
+    let remarks = |text: &str| read(text).unwrap().remarks.into_iter().map(|r| r.text).collect::<Vec<_>>().join("\n");
+    let unused = remarks(&format!("[cache]\ndisk_mib = 65\n{SMALL}"));
+    assert!(unused.contains("nothing is cached: add [routes.cache]"), "{unused}");
+    assert!(unused.contains("`disk_mib` is more than `memory_mib`"), "{unused}");
 }

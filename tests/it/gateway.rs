@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use reqwest::{Client, RequestBuilder, Response};
 use satisfice::catalog::{Capabilities, Model, ModelId, Price};
 use satisfice::difficulty::Bundle;
-use satisfice::gateway::{DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources};
+use satisfice::gateway::{
+    CacheSettings, DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources,
+};
 use satisfice::policy::{Knob, Snapshot};
 use satisfice::server::{self, ApiKeys, App, Learning, Workers};
 use satisfice::store::{Scored, StoreError, TraceReader};
@@ -53,6 +56,8 @@ pub struct Options {
     /// Of `settings`; all of them are the scripted upstream. `None`: those that the models name, with nothing special.
     pub providers: Option<fn(&Scripted) -> Vec<ProviderSettings>>,
     pub bundle: Arc<Bundle>,
+    /// Unix milliseconds, in place of the system's.
+    pub clock: Option<Arc<AtomicU64>>,
 }
 
 impl Default for Options {
@@ -65,6 +70,7 @@ impl Default for Options {
             wire: Wire::OpenAi,
             providers: None,
             bundle: Arc::new(Bundle::embedded().unwrap()),
+            clock: None,
         }
     }
 }
@@ -98,7 +104,7 @@ impl Running {
             bundle,
             sender,
             metrics,
-            Sources { draw: Box::new(|| 0.5), ..Sources::system() },
+            sources(options.clock),
         ));
         let app = App::new(gateway.clone(), Arc::new(NoTraces), learning, options.keys, BODY_LIMIT);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -149,6 +155,14 @@ impl Running {
             rest.push(event);
         }
         rest
+    }
+}
+
+fn sources(clock: Option<Arc<AtomicU64>>) -> Sources {
+    let sources = Sources { draw: Box::new(|| 0.5), ..Sources::system() };
+    match clock {
+        Some(clock) => Sources { now_ms: Box::new(move || clock.load(Ordering::Relaxed)), ..sources },
+        None => sources,
     }
 }
 
@@ -210,6 +224,7 @@ pub fn settings() -> Settings {
         deadlines: DEFAULT_DEADLINES,
         attempts: 3,
         weights: HashMap::new(),
+        cache: CacheSettings::default(),
     }
 }
 

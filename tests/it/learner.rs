@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use satisfice::learner::{self, Bounds, Learner, Settings};
-use satisfice::policy::{Audited, Decision, RouteSpec, Snapshot};
+use satisfice::policy::{Audited, Decision, Knob, RouteSpec, Snapshot};
 use satisfice::scorers;
 use satisfice::store::memory::{Failing, MemoryStore};
 use satisfice::store::{Entry, RedbStore, Retention, Store, bundle_key};
@@ -576,5 +576,31 @@ proptest! {
         }
         let live = stop(learner);
         prop_assert_eq!(bytes(&live), bytes(&replayed(&ledger(&open()))));
+    }
+}
+
+#[test]
+fn a_score_of_an_answer_given_again_is_kept_and_credits_nobody() {
+    for stream in [false, true] {
+        let store = MemoryStore::default();
+        let learner = start(store.clone(), prompt());
+        decide(&learner, 1);
+        finish(&learner, trace(1));
+        score(&learner, feedback(1, "client", 0.9)).unwrap();
+        let before = learner.snapshot.load_full();
+        let decision = Arc::new(Decision::cached("exact", None, Knob::Quality(0.95), before.version));
+        let again = Trace { decision: Some(decision), usage: None, cost_usd: Some(0.0), stream, ..trace(2) };
+        if stream {
+            let (trace, bundle, decision) = (id(2), bundle_key("bundle"), again.decision.clone().unwrap());
+            send(&learner, Event::Decided { trace, at_ms: BEGIN_MS, route: ROUTE.into(), bundle, decision });
+        }
+        finish(&learner, again);
+        for value in [0.1, 0.0] {
+            score(&learner, feedback(2, "client", value)).unwrap();
+        }
+        assert_eq!(scores(&store, "quality"), [0.9, 0.1, 0.0]);
+        assert_eq!(bytes(&learner.snapshot.load()), bytes(&before), "audit, spend, posterior: nothing moved");
+        let (after, entries) = (stop(learner), store.ledger());
+        assert_eq!(bytes(&after), bytes(&replayed(&entries)));
     }
 }

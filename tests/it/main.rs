@@ -5,6 +5,7 @@ mod anthropic_streams;
 mod architecture;
 mod bedrock;
 mod bedrock_streams;
+mod cache;
 mod calibrate;
 mod catalogue;
 mod chat;

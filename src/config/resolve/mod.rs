@@ -1,5 +1,6 @@
 //! What the entries of a file mean together: references resolved, facts completed, defaults filled in.
 
+mod cache;
 mod known;
 mod models;
 mod providers;
@@ -35,11 +36,12 @@ pub(super) fn resolve(
     let mut routes = match &file.routes {
         Some(routes) => {
             routes::note_embeddings(routes, &embeddings, findings);
-            routes::configured_routes(routes, &file.models, &models, flags, findings)
+            routes::configured_routes(routes, &file, &models, flags, findings)
         }
         None => routes::implicit_route(&models, flags, findings).into_iter().collect(),
     };
     let judging = scorers::judging(&file, &models, &mut routes, findings);
+    let cache = cache::cache(&file, findings);
     Setup {
         server: server::server(&file.server, flags, findings),
         data_dir: flags.data_dir.clone().or(file.server.data_dir).unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
@@ -51,6 +53,7 @@ pub(super) fn resolve(
             deadlines: deadlines(&file.deadlines),
             attempts: file.server.attempts.map_or(DEFAULT_ATTEMPTS, |n| n as usize),
             weights: models::weights(&file.models),
+            cache,
         },
         origins,
         judging,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::rules::rules;
 use super::segments::segments;
-use super::{unique, unknown};
+use super::{cache, unique, unknown};
 use crate::catalog::Model;
 use crate::config::Flags;
-use crate::config::file;
+use crate::config::file::{self, File};
 use crate::config::findings::Findings;
 use crate::config::section::Located;
 use crate::gateway::{Fallbacks, Resilience, RouteSettings};
@@ -17,19 +17,23 @@ const IMPLICIT_ROUTE: &str = "auto";
 
 pub(super) fn configured_routes(
     routes: &[file::Route],
-    typed_models: &[file::Model],
+    file: &File,
     models: &[Arc<Model>],
     flags: &Flags,
     findings: &mut Findings,
 ) -> Vec<RouteSettings> {
     unique("route", routes.iter().filter_map(|r| r.name.as_ref()), findings);
-    let is_model = |name: &str| typed_models.iter().any(|m| m.name.as_ref().is_some_and(|n| n.value == name));
+    let is_model = |name: &str| file.models.iter().any(|m| m.name.as_ref().is_some_and(|n| n.value == name));
     for name in routes.iter().filter_map(|r| r.name.as_ref()).filter(|name| is_model(&name.value)) {
         findings.mistake(name.line, format!("\"{}\" is a route and a model; rename one", name.value));
     }
     let known = |m: &file::Model| Some((m.name.as_ref()?.value.clone(), m.provider.as_ref().map(|p| p.value.clone())));
-    let known: Vec<_> = typed_models.iter().filter_map(known).collect();
-    routes.iter().filter_map(|route| configured_route(route, &known, models, flags, findings)).collect()
+    let known: Vec<_> = file.models.iter().filter_map(known).collect();
+    let cached = |route: &file::Route| route.cache.as_ref().map(|typed| cache::rule(typed, cache::ttl(file)));
+    let settings = |route: &file::Route| {
+        Some(RouteSettings { cache: cached(route), ..configured_route(route, &known, models, flags, findings)? })
+    };
+    routes.iter().filter_map(settings).collect()
 }
 
 /// Embedding models answer nothing.

@@ -13,6 +13,8 @@ pub const DIM: usize = 128;
 const BLOCK: usize = 32;
 /// Tokens pooled at most: this many at the start of the window and as many at its end.
 const HALF_WINDOW: usize = 256;
+/// Tokens of which none is left out.
+pub const POOLED: usize = 2 * HALF_WINDOW;
 
 /// Token vectors as 8-bit integers with one scale a row: vector = row · scale.
 #[derive(Debug)]

@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, Entry, StoreError};
 use crate::trace::Trace;
+use crate::trace::kept::Kept;
 
 mod added;
 mod body;
 mod decision;
 mod entry;
+mod kept;
 
 /// The version that is written.
 ///
@@ -44,6 +46,10 @@ impl Writer {
 
     pub(super) fn trace(&mut self, trace: &Trace) -> Result<&[u8], StoreError> {
         self.pack(&added::TraceV2::from(trace))
+    }
+
+    pub(super) fn kept(&mut self, kept: &Kept) -> Result<&[u8], StoreError> {
+        self.pack(&kept::KeptV1::from(kept))
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<&[u8], StoreError> {
@@ -90,6 +96,11 @@ pub(super) fn read_trace(file: &Path, bytes: &[u8]) -> Result<Trace, StoreError>
         1 => unpack::<body::TraceV1<'_>>(file, bytes).map(Trace::from),
         _ => unpack::<added::TraceV2<'_>>(file, bytes).map(Trace::from),
     }
+}
+
+pub(super) fn read_kept(file: &Path, bytes: &[u8]) -> Result<Kept, StoreError> {
+    let kept = unpack::<kept::KeptV1<'_>>(file, bytes)?.read();
+    kept.ok_or_else(|| StoreError::damaged(file, "the pieces of a kept answer do not fit together"))
 }
 
 pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, StoreError> {

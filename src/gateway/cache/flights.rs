@@ -1,0 +1,112 @@
+//! Identical requests at one time: the first asks, the others wait for its answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::trace::kept::{Kept, Key};
+
+/// Requests that wait at most; more ask for themselves.
+const WAITERS: usize = 4096;
+
+/// The calls under way, by what they answer. There are never more than requests under way.
+#[derive(Debug)]
+pub(super) struct Flights {
+    by_key: Mutex<HashMap<Key, watch::Receiver<Flight>>>,
+    waiters: Semaphore,
+}
+
+#[derive(Debug, Clone)]
+enum Flight {
+    UnderWay,
+    Landed(Arc<Kept>),
+    /// It has an answer that is not to be given to others.
+    Apart,
+}
+
+/// A request's part in a call.
+pub(super) enum Part {
+    Lead(Lead),
+    Follow(Follow),
+}
+
+/// Whoever holds it asks, for all. Dropped without a landing: another takes over.
+#[derive(Debug)]
+pub(super) struct Lead {
+    flights: Arc<Flights>,
+    key: Key,
+    flight: watch::Sender<Flight>,
+}
+
+/// Whoever holds it waits.
+#[derive(Debug)]
+pub(in crate::gateway) struct Follow {
+    flights: Arc<Flights>,
+    flight: watch::Receiver<Flight>,
+}
+
+/// What the waiting came to.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::gateway) enum Waited {
+    Answered(Arc<Kept>),
+    /// Whoever asked has failed or left.
+    Left,
+    /// It is no use to wait: each asks for itself.
+    Alone,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self { by_key: Mutex::default(), waiters: Semaphore::new(WAITERS) }
+    }
+}
+
+impl Flights {
+    /// Takes part in the call for `key`, the first to come as its leader.
+    pub(super) fn join(self: &Arc<Self>, key: Key) -> Part {
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = by_key.get(&key) {
+            return Part::Follow(Follow { flights: self.clone(), flight: flight.clone() });
+        }
+        let (flight, followers) = watch::channel(Flight::UnderWay);
+        by_key.insert(key, followers);
+        Part::Lead(Lead { flights: self.clone(), key, flight })
+    }
+}
+
+impl Lead {
+    /// The answer for all who wait.
+    pub(super) fn land(self, kept: Arc<Kept>) {
+        self.flight.send_replace(Flight::Landed(kept));
+    }
+
+    /// The answer is for this request alone.
+    pub(super) fn part(self) {
+        self.flight.send_replace(Flight::Apart);
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.flights.by_key.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl Follow {
+    /// Waits for the leader's answer, no longer than `patience`.
+    pub(in crate::gateway) async fn wait(mut self, patience: Duration) -> Waited {
+        let Ok(_seat) = self.flights.waiters.try_acquire() else { return Waited::Alone };
+        let over = |flight: &Flight| !matches!(flight, Flight::UnderWay);
+        match timeout(patience, self.flight.wait_for(over)).await {
+            Err(_late) => Waited::Alone,
+            Ok(Err(_closed)) => Waited::Left,
+            Ok(Ok(flight)) => match &*flight {
+                Flight::Landed(kept) => Waited::Answered(kept.clone()),
+                Flight::UnderWay | Flight::Apart => Waited::Alone,
+            },
+        }
+    }
+}
