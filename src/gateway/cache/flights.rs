@@ -110,3 +110,64 @@ impl Follow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::catalog::ModelId;
+    use crate::trace::ReplyText;
+    use crate::trace::kept::Form;
+
+    const KEY: Key = [7; 32];
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn lead(flights: &Arc<Flights>) -> Lead {
+        let Part::Lead(lead) = flights.join(KEY) else { panic!("somebody leads") };
+        lead
+    }
+
+    fn follow(flights: &Arc<Flights>) -> Follow {
+        let Part::Follow(follow) = flights.join(KEY) else { panic!("nobody leads") };
+        follow
+    }
+
+    fn kept() -> Arc<Kept> {
+        Arc::new(Kept {
+            at_ms: 0,
+            until_ms: 1,
+            model: ModelId { provider: "p".into(), model: "m".into() },
+            usage: None,
+            text: ReplyText::default(),
+            form: Form::Whole(Bytes::new()),
+            meaning: None,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_hears_what_became_of_the_call() {
+        let flights = Arc::new(Flights::default());
+        let (leader, follower) = (lead(&flights), follow(&flights));
+        leader.land(kept());
+        assert_eq!(follower.wait(PATIENCE).await, Waited::Answered(kept()));
+        let (leader, follower) = (lead(&flights), follow(&flights));
+        leader.part();
+        assert_eq!(follower.wait(PATIENCE).await, Waited::Alone);
+        let (leader, follower) = (lead(&flights), follow(&flights));
+        drop(leader);
+        assert_eq!(follower.wait(PATIENCE).await, Waited::Left);
+        assert!(flights.by_key.lock().unwrap().is_empty(), "calls that ended take no room");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_and_so_do_the_seats() {
+        let flights = Arc::new(Flights::default());
+        let _leader = lead(&flights);
+        assert_eq!(follow(&flights).wait(PATIENCE).await, Waited::Alone);
+        let _others = flights.waiters.try_acquire_many(WAITERS as u32).unwrap();
+        let began = tokio::time::Instant::now();
+        assert_eq!(follow(&flights).wait(PATIENCE).await, Waited::Alone);
+        assert_eq!(began.elapsed(), Duration::ZERO, "it does not wait where too many do");
+    }
+}
