@@ -300,3 +300,17 @@ fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     };
     arms.iter().map(wish).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_keeps_to_no_bar_is_not_curious_about_what_is_too_dear_at_any_quality() {
+        let arm = |quality, cost_usd| Summary { quality, deviation: 0.1, cost_usd };
+        let arms = [arm(0.7, 0.01), arm(0.7, 5.0)];
+        let curious = |knob| curiosity(&arms, 1.0, knob)[1];
+        assert!(curious(Knob::Quality(0.95)) > 0.01, "it may be the best, which the bar is a share of");
+        assert_eq!([Knob::Value(1.0), Knob::BudgetPer1k(10.0)].map(curious), [0.0; 2]);
+    }
+}
