@@ -119,7 +119,7 @@ impl Solution {
         solution.mixture = mixture(problem, &forecast, &solution.table);
         let wanted = solution.mixture.map_or_else(|| solution.wanted(problem), |mixture| mixture.likelier());
         solution.log_value = solution.smoothed(wanted, problem.knob, before);
-        solution.curiosity = curiosity(&solution.arms, solution.log_value.exp());
+        solution.curiosity = curiosity(&solution.arms, solution.log_value.exp(), problem.knob);
         solution
     }
 
@@ -286,17 +286,33 @@ fn allowance(budget: f64, spending: &Spending) -> f64 {
     (budget - over.clamp(-SAVED * budget, OVERSPENT * budget)) / spending.overrun(budget)
 }
 
-/// The wider an arm's mean quality and the likelier it is best (at this V, or in quality alone), the more it is asked.
-fn curiosity(arms: &[Summary], value: f64) -> Vec<f64> {
+/// The wider an arm's mean quality and the likelier it is best, the more it is asked: best at this V, or, where a bar is
+/// a share of the best quality, in quality alone. Elsewhere an arm that is too dear at any quality need not be known.
+fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
+    let has_bar = matches!(knob, Knob::Quality(_));
     let utility = |arm: &Summary| value * arm.quality - arm.cost_usd;
     let best_utility = arms.iter().map(utility).fold(f64::NEG_INFINITY, f64::max);
     let best_quality = arms.iter().map(|arm| arm.quality).fold(f64::NEG_INFINITY, f64::max);
     let wish = |arm: &Summary| {
         let deviation = arm.deviation.max(1e-6);
         let as_choice = (utility(arm) - best_utility) / (value * deviation);
-        let as_reference = (arm.quality - best_quality) / deviation;
+        let as_reference = if has_bar { (arm.quality - best_quality) / deviation } else { f64::NEG_INFINITY };
         let hope = (2.0 * normal_cdf(as_choice.max(as_reference) + 1.0)).min(1.0);
         EXPLORATION * (arm.deviation / 0.1).powi(2) * hope
     };
     arms.iter().map(wish).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_keeps_to_no_bar_is_not_curious_about_what_is_too_dear_at_any_quality() {
+        let arm = |quality, cost_usd| Summary { quality, deviation: 0.1, cost_usd };
+        let arms = [arm(0.7, 0.01), arm(0.7, 5.0)];
+        let curious = |knob| curiosity(&arms, 1.0, knob)[1];
+        assert!(curious(Knob::Quality(0.95)) > 0.01, "it may be the best, which the bar is a share of");
+        assert_eq!([Knob::Value(1.0), Knob::BudgetPer1k(10.0)].map(curious), [0.0; 2]);
+    }
 }
