@@ -67,13 +67,15 @@ fn name(model: usize) -> String {
 fn route() -> RouteSpec {
     let arm = |model: usize| {
         let usd = 0.1 * 2.0_f64.powi(model as i32);
-        ArmSpec {
-            arm: name(model),
-            price: Some(Price { input: usd, output: 4.0 * usd, cached_input: None }),
-            context_window: None,
-        }
+        ArmSpec { arm: name(model), price: Some(Price::of(usd, 4.0 * usd)), context_window: None }
     };
-    RouteSpec { name: ROUTE.into(), knob: Knob::Quality(0.95), explore: true, arms: (0..MODELS).map(arm).collect() }
+    RouteSpec {
+        name: ROUTE.into(),
+        knob: Knob::Quality(0.95),
+        explore: true,
+        arms: (0..MODELS).map(arm).collect(),
+        segments: vec![],
+    }
 }
 
 fn chosen(n: u64) -> usize {
@@ -82,7 +84,7 @@ fn chosen(n: u64) -> usize {
 
 fn decided(n: u64, dimension: usize, bundle: u64) -> Entry {
     let candidate =
-        |model| Candidate { arm: name(model), quality: 0.7, cost_usd: 1e-3, propensity: 1.0 / MODELS as f64 };
+        |model| Candidate { arm: name(model).into(), quality: 0.7, cost_usd: 1e-3, propensity: 1.0 / MODELS as f64 };
     let phi = (0..dimension).map(|i| if i == 0 { 1.0 } else { ((n + 3 * i as u64) % 11) as f64 / 5.0 - 1.0 });
     let decision = Decision {
         phi: phi.collect(),
@@ -97,7 +99,7 @@ fn decided(n: u64, dimension: usize, bundle: u64) -> Entry {
 fn settled(n: u64) -> Entry {
     Entry::Settled {
         trace: id(n),
-        arm: Some(name(chosen(n))),
+        arm: Some(name(chosen(n)).into()),
         usage: Some(Usage { input_tokens: 110, output_tokens: 90 + (n % 50) as u32, ..Usage::default() }),
         cost_usd: Some(1e-3),
         outcome: Outcome::Answered,
