@@ -349,7 +349,7 @@ fn what_is_wrong_with_bedrocks_keys_is_said_with_its_line() {
         (format!("{both}\napi_key = \"env:KEY\"\nregion = \"eu-west-1\""), "f.toml:1: both an `api_key` and the keys"),
         (format!("{id}\nregion = \"eu-west-1\""), "f.toml:1: `aws_secret_access_key` of [[providers]] is missing"),
         (format!("{both}\nbase_url = \"https://proxy.example/\""), "f.toml:1: `region` of [[providers]] is missing"),
-        (both.to_owned(), "f.toml:1: `base_url` of [[providers]] is missing; give a `region`"),
+        (both.to_owned(), "f.toml:1: `region` of a provider of kind \"bedrock\" is missing; give one such as"),
         (format!("{both}\nregion = \"EU west\""), "f.toml:6: `region` \"EU west\" is no region"),
         (format!("{both}\nregion = \"eu-west-1\"\naws_session_token = \"env:NONE\""), "f.toml:7: `aws_session_token`"),
     ] {

@@ -32,7 +32,7 @@ enum Read {
     Json(fn(&TraceLine) -> Option<String>),
 }
 
-const COLUMNS: [Column; 28] = {
+const COLUMNS: [Column; 30] = {
     use Read::{Integer, Json, Number, Text};
     const fn column(name: &'static str, read: Read) -> Column {
         Column { name, read }
@@ -42,9 +42,11 @@ const COLUMNS: [Column; 28] = {
         column("trace", Text(|line| Some(line.trace.to_string()))),
         column("at_ms", Integer(|line| integer(line.at_ms))),
         column("route", Text(|line| Some(line.route.clone()))),
+        column("metadata", Json(|line| json(line.metadata.as_ref()?))),
         column("request", Json(|line| line.request.as_ref().map(|request| request.get().to_owned()))),
         column("decision_policy", Text(|line| Some(line.decision.policy.clone()))),
         column("decision_kind", Text(|line| word(&line.decision.kind))),
+        column("decision_segment", Text(|line| line.decision.segment.clone())),
         column("decision_knob", Json(|line| json(&line.decision.knob))),
         column("decision_phi", Json(|line| json(&line.decision.phi))),
         column("decision_widening", Number(|line| Some(line.decision.widening))),
