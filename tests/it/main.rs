@@ -53,6 +53,7 @@ mod upstream_answers;
 mod upstream_azure;
 mod upstream_compatible;
 mod upstream_failures;
+mod upstream_hostile;
 mod upstream_mistral;
 mod upstream_streams;
 mod upstream_wire;
