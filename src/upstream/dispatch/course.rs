@@ -1,6 +1,7 @@
 //! One request's way through its targets: who is asked next, how often, and when it is given up.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -47,15 +48,21 @@ impl<'a> Course<'a> {
         Err(Exhausted { attempts: self.attempts, error })
     }
 
-    /// Asks `target`; where it has not begun to answer after the time that hedging waits, the next one as well, and takes
-    /// whichever answers first. The other call is cancelled.
     async fn call(&mut self, target: usize) -> Called {
+        if let Some(after) = self.limits.hedge.filter(|_| !self.queue.is_empty()) {
+            // Boxed: two calls at once take twice the room, which no other request should have to make.
+            return Box::pin(self.hedged(target, after)).await;
+        }
+        let began = Instant::now();
+        let reply = self.ask(target).await;
+        self.called(target, began, reply)
+    }
+
+    /// Asks `target`; where it has not begun to answer `after` that time, the next one as well, and takes whichever
+    /// answers first. The other call is cancelled.
+    async fn hedged(&mut self, target: usize, after: Duration) -> Called {
         let began = Instant::now();
         let first = self.ask(target);
-        let Some(after) = self.limits.hedge.filter(|_| !self.queue.is_empty()) else {
-            let reply = first.await;
-            return self.called(target, began, reply);
-        };
         tokio::pin!(first);
         if let Ok(reply) = timeout(after, &mut first).await {
             return self.called(target, began, reply);

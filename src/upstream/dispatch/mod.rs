@@ -189,7 +189,7 @@ impl Upstreams {
     /// Whether new requests should go to this model: false after several failures in a row, until a pause is over and
     /// one request may try it again.
     pub fn healthy(&self, model: &ModelId) -> bool {
-        self.standing(model).is_none_or(|standing| standing.healthy)
+        self.known(model).is_none_or(|target| target.vitals.healthy(Instant::now()))
     }
 
     /// Why this model's provider cannot be asked `request`, as far as a cheap look tells.

@@ -76,15 +76,25 @@ impl Vitals {
     pub fn standing(&self, now: Instant) -> Standing {
         let key = self.key(now);
         let limited_for = self.limited_until(key, now).map(|until| until - now);
-        let unharmed = self.shared.provider.healthy(now) && self.shared.keys[key].healthy(now);
         Standing {
             condition: self.model.condition(now),
             failures: self.model.failures(),
             in_flight: self.load.in_flight(),
             latency: self.load.latency(),
             limited_for,
-            healthy: unharmed && self.model.healthy(now) && limited_for.is_none(),
+            healthy: self.healthy(now),
         }
+    }
+
+    /// Whether new requests should go there.
+    pub fn healthy(&self, now: Instant) -> bool {
+        self.shared.provider.healthy(now)
+            && self.model.healthy(now)
+            && (0..self.limits.len()).any(|key| self.is_usable(key, now))
+    }
+
+    fn is_usable(&self, key: usize, now: Instant) -> bool {
+        self.shared.keys[key].healthy(now) && self.limited_until(key, now).is_none()
     }
 
     /// The key to use: the one whose turn it is, or the next that is accepted and has room; where none has, the one that
@@ -92,7 +102,7 @@ impl Vitals {
     fn key(&self, now: Instant) -> usize {
         let (first, count) = (self.turn.load(Ordering::Relaxed), self.limits.len());
         let mut turns = (0..count).map(|i| (first + i) % count);
-        let usable = |key: &usize| self.shared.keys[*key].healthy(now) && self.limited_until(*key, now).is_none();
+        let usable = |key: &usize| self.is_usable(*key, now);
         let soonest = || (0..count).min_by_key(|key| self.limited_until(*key, now)).unwrap_or_default();
         turns.find(usable).unwrap_or_else(soonest)
     }
