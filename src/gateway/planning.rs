@@ -93,7 +93,7 @@ impl Gateway {
     }
 
     fn conversation(&self, routed: Routed<'_>, tokens: u32) -> Conversation {
-        let reading = routed.of().reading(routed.wishes.session.as_deref(), routed.request, tokens);
+        let reading = routed.of().reading(routed.wishes, routed.request, tokens);
         Conversation { reading, warm: reading.and_then(|reading| self.sessions.warm(reading)) }
     }
 

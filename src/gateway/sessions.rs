@@ -6,6 +6,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 use moka::sync::Cache;
 
+use super::Wishes;
 use crate::api::chat::ChatRequest;
 use crate::catalog::{ModelId, Price};
 
@@ -30,8 +31,8 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Of a request of `route`; `None` where the prompt is too short for any provider to keep it.
-    pub(super) fn new(route: &str, session: Option<&str>, request: &ChatRequest, tokens: u32) -> Option<Self> {
-        (tokens >= SHORTEST).then(|| Self { conversation: key(route, session, request), tokens })
+    pub(super) fn new(route: &str, wishes: &Wishes, request: &ChatRequest, tokens: u32) -> Option<Self> {
+        (tokens >= SHORTEST).then(|| Self { conversation: key(route, wishes, request), tokens })
     }
 }
 
@@ -72,21 +73,22 @@ impl Warm {
     }
 }
 
-/// Which conversation a request belongs to: the one that its client names, else the one that begins as it does: with
-/// these instructions and this first question, which later turns repeat.
-fn key(route: &str, session: Option<&str>, request: &ChatRequest) -> u64 {
-    let hasher = FixedState::default();
-    if let Some(session) = session {
-        return hasher.hash_one((route, "named", session));
+/// Which conversation of a client's a request belongs to: the one that it names, else the one that begins as it does:
+/// with these instructions and this first question, which later turns repeat.
+fn key(route: &str, wishes: &Wishes, request: &ChatRequest) -> u64 {
+    let (hasher, tenant) = (FixedState::default(), wishes.tenant);
+    if let Some(session) = &wishes.session {
+        return hasher.hash_one((tenant, route, "named", session));
     }
     let first = request.messages.iter().position(|message| message.role == "user").unwrap_or(0);
     let beginning = request.messages.iter().take(first + 1).map(|message| (&message.role, &message.content.text));
-    hasher.hash_one((route, beginning.collect::<Vec<_>>()))
+    hasher.hash_one((tenant, route, beginning.collect::<Vec<_>>()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::Tenant;
 
     fn request(turns: &[(&str, &str)]) -> ChatRequest {
         let messages: Vec<_> =
@@ -100,11 +102,15 @@ mod tests {
         let first = request(&[("system", "Be brief."), ("user", "Hello")]);
         let later = request(&[("system", "Be brief."), ("user", "Hello"), ("assistant", "Hi"), ("user", "And?")]);
         let other = request(&[("system", "Be brief."), ("user", "Hello!")]);
-        assert_eq!(key("auto", None, &first), key("auto", None, &later));
-        assert_ne!(key("auto", None, &first), key("auto", None, &other));
-        assert_ne!(key("auto", None, &first), key("batch", None, &first));
-        assert_eq!(key("auto", Some("s1"), &first), key("auto", Some("s1"), &other));
-        assert_ne!(key("auto", Some("s1"), &first), key("auto", Some("s2"), &first));
+        let unnamed = Wishes::default();
+        let named = |session: &str| Wishes { session: Some(session.into()), ..Wishes::default() };
+        assert_eq!(key("auto", &unnamed, &first), key("auto", &unnamed, &later));
+        assert_ne!(key("auto", &unnamed, &first), key("auto", &unnamed, &other));
+        assert_ne!(key("auto", &unnamed, &first), key("batch", &unnamed, &first));
+        assert_eq!(key("auto", &named("s1"), &first), key("auto", &named("s1"), &other));
+        assert_ne!(key("auto", &named("s1"), &first), key("auto", &named("s2"), &first));
+        let another = Wishes { tenant: Tenant([1; 32]), ..named("s1") };
+        assert_ne!(key("auto", &named("s1"), &first), key("auto", &another, &first));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Wishes;
 use super::balance::{Balance, Deployment, order};
 use super::error::GatewayError;
 use super::pace::Pace;
@@ -217,8 +218,8 @@ fn charges_less(model: &Model) -> bool {
 
 impl Route {
     /// The conversation that a request goes on with, if remembering it may be worth something.
-    pub(super) fn reading(&self, session: Option<&str>, request: &ChatRequest, tokens: u32) -> Option<Reading> {
-        self.caches.then(|| Reading::new(&self.name, session, request, tokens)).flatten()
+    pub(super) fn reading(&self, wishes: &Wishes, request: &ChatRequest, tokens: u32) -> Option<Reading> {
+        self.caches.then(|| Reading::new(&self.name, wishes, request, tokens)).flatten()
     }
 
     /// The first rule that holds.

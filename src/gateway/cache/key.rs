@@ -22,7 +22,7 @@ const LEFT_OUT: [&str; 7] =
 const DEEPEST: usize = 32;
 
 /// Whose client's requests they are: the digest of its API key, all zero where it sends none.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Tenant(pub [u8; 32]);
 
 impl Debug for Tenant {
