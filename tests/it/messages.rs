@@ -1,11 +1,11 @@
 //! `POST /v1/messages`: Anthropic's client protocol in, and its answers, streams and errors out.
 
 use satisfice::api::messages::{Stream, reply, request};
-use satisfice::api::sse::Decoder;
 use serde_json::{Value, json};
 
 use crate::gateway::{Options, Running, body, header};
 use crate::scripted::Answer;
+use crate::wire::events;
 
 fn translated(body: &Value) -> Value {
     serde_json::from_slice(&request(&serde_json::to_vec(body).unwrap()).unwrap()).unwrap()
@@ -20,13 +20,6 @@ fn refused(change: impl FnOnce(&mut Value)) -> (String, String) {
 
 fn hello() -> Value {
     json!({"model": "auto", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]})
-}
-
-/// Name and data of each event.
-fn events(bytes: &[u8]) -> Vec<Value> {
-    let mut decoder = Decoder::new(1 << 20);
-    decoder.push(bytes);
-    std::iter::from_fn(|| decoder.next_event().unwrap()).map(|data| serde_json::from_slice(&data).unwrap()).collect()
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! `POST /v1/responses`: OpenAI's newer client protocol in, and its responses and events out.
 
 use satisfice::api::responses::{Stream, reply, request};
-use satisfice::api::sse::Decoder;
 use serde_json::{Value, json};
 
 use crate::gateway::{Running, body};
 use crate::scripted::Answer;
+use crate::wire::events;
 
 fn translated(body: &Value) -> Value {
     serde_json::from_slice(&request(body.to_string().as_bytes()).unwrap().0).unwrap()
@@ -13,12 +13,6 @@ fn translated(body: &Value) -> Value {
 
 fn refused(body: Value) -> String {
     request(body.to_string().as_bytes()).unwrap_err().param.unwrap().into_owned()
-}
-
-fn events(bytes: &[u8]) -> Vec<Value> {
-    let mut decoder = Decoder::new(1 << 20);
-    decoder.push(bytes);
-    std::iter::from_fn(|| decoder.next_event().unwrap()).map(|data| serde_json::from_slice(&data).unwrap()).collect()
 }
 
 #[test]

@@ -97,3 +97,10 @@ pub fn streamed_in_pieces(
     translation.end(&mut items);
     items.into()
 }
+
+/// The data of each server-sent event, as JSON.
+pub fn events(bytes: &[u8]) -> Vec<Value> {
+    let mut decoder = Decoder::new(1 << 20);
+    decoder.push(bytes);
+    std::iter::from_fn(|| decoder.next_event().unwrap()).map(|data| serde_json::from_slice(&data).unwrap()).collect()
+}

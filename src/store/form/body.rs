@@ -36,7 +36,7 @@ pub(super) struct TraceForm<'a, U> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ModelIdV1<'a> {
+pub(super) struct ModelIdV1<'a> {
     provider: Cow<'a, str>,
     model: Cow<'a, str>,
 }
@@ -59,7 +59,7 @@ struct NeedsV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ReplyTextV1<'a> {
+pub(super) struct ReplyTextV1<'a> {
     content: Cow<'a, str>,
     finish_reason: Option<Cow<'a, str>>,
     refusal: bool,

@@ -5,30 +5,19 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::body::{ModelIdV1, ReplyTextV1};
 use super::decision::UsageV2;
-use crate::catalog::ModelId;
-use crate::trace::ReplyText;
 use crate::trace::kept::{Cut, Form, Kept, Meaning, Pieces};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct KeptV1<'a> {
     at_ms: u64,
     until_ms: u64,
-    provider: Cow<'a, str>,
-    model: Cow<'a, str>,
+    model: ModelIdV1<'a>,
     usage: Option<UsageV2>,
-    text: TextV1<'a>,
+    text: ReplyTextV1<'a>,
     form: FormV1<'a>,
     meaning: Option<MeaningV1<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct TextV1<'a> {
-    content: Cow<'a, str>,
-    finish_reason: Option<Cow<'a, str>>,
-    refusal: bool,
-    tool_calls: bool,
-    truncated: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -49,8 +38,7 @@ impl<'a> From<&'a Kept> for KeptV1<'a> {
         Self {
             at_ms: kept.at_ms,
             until_ms: kept.until_ms,
-            provider: kept.model.provider.as_str().into(),
-            model: kept.model.model.as_str().into(),
+            model: (&kept.model).into(),
             usage: kept.usage.map(UsageV2::from),
             text: (&kept.text).into(),
             form: (&kept.form).into(),
@@ -68,7 +56,7 @@ impl KeptV1<'_> {
         Some(Kept {
             at_ms: self.at_ms,
             until_ms: self.until_ms,
-            model: ModelId { provider: self.provider.into(), model: self.model.into() },
+            model: self.model.into(),
             usage: self.usage.map(Into::into),
             text: self.text.into(),
             form: self.form.read()?,
@@ -99,30 +87,6 @@ impl FormV1<'_> {
                 let cuts = cuts.into_iter().map(|(end, usage_only)| Cut { end, usage_only }).collect();
                 Pieces::new(Bytes::from(bytes.into_owned()), cuts).map(Form::Streamed)
             }
-        }
-    }
-}
-
-impl<'a> From<&'a ReplyText> for TextV1<'a> {
-    fn from(text: &'a ReplyText) -> Self {
-        Self {
-            content: text.content.as_str().into(),
-            finish_reason: text.finish_reason.as_deref().map(Cow::from),
-            refusal: text.refusal,
-            tool_calls: text.tool_calls,
-            truncated: text.truncated,
-        }
-    }
-}
-
-impl From<TextV1<'_>> for ReplyText {
-    fn from(text: TextV1<'_>) -> Self {
-        Self {
-            content: text.content.into_owned(),
-            finish_reason: text.finish_reason.map(Cow::into_owned),
-            refusal: text.refusal,
-            tool_calls: text.tool_calls,
-            truncated: text.truncated,
         }
     }
 }
