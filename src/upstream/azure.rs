@@ -86,8 +86,13 @@ impl Provider for Azure {
         self.inner.refuses(request)
     }
 
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
-        self.inner.request(upstream_model, request)
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
+        self.inner.request_up_to(upstream_model, longest, request)
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {

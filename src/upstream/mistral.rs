@@ -28,8 +28,13 @@ impl Provider for Mistral {
         self.0.refuses(request)
     }
 
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
-        self.0.request(upstream_model, request)
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
+        self.0.request_up_to(upstream_model, longest, request)
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {

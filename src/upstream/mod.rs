@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::api::chat::ChatRequest;
@@ -56,30 +57,30 @@ pub trait Provider: Send + Sync {
         Framing::ServerSentEvents
     }
 
-    /// A cheap look at what [`request`](Self::request) would refuse for any model of this provider, asked before one is
-    /// chosen: a route's other models may be of another wire.
+    /// A cheap look at what [`request_up_to`](Self::request_up_to) would refuse for any model of this provider, asked
+    /// before one is chosen: a route's other models may be of another wire.
     fn refuses(&self, _request: &ChatRequest) -> Option<BadRequest> {
         None
     }
 
-    /// What to post there.
+    /// What to post there. `longest` is what the model can write at most, tokens, where that is known: some wires must be
+    /// told how long an answer may be.
     ///
     /// # Errors
     /// What this provider cannot express, named by the client's field.
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest>;
-
-    /// The same for wires that must be told how long an answer may be: `longest` is what the model can write at most,
-    /// tokens, where that is known.
-    ///
-    /// # Errors
-    /// As [`request`](Self::request).
     fn request_up_to(
         &self,
         upstream_model: &str,
-        _longest: Option<u32>,
+        longest: Option<u32>,
         request: &ChatRequest,
-    ) -> Result<WireRequest, BadRequest> {
-        self.request(upstream_model, request)
+    ) -> Result<WireRequest, BadRequest>;
+
+    /// The same for a model of which that is not known.
+    ///
+    /// # Errors
+    /// As [`request_up_to`](Self::request_up_to).
+    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+        self.request_up_to(upstream_model, None, request)
     }
 
     /// A whole successful answer → the client's body and what the gateway reads of it.
@@ -182,6 +183,13 @@ pub struct WireRequest {
     /// Beyond those of every request; they replace configured ones of the same name.
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+impl WireRequest {
+    /// JSON, with no headers beyond those of every request.
+    pub fn json(body: &Value) -> Self {
+        Self { headers: HeaderMap::new(), body: body.to_string().into() }
+    }
 }
 
 /// A whole answer.

@@ -21,7 +21,12 @@ impl Provider for OpenAi {
         "chat/completions".into()
     }
 
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        _longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
         Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model) })
     }
 

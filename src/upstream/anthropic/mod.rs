@@ -79,10 +79,6 @@ impl Provider for Anthropic {
         inexpressible(request, &UNDERSTOOD, "Anthropic's wire").or_else(|| request.needs.audio.then(deaf))
     }
 
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
-        self.request_up_to(upstream_model, None, request)
-    }
-
     fn request_up_to(
         &self,
         upstream_model: &str,
@@ -90,7 +86,7 @@ impl Provider for Anthropic {
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
         let body = body(upstream_model, longest, request)?;
-        Ok(WireRequest { headers: HeaderMap::new(), body: body.to_string().into() })
+        Ok(WireRequest::json(&body))
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {

@@ -11,7 +11,7 @@ mod request;
 use std::fmt::Write;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::openai::OpenAi;
 use super::{Asked, Events, Framing, Provider, WholeReply, WireRequest};
@@ -53,10 +53,6 @@ impl Provider for Bedrock {
         inexpressible(request, &UNDERSTOOD, "Bedrock's wire")
     }
 
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
-        self.request_up_to(upstream_model, None, request)
-    }
-
     fn request_up_to(
         &self,
         upstream_model: &str,
@@ -67,7 +63,7 @@ impl Provider for Bedrock {
             return Err(bad);
         }
         let body = request::body(upstream_model, longest, request)?;
-        Ok(WireRequest { headers: HeaderMap::new(), body: body.to_string().into() })
+        Ok(WireRequest::json(&body))
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {

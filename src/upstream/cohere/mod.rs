@@ -6,7 +6,7 @@ mod request;
 mod stream;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::openai::{OpenAi, kind_of};
 use super::{Asked, Events, Provider, WholeReply, WireRequest};
@@ -26,9 +26,14 @@ impl Provider for Cohere {
         request::refuses(request)
     }
 
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        _longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
         let body = request::body(upstream_model, request)?;
-        Ok(WireRequest { headers: HeaderMap::new(), body: body.to_string().into() })
+        Ok(WireRequest::json(&body))
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {

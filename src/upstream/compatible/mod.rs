@@ -78,7 +78,12 @@ impl Provider for Compatible {
         conversation::unknown_there(request, self.quirks.unsupported(), &self.provider)
     }
 
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        _longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
         if let Some(bad) = self.refuses(request) {
             return Err(bad);
         }

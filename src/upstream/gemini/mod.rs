@@ -12,7 +12,7 @@ mod turns;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::{Asked, Events, KeyHeader, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
@@ -37,9 +37,14 @@ impl Provider for Gemini {
         request::refuses(request)
     }
 
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+    fn request_up_to(
+        &self,
+        upstream_model: &str,
+        _longest: Option<u32>,
+        request: &ChatRequest,
+    ) -> Result<WireRequest, BadRequest> {
         let body = request::body(upstream_model, request)?;
-        Ok(WireRequest { headers: HeaderMap::new(), body: body.to_string().into() })
+        Ok(WireRequest::json(&body))
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {

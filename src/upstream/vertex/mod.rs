@@ -6,7 +6,7 @@ mod account;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::anthropic::{self, Anthropic};
 use super::gemini::{self, Gemini};
@@ -43,10 +43,6 @@ impl Provider for Vertex {
         Gemini.refuses(request).filter(|_| claude().refuses(request).is_some())
     }
 
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
-        self.request_up_to(upstream_model, None, request)
-    }
-
     fn request_up_to(
         &self,
         upstream_model: &str,
@@ -54,7 +50,7 @@ impl Provider for Vertex {
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
         if !is_claude(upstream_model) {
-            return Gemini.request(upstream_model, request);
+            return Gemini.request_up_to(upstream_model, longest, request);
         }
         let mut body = anthropic::body(upstream_model, longest, request)?;
         if let Some(fields) = body.as_object_mut() {
@@ -62,7 +58,7 @@ impl Provider for Vertex {
             fields.remove("model");
             fields.insert("anthropic_version".into(), ANTHROPIC_VERSION.into());
         }
-        Ok(WireRequest { headers: HeaderMap::new(), body: body.to_string().into() })
+        Ok(WireRequest::json(&body))
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
