@@ -14,6 +14,7 @@ pub mod event_stream;
 pub mod gemini;
 pub mod mistral;
 pub mod openai;
+pub mod responses;
 pub mod settings;
 pub mod structure;
 pub mod vertex;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::content::Part;
+use super::thoughts::Reasoning;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
 
@@ -30,22 +31,6 @@ pub enum Turn {
     Tool {
         call_id: String,
         parts: Vec<Part>,
-    },
-}
-
-/// A model's earlier thoughts, which some providers want back as they were: `thinking_blocks` of an assistant's
-/// message, in Anthropic's form, as gateways hand them out.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Reasoning {
-    Thinking {
-        #[serde(default)]
-        thinking: String,
-        #[serde(default)]
-        signature: Option<String>,
-    },
-    RedactedThinking {
-        data: String,
     },
 }
 

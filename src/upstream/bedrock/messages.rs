@@ -155,12 +155,12 @@ fn picture(place: Place, source: &Source) -> Result<Value, BadRequest> {
 /// Thoughts without their signature are refused.
 fn thought(reasoning: &Reasoning) -> Option<Value> {
     match reasoning {
-        Reasoning::Thinking { thinking, signature } => {
-            let signature = signature.as_deref().filter(|signature| !signature.is_empty())?;
+        Reasoning::Thinking { thinking, signature } if reasoning.is_signed() => {
             let thought = json!({"text": thinking, "signature": signature});
             Some(json!({"reasoningContent": {"reasoningText": thought}}))
         }
         Reasoning::RedactedThinking { data } => Some(json!({"reasoningContent": {"redactedContent": data}})),
+        Reasoning::Thinking { .. } | Reasoning::Sealed(_) => None,
     }
 }
 

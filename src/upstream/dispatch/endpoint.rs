@@ -23,6 +23,7 @@ use super::super::compatible::Compatible;
 use super::super::gemini::Gemini;
 use super::super::mistral::Mistral;
 use super::super::openai::OpenAi;
+use super::super::responses::Responses;
 use super::super::settings::{OwnDeadlines, ProviderSettings, Wire};
 use super::super::vertex::Vertex;
 use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
@@ -180,6 +181,7 @@ fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
         Wire::Mistral => Box::new(Mistral(compatible())),
         Wire::OpenAi if settings.quirks == Quirks::default() => Box::new(OpenAi),
         Wire::OpenAi => Box::new(compatible()),
+        Wire::OpenAiResponses => Box::new(Responses::of(&*settings.name)),
         Wire::Vertex => Box::new(Vertex),
     }
 }
