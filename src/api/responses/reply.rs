@@ -69,7 +69,7 @@ pub(super) fn response(answer: &Answer, echo: &Echo, state: State, output: Vec<V
 
 /// Items have ids of their own kind, made of the answer's.
 pub(super) fn id(kind: &str, answer: &str) -> String {
-    format!("{kind}_{}", answer.trim_start_matches("chatcmpl-"))
+    format!("{kind}_{}", answer.trim_start_matches("chatcmpl-").trim_start_matches("resp_"))
 }
 
 fn output(answer: &str, message: Message) -> Vec<Value> {

@@ -26,7 +26,9 @@ pub(super) struct Response {
     #[serde(default)]
     error: Value,
     incomplete_details: Option<Incomplete>,
-    usage: Option<WireUsage>,
+    /// Where it is of another form, an answer is none the worse.
+    #[serde(default)]
+    usage: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -62,7 +64,7 @@ struct OutputDetails {
 pub(super) enum Item {
     Message {
         #[serde(default)]
-        content: Vec<Part>,
+        content: Option<Vec<Part>>,
     },
     FunctionCall(FunctionCall),
     Reasoning(Thought),
@@ -77,7 +79,7 @@ pub(super) enum Part {
     OutputText {
         text: String,
         #[serde(default)]
-        annotations: Vec<Value>,
+        annotations: Option<Vec<Value>>,
         #[serde(default)]
         logprobs: Option<Vec<Value>>,
     },
@@ -101,7 +103,7 @@ pub(super) struct FunctionCall {
 pub(super) struct Thought {
     id: Option<String>,
     #[serde(default)]
-    summary: Vec<ThoughtText>,
+    summary: Option<Vec<ThoughtText>>,
     #[serde(default)]
     content: Option<Vec<ThoughtText>>,
     #[serde(default)]
@@ -161,7 +163,7 @@ impl Response {
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
-        let usage = self.usage?;
+        let usage = Option::<WireUsage>::deserialize(&self.usage).ok()??;
         let input = usage.input_tokens_details.unwrap_or_default();
         Some(Usage {
             input_tokens: usage.input_tokens,
@@ -188,7 +190,9 @@ fn choice(items: Vec<Item>, thinker: &str) -> Choice {
     let (mut choice, mut tokens) = (Choice::default(), vec![]);
     for item in items {
         match item {
-            Item::Message { content } => content.into_iter().for_each(|part| say(part, &mut choice, &mut tokens)),
+            Item::Message { content } => {
+                content.into_iter().flatten().for_each(|part| say(part, &mut choice, &mut tokens));
+            }
             Item::FunctionCall(call) => choice.calls.push(call.into()),
             Item::Reasoning(thought) => think(&thought, thinker, &mut choice),
             Item::Other => {}
@@ -202,7 +206,7 @@ fn say(part: Part, choice: &mut Choice, tokens: &mut Vec<Value>) {
     match part {
         Part::OutputText { text, annotations, logprobs } => {
             let from = choice.content.chars().count();
-            choice.annotations.extend(annotations.into_iter().filter_map(|flat| annotation(flat, from)));
+            choice.annotations.extend(annotations.into_iter().flatten().filter_map(|flat| annotation(flat, from)));
             choice.content += &text;
             tokens.extend(logprobs.unwrap_or_default());
         }
@@ -222,7 +226,8 @@ fn think(thought: &Thought, thinker: &str, choice: &mut Choice) {
 
 impl Thought {
     fn text(&self) -> String {
-        let texts = self.summary.iter().chain(self.content.iter().flatten()).map(|text| &*text.text);
+        let parts = self.summary.iter().chain(&self.content).flatten();
+        let texts = parts.map(|part| &*part.text);
         texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(PAUSE)
     }
 
@@ -254,15 +259,19 @@ pub(super) fn annotation(flat: Value, from: usize) -> Option<Value> {
 }
 
 /// Chat's `logprobs` object. Streams do not say a token's bytes: chat has null then.
-pub(super) fn logprobs(mut tokens: Vec<Value>) -> Value {
-    let with_bytes = |token: &mut Value| {
-        if let Some(token) = token.as_object_mut() {
-            token.entry("bytes").or_insert(Value::Null);
-        }
-    };
-    for token in &mut tokens {
-        with_bytes(token);
-        token["top_logprobs"].as_array_mut().into_iter().flatten().for_each(with_bytes);
-    }
-    json!({"content": tokens, "refusal": null})
+pub(super) fn logprobs(tokens: Vec<Value>) -> Value {
+    let content: Vec<Value> = tokens.into_iter().map(token).collect();
+    json!({"content": content, "refusal": null})
+}
+
+fn token(token: Value) -> Value {
+    let likely = token["top_logprobs"].as_array().into_iter().flatten();
+    let likely: Vec<Value> = likely.map(spelled).collect();
+    let mut token = spelled(&token);
+    token["top_logprobs"] = likely.into();
+    token
+}
+
+fn spelled(token: &Value) -> Value {
+    json!({"token": token["token"], "logprob": token["logprob"], "bytes": token["bytes"]})
 }
