@@ -415,6 +415,16 @@ fn nothing_is_said_before_the_model_says_something() {
 }
 
 #[test]
+fn no_end_is_made_up_before_the_last_event() {
+    let events = wire::events(&fixture!("stream.sse"));
+    for told in 0..events.len() {
+        let bytes: String = events[..told].iter().map(event).collect();
+        let items = wire::streamed_to_end(&openai(), &wire::hello(), bytes);
+        assert!(items.iter().all(|item| *item != StreamItem::Done && text_of(item).finish_reason.is_none()));
+    }
+}
+
+#[test]
 fn errors_name_the_clients_fields() {
     let error = |status: u16, body: &[u8]| openai().error(StatusCode::from_u16(status).unwrap(), body);
     let limit = error(429, &fixture!("error_limit.json"));

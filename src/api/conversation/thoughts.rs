@@ -1,4 +1,5 @@
-//! A model's earlier thoughts, which some providers want back as they were: `thinking_blocks` of an assistant's message.
+//! A model's earlier thoughts, which some providers want back as they were: `thinking_blocks` of an assistant's
+//! message.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

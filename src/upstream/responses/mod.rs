@@ -1,9 +1,9 @@
-//! OpenAI's Responses, without its store: each request carries the whole conversation, and none is kept unless the client
-//! says so (`store`).
+//! OpenAI's Responses, without its store: each request carries the whole conversation, and none is kept unless the
+//! client says so (`store`).
 //!
 //! Fields that chat and Responses have alike, and those that nobody knows yet, pass to the byte; what chat has and
-//! Responses has not is refused by name. Thoughts come back encrypted and are given back to the model that had them, and
-//! to no other: another account cannot read them, and models that do not think refuse them.
+//! Responses has not is refused by name. Thoughts come back encrypted and are given back to the model that had them,
+//! and to no other: another account cannot read them, and models that do not think refuse them.
 
 mod answer;
 mod input;
