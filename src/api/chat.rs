@@ -390,11 +390,11 @@ fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadR
     })
 }
 
-fn find<'a>(fields: &'a [(String, Bytes)], name: &str) -> Option<&'a Bytes> {
+pub(super) fn find<'a>(fields: &'a [(String, Bytes)], name: &str) -> Option<&'a Bytes> {
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
 }
 
-fn optional<'a, T: Deserialize<'a>>(
+pub(super) fn optional<'a, T: Deserialize<'a>>(
     fields: &'a [(String, Bytes)],
     name: &'static str,
     expected: &str,

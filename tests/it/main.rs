@@ -19,6 +19,7 @@ mod conversations;
 mod crash;
 mod demo;
 mod embeddings;
+mod embeddings_wires;
 mod encoder;
 mod errors;
 mod evaluate;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, Provider, WholeReply, WireAnswer, WireRequest};
 use crate::api::chat::{self, ChatRequest, OWN, ROUTING};
 use crate::api::conversation;
 use crate::api::embeddings::EmbeddingsRequest;
@@ -118,11 +118,16 @@ impl Embeddings for Compatible {
         own.unwrap_or_else(|| OpenAi.embeddings_path(upstream_model))
     }
 
-    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<WireRequest, BadRequest> {
+    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<Vec<WireRequest>, BadRequest> {
         OpenAi.embed(upstream_model, request)
     }
 
-    fn embedded(&self, body: Bytes) -> Result<WholeReply, String> {
-        OpenAi.embedded(body)
+    fn embedded(
+        &self,
+        upstream_model: &str,
+        request: &EmbeddingsRequest,
+        answers: Vec<WireAnswer>,
+    ) -> Result<WholeReply, String> {
+        OpenAi.embedded(upstream_model, request, answers)
     }
 }
