@@ -50,9 +50,14 @@ impl EmbeddingsRequest {
 
     /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced.
     pub fn forward(&self, upstream_model: &str) -> Bytes {
+        self.forward_as(upstream_model, Some)
+    }
+
+    /// The same with the names that `renamed` gives the fields; those that it gives none are left out.
+    pub fn forward_as<'a>(&'a self, upstream_model: &str, renamed: impl Fn(&'a str) -> Option<&'a str>) -> Bytes {
         let size = self.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
         let kept = self.fields().filter(|(name, _)| !OWN.contains(name));
-        body(upstream_model, size, kept.map(|(name, value)| (name, &value[..])))
+        body(upstream_model, size, kept.filter_map(|(name, value)| Some((renamed(name)?, &value[..]))))
     }
 
     /// Every top-level field and its raw JSON, in the client's order.

@@ -122,6 +122,7 @@ fn half_an_account_is_said_to_be_and_keeps_nobody_else_from_starting() {
             vec![ACCOUNT[0], ACCOUNT[1], ("AWS_REGION", "cn-north-1")],
             "which models Bedrock has in cn-north-1 is not known",
         ),
+        (vec![("AWS_BEARER_TOKEN_BEDROCK", "ABSK-1"), ("AWS_REGION", "eu_x")], "AWS_REGION is \"eu_x\""),
         (vec![google], "GOOGLE_CLOUD_PROJECT is not"),
         (vec![google, place[0]], "GOOGLE_CLOUD_LOCATION is not"),
         (

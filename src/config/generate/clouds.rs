@@ -2,6 +2,7 @@
 
 use super::Entry;
 use crate::catalog::providers::Catalogue;
+use crate::config::aws::is_region;
 use crate::config::{Environment, vertex};
 
 /// What of a cloud must be in the environment, in the words of a message.
@@ -32,6 +33,9 @@ fn bedrock(environment: &Environment, catalogue: &Catalogue) -> Option<Found> {
         let text = format!("{} is set, and no region is; export AWS_REGION to have Bedrock too", keys[0].1);
         return Some(Err(text));
     };
+    if !is_region(region) {
+        return Some(Err(format!("AWS_REGION is {region:?}, which is no region; export one such as \"us-east-1\"")));
+    }
     let models = profiles(region, catalogue);
     if models.is_empty() {
         let text = format!("which models Bedrock has in {region} is not known; name them in a file to have it too");

@@ -29,7 +29,7 @@ pub enum NoKeys {
         list(.halves), clouds = clouds::VARIABLES
     )]
     Nothing { example: String, known: String, halves: Vec<String> },
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] Mistakes),
 }
 

@@ -118,8 +118,11 @@ impl Embeddings for Compatible {
         own.unwrap_or_else(|| OpenAi.embeddings_path(upstream_model))
     }
 
+    /// Of the fields that a provider may know nothing like, embeddings have `user` alone, which nobody misses.
     fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<Vec<WireRequest>, BadRequest> {
-        OpenAi.embed(upstream_model, request)
+        let unknown = |name: &str| self.quirks.unsupported().iter().any(|field| field == name);
+        let body = request.forward_as(upstream_model, |name| (!unknown(name)).then(|| self.renamed(name)));
+        Ok(vec![WireRequest { headers: HeaderMap::new(), body }])
     }
 
     fn embedded(
