@@ -47,6 +47,9 @@ pub struct Message {
     pub tool_calls: Vec<Call>,
     #[serde(default, deserialize_with = "nullable")]
     pub annotations: Vec<Value>,
+    /// Pictures that it made.
+    #[serde(default, deserialize_with = "nullable")]
+    pub images: Vec<Value>,
 }
 
 /// A call of a function, or a piece of one.

@@ -7,7 +7,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::compatible::Compatible;
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, KeyHeader, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, KeyHeader, Provider, WholeReply, WireAnswer, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -128,12 +128,17 @@ impl Embeddings for Azure {
         self.place(upstream_model, &self.inner.embeddings_path(upstream_model))
     }
 
-    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<WireRequest, BadRequest> {
+    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<Vec<WireRequest>, BadRequest> {
         self.inner.embed(upstream_model, request)
     }
 
-    fn embedded(&self, body: Bytes) -> Result<WholeReply, String> {
-        self.inner.embedded(body)
+    fn embedded(
+        &self,
+        upstream_model: &str,
+        request: &EmbeddingsRequest,
+        answers: Vec<WireAnswer>,
+    ) -> Result<WholeReply, String> {
+        self.inner.embedded(upstream_model, request, answers)
     }
 }
 

@@ -23,7 +23,7 @@ pub use dispatch::{
     Condition, Dispatched, Exhausted, Fallbacks, Limits, ProviderStanding, Reply, ReplyStream, SetupError, Standing,
     Upstreams,
 };
-pub use embeddings::Embeddings;
+pub use embeddings::{Embeddings, WireAnswer};
 
 use std::collections::VecDeque;
 use std::time::Duration;

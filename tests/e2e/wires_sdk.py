@@ -40,10 +40,15 @@ REQUESTS = {
     "effort": {"messages": ASK, "reasoning_effort": "high"},
     "stops": {"messages": ASK, "stop": ["END", "STOP"]},
 }
+SOUND = [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}]}]
+# The models that make embeddings, at Bedrock.
+EMBEDDERS = {"titan": "amazon.titan-embed-text-v2:0", "titan_g1": "amazon.titan-embed-text-v1", "nova_vectors": "amazon.nova-2-multimodal-embeddings-v1:0",
+             "cohere": "eu.cohere.embed-v4:0"}
 
 
 class Recorder:
-    """Remembers what is posted and answers with `whole`, or with the bytes of `streamed` where the path or body says so."""
+    """Remembers what is posted and answers with `whole` (a function of path and body: what it gives), or with the bytes of
+    `streamed` where the path or body says so."""
 
     def __init__(self, whole, streamed=b"", media_type="text/event-stream"):
         self.seen = []
@@ -59,10 +64,12 @@ class Recorder:
                 raw = self.rfile.read(int(self.headers["content-length"]))
                 recorder.seen.append((self.path, dict(self.headers), raw))
                 stream = self.path.endswith("-stream") or json.loads(raw).get("stream")
-                data = streamed if stream else json.dumps(whole).encode()
+                said = whole(self.path, json.loads(raw)) if callable(whole) else whole
+                data = streamed if stream else json.dumps(said).encode()
                 self.send_response(200)
                 self.send_header("content-type", media_type if stream else "application/json")
                 self.send_header("content-length", str(len(data)))
+                self.send_header("X-Amzn-Bedrock-Input-Token-Count", "3")
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -72,10 +79,12 @@ class Recorder:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
-def configuration(provider, models):
+def configuration(provider, models, embedders={}):
     out = ["[[providers]]", 'name = "p"', *provider]
     for name, upstream in models.items():
         out += ["[[models]]", f'name = "{name}"', 'provider = "p"', f'upstream_name = "{upstream}"', "input_usd_per_mtok = 1", "output_usd_per_mtok = 5", "cache_write_usd_per_mtok = 1.25"]
+    for name, upstream in embedders.items():
+        out += ["[[models]]", f'name = "{name}"', 'provider = "p"', f'upstream_name = "{upstream}"', 'kind = "embedding"', "input_usd_per_mtok = 1"]
     return "\n".join(out) + "\n"
 
 
@@ -169,6 +178,19 @@ def test_what_claude_lacks_is_a_typed_error(claude):
 
 CONVERSE = {"output": {"message": {"role": "assistant", "content": [{"text": "Hi"}, {"toolUse": {"toolUseId": "t1", "name": "weather", "input": {"city": "Oulu"}}}]}},
             "stopReason": "tool_use", "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 19, "cacheReadInputTokens": 4}, "metrics": {"latencyMs": 1}}
+
+
+def converse_or_vectors(path, body):
+    """A text's vector is its length and a half."""
+    if not path.endswith("/invoke"):
+        return CONVERSE
+    if "texts" in body:
+        return {"id": "1", "embeddings": {"float": [[len(text), 0.5] for text in body["texts"]]}, "response_type": "embeddings_by_type", "texts": body["texts"]}
+    if "singleEmbeddingParams" in body:
+        return {"embeddings": [{"embeddingType": "TEXT", "embedding": [len(body["singleEmbeddingParams"]["text"]["value"]), 0.5]}]}
+    return {"embedding": [len(body["inputText"]), 0.5], "inputTextTokenCount": 3}
+
+
 BEDROCK_EVENTS = [
     ("messageStart", {"role": "assistant"}),
     ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hi"}}),
@@ -197,12 +219,12 @@ def frame(name, payload):
 @pytest.fixture(scope="module")
 def bedrock():
     pytest.importorskip("botocore", reason="botocore is not installed: its validation and signatures were not tried")
-    recorder = Recorder(CONVERSE, b"".join(frame(*e) for e in BEDROCK_EVENTS), "application/vnd.amazon.eventstream")
+    recorder = Recorder(converse_or_vectors, b"".join(frame(*e) for e in BEDROCK_EVENTS), "application/vnd.amazon.eventstream")
     provider = ['kind = "bedrock"', 'region = "eu-north-1"', f'base_url = "http://127.0.0.1:{recorder.port}"',
                 f'aws_access_key_id = "{KEY_ID}"', 'aws_secret_access_key = "env:SCRIPTED_KEY"', f'aws_session_token = "{TOKEN}"']
     models = {"claude": "eu.anthropic.claude-opus-5-5", "older": "anthropic.claude-sonnet-4-20250514-v1:0", "nova": "amazon.nova-pro-v1:0",
               "profile": "arn:aws:bedrock:eu-north-1:123456789012:inference-profile/eu.amazon.nova-lite-v1:0"}
-    gateway = Gateway(configuration(provider, models))
+    gateway = Gateway(configuration(provider, models, EMBEDDERS))
     yield recorder, gateway, client(gateway), models
     stop(gateway)
 
@@ -219,6 +241,45 @@ def test_botocore_takes_what_is_posted_and_signs_it_alike(bedrock, model, name, 
     path, headers, raw = recorder.seen[-1]
     check_parameters(path, json.loads(raw), models[model], stream)
     check_signature(path, {k.lower(): v for k, v in headers.items()}, raw)
+
+
+def test_botocore_takes_sound(bedrock):
+    recorder, _, sdk, models = bedrock
+    sdk.chat.completions.create(model="nova", messages=SOUND)
+    path, _, raw = recorder.seen[-1]
+    check_parameters(path, json.loads(raw), models["nova"], False)
+
+
+@pytest.mark.parametrize("model", EMBEDDERS)
+def test_botocore_asks_for_embeddings_at_the_same_place_and_signs_them_alike(bedrock, model):
+    import botocore.session
+    from botocore.awsrequest import prepare_request_dict
+
+    recorder, _, sdk, _ = bedrock
+    before = len(recorder.seen)
+    raw = sdk.embeddings.with_raw_response.create(model=model, input=["abc", "de"], extra_body={"drop_unsupported": True}, dimensions=256)
+    answer = raw.parse()
+    assert [list(item.embedding) for item in answer.data] == [[3.0, 0.5], [2.0, 0.5]], "the SDK asks for base64"
+    calls = recorder.seen[before:]
+    assert len(calls) == (1 if model == "cohere" else 2)
+    assert answer.usage.prompt_tokens == 3 * len(calls) and float(raw.headers["x-satisfice-cost-usd"]) == pytest.approx(3e-6 * len(calls))
+    api = botocore.session.Session().create_client("bedrock-runtime", region_name="eu-north-1", aws_access_key_id="x", aws_secret_access_key="x")
+    operation = api.meta.service_model.operation_model("InvokeModel")
+    for path, headers, posted in calls:
+        headers = {k.lower(): v for k, v in headers.items()}
+        own = api._serializer.serialize_to_request({"modelId": EMBEDDERS[model], "body": posted, "contentType": "application/json", "accept": "application/json"}, operation)
+        prepare_request_dict(own, "http://127.0.0.1")
+        assert own["url"].removeprefix("http://127.0.0.1") == path and own["body"] == posted
+        assert (headers["content-type"], headers["accept"]) == ("application/json", "application/json")
+        check_signature(path, headers, posted)
+
+
+def test_what_bedrock_cannot_embed_is_a_typed_error(bedrock):
+    _, _, sdk, _ = bedrock
+    for field, request in {"input": {"input": [1, 2, 3]}, "dimensions": {"input": "a", "dimensions": 256}}.items():
+        with pytest.raises(openai.BadRequestError) as caught:
+            sdk.embeddings.create(model="titan_g1", **request)
+        assert caught.value.body["param"] == field
 
 
 def check_parameters(path, body, model, stream):

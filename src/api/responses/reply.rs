@@ -83,6 +83,7 @@ fn output(answer: &str, message: Message) -> Vec<Value> {
     if !parts.is_empty() {
         output.push(said(answer, "completed", parts));
     }
+    output.extend(message.images.iter().enumerate().filter_map(|(i, image)| picture(answer, i, image)));
     let calls = message.tool_calls.iter().enumerate();
     output.extend(calls.map(|(i, call)| function_call(answer, i, call, "completed")));
     output
@@ -116,6 +117,20 @@ fn flat(annotation: &Value) -> Value {
     let mut flat = annotation.get(kind).cloned().unwrap_or_else(|| json!({}));
     flat["type"] = kind.into();
     flat
+}
+
+/// A picture that a model made; OpenAI's own models make theirs with a tool, whose item this is. `None`: there are no
+/// bytes of it.
+pub(super) fn picture(answer: &str, i: usize, image: &Value) -> Option<Value> {
+    let url = image["image_url"]["url"].as_str()?;
+    let (media_type, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
+    Some(json!({
+        "type": "image_generation_call",
+        "id": format!("{}_{i}", id("ig", answer)),
+        "status": "completed",
+        "output_format": media_type.trim_start_matches("image/"),
+        "result": data,
+    }))
 }
 
 pub(super) fn function_call(answer: &str, i: usize, call: &Call, status: &str) -> Value {

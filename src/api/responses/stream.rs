@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{State, function_call, id, output_text, reasoning, response, said};
+use super::reply::{State, function_call, id, output_text, picture, reasoning, response, said};
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Message, Usage};
 use crate::api::sse;
@@ -17,6 +17,8 @@ pub struct Stream {
     /// Items that are done.
     output: Vec<Value>,
     open: Option<Open>,
+    /// Pictures so far.
+    pictures: usize,
     finish: Option<String>,
     usage: Usage,
 }
@@ -34,7 +36,7 @@ impl Stream {
     /// `echo`: what the response repeats of its request.
     pub fn new(echo: Echo) -> Self {
         let usage = Usage::default();
-        Self { echo, head: None, sequence: 0, output: vec![], open: None, finish: None, usage }
+        Self { echo, head: None, sequence: 0, output: vec![], open: None, pictures: 0, finish: None, usage }
     }
 
     /// One chunk → the events that it makes, framed. What is no chunk makes none.
@@ -87,7 +89,24 @@ impl Stream {
         if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
             self.refuse(&refusal, out);
         }
+        message.images.iter().for_each(|image| self.picture(image, out));
         message.tool_calls.into_iter().enumerate().for_each(|(i, call)| self.call(i, call, out));
+    }
+
+    /// A picture comes whole.
+    fn picture(&mut self, image: &Value, out: &mut Vec<u8>) {
+        self.close(out);
+        let answer = self.head.as_ref().map_or("", |head| &head.id);
+        let Some(item) = picture(answer, self.pictures, image) else { return };
+        self.pictures += 1;
+        let mut begun = item.clone();
+        (begun["status"], begun["result"]) = ("in_progress".into(), Value::Null);
+        let place = self.output.len();
+        self.put(out, "response.output_item.added", json!({"output_index": place, "item": begun}));
+        let done = json!({"output_index": place, "item_id": item["id"]});
+        self.put(out, "response.image_generation_call.completed", done);
+        self.put(out, "response.output_item.done", json!({"output_index": place, "item": item}));
+        self.output.push(item);
     }
 
     fn think(&mut self, piece: &str, more: Vec<Value>, out: &mut Vec<u8>) {
