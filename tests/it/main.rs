@@ -45,6 +45,7 @@ mod routes;
 mod rules;
 mod scripted;
 mod segments;
+mod sessions;
 mod shadow;
 mod sse;
 mod stream;
