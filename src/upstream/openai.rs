@@ -1,4 +1,5 @@
-//! OpenAI's wire, which is also the clients': bytes pass through, and the gateway looks at them on the way.
+//! OpenAI's wire, which is also the clients': bytes pass through, and the gateway looks at them on the way. Only what an
+//! answer of another wire brought into the conversation stays behind.
 
 use std::collections::VecDeque;
 
@@ -7,9 +8,11 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Asked, Embeddings, Events, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
+use super::compatible::messages;
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
 use crate::api::error::{BadRequest, ErrorDetail};
+use crate::catalog::quirks::Quirks;
 use crate::catalog::Usage;
 
 /// `POST {base_url}/chat/completions`, of OpenAI and of everybody who speaks its wire.
@@ -27,7 +30,8 @@ impl Provider for OpenAi {
         _longest: Option<u32>,
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
-        Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model) })
+        let messages = messages::rewritten(&Quirks::default(), request);
+        Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model, messages.as_deref()) })
     }
 
     fn reply(&self, _asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {

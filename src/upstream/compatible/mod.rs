@@ -1,6 +1,6 @@
 //! OpenAI's wire with a provider's quirks: fields that it calls otherwise, or knows nothing like.
 
-mod messages;
+pub(super) mod messages;
 
 use std::borrow::Cow;
 
@@ -57,6 +57,7 @@ impl Compatible {
     fn translated<'a>(&self, request: &ChatRequest, name: &str, value: &'a [u8]) -> Cow<'a, [u8]> {
         let other = match name {
             "messages" => messages::rewritten(&self.quirks, request),
+            "tools" => messages::bare_tools(&self.quirks, value),
             _ => self.other_word(name, value),
         };
         other.map_or(Cow::Borrowed(value), Cow::Owned)
