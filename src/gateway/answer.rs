@@ -128,8 +128,9 @@ impl Stream for AnswerStream {
                     }
                 }
                 broken => {
-                    this.end(Outcome::Cut);
                     let error = broken.and_then(Result::err).unwrap_or_else(ended_early);
+                    this.recording.broke(&error);
+                    this.end(Outcome::Cut);
                     return Poll::Ready(Some(Err(error)));
                 }
             }

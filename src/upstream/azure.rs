@@ -7,7 +7,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::compatible::Compatible;
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, KeyHeader, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -95,7 +95,7 @@ impl Provider for Azure {
         self.inner.request_up_to(upstream_model, longest, request)
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         self.inner.reply(asked, body)
     }
 
@@ -132,7 +132,7 @@ impl Embeddings for Azure {
         self.inner.embed(upstream_model, request)
     }
 
-    fn embedded(&self, body: Bytes) -> Result<WholeReply, String> {
+    fn embedded(&self, body: Bytes) -> Result<WholeReply, NoAnswer> {
         self.inner.embedded(body)
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::openai::{self, OpenAi};
-use super::{Text, WholeReply, WireRequest};
+use super::{NoAnswer, Text, WholeReply, WireRequest};
 use crate::api::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::api::error::BadRequest;
 
@@ -23,7 +23,7 @@ pub trait Embeddings: Send + Sync {
     ///
     /// # Errors
     /// Why the bytes are no answer.
-    fn embedded(&self, body: Bytes) -> Result<WholeReply, String>;
+    fn embedded(&self, body: Bytes) -> Result<WholeReply, NoAnswer>;
 }
 
 impl Embeddings for OpenAi {
@@ -35,7 +35,7 @@ impl Embeddings for OpenAi {
         Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model) })
     }
 
-    fn embedded(&self, body: Bytes) -> Result<WholeReply, String> {
+    fn embedded(&self, body: Bytes) -> Result<WholeReply, NoAnswer> {
         let reply: Result<EmbeddingsReply, _> = serde_json::from_slice(&body);
         let reply = reply.map_err(|e| format!("the answer holds no embeddings: {e}"))?;
         if !reply.data.get().starts_with('[') {

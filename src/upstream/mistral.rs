@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::compatible::Compatible;
-use super::{Asked, Embeddings, Events, Provider, StreamItem, WholeReply, WireEvent, WireRequest};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -37,7 +37,7 @@ impl Provider for Mistral {
         self.0.request_up_to(upstream_model, longest, request)
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         self.0.reply(asked, plain(body))
     }
 
@@ -72,7 +72,7 @@ impl Provider for Mistral {
 struct Plain(Box<dyn Events>);
 
 impl Events for Plain {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         self.0.event(WireEvent { data: plain(event.data), ..event }, out)
     }
 

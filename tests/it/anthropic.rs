@@ -361,7 +361,7 @@ fn an_answer_that_is_none_is_an_error() {
     let problem = |body: Bytes| {
         let request = wire::hello();
         let asked = Asked { ..wire::asked(&request) };
-        claude().reply(&asked, body).unwrap_err()
+        claude().reply(&asked, body).unwrap_err().to_string()
     };
     assert!(problem("<html>".into()).contains("not a message"));
     assert!(problem("{}".into()).contains("content"));

@@ -212,7 +212,7 @@ fn every_reason_to_stop_has_its_word() {
         assert_eq!(reply.text.finish_reason.as_deref(), Some(finish), "{reason}");
     }
     let request = wire::hello();
-    assert!(Bedrock.reply(&wire::asked(&request), "{}".into()).unwrap_err().contains("output"));
+    assert!(Bedrock.reply(&wire::asked(&request), "{}".into()).unwrap_err().to_string().contains("output"));
 }
 
 #[test]

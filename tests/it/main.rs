@@ -57,6 +57,7 @@ mod upstream_failures;
 mod upstream_hostile;
 mod upstream_mistral;
 mod upstream_streams;
+mod upstream_told;
 mod upstream_wire;
 mod vertex;
 mod wire;

@@ -149,7 +149,7 @@ fn takes_answers_whose_side_fields_are_strange() {
 
 #[test]
 fn an_answer_that_is_none_is_an_error() {
-    let problem = |body: &'static str| OpenAi.reply(&wire::asked(&wire::hello()), body.into()).unwrap_err();
+    let problem = |body: &'static str| OpenAi.reply(&wire::asked(&wire::hello()), body.into()).unwrap_err().to_string();
     assert!(problem("<html>").contains("not a chat completion"));
     assert!(problem("").contains("not a chat completion"));
     assert!(problem("[]").contains("no choices"));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::{self, ChatRequest, OWN, ROUTING};
 use crate::api::conversation;
 use crate::api::embeddings::EmbeddingsRequest;
@@ -96,7 +96,7 @@ impl Provider for Compatible {
         Ok(WireRequest { headers: HeaderMap::new(), body })
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         OpenAi.reply(asked, body)
     }
 
@@ -123,7 +123,7 @@ impl Embeddings for Compatible {
         OpenAi.embed(upstream_model, request)
     }
 
-    fn embedded(&self, body: Bytes) -> Result<WholeReply, String> {
+    fn embedded(&self, body: Bytes) -> Result<WholeReply, NoAnswer> {
         OpenAi.embedded(body)
     }
 }

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use super::anthropic::{self, Anthropic};
 use super::gemini::{self, Gemini};
-use super::{Asked, Events, Provider, WholeReply, WireRequest};
+use super::{Asked, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -61,7 +61,7 @@ impl Provider for Vertex {
         Ok(WireRequest::json(&body))
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         if is_claude(asked.model) { claude().reply(asked, body) } else { Gemini.reply(asked, body) }
     }
 
