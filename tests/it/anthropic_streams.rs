@@ -38,7 +38,7 @@ fn reads_a_text_and_lets_pings_and_news_pass() {
         json!({"role": "assistant", "content": ""}),
         json!({"content": "Hello"}),
         json!({"content": "!"}),
-        json!({"annotations": [cited]}),
+        json!({"citations": [cited]}),
         json!({}),
         Value::Null,
     ];

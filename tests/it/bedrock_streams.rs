@@ -76,7 +76,7 @@ fn reads_thoughts_texts_and_parallel_calls_with_their_indices() {
         json!({"thinking_blocks": [{"type": "thinking", "thinking": "Two cities, two calls.", "signature": "EqQB"}]}),
         json!({"thinking_blocks": [{"type": "redacted_thinking", "data": "RW13S0FoZ0I="}]}),
         json!({"content": "Okay 😀"}),
-        json!({"annotations": [{"type": "documentChar", "documentChar": cited}]}),
+        json!({"citations": [{"type": "documentChar", "documentChar": cited}]}),
         call(0, "tooluse_1", "top_song"),
         arguments(0, "{\"sign\":"),
         arguments(0, " \"WZPZ\"}"),

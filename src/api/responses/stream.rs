@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{State, function_call, id, output_text, reasoning, response, said};
+use super::reply::{Said, State, function_call, id, logprobs, reasoning, response, said};
 use super::request::Echo;
-use crate::api::answer::{Answer, Call, Message, Usage};
+use crate::api::answer::{Answer, Call, Choice, Usage};
 use crate::api::sse;
 
 /// The translation of one stream. Items follow each other: one is open at a time.
@@ -18,14 +18,14 @@ pub struct Stream {
     output: Vec<Value>,
     open: Option<Open>,
     finish: Option<String>,
-    usage: Usage,
+    usage: Option<Usage>,
 }
 
 /// An item that grows.
 #[derive(Debug)]
 enum Open {
     Reasoning { text: String, blocks: Vec<Value> },
-    Text { text: String, annotations: Vec<Value> },
+    Text(Said),
     Refusal { text: String },
     Call { index: usize, call: Call },
 }
@@ -33,8 +33,7 @@ enum Open {
 impl Stream {
     /// `echo`: what the response repeats of its request.
     pub fn new(echo: Echo) -> Self {
-        let usage = Usage::default();
-        Self { echo, head: None, sequence: 0, output: vec![], open: None, finish: None, usage }
+        Self { echo, head: None, sequence: 0, output: vec![], open: None, finish: None, usage: None }
     }
 
     /// One chunk → the events that it makes, framed. What is no chunk makes none.
@@ -42,7 +41,7 @@ impl Stream {
         let mut out = vec![];
         let Ok(mut answer) = Answer::read(data) else { return out };
         let choice = answer.first();
-        self.usage = answer.usage.unwrap_or(self.usage);
+        self.usage = answer.usage.or(self.usage);
         if self.head.is_none() {
             self.head = Some(answer);
             for event in ["response.created", "response.in_progress"] {
@@ -50,16 +49,16 @@ impl Stream {
                 self.put(&mut out, event, json!({"response": response}));
             }
         }
-        self.message(choice.message, &mut out);
-        self.finish = choice.finish_reason.or(self.finish.take());
+        self.finish = choice.finish_reason.clone().or(self.finish.take());
+        self.choice(choice, &mut out);
         out
     }
 
     /// The stream ended as it should.
     pub fn end(&mut self) -> Vec<u8> {
         let mut out = vec![];
-        self.close(&mut out);
         let state = State::ended(self.finish.as_deref(), self.usage);
+        self.close(state.status(), &mut out);
         let event = format!("response.{}", state.status());
         let response = self.response(state);
         self.put(&mut out, &event, json!({"response": response}));
@@ -74,15 +73,16 @@ impl Stream {
         out
     }
 
-    fn message(&mut self, message: Message, out: &mut Vec<u8>) {
+    fn choice(&mut self, Choice { message, logprobs, .. }: Choice, out: &mut Vec<u8>) {
         if !message.reasoning_content.is_empty() || !message.thinking_blocks.is_empty() {
             self.think(&message.reasoning_content, message.thinking_blocks, out);
         }
         if !message.content.is_empty() {
-            self.say(&message.content, out);
+            self.say(&message.content, &logprobs.content, out);
         }
-        if let Some(Open::Text { annotations, .. }) = &mut self.open {
-            annotations.extend(message.annotations);
+        if let Some(Open::Text(said)) = &mut self.open {
+            said.sources.extend(message.annotations.into_iter().chain(message.citations));
+            said.logprobs.extend(logprobs.content);
         }
         if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
             self.refuse(&refusal, out);
@@ -94,25 +94,30 @@ impl Stream {
         if !matches!(self.open, Some(Open::Reasoning { .. })) {
             self.begin(Open::Reasoning { text: String::new(), blocks: vec![] }, out);
         }
+        let mut first = false;
         if let Some(Open::Reasoning { text, blocks }) = &mut self.open {
+            first = text.is_empty();
             text.push_str(piece);
             blocks.extend(more);
         }
-        if !piece.is_empty() {
-            let fields = json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0});
-            self.piece(out, "response.reasoning_summary_text.delta", fields, piece);
+        if piece.is_empty() {
+            return;
         }
+        if first {
+            self.put(out, "response.reasoning_summary_part.added", self.summary_part(""));
+        }
+        self.piece(out, "response.reasoning_summary_text.delta", self.summary_place(), piece);
     }
 
-    fn say(&mut self, piece: &str, out: &mut Vec<u8>) {
-        if !matches!(self.open, Some(Open::Text { .. })) {
-            self.begin(Open::Text { text: String::new(), annotations: vec![] }, out);
+    fn say(&mut self, piece: &str, likely: &[Value], out: &mut Vec<u8>) {
+        if !matches!(self.open, Some(Open::Text(_))) {
+            self.begin(Open::Text(Said::default()), out);
         }
-        if let Some(Open::Text { text, .. }) = &mut self.open {
-            text.push_str(piece);
+        if let Some(Open::Text(said)) = &mut self.open {
+            said.text.push_str(piece);
         }
         let mut fields = self.part_place();
-        fields["logprobs"] = json!([]);
+        fields["logprobs"] = logprobs(likely);
         self.piece(out, "response.output_text.delta", fields, piece);
     }
 
@@ -145,40 +150,32 @@ impl Stream {
     }
 
     fn begin(&mut self, open: Open, out: &mut Vec<u8>) {
-        self.close(out);
+        self.close("completed", out);
         let item = self.item(&open, "in_progress");
         self.put(out, "response.output_item.added", json!({"output_index": self.output.len(), "item": item}));
         let part = match &open {
-            Open::Text { .. } => Some(("content", output_text("", &[]))),
-            Open::Refusal { .. } => Some(("content", json!({"type": "refusal", "refusal": ""}))),
-            Open::Reasoning { .. } => Some(("summary", json!({"type": "summary_text", "text": ""}))),
-            Open::Call { .. } => None,
+            Open::Text(said) => Some(said.part()),
+            Open::Refusal { text } => Some(json!({"type": "refusal", "refusal": text})),
+            Open::Reasoning { .. } | Open::Call { .. } => None,
         };
-        match part {
-            Some(("content", part)) => {
-                let mut fields = self.part_place();
-                fields["part"] = part;
-                self.put(out, "response.content_part.added", fields);
-            }
-            Some((_, part)) => {
-                let place = json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0, "part": part});
-                self.put(out, "response.reasoning_summary_part.added", place);
-            }
-            None => {}
+        if let Some(part) = part {
+            let mut fields = self.part_place();
+            fields["part"] = part;
+            self.put(out, "response.content_part.added", fields);
         }
         self.open = Some(open);
     }
 
     /// Ends the open item, with the events that say what it has become.
-    fn close(&mut self, out: &mut Vec<u8>) {
+    fn close(&mut self, status: &str, out: &mut Vec<u8>) {
         let Some(open) = self.open.take() else { return };
         match &open {
-            Open::Text { text, annotations } => {
+            Open::Text(said) => {
                 let mut fields = self.part_place();
-                fields["text"] = text.clone().into();
-                fields["logprobs"] = json!([]);
+                fields["text"] = said.text.clone().into();
+                fields["logprobs"] = logprobs(&said.logprobs);
                 self.put(out, "response.output_text.done", fields);
-                self.part_done(output_text(text, annotations), out);
+                self.part_done(said.part(), out);
             }
             Open::Refusal { text } => {
                 let mut fields = self.part_place();
@@ -186,11 +183,12 @@ impl Stream {
                 self.put(out, "response.refusal.done", fields);
                 self.part_done(json!({"type": "refusal", "refusal": text}), out);
             }
+            Open::Reasoning { text, .. } if text.is_empty() => {}
             Open::Reasoning { text, .. } => {
-                let mut place =
-                    json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0});
-                place["text"] = text.clone().into();
-                self.put(out, "response.reasoning_summary_text.done", place);
+                let mut fields = self.summary_place();
+                fields["text"] = text.clone().into();
+                self.put(out, "response.reasoning_summary_text.done", fields);
+                self.put(out, "response.reasoning_summary_part.done", self.summary_part(text));
             }
             Open::Call { index, call } => {
                 let fields = json!({
@@ -202,7 +200,7 @@ impl Stream {
                 self.put(out, "response.function_call_arguments.done", fields);
             }
         }
-        let item = self.item(&open, "completed");
+        let item = self.item(&open, status);
         self.put(out, "response.output_item.done", json!({"output_index": self.output.len(), "item": item}));
         self.output.push(item);
     }
@@ -218,7 +216,7 @@ impl Stream {
         let parts = |part: Value| if status == "in_progress" { vec![] } else { vec![part] };
         match open {
             Open::Reasoning { text, blocks } => reasoning(answer, text, blocks),
-            Open::Text { text, annotations } => said(answer, status, parts(output_text(text, annotations))),
+            Open::Text(text) => said(answer, status, parts(text.part())),
             Open::Refusal { text } => said(answer, status, parts(json!({"type": "refusal", "refusal": text}))),
             Open::Call { index, call } => function_call(answer, *index, call, status),
         }
@@ -226,6 +224,16 @@ impl Stream {
 
     fn part_place(&self) -> Value {
         json!({"item_id": self.id("msg"), "output_index": self.output.len(), "content_index": 0})
+    }
+
+    fn summary_place(&self) -> Value {
+        json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0})
+    }
+
+    fn summary_part(&self, text: &str) -> Value {
+        let mut fields = self.summary_place();
+        fields["part"] = json!({"type": "summary_text", "text": text});
+        fields
     }
 
     fn id(&self, kind: &str) -> String {

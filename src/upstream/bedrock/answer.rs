@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::catalog::Usage;
-use crate::upstream::blocks::{self, Block, Citation, Pieces};
+use crate::upstream::blocks::{self, Block, Citation, Pieces, WEB};
 use crate::upstream::completion::{Completion, Finish, Head};
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, WholeReply, WireEvent};
 
@@ -142,7 +142,7 @@ fn citation(citation: Value) -> Citation {
             fields.insert(name.into(), value.clone());
         }
     }
-    Citation { kind: if kind == "web" { "url_citation".into() } else { kind }, fields }
+    Citation { kind: if kind == "web" { WEB.into() } else { kind }, fields }
 }
 
 /// `stopReason` in OpenAI's words.
