@@ -137,7 +137,7 @@ fn pictures_in_results_follow_in_a_users_message_where_results_are_texts() {
     ];
     let last = json!({"role": "assistant", "content": "A map."});
     let results = [result("1", json!([{"type": "text", "text": "Here"}, picture])), result("2", json!("3"))];
-    let messages = [&before[..], &results, &[last.clone()]].concat();
+    let messages = [&before[..], &results, std::slice::from_ref(&last)].concat();
     let body = json!({"model": "a", "messages": messages});
     let note = json!({"type": "text", "text": "(What it shows follows in the user's message.)"});
     let texts = [result("1", json!([{"type": "text", "text": "Here"}, note])), result("2", json!("3"))];
