@@ -245,6 +245,8 @@ def check_story(read):
     """What is begun is ended, and the pieces are the whole."""
     kinds = [event.type for event in read]
     assert kinds[:2] == ["response.created", "response.in_progress"] and kinds[-1] in ("response.completed", "response.incomplete")
+    ids = [item.id for item in read[-1].response.output]
+    assert len(set(ids)) == len(ids)
     assert read[-1].response.output == [event.item for event in read if event.type == "response.output_item.done"]
     for kind in ("output_item", "content_part", "reasoning_summary_part"):
         assert kinds.count(f"response.{kind}.added") == kinds.count(f"response.{kind}.done"), kind

@@ -7,6 +7,7 @@ use satisfice::gateway::{Fallbacks, Resilience};
 use satisfice::trace::Outcome;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use satisfice::upstream::{Attempt, Cause, Condition, Reply};
+use serde_json::json;
 
 use crate::gateway::{Options, Running, ask as question, ask_stream, error, header, settings};
 use crate::scripted::{Answer, Scripted};
@@ -176,4 +177,13 @@ async fn the_trace_of_an_answer_that_was_cut_says_by_what() {
     let error = trace.attempts[0].error.as_deref().unwrap();
     assert_eq!((trace.outcome, trace.attempts.len()), (Outcome::Cut, 1));
     assert!(error.contains("429") && error.contains("Slow down."), "{error}");
+    for (path, words) in [
+        ("/v1/chat/completions", r#""type":"rate_limit_error","param":null,"code":"rate_limit_exceeded""#),
+        ("/v1/responses", r#""code":"rate_limit_exceeded""#),
+        ("/v1/messages", r#""type":"rate_limit_error""#),
+    ] {
+        let body = json!({"model": "auto", "stream": true, "max_tokens": 9, "input": "Hi", "messages": [{"role": "user", "content": "Hi"}]});
+        let text = running.post(path, body.to_string()).send().await.unwrap().text().await.unwrap();
+        assert!(text.contains(words) && text.contains("Slow down."), "{path}: {text}");
+    }
 }

@@ -21,7 +21,7 @@ pub fn reply(body: &[u8], echo: &Echo) -> Result<Vec<u8>, serde_json::Error> {
 pub(super) enum State {
     InProgress,
     Ended { incomplete: Option<&'static str>, usage: Option<Usage> },
-    Failed { message: String },
+    Failed { code: &'static str, message: String },
 }
 
 impl State {
@@ -57,7 +57,7 @@ pub(super) fn response(answer: &Answer, echo: &Echo, state: State, output: Vec<V
         State::Ended { incomplete, usage } => {
             (Value::Null, incomplete.map_or(Value::Null, |reason| json!({"reason": reason})), usage)
         }
-        State::Failed { message } => (json!({"code": "server_error", "message": message}), Value::Null, None),
+        State::Failed { code, message } => (json!({"code": code, "message": message}), Value::Null, None),
     };
     out.insert("error".into(), error);
     out.insert("incomplete_details".into(), incomplete);
@@ -66,9 +66,14 @@ pub(super) fn response(answer: &Answer, echo: &Echo, state: State, output: Vec<V
     out.into()
 }
 
-/// Items have ids of their own kind, made of the answer's.
-pub(super) fn id(kind: &str, answer: &str) -> String {
+/// Made of the answer's.
+fn id(kind: &str, answer: &str) -> String {
     format!("{kind}_{}", answer.trim_start_matches("chatcmpl-"))
+}
+
+/// Items have ids of their own kind; `at` is the item's place among those of the response.
+pub(super) fn item_id(kind: &str, answer: &str, at: usize) -> String {
+    format!("{}_{at}", id(kind, answer))
 }
 
 /// `status`: of the last item, where the answer was cut; those before it are complete.
@@ -76,7 +81,7 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     let message = choice.message;
     let mut output = vec![];
     if !message.reasoning_content.is_empty() || !message.thinking_blocks.is_empty() {
-        output.push(reasoning(answer, &message.reasoning_content, &message.thinking_blocks));
+        output.push(reasoning(answer, output.len(), &message.reasoning_content, &message.thinking_blocks));
     }
     let refusal = message.refusal.map(|refusal| json!({"type": "refusal", "refusal": refusal}));
     let sources = message.annotations.into_iter().chain(message.citations).collect();
@@ -84,10 +89,11 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     let text = (!text.text.is_empty()).then(|| text.part());
     let parts: Vec<Value> = text.into_iter().chain(refusal).collect();
     if !parts.is_empty() {
-        output.push(said(answer, "completed", parts));
+        output.push(said(answer, output.len(), "completed", parts));
     }
+    let first = output.len();
     let calls = message.tool_calls.iter().enumerate();
-    output.extend(calls.map(|(i, call)| function_call(answer, i, call, "completed")));
+    output.extend(calls.map(|(i, call)| function_call(answer, first + i, call, "completed")));
     if let Some(Value::Object(last)) = output.last_mut().filter(|last| last["status"].is_string()) {
         last.insert("status".into(), status.into());
     }
@@ -95,20 +101,20 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
 }
 
 /// Thoughts; what their provider wants back travels as the encrypted content, which clients return untouched.
-pub(super) fn reasoning(answer: &str, text: &str, blocks: &[Value]) -> Value {
+pub(super) fn reasoning(answer: &str, at: usize, text: &str, blocks: &[Value]) -> Value {
     let texts = blocks.iter().filter_map(|block| block["thinking"].as_str()).filter(|text| !text.is_empty());
     let joined = texts.collect::<Vec<_>>().join("\n");
     let text = if text.is_empty() { &joined } else { text };
     let summary = if text.is_empty() { json!([]) } else { json!([{"type": "summary_text", "text": text}]) };
-    let mut item = json!({"type": "reasoning", "id": id("rs", answer), "summary": summary});
+    let mut item = json!({"type": "reasoning", "id": item_id("rs", answer, at), "summary": summary});
     if !blocks.is_empty() {
         item["encrypted_content"] = json!(blocks).to_string().into();
     }
     item
 }
 
-pub(super) fn said(answer: &str, status: &str, parts: Vec<Value>) -> Value {
-    json!({"type": "message", "id": id("msg", answer), "status": status, "role": "assistant", "content": parts})
+pub(super) fn said(answer: &str, at: usize, status: &str, parts: Vec<Value>) -> Value {
+    json!({"type": "message", "id": item_id("msg", answer, at), "status": status, "role": "assistant", "content": parts})
 }
 
 /// A text, and what is known of it.
@@ -159,10 +165,10 @@ fn flat(annotation: &Value) -> Value {
     flat
 }
 
-pub(super) fn function_call(answer: &str, i: usize, call: &Call, status: &str) -> Value {
+pub(super) fn function_call(answer: &str, at: usize, call: &Call, status: &str) -> Value {
     json!({
         "type": "function_call",
-        "id": format!("{}_{i}", id("fc", answer)),
+        "id": item_id("fc", answer, at),
         "call_id": call.id.as_deref().unwrap_or_default(),
         "name": call.function.name.as_deref().unwrap_or_default(),
         "arguments": call.function.arguments,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{Said, State, function_call, id, logprobs, reasoning, response, said};
+use super::reply::{Said, State, function_call, item_id, logprobs, reasoning, response, said};
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Usage};
 use crate::api::sse;
@@ -65,10 +65,11 @@ impl Stream {
         out
     }
 
-    /// The stream was cut: a failed response is its last event.
-    pub fn cut(&mut self, message: &str) -> Vec<u8> {
+    /// The stream was cut: a failed response is its last event. `limited`: by a rate limit.
+    pub fn cut(&mut self, limited: bool, message: &str) -> Vec<u8> {
         let mut out = vec![];
-        let response = self.response(State::Failed { message: message.to_owned() });
+        let code = if limited { "rate_limit_exceeded" } else { "server_error" };
+        let response = self.response(State::Failed { code, message: message.to_owned() });
         self.put(&mut out, "response.failed", json!({"response": response}));
         out
     }
@@ -144,7 +145,7 @@ impl Stream {
             call.function.arguments.push_str(&arguments);
         }
         if !arguments.is_empty() {
-            let fields = json!({"item_id": self.call_id(index), "output_index": self.output.len()});
+            let fields = json!({"item_id": self.id("fc"), "output_index": self.output.len()});
             self.piece(out, "response.function_call_arguments.delta", fields, &arguments);
         }
     }
@@ -190,9 +191,9 @@ impl Stream {
                 self.put(out, "response.reasoning_summary_text.done", fields);
                 self.put(out, "response.reasoning_summary_part.done", self.summary_part(text));
             }
-            Open::Call { index, call } => {
+            Open::Call { call, .. } => {
                 let fields = json!({
-                    "item_id": self.call_id(*index),
+                    "item_id": self.id("fc"),
                     "output_index": self.output.len(),
                     "name": call.function.name,
                     "arguments": call.function.arguments,
@@ -212,13 +213,13 @@ impl Stream {
     }
 
     fn item(&self, open: &Open, status: &str) -> Value {
-        let answer = self.head.as_ref().map_or("", |head| &head.id);
+        let (answer, at) = (self.answer(), self.output.len());
         let parts = |part: Value| if status == "in_progress" { vec![] } else { vec![part] };
         match open {
-            Open::Reasoning { text, blocks } => reasoning(answer, text, blocks),
-            Open::Text(text) => said(answer, status, parts(text.part())),
-            Open::Refusal { text } => said(answer, status, parts(json!({"type": "refusal", "refusal": text}))),
-            Open::Call { index, call } => function_call(answer, *index, call, status),
+            Open::Reasoning { text, blocks } => reasoning(answer, at, text, blocks),
+            Open::Text(text) => said(answer, at, status, parts(text.part())),
+            Open::Refusal { text } => said(answer, at, status, parts(json!({"type": "refusal", "refusal": text}))),
+            Open::Call { call, .. } => function_call(answer, at, call, status),
         }
     }
 
@@ -236,12 +237,13 @@ impl Stream {
         fields
     }
 
+    /// Of the item that is open, or next.
     fn id(&self, kind: &str) -> String {
-        id(kind, self.head.as_ref().map_or("", |head| &head.id))
+        item_id(kind, self.answer(), self.output.len())
     }
 
-    fn call_id(&self, index: usize) -> String {
-        format!("{}_{index}", self.id("fc"))
+    fn answer(&self) -> &str {
+        self.head.as_ref().map_or("", |head| &head.id)
     }
 
     fn response(&self, state: State) -> Value {
