@@ -58,6 +58,9 @@ pub struct Message {
     pub annotations: Vec<Value>,
     #[serde(default, deserialize_with = "nullable")]
     pub citations: Vec<Value>,
+    /// Pictures that it made.
+    #[serde(default, deserialize_with = "nullable")]
+    pub images: Vec<Value>,
 }
 
 /// A call of a function, or a piece of one.

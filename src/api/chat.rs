@@ -35,7 +35,9 @@ pub struct ChatRequest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
     pub tools: bool,
+    /// Pictures go in, or shall come out.
     pub vision: bool,
+    /// The same of sound.
     pub audio: bool,
     /// `response_format: json_schema`.
     pub json_schema: bool,
@@ -386,20 +388,23 @@ fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadR
     let functions: Option<Vec<IgnoredAny>> = optional(fields, "functions", "a list of functions")?;
     let format: Option<ResponseFormat> = optional(fields, "response_format", "an object with a `type`")?;
     let format = format.map_or(String::new(), |f| f.kind);
+    // Not of the expected form: the provider's to judge.
+    let wanted: Vec<String> = optional(fields, "modalities", "a list").ok().flatten().unwrap_or_default();
+    let wants = |modality: &str| wanted.iter().any(|wanted| wanted == modality);
     Ok(Needs {
         tools: tools.or(functions).is_some_and(|tools| !tools.is_empty()) || messages.iter().any(|m| m.tool_calls),
-        vision: messages.iter().any(|m| m.content.images > 0),
-        audio: messages.iter().any(|m| m.content.audio > 0),
+        vision: wants("image") || messages.iter().any(|m| m.content.images > 0),
+        audio: wants("audio") || messages.iter().any(|m| m.content.audio > 0),
         json_schema: format == "json_schema",
         json: format == "json_schema" || format == "json_object",
     })
 }
 
-fn find<'a>(fields: &'a [(String, Bytes)], name: &str) -> Option<&'a Bytes> {
+pub(super) fn find<'a>(fields: &'a [(String, Bytes)], name: &str) -> Option<&'a Bytes> {
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
 }
 
-fn optional<'a, T: Deserialize<'a>>(
+pub(super) fn optional<'a, T: Deserialize<'a>>(
     fields: &'a [(String, Bytes)],
     name: &'static str,
     expected: &str,

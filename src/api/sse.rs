@@ -6,8 +6,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::{memchr, memchr2};
 
-/// The longest event, bytes: far beyond any chunk of a chat, small enough to hold one for each open stream.
-pub const MAX_EVENT_BYTES: usize = 8 << 20;
+/// The longest event, bytes, as the longest whole answer: a picture comes in one.
+pub const MAX_EVENT_BYTES: usize = 32 << 20;
 
 /// An event, or a line of one, went over the decoder's bound. The stream cannot be read any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

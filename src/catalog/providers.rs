@@ -41,23 +41,22 @@ fn openai() -> String {
 #[error("the list of known providers (models/providers.toml): {0}")]
 pub struct ProvidersError(#[from] toml::de::Error);
 
-/// All known providers, best known first.
-///
-/// # Errors
-/// The file in the binary does not fit this code.
-pub fn known_providers() -> Result<Vec<KnownProvider>, ProvidersError> {
-    #[derive(Deserialize)]
-    struct File {
-        providers: Vec<KnownProvider>,
-    }
-    Ok(toml::from_str::<File>(EMBEDDED)?.providers)
+/// Clouds that take more than a key: a few chat models of each, from cheap to strong, for where there is no file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clouds {
+    /// Without the geography that stands before them in the ids of inference profiles.
+    pub bedrock: Vec<String>,
+    pub vertex: Vec<String>,
 }
 
 /// What is known of hosted models, found by where they are hosted.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     pub facts: Facts,
+    /// Best known first.
     pub providers: Vec<KnownProvider>,
+    pub clouds: Clouds,
 }
 
 /// The catalogue in the binary cannot be read.
@@ -75,7 +74,13 @@ impl Catalogue {
     /// # Errors
     /// A file in the binary does not fit this code.
     pub fn embedded() -> Result<Self, CatalogueError> {
-        Ok(Self { facts: Facts::embedded()?, providers: known_providers()? })
+        #[derive(Deserialize)]
+        struct File {
+            providers: Vec<KnownProvider>,
+            clouds: Clouds,
+        }
+        let File { providers, clouds } = toml::from_str(EMBEDDED).map_err(ProvidersError)?;
+        Ok(Self { facts: Facts::embedded()?, providers, clouds })
     }
 
     /// What is known of a model. The provider is the known one at `host`; where no known one is there, the one called

@@ -88,13 +88,18 @@ fn region_of(host: &str) -> Option<String> {
 /// It stands in a host name and in signatures.
 fn region(section: &mut Section<'_, '_>) -> Option<Located<String>> {
     let typed = section.string("region", "a region such as \"us-east-1\"")?;
-    let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if typed.value.is_empty() || !typed.value.chars().all(fit) {
+    if !is_region(&typed.value) {
         let text = format!("`region` {:?} is no region; give one such as \"us-east-1\"", typed.value);
         section.findings.mistake(typed.line, text);
         return None;
     }
     Some(typed)
+}
+
+/// Whether it could be one, such as `us-east-1`.
+pub(super) fn is_region(text: &str) -> bool {
+    let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.chars().all(fit)
 }
 
 fn both(section: &mut Section<'_, '_>) -> Option<AwsKeys> {

@@ -99,8 +99,21 @@ fn service_account(section: &mut Section<'_, '_>, environment: &Environment) -> 
         (None, Some(path)) => ("credentials_file", path.line, from_file(&path.value)),
         (None, None) => return None,
     };
-    let account = json.and_then(|json| ServiceAccount::parse(&json).map_err(|problem| format!("is {problem}")));
-    account.map_err(|problem| section.findings.mistake(line, format!("`{key}` {problem}"))).ok()
+    json.and_then(|json| account(&json))
+        .map_err(|problem| section.findings.mistake(line, format!("`{key}` {problem}")))
+        .ok()
+}
+
+/// The account whose key file is at `path`.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence about it.
+pub(super) fn account_in(path: &str) -> Result<ServiceAccount, String> {
+    account(&from_file(path)?)
+}
+
+fn account(json: &str) -> Result<ServiceAccount, String> {
+    ServiceAccount::parse(json).map_err(|problem| format!("is {problem}"))
 }
 
 fn from_environment(typed: &str, environment: &Environment) -> Result<String, String> {

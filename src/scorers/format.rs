@@ -2,7 +2,8 @@
 //!
 //! 0: empty without a tool call, refused, cut off by the token limit, or not the JSON that `response_format` asked
 //! for. 1: none of these. Nothing is said where the request failed, the client left or the upstream broke off: none of
-//! that is the model's answer. Nor where the trace has only a part of the text, or the schema is beyond the bounds.
+//! that is the model's answer. Nor where the trace has only a part of the text, the text is empty and pictures were
+//! asked for, or the schema is beyond the bounds.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -56,7 +57,7 @@ impl Format {
             return if trace.needs.json { None } else { Some(true) };
         }
         if reply.content.trim().is_empty() {
-            return Some(false);
+            return if wants_pictures(trace) { None } else { Some(false) };
         }
         if trace.needs.json { self.json(trace, reply) } else { Some(true) }
     }
@@ -77,6 +78,13 @@ impl Format {
         }
         Some(self.schemas.compiled(&schema)?.is_valid(&answer))
     }
+}
+
+/// An answer may then be one, and a trace does not keep it.
+fn wants_pictures(trace: &Trace) -> bool {
+    let request = ChatRequest::parse(&trace.request).ok();
+    let modalities = request.and_then(|request| request.field::<Vec<String>>("modalities", "a list").ok()?);
+    modalities.is_some_and(|modalities| modalities.iter().any(|modality| modality == "image"))
 }
 
 /// `response_format.json_schema.schema`, where it is there and of bounded size.

@@ -10,7 +10,10 @@ use url::form_urlencoded::byte_serialize;
 
 use super::compatible::Compatible;
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, KeyHeader, NoAnswer, Provider, StreamItem, WholeReply, WireEvent, WireRequest};
+use super::{
+    Asked, Embeddings, Events, KeyHeader, NoAnswer, Provider, StreamItem, WholeReply, WireAnswer, WireEvent,
+    WireRequest,
+};
 use crate::api::chat::ChatRequest;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -131,12 +134,17 @@ impl Embeddings for Azure {
         self.place(upstream_model, &self.inner.embeddings_path(upstream_model))
     }
 
-    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<WireRequest, BadRequest> {
+    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<Vec<WireRequest>, BadRequest> {
         self.inner.embed(upstream_model, request)
     }
 
-    fn embedded(&self, body: Bytes) -> Result<WholeReply, NoAnswer> {
-        self.inner.embedded(body)
+    fn embedded(
+        &self,
+        upstream_model: &str,
+        request: &EmbeddingsRequest,
+        answers: Vec<WireAnswer>,
+    ) -> Result<WholeReply, String> {
+        self.inner.embedded(upstream_model, request, answers)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod event_stream;
 pub mod gemini;
 pub mod mistral;
 pub mod openai;
+pub mod responses;
 pub mod settings;
 pub mod structure;
 pub mod told;
@@ -23,7 +24,7 @@ pub use dispatch::{
     Condition, Dispatched, Exhausted, Fallbacks, Limits, ProviderStanding, Reply, ReplyStream, SetupError, Standing,
     Upstreams,
 };
-pub use embeddings::Embeddings;
+pub use embeddings::{Embeddings, WireAnswer};
 pub use told::NoAnswer;
 
 use std::collections::VecDeque;

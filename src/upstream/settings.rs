@@ -72,12 +72,14 @@ pub enum Wire {
     Gemini,
     Mistral,
     OpenAi,
+    /// Responses, in place of chat completions.
+    OpenAiResponses,
     Vertex,
 }
 
 impl Wire {
     /// Every `kind`, by the name that the configuration has for it.
-    pub const KINDS: [(&'static str, Self); 8] = [
+    pub const KINDS: [(&'static str, Self); 9] = [
         ("anthropic", Self::Anthropic),
         ("azure", Self::Azure),
         ("bedrock", Self::Bedrock),
@@ -85,6 +87,7 @@ impl Wire {
         ("gemini", Self::Gemini),
         ("mistral", Self::Mistral),
         ("openai", Self::OpenAi),
+        ("openai-responses", Self::OpenAiResponses),
         ("vertex", Self::Vertex),
     ];
 
@@ -96,8 +99,8 @@ impl Wire {
     /// The `base_url` where none is given: of a wire that one vendor alone speaks.
     pub fn home(self) -> Option<&'static str> {
         match self {
-            // The clouds have a home in each place.
-            Self::OpenAi | Self::Azure | Self::Bedrock | Self::Vertex => None,
+            // The clouds have a home in each place, and many speak OpenAI's wires.
+            Self::OpenAi | Self::OpenAiResponses | Self::Azure | Self::Bedrock | Self::Vertex => None,
             Self::Anthropic => Some("https://api.anthropic.com"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
             Self::Cohere => Some("https://api.cohere.com/v2"),

@@ -21,6 +21,11 @@ impl NoAnswer {
         Self::Told(Bytes::copy_from_slice(body))
     }
 
+    /// An error object that stands in an answer.
+    pub fn inside(error: &Value) -> Self {
+        Self::Told(json!({"error": error}).to_string().into())
+    }
+
     /// An error of which a wire says no more than its kind and a few words.
     pub fn of_kind(kind: &str, message: &str) -> Self {
         Self::Told(json!({"type": kind, "message": message}).to_string().into())
@@ -76,6 +81,7 @@ fn named(kind: &str) -> Option<StatusCode> {
         | "contentpolicyviolation"
         | "contextlengthexceeded"
         | "invalidargument"
+        | "invalidprompt"
         | "invalidrequest"
         | "validation" => 400,
         "authentication" | "invalidapikey" | "unauthenticated" | "unauthorized" => 401,

@@ -9,7 +9,8 @@ from gateway import ROOT, Gateway
 pytest.importorskip("google.genai", reason="google-genai is not installed: what is posted to Google goes unchecked")
 from cryptography.hazmat.primitives import serialization
 from google.auth import jwt
-from google.genai import types
+from google import genai
+from google.genai import models, types
 
 FIXTURES = ROOT / "tests/fixtures"
 KEY_FILE = FIXTURES / "vertex/key_of_no_account.json"
@@ -17,6 +18,9 @@ BODY = {
     "contents": list[types.Content], "systemInstruction": types.Content, "tools": list[types.Tool], "toolConfig": types.ToolConfig,
     "generationConfig": types.GenerationConfig, "safetySettings": list[types.SafetySetting], "cachedContent": str,
 }
+
+
+EMBEDDERS = {"studio_vectors": ("gemini", "gemini-embedding-001"), "cloud_texts": ("vertex", "text-embedding-005"), "cloud_vectors": ("vertex", "gemini-embedding-2")}
 
 
 class Google:
@@ -38,6 +42,8 @@ class Google:
                     google.assertions.append(urllib.parse.parse_qs(body.decode())["assertion"][0])
                     return self.say("application/json", json.dumps({"access_token": "ya29.e2e", "expires_in": 3600, "token_type": "Bearer"}))
                 google.seen.append((self.path, dict(self.headers), json.loads(body)))
+                if vectors := vectors_for(self.path, google.seen[-1][2]):
+                    return self.say("application/json", json.dumps(vectors))
                 parts = answer_to(google.seen[-1][2])
                 if "alt=sse" in self.path:
                     events = [response([part], None) for part in parts[:-1]] + [response(parts[-1:], types.FinishReason.STOP)]
@@ -58,6 +64,19 @@ class Google:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
+def vectors_for(path, body):
+    """A text's vector is its length and a half."""
+    vector = lambda text: {"values": [len(text), 0.5]}
+    text = lambda content: content["parts"][0]["text"]
+    if path.endswith(":batchEmbedContents"):
+        return {"embeddings": [vector(text(one["content"])) for one in body["requests"]], "usageMetadata": {"promptTokenCount": 5}}
+    if path.endswith(":predict"):
+        counted = lambda one: vector(one["content"]) | {"statistics": {"token_count": 5, "truncated": False}}
+        return {"predictions": [{"embeddings": counted(one)} for one in body["instances"]]}
+    if path.endswith(":embedContent"):
+        return {"embedding": vector(text(body["content"])), "usageMetadata": {"promptTokenCount": 5}}
+
+
 def answer_to(body):
     if "tools" not in body:
         return [types.Part(text="Hmm.", thought=True), types.Part(text="Hello from Google")]
@@ -73,6 +92,13 @@ def response(parts, finish):
 
 
 def configuration(port, key_file):
+    vectors = "".join(f"""
+        [[models]]
+        name = "{name}"
+        provider = "{provider}"
+        upstream_name = "{upstream}"
+        kind = "embedding"
+        input_usd_per_mtok = 1""" for name, (provider, upstream) in EMBEDDERS.items())
     model = lambda name, provider: f"""
         [[models]]
         name = "{name}"
@@ -91,7 +117,7 @@ def configuration(port, key_file):
         kind = "vertex"
         location = "europe-west4"
         base_url = "http://127.0.0.1:{port}/v1"
-        credentials_file = "{key_file}" {model("studio", "gemini")} {model("cloud", "vertex")}"""
+        credentials_file = "{key_file}" {model("studio", "gemini")} {model("cloud", "vertex")} {vectors}"""
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +186,48 @@ def test_calls_go_out_and_their_results_come_back(world, model):
     made = [part["functionCall"]["id"] for part in body["contents"][1]["parts"]]
     assert made == [part["functionResponse"]["id"] for part in body["contents"][2]["parts"]] == ["fc-Oulu", "fc-Turku"]
     assert base64.b64decode(body["contents"][1]["parts"][0]["thoughtSignature"]) == b"signed"
+
+
+def own_request(provider, upstream, texts, config):
+    """What Google's own library would post for these texts."""
+    if provider == "gemini":
+        api, kind, given = genai.Client(api_key="x"), None, {"contents": texts}
+    else:
+        api = genai.Client(vertexai=True, project="p", location="europe-west4", credentials=google_credentials())
+        kind, given = ("PREDICT", {"contents": texts}) if "text-embedding" in upstream else ("EMBED_CONTENT", {"content": texts[0]})
+    asked = types._EmbedContentParametersPrivate(model=upstream, embedding_api_type=kind, config=config, **given)
+    convert = models._EmbedContentParametersPrivate_to_mldev if provider == "gemini" else models._EmbedContentParametersPrivate_to_vertex
+    body = convert(api._api_client, asked, None, asked)
+    plain = genai._common.encode_unserializable_types(genai._common.convert_to_dict(body))
+    return {name: value for name, value in plain.items() if name not in ("_url", "config")}
+
+
+def google_credentials():
+    from google.auth import credentials
+
+    return credentials.AnonymousCredentials()
+
+
+def without_roles(value):
+    """A content without a role is the user's, which Google's library writes out."""
+    if isinstance(value, dict):
+        return {name: without_roles(part) for name, part in value.items() if (name, part) != ("role", "user")}
+    return [without_roles(part) for part in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("model", EMBEDDERS)
+def test_embeddings_are_asked_for_as_googles_own_library_does(world, model):
+    google, client = world
+    provider, upstream = EMBEDDERS[model]
+    before = len(google.seen)
+    answer = client.embeddings.create(model=model, input=["abc", "de"], dimensions=256, extra_body={"task_type": "RETRIEVAL_DOCUMENT", "title": "T"})
+    assert [list(item.embedding) for item in answer.data] == [[3.0, 0.5], [2.0, 0.5]]
+    calls = [body for _, _, body in google.seen[before:]]
+    assert answer.usage.prompt_tokens == (5 if provider == "gemini" else 10)
+    config = types.EmbedContentConfig(task_type="RETRIEVAL_DOCUMENT", title="T", output_dimensionality=256)
+    texts = [["abc"], ["de"]] if len(calls) == 2 else [["abc", "de"]]
+    for body in calls:
+        assert without_roles(body) in [without_roles(own_request(provider, upstream, some, config)) for some in texts]
 
 
 def test_googles_own_library_takes_the_claim_of_the_service_account(world):

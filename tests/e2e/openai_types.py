@@ -12,7 +12,7 @@ from wires_sdk import CONVERSATION, PNG, REQUESTS, SCHEMA, frame
 FIXTURES = ROOT / "tests/fixtures"
 # Fields that OpenAI's types do not have, and its clients pass over: the gateway's own,
 OURS = {
-    *(f"{message}.{field}" for message in ("ChatCompletionMessage", "ChoiceDelta") for field in ("citations", "content_chunks", "extra_content", "reasoning_content", "thinking_blocks")),
+    *(f"{message}.{field}" for message in ("ChatCompletionMessage", "ChoiceDelta") for field in ("citations", "content_chunks", "extra_content", "images", "reasoning_content", "thinking_blocks")),
     "ChatCompletionMessageFunctionToolCall.extra_content", "ChoiceDelta.annotations", "ChoiceDeltaToolCall.extra_content",
     "Logprob.bytes", "LogprobTopLogprob.bytes", "PromptTokensDetails.cache_creation_tokens", "Response.store", "ResponseOutputText.citations",
     # in the document, and not in the library
@@ -96,19 +96,21 @@ def sse(events):
 # What there is of the other wires: answers of their own, and some that end otherwise.
 WHOLE = {
     "anthropic": {"message": [], "tools": [], "refusal": [], "citations": [], "length": ["message", "end_turn", "max_tokens"]},
-    "gemini": {"answer": [], "tools": [], "grounded": [], "blocked": [], "length": ["answer", "STOP", "MAX_TOKENS"], "filtered": ["answer", "STOP", "SAFETY"]},
+    "gemini": {"answer": [], "picture": [], "tools": [], "grounded": [], "blocked": [], "length": ["answer", "STOP", "MAX_TOKENS"], "filtered": ["answer", "STOP", "SAFETY"]},
     "bedrock": {"converse": [], "citations": [], "filtered": ["citations", "end_turn", "guardrail_intervened"]},
     "cohere": {"answer": [], "tools": []},
     "mistral": {"thinking": [], "tools": []},
     "azure": {"completion": []},
+    "responses": {"answer": [], "tools": []},
 }
 STREAMED = {
     "anthropic": {"stream": [], "tools": [], "length": ["stream", "end_turn", "max_tokens"], "refusal": ["stream", '"end_turn"', '"refusal","stop_details":{"explanation":"No."}']},
-    "gemini": {"stream": [], "tools": [], "two_candidates": [], "filtered": ["stream", "STOP", "SAFETY"]},
+    "gemini": {"stream": [], "pictures": [], "tools": [], "two_candidates": [], "filtered": ["stream", "STOP", "SAFETY"]},
     "bedrock": {"stream": []},
     "cohere": {"stream": [], "tools": []},
     "mistral": {"thinking": []},
     "azure": {"stream": []},
+    "responses": {"stream": [], "tools": []},
 }
 WHOLES = [("openai", name) for name in OPENAI] + [(wire, name) for wire, names in WHOLE.items() for name in names]
 STREAMS = [("openai", name) for name in OPENAI] + [(wire, name) for wire, names in STREAMED.items() for name in names]
@@ -171,10 +173,13 @@ class Providers:
 ERRORS = [("openai", "error_invalid"), ("anthropic", "error"), ("gemini", "error_key"), ("gemini", "error_quota"), ("cohere", "error"), ("bedrock", "error"), ("mistral", "error_extra"), ("azure", "error_filtered")]
 
 
+KINDS = {"responses": "openai-responses"}
+
+
 def configuration(port):
     out = ["[cache]", "models = true"]
     for wire in ["openai", *WHOLE]:
-        out += ["[[providers]]", f'name = "{wire}"', f'kind = "{wire}"', f'base_url = "http://127.0.0.1:{port}/{wire}"']
+        out += ["[[providers]]", f'name = "{wire}"', f'kind = "{KINDS.get(wire, wire)}"', f'base_url = "http://127.0.0.1:{port}/{wire}"']
         out += ['region = "eu-north-1"', 'aws_access_key_id = "a"', 'aws_secret_access_key = "env:SCRIPTED_KEY"'] if wire == "bedrock" else ['api_key = "env:SCRIPTED_KEY"']
         out += ['api_version = "2024-10-21"'] if wire == "azure" else []
     for wire, name in dict.fromkeys([*WHOLES, *STREAMS, *ERRORS, ("openai", "cut"), ("openai", "vectors")]):
@@ -251,8 +256,11 @@ def check_story(read):
     for kind in ("output_item", "content_part", "reasoning_summary_part"):
         assert kinds.count(f"response.{kind}.added") == kinds.count(f"response.{kind}.done"), kind
     for kind, field in {"output_text": "text", "refusal": "refusal", "reasoning_summary_text": "text", "function_call_arguments": "arguments"}.items():
-        pieces = "".join(event.delta for event in read if event.type == f"response.{kind}.delta")
-        assert pieces == "".join(getattr(event, field) for event in read if event.type == f"response.{kind}.done"), kind
+        pieces = {}
+        for event in read:
+            if event.type == f"response.{kind}.delta":
+                pieces[event.item_id] = pieces.get(event.item_id, "") + event.delta
+        assert pieces == {event.item_id: getattr(event, field) for event in read if event.type == f"response.{kind}.done" and getattr(event, field)}, kind
 
 
 USAGE_TOO = {"stream": True, "stream_options": {"include_usage": True}}

@@ -1,6 +1,6 @@
-"""What the built gateway posts to Anthropic and to Bedrock, held to their own libraries: Anthropic's request types must
-take it, botocore's parameter validation and signature too, and what they would answer must come back in OpenAI's shape.
-Each half is skipped, aloud, where its library is not there."""
+"""What the built gateway posts to Anthropic, to Bedrock and to OpenAI's Responses, held to their own libraries: the request
+types of Anthropic and OpenAI must take it, botocore's parameter validation and signature too, and what they would answer
+must come back in the shape of OpenAI's chat. Each part is skipped, aloud, where its library is not there."""
 import datetime, json, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -41,10 +41,15 @@ REQUESTS = {
     "effort": {"messages": ASK, "reasoning_effort": "high"},
     "stops": {"messages": ASK, "stop": ["END", "STOP"]},
 }
+SOUND = [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}]}]
+# The models that make embeddings, at Bedrock.
+EMBEDDERS = {"titan": "amazon.titan-embed-text-v2:0", "titan_g1": "amazon.titan-embed-text-v1", "nova_vectors": "amazon.nova-2-multimodal-embeddings-v1:0",
+             "cohere": "eu.cohere.embed-v4:0"}
 
 
 class Recorder:
-    """Remembers what is posted and answers with `whole`, or with the bytes of `streamed` where the path or body says so."""
+    """Remembers what is posted and answers with `whole` (a function of path and body: what it gives), or with the bytes of
+    `streamed` where the path or body says so."""
 
     def __init__(self, whole, streamed=b"", media_type="text/event-stream"):
         self.seen = []
@@ -60,10 +65,12 @@ class Recorder:
                 raw = self.rfile.read(int(self.headers["content-length"]))
                 recorder.seen.append((self.path, dict(self.headers), raw))
                 stream = self.path.endswith("-stream") or json.loads(raw).get("stream")
-                data = streamed if stream else json.dumps(whole).encode()
+                said = whole(self.path, json.loads(raw)) if callable(whole) else whole
+                data = streamed if stream else json.dumps(said).encode()
                 self.send_response(200)
                 self.send_header("content-type", media_type if stream else "application/json")
                 self.send_header("content-length", str(len(data)))
+                self.send_header("X-Amzn-Bedrock-Input-Token-Count", "3")
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -73,10 +80,12 @@ class Recorder:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
-def configuration(provider, models):
+def configuration(provider, models, embedders={}):
     out = ["[[providers]]", 'name = "p"', *provider]
     for name, upstream in models.items():
         out += ["[[models]]", f'name = "{name}"', 'provider = "p"', f'upstream_name = "{upstream}"', "input_usd_per_mtok = 1", "output_usd_per_mtok = 5", "cache_write_usd_per_mtok = 1.25"]
+    for name, upstream in embedders.items():
+        out += ["[[models]]", f'name = "{name}"', 'provider = "p"', f'upstream_name = "{upstream}"', 'kind = "embedding"', "input_usd_per_mtok = 1"]
     return "\n".join(out) + "\n"
 
 
@@ -161,6 +170,19 @@ def test_what_claude_lacks_is_a_typed_error(claude):
 
 CONVERSE = {"output": {"message": {"role": "assistant", "content": [{"text": "Hi"}, {"toolUse": {"toolUseId": "t1", "name": "weather", "input": {"city": "Oulu"}}}]}},
             "stopReason": "tool_use", "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 19, "cacheReadInputTokens": 4}, "metrics": {"latencyMs": 1}}
+
+
+def converse_or_vectors(path, body):
+    """A text's vector is its length and a half."""
+    if not path.endswith("/invoke"):
+        return CONVERSE
+    if "texts" in body:
+        return {"id": "1", "embeddings": {"float": [[len(text), 0.5] for text in body["texts"]]}, "response_type": "embeddings_by_type", "texts": body["texts"]}
+    if "singleEmbeddingParams" in body:
+        return {"embeddings": [{"embeddingType": "TEXT", "embedding": [len(body["singleEmbeddingParams"]["text"]["value"]), 0.5]}]}
+    return {"embedding": [len(body["inputText"]), 0.5], "inputTextTokenCount": 3}
+
+
 BEDROCK_EVENTS = [
     ("messageStart", {"role": "assistant"}),
     ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hi"}}),
@@ -189,12 +211,12 @@ def frame(name, payload):
 @pytest.fixture(scope="module")
 def bedrock():
     pytest.importorskip("botocore", reason="botocore is not installed: its validation and signatures were not tried")
-    recorder = Recorder(CONVERSE, b"".join(frame(*e) for e in BEDROCK_EVENTS), "application/vnd.amazon.eventstream")
+    recorder = Recorder(converse_or_vectors, b"".join(frame(*e) for e in BEDROCK_EVENTS), "application/vnd.amazon.eventstream")
     provider = ['kind = "bedrock"', 'region = "eu-north-1"', f'base_url = "http://127.0.0.1:{recorder.port}"',
                 f'aws_access_key_id = "{KEY_ID}"', 'aws_secret_access_key = "env:SCRIPTED_KEY"', f'aws_session_token = "{TOKEN}"']
     models = {"claude": "eu.anthropic.claude-opus-5-5", "older": "anthropic.claude-sonnet-4-20250514-v1:0", "nova": "amazon.nova-pro-v1:0",
               "profile": "arn:aws:bedrock:eu-north-1:123456789012:inference-profile/eu.amazon.nova-lite-v1:0"}
-    gateway = Gateway(configuration(provider, models))
+    gateway = Gateway(configuration(provider, models, EMBEDDERS))
     yield recorder, gateway, client(gateway), models
     stop(gateway)
 
@@ -211,6 +233,45 @@ def test_botocore_takes_what_is_posted_and_signs_it_alike(bedrock, model, name, 
     path, headers, raw = recorder.seen[-1]
     check_parameters(path, json.loads(raw), models[model], stream)
     check_signature(path, {k.lower(): v for k, v in headers.items()}, raw)
+
+
+def test_botocore_takes_sound(bedrock):
+    recorder, _, sdk, models = bedrock
+    sdk.chat.completions.create(model="nova", messages=SOUND)
+    path, _, raw = recorder.seen[-1]
+    check_parameters(path, json.loads(raw), models["nova"], False)
+
+
+@pytest.mark.parametrize("model", EMBEDDERS)
+def test_botocore_asks_for_embeddings_at_the_same_place_and_signs_them_alike(bedrock, model):
+    import botocore.session
+    from botocore.awsrequest import prepare_request_dict
+
+    recorder, _, sdk, _ = bedrock
+    before = len(recorder.seen)
+    raw = sdk.embeddings.with_raw_response.create(model=model, input=["abc", "de"], extra_body={"drop_unsupported": True}, dimensions=256)
+    answer = raw.parse()
+    assert [list(item.embedding) for item in answer.data] == [[3.0, 0.5], [2.0, 0.5]], "the SDK asks for base64"
+    calls = recorder.seen[before:]
+    assert len(calls) == (1 if model == "cohere" else 2)
+    assert answer.usage.prompt_tokens == 3 * len(calls) and float(raw.headers["x-satisfice-cost-usd"]) == pytest.approx(3e-6 * len(calls))
+    api = botocore.session.Session().create_client("bedrock-runtime", region_name="eu-north-1", aws_access_key_id="x", aws_secret_access_key="x")
+    operation = api.meta.service_model.operation_model("InvokeModel")
+    for path, headers, posted in calls:
+        headers = {k.lower(): v for k, v in headers.items()}
+        own = api._serializer.serialize_to_request({"modelId": EMBEDDERS[model], "body": posted, "contentType": "application/json", "accept": "application/json"}, operation)
+        prepare_request_dict(own, "http://127.0.0.1")
+        assert own["url"].removeprefix("http://127.0.0.1") == path and own["body"] == posted
+        assert (headers["content-type"], headers["accept"]) == ("application/json", "application/json")
+        check_signature(path, headers, posted)
+
+
+def test_what_bedrock_cannot_embed_is_a_typed_error(bedrock):
+    _, _, sdk, _ = bedrock
+    for field, request in {"input": {"input": [1, 2, 3]}, "dimensions": {"input": "a", "dimensions": 256}}.items():
+        with pytest.raises(openai.BadRequestError) as caught:
+            sdk.embeddings.create(model="titan_g1", **request)
+        assert caught.value.body["param"] == field
 
 
 def check_parameters(path, body, model, stream):
@@ -264,3 +325,133 @@ def test_bedrocks_answer_is_openais(bedrock):
     with sdk.chat.completions.stream(model="nova", messages=ASK, tools=TOOLS) as stream:
         final = stream.get_final_completion().choices[0]
     assert (final.message.content, final.message.tool_calls[0].function.arguments) == ("Hi", '{"city": "Oulu"}')
+
+
+USED = {"input_tokens": 14, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0}, "output_tokens": 9,
+        "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 23}
+THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Which city?"}], "encrypted_content": "gAAAAABoISQ24OyV"}
+SPOKEN = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [{"type": "output_text", "text": "Hi", "annotations": [
+    {"type": "url_citation", "start_index": 0, "end_index": 2, "url": "https://a.example/", "title": "A"}], "logprobs": [
+    {"token": "Hi", "bytes": [72, 105], "logprob": -0.5, "top_logprobs": [{"token": "Yo", "bytes": [89, 111], "logprob": -1.5}]}]}]}
+CALLED = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "weather", "arguments": '{"city": "Oulu"}', "status": "completed"}
+RESPONSE = {"id": "resp_1", "object": "response", "created_at": 1741476542, "status": "completed", "error": None, "incomplete_details": None,
+            "instructions": None, "metadata": {}, "model": "gpt-5-2025-08-07", "output": [THOUGHT, SPOKEN, CALLED], "parallel_tool_calls": True,
+            "temperature": 1.0, "tool_choice": "auto", "tools": [], "top_p": 1.0, "usage": USED}
+BEGUN = {**RESPONSE, "status": "in_progress", "output": [], "usage": None}
+RESPONSE_EVENTS = [{"sequence_number": i, **event} for i, event in enumerate([
+    {"type": "response.created", "response": BEGUN},
+    {"type": "response.in_progress", "response": BEGUN},
+    {"type": "response.output_item.added", "output_index": 0, "item": {**THOUGHT, "summary": [], "encrypted_content": None}},
+    {"type": "response.reasoning_summary_part.added", "item_id": "rs_1", "output_index": 0, "summary_index": 0, "part": {"type": "summary_text", "text": ""}},
+    {"type": "response.reasoning_summary_text.delta", "item_id": "rs_1", "output_index": 0, "summary_index": 0, "delta": "Which city?"},
+    {"type": "response.output_item.done", "output_index": 0, "item": THOUGHT},
+    {"type": "response.output_item.added", "output_index": 1, "item": {**SPOKEN, "status": "in_progress", "content": []}},
+    {"type": "response.content_part.added", "item_id": "msg_1", "output_index": 1, "content_index": 0, "part": {"type": "output_text", "text": "", "annotations": []}},
+    {"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 1, "content_index": 0, "delta": "Hi",
+     "logprobs": [{"token": "Hi", "logprob": -0.5, "top_logprobs": [{"token": "Yo", "logprob": -1.5}]}]},
+    {"type": "response.output_text.annotation.added", "item_id": "msg_1", "output_index": 1, "content_index": 0, "annotation_index": 0,
+     "annotation": SPOKEN["content"][0]["annotations"][0]},
+    {"type": "response.output_text.done", "item_id": "msg_1", "output_index": 1, "content_index": 0, "text": "Hi", "logprobs": []},
+    {"type": "response.output_item.done", "output_index": 1, "item": SPOKEN},
+    {"type": "response.output_item.added", "output_index": 2, "item": {**CALLED, "arguments": "", "status": "in_progress"}},
+    {"type": "response.function_call_arguments.delta", "item_id": "fc_1", "output_index": 2, "delta": CALLED["arguments"]},
+    {"type": "response.function_call_arguments.done", "item_id": "fc_1", "output_index": 2, "name": "weather", "arguments": CALLED["arguments"]},
+    {"type": "response.output_item.done", "output_index": 2, "item": CALLED},
+    {"type": "response.completed", "response": RESPONSE}])]
+RESPONSES_REQUESTS = {**REQUESTS, "knobs": {
+    "messages": ASK, "tools": TOOLS, "parallel_tool_calls": False, "logprobs": True, "top_logprobs": 2, "verbosity": "low", "metadata": {"team": "search"},
+    "user": "u", "safety_identifier": "s", "service_tier": "flex", "prompt_cache_key": "k", "temperature": 0.5, "top_p": 0.9, "max_completion_tokens": 5,
+    "web_search_options": {"search_context_size": "low", "user_location": {"type": "approximate", "approximate": {"city": "Oulu", "country": "FI"}}},
+    "extra_body": {"reasoning": {"summary": "auto"}, "truncation": "auto"}}}
+
+
+@pytest.fixture(scope="module")
+def responses():
+    recorder = Recorder(RESPONSE, "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in RESPONSE_EVENTS).encode())
+    provider = ['kind = "openai-responses"', f'base_url = "http://127.0.0.1:{recorder.port}/v1"', 'api_key = "env:SCRIPTED_KEY"']
+    gateway = Gateway(configuration(provider, {"thinker": "gpt-5", "plain": "gpt-4o-mini"}))
+    yield recorder, gateway, client(gateway)
+    stop(gateway)
+
+
+def test_what_is_answered_is_what_openais_own_types_say():
+    from openai.types.responses import Response, ResponseStreamEvent
+    from pydantic import TypeAdapter
+
+    Response.model_validate(RESPONSE, strict=True)
+    for event in RESPONSE_EVENTS:
+        assert TypeAdapter(ResponseStreamEvent).validate_python(event).type == event["type"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["thinker", "plain"])
+@pytest.mark.parametrize("name", RESPONSES_REQUESTS)
+def test_openais_own_types_take_what_is_posted(responses, model, name, stream):
+    from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming, ResponseCreateParamsStreaming
+    from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+    recorder, _, sdk = responses
+    asked = dict(RESPONSES_REQUESTS[name])
+    extra = {**asked.pop("extra_body", {}), **({"drop_unsupported": True} if name == "stops" else {})}
+    answer = sdk.chat.completions.create(model=model, stream=stream, extra_body=extra, **asked)
+    if stream:
+        assert list(answer)
+    path, headers, raw = recorder.seen[-1]
+    body = json.loads(raw)
+    assert path == "/v1/responses" and headers["authorization"] == f"Bearer {SECRET}"
+    assert body["store"] is False and body.get("stream", False) is stream
+    parameters = ResponseCreateParamsStreaming if stream else ResponseCreateParamsNonStreaming
+    types = TypeAdapter(with_config(ConfigDict(extra="forbid"))(parameters))
+    read_all(types.validate_python(body))
+    with pytest.raises(ValidationError):
+        read_all(types.validate_python({**body, "input": [{"type": "message", "role": "user", "content": [{"type": "text", "text": "x"}]}]}))
+
+
+def test_a_response_is_a_chats_answer(responses):
+    _, _, sdk = responses
+    raw = sdk.chat.completions.with_raw_response.create(model="thinker", messages=ASK, tools=TOOLS)
+    answer = raw.parse()
+    choice = answer.choices[0]
+    assert (answer.id, answer.model, answer.created) == ("resp_1", "gpt-5-2025-08-07", 1741476542)
+    assert (choice.message.content, choice.finish_reason, choice.message.annotations[0].url_citation.url) == ("Hi", "tool_calls", "https://a.example/")
+    assert choice.message.tool_calls[0].id == "call_1" and json.loads(choice.message.tool_calls[0].function.arguments) == {"city": "Oulu"}
+    assert (choice.logprobs.content[0].bytes, choice.logprobs.content[0].top_logprobs[0].token) == ([72, 105], "Yo")
+    assert choice.message.model_extra["reasoning_content"] == "Which city?"
+    usage = answer.usage
+    assert (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens, usage.completion_tokens_details.reasoning_tokens) == (14, 4, 2)
+    assert float(raw.headers["x-satisfice-cost-usd"]) == pytest.approx((14 + 9 * 5) / 1e6)
+    with sdk.chat.completions.stream(model="thinker", messages=ASK, tools=TOOLS, stream_options={"include_usage": True}) as stream:
+        final = stream.get_final_completion()
+    assert (final.choices[0].message.content, final.choices[0].finish_reason, final.usage.total_tokens) == ("Hi", "tool_calls", 23)
+    assert final.choices[0].message.tool_calls[0].function.arguments == '{"city": "Oulu"}'
+    assert final.choices[0].logprobs.content[0].token == "Hi"
+
+
+def test_thoughts_go_back_to_the_model_that_had_them(responses):
+    recorder, _, sdk = responses
+    message = sdk.chat.completions.create(model="thinker", messages=ASK, tools=TOOLS).choices[0].message
+    messages = [*ASK, message, {"role": "tool", "tool_call_id": "call_1", "content": "3"}]
+    for model, back in [("thinker", [THOUGHT]), ("plain", [])]:
+        sdk.chat.completions.create(model=model, messages=messages)
+        items = json.loads(recorder.seen[-1][2])["input"]
+        assert [item for item in items if item["type"] == "reasoning"] == back
+        assert [item["type"] for item in items if item["type"] != "reasoning"] == ["message", "message", "function_call", "function_call_output"]
+
+
+def test_a_responses_client_before_a_responses_provider_sees_one_wire(responses):
+    recorder, _, sdk = responses
+    first = sdk.responses.create(model="thinker", input="Hello", include=["reasoning.encrypted_content"], store=False)
+    assert [item.type for item in first.output] == ["reasoning", "message", "function_call"] and first.id == "resp_1"
+    sdk.responses.create(model="thinker", input=[*[item.to_dict() for item in first.output], {"type": "function_call_output", "call_id": "call_1", "output": "3"}])
+    assert json.loads(recorder.seen[-1][2])["input"][0] == THOUGHT
+    with sdk.responses.stream(model="thinker", input="Hello") as stream:
+        assert stream.get_final_response().output_text == "Hi"
+
+
+def test_what_responses_lack_is_a_typed_error(responses):
+    _, _, sdk = responses
+    for field, value in {"seed": 7, "n": 2, "stop": ["END"], "logit_bias": {"5": 1}, "presence_penalty": 0.5}.items():
+        with pytest.raises(openai.BadRequestError) as caught:
+            sdk.chat.completions.create(model="plain", messages=ASK, **{field: value})
+        assert caught.value.body["param"] == field
+        assert sdk.chat.completions.create(model="plain", messages=ASK, **{field: value}, extra_body={"drop_unsupported": True}).choices

@@ -92,6 +92,15 @@ fn what_a_model_has_beyond_bedrock_is_said_in_its_own_words() {
     assert_eq!(parsed(&limit.body)["inferenceConfig"], json!({"maxTokens": 5000}));
 }
 
+#[test]
+fn sound_is_heard_by_the_models_that_can() {
+    let wave = json!({"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}});
+    let said = json!([{"role": "user", "content": [{"type": "text", "text": "What is it?"}, wave]}]);
+    let body = posted(NOVA, json!({"messages": said}));
+    let audio = json!({"audio": {"format": "wav", "source": {"bytes": "UklGRg=="}}});
+    assert_eq!(body["messages"][0]["content"], json!([{"text": "What is it?"}, audio]));
+}
+
 fn schema() -> Value {
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
     json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}}})
@@ -153,6 +162,14 @@ fn parts_that_bedrock_cannot_be_given_are_refused_with_their_place() {
     assert!(part("user", tiff).1.contains("image/tiff"));
     let zip = json!({"type": "file", "file": {"file_data": "data:application/zip;base64,AAAA"}});
     assert!(part("user", zip).1.contains("application/zip"));
+    let midi = json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "midi"}});
+    assert!(part("user", midi).1.contains("not midi"));
+    let wave = json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}});
+    assert_eq!(part("assistant", wave.clone()).0, "messages[0].content");
+    let heard = json!([{"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "Listen."}, wave]}]);
+    let (param, message) = refused(CLAUDE, json!({"messages": heard}));
+    assert_eq!(param, "messages[0].content[1]");
+    assert!(message.contains("no sound from tools"), "{message}");
     let stored = json!({"type": "file", "file": {"file_id": "file-1"}});
     assert_eq!(part("user", stored).0, "messages[0].content[0]");
 }

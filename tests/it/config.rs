@@ -65,7 +65,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:14: `base_url` holds credentials; put the key into `api_key` as "env:NAME"
     f.toml:15: `api_key` of provider "openai": the environment variable "NOT_SET" is not set; export it before satisfice starts
     f.toml:18: the provider "openai" is there twice, first on line 12; rename one
-    f.toml:19: unknown `kind` "telex"; the kinds are: "anthropic", "azure", "bedrock", "cohere", "gemini", "mistral", "openai", "vertex"
+    f.toml:19: unknown `kind` "telex"; the kinds are: "anthropic", "azure", "bedrock", "cohere", "gemini", "mistral", "openai", "openai-responses", "vertex"
     f.toml:20: `base_url` has a query (?…) or a fragment (#…); give scheme, host and path only
     f.toml:21: `api_key` of provider "openai" is empty, or holds spaces or characters that no HTTP header can carry; check for a line break
     f.toml:22: `headers`: "Authorization" is no header name, or one that satisfice sets itself; leave it out

@@ -4,23 +4,47 @@ use std::sync::Arc;
 
 use satisfice::catalog::{Model, Price};
 use satisfice::gateway::Settings;
+use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 
-use crate::gateway::{Options, Running, ask, error, header, model_of, settings};
-use crate::scripted::Answer;
+use crate::gateway::{Options, Running, ask, body, error, header, model_of, settings};
+use crate::scripted::{Answer, Gate, Scripted, Seen};
 
 const REPLY: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAEA="}],
     "model":"e","usage":{"prompt_tokens":8,"total_tokens":8}}"#;
 
-/// `vectors` at two providers, for 0.02 USD a million tokens.
+/// `vectors` at `provider`, for 0.02 USD a million tokens.
+fn vectors(provider: &str, upstream_name: &str) -> Arc<Model> {
+    let model = model_of(provider, "vectors", upstream_name, 0.02);
+    Arc::new(Model { price: Some(Price::of(0.02, 0.0)), ..(*model).clone() })
+}
+
+/// `vectors` at two providers.
 async fn running() -> Running {
-    let vectors = |provider: &str| -> Arc<Model> {
-        let model = model_of(provider, "vectors", &format!("{provider}-vectors"), 0.02);
-        let price = Some(Price::of(0.02, 0.0));
-        Arc::new(Model { price, ..(*model).clone() })
-    };
-    let settings = Settings { embeddings: vec![vectors("test"), vectors("other")], ..settings() };
+    let embeddings = vec![vectors("test", "test-vectors"), vectors("other", "other-vectors")];
+    let settings = Settings { embeddings, ..settings() };
     Running::with(Options { settings, ..Options::default() }).await
+}
+
+/// The same, one of which is Bedrock, which takes one text a call.
+async fn bedrock() -> Running {
+    let providers = |upstream: &Scripted| {
+        let bedrock = ProviderSettings { wire: Wire::Bedrock, ..upstream.provider("test") };
+        vec![bedrock, upstream.provider("other")]
+    };
+    let embeddings = vec![vectors("test", "amazon.titan-embed-text-v2:0"), vectors("other", "other-vectors")];
+    let settings = Settings { embeddings, ..settings() };
+    Running::with(Options { settings, providers: Some(providers), ..Options::default() }).await
+}
+
+/// Titan's answer: the number that the text is, which took a token.
+fn titan(seen: &Seen) -> Answer {
+    let number: f64 = seen.json()["inputText"].as_str().unwrap().parse().unwrap();
+    Answer::json(json!({"embedding": [number], "inputTextTokenCount": 1}).to_string())
+}
+
+fn numbers(count: usize) -> Value {
+    json!({"model": "test/vectors", "input": (0..count).map(|i| i.to_string()).collect::<Vec<_>>()})
 }
 
 async fn embed(running: &Running, body: Value) -> reqwest::Response {
@@ -98,4 +122,78 @@ async fn an_upstreams_refusal_and_nonsense_reach_the_client_as_errors() {
     running.upstream.on("other-vectors", [Answer::json(r#"{"data":"none"}"#)]);
     let (status, error_body) = error(embed(&running, json!({"model": "other/vectors", "input": "a"})).await).await;
     assert_eq!((status, error_body["code"].as_str()), (502, Some("upstream_malformed")));
+}
+
+#[tokio::test]
+async fn a_wire_that_takes_one_text_a_call_gets_a_call_for_each_and_their_order_is_kept() {
+    let running = bedrock().await;
+    let gate = Gate::closed();
+    let first = gate.clone();
+    running.upstream.on_each("invoke", move |seen| match &*seen.json()["inputText"].to_string() {
+        "\"0\"" => Answer::default().wait(&first).then(titan(seen)),
+        _ => titan(seen),
+    });
+    let (response, ()) = tokio::join!(embed(&running, numbers(20)), async {
+        running.upstream.until_seen(8).await;
+        gate.open();
+    });
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/vectors"));
+    assert_eq!(header(&response, "x-satisfice-attempts"), Some("1"), "one request, whatever it takes");
+    let cost_usd: f64 = header(&response, "x-satisfice-cost-usd").unwrap().parse().unwrap();
+    assert!((cost_usd - 20.0 * 0.02 / 1e6).abs() < 1e-15, "{cost_usd}");
+    let reply = body(response).await;
+    let vectors: Vec<f64> =
+        reply["data"].as_array().unwrap().iter().map(|item| item["embedding"][0].as_f64().unwrap()).collect();
+    assert_eq!(vectors, (0..20).map(f64::from).collect::<Vec<_>>());
+    assert_eq!(reply["usage"], json!({"prompt_tokens": 20, "total_tokens": 20}));
+    let lines: Vec<String> = running.upstream.seen().into_iter().map(|seen| seen.line).collect();
+    assert_eq!(lines, vec!["POST /v1/model/amazon.titan-embed-text-v2%3A0/invoke"; 20]);
+}
+
+#[tokio::test]
+async fn at_most_eight_of_one_requests_calls_are_under_way() {
+    let running = bedrock().await;
+    let gate = Gate::closed();
+    let all = gate.clone();
+    running.upstream.on_each("invoke", move |seen| Answer::default().wait(&all).then(titan(seen)));
+    let (response, ()) = tokio::join!(embed(&running, numbers(20)), async {
+        for done in 0..20 {
+            running.upstream.until_seen((8 + done).min(20)).await;
+            // A whole request there and back: what else was on its way has come.
+            running.get("/health").send().await.unwrap();
+            assert_eq!(running.upstream.seen().len(), (8 + done).min(20));
+            gate.open();
+        }
+    });
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn where_one_of_the_calls_fails_the_next_provider_gets_the_whole_input() {
+    let running = bedrock().await;
+    running.upstream.on_each("invoke", |seen| match &*seen.json()["inputText"].to_string() {
+        "\"3\"" => Answer::status(503, "busy"),
+        _ => titan(seen),
+    });
+    running.upstream.on("other-vectors", [Answer::json(REPLY)]);
+    let response = embed(&running, numbers(12)).await;
+    assert_eq!(response.status(), 502, "this provider alone was asked for");
+    let mut body = numbers(12);
+    body["model"] = "vectors".into();
+    for _ in 0..2 {
+        let response = embed(&running, body.clone()).await;
+        assert_eq!(header(&response, "x-satisfice-model"), Some("other/vectors"));
+    }
+    let last = running.upstream.seen().pop().unwrap().json();
+    assert_eq!(last["input"], body["input"]);
+}
+
+#[tokio::test]
+async fn token_ids_go_to_a_provider_that_takes_them_and_are_refused_where_there_is_none() {
+    let running = bedrock().await;
+    running.upstream.on("other-vectors", [Answer::json(REPLY)]);
+    let (status, refused) = error(embed(&running, json!({"model": "test/vectors", "input": [1, 2]})).await).await;
+    assert_eq!((status, &refused["param"]), (400, &"input".into()));
+    let response = embed(&running, json!({"model": "vectors", "input": [1, 2]})).await;
+    assert_eq!(header(&response, "x-satisfice-model"), Some("other/vectors"));
 }

@@ -121,6 +121,36 @@ fn what_is_known_of_a_text_comes_along_whole_and_streamed() {
 }
 
 #[test]
+fn calls_whose_pieces_come_in_any_order_are_items_of_their_own() {
+    let (_, echo) = request(json!({"model": "m", "input": "x"}).to_string().as_bytes()).unwrap();
+    let mut stream = Stream::new(echo);
+    let begun =
+        |index: u32, name: &str| json!({"index": index, "id": name, "function": {"name": name, "arguments": ""}});
+    let piece = |index: u32, piece: &str| json!({"index": index, "function": {"arguments": piece}});
+    let mut bytes = vec![];
+    for call in [begun(0, "f"), begun(1, "g"), piece(0, "{\"a\""), piece(1, "{}"), piece(0, ":1}")] {
+        let chunk = json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});
+        bytes.extend(stream.chunk(chunk.to_string().as_bytes()));
+    }
+    bytes.extend(stream.end());
+    let events = events(&bytes);
+    let of = |kind: &str, field: &str| -> Vec<(u64, String)> {
+        let kind = format!("response.{kind}");
+        let these = events.iter().filter(|event| event["type"] == *kind);
+        these.map(|e| (e["output_index"].as_u64().unwrap(), e[field].as_str().unwrap_or_default().to_owned())).collect()
+    };
+    let pairs = |pairs: &[(u64, &str)]| pairs.iter().map(|(at, text)| (*at, (*text).to_owned())).collect::<Vec<_>>();
+    assert_eq!(of("function_call_arguments.delta", "delta"), pairs(&[(0, "{\"a\""), (1, "{}"), (0, ":1}")]));
+    assert_eq!(of("function_call_arguments.done", "arguments"), pairs(&[(0, "{\"a\":1}"), (1, "{}")]));
+    assert_eq!(of("output_item.added", "-"), of("output_item.done", "-"));
+    let output = &events.last().unwrap()["response"]["output"];
+    assert_eq!(
+        (&output[0]["name"], &output[1]["name"], output.as_array().unwrap().len()),
+        (&json!("f"), &json!("g"), 2)
+    );
+}
+
+#[test]
 fn a_summary_of_thoughts_is_a_part_that_begins_and_ends() {
     let (_, echo) = request(json!({"model": "m", "input": "x"}).to_string().as_bytes()).unwrap();
     let mut stream = Stream::new(echo);

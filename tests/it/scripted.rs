@@ -32,8 +32,12 @@ pub struct Scripted {
     task: JoinHandle<()>,
 }
 
+/// An answer that depends on what is asked.
+type Reply = dyn Fn(&Seen) -> Answer + Send;
+
 struct Shared {
     scripts: Mutex<HashMap<String, Vec<Answer>>>,
+    replies: Mutex<HashMap<String, Box<Reply>>>,
     seen: watch::Sender<Vec<Seen>>,
     connections: watch::Sender<usize>,
     hung_up: watch::Sender<usize>,
@@ -67,6 +71,7 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shared = Arc::new(Shared {
             scripts: Mutex::default(),
+            replies: Mutex::default(),
             seen: watch::Sender::new(vec![]),
             connections: watch::Sender::new(0),
             hung_up: watch::Sender::new(0),
@@ -105,6 +110,11 @@ impl Scripted {
         assert!(!answers.is_empty(), "a script has at least one answer");
         answers.reverse();
         self.shared.scripts.lock().unwrap().insert(model.into(), answers);
+    }
+
+    /// The answer to each request for `model`, by what is asked; it comes before [`on`](Self::on).
+    pub fn on_each(&self, model: &str, reply: impl Fn(&Seen) -> Answer + Send + 'static) {
+        self.shared.replies.lock().unwrap().insert(model.into(), Box::new(reply));
     }
 
     /// All requests so far.
@@ -353,6 +363,9 @@ async fn perform(step: Step, stream: &mut TcpStream, shared: &Shared) -> bool {
 
 impl Shared {
     fn answer(&self, request: &Seen) -> Answer {
+        if let Some(reply) = self.replies.lock().unwrap().get(&request.model()) {
+            return reply(request);
+        }
         let mut scripts = self.scripts.lock().unwrap();
         let script = if scripts.contains_key(&request.model()) { request.model() } else { String::new() };
         match scripts.get_mut(&script) {

@@ -104,7 +104,7 @@ const GZIPPED: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\x56\x4a\xc
 #[tokio::test]
 async fn a_line_without_an_end_is_given_up_at_its_bound() {
     let upstream = Scripted::start().await;
-    let endless = (0..9).fold(Answer::stream(), |answer, _| answer.piece(vec![b'x'; 1 << 20])).hang();
+    let endless = (0..33).fold(Answer::stream(), |answer, _| answer.piece(vec![b'x'; 1 << 20])).hang();
     let dispatched = asked(&upstream, endless, true).await.unwrap();
     assert_eq!((dispatched.target, first_cause(&dispatched.attempts)), (1, Some(Cause::Malformed)));
     let message = &dispatched.attempts[0].error.as_ref().unwrap().message;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use satisfice::api::embeddings::EmbeddingsRequest;
 use satisfice::catalog::Usage;
 use satisfice::catalog::providers::Catalogue;
 use satisfice::upstream::compatible::Compatible;
@@ -31,6 +32,17 @@ fn a_request_is_sent_in_its_words() {
     let id = sent["messages"][3]["tool_call_id"].as_str().unwrap();
     let expected = include_str!("../fixtures/mistral/sent.json").replace("SHORT", id);
     assert_eq!(sent, serde_json::from_str::<Value>(&expected).unwrap());
+}
+
+#[test]
+fn so_is_a_request_for_embeddings() {
+    let body =
+        br#"{"model":"m","input":[1,2],"dimensions":256,"encoding_format":"float","user":"u","output_dtype":"float"}"#;
+    let request = EmbeddingsRequest::parse(&Bytes::from_static(body)).unwrap();
+    let sent = mistral().embeddings().unwrap().embed("codestral-embed", &request).unwrap();
+    let sent: Vec<&[u8]> = sent.iter().map(|wire| &wire.body[..]).collect();
+    let expected = br#"{"model":"codestral-embed","input":[1,2],"output_dimension":256,"encoding_format":"float","output_dtype":"float"}"#;
+    assert_eq!(sent, [&expected[..]]);
 }
 
 #[test]

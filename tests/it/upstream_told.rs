@@ -37,6 +37,8 @@ async fn an_error_under_a_200_has_the_cause_of_the_status_that_it_stands_for() {
     let google = r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
     let key = include_str!("../fixtures/gemini/error_key.json").replace('\n', " ");
     let cohere = r#"{"type":"message-end","delta":{"finish_reason":"ERROR","error":"broken"}}"#;
+    let ended = r#"{"type":"response.failed","response":{"id":"resp_1","status":"failed","error":{"code":"server_error","message":"m"}}}"#;
+    let event = r#"{"type":"error","code":"rate_limit_exceeded","message":"m","param":null,"sequence_number":0}"#;
     for (wire, body, cause, status) in [
         (Wire::Anthropic, OVERLOADED, Cause::Server, 529),
         (
@@ -53,11 +55,13 @@ async fn an_error_under_a_200_has_the_cause_of_the_status_that_it_stands_for() {
         (Wire::Gemini, google, Cause::Server, 503),
         (Wire::Gemini, &key, Cause::Credentials, 401),
         (Wire::Cohere, cohere, Cause::Server, 500),
+        (Wire::OpenAiResponses, ended, Cause::Server, 500),
+        (Wire::OpenAiResponses, event, Cause::RateLimited, 429),
     ] {
         let answers =
             [(Answer::stream().event(body).end(), true), (Answer::json(body), true), (Answer::json(body), false)];
-        // Cohere's is an event, and no other answer.
-        let forms = if wire == Wire::Cohere { 1 } else { 3 };
+        // These are events, and no other answer.
+        let forms = if matches!(wire, Wire::Cohere | Wire::OpenAiResponses) { 1 } else { 3 };
         for (answer, stream) in answers.into_iter().take(forms) {
             let attempt = failed(wire, answer, stream).await;
             let error = attempt.error.unwrap();

@@ -11,6 +11,8 @@ pub struct Part {
     /// `cache_control`: the provider may keep its work on the prompt up to here. Anthropic's marker, as clients of
     /// gateways write it into OpenAI's parts.
     pub cache: Option<Value>,
+    /// `prompt_cache_breakpoint`: OpenAI's marker of the same.
+    pub breakpoint: Option<Value>,
 }
 
 /// What a part is.
@@ -52,7 +54,7 @@ pub enum Source {
 impl Part {
     /// Text alone.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { kind: PartKind::Text(text.into()), cache: None }
+        Self { kind: PartKind::Text(text.into()), cache: None, breakpoint: None }
     }
 }
 
@@ -125,9 +127,12 @@ impl<'de> Deserialize<'de> for Part {
             part: Wire,
             #[serde(default)]
             cache_control: Option<Value>,
+            #[serde(default)]
+            prompt_cache_breakpoint: Option<Value>,
         }
-        let Marked { part, cache_control } = Marked::deserialize(deserializer)?;
-        Ok(Self { kind: part.kind().map_err(D::Error::custom)?, cache: cache_control })
+        let Marked { part, cache_control, prompt_cache_breakpoint } = Marked::deserialize(deserializer)?;
+        let kind = part.kind().map_err(D::Error::custom)?;
+        Ok(Self { kind, cache: cache_control, breakpoint: prompt_cache_breakpoint })
     }
 }
 

@@ -4,11 +4,13 @@
 
 mod content;
 mod controls;
+mod thoughts;
 mod turns;
 
 pub use content::{Part, PartKind, Source};
 pub use controls::{Controls, Effort, Format, JsonSchema, Tool, ToolChoice};
-pub use turns::{Reasoning, ToolCall, Turn};
+pub use thoughts::{Reasoning, Sealed};
+pub use turns::{ToolCall, Turn};
 
 use super::chat::ChatRequest;
 use super::error::BadRequest;
@@ -60,13 +62,14 @@ pub fn one_call_at_a_time(request: &ChatRequest, wire: &str) -> Option<BadReques
 
 /// The first field of `request` among those that a provider knows nothing like, which `unknown` names. A field that asks
 /// for nothing is left out and nobody is told; so are hints, and everything where the client said `drop_unsupported`.
-pub fn unknown_there(request: &ChatRequest, unknown: &[String], provider: &str) -> Option<BadRequest> {
+pub fn unknown_there(request: &ChatRequest, unknown: &[impl AsRef<str>], provider: &str) -> Option<BadRequest> {
     if request.drop_unsupported || unknown.is_empty() {
         return None;
     }
     let missed = |name: &str, value: &[u8]| !HINTS.contains(&name) && !asks_for_nothing(name, value);
-    let (name, _) =
-        request.fields().find(|(name, value)| unknown.iter().any(|other| other == name) && missed(name, value))?;
+    let (name, _) = request
+        .fields()
+        .find(|(name, value)| unknown.iter().any(|other| other.as_ref() == *name) && missed(name, value))?;
     Some(unsupported(name, &format!("provider {provider} knows nothing like `{name}`")))
 }
 

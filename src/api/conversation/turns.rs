@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::content::Part;
+use super::thoughts::Reasoning;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
 
@@ -23,6 +24,8 @@ pub enum Turn {
         parts: Vec<Part>,
         reasoning: Vec<Reasoning>,
         calls: Vec<ToolCall>,
+        /// Pictures that it made before: `images`, as gateways hand them out. Most wires have no place for them.
+        images: Vec<Part>,
         /// What the provider wants back with the text (Gemini's thought signature).
         signature: Option<String>,
     },
@@ -30,22 +33,6 @@ pub enum Turn {
     Tool {
         call_id: String,
         parts: Vec<Part>,
-    },
-}
-
-/// A model's earlier thoughts, which some providers want back as they were: `thinking_blocks` of an assistant's
-/// message, in Anthropic's form, as gateways hand them out.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Reasoning {
-    Thinking {
-        #[serde(default)]
-        thinking: String,
-        #[serde(default)]
-        signature: Option<String>,
-    },
-    RedactedThinking {
-        data: String,
     },
 }
 
@@ -73,6 +60,8 @@ struct Message {
     thinking_blocks: Option<Vec<Reasoning>>,
     #[serde(default)]
     tool_calls: Option<Vec<Call>>,
+    #[serde(default)]
+    images: Option<Vec<Part>>,
     #[serde(default)]
     tool_call_id: Option<String>,
     #[serde(default)]
@@ -126,6 +115,7 @@ fn turn(i: usize, raw: &RawValue) -> Result<Turn, BadRequest> {
         "assistant" => Ok(Turn::Assistant {
             parts: parts.into_iter().chain(message.refusal.map(Part::text)).collect(),
             reasoning: message.thinking_blocks.unwrap_or_default(),
+            images: message.images.unwrap_or_default(),
             calls: message.tool_calls.unwrap_or_default().into_iter().map(ToolCall::from).collect(),
             signature: signature(message.extra_content.as_ref()),
         }),

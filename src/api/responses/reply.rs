@@ -68,7 +68,7 @@ pub(super) fn response(answer: &Answer, echo: &Echo, state: State, output: Vec<V
 
 /// Made of the answer's.
 fn id(kind: &str, answer: &str) -> String {
-    format!("{kind}_{}", answer.trim_start_matches("chatcmpl-"))
+    format!("{kind}_{}", answer.trim_start_matches("chatcmpl-").trim_start_matches("resp_"))
 }
 
 /// Items have ids of their own kind; `at` is the item's place among those of the response.
@@ -91,6 +91,9 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     if !parts.is_empty() {
         output.push(said(answer, output.len(), "completed", parts));
     }
+    let first = output.len();
+    let pictures = message.images.iter().enumerate();
+    output.extend(pictures.filter_map(|(i, image)| picture(answer, first + i, image)));
     let first = output.len();
     let calls = message.tool_calls.iter().enumerate();
     output.extend(calls.map(|(i, call)| function_call(answer, first + i, call, "completed")));
@@ -117,6 +120,9 @@ pub(super) fn said(answer: &str, at: usize, status: &str, parts: Vec<Value>) -> 
     json!({"type": "message", "id": item_id("msg", answer, at), "status": status, "role": "assistant", "content": parts})
 }
 
+/// The kinds of sources that a response's annotations have: more than a chat's.
+const ANNOTATIONS: [&str; 4] = ["container_file_citation", "file_citation", "file_path", "url_citation"];
+
 /// A text, and what is known of it.
 #[derive(Debug, Default)]
 pub(super) struct Said {
@@ -128,11 +134,11 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// As a part of a message. Sources that are no pages of the web are none of OpenAI's annotations: they stand beside
-    /// them, as they do in a chat.
+    /// As a part of a message. Sources that are none of OpenAI's annotations stand beside them, as they do in a chat.
     pub(super) fn part(&self) -> Value {
         let sources = self.sources.iter().map(flat);
-        let (annotations, citations): (Vec<_>, Vec<_>) = sources.partition(|source| source["type"] == "url_citation");
+        let is_known = |source: &Value| ANNOTATIONS.iter().any(|kind| source["type"] == *kind);
+        let (annotations, citations): (Vec<_>, Vec<_>) = sources.partition(is_known);
         let logprobs = logprobs(&self.logprobs);
         let mut part =
             json!({"type": "output_text", "text": self.text, "annotations": annotations, "logprobs": logprobs});
@@ -163,6 +169,20 @@ fn flat(annotation: &Value) -> Value {
     let mut flat = annotation.get(kind).cloned().unwrap_or_else(|| json!({}));
     flat["type"] = kind.into();
     flat
+}
+
+/// A picture that a model made; OpenAI's own models make theirs with a tool, whose item this is. `None`: there are no
+/// bytes of it.
+pub(super) fn picture(answer: &str, at: usize, image: &Value) -> Option<Value> {
+    let url = image["image_url"]["url"].as_str()?;
+    let (media_type, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
+    Some(json!({
+        "type": "image_generation_call",
+        "id": item_id("ig", answer, at),
+        "status": "completed",
+        "output_format": media_type.trim_start_matches("image/"),
+        "result": data,
+    }))
 }
 
 pub(super) fn function_call(answer: &str, at: usize, call: &Call, status: &str) -> Value {

@@ -129,6 +129,13 @@ enum Item {
         #[serde(default)]
         encrypted_content: Option<String>,
     },
+    /// A picture that a model made before.
+    ImageGenerationCall {
+        #[serde(default)]
+        result: Option<String>,
+        #[serde(default)]
+        output_format: Option<String>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -195,6 +202,14 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
             if let Some(blocks) = blocks {
                 append(speaker(out, |message| message["content"].is_null()), "thinking_blocks", blocks);
             }
+        }
+        Item::ImageGenerationCall { result, output_format } => {
+            let format = output_format.unwrap_or_else(|| "png".into());
+            let image = |data| {
+                let url = format!("data:image/{format};base64,{data}");
+                json!({"type": "image_url", "image_url": {"url": url}})
+            };
+            append(speaker(out, |_| true), "images", result.map(image));
         }
     }
     Ok(())

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{Said, State, function_call, item_id, logprobs, reasoning, response, said};
+use super::reply::{Said, State, function_call, item_id, logprobs, picture, reasoning, response, said};
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Usage};
 use crate::api::sse;
 
-/// The translation of one stream. Items follow each other: one is open at a time.
+/// The translation of one stream. Items follow each other: one is open at a time, but for calls, whose pieces may come in
+/// any order.
 #[derive(Debug)]
 pub struct Stream {
     echo: Echo,
@@ -17,6 +18,8 @@ pub struct Stream {
     /// Items that are done.
     output: Vec<Value>,
     open: Option<Open>,
+    /// Calls that are open in its place, each with its index in the chat.
+    calls: Vec<(usize, Call)>,
     finish: Option<String>,
     usage: Option<Usage>,
 }
@@ -27,13 +30,12 @@ enum Open {
     Reasoning { text: String, blocks: Vec<Value> },
     Text(Said),
     Refusal { text: String },
-    Call { index: usize, call: Call },
 }
 
 impl Stream {
     /// `echo`: what the response repeats of its request.
     pub fn new(echo: Echo) -> Self {
-        Self { echo, head: None, sequence: 0, output: vec![], open: None, finish: None, usage: None }
+        Self { echo, head: None, sequence: 0, output: vec![], open: None, calls: vec![], finish: None, usage: None }
     }
 
     /// One chunk → the events that it makes, framed. What is no chunk makes none.
@@ -88,7 +90,22 @@ impl Stream {
         if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
             self.refuse(&refusal, out);
         }
+        message.images.iter().for_each(|image| self.picture(image, out));
         message.tool_calls.into_iter().enumerate().for_each(|(i, call)| self.call(i, call, out));
+    }
+
+    /// A picture comes whole.
+    fn picture(&mut self, image: &Value, out: &mut Vec<u8>) {
+        self.close("completed", out);
+        let place = self.output.len();
+        let Some(item) = picture(self.answer(), place, image) else { return };
+        let mut begun = item.clone();
+        (begun["status"], begun["result"]) = ("in_progress".into(), Value::Null);
+        self.put(out, "response.output_item.added", json!({"output_index": place, "item": begun}));
+        let done = json!({"output_index": place, "item_id": item["id"]});
+        self.put(out, "response.image_generation_call.completed", done);
+        self.put(out, "response.output_item.done", json!({"output_index": place, "item": item}));
+        self.output.push(item);
     }
 
     fn think(&mut self, piece: &str, more: Vec<Value>, out: &mut Vec<u8>) {
@@ -136,18 +153,30 @@ impl Stream {
     fn call(&mut self, i: usize, piece: Call, out: &mut Vec<u8>) {
         let index = piece.index.unwrap_or(i);
         let arguments = piece.function.arguments.clone();
-        if !matches!(&self.open, Some(Open::Call { index: open, .. }) if *open == index) {
-            let mut call = piece;
-            call.function.arguments.clear();
-            self.begin(Open::Call { index, call }, out);
-        }
-        if let Some(Open::Call { call, .. }) = &mut self.open {
-            call.function.arguments.push_str(&arguments);
-        }
-        if !arguments.is_empty() {
-            let fields = json!({"item_id": self.id("fc"), "output_index": self.output.len()});
+        let place = self.calls.iter().position(|(open, _)| *open == index);
+        let place = place.or_else(|| self.begin_call(index, piece, out)).filter(|_| !arguments.is_empty());
+        if let Some(place) = place {
+            self.calls[place].1.function.arguments.push_str(&arguments);
+            let at = self.output.len() + place;
+            let fields = json!({"item_id": item_id("fc", self.answer(), at), "output_index": at});
             self.piece(out, "response.function_call_arguments.delta", fields, &arguments);
         }
+    }
+
+    /// The place of one that begins among those that are open. `None`: it names no function, and so is a piece of one that
+    /// has ended.
+    fn begin_call(&mut self, index: usize, mut call: Call, out: &mut Vec<u8>) -> Option<usize> {
+        call.function.name.as_ref()?;
+        call.function.arguments.clear();
+        if self.calls.is_empty() {
+            self.close("completed", out);
+        }
+        let place = self.calls.len();
+        let at = self.output.len() + place;
+        let item = function_call(self.answer(), at, &call, "in_progress");
+        self.put(out, "response.output_item.added", json!({"output_index": at, "item": item}));
+        self.calls.push((index, call));
+        Some(place)
     }
 
     fn begin(&mut self, open: Open, out: &mut Vec<u8>) {
@@ -157,7 +186,7 @@ impl Stream {
         let part = match &open {
             Open::Text(said) => Some(said.part()),
             Open::Refusal { text } => Some(json!({"type": "refusal", "refusal": text})),
-            Open::Reasoning { .. } | Open::Call { .. } => None,
+            Open::Reasoning { .. } => None,
         };
         if let Some(part) = part {
             let mut fields = self.part_place();
@@ -167,10 +196,38 @@ impl Stream {
         self.open = Some(open);
     }
 
-    /// Ends the open item, with the events that say what it has become.
+    /// Ends what is open, with the events that say what it has become; `status` is that of the last item.
     fn close(&mut self, status: &str, out: &mut Vec<u8>) {
-        let Some(open) = self.open.take() else { return };
-        match &open {
+        if let Some(open) = self.open.take() {
+            self.close_texts(&open, out);
+            let item = self.item(&open, status);
+            self.done(item, out);
+        }
+        let calls = std::mem::take(&mut self.calls);
+        for (i, (_, call)) in calls.iter().enumerate() {
+            self.close_call(call, if i + 1 == calls.len() { status } else { "completed" }, out);
+        }
+    }
+
+    fn close_call(&mut self, call: &Call, status: &str, out: &mut Vec<u8>) {
+        let item = function_call(self.answer(), self.output.len(), call, status);
+        let fields = json!({
+            "item_id": item["id"],
+            "output_index": self.output.len(),
+            "name": item["name"],
+            "arguments": item["arguments"],
+        });
+        self.put(out, "response.function_call_arguments.done", fields);
+        self.done(item, out);
+    }
+
+    fn done(&mut self, item: Value, out: &mut Vec<u8>) {
+        self.put(out, "response.output_item.done", json!({"output_index": self.output.len(), "item": item}));
+        self.output.push(item);
+    }
+
+    fn close_texts(&mut self, open: &Open, out: &mut Vec<u8>) {
+        match open {
             Open::Text(said) => {
                 let mut fields = self.part_place();
                 fields["text"] = said.text.clone().into();
@@ -184,26 +241,14 @@ impl Stream {
                 self.put(out, "response.refusal.done", fields);
                 self.part_done(json!({"type": "refusal", "refusal": text}), out);
             }
-            Open::Reasoning { text, .. } if text.is_empty() => {}
-            Open::Reasoning { text, .. } => {
+            Open::Reasoning { text, .. } if !text.is_empty() => {
                 let mut fields = self.summary_place();
                 fields["text"] = text.clone().into();
                 self.put(out, "response.reasoning_summary_text.done", fields);
                 self.put(out, "response.reasoning_summary_part.done", self.summary_part(text));
             }
-            Open::Call { call, .. } => {
-                let fields = json!({
-                    "item_id": self.id("fc"),
-                    "output_index": self.output.len(),
-                    "name": call.function.name,
-                    "arguments": call.function.arguments,
-                });
-                self.put(out, "response.function_call_arguments.done", fields);
-            }
+            Open::Reasoning { .. } => {}
         }
-        let item = self.item(&open, status);
-        self.put(out, "response.output_item.done", json!({"output_index": self.output.len(), "item": item}));
-        self.output.push(item);
     }
 
     fn part_done(&mut self, part: Value, out: &mut Vec<u8>) {
@@ -219,7 +264,6 @@ impl Stream {
             Open::Reasoning { text, blocks } => reasoning(answer, at, text, blocks),
             Open::Text(text) => said(answer, at, status, parts(text.part())),
             Open::Refusal { text } => said(answer, at, status, parts(json!({"type": "refusal", "refusal": text}))),
-            Open::Call { call, .. } => function_call(answer, at, call, status),
         }
     }
 

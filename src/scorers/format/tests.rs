@@ -53,6 +53,17 @@ fn text_is_well_formed() {
 }
 
 #[test]
+fn nothing_is_said_of_an_empty_text_where_a_picture_was_asked_for() {
+    let mut trace = text("");
+    trace.request = Bytes::from_static(br#"{"model":"m","messages":[{"role":"user"}],"modalities":["image","text"]}"#);
+    assert_eq!(score(&trace), None);
+    trace.reply.content = "A cake.".into();
+    assert_eq!(score(&trace), Some(1.0));
+    trace.reply.refusal = true;
+    assert_eq!(score(&trace), Some(0.0));
+}
+
+#[test]
 fn an_empty_answer_is_not_but_a_tool_call_is() {
     let mut trace = text(" \n");
     assert_eq!(score(&trace), Some(0.0));

@@ -151,14 +151,14 @@ fn plain(place: Place, data: &str) -> Result<Value, BadRequest> {
     Ok(json!({"type": "text", "media_type": "text/plain", "data": text}))
 }
 
-/// Thoughts without their signature are not Claude's, and it refuses them.
+/// Thoughts that are not Claude's are refused.
 fn thought(reasoning: &Reasoning) -> Option<Value> {
     match reasoning {
-        Reasoning::Thinking { thinking, signature } => {
-            let signature = signature.as_deref().filter(|signature| !signature.is_empty())?;
+        Reasoning::Thinking { thinking, signature } if reasoning.is_signed() => {
             Some(json!({"type": "thinking", "thinking": thinking, "signature": signature}))
         }
         Reasoning::RedactedThinking { data } => Some(json!({"type": "redacted_thinking", "data": data})),
+        Reasoning::Thinking { .. } | Reasoning::Sealed(_) => None,
     }
 }
 

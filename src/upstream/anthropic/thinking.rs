@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::model::{Claude, Thinking};
-use crate::api::conversation::{Effort, Turn, unsupported};
+use crate::api::conversation::{Effort, Reasoning, Turn, unsupported};
 use crate::api::error::BadRequest;
 
 /// The least budget that Claude takes, tokens.
@@ -93,5 +93,6 @@ impl Thoughts {
 /// The last turns are calls and their results, and the calls have no thoughts before them.
 fn goes_on_without_thoughts(turns: &[Turn]) -> bool {
     let last = turns.iter().rev().find(|turn| !matches!(turn, Turn::Tool { .. } | Turn::System { .. }));
-    matches!(last, Some(Turn::Assistant { reasoning, calls, .. }) if reasoning.is_empty() && !calls.is_empty())
+    let thought = |reasoning: &[Reasoning]| reasoning.iter().any(Reasoning::is_signed);
+    matches!(last, Some(Turn::Assistant { reasoning, calls, .. }) if !thought(reasoning) && !calls.is_empty())
 }

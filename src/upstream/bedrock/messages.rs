@@ -9,6 +9,9 @@ use crate::upstream::anthropic::messages::{Place, input};
 
 /// The longest id of a call.
 const MAX_ID: usize = 64;
+/// Converse's `AudioFormat`.
+const SOUNDS: [&str; 15] =
+    ["mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "mka", "x-aac", "m4a", "mpeg", "mpga", "pcm", "webm"];
 
 /// A conversation as Bedrock reads it.
 #[derive(Debug, Default, PartialEq)]
@@ -111,7 +114,7 @@ impl Messages {
             PartKind::Text(text) | PartKind::Refusal(text) if text.trim().is_empty() => None,
             PartKind::Text(text) | PartKind::Refusal(text) => Some(json!({"text": text})),
             PartKind::Image { source, .. } => Some(picture(place, source)?),
-            PartKind::Audio { data, format } => Some(json!({"audio": {"format": format, "source": {"bytes": data}}})),
+            PartKind::Audio { data, format } => Some(sound(place, data, format)?),
             PartKind::File { source, .. } if is_picture(source) => Some(picture(place, source)?),
             PartKind::File { source, name } => {
                 self.documents += 1;
@@ -121,6 +124,9 @@ impl Messages {
     }
 
     fn result(&mut self, message: usize, call_id: &str, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
+        if let Some(part) = parts.iter().position(|part| matches!(part.kind, PartKind::Audio { .. })) {
+            return Err(Place { message, part }.problem("Bedrock takes no sound from tools; send it as the user"));
+        }
         let plain: Vec<Part> = parts.iter().map(|part| Part { cache: None, ..part.clone() }).collect();
         let content = self.blocks(message, &plain)?;
         let cache = parts.iter().rev().find_map(|part| part.cache.as_ref()).filter(|_| self.caches);
@@ -152,15 +158,22 @@ fn picture(place: Place, source: &Source) -> Result<Value, BadRequest> {
     }
 }
 
+fn sound(place: Place, data: &str, format: &str) -> Result<Value, BadRequest> {
+    if !SOUNDS.contains(&format) {
+        return Err(place.problem(&format!("Bedrock hears {}, and not {format}", SOUNDS.join(", "))));
+    }
+    Ok(json!({"audio": {"format": format, "source": {"bytes": data}}}))
+}
+
 /// Thoughts without their signature are refused.
 fn thought(reasoning: &Reasoning) -> Option<Value> {
     match reasoning {
-        Reasoning::Thinking { thinking, signature } => {
-            let signature = signature.as_deref().filter(|signature| !signature.is_empty())?;
+        Reasoning::Thinking { thinking, signature } if reasoning.is_signed() => {
             let thought = json!({"text": thinking, "signature": signature});
             Some(json!({"reasoningContent": {"reasoningText": thought}}))
         }
         Reasoning::RedactedThinking { data } => Some(json!({"reasoningContent": {"redactedContent": data}})),
+        Reasoning::Thinking { .. } | Reasoning::Sealed(_) => None,
     }
 }
 

@@ -1,10 +1,12 @@
-//! Amazon Bedrock's `Converse` and `ConverseStream`, which are the same for all of its models.
+//! Amazon Bedrock's `Converse` and `ConverseStream`, which are the same for all of its models, and `InvokeModel`, which
+//! is each vendor's own, for embeddings.
 //!
 //! Schemas, thinking and sampling of Claude go by the rules of [Anthropic's wire](super::anthropic); the other models'
 //! schemas are held to with a tool whose input is the answer.
 
 mod answer;
 mod document;
+mod embeddings;
 mod messages;
 mod request;
 
@@ -14,7 +16,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::openai::OpenAi;
-use super::{Asked, Events, Framing, NoAnswer, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, Framing, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::inexpressible;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -35,7 +37,7 @@ const UNDERSTOOD: [&str; 12] = [
     "top_p",
 ];
 
-/// `POST {base_url}/model/{model}/converse` and `…/converse-stream`.
+/// `POST {base_url}/model/{model}/converse` and `…/converse-stream`; for embeddings `…/invoke`.
 #[derive(Debug, Clone, Copy)]
 pub struct Bedrock;
 
@@ -72,6 +74,10 @@ impl Provider for Bedrock {
 
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
         Box::new(answer::Stream::new(asked))
+    }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     /// `{"message": "…"}`, or `{"Message": "…"}` where it comes from what stands before Bedrock.

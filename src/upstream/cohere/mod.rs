@@ -1,7 +1,8 @@
-//! Cohere's wire: chat, version 2.
+//! Cohere's wire, version 2: chat and embeddings.
 
 mod answer;
 mod citations;
+pub(super) mod embeddings;
 mod request;
 mod stream;
 
@@ -9,11 +10,11 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::openai::{OpenAi, kind_of};
-use super::{Asked, Events, NoAnswer, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
-/// `POST {base_url}/chat`.
+/// `POST {base_url}/chat` and `…/embed`.
 #[derive(Debug, Clone, Copy)]
 pub struct Cohere;
 
@@ -42,6 +43,10 @@ impl Provider for Cohere {
 
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
         Box::new(stream::Translation::new(asked))
+    }
+
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
     }
 
     /// `{"message": "…"}`.

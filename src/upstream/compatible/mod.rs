@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireAnswer, WireRequest};
 use crate::api::chat::{self, ChatRequest, OWN, ROUTING};
 use crate::api::conversation;
 use crate::api::embeddings::EmbeddingsRequest;
@@ -119,11 +119,19 @@ impl Embeddings for Compatible {
         own.unwrap_or_else(|| OpenAi.embeddings_path(upstream_model))
     }
 
-    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<WireRequest, BadRequest> {
-        OpenAi.embed(upstream_model, request)
+    /// Of the fields that a provider may know nothing like, embeddings have `user` alone, which nobody misses.
+    fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<Vec<WireRequest>, BadRequest> {
+        let unknown = |name: &str| self.quirks.unsupported().iter().any(|field| field == name);
+        let body = request.forward_as(upstream_model, |name| (!unknown(name)).then(|| self.renamed(name)));
+        Ok(vec![WireRequest { headers: HeaderMap::new(), body }])
     }
 
-    fn embedded(&self, body: Bytes) -> Result<WholeReply, NoAnswer> {
-        OpenAi.embedded(body)
+    fn embedded(
+        &self,
+        upstream_model: &str,
+        request: &EmbeddingsRequest,
+        answers: Vec<WireAnswer>,
+    ) -> Result<WholeReply, String> {
+        OpenAi.embedded(upstream_model, request, answers)
     }
 }

@@ -96,10 +96,11 @@ impl<'a> Course<'a> {
         let (deadlines, total) = (self.limits.deadlines, self.total);
         async move {
             let target = upstreams.target(model)?;
-            let timing = Timing::new(&target.endpoint.deadlines.over(deadlines), total, Instant::now());
+            let deadlines = target.endpoint.deadlines.over(deadlines);
+            let timing = || Timing::new(&deadlines, total, Instant::now());
             match work {
-                Work::Chat(request) => target.call(&model.upstream_name, request, timing).await,
-                Work::Embeddings(request) => target.embed(&model.upstream_name, request, timing).await,
+                Work::Chat(request) => target.call(&model.upstream_name, request, timing()).await,
+                Work::Embeddings(request) => target.embed(&model.upstream_name, request, &timing).await,
             }
         }
     }

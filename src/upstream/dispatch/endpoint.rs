@@ -23,6 +23,7 @@ use super::super::compatible::Compatible;
 use super::super::gemini::Gemini;
 use super::super::mistral::Mistral;
 use super::super::openai::OpenAi;
+use super::super::responses::Responses;
 use super::super::settings::{OwnDeadlines, ProviderSettings, Wire};
 use super::super::told;
 use super::super::vertex::Vertex;
@@ -39,15 +40,11 @@ use super::token::Tokens;
 use super::vitals::{Shared, Vitals};
 use super::{ProviderStanding, Reply, SetupError};
 use crate::api::chat::ChatRequest;
-use crate::api::embeddings::EmbeddingsRequest;
-use crate::api::error::BadRequest;
 use crate::catalog::Model;
 use crate::catalog::quirks::Quirks;
 
 /// The longest whole answer, bytes: several times what the longest outputs with log probabilities take.
 const MAX_REPLY_BYTES: usize = 32 << 20;
-/// The longest answer of embeddings, bytes: 2,048 vectors of 4,096 numbers, written out.
-const MAX_EMBEDDINGS_BYTES: usize = 192 << 20;
 /// So much of an error's body is read, bytes, and so long is it waited for.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 const ERROR_WAIT: Duration = Duration::from_secs(5);
@@ -210,6 +207,7 @@ fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
         Wire::Mistral => Box::new(Mistral(compatible())),
         Wire::OpenAi if settings.quirks == Quirks::default() => Box::new(OpenAi),
         Wire::OpenAi => Box::new(compatible()),
+        Wire::OpenAiResponses => Box::new(Responses::of(&*settings.name)),
         Wire::Vertex => Box::new(Vertex),
     }
 }
@@ -223,7 +221,7 @@ pub struct Target {
     /// The longest answer, tokens.
     longest: Option<u32>,
     /// `None`: the wire has none.
-    embeddings: Option<Uri>,
+    pub embeddings: Option<Uri>,
 }
 
 impl Target {
@@ -291,50 +289,7 @@ impl Target {
         provider.reply(&asked, body).map(Answer::Whole).map_err(|problem| self.endpoint.no_answer(problem))
     }
 
-    /// Asks the model for embeddings once.
-    pub async fn embed(
-        &self,
-        upstream_name: &str,
-        request: &EmbeddingsRequest,
-        timing: Timing,
-    ) -> Result<Reply, UpstreamError> {
-        let began = Instant::now();
-        let mut call = self.vitals.begin(began);
-        let reply = self.embeddings(upstream_name, request, call.key, timing).await;
-        let now = Instant::now();
-        match &reply {
-            Ok(_) => {
-                self.vitals.load.observe(now - began, now);
-                call.succeeded();
-            }
-            Err(error) => call.failed(error, now),
-        }
-        reply.map(Reply::Whole)
-    }
-
-    async fn embeddings(
-        &self,
-        model: &str,
-        request: &EmbeddingsRequest,
-        key: usize,
-        timing: Timing,
-    ) -> Result<WholeReply, UpstreamError> {
-        let Endpoint { provider, reporter, .. } = &*self.endpoint;
-        let Some((wire, uri)) = provider.embeddings().zip(self.embeddings.as_ref()) else {
-            let problem = "embeddings are not served by this provider's wire; ask a model of another provider";
-            return Err(reporter.inexpressible(BadRequest::field("model", problem)));
-        };
-        let posted = wire.embed(model, request).map_err(|bad| reporter.inexpressible(bad))?;
-        let (response, lease) = self.send((uri, posted), key, false, timing).await?;
-        if !response.status().is_success() {
-            return Err(self.refusal(response, lease, timing).await);
-        }
-        let body = Body::new(response.into_body(), lease, timing).whole(MAX_EMBEDDINGS_BYTES).await;
-        let body = body.map_err(|error| reporter.body(error))?;
-        wire.embedded(body).map_err(|problem| self.endpoint.no_answer(problem))
-    }
-
-    async fn send(
+    pub async fn send(
         &self,
         (uri, wire): (&Uri, WireRequest),
         key: usize,
@@ -355,7 +310,7 @@ impl Target {
         Ok(answering)
     }
 
-    async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
+    pub async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
         let (head, body) = response.into_parts();
         let body =
             timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
@@ -389,7 +344,7 @@ impl Target {
 }
 
 /// An answer that begins, and the connection that it comes on.
-type Answering = (Response<Incoming>, Lease);
+pub type Answering = (Response<Incoming>, Lease);
 
 /// A fresh id and the time, for wires that give none.
 fn stamp() -> Stamp {

@@ -9,6 +9,7 @@ mod budget;
 mod capacity;
 mod connect;
 mod course;
+mod embed;
 mod endpoint;
 mod fault;
 mod frames;

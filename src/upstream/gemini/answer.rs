@@ -45,6 +45,15 @@ pub(super) struct Part {
     thought: bool,
     thought_signature: Option<String>,
     function_call: Option<FunctionCall>,
+    inline_data: Option<Blob>,
+}
+
+/// Bytes, in base64.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Blob {
+    mime_type: String,
+    data: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,6 +106,8 @@ pub(super) enum Said {
     Text(String),
     Thought(String),
     Call(ToolCall),
+    /// A picture, as a data: URL.
+    Picture(String),
     /// Nothing that OpenAI's wire has a place for.
     Nothing,
 }
@@ -156,10 +167,11 @@ impl Candidate {
                 Said::Text(text) => choice.content.push_str(&text),
                 Said::Thought(thought) => choice.reasoning.push_str(&thought),
                 Said::Call(call) => choice.calls.push(call),
+                Said::Picture(url) => choice.images.push(url),
                 Said::Nothing => {}
             }
         }
-        let silent = choice.content.is_empty() && choice.calls.is_empty();
+        let silent = choice.content.is_empty() && choice.calls.is_empty() && choice.images.is_empty();
         choice.finish =
             Some(finish(finish_reason.as_deref(), finish_message.as_deref(), !choice.calls.is_empty(), silent)?);
         choice.annotations = citations::annotations(self.grounding_metadata, self.citation_metadata, &choice.content);
@@ -183,8 +195,17 @@ impl Part {
             (None, Some(text)) if text.is_empty() => Said::Nothing,
             (None, Some(text)) if self.thought => Said::Thought(text),
             (None, Some(text)) => Said::Text(text),
-            (None, None) => Said::Nothing,
+            // What a model draws while it thinks is no answer.
+            (None, None) if self.thought => Said::Nothing,
+            (None, None) => self.inline_data.and_then(Blob::picture).map_or(Said::Nothing, Said::Picture),
         }
+    }
+}
+
+impl Blob {
+    fn picture(self) -> Option<String> {
+        let Self { mime_type, data } = self;
+        mime_type.starts_with("image/").then(|| format!("data:{mime_type};base64,{data}"))
     }
 }
 

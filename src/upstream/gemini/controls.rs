@@ -24,8 +24,19 @@ pub(super) fn generation(model: &str) -> Generation {
     major.parse().ok().zip(minor.parse().ok()).unwrap_or((u32::MAX, 0))
 }
 
-/// Null where nothing is to be set. `thinking`: what the client says of it in Google's own words; it comes first.
-pub(super) fn generation_config(controls: &Controls, model: &str, thinking: Value) -> Value {
+/// What a client says beyond OpenAI's controls; each is null where it says nothing.
+#[derive(Default)]
+pub(super) struct Own {
+    /// In Google's words; it comes before an effort.
+    pub(super) thinking_config: Value,
+    /// `responseModalities`.
+    pub(super) modalities: Value,
+    /// `imageConfig`.
+    pub(super) image_config: Value,
+}
+
+/// Null where nothing is to be set.
+pub(super) fn generation_config(controls: &Controls, model: &str, own: Own) -> Value {
     let effort = controls.effort.map_or(Value::Null, |effort| thinking_config(effort, model));
     let (media_type, schema) = format(&controls.format);
     let config = object([
@@ -42,7 +53,9 @@ pub(super) fn generation_config(controls: &Controls, model: &str, thinking: Valu
         ("logprobs", json!(controls.top_logprobs)),
         ("responseMimeType", media_type),
         ("responseJsonSchema", schema),
-        ("thinkingConfig", if thinking.is_null() { effort } else { thinking }),
+        ("thinkingConfig", if own.thinking_config.is_null() { effort } else { own.thinking_config }),
+        ("responseModalities", own.modalities),
+        ("imageConfig", own.image_config),
     ]);
     if config == json!({}) { Value::Null } else { config }
 }

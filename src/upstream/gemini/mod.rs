@@ -1,8 +1,9 @@
-//! Google's wire: `generateContent`, as Gemini's own API has it. [`super::vertex`] speaks it at other paths.
+//! Google's wire: `generateContent`, and `batchEmbedContents`, as Gemini's own API has them. [`super::vertex`] speaks it at other paths.
 
 mod answer;
 mod citations;
 mod controls;
+pub(super) mod embeddings;
 mod error;
 mod request;
 mod schema;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::{Asked, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -24,9 +25,7 @@ pub struct Gemini;
 
 impl Provider for Gemini {
     fn path(&self, upstream_model: &str, stream: bool) -> String {
-        // Tuned models, and what Google's own list gives, are named with their folder.
-        let folder = if upstream_model.contains('/') { "" } else { "models/" };
-        format!("{folder}{upstream_model}:{}", method(stream))
+        format!("{}:{}", place(upstream_model), method(stream))
     }
 
     fn key_header(&self) -> KeyHeader {
@@ -55,6 +54,10 @@ impl Provider for Gemini {
         Box::new(stream::Translation::new(asked))
     }
 
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
         error::detail(status, body)
     }
@@ -66,6 +69,12 @@ impl Provider for Gemini {
     fn retry_after(&self, body: &[u8]) -> Option<Duration> {
         error::retry_after(body)
     }
+}
+
+/// A model below the base URL. Tuned models, and what Google's own list gives, are named with their folder.
+fn place(upstream_model: &str) -> String {
+    let folder = if upstream_model.contains('/') { "" } else { "models/" };
+    format!("{folder}{upstream_model}")
 }
 
 /// What stands behind the colon of a path.

@@ -3,19 +3,22 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{controls, turns};
+use super::controls::{self, Own};
+use super::turns;
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, inexpressible, one_call_at_a_time};
+use crate::api::conversation::{Controls, Conversation, inexpressible, one_call_at_a_time, unsupported};
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
 
 /// The fields that have something like them in Google's wire.
-const UNDERSTOOD: [&str; 20] = [
+const UNDERSTOOD: [&str; 22] = [
     "extra_body",
     "frequency_penalty",
+    "image_config",
     "logprobs",
     "max_completion_tokens",
     "max_tokens",
+    "modalities",
     "n",
     "parallel_tool_calls",
     "presence_penalty",
@@ -35,7 +38,9 @@ const UNDERSTOOD: [&str; 20] = [
 
 /// What Gemini cannot be asked.
 pub(super) fn refuses(request: &ChatRequest) -> Option<BadRequest> {
-    inexpressible(request, &UNDERSTOOD, "Gemini").or_else(|| one_call_at_a_time(request, "Gemini"))
+    inexpressible(request, &UNDERSTOOD, "Gemini")
+        .or_else(|| one_call_at_a_time(request, "Gemini"))
+        .or_else(|| request.raw("modalities").and_then(|_| modalities(request).err()))
 }
 
 /// What to post.
@@ -48,16 +53,51 @@ pub(super) fn body(model: &str, request: &ChatRequest) -> Result<Value, BadReque
     }
     let Conversation { turns, controls } = Conversation::read(request)?;
     let google = google_fields(request)?;
+    let own = Own {
+        thinking_config: google.thinking_config,
+        modalities: modalities(request)?,
+        image_config: image_config(request)?,
+    };
     let (system, contents) = turns::told_and_said(&turns, controls::generation(model) >= controls::LEVELS_SINCE);
     Ok(object([
         ("systemInstruction", system),
         ("contents", contents),
         ("tools", tools(&controls, request)),
         ("toolConfig", controls::tool_config(&controls)),
-        ("generationConfig", controls::generation_config(&controls, model, google.thinking_config)),
+        ("generationConfig", controls::generation_config(&controls, model, own)),
         ("safetySettings", google.safety_settings),
         ("cachedContent", google.cached_content),
     ]))
+}
+
+/// `responseModalities`; null where no picture is asked for.
+fn modalities(request: &ChatRequest) -> Result<Value, BadRequest> {
+    let asked: Vec<String> = request.field("modalities", "a list such as [\"image\", \"text\"]")?.unwrap_or_default();
+    let other = asked.iter().find(|asked| !["image", "text"].contains(&asked.as_str()));
+    if let (Some(other), false) = (other, request.drop_unsupported) {
+        return Err(unsupported(
+            "modalities",
+            &format!("Gemini is not asked for \"{other}\", only for text and pictures"),
+        ));
+    }
+    let known = asked.iter().filter(|asked| ["image", "text"].contains(&asked.as_str()));
+    let words: Vec<String> = known.map(|asked| asked.to_uppercase()).collect();
+    Ok(if words.iter().any(|word| word == "IMAGE") { words.into() } else { Value::Null })
+}
+
+/// `image_config`, as OpenRouter's clients say what pictures should be like → Google's words.
+fn image_config(request: &ChatRequest) -> Result<Value, BadRequest> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct ImageConfig {
+        aspect_ratio: Option<String>,
+        image_size: Option<String>,
+    }
+    let expected = "{\"aspect_ratio\": \"16:9\", \"image_size\": \"2K\"}, or one of them";
+    let config: Option<ImageConfig> = request.field("image_config", expected)?;
+    let config = config
+        .map(|config| object([("aspectRatio", json!(config.aspect_ratio)), ("imageSize", json!(config.image_size))]));
+    Ok(config.unwrap_or_default())
 }
 
 fn tools(controls: &Controls, request: &ChatRequest) -> Value {

@@ -8,7 +8,7 @@ use super::answer::{self, Answer, Candidate, LogprobsResult, Part, Said};
 use super::citations;
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
-use crate::upstream::completion::{Chunks, Finish, Head, call_json, signature_json};
+use crate::upstream::completion::{Chunks, Finish, Head, call_json, image_json, signature_json};
 use crate::upstream::{Asked, Events, NoAnswer, Stamp, StreamItem, Text, WireEvent};
 
 /// One stream under way.
@@ -28,6 +28,7 @@ pub(super) struct Translation {
 struct Speaker {
     begun: bool,
     calls: usize,
+    images: usize,
     /// Citations count in it.
     text: String,
 }
@@ -67,6 +68,7 @@ impl Translation {
             }
             Said::Thought(piece) => self.say(index, json!({"reasoning_content": piece}), Text::default(), out),
             Said::Call(call) => self.call(index, &call, out),
+            Said::Picture(url) => self.picture(index, &url, out),
             Said::Nothing => {}
         }
         if let Some(signature) = signature {
@@ -82,6 +84,15 @@ impl Translation {
         json["index"] = speaker.calls.into();
         speaker.calls += 1;
         self.say(index, json!({"tool_calls": [json]}), Text { tool_calls: true, ..Text::default() }, out);
+    }
+
+    /// So do pictures.
+    fn picture(&mut self, index: usize, url: &str, out: &mut VecDeque<StreamItem>) {
+        let speaker = self.candidates.entry(index).or_default();
+        let mut json = image_json(url);
+        json["index"] = speaker.images.into();
+        speaker.images += 1;
+        self.say(index, json!({"images": [json]}), Text::default(), out);
     }
 
     /// A piece of a candidate; before its first one, who speaks.
@@ -107,7 +118,7 @@ impl Translation {
         out: &mut VecDeque<StreamItem>,
     ) -> Result<(), String> {
         let speaker = self.candidates.entry(index).or_default();
-        let silent = speaker.text.is_empty() && speaker.calls == 0;
+        let silent = speaker.text.is_empty() && speaker.calls == 0 && speaker.images == 0;
         let finish = answer::finish(Some(reason), message, speaker.calls > 0, silent)?;
         self.finish(index, finish, out);
         Ok(())

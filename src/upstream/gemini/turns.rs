@@ -43,10 +43,10 @@ fn content<'t>(group: &'t [Turn], names: &mut HashMap<&'t str, &'t str>, signed:
     match &group[0] {
         Turn::System { .. } => None,
         Turn::User { parts, .. } => Some(json!({"role": "user", "parts": parts.iter().map(part).collect::<Vec<_>>()})),
-        Turn::Assistant { parts, calls, signature, .. } => {
+        Turn::Assistant { parts, images, calls, signature, .. } => {
             names.extend(calls.iter().map(|call| (&*call.id, &*call.name)));
-            let texts = signed_texts(parts, signature.as_deref());
-            let parts: Vec<Value> = texts.into_iter().chain(function_calls(calls, signed)).collect();
+            let said = signed_parts(parts.iter().chain(images), signature.as_deref());
+            let parts: Vec<Value> = said.into_iter().chain(function_calls(calls, signed)).collect();
             (!parts.is_empty()).then(|| json!({"role": "model", "parts": parts}))
         }
         Turn::Tool { .. } => {
@@ -56,9 +56,9 @@ fn content<'t>(group: &'t [Turn], names: &mut HashMap<&'t str, &'t str>, signed:
     }
 }
 
-/// The signature stands with the last text, or alone.
-fn signed_texts(parts: &[Part], signature: Option<&str>) -> Vec<Value> {
-    let mut parts: Vec<Value> = parts.iter().map(part).collect();
+/// The signature stands with the last text or picture, or alone.
+fn signed_parts<'p>(parts: impl Iterator<Item = &'p Part>, signature: Option<&str>) -> Vec<Value> {
+    let mut parts: Vec<Value> = parts.map(part).collect();
     if let Some(signature) = signature {
         parts.extend(parts.is_empty().then(|| json!({"text": ""})));
         parts.iter_mut().rev().take(1).for_each(|last| last["thoughtSignature"] = signature.into());

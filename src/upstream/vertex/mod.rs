@@ -2,6 +2,7 @@
 //! project and a place; access tokens in place of a key.
 
 mod account;
+mod embeddings;
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use http::StatusCode;
 
 use super::anthropic::{self, Anthropic};
 use super::gemini::{self, Gemini};
-use super::{Asked, Events, NoAnswer, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -19,9 +20,9 @@ pub use account::ServiceAccount;
 /// The version of Anthropic's wire, which stands in the body here.
 const ANTHROPIC_VERSION: &str = "vertex-2023-10-16";
 
-/// `POST {base_url}/publishers/google/models/{model}:generateContent`, and `…/anthropic/…:rawPredict`; the base URL ends
-/// with `/projects/{project}/locations/{location}`. A model may be named with its publisher (`google/…`), and a tuned
-/// one by its endpoint (`endpoints/…`).
+/// `POST {base_url}/publishers/google/models/{model}:generateContent` (for embeddings `:predict`, or `:embedContent`), and
+/// `…/anthropic/…:rawPredict`; the base URL ends with `/projects/{project}/locations/{location}`. A model may be named
+/// with its publisher (`google/…`), and a tuned one by its endpoint (`endpoints/…`).
 #[derive(Debug, Clone, Copy)]
 pub struct Vertex;
 
@@ -31,11 +32,7 @@ impl Provider for Vertex {
             true => ("anthropic", if stream { "streamRawPredict" } else { "rawPredict" }),
             false => ("google", gemini::method(stream)),
         };
-        match upstream_model.split_once('/') {
-            Some(("endpoints" | "publishers", _)) => format!("{upstream_model}:{method}"),
-            Some((publisher, model)) => format!("publishers/{publisher}/models/{model}:{method}"),
-            None => format!("publishers/{publisher}/models/{upstream_model}:{method}"),
-        }
+        place(upstream_model, publisher, method)
     }
 
     /// What neither of them can be asked.
@@ -69,6 +66,10 @@ impl Provider for Vertex {
         if is_claude(asked.model) { claude().events(asked) } else { Gemini.events(asked) }
     }
 
+    fn embeddings(&self) -> Option<&dyn Embeddings> {
+        Some(self)
+    }
+
     /// Google's, or, of what went through to Claude, Anthropic's.
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
         Gemini.error(status, body)
@@ -80,6 +81,15 @@ impl Provider for Vertex {
 
     fn retry_after(&self, body: &[u8]) -> Option<Duration> {
         Gemini.retry_after(body)
+    }
+}
+
+/// `method` of a model below the base URL; `publisher` is of those that are named without one.
+fn place(upstream_model: &str, publisher: &str, method: &str) -> String {
+    match upstream_model.split_once('/') {
+        Some(("endpoints" | "publishers", _)) => format!("{upstream_model}:{method}"),
+        Some((publisher, model)) => format!("publishers/{publisher}/models/{model}:{method}"),
+        None => format!("publishers/{publisher}/models/{upstream_model}:{method}"),
     }
 }
 

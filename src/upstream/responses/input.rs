@@ -1,0 +1,126 @@
+//! Turns → items of `input`.
+
+use serde_json::{Value, json};
+
+use crate::api::chat::ChatRequest;
+use crate::api::conversation::{Part, PartKind, Reasoning, Sealed, Source, ToolCall, Turn, unsupported};
+use crate::api::error::BadRequest;
+use crate::upstream::completion::object;
+
+/// The turns of `request` in their order. `thinker`: whose thoughts are given back.
+///
+/// # Errors
+/// A part of a model's own message that is no text, by its place.
+pub(super) fn items(request: &ChatRequest, turns: &[Turn], thinker: &str) -> Result<Vec<Value>, BadRequest> {
+    let mut items = vec![];
+    for (i, (message, turn)) in request.messages.iter().zip(turns).enumerate() {
+        match turn {
+            Turn::System { parts } | Turn::User { parts, .. } => items.push(said(&message.role, content(parts))),
+            Turn::Assistant { parts, reasoning, calls, .. } => {
+                let text = spoken(i, parts, request.drop_unsupported)?;
+                items.extend(answered(thinker, reasoning, &text, calls));
+            }
+            Turn::Tool { call_id, parts } => {
+                items.push(json!({"type": "function_call_output", "call_id": call_id, "output": content(parts)}));
+            }
+        }
+    }
+    Ok(items)
+}
+
+fn said(role: &str, content: Value) -> Value {
+    json!({"type": "message", "role": role, "content": content})
+}
+
+/// What a model thought, said and called. A thought that nothing came of is refused.
+fn answered(thinker: &str, reasoning: &[Reasoning], text: &str, calls: &[ToolCall]) -> Vec<Value> {
+    let text = (!text.is_empty()).then(|| said("assistant", text.into()));
+    let outcome: Vec<Value> = text.into_iter().chain(calls.iter().map(function_call)).collect();
+    let thoughts = reasoning.iter().filter_map(|thought| match thought {
+        Reasoning::Sealed(sealed) if sealed.thinker == thinker && !outcome.is_empty() => Some(reasoning_item(sealed)),
+        _ => None,
+    });
+    thoughts.collect::<Vec<_>>().into_iter().chain(outcome).collect()
+}
+
+fn reasoning_item(thought: &Sealed) -> Value {
+    let summary = match &*thought.summary {
+        "" => json!([]),
+        text => json!([{"type": "summary_text", "text": text}]),
+    };
+    object([
+        ("type", "reasoning".into()),
+        ("id", json!(thought.id)),
+        ("summary", summary),
+        ("encrypted_content", json!(thought.content)),
+    ])
+}
+
+fn function_call(call: &ToolCall) -> Value {
+    json!({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments})
+}
+
+/// A model's own words, in one string: in any other form they would need the id that they had.
+fn spoken(message: usize, parts: &[Part], drop: bool) -> Result<String, BadRequest> {
+    let text = |(part, given): (usize, &Part)| match &given.kind {
+        PartKind::Text(text) | PartKind::Refusal(text) => Ok(text.clone()),
+        _ if drop => Ok(String::new()),
+        _ => {
+            let field = format!("messages[{message}].content[{part}]");
+            Err(unsupported(&field, &format!("{field}: an assistant's message is nothing but text in Responses")))
+        }
+    };
+    parts.iter().enumerate().map(text).collect()
+}
+
+/// Text alone is a string.
+fn content(parts: &[Part]) -> Value {
+    match parts {
+        [] => "".into(),
+        [Part { kind: PartKind::Text(text), breakpoint: None, .. }] => json!(text),
+        parts => parts.iter().filter_map(input).collect(),
+    }
+}
+
+/// Sound is nothing: it was refused before, or is to be left out.
+fn input(part: &Part) -> Option<Value> {
+    let mut input = match &part.kind {
+        PartKind::Text(text) | PartKind::Refusal(text) => json!({"type": "input_text", "text": text}),
+        PartKind::Image { source, detail } => image(source, detail.as_deref()),
+        PartKind::File { source, name } => file(source, name.as_deref()),
+        PartKind::Audio { .. } => return None,
+    };
+    if let Some(breakpoint) = &part.breakpoint {
+        input["prompt_cache_breakpoint"] = breakpoint.clone();
+    }
+    Some(input)
+}
+
+fn image(source: &Source, detail: Option<&str>) -> Value {
+    let (url, id) = match source {
+        Source::Id(id) => (None, Some(id)),
+        source => (Some(url(source)), None),
+    };
+    object([
+        ("type", "input_image".into()),
+        ("image_url", json!(url)),
+        ("file_id", json!(id)),
+        ("detail", detail.unwrap_or("auto").into()),
+    ])
+}
+
+fn file(source: &Source, name: Option<&str>) -> Value {
+    let field = match source {
+        Source::Url(_) => "file_url",
+        Source::Base64 { .. } => "file_data",
+        Source::Id(_) => "file_id",
+    };
+    object([("type", "input_file".into()), ("filename", json!(name)), (field, url(source).into())])
+}
+
+fn url(source: &Source) -> String {
+    match source {
+        Source::Url(url) | Source::Id(url) => url.clone(),
+        Source::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
+    }
+}

@@ -1,0 +1,247 @@
+//! A chat request → the body of `POST /responses`.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::input;
+use crate::api::chat::{self, ChatRequest};
+use crate::api::conversation::{
+    Controls, Conversation, Format, JsonSchema, Reasoning, Tool, ToolChoice, Turn, unknown_there, unsupported,
+};
+use crate::api::error::BadRequest;
+use crate::upstream::completion::object;
+
+/// What chat has and Responses has nothing like.
+const UNKNOWN: [&str; 10] = [
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "modalities",
+    "n",
+    "presence_penalty",
+    "seed",
+    "stop",
+];
+
+/// What is written anew, or not at all; every other field passes as it is.
+const TRANSLATED: [&str; 20] = [
+    "drop_unsupported",
+    "include",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "messages",
+    "model",
+    "models",
+    "prediction",
+    "provider",
+    "reasoning",
+    "reasoning_effort",
+    "response_format",
+    "store",
+    "stream_options",
+    "text",
+    "tool_choice",
+    "tools",
+    "verbosity",
+    "web_search_options",
+];
+
+/// Where the wire's names begin → the client's names.
+const CLIENTS_NAMES: [(&str, &str); 5] = [
+    ("input", "messages"),
+    ("max_output_tokens", "max_completion_tokens"),
+    ("reasoning.effort", "reasoning_effort"),
+    ("text.format", "response_format"),
+    ("text.verbosity", "verbosity"),
+];
+
+/// OpenAI takes no smaller limit. Clients that only try whether a model is there ask for a single token.
+const LEAST_TOKENS: u32 = 16;
+
+/// What the wire cannot be asked, in a provider's name.
+pub(super) fn refuses(provider: &str, request: &ChatRequest) -> Option<BadRequest> {
+    let deaf = || unsupported("messages", &format!("provider {provider} takes no sound"));
+    let heard = request.needs.audio && !request.drop_unsupported;
+    unknown_there(request, &UNKNOWN, provider).or_else(|| heard.then(deaf))
+}
+
+/// What a client calls the field that an error is about.
+pub(super) fn clients_name(param: Cow<'static, str>) -> Cow<'static, str> {
+    let name = CLIENTS_NAMES.iter().find(|(wires, _)| param.starts_with(wires));
+    name.map_or(param, |(_, clients)| Cow::Borrowed(clients))
+}
+
+/// What to post. `thinker`: whose thoughts are given back.
+///
+/// # Errors
+/// What is wrong with a field, named as the client calls it.
+pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<Bytes, BadRequest> {
+    let Conversation { turns, controls } = Conversation::read(request)?;
+    let own = [
+        ("input", input::items(request, &turns, thinker)?.into()),
+        ("include", include(model, request, &turns, &controls)?),
+        ("max_output_tokens", json!(controls.max_output_tokens.map(enough))),
+        ("reasoning", reasoning(request)?),
+        ("store", json!(request.field("store", "true or false")?.unwrap_or(false))),
+        ("stream_options", stream_options(request)?),
+        ("text", text(request, &controls.format)?),
+        ("tool_choice", tool_choice(controls.tool_choice.as_ref())),
+        ("tools", tools(&controls.tools, web_search(request)?)),
+    ];
+    let own: Vec<(&str, Vec<u8>)> = own
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (*name, value.to_string().into()))
+        .collect();
+    let passes = |name: &str| !TRANSLATED.contains(&name) && !UNKNOWN.contains(&name);
+    let passed = request.fields().filter(|(name, _)| passes(name)).map(|(name, value)| (name, &value[..]));
+    let own = own.iter().map(|(name, value)| (*name, &value[..]));
+    Ok(chat::body(model, request.size(), passed.chain(own)))
+}
+
+fn enough(limit: u32) -> u32 {
+    if limit == 0 { 0 } else { limit.max(LEAST_TOKENS) }
+}
+
+/// `include`, the client's and what an answer without a store needs.
+fn include(model: &str, request: &ChatRequest, turns: &[Turn], controls: &Controls) -> Result<Value, BadRequest> {
+    let mut include: Vec<String> = request.field("include", "a list of names")?.unwrap_or_default();
+    let mut want = |name: &str, wanted: bool| {
+        if wanted && !include.iter().any(|included| included == name) {
+            include.push(name.to_owned());
+        }
+    };
+    want("reasoning.encrypted_content", thinks(model) || asks_for_thoughts(request, turns));
+    want("message.output_text.logprobs", controls.logprobs);
+    Ok(if include.is_empty() { Value::Null } else { json!(include) })
+}
+
+/// Whether OpenAI's model of this name thinks: those that do not refuse to encrypt their thoughts. The o series, GPT
+/// from 5 on but for what chats only, and Codex.
+fn thinks(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model).trim_start_matches("ft:");
+    let generation = |series: &str| {
+        let rest = name.strip_prefix(series)?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()
+    };
+    let gpt = generation("gpt-").is_some_and(|generation| generation >= 5) && !name.contains("-chat");
+    gpt || generation("o").is_some() || name.starts_with("codex-")
+}
+
+/// A client that knows more of the model than its name says.
+fn asks_for_thoughts(request: &ChatRequest, turns: &[Turn]) -> bool {
+    let given = |name| request.raw(name).is_some_and(|raw| !matches!(&raw[..], b"null" | b"\"none\""));
+    let sealed = |turn: &Turn| match turn {
+        Turn::Assistant { reasoning, .. } => reasoning.iter().any(|thought| matches!(thought, Reasoning::Sealed(_))),
+        _ => false,
+    };
+    given("reasoning_effort") || given("reasoning") || turns.iter().any(sealed)
+}
+
+/// The client's `reasoning`, and its effort to the letter.
+fn reasoning(request: &ChatRequest) -> Result<Value, BadRequest> {
+    let mut reasoning: Map<String, Value> = request.field("reasoning", "an object")?.unwrap_or_default();
+    if let Some(effort) = request.field("reasoning_effort", "a string")? {
+        reasoning.insert("effort".into(), effort);
+    }
+    Ok(some(reasoning))
+}
+
+/// Usage comes unasked; asking for it is unknown.
+fn stream_options(request: &ChatRequest) -> Result<Value, BadRequest> {
+    let mut options: Map<String, Value> = request.field("stream_options", "an object")?.unwrap_or_default();
+    options.remove("include_usage");
+    Ok(some(options))
+}
+
+fn text(request: &ChatRequest, format: &Format) -> Result<Value, BadRequest> {
+    let mut text: Map<String, Value> = request.field("text", "an object")?.unwrap_or_default();
+    let verbosity: Option<Value> = request.field("verbosity", "a string")?;
+    let format = match format {
+        Format::Text => None,
+        Format::JsonObject => Some(json!({"type": "json_object"})),
+        Format::JsonSchema(wanted) => Some(json_schema(wanted)),
+    };
+    text.extend(
+        [("format", format), ("verbosity", verbosity)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?))),
+    );
+    Ok(some(text))
+}
+
+fn json_schema(wanted: &JsonSchema) -> Value {
+    object([
+        ("type", "json_schema".into()),
+        ("name", json!(wanted.name)),
+        ("description", json!(wanted.description)),
+        ("schema", wanted.schema.clone()),
+        ("strict", json!(wanted.strict)),
+    ])
+}
+
+fn tools(functions: &[Tool], web_search: Option<Value>) -> Value {
+    let tools: Vec<Value> = functions.iter().map(function).chain(web_search).collect();
+    if tools.is_empty() { Value::Null } else { tools.into() }
+}
+
+/// Responses hold to a schema unless told otherwise; chat does not.
+fn function(tool: &Tool) -> Value {
+    let nothing = || json!({"type": "object", "properties": {}});
+    object([
+        ("type", "function".into()),
+        ("name", json!(tool.name)),
+        ("description", json!(tool.description)),
+        ("parameters", tool.parameters.clone().unwrap_or_else(nothing)),
+        ("strict", json!(tool.strict.unwrap_or(false))),
+    ])
+}
+
+fn tool_choice(choice: Option<&ToolChoice>) -> Value {
+    match choice {
+        None => Value::Null,
+        Some(ToolChoice::None) => "none".into(),
+        Some(ToolChoice::Auto) => "auto".into(),
+        Some(ToolChoice::Required) => "required".into(),
+        Some(ToolChoice::Function(name)) => json!({"type": "function", "name": name}),
+    }
+}
+
+/// `web_search_options` as the tool that it is here.
+fn web_search(request: &ChatRequest) -> Result<Option<Value>, BadRequest> {
+    #[derive(Deserialize)]
+    struct Options {
+        #[serde(default)]
+        search_context_size: Value,
+        #[serde(default)]
+        user_location: Option<Location>,
+    }
+    #[derive(Deserialize)]
+    struct Location {
+        #[serde(default)]
+        approximate: Map<String, Value>,
+    }
+    let options: Option<Options> = request.field("web_search_options", "an object")?;
+    let location = |Location { mut approximate }| {
+        approximate.insert("type".into(), "approximate".into());
+        Value::from(approximate)
+    };
+    Ok(options.map(|options| {
+        object([
+            ("type", "web_search".into()),
+            ("search_context_size", options.search_context_size),
+            ("user_location", options.user_location.map(location).into()),
+        ])
+    }))
+}
+
+/// Null where there is nothing in it.
+fn some(map: Map<String, Value>) -> Value {
+    if map.is_empty() { Value::Null } else { map.into() }
+}
