@@ -89,9 +89,9 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     pub model: ModelId,
-    /// HTTP status, where there was one.
+    /// HTTP status, where there was one; of an error that came in place of an answer under a 200, the one it stands for.
     pub status: Option<u16>,
-    /// `None`: it answered.
+    /// `None`: it answered, to the end.
     pub error: Option<String>,
     pub duration_us: u64,
 }

@@ -28,6 +28,15 @@ pub struct Choice {
     pub message: Message,
     #[serde(default)]
     pub finish_reason: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub logprobs: Logprobs,
+}
+
+/// Log probabilities of the tokens of a text, each with the likeliest others.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Logprobs {
+    #[serde(default, deserialize_with = "nullable")]
+    pub content: Vec<Value>,
 }
 
 /// What a model said, or a piece of it.
@@ -47,6 +56,8 @@ pub struct Message {
     pub tool_calls: Vec<Call>,
     #[serde(default, deserialize_with = "nullable")]
     pub annotations: Vec<Value>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub citations: Vec<Value>,
     /// Pictures that it made.
     #[serde(default, deserialize_with = "nullable")]
     pub images: Vec<Value>,
@@ -92,8 +103,18 @@ pub struct PromptDetails {
     #[serde(default, deserialize_with = "nullable")]
     pub cached_tokens: u32,
     /// Written to the provider's prompt cache.
-    #[serde(default, deserialize_with = "nullable")]
-    pub cache_creation_tokens: u32,
+    #[serde(default)]
+    cache_write_tokens: Option<u32>,
+    /// The same, as LiteLLM names them.
+    #[serde(default)]
+    cache_creation_tokens: Option<u32>,
+}
+
+impl PromptDetails {
+    /// Tokens written to the provider's prompt cache.
+    pub fn cache_write_tokens(self) -> u32 {
+        self.cache_write_tokens.or(self.cache_creation_tokens).unwrap_or(0)
+    }
 }
 
 /// Part of [`Usage`].

@@ -136,13 +136,18 @@ impl ChatRequest {
         optional(&self.fields, name, expected)
     }
 
-    /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced and, for a
-    /// stream, usage asked for. Other stream options stay; what is for the gateway alone does not.
-    pub fn forward(&self, upstream_model: &str) -> Bytes {
+    /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced, other `messages`
+    /// where there are some, and, for a stream, usage asked for. Other stream options stay; what is for the gateway
+    /// alone does not.
+    pub fn forward(&self, upstream_model: &str, messages: Option<&[u8]>) -> Bytes {
         let options = self.usage_options();
         let written_anew = |name: &str| name == "stream_options" && options.is_some();
         let kept = self.fields().filter(|(name, _)| !OWN.contains(name) && !ROUTING.contains(name));
-        let kept = kept.filter(|(name, _)| !written_anew(name)).map(|(name, value)| (name, &value[..]));
+        let kept = kept.filter(|(name, _)| !written_anew(name));
+        let kept = kept.map(|(name, value)| match (name, messages) {
+            ("messages", Some(messages)) => (name, messages),
+            _ => (name, &value[..]),
+        });
         body(upstream_model, self.size(), kept.chain(options.as_deref().map(|options| ("stream_options", options))))
     }
 

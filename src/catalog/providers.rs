@@ -107,9 +107,10 @@ impl Catalogue {
     }
 
     /// How the wire `kind` differs from OpenAI's at `host`: as the known provider there has it, else as the one that
-    /// the wire is named after.
+    /// the wire is named after. Who else speaks OpenAI's need not be as strict as OpenAI.
     pub fn quirks(&self, host: &str, kind: &str) -> Option<&Quirks> {
-        let inventor = || self.providers.iter().find(|known| known.kind == kind && known.name == kind);
+        let is_inventor = |known: &&KnownProvider| known.kind == kind && known.name == kind && kind != "openai";
+        let inventor = || self.providers.iter().find(is_inventor);
         self.provider_at(host).or_else(inventor).map(|known| &known.quirks)
     }
 

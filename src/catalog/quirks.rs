@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+/// Fields of messages that this gateway's answers have beyond OpenAI's, and clients send back, and that nobody who speaks
+/// OpenAI's wire reads: places in documents, Mistral's other chunks, signed thoughts in Anthropic's form.
+const OURS: [&str; 3] = ["citations", "content_chunks", "thinking_blocks"];
+
 /// What is different at a provider that otherwise speaks OpenAI's wire. The default is no difference.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,6 +31,11 @@ pub struct Quirks {
     pub developer_role: Option<String>,
     /// The only fields of a message that it takes; empty: all.
     pub message_fields: Vec<String>,
+    /// Fields of messages, of their parts and calls, and of tools that other providers read and this one would refuse:
+    /// left out. Without it, those of [`OURS`].
+    pub foreign: Option<Vec<String>>,
+    /// A tool's result is a text there: its pictures follow in a message of the user's.
+    pub text_results: bool,
     /// Its tool call ids have exactly so many letters and digits, at most 10.
     pub tool_call_id_length: Option<usize>,
     /// It routes itself: `provider` is for it to read.
@@ -48,8 +57,15 @@ impl Quirks {
             unsupported: self.unsupported.or(known.unsupported),
             stream_usage: self.stream_usage.or(known.stream_usage),
             developer_role: self.developer_role.or(known.developer_role),
+            foreign: self.foreign.or(known.foreign),
             ..known
         }
+    }
+
+    /// Fields that other providers read and this one would refuse.
+    pub fn foreign(&self) -> impl Iterator<Item = &str> {
+        let ours = if self.foreign.is_none() { &OURS[..] } else { &[] };
+        self.foreign.iter().flatten().map(String::as_str).chain(ours.iter().copied())
     }
 
     /// Top-level fields that it knows nothing like.

@@ -424,7 +424,9 @@ fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<S
 fn quirks(section: &mut Section<'_, '_>) -> Quirks {
     let names = "a list of request fields, such as [\"logprobs\"]";
     let renamed = "a table of strings, such as { max_completion_tokens = \"max_tokens\" }";
-    let unsupported = section.strings("unsupported", names);
+    let list = |typed: Option<Located<Vec<Located<String>>>>| {
+        typed.map(|names| names.value.into_iter().map(|name| name.value).collect())
+    };
     let renames = section.string_table("rename", renamed).map_or(vec![], |table| table.value);
     let renamed_fields = renames.into_iter().map(|(ours, its)| (ours, its.value)).collect();
     Quirks {
@@ -432,7 +434,8 @@ fn quirks(section: &mut Section<'_, '_>) -> Quirks {
         embeddings_path: below_base(section, "embeddings_path", "a path below base_url, such as \"embeddings\""),
         key_header: key_header(section),
         rename: renamed_fields,
-        unsupported: unsupported.map(|names| names.value.into_iter().map(|name| name.value).collect()),
+        unsupported: list(section.strings("unsupported", names)),
+        foreign: list(section.strings("foreign", "a list of fields of messages, such as [\"cache_control\"]")),
         stream_usage: section.boolean("stream_usage"),
         developer_role: section.string("developer_role", "a role such as \"system\"").map(|role| role.value),
         ..Quirks::default()

@@ -17,7 +17,7 @@ use crate::catalog::{Model, ModelId, Name, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, ModelMetrics, RequestLabels};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
-use crate::upstream::{self, Cause, Text};
+use crate::upstream::{self, Cause, Text, UpstreamError};
 
 /// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would be no JSON.
 pub const MAX_KEPT_REQUEST: usize = 256 * 1024;
@@ -287,6 +287,13 @@ impl Recording {
             cost_usd: trace.and_then(|t| t.cost_usd),
             cache: None,
             age_s: None,
+        }
+    }
+
+    /// The answer broke off, and so its attempt failed after all.
+    pub(super) fn broke(&mut self, error: &UpstreamError) {
+        if let Some(attempt) = self.trace.as_mut().and_then(|trace| trace.attempts.last_mut()) {
+            attempt.error = Some(error.message.clone());
         }
     }
 

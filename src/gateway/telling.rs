@@ -76,6 +76,9 @@ impl Telling {
             Some(Err(error)) => Heard::Cut(error),
             None => Heard::Cut(ended_early()),
         };
+        if let Heard::Cut(error) = &heard {
+            self.recording.broke(error);
+        }
         self.source = Source::Over;
         Poll::Ready(heard)
     }

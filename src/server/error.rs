@@ -190,7 +190,10 @@ impl From<StoreError> for ApiError {
 /// What ends a stream that its upstream broke off.
 pub(super) fn cut(error: &UpstreamError) -> ApiError {
     let message = format!("the answer was cut: {error}");
-    ApiError::new(StatusCode::BAD_GATEWAY, "server_error", message).code("upstream_cut")
+    match error.cause {
+        Cause::RateLimited => limited(message),
+        _ => ApiError::new(StatusCode::BAD_GATEWAY, "server_error", message).code("upstream_cut"),
+    }
 }
 
 fn no_fit_code(reason: Option<&Reason>) -> &'static str {
@@ -207,9 +210,7 @@ fn exhausted(error: &UpstreamError) -> ApiError {
     let answer = match error.cause {
         Cause::Caller | Cause::Unsupported | Cause::ContextLength | Cause::ContentFilter => rejected(error),
         Cause::Superseded => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
-        Cause::RateLimited => {
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message).code("rate_limit_exceeded")
-        }
+        Cause::RateLimited => limited(message),
         Cause::Timeout => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
         Cause::Connect => failed(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable"),
         Cause::Credentials => failed(StatusCode::BAD_GATEWAY, "upstream_credentials"),
@@ -217,6 +218,10 @@ fn exhausted(error: &UpstreamError) -> ApiError {
         Cause::Malformed => failed(StatusCode::BAD_GATEWAY, "upstream_malformed"),
     };
     answer.retry_after(error.retry_after)
+}
+
+fn limited(message: String) -> ApiError {
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message).code("rate_limit_exceeded")
 }
 
 /// The upstream found fault with the client's request: its own words and status.

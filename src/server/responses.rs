@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
@@ -45,6 +45,7 @@ impl Protocol for Responses {
     }
 
     fn cut(&mut self, error: &UpstreamError) -> Bytes {
-        self.stream.cut(error::cut(error).message()).into()
+        let cut = error::cut(error);
+        self.stream.cut(cut.status() == StatusCode::TOO_MANY_REQUESTS, cut.message()).into()
     }
 }

@@ -1,13 +1,19 @@
 //! Azure OpenAI: OpenAI's wire at other paths, behind content filters.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
+use memchr::memmem;
+use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 
 use super::compatible::Compatible;
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, KeyHeader, Provider, WholeReply, WireAnswer, WireRequest};
+use super::{
+    Asked, Embeddings, Events, KeyHeader, NoAnswer, Provider, StreamItem, WholeReply, WireAnswer, WireEvent,
+    WireRequest,
+};
 use crate::api::chat::ChatRequest;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -95,12 +101,12 @@ impl Provider for Azure {
         self.inner.request_up_to(upstream_model, longest, request)
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         self.inner.reply(asked, body)
     }
 
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
-        self.inner.events(asked)
+        Box::new(Titled(self.inner.events(asked)))
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
@@ -140,6 +146,33 @@ impl Embeddings for Azure {
     ) -> Result<WholeReply, String> {
         self.inner.embedded(upstream_model, request, answers)
     }
+}
+
+/// A stream in which what tells of filters alone is a chunk like any other.
+struct Titled(Box<dyn Events>);
+
+impl Events for Titled {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
+        self.0.event(WireEvent { data: titled(event.data), ..event }, out)
+    }
+
+    fn end(&mut self, out: &mut VecDeque<StreamItem>) {
+        self.0.end(out);
+    }
+}
+
+/// Such a chunk has an empty `object`, and choices without a `delta`.
+fn titled(data: Bytes) -> Bytes {
+    if memmem::find(&data, br#""object":"""#).is_none() {
+        return data;
+    }
+    let Ok(Value::Object(mut chunk)) = serde_json::from_slice(&data) else { return data };
+    chunk.insert("object".into(), "chat.completion.chunk".into());
+    let choices = chunk.get_mut("choices").and_then(Value::as_array_mut).into_iter().flatten();
+    for choice in choices.filter_map(Value::as_object_mut) {
+        choice.entry("delta").or_insert(json!({}));
+    }
+    serde_json::to_vec(&chunk).map_or(data, Bytes::from)
 }
 
 /// `violence: medium`, `jailbreak`: the filters that stopped something.

@@ -34,18 +34,30 @@ pub enum Block {
 /// A source of a text block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Citation {
-    /// `url_citation`, which OpenAI knows; else the provider's own name for such a place.
+    /// [`WEB`], or the provider's own name for such a place.
     pub kind: String,
     pub fields: Map<String, Value>,
 }
 
+/// A page of the web: with a `url`, and all that OpenAI's annotations know.
+pub const WEB: &str = "url_citation";
+
 impl Citation {
-    /// An annotation of characters `from` to `to` of the content.
-    fn annotation(mut self, from: usize, to: usize) -> Value {
+    /// What characters `from` to `to` of the content have from there.
+    fn json(mut self, from: usize, to: usize) -> Value {
         self.fields.insert("start_index".into(), from.into());
         self.fields.insert("end_index".into(), to.into());
+        if self.kind == WEB && !self.fields.get("title").is_some_and(Value::is_string) {
+            let url = self.fields.get("url").cloned().unwrap_or_default();
+            self.fields.insert("title".into(), url);
+        }
         json!({"type": self.kind, self.kind: self.fields})
     }
+}
+
+/// `annotations` and `citations` of characters `from` to `to` of the content.
+fn sources(citations: Vec<Citation>, from: usize, to: usize) -> (Vec<Value>, Vec<Value>) {
+    citations.into_iter().map(|citation| citation.json(from, to)).partition(|source| source["type"] == WEB)
 }
 
 /// The blocks of an answer to `asked` as one choice, its reason to stop left open, and whether a tool that was there
@@ -58,7 +70,9 @@ pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Ch
                 let from = choice.content.chars().count();
                 let to = from + text.chars().count();
                 choice.content += &text;
-                choice.annotations.extend(citations.into_iter().map(|citation| citation.annotation(from, to)));
+                let (annotations, citations) = sources(citations, from, to);
+                choice.annotations.extend(annotations);
+                choice.citations.extend(citations);
             }
             Block::Thinking { thinking, signature } => {
                 choice.reasoning += &thinking;
@@ -194,9 +208,12 @@ impl Pieces {
             out.push_back(self.chunks.thinking_block(&thinking_block(&thinking, &signature)));
         }
         match std::mem::replace(&mut self.open, Open::Nothing) {
-            Open::Text { from, citations } if !citations.is_empty() => {
-                let annotations: Vec<Value> = citations.into_iter().map(|c| c.annotation(from, self.said)).collect();
-                out.push_back(self.chunks.delta(0, json!({"annotations": annotations}), Text::default()));
+            Open::Text { from, citations } => {
+                let (annotations, citations) = sources(citations, from, self.said);
+                for (name, sources) in [("annotations", annotations), ("citations", citations)] {
+                    let delta = (!sources.is_empty()).then(|| json!({name: sources}));
+                    out.extend(delta.map(|delta| self.chunks.delta(0, delta, Text::default())));
+                }
             }
             Open::Call { whole: Some(whole), answer } => {
                 let whole = if whole.is_object() { whole.to_string() } else { "{}".into() };

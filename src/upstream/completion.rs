@@ -77,8 +77,10 @@ pub struct Choice {
     /// What the provider wants back with the text, see [`signature_json`].
     pub signature: Option<String>,
     pub refusal: Option<String>,
-    /// Citations: `annotations`.
+    /// Pages of the web that were cited: `annotations`.
     pub annotations: Vec<Value>,
+    /// Places in documents that were cited: `citations`, since OpenAI's annotations have no words for them.
+    pub citations: Vec<Value>,
     /// OpenAI's `logprobs` object.
     pub logprobs: Option<Value>,
     pub finish: Option<Finish>,
@@ -116,6 +118,7 @@ impl Choice {
         put_some(&mut message, "reasoning_content", &self.reasoning, self.reasoning.is_empty());
         put_some(&mut message, "thinking_blocks", &self.thinking_blocks, self.thinking_blocks.is_empty());
         put_some(&mut message, "annotations", &self.annotations, self.annotations.is_empty());
+        put_some(&mut message, "citations", &self.citations, self.citations.is_empty());
         let images: Vec<Value> = self.images.iter().map(|url| image_json(url)).collect();
         put_some(&mut message, "images", &images, images.is_empty());
         let calls: Vec<Value> = self.calls.iter().map(call_json).collect();

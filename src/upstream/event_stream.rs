@@ -8,7 +8,7 @@ use aws_smithy_eventstream::frame::read_message_from;
 use aws_smithy_types::event_stream::Message;
 use bytes::{Bytes, BytesMut};
 
-use super::WireEvent;
+use super::{NoAnswer, WireEvent};
 
 /// Two lengths and their sum, and the sum at the end: no frame is shorter.
 const LEAST: usize = 16;
@@ -36,12 +36,12 @@ impl Decoder {
     /// # Errors
     /// The bytes are no frame, a sum does not hold, a frame is longer than the bound, or the frame is an exception: then
     /// its name and its words.
-    pub fn next_event(&mut self) -> Result<Option<WireEvent>, String> {
+    pub fn next_event(&mut self) -> Result<Option<WireEvent>, NoAnswer> {
         let Some(length) = self.buffer.first_chunk().map(|length| u32::from_be_bytes(*length) as usize) else {
             return Ok(None);
         };
         if length < LEAST || length > self.limit {
-            return Err(format!("a frame of {length} bytes; {LEAST} to {} are taken", self.limit));
+            return Err(format!("a frame of {length} bytes; {LEAST} to {} are taken", self.limit).into());
         }
         if self.buffer.len() < length {
             return Ok(None);
@@ -52,16 +52,16 @@ impl Decoder {
     }
 }
 
-fn event(message: &Message) -> Result<WireEvent, String> {
+fn event(message: &Message) -> Result<WireEvent, NoAnswer> {
     match header(message, ":message-type") {
         Some("exception") => {
             let body: serde_json::Value = serde_json::from_slice(message.payload()).unwrap_or_default();
             let words = body["message"].as_str().or(body["Message"].as_str()).unwrap_or("no message");
-            Err(format!("{}: {words}", header(message, ":exception-type").unwrap_or("an exception")))
+            Err(NoAnswer::of_kind(header(message, ":exception-type").unwrap_or("an exception"), words))
         }
         Some("error") => {
             let part = |name| header(message, name).unwrap_or("?");
-            Err(format!("{}: {}", part(":error-code"), part(":error-message")))
+            Err(NoAnswer::of_kind(part(":error-code"), part(":error-message")))
         }
         _ => Ok(WireEvent { name: header(message, ":event-type").map(str::to_owned), data: message.payload().clone() }),
     }

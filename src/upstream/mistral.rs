@@ -1,5 +1,5 @@
-//! Mistral: OpenAI's wire, but that an answer's content may be a list of chunks, thoughts among them. What differs in
-//! requests is data: `models/providers.toml`.
+//! Mistral: OpenAI's wire, but that an answer's content may be a list of chunks, thoughts among them, and that whole
+//! answers lack what OpenAI's always have. What differs in requests is data: `models/providers.toml`.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::compatible::Compatible;
-use super::{Asked, Embeddings, Events, Provider, StreamItem, WholeReply, WireEvent, WireRequest};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -37,8 +37,8 @@ impl Provider for Mistral {
         self.0.request_up_to(upstream_model, longest, request)
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
-        self.0.reply(asked, plain(body))
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
+        self.0.reply(asked, whole(body))
     }
 
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
@@ -72,7 +72,7 @@ impl Provider for Mistral {
 struct Plain(Box<dyn Events>);
 
 impl Events for Plain {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         self.0.event(WireEvent { data: plain(event.data), ..event }, out)
     }
 
@@ -92,7 +92,7 @@ fn problem(entry: &Value) -> Option<String> {
     Some(if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") })
 }
 
-/// As much of an answer as tells whether it is of OpenAI's form already.
+/// As much of a chunk as tells whether it is of OpenAI's form already.
 #[derive(Deserialize)]
 struct Glance<'a> {
     #[serde(default, borrow)]
@@ -101,8 +101,8 @@ struct Glance<'a> {
 
 #[derive(Deserialize)]
 struct ChoiceGlance<'a> {
-    #[serde(default, alias = "delta", borrow)]
-    message: Option<MessageGlance<'a>>,
+    #[serde(default, borrow)]
+    delta: Option<MessageGlance<'a>>,
     #[serde(default, borrow)]
     finish_reason: Option<Cow<'a, str>>,
 }
@@ -115,37 +115,57 @@ struct MessageGlance<'a> {
 
 impl ChoiceGlance<'_> {
     fn is_plain(&self) -> bool {
-        let content = self.message.as_ref().and_then(|message| message.content);
+        let content = self.delta.as_ref().and_then(|delta| delta.content);
         !content.is_some_and(|content| content.get().starts_with('['))
             && self.finish_reason.as_deref() != Some("model_length")
     }
 }
 
-/// An answer or a chunk in OpenAI's form: itself where it is that.
+/// A chunk in OpenAI's form: itself where it is that.
 fn plain(data: Bytes) -> Bytes {
     let glance: Option<Glance> = serde_json::from_slice(&data).ok();
-    if glance.is_none_or(|glance| glance.choices.iter().all(ChoiceGlance::is_plain)) {
-        return data;
+    match glance.is_none_or(|glance| glance.choices.iter().all(ChoiceGlance::is_plain)) {
+        true => data,
+        false => rewritten(data, |choice| make_plain(choice, "delta")),
     }
+}
+
+/// A whole answer in OpenAI's form.
+fn whole(data: Bytes) -> Bytes {
+    rewritten(data, |choice| {
+        make_plain(choice, "message");
+        choice.entry("logprobs").or_insert(Value::Null);
+        choice.get_mut("message").and_then(Value::as_object_mut).into_iter().for_each(complete);
+    })
+}
+
+fn rewritten(data: Bytes, rewrite: impl Fn(&mut Map<String, Value>)) -> Bytes {
     let Ok(mut answer) = serde_json::from_slice::<Value>(&data) else { return data };
-    for choice in answer["choices"].as_array_mut().into_iter().flatten() {
-        make_plain(choice);
-    }
+    let choices = answer.get_mut("choices").and_then(Value::as_array_mut);
+    choices.into_iter().flatten().filter_map(Value::as_object_mut).for_each(rewrite);
     serde_json::to_vec(&answer).map_or(data, Bytes::from)
 }
 
-fn make_plain(choice: &mut Value) {
-    if choice["finish_reason"] == "model_length" {
-        choice["finish_reason"] = "length".into();
+fn make_plain(choice: &mut Map<String, Value>, message: &str) {
+    if let Some(reason) = choice.get_mut("finish_reason").filter(|reason| *reason == "model_length") {
+        *reason = "length".into();
     }
-    let message = match choice.get_mut("message") {
-        Some(message) => message,
-        None => &mut choice["delta"],
-    };
-    if let Some(message) = message.as_object_mut()
+    if let Some(Value::Object(message)) = choice.get_mut(message)
         && let Some(Value::Array(chunks)) = message.get("content")
     {
         Chunks::read(chunks.clone()).write(message);
+    }
+}
+
+/// What OpenAI's messages always have, and calls their type; no calls are no list.
+fn complete(message: &mut Map<String, Value>) {
+    message.entry("refusal").or_insert(Value::Null);
+    if message.get("tool_calls").is_some_and(Value::is_null) {
+        message.remove("tool_calls");
+    }
+    let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten();
+    for call in calls.filter_map(Value::as_object_mut) {
+        call.entry("type").or_insert("function".into());
     }
 }
 
@@ -197,9 +217,16 @@ mod tests {
 
     #[test]
     fn what_is_plain_stays_as_it_is_to_the_byte() {
-        for body in [r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}"#, "[DONE]", "nonsense"] {
+        for body in [r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}"#, "[DONE]", "nonsense"] {
             let body = Bytes::from_static(body.as_bytes());
             assert_eq!(plain(body.clone()).as_ptr(), body.as_ptr());
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_stays_what_it_is() {
+        for body in ["nonsense", "[1]", "7", r#"{"choices":[1,null]}"#, r#"{"choices":{}}"#] {
+            assert_eq!(whole(Bytes::from_static(body.as_bytes())), body.as_bytes());
         }
     }
 }

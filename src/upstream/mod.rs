@@ -17,6 +17,7 @@ pub mod openai;
 pub mod responses;
 pub mod settings;
 pub mod structure;
+pub mod told;
 pub mod vertex;
 
 pub use dispatch::{
@@ -24,6 +25,7 @@ pub use dispatch::{
     Upstreams,
 };
 pub use embeddings::{Embeddings, WireAnswer};
+pub use told::NoAnswer;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -88,7 +90,7 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// Why the bytes are no answer.
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String>;
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer>;
 
     /// The translation of one stream, from its first event.
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events>;
@@ -120,7 +122,7 @@ pub trait Events: Send {
     ///
     /// # Errors
     /// Why it is no event of this wire, or the error that it carries.
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String>;
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer>;
 
     /// The stream's bytes ended after a finish reason and without a last event: what is still owed to the client, but
     /// for [`StreamItem::Done`].
@@ -249,7 +251,7 @@ pub struct Attempt {
 pub struct UpstreamError {
     pub cause: Cause,
     pub message: String,
-    /// The upstream's status, where it refused with one.
+    /// The upstream's status, where it refused with one, or told an error that stands for one where an answer should be.
     pub status: Option<StatusCode>,
     pub retry_after: Option<Duration>,
     /// The upstream's own error object, where it refused: what the client of a [`Cause::Caller`] should see.
@@ -280,7 +282,7 @@ pub enum Cause {
     Connect,
     /// A deadline passed, or the upstream says so itself (408); `message` says which.
     Timeout,
-    /// Bytes that are no answer, an error inside a 200, or a stream that was cut.
+    /// Bytes that are no answer, an error inside a 200 that does not say of what kind it is, or a stream that was cut.
     Malformed,
 }
 

@@ -1,19 +1,22 @@
-//! OpenAI's wire, which is also the clients': bytes pass through, and the gateway looks at them on the way.
+//! OpenAI's wire, which is also the clients': bytes pass through, and the gateway looks at them on the way. Only what an
+//! answer of another wire brought into the conversation stays behind.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
+use super::compatible::messages;
 use super::{
-    Asked, Embeddings, Events, Provider, StreamItem, Text, WholeReply, WireAnswer, WireEvent, WireRequest, embeddings,
+    Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireAnswer, WireEvent, WireRequest,
+    embeddings,
 };
 use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
 use crate::api::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::Usage;
+use crate::catalog::quirks::Quirks;
 
 /// `POST {base_url}/chat/completions`, of OpenAI and of everybody who speaks its wire.
 #[derive(Debug, Clone, Copy)]
@@ -30,10 +33,11 @@ impl Provider for OpenAi {
         _longest: Option<u32>,
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
-        Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model) })
+        let messages = messages::rewritten(&Quirks::default(), request);
+        Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model, messages.as_deref()) })
     }
 
-    fn reply(&self, _asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, _asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         let reply = parse(&body)?;
         let choices = reply.choices.unwrap_or_default();
         if choices.is_empty() {
@@ -89,13 +93,13 @@ impl Embeddings for OpenAi {
 }
 
 impl Events for OpenAi {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         out.push_back(item(event.data)?);
         Ok(())
     }
 }
 
-fn item(data: Bytes) -> Result<StreamItem, String> {
+fn item(data: Bytes) -> Result<StreamItem, NoAnswer> {
     if &data[..] == b"[DONE]" {
         return Ok(StreamItem::Done);
     }
@@ -105,18 +109,13 @@ fn item(data: Bytes) -> Result<StreamItem, String> {
     Ok(StreamItem::Chunk { usage: chunk.usage.map(usage), text: first_choice(choices), usage_only, data })
 }
 
-fn parse(bytes: &[u8]) -> Result<ChatReply<'_>, String> {
+fn parse(bytes: &Bytes) -> Result<ChatReply<'_>, NoAnswer> {
     let reply: ChatReply =
         serde_json::from_slice(bytes).map_err(|e| format!("the answer is not a chat completion: {e}"))?;
     match reply.error {
-        Some(error) if error.get() != "null" => Err(format!("an error instead of an answer: {}", error_inside(error))),
+        Some(error) if error.get() != "null" => Err(NoAnswer::Told(bytes.clone())),
         _ => Ok(reply),
     }
-}
-
-fn error_inside(error: &RawValue) -> String {
-    let value: Value = serde_json::from_str(error.get()).unwrap_or_default();
-    error_object(&value).map_or_else(|| error.get().to_owned(), |detail| detail.message)
 }
 
 pub(super) fn usage(wire: WireUsage) -> Usage {

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import openai, pytest
 
 from gateway import Gateway
+from published import read_all
 
 SECRET, KEY_ID, TOKEN = "sk-scripted-secret", "AKIDEXAMPLE", "a-session-token"
 TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Weather of a city", "strict": True, "parameters": {
@@ -111,15 +112,6 @@ EVENTS = [
     {"type": "content_block_stop", "index": 1},
     {"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": None}, "usage": {"output_tokens": 5}},
     {"type": "message_stop"}]
-
-
-def read_all(value):
-    """Lists are validated as they are read."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, (str, bytes, int, float, type(None))):
-        for part in value:
-            read_all(part)
 
 
 @pytest.fixture(scope="module")

@@ -316,19 +316,19 @@ fn reads_thoughts_and_parallel_calls() {
 }
 
 #[test]
-fn citations_become_annotations_with_their_place_in_the_text() {
+fn citations_have_their_place_in_the_text_and_pages_of_the_web_are_annotations() {
     let (reply, json) = answered(fixture!("citations.json"));
     let content = "According to the document, the grass is green and the sky is blue";
     assert_eq!(reply.text.content, content);
-    let annotations = &json["choices"][0]["message"]["annotations"];
-    let place = &annotations[0]["char_location"];
+    let message = &json["choices"][0]["message"];
+    let place = &message["citations"][0]["char_location"];
     assert_eq!(
         (&place["start_index"], &place["end_index"], &place["document_index"]),
         (&json!(27), &json!(45), &json!(0))
     );
     let url = json!({"type": "url_citation", "url_citation": {"url": "https://en.wikipedia.org/wiki/Sky", "title": "Sky",
         "cited_text": "The sky is blue", "start_index": 50, "end_index": 65}});
-    assert_eq!(annotations[1], url);
+    assert_eq!((&message["annotations"], &message["citations"][1]), (&json!([url]), &Value::Null));
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn an_answer_that_is_none_is_an_error() {
     let problem = |body: Bytes| {
         let request = wire::hello();
         let asked = Asked { ..wire::asked(&request) };
-        claude().reply(&asked, body).unwrap_err()
+        claude().reply(&asked, body).unwrap_err().to_string()
     };
     assert!(problem("<html>".into()).contains("not a message"));
     assert!(problem("{}".into()).contains("content"));

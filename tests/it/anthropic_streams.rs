@@ -38,7 +38,7 @@ fn reads_a_text_and_lets_pings_and_news_pass() {
         json!({"role": "assistant", "content": ""}),
         json!({"content": "Hello"}),
         json!({"content": "!"}),
-        json!({"annotations": [cited]}),
+        json!({"citations": [cited]}),
         json!({}),
         Value::Null,
     ];
@@ -86,7 +86,7 @@ fn reads_thoughts_and_parallel_calls_with_their_indices() {
 #[test]
 fn an_error_amid_a_stream_ends_it_with_its_words() {
     let problem = wire::streamed(&claude(), &wire::hello(), fixture!("overloaded.sse")).unwrap_err();
-    assert_eq!(problem, "overloaded_error: Overloaded");
+    assert!(problem.contains("overloaded_error") && problem.contains("Overloaded"), "{problem}");
     let garbage = [WireEvent { name: None, data: "{\"type\":\"message_start\"}".into() }];
     assert!(wire::translated(&claude(), &wire::hello(), garbage).unwrap_err().contains("message"));
 }

@@ -201,15 +201,15 @@ fn reads_an_answer_and_counts_its_tokens_as_openai_does() {
 }
 
 #[test]
-fn citations_become_annotations() {
+fn pages_of_the_web_become_annotations_and_other_places_stay_citations() {
     let reply = wire::whole(&Bedrock, &wire::hello(), fixture!("citations.json"));
     let message = &parsed(&reply.body)["choices"][0]["message"];
     assert_eq!(message["content"], "As the paper says, it rains");
     let page = json!({"documentIndex": 0, "start": 1, "end": 2, "title": "Paper", "start_index": 19, "end_index": 27});
-    let web = json!({"url": "https://example.org/rain", "domain": "example.org", "start_index": 19, "end_index": 27});
-    let expected =
-        json!([{"type": "documentPage", "documentPage": page}, {"type": "url_citation", "url_citation": web}]);
-    assert_eq!(message["annotations"], expected);
+    let url = "https://example.org/rain";
+    let web = json!({"url": url, "title": url, "domain": "example.org", "start_index": 19, "end_index": 27});
+    assert_eq!(message["annotations"], json!([{"type": "url_citation", "url_citation": web}]));
+    assert_eq!(message["citations"], json!([{"type": "documentPage", "documentPage": page}]));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn every_reason_to_stop_has_its_word() {
         assert_eq!(reply.text.finish_reason.as_deref(), Some(finish), "{reason}");
     }
     let request = wire::hello();
-    assert!(Bedrock.reply(&wire::asked(&request), "{}".into()).unwrap_err().contains("output"));
+    assert!(Bedrock.reply(&wire::asked(&request), "{}".into()).unwrap_err().to_string().contains("output"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use satisfice::catalog::Usage;
 use satisfice::upstream::bedrock::Bedrock;
 use satisfice::upstream::event_stream::Decoder;
 use satisfice::upstream::settings::{AwsKeys, ProviderSettings, Wire};
-use satisfice::upstream::{Cause, Reply, StreamItem, WireEvent};
+use satisfice::upstream::{Cause, NoAnswer, Reply, StreamItem, WireEvent};
 use serde_json::{Value, json};
 
 use crate::bedrock::fixture;
@@ -45,7 +45,7 @@ fn stream() -> Vec<u8> {
     text.lines().map(|line| line.split_once('\t').unwrap()).flat_map(|(name, payload)| event(name, payload)).collect()
 }
 
-fn all(pieces: &[&[u8]]) -> Result<Vec<WireEvent>, String> {
+fn all(pieces: &[&[u8]]) -> Result<Vec<WireEvent>, NoAnswer> {
     let mut decoder = Decoder::new(LIMIT);
     let mut events = vec![];
     for piece in pieces {
@@ -76,7 +76,7 @@ fn reads_thoughts_texts_and_parallel_calls_with_their_indices() {
         json!({"thinking_blocks": [{"type": "thinking", "thinking": "Two cities, two calls.", "signature": "EqQB"}]}),
         json!({"thinking_blocks": [{"type": "redacted_thinking", "data": "RW13S0FoZ0I="}]}),
         json!({"content": "Okay 😀"}),
-        json!({"annotations": [{"type": "documentChar", "documentChar": cited}]}),
+        json!({"citations": [{"type": "documentChar", "documentChar": cited}]}),
         call(0, "tooluse_1", "top_song"),
         arguments(0, "{\"sign\":"),
         arguments(0, " \"WZPZ\"}"),
@@ -101,10 +101,10 @@ fn exceptions_and_errors_end_a_stream_with_their_words() {
         "throttlingException",
         "serviceUnavailableException",
     ] {
-        assert_eq!(problem(exception(kind, "Too bad.")), format!("{kind}: Too bad."));
+        assert_eq!(problem(exception(kind, "Too bad.")), NoAnswer::of_kind(kind, "Too bad."));
     }
     let headers = [(":message-type", "error"), (":error-code", "500"), (":error-message", "Oh")];
-    assert_eq!(problem(frame(&headers, "")), "500: Oh");
+    assert_eq!(problem(frame(&headers, "")), NoAnswer::of_kind("500", "Oh"));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn damage_is_seen_wherever_it_is() {
     }
     let mut long = Decoder::new(LIMIT);
     long.push(&(LIMIT as u32 + 1).to_be_bytes());
-    assert!(long.next_event().unwrap_err().contains("1048577"));
+    assert!(long.next_event().unwrap_err().to_string().contains("1048577"));
     let mut short = Decoder::new(LIMIT);
     short.push(&15u32.to_be_bytes());
     assert!(short.next_event().is_err());
@@ -201,8 +201,8 @@ async fn an_exception_at_once_is_a_failed_attempt_and_one_amid_the_stream_ends_i
     upstream.on("", [busy, cut]);
     let dispatched = ask(&with(bedrock(&upstream, true)), &["m"], true).await.unwrap();
     let first = dispatched.attempts[0].error.clone().unwrap();
-    assert_eq!(first.cause, Cause::Malformed);
-    assert!(first.message.contains("throttlingException: Too many requests"), "{first}");
+    assert_eq!((first.cause, first.status.map(|status| status.as_u16())), (Cause::RateLimited, Some(429)));
+    assert!(first.message.contains("Too many requests"), "{first}");
     let Reply::Stream(items) = dispatched.reply else { panic!("a stream was asked for") };
     let last = items.collect::<Vec<_>>().await.pop().unwrap();
     assert!(last.unwrap_err().message.contains("cut"));

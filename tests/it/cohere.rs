@@ -148,7 +148,7 @@ fn every_reason_to_stop_has_its_word_and_failures_are_failures() {
     {
         assert_eq!(answer(reason).unwrap(), word);
     }
-    assert_eq!(answer("ERROR").unwrap_err(), "the model failed (ERROR): broken");
+    assert!(answer("ERROR").unwrap_err().contains("broken"));
     assert!(answer("TIMEOUT").is_err());
 }
 
@@ -196,11 +196,11 @@ fn calls_of_a_stream_come_piece_by_piece() {
 
 #[test]
 fn what_is_no_answer_is_an_error() {
-    let problem = |body: &'static str| Cohere.reply(&wire::asked(&wire::hello()), body.into()).unwrap_err();
+    let problem = |body: &'static str| Cohere.reply(&wire::asked(&wire::hello()), body.into()).unwrap_err().to_string();
     assert!(problem("<html>").contains("not Cohere's"));
     assert!(problem(r#"{"message":"too many"}"#).contains("not Cohere's"));
     let event = |data: &str| wire::streamed(&Cohere, &wire::hello(), format!("data: {data}\n\n"));
-    assert_eq!(event(r#"{"message":"overloaded"}"#).unwrap_err(), "overloaded");
+    assert!(event(r#"{"message":"overloaded"}"#).unwrap_err().contains("overloaded"));
     assert_eq!(event(r#"{"type":"of-tomorrow","delta":{"message":{"content":{"text":"x"}}}}"#).unwrap(), []);
     let detail = Cohere.error(StatusCode::BAD_REQUEST, &fixture!("error.json"));
     assert!(detail.message.starts_with("invalid request") && detail.kind == "invalid_request_error");

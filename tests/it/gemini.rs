@@ -242,7 +242,7 @@ fn every_reason_to_stop_has_its_word_and_failures_are_failures() {
         let whole = Gemini.reply(&wire::asked(&wire::hello()), body.clone().into());
         let streamed = wire::streamed(&Gemini, &wire::hello(), format!("data: {body}\n\n"));
         let word = |text: &Text| text.finish_reason.clone().unwrap();
-        let whole = whole.map(|reply| word(&reply.text));
+        let whole = whole.map(|reply| word(&reply.text)).map_err(|problem| problem.to_string());
         let streamed = streamed.map(|items| word(&text_of(items.last().unwrap())));
         assert_eq!(whole, streamed, "{reason} means the same in a stream");
         whole
@@ -267,7 +267,7 @@ fn every_reason_to_stop_has_its_word_and_failures_are_failures() {
 
 #[test]
 fn an_answer_that_is_none_is_an_error() {
-    let problem = |body: &'static str| Gemini.reply(&wire::asked(&wire::hello()), body.into()).unwrap_err();
+    let problem = |body: &'static str| Gemini.reply(&wire::asked(&wire::hello()), body.into()).unwrap_err().to_string();
     assert!(problem("<html>").contains("not Gemini's"));
     assert!(problem("{}").contains("no candidates"));
     assert!(problem(r#"{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}"#).contains("overloaded"));

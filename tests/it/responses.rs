@@ -88,6 +88,92 @@ fn a_completion_becomes_items() {
 }
 
 #[test]
+fn what_is_known_of_a_text_comes_along_whole_and_streamed() {
+    let (_, echo) = request(json!({"model": "m", "input": "x"}).to_string().as_bytes()).unwrap();
+    let web =
+        json!({"type": "url_citation", "url_citation": {"url": "u", "title": "t", "start_index": 0, "end_index": 1}});
+    let page = json!({"type": "page_location", "page_location": {"start_page_number": 1}});
+    let token = json!({"token": "Hi", "logprob": -0.5, "bytes": null, "top_logprobs": [{"token": "Hi", "logprob": -0.5, "bytes": [72, 105]}]});
+    let usage = json!({"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}});
+    let logprobs = json!({"content": [token], "refusal": null});
+    let said = json!({"content": "Hi", "annotations": [web], "citations": [page]});
+    let choice = |name: &str| json!([{"index": 0, name: said, "logprobs": logprobs, "finish_reason": "length"}]);
+    let whole = json!({"id": "c", "model": "m", "choices": choice("message"), "usage": usage}).to_string();
+    let whole: Value = serde_json::from_slice(&reply(whole.as_bytes(), &echo).unwrap()).unwrap();
+    let item = &whole["output"][0];
+    assert_eq!((&whole["status"], &item["status"]), (&json!("incomplete"), &json!("incomplete")));
+    let likely = json!({"token": "Hi", "logprob": -0.5, "bytes": [], "top_logprobs": [{"token": "Hi", "logprob": -0.5, "bytes": [72, 105]}]});
+    let part = json!({"type": "output_text", "text": "Hi", "logprobs": [likely],
+        "annotations": [{"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1}],
+        "citations": [{"type": "page_location", "start_page_number": 1}]});
+    assert_eq!(item["content"], json!([part]));
+    assert_eq!(whole["usage"]["input_tokens_details"], json!({"cached_tokens": 4, "cache_write_tokens": 3}));
+
+    let mut stream = Stream::new(echo);
+    let chunk = json!({"id": "c", "model": "m", "choices": choice("delta"), "usage": usage}).to_string();
+    let bytes = [stream.chunk(chunk.as_bytes()), stream.end()].concat();
+    let events = events(&bytes);
+    assert_eq!(events.last().unwrap()["response"], whole);
+    assert_eq!(events.last().unwrap()["type"], "response.incomplete");
+    assert!(events[0]["response"].get("usage").is_none());
+    let delta = events.iter().find(|event| event["type"] == "response.output_text.delta").unwrap();
+    assert_eq!(delta["logprobs"], json!([likely]));
+}
+
+#[test]
+fn calls_whose_pieces_come_in_any_order_are_items_of_their_own() {
+    let (_, echo) = request(json!({"model": "m", "input": "x"}).to_string().as_bytes()).unwrap();
+    let mut stream = Stream::new(echo);
+    let begun =
+        |index: u32, name: &str| json!({"index": index, "id": name, "function": {"name": name, "arguments": ""}});
+    let piece = |index: u32, piece: &str| json!({"index": index, "function": {"arguments": piece}});
+    let mut bytes = vec![];
+    for call in [begun(0, "f"), begun(1, "g"), piece(0, "{\"a\""), piece(1, "{}"), piece(0, ":1}")] {
+        let chunk = json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});
+        bytes.extend(stream.chunk(chunk.to_string().as_bytes()));
+    }
+    bytes.extend(stream.end());
+    let events = events(&bytes);
+    let of = |kind: &str, field: &str| -> Vec<(u64, String)> {
+        let kind = format!("response.{kind}");
+        let these = events.iter().filter(|event| event["type"] == *kind);
+        these.map(|e| (e["output_index"].as_u64().unwrap(), e[field].as_str().unwrap_or_default().to_owned())).collect()
+    };
+    let pairs = |pairs: &[(u64, &str)]| pairs.iter().map(|(at, text)| (*at, (*text).to_owned())).collect::<Vec<_>>();
+    assert_eq!(of("function_call_arguments.delta", "delta"), pairs(&[(0, "{\"a\""), (1, "{}"), (0, ":1}")]));
+    assert_eq!(of("function_call_arguments.done", "arguments"), pairs(&[(0, "{\"a\":1}"), (1, "{}")]));
+    assert_eq!(of("output_item.added", "-"), of("output_item.done", "-"));
+    let output = &events.last().unwrap()["response"]["output"];
+    assert_eq!(
+        (&output[0]["name"], &output[1]["name"], output.as_array().unwrap().len()),
+        (&json!("f"), &json!("g"), 2)
+    );
+}
+
+#[test]
+fn a_summary_of_thoughts_is_a_part_that_begins_and_ends() {
+    let (_, echo) = request(json!({"model": "m", "input": "x"}).to_string().as_bytes()).unwrap();
+    let mut stream = Stream::new(echo);
+    let chunk = |delta: Value| json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]}).to_string();
+    let redacted = json!({"thinking_blocks": [{"type": "redacted_thinking", "data": "RW13"}]});
+    let mut bytes = stream.chunk(chunk(json!({"reasoning_content": "Hm"})).as_bytes());
+    bytes.extend(stream.chunk(chunk(json!({"content": "So."})).as_bytes()));
+    bytes.extend(stream.chunk(chunk(redacted).as_bytes()));
+    bytes.extend(stream.end());
+    let events = events(&bytes);
+    let of_summaries = events.iter().filter(|event| event["type"].as_str().unwrap().contains("summary"));
+    let names: Vec<_> = of_summaries.map(|event| event["type"].as_str().unwrap().to_owned()).collect();
+    let name = |end: &str| format!("response.reasoning_summary_{end}");
+    assert_eq!(
+        names,
+        ["part.added", "text.delta", "text.done", "part.done"].map(name),
+        "a hidden thought has no summary"
+    );
+    let output = &events.last().unwrap()["response"]["output"];
+    assert_eq!((&output[0]["summary"][0]["text"], &output[2]["summary"]), (&json!("Hm"), &json!([])));
+}
+
+#[test]
 fn events_are_numbered_and_the_last_one_holds_the_whole() {
     let (_, echo) = request(json!({"model": "m", "input": "x"}).to_string().as_bytes()).unwrap();
     let mut stream = Stream::new(echo);

@@ -74,6 +74,81 @@ fn a_developer_speaks_as_the_system_where_there_is_no_such_role() {
     assert_eq!(posted(&known("xai"), &chat(body))["messages"][0]["role"], "developer");
 }
 
+/// What answers of Claude, Gemini and Mistral leave in a conversation, and marks of caches.
+const FROM_ELSEWHERE: &str = r#"{"model":"a","tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"cache_control":{}}}},"cache_control":{}}],
+    "messages":[{"role":"user","content":[{"type":"text","text":"1","cache_control":{"type":"ephemeral"}}]},
+    {"role":"assistant","content":null,"thinking_blocks":[{"type":"redacted_thinking","data":"RW13"}]},
+    {"role":"assistant","content":"2","reasoning_content":"Hm","reasoning_details":[],"thinking_blocks":[],"citations":[],"content_chunks":[],
+     "extra_content":{"google":{}},"tool_calls":[{"id":"123456789","type":"function","function":{"name":"f","arguments":"{\"extra_content\":1}"},"extra_content":{}}]},
+    {"role":"tool","tool_call_id":"123456789","content":"\"thinking_blocks\""}]}"#;
+
+#[test]
+fn what_other_wires_left_in_a_conversation_stays_behind_where_it_would_be_refused() {
+    let call =
+        json!({"id": "123456789", "type": "function", "function": {"name": "f", "arguments": "{\"extra_content\":1}"}});
+    let expected = json!([
+        {"role": "user", "content": [{"type": "text", "text": "1"}]},
+        {"role": "assistant", "content": "2", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "123456789", "content": "\"thinking_blocks\""},
+    ]);
+    let tool =
+        json!({"type": "function", "function": {"name": "f", "parameters": {"properties": {"cache_control": {}}}}});
+    for strict in ["openai", "azure", "groq", "cerebras", "mistral"] {
+        let sent = posted(&known(strict), &chat(FROM_ELSEWHERE));
+        assert_eq!((&sent["messages"], &sent["tools"]), (&expected, &json!([tool])), "{strict}");
+    }
+}
+
+#[test]
+fn what_others_read_reaches_them_and_signed_thoughts_those_who_ask_for_them() {
+    let request = chat(FROM_ELSEWHERE);
+    let nobody_knows = Compatible::new(
+        "p",
+        Catalogue::embedded().unwrap().quirks("gpu.example", "openai").cloned().unwrap_or_default(),
+    );
+    for provider in [&known("openrouter") as &dyn Provider, &known("vllm"), &nobody_knows, &OpenAi] {
+        let sent = posted(provider, &request);
+        let said = &sent["messages"][1];
+        assert_eq!((sent["messages"].as_array().unwrap().len(), &said["reasoning_content"]), (3, &json!("Hm")));
+        assert!(said.get("extra_content").is_some() && said["tool_calls"][0].get("extra_content").is_some(), "{said}");
+        assert!(
+            sent["messages"][0]["content"][0].get("cache_control").is_some()
+                && sent["tools"][0].get("cache_control").is_some()
+        );
+        assert!(
+            ["thinking_blocks", "citations", "content_chunks"].iter().all(|ours| said.get(*ours).is_none()),
+            "{said}"
+        );
+    }
+    let all = Compatible::new("litellm", Quirks { foreign: Some(vec![]), ..Quirks::default() });
+    let sent = all.request("m", &request).unwrap().body;
+    let raw = request.raw("messages").unwrap();
+    assert!(sent.windows(raw.len()).any(|part| part == &raw[..]), "to the byte");
+}
+
+#[test]
+fn pictures_in_results_follow_in_a_users_message_where_results_are_texts() {
+    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
+    let result = |id: &str, content: Value| json!({"role": "tool", "tool_call_id": id, "content": content});
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let before = [
+        json!({"role": "user", "content": "Look."}),
+        json!({"role": "assistant", "content": null, "tool_calls": [call("1"), call("2")]}),
+    ];
+    let last = json!({"role": "assistant", "content": "A map."});
+    let results = [result("1", json!([{"type": "text", "text": "Here"}, picture])), result("2", json!("3"))];
+    let messages = [&before[..], &results, std::slice::from_ref(&last)].concat();
+    let body = json!({"model": "a", "messages": messages});
+    let note = json!({"type": "text", "text": "(What it shows follows in the user's message.)"});
+    let texts = [result("1", json!([{"type": "text", "text": "Here"}, note])), result("2", json!("3"))];
+    let shown = json!({"role": "user", "content": [picture]});
+    assert_eq!(
+        posted(&known("openai"), &chat(body.to_string()))["messages"],
+        Value::from([&before[..], &texts, &[shown, last]].concat())
+    );
+    assert_eq!(posted(&known("openrouter"), &chat(body.to_string()))["messages"], body["messages"]);
+}
+
 #[test]
 fn messages_that_need_no_change_keep_their_bytes() {
     let body = r#"{"model":"a","messages": [ {"content" : "x", "role":"user", "weight": 1.50} ]}"#;

@@ -70,7 +70,7 @@ fn thoughts_and_text_of_an_answer_come_apart() {
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!(
         body["choices"][0]["message"],
-        json!({"role": "assistant", "tool_calls": null, "content": "John has three brothers.", "prefix": false,
+        json!({"role": "assistant", "content": "John has three brothers.", "prefix": false, "refusal": null,
             "reasoning_content": "John is one of four. So three others.",
             "content_chunks": [{"type": "reference", "reference_ids": [1, 3]}]})
     );
@@ -105,10 +105,13 @@ fn thoughts_and_text_of_a_stream_come_apart() {
 }
 
 #[test]
-fn a_plain_answer_keeps_its_bytes() {
-    let body = fixture!("tools.json");
-    let reply = wire::whole(&mistral(), &wire::hello(), body.clone());
-    assert_eq!(reply.body.as_ptr(), body.as_ptr());
+fn a_whole_answer_gets_what_openais_always_have() {
+    let reply = wire::whole(&mistral(), &wire::hello(), fixture!("tools.json"));
+    let choice = &serde_json::from_slice::<Value>(&reply.body).unwrap()["choices"][0];
+    assert_eq!((&choice["logprobs"], &choice["message"]["refusal"]), (&Value::Null, &Value::Null));
+    assert!(choice.get("logprobs").is_some() && choice["message"].get("refusal").is_some());
+    let call = &choice["message"]["tool_calls"][0];
+    assert_eq!((&call["type"], &call["id"]), (&json!("function"), &json!("D681PevKs")));
     assert!(reply.text.tool_calls);
 }
 

@@ -54,7 +54,8 @@ fn refused(fields: &Value) -> String {
 fn answer(fields: Value) -> Result<Value, String> {
     let mut body = json!({"id": "resp_1", "status": "completed", "output": []});
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    openai().reply(&wire::asked(&wire::hello()), body.to_string().into()).map(|reply| json_of(&reply.body))
+    let reply = openai().reply(&wire::asked(&wire::hello()), body.to_string().into());
+    reply.map(|reply| json_of(&reply.body)).map_err(|problem| problem.to_string())
 }
 
 fn streamed(bytes: impl AsRef<[u8]>) -> Result<Vec<StreamItem>, String> {
@@ -199,12 +200,13 @@ fn a_whole_answer_has_its_text_its_thoughts_its_sources_and_what_it_took() {
     assert_eq!(message["reasoning_content"], "**Searching**\n\nOne source is enough.");
     assert_eq!(
         message["annotations"],
-        json!([
-            {"type": "url_citation", "url_citation":
-                {"start_index": 14, "end_index": 18, "url": "https://ouka.example/", "title": "Oulu"}},
-            {"type": "file_citation", "file_citation":
-                {"index": 992, "file_id": "file-2dtbBZdjtDKS8eqWxqbgDi", "filename": "oulu.pdf"}},
-        ])
+        json!([{"type": "url_citation", "url_citation":
+            {"start_index": 14, "end_index": 18, "url": "https://ouka.example/", "title": "Oulu"}}])
+    );
+    assert_eq!(
+        message["citations"],
+        json!([{"type": "file_citation", "file_citation":
+            {"index": 992, "file_id": "file-2dtbBZdjtDKS8eqWxqbgDi", "filename": "oulu.pdf"}}])
     );
     let logprobs = &body["choices"][0]["logprobs"]["content"];
     assert_eq!(logprobs, &json_of(&fixture!("answer.json"))["output"][2]["content"][0]["logprobs"]);
@@ -277,7 +279,7 @@ fn every_end_has_its_word_and_failures_are_failures() {
     assert_eq!(ended("incomplete", because("content_filter")).unwrap(), "content_filter");
     assert_eq!(ended("incomplete", json!({})).unwrap(), "length");
     let failed = json!({"error": {"code": "server_error", "message": "The model failed to answer."}});
-    assert_eq!(ended("failed", failed).unwrap_err(), "the model failed: server_error: The model failed to answer.");
+    assert!(ended("failed", failed).unwrap_err().contains("The model failed to answer."));
     assert_eq!(ended("failed", json!({})).unwrap_err(), "the response is failed");
     assert_eq!(answer(json!({"status": "queued"})).unwrap_err(), "the response is queued");
     assert!(answer(json!({"status": null})).is_ok());
@@ -387,7 +389,8 @@ fn a_thought_in_the_open_is_shown_and_not_given_back() {
 
 #[test]
 fn what_is_no_answer_is_an_error() {
-    let problem = |body: &'static str| openai().reply(&wire::asked(&wire::hello()), body.into()).unwrap_err();
+    let problem =
+        |body: &'static str| openai().reply(&wire::asked(&wire::hello()), body.into()).unwrap_err().to_string();
     assert!(problem("<html>").contains("not a response"));
     assert!(problem("").contains("not a response"));
     assert!(problem("[]").contains("not a response"));
@@ -400,7 +403,7 @@ fn what_is_no_answer_is_an_error() {
         (json!({"type": "error", "error": {"code": "context_length_exceeded", "message": "Too long."}}), "Too long."),
         (json!({"error": {"message": "Overloaded."}}), "Overloaded."),
     ] {
-        assert!(data(&error.to_string()).unwrap_err().ends_with(words));
+        assert!(data(&error.to_string()).unwrap_err().contains(words));
     }
     assert!(data("nonsense").unwrap_err().contains("no event of a response"));
     assert_eq!(data(r#"{"type":"response.of_tomorrow","delta":7}"#).unwrap(), []);

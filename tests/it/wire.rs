@@ -56,7 +56,7 @@ pub fn translated(
     let mut translation = provider.events(&asked(request));
     let mut items = VecDeque::new();
     for event in events {
-        translation.event(event, &mut items)?;
+        translation.event(event, &mut items).map_err(|problem| problem.to_string())?;
     }
     Ok(items.into())
 }

@@ -79,8 +79,7 @@ pub(super) fn stop_reason(finish: Option<&str>, refused: bool) -> &'static str {
 
 /// Anthropic counts tokens read from and written to its cache apart from the other input.
 pub(super) fn usage(usage: Usage) -> Value {
-    let (read, written) =
-        (usage.prompt_tokens_details.cached_tokens, usage.prompt_tokens_details.cache_creation_tokens);
+    let (read, written) = (usage.prompt_tokens_details.cached_tokens, usage.prompt_tokens_details.cache_write_tokens());
     json!({
         "input_tokens": usage.prompt_tokens.saturating_sub(read).saturating_sub(written),
         "cache_read_input_tokens": read,

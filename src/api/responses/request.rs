@@ -24,11 +24,21 @@ fn echo(request: &Map<String, Value>) -> Echo {
         ("tools", json!([])),
         ("top_p", 1.0.into()),
         ("truncation", "disabled".into()),
-        ("user", Value::Null),
     ];
     let given = |name: &str| request.get(name).filter(|value| !value.is_null()).cloned();
-    let fields = defaults.map(|(name, default)| (name.to_owned(), given(name).unwrap_or(default)));
-    Echo(fields.into_iter().chain([("store".to_owned(), false.into())]).collect())
+    let fields = defaults.map(|(name, default)| (name, given(name).unwrap_or(default)));
+    let more = [("store", false.into())].into_iter().chain(given("user").map(|user| ("user", user)));
+    let mut echo: Map<_, _> = fields.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect();
+    echo["tools"].as_array_mut().into_iter().flatten().for_each(complete);
+    Echo(echo)
+}
+
+/// A tool has in a response what a request may leave out.
+fn complete(tool: &mut Value) {
+    if let Some(tool) = tool.as_object_mut() {
+        tool.entry("parameters").or_insert(Value::Null);
+        tool.entry("strict").or_insert(false.into());
+    }
 }
 
 /// The same request for a chat, and what its response is to repeat.
@@ -54,13 +64,19 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
     let mut text = request.remove("text").unwrap_or_default();
     put("verbosity", text.get_mut("verbosity").map(Value::take));
     put("response_format", text.get_mut("format").map(Value::take).map(response_format).transpose()?);
-    put("logprobs", request.get("top_logprobs").filter(|top| !top.is_null()).map(|_| true.into()));
+    put("logprobs", wants_logprobs(&request).then(|| true.into()));
     put("stream_options", (request.get("stream") == Some(&true.into())).then(|| json!({"include_usage": true})));
     let own = ["store", "include", "truncation", "max_tool_calls", "background", "stream_options"];
     request.into_iter().filter(|(name, _)| !own.contains(&name.as_str())).for_each(|(name, value)| {
         put(&name, Some(value));
     });
     Ok((serde_json::to_vec(&out).unwrap_or_default(), echo))
+}
+
+fn wants_logprobs(request: &Map<String, Value>) -> bool {
+    let included = |include: &Vec<Value>| include.iter().any(|what| what == "message.output_text.logprobs");
+    request.get("top_logprobs").is_some_and(|top| !top.is_null())
+        || request.get("include").and_then(Value::as_array).is_some_and(included)
 }
 
 /// What lives in OpenAI's own store, or runs there.

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{State, function_call, id, output_text, picture, reasoning, response, said};
+use super::reply::{Said, State, function_call, item_id, logprobs, picture, reasoning, response, said};
 use super::request::Echo;
-use crate::api::answer::{Answer, Call, Message, Usage};
+use crate::api::answer::{Answer, Call, Choice, Usage};
 use crate::api::sse;
 
-/// The translation of one stream. Items follow each other: one is open at a time.
+/// The translation of one stream. Items follow each other: one is open at a time, but for calls, whose pieces may come in
+/// any order.
 #[derive(Debug)]
 pub struct Stream {
     echo: Echo,
@@ -17,26 +18,24 @@ pub struct Stream {
     /// Items that are done.
     output: Vec<Value>,
     open: Option<Open>,
-    /// Pictures so far.
-    pictures: usize,
+    /// Calls that are open in its place, each with its index in the chat.
+    calls: Vec<(usize, Call)>,
     finish: Option<String>,
-    usage: Usage,
+    usage: Option<Usage>,
 }
 
 /// An item that grows.
 #[derive(Debug)]
 enum Open {
     Reasoning { text: String, blocks: Vec<Value> },
-    Text { text: String, annotations: Vec<Value> },
+    Text(Said),
     Refusal { text: String },
-    Call { index: usize, call: Call },
 }
 
 impl Stream {
     /// `echo`: what the response repeats of its request.
     pub fn new(echo: Echo) -> Self {
-        let usage = Usage::default();
-        Self { echo, head: None, sequence: 0, output: vec![], open: None, pictures: 0, finish: None, usage }
+        Self { echo, head: None, sequence: 0, output: vec![], open: None, calls: vec![], finish: None, usage: None }
     }
 
     /// One chunk → the events that it makes, framed. What is no chunk makes none.
@@ -44,7 +43,7 @@ impl Stream {
         let mut out = vec![];
         let Ok(mut answer) = Answer::read(data) else { return out };
         let choice = answer.first();
-        self.usage = answer.usage.unwrap_or(self.usage);
+        self.usage = answer.usage.or(self.usage);
         if self.head.is_none() {
             self.head = Some(answer);
             for event in ["response.created", "response.in_progress"] {
@@ -52,39 +51,41 @@ impl Stream {
                 self.put(&mut out, event, json!({"response": response}));
             }
         }
-        self.message(choice.message, &mut out);
-        self.finish = choice.finish_reason.or(self.finish.take());
+        self.finish = choice.finish_reason.clone().or(self.finish.take());
+        self.choice(choice, &mut out);
         out
     }
 
     /// The stream ended as it should.
     pub fn end(&mut self) -> Vec<u8> {
         let mut out = vec![];
-        self.close(&mut out);
         let state = State::ended(self.finish.as_deref(), self.usage);
+        self.close(state.status(), &mut out);
         let event = format!("response.{}", state.status());
         let response = self.response(state);
         self.put(&mut out, &event, json!({"response": response}));
         out
     }
 
-    /// The stream was cut: a failed response is its last event.
-    pub fn cut(&mut self, message: &str) -> Vec<u8> {
+    /// The stream was cut: a failed response is its last event. `limited`: by a rate limit.
+    pub fn cut(&mut self, limited: bool, message: &str) -> Vec<u8> {
         let mut out = vec![];
-        let response = self.response(State::Failed { message: message.to_owned() });
+        let code = if limited { "rate_limit_exceeded" } else { "server_error" };
+        let response = self.response(State::Failed { code, message: message.to_owned() });
         self.put(&mut out, "response.failed", json!({"response": response}));
         out
     }
 
-    fn message(&mut self, message: Message, out: &mut Vec<u8>) {
+    fn choice(&mut self, Choice { message, logprobs, .. }: Choice, out: &mut Vec<u8>) {
         if !message.reasoning_content.is_empty() || !message.thinking_blocks.is_empty() {
             self.think(&message.reasoning_content, message.thinking_blocks, out);
         }
         if !message.content.is_empty() {
-            self.say(&message.content, out);
+            self.say(&message.content, &logprobs.content, out);
         }
-        if let Some(Open::Text { annotations, .. }) = &mut self.open {
-            annotations.extend(message.annotations);
+        if let Some(Open::Text(said)) = &mut self.open {
+            said.sources.extend(message.annotations.into_iter().chain(message.citations));
+            said.logprobs.extend(logprobs.content);
         }
         if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
             self.refuse(&refusal, out);
@@ -95,13 +96,11 @@ impl Stream {
 
     /// A picture comes whole.
     fn picture(&mut self, image: &Value, out: &mut Vec<u8>) {
-        self.close(out);
-        let answer = self.head.as_ref().map_or("", |head| &head.id);
-        let Some(item) = picture(answer, self.pictures, image) else { return };
-        self.pictures += 1;
+        self.close("completed", out);
+        let place = self.output.len();
+        let Some(item) = picture(self.answer(), place, image) else { return };
         let mut begun = item.clone();
         (begun["status"], begun["result"]) = ("in_progress".into(), Value::Null);
-        let place = self.output.len();
         self.put(out, "response.output_item.added", json!({"output_index": place, "item": begun}));
         let done = json!({"output_index": place, "item_id": item["id"]});
         self.put(out, "response.image_generation_call.completed", done);
@@ -113,25 +112,30 @@ impl Stream {
         if !matches!(self.open, Some(Open::Reasoning { .. })) {
             self.begin(Open::Reasoning { text: String::new(), blocks: vec![] }, out);
         }
+        let mut first = false;
         if let Some(Open::Reasoning { text, blocks }) = &mut self.open {
+            first = text.is_empty();
             text.push_str(piece);
             blocks.extend(more);
         }
-        if !piece.is_empty() {
-            let fields = json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0});
-            self.piece(out, "response.reasoning_summary_text.delta", fields, piece);
+        if piece.is_empty() {
+            return;
         }
+        if first {
+            self.put(out, "response.reasoning_summary_part.added", self.summary_part(""));
+        }
+        self.piece(out, "response.reasoning_summary_text.delta", self.summary_place(), piece);
     }
 
-    fn say(&mut self, piece: &str, out: &mut Vec<u8>) {
-        if !matches!(self.open, Some(Open::Text { .. })) {
-            self.begin(Open::Text { text: String::new(), annotations: vec![] }, out);
+    fn say(&mut self, piece: &str, likely: &[Value], out: &mut Vec<u8>) {
+        if !matches!(self.open, Some(Open::Text(_))) {
+            self.begin(Open::Text(Said::default()), out);
         }
-        if let Some(Open::Text { text, .. }) = &mut self.open {
-            text.push_str(piece);
+        if let Some(Open::Text(said)) = &mut self.open {
+            said.text.push_str(piece);
         }
         let mut fields = self.part_place();
-        fields["logprobs"] = json!([]);
+        fields["logprobs"] = logprobs(likely);
         self.piece(out, "response.output_text.delta", fields, piece);
     }
 
@@ -149,55 +153,87 @@ impl Stream {
     fn call(&mut self, i: usize, piece: Call, out: &mut Vec<u8>) {
         let index = piece.index.unwrap_or(i);
         let arguments = piece.function.arguments.clone();
-        if !matches!(&self.open, Some(Open::Call { index: open, .. }) if *open == index) {
-            let mut call = piece;
-            call.function.arguments.clear();
-            self.begin(Open::Call { index, call }, out);
-        }
-        if let Some(Open::Call { call, .. }) = &mut self.open {
-            call.function.arguments.push_str(&arguments);
-        }
-        if !arguments.is_empty() {
-            let fields = json!({"item_id": self.call_id(index), "output_index": self.output.len()});
+        let place = self.calls.iter().position(|(open, _)| *open == index);
+        let place = place.or_else(|| self.begin_call(index, piece, out)).filter(|_| !arguments.is_empty());
+        if let Some(place) = place {
+            self.calls[place].1.function.arguments.push_str(&arguments);
+            let at = self.output.len() + place;
+            let fields = json!({"item_id": item_id("fc", self.answer(), at), "output_index": at});
             self.piece(out, "response.function_call_arguments.delta", fields, &arguments);
         }
     }
 
+    /// The place of one that begins among those that are open. `None`: it names no function, and so is a piece of one that
+    /// has ended.
+    fn begin_call(&mut self, index: usize, mut call: Call, out: &mut Vec<u8>) -> Option<usize> {
+        call.function.name.as_ref()?;
+        call.function.arguments.clear();
+        if self.calls.is_empty() {
+            self.close("completed", out);
+        }
+        let place = self.calls.len();
+        let at = self.output.len() + place;
+        let item = function_call(self.answer(), at, &call, "in_progress");
+        self.put(out, "response.output_item.added", json!({"output_index": at, "item": item}));
+        self.calls.push((index, call));
+        Some(place)
+    }
+
     fn begin(&mut self, open: Open, out: &mut Vec<u8>) {
-        self.close(out);
+        self.close("completed", out);
         let item = self.item(&open, "in_progress");
         self.put(out, "response.output_item.added", json!({"output_index": self.output.len(), "item": item}));
         let part = match &open {
-            Open::Text { .. } => Some(("content", output_text("", &[]))),
-            Open::Refusal { .. } => Some(("content", json!({"type": "refusal", "refusal": ""}))),
-            Open::Reasoning { .. } => Some(("summary", json!({"type": "summary_text", "text": ""}))),
-            Open::Call { .. } => None,
+            Open::Text(said) => Some(said.part()),
+            Open::Refusal { text } => Some(json!({"type": "refusal", "refusal": text})),
+            Open::Reasoning { .. } => None,
         };
-        match part {
-            Some(("content", part)) => {
-                let mut fields = self.part_place();
-                fields["part"] = part;
-                self.put(out, "response.content_part.added", fields);
-            }
-            Some((_, part)) => {
-                let place = json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0, "part": part});
-                self.put(out, "response.reasoning_summary_part.added", place);
-            }
-            None => {}
+        if let Some(part) = part {
+            let mut fields = self.part_place();
+            fields["part"] = part;
+            self.put(out, "response.content_part.added", fields);
         }
         self.open = Some(open);
     }
 
-    /// Ends the open item, with the events that say what it has become.
-    fn close(&mut self, out: &mut Vec<u8>) {
-        let Some(open) = self.open.take() else { return };
-        match &open {
-            Open::Text { text, annotations } => {
+    /// Ends what is open, with the events that say what it has become; `status` is that of the last item.
+    fn close(&mut self, status: &str, out: &mut Vec<u8>) {
+        if let Some(open) = self.open.take() {
+            self.close_texts(&open, out);
+            let item = self.item(&open, status);
+            self.done(item, out);
+        }
+        let calls = std::mem::take(&mut self.calls);
+        for (i, (_, call)) in calls.iter().enumerate() {
+            self.close_call(call, if i + 1 == calls.len() { status } else { "completed" }, out);
+        }
+    }
+
+    fn close_call(&mut self, call: &Call, status: &str, out: &mut Vec<u8>) {
+        let item = function_call(self.answer(), self.output.len(), call, status);
+        let fields = json!({
+            "item_id": item["id"],
+            "output_index": self.output.len(),
+            "name": item["name"],
+            "arguments": item["arguments"],
+        });
+        self.put(out, "response.function_call_arguments.done", fields);
+        self.done(item, out);
+    }
+
+    fn done(&mut self, item: Value, out: &mut Vec<u8>) {
+        self.put(out, "response.output_item.done", json!({"output_index": self.output.len(), "item": item}));
+        self.output.push(item);
+    }
+
+    fn close_texts(&mut self, open: &Open, out: &mut Vec<u8>) {
+        match open {
+            Open::Text(said) => {
                 let mut fields = self.part_place();
-                fields["text"] = text.clone().into();
-                fields["logprobs"] = json!([]);
+                fields["text"] = said.text.clone().into();
+                fields["logprobs"] = logprobs(&said.logprobs);
                 self.put(out, "response.output_text.done", fields);
-                self.part_done(output_text(text, annotations), out);
+                self.part_done(said.part(), out);
             }
             Open::Refusal { text } => {
                 let mut fields = self.part_place();
@@ -205,25 +241,14 @@ impl Stream {
                 self.put(out, "response.refusal.done", fields);
                 self.part_done(json!({"type": "refusal", "refusal": text}), out);
             }
-            Open::Reasoning { text, .. } => {
-                let mut place =
-                    json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0});
-                place["text"] = text.clone().into();
-                self.put(out, "response.reasoning_summary_text.done", place);
+            Open::Reasoning { text, .. } if !text.is_empty() => {
+                let mut fields = self.summary_place();
+                fields["text"] = text.clone().into();
+                self.put(out, "response.reasoning_summary_text.done", fields);
+                self.put(out, "response.reasoning_summary_part.done", self.summary_part(text));
             }
-            Open::Call { index, call } => {
-                let fields = json!({
-                    "item_id": self.call_id(*index),
-                    "output_index": self.output.len(),
-                    "name": call.function.name,
-                    "arguments": call.function.arguments,
-                });
-                self.put(out, "response.function_call_arguments.done", fields);
-            }
+            Open::Reasoning { .. } => {}
         }
-        let item = self.item(&open, "completed");
-        self.put(out, "response.output_item.done", json!({"output_index": self.output.len(), "item": item}));
-        self.output.push(item);
     }
 
     fn part_done(&mut self, part: Value, out: &mut Vec<u8>) {
@@ -233,13 +258,12 @@ impl Stream {
     }
 
     fn item(&self, open: &Open, status: &str) -> Value {
-        let answer = self.head.as_ref().map_or("", |head| &head.id);
+        let (answer, at) = (self.answer(), self.output.len());
         let parts = |part: Value| if status == "in_progress" { vec![] } else { vec![part] };
         match open {
-            Open::Reasoning { text, blocks } => reasoning(answer, text, blocks),
-            Open::Text { text, annotations } => said(answer, status, parts(output_text(text, annotations))),
-            Open::Refusal { text } => said(answer, status, parts(json!({"type": "refusal", "refusal": text}))),
-            Open::Call { index, call } => function_call(answer, *index, call, status),
+            Open::Reasoning { text, blocks } => reasoning(answer, at, text, blocks),
+            Open::Text(text) => said(answer, at, status, parts(text.part())),
+            Open::Refusal { text } => said(answer, at, status, parts(json!({"type": "refusal", "refusal": text}))),
         }
     }
 
@@ -247,12 +271,23 @@ impl Stream {
         json!({"item_id": self.id("msg"), "output_index": self.output.len(), "content_index": 0})
     }
 
-    fn id(&self, kind: &str) -> String {
-        id(kind, self.head.as_ref().map_or("", |head| &head.id))
+    fn summary_place(&self) -> Value {
+        json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0})
     }
 
-    fn call_id(&self, index: usize) -> String {
-        format!("{}_{index}", self.id("fc"))
+    fn summary_part(&self, text: &str) -> Value {
+        let mut fields = self.summary_place();
+        fields["part"] = json!({"type": "summary_text", "text": text});
+        fields
+    }
+
+    /// Of the item that is open, or next.
+    fn id(&self, kind: &str) -> String {
+        item_id(kind, self.answer(), self.output.len())
+    }
+
+    fn answer(&self) -> &str {
+        self.head.as_ref().map_or("", |head| &head.id)
     }
 
     fn response(&self, state: State) -> Value {

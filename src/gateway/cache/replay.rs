@@ -105,7 +105,7 @@ fn joined(pieces: &Pieces) -> Option<Bytes> {
     Some(bytes(&reply))
 }
 
-/// `delta` becomes the `message` that it is the sum of.
+/// `delta` becomes the `message` that it is the sum of, with what a whole one always has.
 fn close(choice: &mut Value) {
     let Some(choice) = choice.as_object_mut() else { return };
     let mut message = choice.remove("delta").unwrap_or_else(|| json!({}));
@@ -115,8 +115,10 @@ fn close(choice: &mut Value) {
     if let Some(message) = message.as_object_mut() {
         message.entry("role").or_insert_with(|| "assistant".into());
         message.entry("content").or_insert(Value::Null);
+        message.entry("refusal").or_insert(Value::Null);
     }
     choice.insert("message".into(), message);
+    choice.entry("logprobs").or_insert(Value::Null);
 }
 
 /// Texts that come in pieces; any other text is said once, or again as it was.

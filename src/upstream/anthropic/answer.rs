@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::catalog::Usage;
-use crate::upstream::blocks::Citation;
+use crate::upstream::blocks::{Citation, WEB};
 use crate::upstream::completion::Finish;
 
 /// `usage`, whole or as a stream gives it in two parts.
@@ -92,7 +92,7 @@ pub fn citation(citation: Value) -> Citation {
     };
     fields.remove("encrypted_index");
     let kind = match fields.remove("type") {
-        Some(Value::String(kind)) if kind == "web_search_result_location" => "url_citation".into(),
+        Some(Value::String(kind)) if kind == "web_search_result_location" => WEB.into(),
         Some(Value::String(kind)) => kind,
         _ => "citation".into(),
     };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::{self, StopDetails, WireUsage};
 use crate::upstream::blocks::Pieces;
-use crate::upstream::{Asked, Events, StreamItem, Text, WireEvent};
+use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
 
 /// The translation of one stream.
 pub struct Stream {
@@ -36,9 +36,7 @@ enum Event {
         usage: WireUsage,
     },
     MessageStop,
-    Error {
-        error: Value,
-    },
+    Error,
     /// `ping`, and what is new: the wire's versioning rules ask clients to let it pass.
     #[serde(other)]
     Other,
@@ -109,9 +107,9 @@ impl Stream {
 }
 
 impl Events for Stream {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
-        let event = serde_json::from_slice(&event.data).map_err(|e| format!("no event of a message: {e}"))?;
-        match event {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
+        let read = serde_json::from_slice(&event.data).map_err(|e| format!("no event of a message: {e}"))?;
+        match read {
             Event::MessageStart { message } => out.push_back(self.begin(message)),
             Event::ContentBlockStart { content_block } => self.begin_block(content_block, out),
             Event::ContentBlockDelta { delta } => self.go_on(delta, out),
@@ -121,7 +119,7 @@ impl Events for Stream {
                 self.end(out);
                 out.push_back(StreamItem::Done);
             }
-            Event::Error { error } => return Err(error_words(&error)),
+            Event::Error => return Err(NoAnswer::Told(event.data)),
             Event::Other => {}
         }
         Ok(())
@@ -176,9 +174,4 @@ impl Stream {
         }
         out.push_back(chunks.finish(answer::finish(&reason, self.pieces.is_answer())));
     }
-}
-
-fn error_words(error: &Value) -> String {
-    let word = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
-    format!("{}: {}", word("type"), word("message"))
 }

@@ -21,7 +21,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 
 use super::openai::OpenAi;
-use super::{Asked, Events, KeyHeader, Provider, WholeReply, WireRequest};
+use super::{Asked, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::inexpressible;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -89,7 +89,7 @@ impl Provider for Anthropic {
         Ok(WireRequest::json(&body))
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         reply::reply(asked, &body)
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::answer::{StopDetails, WireUsage, citation, finish, refusal};
 use crate::upstream::blocks::{self, Block};
 use crate::upstream::completion::{Completion, Head};
-use crate::upstream::{Asked, WholeReply};
+use crate::upstream::{Asked, NoAnswer, WholeReply};
 
 #[derive(Deserialize)]
 struct Message {
@@ -49,7 +49,7 @@ enum WireBlock {
 
 /// # Errors
 /// Why the bytes are no message.
-pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, String> {
+pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let message: Message = serde_json::from_slice(body).map_err(|e| no_message(body, &e))?;
     let head = Head::stamped(asked.stamp, asked.model).named(message.id, message.model);
     let (mut choice, is_answer) = blocks::choice(asked, message.content.into_iter().filter_map(WireBlock::block));
@@ -59,11 +59,11 @@ pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, String> {
     Ok(Completion { head, choices: vec![choice], usage: message.usage.map(WireUsage::usage) }.into_reply())
 }
 
-fn no_message(body: &[u8], error: &serde_json::Error) -> String {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    match body["error"]["message"].as_str() {
-        Some(message) => format!("an error instead of an answer: {message}"),
-        None => format!("the answer is not a message: {error}"),
+fn no_message(body: &[u8], error: &serde_json::Error) -> NoAnswer {
+    let read: Value = serde_json::from_slice(body).unwrap_or_default();
+    match read["error"].is_object() {
+        true => NoAnswer::told(body),
+        false => format!("the answer is not a message: {error}").into(),
     }
 }
 

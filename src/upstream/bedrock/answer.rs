@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::catalog::Usage;
-use crate::upstream::blocks::{self, Block, Citation, Pieces};
+use crate::upstream::blocks::{self, Block, Citation, Pieces, WEB};
 use crate::upstream::completion::{Completion, Finish, Head};
-use crate::upstream::{Asked, Events, StreamItem, WholeReply, WireEvent};
+use crate::upstream::{Asked, Events, NoAnswer, StreamItem, WholeReply, WireEvent};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -142,7 +142,7 @@ fn citation(citation: Value) -> Citation {
             fields.insert(name.into(), value.clone());
         }
     }
-    Citation { kind: if kind == "web" { "url_citation".into() } else { kind }, fields }
+    Citation { kind: if kind == "web" { WEB.into() } else { kind }, fields }
 }
 
 /// `stopReason` in OpenAI's words.
@@ -160,7 +160,7 @@ fn finish(stop_reason: &str, is_answer: bool) -> Finish {
 ///
 /// # Errors
 /// Why the bytes are none.
-pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, String> {
+pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let reply: Reply = serde_json::from_slice(body).map_err(|e| format!("the answer is none of Converse: {e}"))?;
     let blocks = reply.output.message.content.into_iter().filter_map(Content::block);
     let (mut choice, is_answer) = blocks::choice(asked, blocks);
@@ -243,7 +243,7 @@ impl Stream {
 }
 
 impl Events for Stream {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         let data = &event.data;
         match event.name.as_deref() {
             Some("messageStart") => out.push_back(self.0.chunks.role()),

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, Framing, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, Framing, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::inexpressible;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -68,7 +68,7 @@ impl Provider for Bedrock {
         Ok(WireRequest::json(&body))
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         answer::reply(asked, &body)
     }
 

@@ -7,7 +7,7 @@ use super::citations::{self, Citation};
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
-use crate::upstream::{Asked, WholeReply};
+use crate::upstream::{Asked, NoAnswer, WholeReply};
 
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -80,7 +80,7 @@ pub(super) struct LogprobItem {
 ///
 /// # Errors
 /// It is none, or the model failed.
-pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, String> {
+pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let answer: Answer = serde_json::from_slice(body).map_err(|e| format!("the answer is not Cohere's: {e}"))?;
     let finish = finish(answer.finish_reason.as_deref(), None)?;
     let mut choice = answer.message.choice();
@@ -124,15 +124,13 @@ impl From<WireCall> for ToolCall {
 ///
 /// # Errors
 /// The model failed.
-pub(super) fn finish(reason: Option<&str>, said: Option<&str>) -> Result<Finish, String> {
+pub(super) fn finish(reason: Option<&str>, said: Option<&str>) -> Result<Finish, NoAnswer> {
     match reason.unwrap_or("COMPLETE") {
         "MAX_TOKENS" | "ERROR_LIMIT" => Ok(Finish::Length),
         "TOOL_CALL" => Ok(Finish::ToolCalls),
         "ERROR_TOXIC" => Ok(Finish::ContentFilter),
-        failed @ ("ERROR" | "TIMEOUT") => {
-            let more = said.map(|said| format!(": {said}")).unwrap_or_default();
-            Err(format!("the model failed ({failed}){more}"))
-        }
+        "ERROR" => Err(NoAnswer::of_kind("server_error", said.unwrap_or("the model failed"))),
+        "TIMEOUT" => Err(NoAnswer::of_kind("timeout_error", said.unwrap_or("the model took too long"))),
         _ => Ok(Finish::Stop),
     }
 }

@@ -10,7 +10,7 @@ use super::citations::Citation;
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Chunks, Head};
-use crate::upstream::{Asked, Events, StreamItem, Text, WireEvent};
+use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
 
 /// One stream under way.
 pub(super) struct Translation {
@@ -111,7 +111,7 @@ impl Translation {
         }
     }
 
-    fn stop(&self, delta: Delta, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+    fn stop(&self, delta: Delta, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         out.push_back(self.chunks.finish(answer::finish(delta.finish_reason.as_deref(), delta.error.as_deref())?));
         out.extend(delta.usage.map(|usage| self.chunks.usage(Usage::from(usage))));
         out.push_back(StreamItem::Done);
@@ -126,15 +126,17 @@ impl Translation {
 }
 
 impl Events for Translation {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         if &event.data[..] == b"[DONE]" {
             return Ok(());
         }
-        let event: Event = serde_json::from_slice(&event.data).map_err(|e| format!("not an event of Cohere's: {e}"))?;
+        let data = event.data;
+        let event: Event = serde_json::from_slice(&data).map_err(|e| format!("not an event of Cohere's: {e}"))?;
         match &*event.kind {
             "message-start" => out.push_back(self.start(event.id)),
             "message-end" => self.stop(event.delta, out)?,
-            "" => return Err(event.message.unwrap_or_else(|| "an event without a `type`".into())),
+            "" if event.message.is_some() => return Err(NoAnswer::Told(data)),
+            "" => return Err("an event without a `type`".into()),
             kind => self.message(kind, event.index, event.delta.message, out),
         }
         out.extend(event.logprobs.map(|item| self.logprobs(item)));

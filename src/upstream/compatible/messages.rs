@@ -1,15 +1,16 @@
-//! Messages for providers that are strict about them: roles, fields and the form of tool call ids.
+//! Messages and tools for providers that are strict about them: roles, fields and the form of tool call ids.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+use memchr::memmem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::api::chat::ChatRequest;
+use crate::api::chat::{self, ChatRequest};
 use crate::catalog::quirks::Quirks;
 
 /// A message's fields, unread.
@@ -18,22 +19,103 @@ type Message = BTreeMap<String, Box<RawValue>>;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// The request's messages as `quirks` want them; `None`: they are that already.
-pub(super) fn rewritten(quirks: &Quirks, request: &ChatRequest) -> Option<Vec<u8>> {
-    if !touched(quirks, request) {
+pub(in crate::upstream) fn rewritten(quirks: &Quirks, request: &ChatRequest) -> Option<Vec<u8>> {
+    let raw = request.raw("messages")?;
+    let foreign = foreign(quirks, raw);
+    if foreign.is_empty() && !touched(quirks, request) {
         return None;
     }
-    let mut messages: Vec<Message> = serde_json::from_slice(request.raw("messages")?).ok()?;
-    for message in &mut messages {
+    let mut messages: Vec<Message> = serde_json::from_slice(raw).ok()?;
+    messages.retain_mut(|message| {
+        let fields = message.len();
+        bare(&foreign, message);
         rewrite(quirks, message);
+        message.len() == fields || says_something(message)
+    });
+    if quirks.text_results {
+        messages = with_text_results(messages);
     }
     serde_json::to_vec(&messages).ok()
 }
 
+/// The request's tools without what is foreign to `quirks`; `None`: they are that already.
+pub(super) fn bare_tools(quirks: &Quirks, raw: &[u8]) -> Option<Vec<u8>> {
+    let foreign = foreign(quirks, raw);
+    let mut tools: Vec<Message> = serde_json::from_slice(raw).ok().filter(|_| !foreign.is_empty())?;
+    tools.iter_mut().for_each(|tool| bare(&foreign, tool));
+    serde_json::to_vec(&tools).ok()
+}
+
+/// What is foreign to `quirks` of the names in `raw`.
+fn foreign<'q>(quirks: &'q Quirks, raw: &[u8]) -> Vec<&'q str> {
+    let occurs = |name: &&str| memmem::find(raw, format!("\"{name}\"").as_bytes()).is_some();
+    quirks.foreign().filter(occurs).collect()
+}
+
+/// Takes these fields from a message, its parts and its calls; or from a tool.
+fn bare(foreign: &[&str], message: &mut Message) {
+    message.retain(|name, _| !foreign.contains(&name.as_str()));
+    for list in ["content", "tool_calls"] {
+        replace(message, list, |mut parts: Vec<Message>| {
+            parts.iter_mut().for_each(|part| part.retain(|name, _| !foreign.contains(&name.as_str())));
+            parts
+        });
+    }
+}
+
+/// An assistant that only thought said nothing to others.
+fn says_something(message: &Message) -> bool {
+    let words = ["audio", "content", "function_call", "refusal", "tool_calls"];
+    words.iter().any(|name| message.get(*name).is_some_and(|value| value.get() != "null"))
+}
+
 fn touched(quirks: &Quirks, request: &ChatRequest) -> bool {
     let has = |role: &str| request.messages.iter().any(|message| message.role == role);
+    let shows = |message: &chat::Message| message.role == "tool" && message.content.images > 0;
     !quirks.message_fields.is_empty()
+        || (quirks.text_results && request.messages.iter().any(shows))
         || (quirks.developer_role.is_some() && has("developer"))
         || (quirks.tool_call_id_length.is_some() && (has("assistant") || has("tool")))
+}
+
+/// Each run of tools' results without the pictures in them, which the user shows behind it.
+fn with_text_results(messages: Vec<Message>) -> Vec<Message> {
+    let mut out = Vec::with_capacity(messages.len() + 1);
+    let mut pictures = vec![];
+    for mut message in messages {
+        if is_result(&message) {
+            pictures.extend(take_pictures(&mut message));
+        } else {
+            out.extend(shown(std::mem::take(&mut pictures)));
+        }
+        out.push(message);
+    }
+    out.extend(shown(pictures));
+    out
+}
+
+fn is_result(message: &Message) -> bool {
+    message.get("role").is_some_and(|role| role.get() == "\"tool\"")
+}
+
+/// All that is no text; it says so in their place.
+fn take_pictures(message: &mut Message) -> Vec<Value> {
+    let mut pictures = vec![];
+    replace(message, "content", |parts: Vec<Value>| {
+        let (mut texts, others): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part["type"] == "text");
+        if !others.is_empty() {
+            texts.push(json!({"type": "text", "text": "(What it shows follows in the user's message.)"}));
+        }
+        pictures = others;
+        texts
+    });
+    pictures
+}
+
+fn shown(pictures: Vec<Value>) -> Option<Message> {
+    let fields = [("role", json!("user")), ("content", json!(pictures))];
+    let message = fields.into_iter().map(|(name, value)| Some((name.to_owned(), to_raw_value(&value).ok()?)));
+    message.collect::<Option<Message>>().filter(|_| !pictures.is_empty())
 }
 
 fn rewrite(quirks: &Quirks, message: &mut Message) {

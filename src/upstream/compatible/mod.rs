@@ -1,6 +1,6 @@
 //! OpenAI's wire with a provider's quirks: fields that it calls otherwise, or knows nothing like.
 
-mod messages;
+pub(super) mod messages;
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, Provider, WholeReply, WireAnswer, WireRequest};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireAnswer, WireRequest};
 use crate::api::chat::{self, ChatRequest, OWN, ROUTING};
 use crate::api::conversation;
 use crate::api::embeddings::EmbeddingsRequest;
@@ -57,6 +57,7 @@ impl Compatible {
     fn translated<'a>(&self, request: &ChatRequest, name: &str, value: &'a [u8]) -> Cow<'a, [u8]> {
         let other = match name {
             "messages" => messages::rewritten(&self.quirks, request),
+            "tools" => messages::bare_tools(&self.quirks, value),
             _ => self.other_word(name, value),
         };
         other.map_or(Cow::Borrowed(value), Cow::Owned)
@@ -95,7 +96,7 @@ impl Provider for Compatible {
         Ok(WireRequest { headers: HeaderMap::new(), body })
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         OpenAi.reply(asked, body)
     }
 

@@ -25,8 +25,9 @@ use super::super::mistral::Mistral;
 use super::super::openai::OpenAi;
 use super::super::responses::Responses;
 use super::super::settings::{OwnDeadlines, ProviderSettings, Wire};
+use super::super::told;
 use super::super::vertex::Vertex;
-use super::super::{Asked, Cause, KeyHeader, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
+use super::super::{Asked, Cause, KeyHeader, NoAnswer, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
 use super::capacity;
 use super::connect::Connector;
@@ -131,6 +132,35 @@ impl Endpoint {
             condition: self.vitals.provider(now),
             keys: self.vitals.keys(now).collect(),
         }
+    }
+
+    /// What an answer that is none comes to.
+    pub fn no_answer(&self, problem: NoAnswer) -> UpstreamError {
+        match problem {
+            NoAnswer::Malformed(problem) => self.reporter.malformed(problem),
+            NoAnswer::Told(body) => self.told(&body),
+        }
+    }
+
+    /// An error that came under a 200: the refusal that it stands for, where it says of what kind it is.
+    fn told(&self, body: &[u8]) -> UpstreamError {
+        match told::status(body) {
+            Some(status) => self.refused("answered 200, and in it", status, body),
+            None => {
+                let detail = self.provider.error(StatusCode::OK, body);
+                self.reporter.malformed(format_args!("an error instead of an answer: {}", detail.message))
+            }
+        }
+    }
+
+    /// What a refusal with this status comes to, and `how` it came: "answered".
+    fn refused(&self, how: &str, status: StatusCode, body: &[u8]) -> UpstreamError {
+        let status = self.provider.true_status(status, body);
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| status == StatusCode::UNAUTHORIZED) {
+            tokens.forget();
+        }
+        let refusal = self.reporter.refusal(how, status, self.provider.error(status, body));
+        UpstreamError { retry_after: self.provider.retry_after(body), ..refusal }
     }
 
     /// The request with the access token that it needs, if any.
@@ -256,7 +286,7 @@ impl Target {
         }
         let body = Body::new(response.into_body(), lease, timing).whole(MAX_REPLY_BYTES).await;
         let body = body.map_err(|error| reporter.body(error))?;
-        provider.reply(&asked, body).map(Answer::Whole).map_err(|problem| reporter.malformed(problem))
+        provider.reply(&asked, body).map(Answer::Whole).map_err(|problem| self.endpoint.no_answer(problem))
     }
 
     pub async fn send(
@@ -281,16 +311,12 @@ impl Target {
     }
 
     pub async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
-        let Endpoint { provider, reporter, tokens, .. } = &*self.endpoint;
         let (head, body) = response.into_parts();
-        if let Some(tokens) = tokens.as_ref().filter(|_| head.status == StatusCode::UNAUTHORIZED) {
-            tokens.forget();
-        }
         let body =
             timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
-        let status = provider.true_status(head.status, &body);
-        let refusal = reporter.refusal(status, &head.headers, provider.error(status, &body));
-        UpstreamError { retry_after: refusal.retry_after.or_else(|| provider.retry_after(&body)), ..refusal }
+        let refusal = self.endpoint.refused("answered", head.status, &body);
+        let after = capacity::retry_after(&head.headers, SystemTime::now());
+        UpstreamError { retry_after: after.or(refusal.retry_after), ..refusal }
     }
 
     /// The body of a 200, if it is a stream of events: some upstreams say what is wrong in a 200 with a JSON body.
@@ -308,6 +334,9 @@ impl Target {
             return Ok(body);
         }
         let beginning = timeout(ERROR_WAIT, body.beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
+        if told::status(&beginning).is_some() {
+            return Err(self.endpoint.told(&beginning));
+        }
         let detail = provider.error(head.status, &beginning);
         let kind = String::from_utf8_lossy(&kind);
         Err(reporter.malformed(format_args!("asked for a stream, it sent {kind}: {}", detail.message)))

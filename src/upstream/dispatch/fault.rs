@@ -1,15 +1,14 @@
 //! What went wrong, in words that hold no secret, and whose fault it is.
 
 use std::error::Error;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::error::Elapsed;
 
 use super::super::{Cause, UpstreamError};
 use super::body::BodyError;
-use super::capacity;
 use super::pool::Unsent;
 use super::timing::Passed;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -71,13 +70,12 @@ impl Reporter {
         }
     }
 
-    /// An answer whose status is no success.
-    pub fn refusal(&self, status: StatusCode, headers: &HeaderMap, detail: ErrorDetail) -> UpstreamError {
+    /// A refusal with this status, and `how` it came: "answered".
+    pub fn refusal(&self, how: &str, status: StatusCode, detail: ErrorDetail) -> UpstreamError {
         let detail = self.clean(detail);
         UpstreamError {
             status: Some(status),
-            retry_after: capacity::retry_after(headers, SystemTime::now()),
-            ..self.error(cause_of(status, &detail), format_args!("answered {status}: {}", detail.message))
+            ..self.error(cause_of(status, &detail), format_args!("{how} {status}: {}", detail.message))
         }
         .with(detail)
     }

@@ -1,7 +1,7 @@
 //! Bytes of a stream, in any cut → its events, by the wire's framing.
 
 use super::super::event_stream;
-use super::super::{Framing, WireEvent};
+use super::super::{Framing, NoAnswer, WireEvent};
 use crate::api::sse::{self, MAX_EVENT_BYTES};
 
 /// The decoder of a wire's framing. What comes out does not depend on how the bytes were cut.
@@ -30,12 +30,12 @@ impl Frames {
     ///
     /// # Errors
     /// The bytes are not of this framing, or an event is longer than its bound.
-    pub fn next_event(&mut self) -> Result<Option<WireEvent>, String> {
+    pub fn next_event(&mut self) -> Result<Option<WireEvent>, NoAnswer> {
         match self {
             Self::ServerSentEvents(decoder) => decoder
                 .next_event()
                 .map(|data| data.map(|data| WireEvent { name: None, data }))
-                .map_err(|error| error.to_string()),
+                .map_err(|error| error.to_string().into()),
             Self::AwsEventStream(decoder) => decoder.next_event(),
         }
     }

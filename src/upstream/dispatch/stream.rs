@@ -99,10 +99,10 @@ impl Pieces {
             match self.frames.next_event() {
                 Ok(Some(event)) => match self.events.event(event, &mut self.ready) {
                     Ok(()) => continue,
-                    Err(problem) => return Poll::Ready(Err(self.reporter().malformed(problem))),
+                    Err(problem) => return Poll::Ready(Err(self.endpoint.no_answer(problem))),
                 },
                 Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(self.reporter().malformed(error))),
+                Err(problem) => return Poll::Ready(Err(self.endpoint.no_answer(problem))),
             }
             match ready!(self.body.poll_piece(cx)) {
                 Some(Ok(piece)) => self.frames.push(&piece),

@@ -4,11 +4,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::citations::{self, CitationMetadata, GroundingMetadata};
-use super::error;
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
-use crate::upstream::{Asked, Stamp, WholeReply};
+use crate::upstream::{Asked, NoAnswer, Stamp, WholeReply};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -117,7 +116,7 @@ pub(super) enum Said {
 ///
 /// # Errors
 /// Why it is none: not of this wire, an error inside, or nothing said for a reason that is no end.
-pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, String> {
+pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let answer = Answer::read(body)?;
     let choices = match answer.blocked() {
         Some(reason) => {
@@ -140,10 +139,10 @@ fn choices(candidates: Vec<Candidate>, stamp: Stamp) -> Result<Vec<Choice>, Stri
 impl Answer {
     /// # Errors
     /// It is no answer of this wire, or carries an error.
-    pub(super) fn read(body: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(body: &[u8]) -> Result<Self, NoAnswer> {
         let answer: Self = serde_json::from_slice(body).map_err(|e| format!("the answer is not Gemini's: {e}"))?;
         match &answer.error {
-            Some(error) => Err(format!("an error instead of an answer: {}", error::message(error))),
+            Some(_) => Err(NoAnswer::told(body)),
             None => Ok(answer),
         }
     }

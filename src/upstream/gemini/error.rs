@@ -50,11 +50,6 @@ pub(super) fn retry_after(body: &[u8]) -> Option<Duration> {
     Duration::try_from_secs_f64(delay.parse().ok()?).ok()
 }
 
-/// The words of the object in `error`.
-pub(super) fn message(error: &Value) -> String {
-    error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned)
-}
-
 impl Failure {
     fn read(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;

@@ -9,7 +9,7 @@ use super::citations;
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Chunks, Finish, Head, call_json, image_json, signature_json};
-use crate::upstream::{Asked, Events, Stamp, StreamItem, Text, WireEvent};
+use crate::upstream::{Asked, Events, NoAnswer, Stamp, StreamItem, Text, WireEvent};
 
 /// One stream under way.
 pub(super) struct Translation {
@@ -132,7 +132,7 @@ impl Translation {
 }
 
 impl Events for Translation {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         let answer = Answer::read(&event.data)?;
         let blocked = answer.blocked();
         let Answer { candidates, usage_metadata, model_version, response_id, .. } = answer;
@@ -143,7 +143,7 @@ impl Events for Translation {
             self.say(0, json!({"refusal": reason}), Text { refusal: true, ..Text::default() }, out);
             self.finish(0, Finish::ContentFilter, out);
         }
-        candidates.into_iter().try_for_each(|candidate| self.candidate(candidate, out))
+        Ok(candidates.into_iter().try_for_each(|candidate| self.candidate(candidate, out))?)
     }
 
     fn end(&mut self, out: &mut VecDeque<StreamItem>) {

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use crate::api::conversation::{Sealed, ToolCall};
 use crate::catalog::Usage;
+use crate::upstream::blocks::WEB;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
-use crate::upstream::{Asked, WholeReply};
+use crate::upstream::{Asked, NoAnswer, WholeReply};
 
 #[derive(Deserialize)]
 struct Whole {
@@ -123,7 +124,7 @@ pub(super) const PAUSE: &str = "\n\n";
 ///
 /// # Errors
 /// It is none, or the model failed.
-pub(super) fn whole(asked: &Asked<'_>, thinker: &str, body: &[u8]) -> Result<WholeReply, String> {
+pub(super) fn whole(asked: &Asked<'_>, thinker: &str, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let whole = serde_json::from_slice(body).map_err(|e| format!("the answer is not a response: {e}"))?;
     let Whole { response, output } = whole;
     response.check()?;
@@ -143,11 +144,11 @@ impl Response {
 
     /// # Errors
     /// It failed, or is not at its end.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), NoAnswer> {
         match self.status.as_deref() {
-            _ if !self.error.is_null() => Err(format!("the model failed: {}", words(&self.error))),
+            _ if !self.error.is_null() => Err(NoAnswer::inside(&self.error)),
             None | Some("completed" | "incomplete") => Ok(()),
-            Some(other) => Err(format!("the response is {other}")),
+            Some(other) => Err(format!("the response is {other}").into()),
         }
     }
 
@@ -176,15 +177,6 @@ impl Response {
     }
 }
 
-/// An error object's code and message.
-pub(super) fn words(error: &Value) -> String {
-    match (error["code"].as_str(), error["message"].as_str()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (None, Some(message)) => message.to_owned(),
-        _ => error.to_string(),
-    }
-}
-
 /// The items as one choice, its reason to stop left open.
 fn choice(items: Vec<Item>, thinker: &str) -> Choice {
     let (mut choice, mut tokens) = (Choice::default(), vec![]);
@@ -206,7 +198,10 @@ fn say(part: Part, choice: &mut Choice, tokens: &mut Vec<Value>) {
     match part {
         Part::OutputText { text, annotations, logprobs } => {
             let from = choice.content.chars().count();
-            choice.annotations.extend(annotations.into_iter().flatten().filter_map(|flat| annotation(flat, from)));
+            let sources = annotations.into_iter().flatten().filter_map(|flat| annotation(flat, from));
+            let (web, others): (Vec<_>, Vec<_>) = sources.partition(|source| source["type"] == WEB);
+            choice.annotations.extend(web);
+            choice.citations.extend(others);
             choice.content += &text;
             tokens.extend(logprobs.unwrap_or_default());
         }

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::answer::{self, FunctionCall, Item, PAUSE, Response};
 use crate::api::conversation::ToolCall;
+use crate::upstream::blocks::WEB;
 use crate::upstream::completion::{Chunks, Head};
-use crate::upstream::{Asked, Events, StreamItem, Text, WireEvent};
+use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
 
 /// One stream under way.
 ///
@@ -142,8 +143,9 @@ impl Translation {
     }
 
     fn annotate(&mut self, annotation: Value, out: &mut VecDeque<StreamItem>) {
-        if let Some(annotation) = answer::annotation(annotation, self.from) {
-            self.put(self.chunks.delta(0, json!({"annotations": [annotation]}), Text::default()), out);
+        if let Some(source) = answer::annotation(annotation, self.from) {
+            let name = if source["type"] == WEB { "annotations" } else { "citations" };
+            self.put(self.chunks.delta(0, json!({name: [source]}), Text::default()), out);
         }
     }
 
@@ -201,7 +203,7 @@ impl Translation {
         }
     }
 
-    fn end(&mut self, response: &Response, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+    fn end(&mut self, response: &Response, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         response.check()?;
         self.put(self.chunks.finish(response.finish(!self.calls.is_empty())), out);
         out.extend(response.usage().map(|usage| self.chunks.usage(usage)));
@@ -211,7 +213,7 @@ impl Translation {
 }
 
 impl Events for Translation {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
+    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         if &event.data[..] == b"[DONE]" {
             return Ok(());
         }
@@ -235,15 +237,15 @@ impl Events for Translation {
 }
 
 /// An error's fields stand in an object, or, as the documentation has it, in the event itself.
-fn failure(error: Value, code: &Value, message: &Value) -> String {
+fn failure(error: Value, code: &Value, message: &Value) -> NoAnswer {
     let error = if error.is_object() { error } else { json!({"code": code, "message": message}) };
-    answer::words(&error)
+    NoAnswer::inside(&error)
 }
 
-fn no_event(data: &[u8], error: &serde_json::Error) -> String {
-    let data: Value = serde_json::from_slice(data).unwrap_or_default();
-    match data["error"].is_object() {
-        true => answer::words(&data["error"]),
-        false => format!("no event of a response: {error}"),
+fn no_event(data: &[u8], error: &serde_json::Error) -> NoAnswer {
+    let read: Value = serde_json::from_slice(data).unwrap_or_default();
+    match read["error"].is_object() {
+        true => NoAnswer::told(data),
+        false => format!("no event of a response: {error}").into(),
     }
 }

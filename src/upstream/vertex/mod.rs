@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use super::anthropic::{self, Anthropic};
 use super::gemini::{self, Gemini};
-use super::{Asked, Embeddings, Events, Provider, WholeReply, WireRequest};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -58,7 +58,7 @@ impl Provider for Vertex {
         Ok(WireRequest::json(&body))
     }
 
-    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, String> {
+    fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         if is_claude(asked.model) { claude().reply(asked, body) } else { Gemini.reply(asked, body) }
     }
 

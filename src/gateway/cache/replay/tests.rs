@@ -36,10 +36,10 @@ fn chunks_join_to_the_answer_that_they_are_of() {
     assert_eq!(
         whole_json(&form),
         json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [
-            {"index": 0, "finish_reason": "tool_calls", "message": {"role": "assistant", "content": "Hello", "tool_calls": [
+            {"index": 0, "finish_reason": "tool_calls", "logprobs": null, "message": {"role": "assistant", "content": "Hello", "refusal": null, "tool_calls": [
                 {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}},
                 {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}}]}},
-            {"index": 1, "finish_reason": "stop", "message": {"role": "assistant", "content": "Other"}},
+            {"index": 1, "finish_reason": "stop", "logprobs": null, "message": {"role": "assistant", "content": "Other", "refusal": null}},
         ], "usage": {"prompt_tokens": 3}})
     );
 }
@@ -49,7 +49,7 @@ fn an_answer_that_is_cut_to_chunks_and_joined_again_is_the_same() {
     let answer = completion(json!([
         {"index": 0, "message": {"role": "assistant", "content": "Hi", "refusal": null, "annotations": [{"a": 1}]},
          "logprobs": {"content": [{"token": "Hi", "logprob": -0.5}]}, "finish_reason": "stop"},
-        {"index": 1, "message": {"role": "assistant", "content": null, "tool_calls": [
+        {"index": 1, "message": {"role": "assistant", "content": null, "refusal": null, "tool_calls": [
             {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
          "logprobs": null, "finish_reason": "tool_calls"}]));
     let form = Form::Whole(answer.to_string().into());
