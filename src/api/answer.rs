@@ -50,16 +50,16 @@ pub struct Message {
     #[serde(default, alias = "reasoning", deserialize_with = "text")]
     pub reasoning_content: String,
     /// The same in Anthropic's form, where the provider wants it back.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "entries")]
     pub thinking_blocks: Vec<Value>,
     #[serde(default, deserialize_with = "nullable")]
     pub tool_calls: Vec<Call>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "entries")]
     pub annotations: Vec<Value>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "entries")]
     pub citations: Vec<Value>,
     /// Pictures that it made.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "entries")]
     pub images: Vec<Value>,
 }
 
@@ -159,6 +159,13 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
         Some(Wire::Parts(parts)) => parts.into_iter().map(|part| part.text).collect(),
         Some(Wire::Other(_)) | None => String::new(),
     })
+}
+
+/// A list without the `index` that its entries have in a stream.
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
+    let mut list: Vec<Value> = nullable(deserializer)?;
+    list.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("index")));
+    Ok(list)
 }
 
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::completion::{Choice, Chunks, Head};
 use super::structure::{ANSWER, Structure};
-use super::{Asked, StreamItem, Text};
+use super::{Asked, StreamItem};
 use crate::api::conversation::ToolCall;
 
 /// One block of a whole answer.
@@ -131,7 +131,7 @@ impl Pieces {
     /// Of the answer to `asked`.
     pub fn new(asked: &Asked<'_>) -> Self {
         Self {
-            chunks: Chunks { head: Head::stamped(asked.stamp, asked.model) },
+            chunks: Chunks::new(Head::stamped(asked.stamp, asked.model)),
             answers_by_tool: Structure::is_answer(asked.request, ANSWER),
             is_answer: false,
             open: Open::Nothing,
@@ -176,8 +176,8 @@ impl Pieces {
     }
 
     /// A thought that may not be shown, whole.
-    pub fn redacted(&self, data: &str, out: &mut VecDeque<StreamItem>) {
-        out.push_back(self.chunks.thinking_block(&redacted_block(data)));
+    pub fn redacted(&mut self, data: &str, out: &mut VecDeque<StreamItem>) {
+        out.extend(self.chunks.thinking_block(redacted_block(data)));
     }
 
     /// A call begins; `whole` is its input where no pieces of it come.
@@ -205,15 +205,13 @@ impl Pieces {
     /// The block that is coming is at its end.
     pub fn end(&mut self, out: &mut VecDeque<StreamItem>) {
         if let Some(Thought { thinking, signature }) = self.thought.take() {
-            out.push_back(self.chunks.thinking_block(&thinking_block(&thinking, &signature)));
+            out.extend(self.chunks.thinking_block(thinking_block(&thinking, &signature)));
         }
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Text { from, citations } => {
                 let (annotations, citations) = sources(citations, from, self.said);
-                for (name, sources) in [("annotations", annotations), ("citations", citations)] {
-                    let delta = (!sources.is_empty()).then(|| json!({name: sources}));
-                    out.extend(delta.map(|delta| self.chunks.delta(0, delta, Text::default())));
-                }
+                out.extend(self.chunks.listed("annotations", annotations));
+                out.extend(self.chunks.listed("citations", citations));
             }
             Open::Call { whole: Some(whole), answer } => {
                 let whole = if whole.is_object() { whole.to_string() } else { "{}".into() };

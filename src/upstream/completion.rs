@@ -1,5 +1,7 @@
 //! Answers in OpenAI's shape, for the wires that have another: whole ([`Completion`]) and as a stream ([`Chunks`]).
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -137,9 +139,32 @@ impl Choice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunks {
     pub head: Head,
+    /// How long the lists of each choice are by now: see [`Self::grown`].
+    lists: HashMap<(usize, &'static str), usize>,
 }
 
 impl Chunks {
+    pub fn new(head: Head) -> Self {
+        Self { head, lists: HashMap::new() }
+    }
+
+    /// The delta of choice `index` (0 to n − 1) by which its list `name` has grown; `None`: by nothing. Each entry says
+    /// as `index` where in the whole list it stands: OpenAI's SDKs put lists together by it, and fail without.
+    pub fn grown(&mut self, index: usize, name: &'static str, mut entries: Vec<Value>) -> Option<Value> {
+        let length = self.lists.entry((index, name)).or_default();
+        for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
+            entry.insert("index".into(), (*length).into());
+            *length += 1;
+        }
+        (!entries.is_empty()).then(|| json!({name: entries}))
+    }
+
+    /// The same as a chunk of the first choice.
+    pub fn listed(&mut self, name: &'static str, entries: Vec<Value>) -> Option<StreamItem> {
+        let delta = self.grown(0, name, entries)?;
+        Some(self.delta(0, delta, Text::default()))
+    }
+
     /// The first piece: who speaks.
     pub fn role(&self) -> StreamItem {
         self.delta(0, json!({"role": "assistant", "content": ""}), Text::default())
@@ -157,8 +182,8 @@ impl Chunks {
     }
 
     /// A whole thought with what the provider wants back.
-    pub fn thinking_block(&self, block: &Value) -> StreamItem {
-        self.delta(0, json!({"thinking_blocks": [block]}), Text::default())
+    pub fn thinking_block(&mut self, block: Value) -> Option<StreamItem> {
+        self.listed("thinking_blocks", vec![block])
     }
 
     /// A call begins; `index` counts the calls of the answer from 0. Its arguments may come along or follow.

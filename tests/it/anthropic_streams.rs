@@ -32,7 +32,7 @@ fn usage(items: &[StreamItem]) -> Option<Usage> {
 #[test]
 fn reads_a_text_and_lets_pings_and_news_pass() {
     let items = streamed(&fixture!("stream.sse"));
-    let cited = json!({"type": "page_location", "page_location": {"cited_text": "!", "document_index": 0,
+    let cited = json!({"index": 0, "type": "page_location", "page_location": {"cited_text": "!", "document_index": 0,
         "document_title": null, "start_page_number": 1, "end_page_number": 2, "start_index": 0, "end_index": 6}});
     let expected = [
         json!({"role": "assistant", "content": ""}),
@@ -67,8 +67,8 @@ fn reads_thoughts_and_parallel_calls_with_their_indices() {
         json!({"role": "assistant", "content": ""}),
         json!({"reasoning_content": "Two cities, "}),
         json!({"reasoning_content": "two calls."}),
-        json!({"thinking_blocks": [{"type": "thinking", "thinking": "Two cities, two calls.", "signature": signature}]}),
-        json!({"thinking_blocks": [{"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix"}]}),
+        json!({"thinking_blocks": [{"index": 0, "type": "thinking", "thinking": "Two cities, two calls.", "signature": signature}]}),
+        json!({"thinking_blocks": [{"index": 1, "type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix"}]}),
         json!({"content": "Okay"}),
         call(0, "toolu_01A", "get_weather"),
         arguments(0, "{\"location\":"),

@@ -168,7 +168,7 @@ fn a_stream_thinks_speaks_cites_and_ends() {
             json!({"content": "Hyvää"}),
             json!({}),
             json!({"content": " päivää"}),
-            json!({"annotations": [{"type": "url_citation", "url_citation": citation}]}),
+            json!({"annotations": [{"index": 0, "type": "url_citation", "url_citation": citation}]}),
             json!({}),
             Value::Null,
         ]

@@ -36,7 +36,7 @@ fn a_whole_answer_is_read_as_it_was_written() {
 
 #[test]
 fn every_piece_of_a_stream_is_read_as_it_was_written() {
-    let chunks = Chunks { head: Head::stamped(wire::STAMP, "m").named(Some("id".into()), None) };
+    let chunks = Chunks::new(Head::stamped(wire::STAMP, "m").named(Some("id".into()), None));
     let mut written = vec![
         chunks.role(),
         chunks.content("Hello"),

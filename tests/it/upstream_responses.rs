@@ -302,11 +302,11 @@ fn a_stream_thinks_speaks_cites_and_ends() {
             json!({"reasoning_content": "**Sear"}),
             json!({"reasoning_content": "ching**"}),
             json!({"reasoning_content": "\n\nOne is enough."}),
-            json!({"thinking_blocks": [{"type": "thinking", "thinking": thought, "signature": seal}]}),
+            json!({"thinking_blocks": [{"index": 0, "type": "thinking", "thinking": thought, "signature": seal}]}),
             json!({"content": "Hyvää"}),
             json!({"content": " päivää! "}),
             json!({"content": "Oulu."}),
-            json!({"annotations": [{"type": "url_citation", "url_citation": citation}]}),
+            json!({"annotations": [{"index": 0, "type": "url_citation", "url_citation": citation}]}),
             json!({}),
             Value::Null,
         ]
@@ -344,7 +344,7 @@ fn calls_of_a_stream_come_piece_by_piece_and_side_by_side() {
     assert_eq!(
         deltas(&items)[1..4],
         [
-            json!({"thinking_blocks": [{"type": "redacted_thinking",
+            json!({"thinking_blocks": [{"index": 0, "type": "redacted_thinking",
                 "data": r#"["openai/upstream-model","rs_1","gAAAAABoISQ24OyV"]"#}]}),
             json!({"tool_calls": [{"index": 0, "id": "call_1", "type": "function",
                 "function": {"name": "weather", "arguments": ""}}]}),

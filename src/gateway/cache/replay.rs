@@ -59,7 +59,7 @@ fn cut(body: &Bytes) -> Option<Vec<(Bytes, bool)>> {
         let end = json!({"index": choice.get("index").unwrap_or(&json!(0)), "delta": {}, "logprobs": null,
                          "finish_reason": choice.insert("finish_reason".into(), Value::Null)});
         let mut message = choice.remove("message")?;
-        number(message.get_mut("tool_calls"));
+        LISTS.iter().for_each(|name| number(message.get_mut(name)));
         choice.insert("delta".into(), message);
         said.push(chunk(&head, json!([choice]), None));
         ended.push(chunk(&head, json!([end]), None));
@@ -75,14 +75,17 @@ fn chunk(head: &Map<String, Value>, choices: Value, usage: Option<Value>) -> Byt
     bytes(&chunk)
 }
 
-/// In a stream, calls say which they are.
-fn number(calls: Option<&mut Value>) {
-    let calls = calls.and_then(Value::as_array_mut).into_iter().flatten();
-    for (i, call) in calls.enumerate() {
-        if let Some(call) = call.as_object_mut() {
-            call.insert("index".into(), i.into());
-        }
+/// Lists of a message whose entries say in a stream where in the whole list they stand.
+const LISTS: [&str; 5] = ["tool_calls", "thinking_blocks", "annotations", "citations", "images"];
+
+fn number(list: Option<&mut Value>) {
+    for (i, entry) in objects(list).enumerate() {
+        entry.insert("index".into(), i.into());
     }
+}
+
+fn objects(list: Option<&mut Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
+    list.and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
 /// Chunks as one completion.
@@ -109,8 +112,8 @@ fn joined(pieces: &Pieces) -> Option<Bytes> {
 fn close(choice: &mut Value) {
     let Some(choice) = choice.as_object_mut() else { return };
     let mut message = choice.remove("delta").unwrap_or_else(|| json!({}));
-    for call in message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
-        call.as_object_mut().map(|call| call.remove("index"));
+    for name in LISTS {
+        objects(message.get_mut(name)).for_each(|entry| drop(entry.remove("index")));
     }
     if let Some(message) = message.as_object_mut() {
         message.entry("role").or_insert_with(|| "assistant".into());

@@ -60,7 +60,7 @@ struct Message {
 
 impl Translation {
     pub(super) fn new(asked: &Asked<'_>) -> Self {
-        let chunks = Chunks { head: Head::stamped(asked.stamp, asked.model) };
+        let chunks = Chunks::new(Head::stamped(asked.stamp, asked.model));
         Self { chunks, length: 0, starts: vec![] }
     }
 
@@ -101,10 +101,7 @@ impl Translation {
             }
             "citation-start" => {
                 let citation = message.citations.unwrap_or_default();
-                let annotations = citation.annotations(&self.starts);
-                let there = !annotations.is_empty();
-                let delta = json!({"annotations": annotations});
-                out.extend(there.then(|| self.chunks.delta(0, delta, Text::default())));
+                out.extend(self.chunks.listed("annotations", citation.annotations(&self.starts)));
             }
             // The ends of blocks, calls and citations, and what is yet to come.
             _ => {}

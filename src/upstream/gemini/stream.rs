@@ -28,14 +28,14 @@ pub(super) struct Translation {
 struct Speaker {
     begun: bool,
     calls: usize,
-    images: usize,
+    drew: bool,
     /// Citations count in it.
     text: String,
 }
 
 impl Translation {
     pub(super) fn new(asked: &Asked<'_>) -> Self {
-        let chunks = Chunks { head: Head::stamped(asked.stamp, asked.model) };
+        let chunks = Chunks::new(Head::stamped(asked.stamp, asked.model));
         Self { chunks, stamp: asked.stamp, candidates: HashMap::new(), calls: 0, usage: None }
     }
 
@@ -46,8 +46,8 @@ impl Translation {
         }
         let text = &self.candidates.entry(index).or_default().text;
         let annotations = citations::annotations(candidate.grounding_metadata, candidate.citation_metadata, text);
-        if !annotations.is_empty() {
-            self.say(index, json!({"annotations": annotations}), Text::default(), out);
+        if let Some(delta) = self.chunks.grown(index, "annotations", annotations) {
+            self.say(index, delta, Text::default(), out);
         }
         if let Some(logprobs) = candidate.logprobs_result {
             self.logprobs(index, logprobs, out);
@@ -88,11 +88,10 @@ impl Translation {
 
     /// So do pictures.
     fn picture(&mut self, index: usize, url: &str, out: &mut VecDeque<StreamItem>) {
-        let speaker = self.candidates.entry(index).or_default();
-        let mut json = image_json(url);
-        json["index"] = speaker.images.into();
-        speaker.images += 1;
-        self.say(index, json!({"images": [json]}), Text::default(), out);
+        self.candidates.entry(index).or_default().drew = true;
+        if let Some(delta) = self.chunks.grown(index, "images", vec![image_json(url)]) {
+            self.say(index, delta, Text::default(), out);
+        }
     }
 
     /// A piece of a candidate; before its first one, who speaks.
@@ -118,7 +117,7 @@ impl Translation {
         out: &mut VecDeque<StreamItem>,
     ) -> Result<(), String> {
         let speaker = self.candidates.entry(index).or_default();
-        let silent = speaker.text.is_empty() && speaker.calls == 0 && speaker.images == 0;
+        let silent = speaker.text.is_empty() && speaker.calls == 0 && !speaker.drew;
         let finish = answer::finish(Some(reason), message, speaker.calls > 0, silent)?;
         self.finish(index, finish, out);
         Ok(())

@@ -108,7 +108,7 @@ enum Event {
 impl Translation {
     pub(super) fn new(asked: &Asked<'_>, thinker: String) -> Self {
         Self {
-            chunks: Chunks { head: Head::stamped(asked.stamp, asked.model) },
+            chunks: Chunks::new(Head::stamped(asked.stamp, asked.model)),
             thinker,
             begun: false,
             calls: vec![],
@@ -145,7 +145,9 @@ impl Translation {
     fn annotate(&mut self, annotation: Value, out: &mut VecDeque<StreamItem>) {
         if let Some(source) = answer::annotation(annotation, self.from) {
             let name = if source["type"] == WEB { "annotations" } else { "citations" };
-            self.put(self.chunks.delta(0, json!({name: [source]}), Text::default()), out);
+            if let Some(item) = self.chunks.listed(name, vec![source]) {
+                self.put(item, out);
+            }
         }
     }
 
@@ -195,8 +197,9 @@ impl Translation {
             Item::FunctionCall(call) if self.called(output_index).is_none() => self.call(output_index, call, out),
             Item::FunctionCall(call) => self.argued(output_index, &call.arguments, out),
             Item::Reasoning(thought) => {
-                if let Some(block) = thought.block(&self.thinker) {
-                    self.put(self.chunks.thinking_block(&block), out);
+                let block = thought.block(&self.thinker);
+                if let Some(item) = block.and_then(|block| self.chunks.thinking_block(block)) {
+                    self.put(item, out);
                 }
             }
             Item::Message { .. } | Item::Other => {}

@@ -47,7 +47,7 @@ fn chunks_join_to_the_answer_that_they_are_of() {
 #[test]
 fn an_answer_that_is_cut_to_chunks_and_joined_again_is_the_same() {
     let answer = completion(json!([
-        {"index": 0, "message": {"role": "assistant", "content": "Hi", "refusal": null, "annotations": [{"a": 1}]},
+        {"index": 0, "message": {"role": "assistant", "content": "Hi", "refusal": null, "annotations": [{"a": 1}, {"a": 2}]},
          "logprobs": {"content": [{"token": "Hi", "logprob": -0.5}]}, "finish_reason": "stop"},
         {"index": 1, "message": {"role": "assistant", "content": null, "refusal": null, "tool_calls": [
             {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
