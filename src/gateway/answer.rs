@@ -3,16 +3,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::vec;
 
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::cache::{Tape, Ticket};
-use super::recording::{Recording, kind_name};
+use super::cache::{Listener, Shared, Ticket};
+use super::recording::kind_name;
+use super::telling::{Heard, Telling};
 use crate::policy::Kind;
-use crate::trace::{Outcome, TraceId};
-use crate::upstream::{Cause, ReplyStream, StreamItem, UpstreamError};
+use crate::trace::TraceId;
+use crate::upstream::UpstreamError;
 
 /// What the response headers say.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,62 +55,50 @@ pub enum AnswerBody {
 }
 
 /// The `data` of each server-sent event, `[DONE]` the last. An error is the last item too: the answer was cut there.
-/// Dropping it cancels the upstream call and records that the client left.
+/// Dropping it records that the client left, and cancels the upstream call if nobody else hears it.
 pub struct AnswerStream {
-    pieces: Source,
-    recording: Recording,
-    tape: Tape,
+    source: Source,
     /// The client itself asked for usage.
     show_usage: bool,
     ended: bool,
 }
 
-/// Where the pieces come from.
 enum Source {
-    Upstream(ReplyStream),
-    Kept(vec::IntoIter<StreamItem>),
+    Own(Telling),
+    Shared(Listener),
 }
 
 impl AnswerStream {
-    /// `ticket`: where the answer is to be kept.
-    pub(super) fn new(pieces: ReplyStream, recording: Recording, show_usage: bool, ticket: Option<Ticket>) -> Self {
-        Self { pieces: Source::Upstream(pieces), recording, tape: Tape::new(ticket), show_usage, ended: false }
+    /// `ticket`: where the answer is to be kept; others may hear it meanwhile.
+    pub(super) fn new(telling: Telling, show_usage: bool, ticket: Option<Ticket>) -> Self {
+        let source = match ticket {
+            None => Source::Own(telling),
+            Some(ticket) => Source::Shared(Shared::begin(telling, ticket)),
+        };
+        Self { source, show_usage, ended: false }
     }
 
-    /// One that is kept.
-    pub(super) fn again(items: Vec<StreamItem>, recording: Recording, show_usage: bool) -> Self {
-        Self { pieces: Source::Kept(items.into_iter()), recording, tape: Tape::new(None), show_usage, ended: false }
+    /// Of a call that is another's.
+    pub(super) fn shared(listener: Listener, show_usage: bool) -> Self {
+        Self { source: Source::Shared(listener), show_usage, ended: false }
     }
 
     /// `None`: nothing of it is for the client.
-    fn take(&mut self, item: StreamItem) -> Option<Bytes> {
-        self.recording.first_byte();
-        match item {
-            StreamItem::Chunk { data, text, usage, usage_only } => {
-                self.recording.heard(text);
-                usage.into_iter().for_each(|usage| self.recording.used(usage));
-                self.tape.take(&data, usage_only);
-                (self.show_usage || !usage_only).then_some(data)
-            }
-            StreamItem::Done => {
-                self.recording.so_far().into_iter().for_each(|(trace, now_ms)| self.tape.keep(trace, now_ms));
-                self.end(Outcome::Answered);
-                Some(Bytes::from_static(b"[DONE]"))
-            }
+    fn tell(&mut self, heard: Heard) -> Option<Result<Bytes, UpstreamError>> {
+        self.ended = !matches!(heard, Heard::Chunk(_));
+        match heard {
+            Heard::Chunk(chunk) => (self.show_usage || !chunk.usage_only).then_some(Ok(chunk.data)),
+            Heard::Done => Some(Ok(Bytes::from_static(b"[DONE]"))),
+            Heard::Cut(error) => Some(Err(error)),
         }
-    }
-
-    fn end(&mut self, outcome: Outcome) {
-        self.ended = true;
-        self.recording.finish(outcome);
     }
 }
 
 impl Source {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<StreamItem, UpstreamError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         match self {
-            Self::Upstream(pieces) => Pin::new(pieces).poll_next(cx),
-            Self::Kept(items) => Poll::Ready(items.next().map(Ok)),
+            Self::Shared(listener) => listener.poll(cx),
+            Self::Own(telling) => telling.poll_to_the_end(cx),
         }
     }
 }
@@ -121,30 +109,11 @@ impl Stream for AnswerStream {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         while !this.ended {
-            match ready!(this.pieces.poll(cx)) {
-                Some(Ok(item)) => {
-                    if let Some(data) = this.take(item) {
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-                broken => {
-                    let error = broken.and_then(Result::err).unwrap_or_else(ended_early);
-                    this.recording.broke(&error);
-                    this.end(Outcome::Cut);
-                    return Poll::Ready(Some(Err(error)));
-                }
+            let heard = ready!(this.source.poll(cx));
+            if let Some(told) = this.tell(heard) {
+                return Poll::Ready(Some(told));
             }
         }
         Poll::Ready(None)
-    }
-}
-
-fn ended_early() -> UpstreamError {
-    UpstreamError {
-        cause: Cause::Malformed,
-        message: "the upstream's stream ended before [DONE]".into(),
-        status: None,
-        retry_after: None,
-        detail: None,
     }
 }

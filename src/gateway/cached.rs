@@ -6,14 +6,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::answer::{Answer, AnswerBody, AnswerStream, Facts};
-use super::cache::{self, CacheRule, CacheWish, Follow, Hit, How, Question, Scope, Ticket, Turn, Waited};
+use super::cache::{self, CacheRule, CacheWish, Follow, Hit, How, Question, Scope, Shared, Ticket, Turn, Waited};
 use super::error::GatewayError;
 use super::plan::Plan;
 use super::recording::Recording;
 use super::setup::{Fallbacks, Name, Setup, Target};
 use super::sources::Arrival;
+use super::telling::Telling;
 use super::{Gateway, Wishes};
 use crate::api::chat::ChatRequest;
+use crate::catalog::ModelId;
 use crate::policy::{Decision, Knob};
 use crate::trace::Outcome;
 use crate::trace::kept::Kept;
@@ -75,25 +77,23 @@ impl Gateway {
     /// The answer of the same request that is under way, or the turn to ask.
     async fn shared(&self, call: &Call<'_>, mut question: Question) -> Result<Found, GatewayError> {
         for _ in 0..OTHERS_CALLS {
-            let hit = match self.cache.turn(question) {
+            let answer = match self.cache.turn(question) {
                 Turn::Ask(ticket) => {
                     self.cache.metrics().misses.inc();
                     return call.missed(Some(ticket));
                 }
-                Turn::Have(hit) => hit,
+                Turn::Have(hit) => self.again(call, &hit),
                 Turn::Wait(follow, unanswered) => {
                     question = unanswered;
                     match self.wait(call, follow).await {
-                        Waited::Answered(kept) => Hit { kept, how: How::Shared },
+                        Waited::Answered(kept) => self.again(call, &Hit { kept, how: How::Shared }),
+                        Waited::Streamed(shared) => self.listen(call, &shared),
                         Waited::Left => continue,
                         Waited::Alone => break,
                     }
                 }
             };
-            return match self.again(call, &hit) {
-                Some(answer) => Ok(Found::Answer(answer)),
-                None => call.missed(None),
-            };
+            return answer.map_or_else(|| call.missed(None), |answer| Ok(Found::Answer(answer)));
         }
         self.cache.metrics().misses.inc();
         call.missed(Some(self.cache.alone(question)))
@@ -102,7 +102,7 @@ impl Gateway {
     /// A client that leaves meanwhile is recorded; one that stays is, as what becomes of it.
     async fn wait(&self, call: &Call<'_>, follow: Follow) -> Waited {
         let waiting = self.begin(call, Plan::cached(call.route(), call.segment(), None, 0));
-        let waited = follow.wait(call.patience()).await;
+        let waited = follow.wait(call.patience(), call.request.stream).await;
         waiting.withdraw();
         waited
     }
@@ -110,17 +110,33 @@ impl Gateway {
     /// `hit` in the form that is asked for; `None` where it cannot be read, or its model is gone.
     fn again(&self, call: &Call<'_>, hit: &Hit) -> Option<Answer> {
         let kept = &hit.kept;
-        let target = call.setup.targets.iter().position(|target| target.model.id == kept.model)?;
+        let target = call.target(&kept.model)?;
         let form = Form::of(kept, call.request.stream)?;
-        let snapshot = self.snapshot.load();
-        let decision = call.decision(hit.how, snapshot.version);
-        let plan = Plan::cached(call.route(), call.segment(), decision, snapshot.bundle);
-        let mut recording = self.begin(call, plan);
-        recording.replayed(target, kept);
+        let mut recording = self.repeat(call, hit.how, target);
+        recording.said(kept.text.clone());
         self.cache.metrics().hit(hit.how.name(), cost(&call.setup.targets[target], kept));
         let age_s = call.arrival.at_ms.saturating_sub(kept.at_ms) / 1000;
         let facts = Facts { cache: Some(hit.how.name()), age_s: Some(age_s), ..recording.facts() };
         Some(Answer { facts, body: form.body(recording, call.request.include_usage) })
+    }
+
+    /// The answer to another request as it comes; `None` where its model is gone.
+    fn listen(&self, call: &Call<'_>, shared: &Arc<Shared>) -> Option<Answer> {
+        let recording = self.repeat(call, How::Shared, call.target(shared.model.as_ref()?)?);
+        // What it saves is counted once that is known.
+        self.cache.metrics().hit(How::Shared.name(), 0.0);
+        let facts = Facts { cache: Some(How::Shared.name()), age_s: Some(0), ..recording.facts() };
+        let stream = AnswerStream::shared(shared.follow(recording), call.request.include_usage);
+        Some(Answer { facts, body: AnswerBody::Stream(Box::new(stream)) })
+    }
+
+    /// The record of a request that gets the answer of `target` to another.
+    fn repeat(&self, call: &Call<'_>, how: How, target: usize) -> Recording {
+        let snapshot = self.snapshot.load();
+        let decision = call.decision(how, snapshot.version);
+        let mut recording = self.begin(call, Plan::cached(call.route(), call.segment(), decision, snapshot.bundle));
+        recording.replayed(target);
+        recording
     }
 
     fn begin(&self, call: &Call<'_>, plan: Plan) -> Recording {
@@ -145,7 +161,9 @@ impl Form {
 
     fn body(self, mut recording: Recording, show_usage: bool) -> AnswerBody {
         match self {
-            Self::Stream(items) => AnswerBody::Stream(Box::new(AnswerStream::again(items, recording, show_usage))),
+            Self::Stream(items) => {
+                AnswerBody::Stream(Box::new(AnswerStream::new(Telling::again(items, recording), show_usage, None)))
+            }
             Self::Whole(body) => {
                 recording.first_byte();
                 recording.finish(Outcome::Answered);
@@ -161,6 +179,11 @@ impl Call<'_> {
             Name::Route(route) => Some(route),
             Name::Model(_) | Name::Deployment(_) => None,
         }
+    }
+
+    /// Which of the models gave an answer.
+    fn target(&self, model: &ModelId) -> Option<usize> {
+        self.setup.targets.iter().position(|target| target.model.id == *model)
     }
 
     fn segment(&self) -> Option<Arc<str>> {

@@ -22,6 +22,7 @@ mod setup;
 mod shadow;
 mod sources;
 mod supported;
+mod telling;
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -63,6 +64,7 @@ use recording::{Recording, Sink};
 use sessions::Sessions;
 use setup::Name;
 use shadow::Shadows;
+use telling::Telling;
 
 /// Answers requests. Shared by all connections; every part of it that changes is swapped whole.
 pub struct Gateway {
@@ -232,7 +234,7 @@ fn answer(mut recording: Recording, reply: Reply, show_usage: bool, ticket: Opti
     match reply {
         Reply::Stream(pieces) => {
             let facts = recording.facts();
-            let stream = AnswerStream::new(pieces, recording, show_usage, ticket);
+            let stream = AnswerStream::new(Telling::of_upstream(pieces, recording), show_usage, ticket);
             Answer { facts, body: AnswerBody::Stream(Box::new(stream)) }
         }
         Reply::Whole(reply) => {

@@ -16,7 +16,6 @@ use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Name, Usage};
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, ModelMetrics, RequestLabels};
-use crate::trace::kept::Kept;
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
 use crate::upstream::{self, Cause, Text, UpstreamError};
 
@@ -202,13 +201,19 @@ impl Recording {
         self.plan.targets.first().is_some_and(|first| model(*first) == model(target))
     }
 
-    /// `target` gave this answer before: nobody is asked, and nothing is billed.
-    pub(super) fn replayed(&mut self, target: usize, kept: &Kept) {
+    /// `target` gave this answer before, or gives it to another: nobody is asked, and nothing is billed.
+    pub(super) fn replayed(&mut self, target: usize) {
         self.answering = Some(target);
         if let Some(trace) = &mut self.trace {
-            trace.model = Some(kept.model.clone());
-            trace.reply = kept.text.clone();
+            trace.model = Some(self.setup.targets[target].model.id.clone());
             trace.cost_usd = Some(0.0);
+        }
+    }
+
+    /// The answer's text as another record has it.
+    pub(super) fn said(&mut self, reply: ReplyText) {
+        if let Some(trace) = &mut self.trace {
+            trace.reply = reply;
         }
     }
 

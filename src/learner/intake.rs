@@ -10,6 +10,7 @@ use crate::scorers::{Scorer, reward};
 use crate::store::{Entry, Scored, Store, StoreError, score_id};
 use crate::trace::{Event, Feedback, FeedbackError, Grade, JUDGE, MAX_SOURCES, Trace, TraceId};
 
+use super::again::{self, Again};
 use super::counters::Counters;
 use super::fold::Fold;
 use super::standing::Standing;
@@ -30,6 +31,7 @@ pub(super) struct Desk<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) scorers: &'a mut [Box<dyn Scorer>],
     pub(super) fold: &'a mut Fold,
+    pub(super) again: &'a mut Again,
     pub(super) counters: &'a Counters,
 }
 
@@ -38,7 +40,17 @@ impl Intake {
     pub(super) fn take(&mut self, event: Event, desk: &mut Desk<'_>) {
         let taken = match event {
             Event::Decided { trace, at_ms, route, bundle, decision } => {
-                self.record(Entry::Decided { trace, at_ms, route, bundle, decision }, desk);
+                let kind = decision.kind;
+                let decided = Entry::Decided { trace, at_ms, route, bundle, decision };
+                match kind {
+                    Kind::Cache => desk.again.begin(trace, decided),
+                    _ => self.record(decided, desk),
+                }
+                Ok(())
+            }
+            Event::Finished(trace) if again::is_again(&trace) => {
+                desk.again.end(trace.id);
+                self.bodies.push(*trace);
                 Ok(())
             }
             Event::Finished(trace) => {
@@ -148,7 +160,7 @@ impl Intake {
 
     fn feedback(&mut self, feedback: Feedback, acknowledge: Acknowledge, desk: &mut Desk<'_>) {
         let id = score_id(feedback.trace, &feedback.metric, &feedback.source);
-        let news = match admit(&feedback, desk) {
+        let news = match self.admit(&feedback, desk) {
             Ok(news) => news,
             Err(error) => {
                 Counters::add(&desk.counters.refused, 1);
@@ -161,6 +173,32 @@ impl Intake {
             self.record(Entry::Scored(scored(feedback)), desk);
         }
         self.acknowledgements.push((acknowledge, id));
+    }
+
+    fn admit(&mut self, feedback: &Feedback, desk: &mut Desk<'_>) -> Result<News, FeedbackError> {
+        if feedback.metric != reward::QUALITY {
+            return Err(FeedbackError::UnknownMetric(feedback.metric.clone()));
+        }
+        if !(0.0..=1.0).contains(&feedback.value) {
+            return Err(FeedbackError::OutOfRange(feedback.value));
+        }
+        let standing = self.scorable(feedback.trace, desk).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
+        let standing = standing.ok_or(FeedbackError::UnknownTrace(feedback.trace))?;
+        match standing.value(&feedback.metric, &feedback.source) {
+            None if standing.sources() >= MAX_SOURCES => Err(FeedbackError::TooManySources(feedback.trace)),
+            None => Ok(News::First),
+            Some(value) if value == feedback.value && feedback.comment.is_none() => Ok(News::Repeated),
+            Some(_) => Ok(News::Revised),
+        }
+    }
+
+    /// The standing of a request that may be scored; an answer that was given again gets one by its first score.
+    fn scorable<'a>(&mut self, trace: TraceId, desk: &'a mut Desk<'_>) -> Result<Option<&'a Standing>, StoreError> {
+        if standing(desk, trace)?.is_none() {
+            let decided = desk.again.decided(trace, &self.bodies, desk.store, desk.fold.bundle())?;
+            decided.into_iter().for_each(|decided| self.record(decided, desk));
+        }
+        Ok(desk.fold.standing(trace))
     }
 }
 
@@ -180,23 +218,6 @@ impl News {
             News::Revised => &counters.revisions,
             News::Repeated => &counters.duplicates,
         }
-    }
-}
-
-fn admit(feedback: &Feedback, desk: &mut Desk<'_>) -> Result<News, FeedbackError> {
-    if feedback.metric != reward::QUALITY {
-        return Err(FeedbackError::UnknownMetric(feedback.metric.clone()));
-    }
-    if !(0.0..=1.0).contains(&feedback.value) {
-        return Err(FeedbackError::OutOfRange(feedback.value));
-    }
-    let standing = standing(desk, feedback.trace).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
-    let standing = standing.ok_or(FeedbackError::UnknownTrace(feedback.trace))?;
-    match standing.value(&feedback.metric, &feedback.source) {
-        None if standing.sources() >= MAX_SOURCES => Err(FeedbackError::TooManySources(feedback.trace)),
-        None => Ok(News::First),
-        Some(value) if value == feedback.value && feedback.comment.is_none() => Ok(News::Repeated),
-        Some(_) => Ok(News::Revised),
     }
 }
 

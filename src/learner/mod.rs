@@ -20,6 +20,7 @@ use crate::store::{Entry, Store, StoreError, TraceReader};
 use crate::trace::Event;
 
 mod adopt;
+mod again;
 mod alarms;
 mod checkpoint;
 mod counters;

@@ -11,6 +11,7 @@ use crate::scorers::Scorer;
 use crate::store::{Entry, Store, StoreError};
 use crate::trace::{AdoptError, Adopted, Event, Reclassified, Trace};
 
+use super::again::Again;
 use super::counters::Counters;
 use super::fold::Fold;
 use super::intake::{Desk, Intake};
@@ -21,6 +22,7 @@ pub(super) struct Worker {
     store: Box<dyn Store>,
     scorers: Vec<Box<dyn Scorer>>,
     fold: Fold,
+    again: Again,
     published: Arc<ArcSwap<Snapshot>>,
     counters: Arc<Counters>,
     /// Position and time of the last checkpoint, or of the last try.
@@ -48,6 +50,7 @@ impl Worker {
             store,
             scorers,
             fold,
+            again: Again::default(),
             published,
             counters,
             checkpointed,
@@ -86,8 +89,9 @@ impl Worker {
                 intake = self.intake();
                 continue;
             }
-            let (store, scorers) = (&*self.store, &mut *self.scorers);
-            intake.take(event, &mut Desk { store, scorers, fold: &mut self.fold, counters: &self.counters });
+            let (store, scorers, counters) = (&*self.store, &mut *self.scorers, &*self.counters);
+            let (fold, again) = (&mut self.fold, &mut self.again);
+            intake.take(event, &mut Desk { store, scorers, fold, again, counters });
         }
         self.end(intake);
     }

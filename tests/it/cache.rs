@@ -33,7 +33,7 @@ fn cached(semantic_threshold: Option<f64>) -> Settings {
     settings
 }
 
-async fn start() -> Running {
+pub async fn start() -> Running {
     Running::with(Options { settings: cached(None), ..Options::default() }).await
 }
 
@@ -53,24 +53,24 @@ fn post(running: &Running, body: &Value, wish: &str) -> RequestBuilder {
     running.post("/v1/chat/completions", body.to_string()).header("x-satisfice-cache", wish)
 }
 
-fn is_hit(response: &Response) -> bool {
+pub fn is_hit(response: &Response) -> bool {
     assert_eq!(response.status(), 200);
     header(response, "x-satisfice-decision") == Some("cache")
 }
 
 /// Sends it and reads the answer; whether it was given before.
-async fn hit(running: &Running, body: Value) -> bool {
+pub async fn hit(running: &Running, body: Value) -> bool {
     let response = running.chat(body).await;
     let hit = is_hit(&response);
     response.bytes().await.unwrap();
     hit
 }
 
-fn calls(running: &Running) -> usize {
+pub fn calls(running: &Running) -> usize {
     running.upstream.counts(BOTH).iter().sum()
 }
 
-async fn metric(running: &Running, line: &str) {
+pub async fn metric(running: &Running, line: &str) {
     let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains(line), "no {line} in\n{metrics}");
 }
@@ -369,7 +369,7 @@ async fn identical_requests_at_one_time_share_one_call() {
 }
 
 /// Waits until so many requests are being answered.
-async fn in_flight(running: &Running, count: usize) {
+pub async fn in_flight(running: &Running, count: usize) {
     let line = format!("satisfice_in_flight_requests {count}\n");
     while !running.get("/metrics").send().await.unwrap().text().await.unwrap().contains(&line) {
         tokio::task::yield_now().await;

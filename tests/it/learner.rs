@@ -604,3 +604,66 @@ fn a_score_of_an_answer_given_again_is_kept_and_credits_nobody() {
         assert_eq!(bytes(&after), bytes(&replayed(&entries)));
     }
 }
+
+/// The `n`th request, which got the answer to an earlier one.
+fn again(n: u64, stream: bool) -> Trace {
+    let decision = Arc::new(Decision::cached("exact", None, Knob::Quality(0.95), 1));
+    Trace { decision: Some(decision), usage: None, cost_usd: Some(0.0), stream, ..trace(n) }
+}
+
+fn begin_again(learner: &Learner, n: u64) {
+    let (trace, decision) = (id(n), again(n, true).decision.unwrap());
+    let (at_ms, bundle) = (BEGIN_MS + n, bundle_key("bundle"));
+    send(learner, Event::Decided { trace, at_ms, route: ROUTE.into(), bundle, decision });
+}
+
+#[test]
+fn of_answers_given_again_the_ledger_hears_only_by_a_score() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || RedbStore::open(folder.path(), Retention::default()).unwrap();
+    let learner = start(open(), prompt());
+    for n in 0..500 {
+        if n % 2 == 1 {
+            begin_again(&learner, n);
+        }
+        finish(&learner, again(n, n % 2 == 1));
+    }
+    learner.stop();
+    let written = ledger(&open());
+    assert_eq!(written.len(), 1, "the routes: {written:?}");
+
+    let learner = start(open(), prompt());
+    score(&learner, feedback(1, "client", 0.5)).unwrap();
+    score(&learner, feedback(1, "client", 0.7)).unwrap();
+    score(&learner, feedback(2, "client", 0.9)).unwrap();
+    assert_eq!(score(&learner, feedback(500, "client", 0.9)), Err(FeedbackError::UnknownTrace(id(500))));
+    assert_eq!(learner.reader.scores(id(1)).unwrap()[0].value, 0.7);
+    learner.stop();
+    let traces: Vec<_> = ledger(&open()).iter().filter_map(Entry::trace).collect();
+    assert_eq!(traces, [1, 1, 1, 2, 2].map(id), "each decision once, and its scores");
+}
+
+#[test]
+fn a_stream_that_is_given_again_can_be_scored_before_it_ends() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    begin_again(&learner, 1);
+    score(&learner, feedback(1, "client", 0.5)).unwrap();
+    finish(&learner, again(1, true));
+    score(&learner, feedback(1, "other", 0.6)).unwrap();
+    finish(&learner, again(2, true));
+    score(&learner, feedback(2, "client", 0.7)).unwrap();
+    learner.stop();
+    assert_eq!(scores(&store, "quality"), [0.5, 0.6, 0.7]);
+    assert!(scores(&store, "format").is_empty(), "nobody is asked what the answer is worth once more");
+    assert_eq!(store.ledger().len(), 1 + 2 + 3, "the routes, two decisions, three scores");
+}
+
+#[test]
+fn streams_that_are_given_again_are_remembered_within_a_bound() {
+    let learner = start(MemoryStore::default(), prompt());
+    (0..2_000).for_each(|n| begin_again(&learner, n));
+    assert_eq!(score(&learner, feedback(0, "client", 0.5)), Err(FeedbackError::UnknownTrace(id(0))));
+    score(&learner, feedback(1_999, "client", 0.5)).unwrap();
+    learner.stop();
+}

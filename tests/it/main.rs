@@ -6,6 +6,7 @@ mod architecture;
 mod bedrock;
 mod bedrock_streams;
 mod cache;
+mod cache_streams;
 mod calibrate;
 mod catalogue;
 mod chat;

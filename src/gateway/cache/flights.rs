@@ -1,12 +1,13 @@
-//! Identical requests at one time: the first asks, the others wait for its answer.
+//! Identical requests at one time: the first asks, the others wait for its answer, or for its beginning.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use super::shared::Shared;
 use crate::trace::kept::{Kept, Key};
 
 /// Requests that wait at most; more ask for themselves.
@@ -22,6 +23,8 @@ pub(super) struct Flights {
 #[derive(Debug, Clone)]
 enum Flight {
     UnderWay,
+    /// Its answer comes as a stream.
+    Streamed(Weak<Shared>),
     Landed(Arc<Kept>),
     /// It has an answer that is not to be given to others.
     Apart,
@@ -49,9 +52,10 @@ pub(in crate::gateway) struct Follow {
 }
 
 /// What the waiting came to.
-#[derive(Debug, Clone, PartialEq)]
 pub(in crate::gateway) enum Waited {
     Answered(Arc<Kept>),
+    /// The answer has begun.
+    Streamed(Arc<Shared>),
     /// Whoever asked has failed or left.
     Left,
     /// It is no use to wait: each asks for itself.
@@ -78,6 +82,11 @@ impl Flights {
 }
 
 impl Lead {
+    /// The answer comes for all who take it in pieces.
+    pub(super) fn share(&self, shared: &Arc<Shared>) {
+        self.flight.send_replace(Flight::Streamed(Arc::downgrade(shared)));
+    }
+
     /// The answer for all who wait.
     pub(super) fn land(self, kept: Arc<Kept>) {
         self.flight.send_replace(Flight::Landed(kept));
@@ -96,15 +105,22 @@ impl Drop for Lead {
 }
 
 impl Follow {
-    /// Waits for the leader's answer, no longer than `patience`.
-    pub(in crate::gateway) async fn wait(mut self, patience: Duration) -> Waited {
+    /// Waits for the leader's answer, no longer than `patience`; in pieces if `stream`, else for the whole of it.
+    pub(in crate::gateway) async fn wait(mut self, patience: Duration, stream: bool) -> Waited {
         let Ok(_seat) = self.flights.waiters.try_acquire() else { return Waited::Alone };
-        let over = |flight: &Flight| !matches!(flight, Flight::UnderWay);
+        let over = |flight: &Flight| match flight {
+            Flight::UnderWay => false,
+            Flight::Streamed(_) => stream,
+            Flight::Landed(_) | Flight::Apart => true,
+        };
         match timeout(patience, self.flight.wait_for(over)).await {
             Err(_late) => Waited::Alone,
             Ok(Err(_closed)) => Waited::Left,
             Ok(Ok(flight)) => match &*flight {
                 Flight::Landed(kept) => Waited::Answered(kept.clone()),
+                Flight::Streamed(call) => {
+                    call.upgrade().filter(|call| call.is_whole()).map_or(Waited::Left, Waited::Streamed)
+                }
                 Flight::UnderWay | Flight::Apart => Waited::Alone,
             },
         }
@@ -150,13 +166,13 @@ mod tests {
         let flights = Arc::new(Flights::default());
         let (leader, follower) = (lead(&flights), follow(&flights));
         leader.land(kept());
-        assert_eq!(follower.wait(PATIENCE).await, Waited::Answered(kept()));
+        assert!(matches!(follower.wait(PATIENCE, false).await, Waited::Answered(answer) if answer == kept()));
         let (leader, follower) = (lead(&flights), follow(&flights));
         leader.part();
-        assert_eq!(follower.wait(PATIENCE).await, Waited::Alone);
+        assert!(matches!(follower.wait(PATIENCE, false).await, Waited::Alone));
         let (leader, follower) = (lead(&flights), follow(&flights));
         drop(leader);
-        assert_eq!(follower.wait(PATIENCE).await, Waited::Left);
+        assert!(matches!(follower.wait(PATIENCE, true).await, Waited::Left));
         assert!(flights.by_key.lock().unwrap().is_empty(), "calls that ended take no room");
     }
 
@@ -164,10 +180,10 @@ mod tests {
     async fn patience_ends_and_so_do_the_seats() {
         let flights = Arc::new(Flights::default());
         let _leader = lead(&flights);
-        assert_eq!(follow(&flights).wait(PATIENCE).await, Waited::Alone);
+        assert!(matches!(follow(&flights).wait(PATIENCE, true).await, Waited::Alone));
         let _others = flights.waiters.try_acquire_many(WAITERS as u32).unwrap();
         let began = tokio::time::Instant::now();
-        assert_eq!(follow(&flights).wait(PATIENCE).await, Waited::Alone);
+        assert!(matches!(follow(&flights).wait(PATIENCE, true).await, Waited::Alone));
         assert_eq!(began.elapsed(), Duration::ZERO, "it does not wait where too many do");
     }
 }

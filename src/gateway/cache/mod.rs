@@ -1,14 +1,15 @@
 //! Answers given again: in memory within a bound of bytes, the least recently used the first to go; on the disk what a
 //! restart begins with. No tenant gets another's.
 //!
-//! `key` says which requests are one, `similar` which mean the same, `flights` which wait for one call, `replay` gives
-//! an answer the form that is asked for. Nothing here waits for the disk: what is to be written is handed over, or
+//! `key` says which requests are one, `similar` which mean the same, `flights` which wait for one call, `shared` which
+//! hear one stream, `replay` gives an answer the form that is asked for. Nothing here waits for the disk: what is to be written is handed over, or
 //! dropped and counted.
 
 mod flights;
 mod key;
 mod replay;
 mod settings;
+mod shared;
 mod similar;
 mod tape;
 
@@ -27,8 +28,8 @@ use flights::{Flights, Lead, Part};
 pub(super) use flights::{Follow, Waited};
 pub(super) use key::Scope;
 pub(super) use replay::{stream, whole};
+pub(super) use shared::{Listener, Shared};
 use similar::Similar;
-pub(super) use tape::Tape;
 
 use crate::api::chat::ChatRequest;
 use crate::telemetry::CacheMetrics;
@@ -246,6 +247,11 @@ impl Ticket {
             }
             None => self.lead.into_iter().for_each(Lead::part),
         }
+    }
+
+    /// The answer comes in pieces: whoever waits for it may listen.
+    fn share(&self, shared: &Arc<Shared>) {
+        self.lead.iter().for_each(|lead| lead.share(shared));
     }
 
     /// The answer will not be kept: nobody need wait for it.

@@ -1,0 +1,62 @@
+//! Answers given again. Nothing is chosen or learned by them, so nothing of them is in the ledger, which is never
+//! compacted, until somebody scores one: only then is it written down whose score that is.
+
+use std::collections::VecDeque;
+
+use crate::policy::Kind;
+use crate::store::{Entry, Store, StoreError};
+use crate::trace::{Trace, TraceId};
+
+/// Streams under way that are remembered at most, the newest.
+const MOST: usize = 1024;
+
+/// Answers that are streamed again: they may be scored before they have ended, and their trace is kept.
+#[derive(Debug, Default)]
+pub(super) struct Again(VecDeque<(TraceId, Entry)>);
+
+impl Again {
+    /// A stream began; `decided` is what the ledger is to have if it is scored.
+    pub(super) fn begin(&mut self, trace: TraceId, decided: Entry) {
+        if self.0.len() == MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back((trace, decided));
+    }
+
+    /// Its trace is there now.
+    pub(super) fn end(&mut self, trace: TraceId) {
+        self.0.retain(|(id, _)| *id != trace);
+    }
+
+    /// What the ledger is to have of `trace` before its first score; `None` where no answer was given again. `bodies` are
+    /// on their way to `store`; `bundle` stands where nobody knows which training run its request came in.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn decided(
+        &self,
+        trace: TraceId,
+        bodies: &[Trace],
+        store: &dyn Store,
+        bundle: u64,
+    ) -> Result<Option<Entry>, StoreError> {
+        if let Some((_, decided)) = self.0.iter().find(|(id, _)| *id == trace) {
+            return Ok(Some(decided.clone()));
+        }
+        if let Some(body) = bodies.iter().find(|body| body.id == trace) {
+            return Ok(decided(body, bundle));
+        }
+        Ok(store.reader().trace(trace)?.and_then(|body| decided(&body, bundle)))
+    }
+}
+
+/// Whether `trace` is of an answer that was given again.
+pub(super) fn is_again(trace: &Trace) -> bool {
+    trace.decision.as_ref().is_some_and(|decision| decision.kind == Kind::Cache)
+}
+
+fn decided(trace: &Trace, bundle: u64) -> Option<Entry> {
+    let (route, decision) = (trace.route.clone()?, trace.decision.clone()?);
+    let bundle = trace.bundle.unwrap_or(bundle);
+    is_again(trace).then(|| Entry::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision })
+}
