@@ -1,5 +1,6 @@
 //! What the gateway costs beside a bare axum/reqwest pass-through, in one run: CPU µs a request (from `/proc`), and
-//! latency, in front of one instant upstream. `cargo bench --bench proxy`
+//! latency, in front of one instant upstream. `cargo bench --bench proxy`, and with the cache of answers on, for what is in
+//! it and what is not: `cargo bench --bench proxy -- cache`
 //!
 //! Upstream, pass-through and gateway are processes of their own; this one makes the load.
 
@@ -27,7 +28,7 @@ fn main() -> anyhow::Result<()> {
     match mode.as_str() {
         "--upstream" => runtime.block_on(upstream()),
         "--bare" => runtime.block_on(bare(std::env::args().nth(2).unwrap_or_default())),
-        _ if cfg!(target_os = "linux") => runtime.block_on(compare()),
+        _ if cfg!(target_os = "linux") => runtime.block_on(compare(mode == "cache")),
         _ => {
             println!("skipped: CPU time is read from /proc, which this system has not");
             Ok(())
@@ -65,27 +66,41 @@ fn client() -> anyhow::Result<reqwest::Client> {
 
 /// Rounds alternate, and each compares what ran within one second: a machine that others use, too, slows down both. The
 /// median of the rounds' ratios is the figure.
-async fn compare() -> anyhow::Result<()> {
+async fn compare(with_cache: bool) -> anyhow::Result<()> {
     let (rounds, requests) = (number("ROUNDS", 15), number("REQUESTS", 6_000));
     let me = std::env::current_exe()?;
     let upstream = Process::start(Command::new(&me).arg("--upstream"))?;
     let bare = Process::start(Command::new(&me).arg("--bare").arg(&upstream.address))?;
     let folder = tempfile::tempdir()?;
-    let ours = gateway(folder.path(), &upstream.address)?;
+    let ours = gateway(&folder.path().join("plain"), &upstream.address, "")?;
     println!("{CONNECTIONS} connections, {rounds} rounds of {requests} requests each, prompt of about 128 tokens");
-    let mut totals = [(&upstream, "upstream alone"), (&bare, "bare axum/reqwest"), (&ours, "satisfice, everything on")]
-        .map(|(process, name)| Total::new(name, process));
-    round(&mut totals, requests).await?;
+    let bare = Total::new("bare axum/reqwest", &bare, Prompts::New);
+    let plain = Total::new("satisfice, everything on", &ours, Prompts::New);
+    if !with_cache {
+        let upstream = Total::new("upstream alone", &upstream, Prompts::New);
+        return compared(vec![bare, upstream, plain], (rounds, requests)).await;
+    }
+    let cached = gateway(&folder.path().join("cached"), &upstream.address, "[routes.cache]\n")?;
+    let misses = Total::new("with the cache, all new", &cached, Prompts::New);
+    let hits = Total::new("with the cache, all kept", &cached, Prompts::Kept);
+    compared(vec![plain, bare, misses, hits], (rounds, requests)).await
+}
+
+/// Prints what each costs, and how many times the first.
+async fn compared(mut totals: Vec<Total<'_>>, (rounds, requests): (usize, usize)) -> anyhow::Result<()> {
+    round(&mut totals, (0, requests)).await?;
     totals.iter_mut().for_each(Total::clear);
     for i in 1..=rounds {
-        let cpu = round(&mut totals, requests).await?;
-        println!("round {i:>2}: {:.1} / {:.1} µs = {:.2}", cpu[2], cpu[1], cpu[2] / cpu[1]);
+        let cpu = round(&mut totals, (i, requests)).await?;
+        let figures: Vec<String> = cpu.iter().map(|us| format!("{us:.1} µs ({:.2})", us / cpu[0])).collect();
+        println!("round {i:>2}: {}", figures.join(", "));
     }
     println!("{:<28}{:>12}{:>12}{:>10}{:>10}", "", "CPU µs/req", "req/s", "p50 ms", "p99 ms");
     totals.iter_mut().try_for_each(Total::print)?;
-    let [_, bare, ours] = &totals;
-    let ratios = ours.cpu.iter().zip(&bare.cpu).map(|(ours, bare)| ours / bare).collect();
-    println!("satisfice / bare: {:.2} (median of {rounds} rounds)", median(ratios));
+    for total in &totals[1..] {
+        let ratios = total.cpu.iter().zip(&totals[0].cpu).map(|(cpu, first)| cpu / first).collect();
+        println!("{} / {}: {:.2} (median of {rounds} rounds)", total.name, totals[0].name, median(ratios));
+    }
     Ok(())
 }
 
@@ -94,24 +109,32 @@ fn number(name: &str, default: usize) -> usize {
 }
 
 /// Loads each process in turn, then waits until the gateway has written down what it heard; CPU µs a request of each.
-async fn round(totals: &mut [Total<'_>; 3], requests: usize) -> anyhow::Result<[f64; 3]> {
-    let mut cpu = [0.0; 3];
-    for (total, cpu) in totals.iter_mut().zip(&mut cpu) {
+async fn round(totals: &mut [Total<'_>], (round, requests): (usize, usize)) -> anyhow::Result<Vec<f64>> {
+    for total in totals.iter_mut() {
         let before = total.process.cpu_us()?;
         let started = Instant::now();
-        total.latencies.extend(load(total.process, requests).await?);
+        total.latencies.extend(load(total, (round, requests)).await?);
         total.seconds += started.elapsed().as_secs_f64();
         tokio::time::sleep(SETTLE).await;
-        *cpu = (total.process.cpu_us()? - before) / requests as f64;
-        total.cpu.push(*cpu);
+        total.cpu.push((total.process.cpu_us()? - before) / requests as f64);
     }
-    Ok(cpu)
+    Ok(totals.iter().filter_map(|total| total.cpu.last().copied()).collect())
+}
+
+/// What is asked.
+#[derive(Clone, Copy, PartialEq)]
+enum Prompts {
+    /// Each once.
+    New,
+    /// One a connection, again and again.
+    Kept,
 }
 
 /// What all rounds of one process gave.
 struct Total<'a> {
     name: &'static str,
     process: &'a Process,
+    prompts: Prompts,
     /// µs a request, round by round.
     cpu: Vec<f64>,
     latencies: Vec<Duration>,
@@ -119,12 +142,12 @@ struct Total<'a> {
 }
 
 impl<'a> Total<'a> {
-    fn new(name: &'static str, process: &'a Process) -> Self {
-        Self { name, process, cpu: Vec::new(), latencies: Vec::new(), seconds: 0.0 }
+    fn new(name: &'static str, process: &'a Process, prompts: Prompts) -> Self {
+        Self { name, process, prompts, cpu: Vec::new(), latencies: Vec::new(), seconds: 0.0 }
     }
 
     fn clear(&mut self) {
-        *self = Self::new(self.name, self.process);
+        *self = Self::new(self.name, self.process, self.prompts);
     }
 
     fn print(&mut self) -> anyhow::Result<()> {
@@ -143,9 +166,11 @@ fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-fn gateway(folder: &std::path::Path, upstream: &str) -> anyhow::Result<Process> {
+/// `more`: of its route.
+fn gateway(folder: &std::path::Path, upstream: &str, more: &str) -> anyhow::Result<Process> {
+    std::fs::create_dir(folder)?;
     let config = folder.join("satisfice.toml");
-    std::fs::write(&config, configuration(upstream))?;
+    std::fs::write(&config, configuration(upstream) + more)?;
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let admin = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
@@ -214,9 +239,11 @@ impl Drop for Process {
 }
 
 /// Closed loop on [`CONNECTIONS`] connections; the latency of each request.
-async fn load(process: &Process, requests: usize) -> anyhow::Result<Vec<Duration>> {
-    let url: reqwest::Url = format!("http://{}/v1/chat/completions", process.address).parse()?;
-    let tasks: Vec<_> = (0..CONNECTIONS).map(|i| tokio::spawn(lane(url.clone(), i, requests / CONNECTIONS))).collect();
+async fn load(total: &Total<'_>, (round, requests): (usize, usize)) -> anyhow::Result<Vec<Duration>> {
+    let url: reqwest::Url = format!("http://{}/v1/chat/completions", total.process.address).parse()?;
+    let prompts = total.prompts;
+    let lane = |i| tokio::spawn(lane(url.clone(), prompts, (round, i), requests / CONNECTIONS));
+    let tasks: Vec<_> = (0..CONNECTIONS).map(lane).collect();
     let mut all = Vec::with_capacity(requests);
     for task in tasks {
         all.extend(task.await??);
@@ -225,16 +252,25 @@ async fn load(process: &Process, requests: usize) -> anyhow::Result<Vec<Duration
 }
 
 /// One connection's share of the load.
-async fn lane(url: reqwest::Url, lane: usize, requests: usize) -> anyhow::Result<Vec<Duration>> {
+async fn lane(
+    url: reqwest::Url,
+    prompts: Prompts,
+    (round, lane): (usize, usize),
+    requests: usize,
+) -> anyhow::Result<Vec<Duration>> {
     let client = client()?;
     let story = "A train leaves at noon at 60 km/h; another follows an hour later. When do they meet? ".repeat(6);
     let mut latencies = Vec::with_capacity(requests);
     for i in 0..requests {
+        let number = if prompts == Prompts::New { format!("{round}.{lane}.{i}") } else { format!("{lane}") };
         let body =
-            format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"Question {lane}.{i}: {story}"}}]}}"#);
+            format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"Question {number}: {story}"}}]}}"#);
         let started = Instant::now();
         let reply = client.post(url.clone()).header("content-type", "application/json").body(body).send().await?;
         anyhow::ensure!(reply.status().is_success(), "HTTP {}", reply.status());
+        // The first of its kind is asked for the others.
+        let again = reply.headers().get("x-satisfice-cache").is_some();
+        anyhow::ensure!(again == (prompts == Prompts::Kept) || (round, i) == (0, 0), "answered again: {again}");
         reply.bytes().await?;
         latencies.push(started.elapsed());
     }

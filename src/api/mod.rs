@@ -11,4 +11,5 @@ pub mod metadata;
 pub mod models;
 pub mod preferences;
 pub mod responses;
+pub mod room;
 pub mod sse;

@@ -6,10 +6,12 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::{memchr, memchr2};
 
+use super::room;
+
 /// The longest event, bytes, as the longest whole answer: a picture comes in one.
 pub const MAX_EVENT_BYTES: usize = 32 << 20;
 
-/// An event, or a line of one, went over the decoder's bound. The stream cannot be read any further.
+/// An event, its lines and those between them, went over the decoder's bound. The stream cannot be read any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a server-sent event is longer than {limit} bytes")]
 pub struct EventTooLong {
@@ -42,7 +44,7 @@ impl Decoder {
 
     /// Takes the next bytes of the stream.
     pub fn push(&mut self, chunk: &[u8]) {
-        self.buffer.extend_from_slice(chunk);
+        room::extend(&mut self.buffer, chunk, self.limit);
     }
 
     /// The data of the next event that is complete, its lines joined by LF.
@@ -50,31 +52,26 @@ impl Decoder {
     /// # Errors
     /// [`EventTooLong`]; then every further call gives it again.
     pub fn next_event(&mut self) -> Result<Option<Bytes>, EventTooLong> {
-        self.within(self.data.as_ref().map_or(0, BytesMut::len))?;
         while let Some(line) = self.next_line()? {
             if line.is_empty() {
                 if let Some(data) = self.data.take() {
                     return Ok(Some(data.freeze()));
                 }
             } else if let Some(value) = data_of(line) {
-                self.add(value)?;
+                self.add(value);
             }
         }
         Ok(None)
     }
 
-    fn add(&mut self, value: BytesMut) -> Result<(), EventTooLong> {
-        let data = match self.data.take() {
-            None => value,
-            Some(mut data) => {
-                data.put_u8(b'\n');
-                data.extend_from_slice(&value);
-                data
+    fn add(&mut self, value: BytesMut) {
+        match &mut self.data {
+            None => self.data = Some(value),
+            Some(data) => {
+                room::extend(data, b"\n", self.limit);
+                room::extend(data, &value, self.limit);
             }
-        };
-        let fits = self.within(data.len());
-        self.data = Some(data);
-        fits
+        }
     }
 
     fn next_line(&mut self) -> Result<Option<BytesMut>, EventTooLong> {
@@ -90,6 +87,7 @@ impl Decoder {
         let line = self.buffer.split_to(length);
         self.after_cr = self.buffer.split_to(1)[0] == b'\r';
         self.scanned = 0;
+        room::release(&mut self.buffer, length);
         Ok(Some(line))
     }
 
@@ -114,8 +112,10 @@ impl Decoder {
         true
     }
 
+    /// Whether a line of `length` bytes still fits behind the event so far.
     fn within(&self, length: usize) -> Result<(), EventTooLong> {
-        if length > self.limit { Err(EventTooLong { limit: self.limit }) } else { Ok(()) }
+        let data = self.data.as_ref().map_or(0, BytesMut::len);
+        if data + length > self.limit { Err(EventTooLong { limit: self.limit }) } else { Ok(()) }
     }
 }
 

@@ -9,6 +9,7 @@ use aws_smithy_types::event_stream::Message;
 use bytes::{Bytes, BytesMut};
 
 use super::{NoAnswer, WireEvent};
+use crate::api::room;
 
 /// Two lengths and their sum, and the sum at the end: no frame is shorter.
 const LEAST: usize = 16;
@@ -28,7 +29,7 @@ impl Decoder {
 
     /// Takes the next bytes of the stream.
     pub fn push(&mut self, piece: &[u8]) {
-        self.buffer.extend_from_slice(piece);
+        room::extend(&mut self.buffer, piece, self.limit);
     }
 
     /// The next event that is complete.
@@ -47,6 +48,7 @@ impl Decoder {
             return Ok(None);
         }
         let frame: Bytes = self.buffer.split_to(length).freeze();
+        room::release(&mut self.buffer, length);
         let message = read_message_from(frame).map_err(|e| format!("no frame of an event stream: {e}"))?;
         event(&message).map(Some)
     }

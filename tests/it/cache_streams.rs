@@ -1,16 +1,21 @@
 //! One streamed call that several requests hear at the same time: as it comes, whoever leaves, however it ends.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use satisfice::gateway::{AnswerBody, AnswerStream, Wishes};
 use satisfice::trace::{Outcome, Trace};
 use serde_json::{Value, json};
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::cache::{calls, hit, in_flight, is_hit, metric, start};
 use crate::gateway::{Running, ask, ask_stream, header};
 use crate::scripted::{Answer, Gate};
 
+/// Generous: only a test that fails takes as long.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Chunks of a stream that is three times as long as what is kept, and each one's length.
 const LONG: (usize, usize) = (48, 64 << 10);
 
@@ -40,7 +45,11 @@ type Heard = Result<String, String>;
 
 impl Client {
     async fn of(running: &Running) -> Self {
-        let body = Bytes::from(ask_stream("small").to_string());
+        Self::asking(running, &ask_stream("small")).await
+    }
+
+    async fn asking(running: &Running, body: &Value) -> Self {
+        let body = Bytes::from(body.to_string());
         let answer = running.gateway.chat(body, Wishes::default()).await.unwrap_or_else(|error| panic!("{error}"));
         let AnswerBody::Stream(stream) = answer.body else { panic!("a stream was asked for") };
         Self { stream: *stream, shared: answer.facts.cache == Some("shared") }
@@ -285,6 +294,27 @@ async fn the_client_whose_call_it_is_loses_nothing_however_slowly_it_reads() {
         said += text.len();
     }
     assert_eq!((other.hear().await.unwrap_err(), said), ("done".into(), LONG.0 * LONG.1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_several_threads_nobody_misses_a_word() {
+    let running = start().await;
+    let words: Vec<String> = (0..100).map(|n| format!("{n} ")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    running.upstream.on("small-upstream", [Answer::says(&words)]);
+    for round in 0..20 {
+        let mut body = ask_stream("small");
+        body["seed"] = round.into();
+        let mut clients = vec![];
+        for _ in 0..16 {
+            clients.push(Client::asking(&running, &body).await);
+        }
+        assert_eq!(clients.iter().filter(|client| client.shared).count(), 15);
+        for heard in clients.into_iter().map(|client| tokio::spawn(client.rest())).collect::<Vec<_>>() {
+            let heard = timeout(PATIENCE, heard).await.expect("nobody sleeps through it").unwrap();
+            assert_eq!(heard, (words.concat(), "done".into()));
+        }
+    }
 }
 
 #[tokio::test]

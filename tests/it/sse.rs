@@ -41,9 +41,13 @@ fn reads_what_the_standard_allows() {
 fn refuses_what_is_too_long_and_goes_on_refusing() {
     let limit = 10;
     let too_long = Err(EventTooLong { limit });
-    for stream in
-        ["data: 12345678901\n\n", "data: 123\ndata: 456\ndata: 789\n\ndata: a\n\n", ": 12345678901", "data: 12345"]
-    {
+    for stream in [
+        "data: 12345678901\n\n",
+        "data: 123\ndata: 456\ndata: 789\n\ndata: a\n\n",
+        ": 12345678901",
+        "data: 12345",
+        "data: 1234\n: 56789",
+    ] {
         let mut decoder = Decoder::new(limit);
         decoder.push(stream.as_bytes());
         assert_eq!(decoder.next_event(), too_long, "{stream:?}");

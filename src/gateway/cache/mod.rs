@@ -7,6 +7,8 @@
 
 mod flights;
 mod key;
+#[cfg(test)]
+mod recorded;
 mod replay;
 mod settings;
 mod shared;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::pool::Lease;
 use super::timing::{Due, Passed, Timing};
+use crate::api::room;
 
 /// The rest of an answer as it comes from the network. Dropping it cancels the call.
 #[derive(Debug)]
@@ -82,8 +83,8 @@ impl Body {
             if first.is_empty() && all.is_empty() {
                 first = piece;
             } else {
-                all.extend_from_slice(&std::mem::take(&mut first));
-                all.extend_from_slice(&piece);
+                room::extend(&mut all, &std::mem::take(&mut first), limit);
+                room::extend(&mut all, &piece, limit);
             }
         }
         Ok(if all.is_empty() { first } else { all.freeze() })
