@@ -129,10 +129,12 @@ fn ranks(ids: &[u32]) -> impl Iterator<Item = u32> {
 /// The share of tokens that are not repeated.
 fn variety(vocabulary: &WordPiece, ids: &[u32]) -> f64 {
     let mut seen = vec![0u64; vocabulary.len().div_ceil(64)];
+    let mut distinct = 0;
     for &id in ids {
-        seen[id as usize / 64] |= 1 << (id % 64);
+        let (bits, bit) = (&mut seen[id as usize / 64], 1 << (id % 64));
+        distinct += u32::from(*bits & bit == 0);
+        *bits |= bit;
     }
-    let distinct: u32 = seen.iter().map(|bits| bits.count_ones()).sum();
     f64::from(distinct) / ids.len().max(1) as f64
 }
 
