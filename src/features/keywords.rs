@@ -104,8 +104,8 @@ pub const NEGATION: usize = 1;
 /// The keyword lists that hold this run of ASCII letters, as bits.
 pub fn sets(run: &[u8]) -> Option<u16> {
     let table = &*TABLE;
-    let initial = usize::from(run[0].to_ascii_lowercase() - b'a');
-    if run.len() > LONGEST || table.lengths[initial] >> run.len() & 1 == 0 {
+    let [first, last] = ends(run);
+    if run.len() > LONGEST || table.lengths[first][last] >> run.len() & 1 == 0 {
         return None;
     }
     table.sets.get(&pack(run)).copied()
@@ -116,21 +116,28 @@ const LONGEST: usize = 11;
 struct Table {
     /// The lists of each word, packed.
     sets: HashMap<u128, u16, FixedState>,
-    /// The lengths, as bits, of the words with each initial: most words are none of them and need no look-up.
-    lengths: [u16; 26],
+    /// The lengths, as bits, of the words with each first and last letter: most words are none of them and need no
+    /// look-up.
+    lengths: [[u16; 26]; 26],
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(table);
 
 fn table() -> Table {
-    let (mut sets, mut lengths) = (HashMap::<u128, u16, FixedState>::default(), [0; 26]);
+    let (mut sets, mut lengths) = (HashMap::<u128, u16, FixedState>::default(), [[0; 26]; 26]);
     for (i, (_, words)) in KEYWORDS.iter().enumerate() {
         for word in words.iter().map(|word| word.as_bytes()) {
             *sets.entry(pack(word)).or_default() |= 1 << i;
-            lengths[usize::from(word[0] - b'a')] |= 1 << word.len();
+            let [first, last] = ends(word);
+            lengths[first][last] |= 1 << word.len();
         }
     }
     Table { sets, lengths }
+}
+
+/// Where a word's first and last letters stand in the alphabet.
+fn ends(word: &[u8]) -> [usize; 2] {
+    [word[0], word[word.len() - 1]].map(|letter| usize::from(letter.to_ascii_lowercase() - b'a'))
 }
 
 /// Up to 16 letters, in lower case.

@@ -1,5 +1,6 @@
 //! Request → [`Features`]: WordPiece tokenizer, embeddings of its tokens, hand-made signals. Pure.
 
+mod eight;
 mod encoder;
 mod keywords;
 mod lines;

@@ -1,5 +1,6 @@
 //! Counts of what a text is made of, in one pass over its characters and one over its lines.
 
+use super::eight::Eight;
 use super::keywords::{self, KEYWORDS};
 use super::lines::Lines;
 
@@ -85,13 +86,16 @@ impl Scan {
         }
         let mut rest = text;
         while !rest.is_empty() {
-            let (run, after) = rest.split_at(letters(rest.as_bytes()));
+            let letters = Letters::of(rest.as_bytes());
+            let (run, after) = rest.split_at(letters.length);
             if !run.is_empty() {
-                self.run(run.as_bytes());
+                self.run(run.as_bytes(), letters.capitals);
             }
             let mut chars = after.chars();
-            if let Some(c) = chars.next() {
-                self.character(c);
+            match chars.next() {
+                Some(' ') => self.space(),
+                Some(c) => self.character(c),
+                None => {}
             }
             rest = chars.as_str();
         }
@@ -103,8 +107,8 @@ impl Scan {
         self.lines.feed(text);
     }
 
-    /// A run of ASCII letters, whole.
-    fn run(&mut self, run: &[u8]) {
+    /// A run of ASCII letters, whole, and how many of them are `upper` case.
+    fn run(&mut self, run: &[u8], upper: u32) {
         let before = self.before_previous;
         let previous = self.follow(char::from(run[run.len() - 1]));
         let length = run.len() as u32;
@@ -113,7 +117,6 @@ impl Scan {
         self.words += u32::from(previous.is_whitespace());
         self.latex += u32::from(previous == '\\');
         self.run_length(length);
-        let upper = count(run.iter().filter(|letter| letter.is_ascii_uppercase()));
         self.upper += upper;
         self.capitals += u32::from(length >= 2 && upper == length);
         let in_sentence = previous == ' ' && before.is_some_and(|c| matches!(c, 'a'..='z' | ',' | ';'));
@@ -135,6 +138,13 @@ impl Scan {
     fn follow(&mut self, c: char) -> char {
         self.before_previous = self.previous.replace(c);
         self.before_previous.unwrap_or('\n')
+    }
+
+    /// What most often stands between words.
+    fn space(&mut self) {
+        let previous = self.follow(' ');
+        self.chars += 1;
+        self.sentence_ends += u32::from(matches!(previous, '.' | '?' | '!'));
     }
 
     /// Any character but an ASCII letter.
@@ -231,9 +241,26 @@ fn count(items: impl Iterator) -> u32 {
     items.count() as u32
 }
 
-/// How many ASCII letters the text begins with.
-fn letters(text: &[u8]) -> usize {
-    text.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(text.len())
+/// The ASCII letters that a text begins with.
+struct Letters {
+    length: usize,
+    /// Of these, those in upper case.
+    capitals: u32,
+}
+
+impl Letters {
+    fn of(text: &[u8]) -> Self {
+        let mut letters = Self { length: 0, capitals: 0 };
+        loop {
+            let eight = Eight::of(&text[letters.length..]);
+            let length = eight.letters();
+            letters.length += length;
+            letters.capitals += eight.capitals(length);
+            if length < 8 {
+                return letters;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use hashbrown::HashTable;
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
+use super::eight::Eight;
+
 /// Words of more characters than this are unknown, as in BERT.
 const MAX_WORD_CHARS: usize = 100;
 /// What continues a word carries this mark in the vocabulary.
@@ -28,6 +30,8 @@ pub struct WordPiece {
     initial: HashTable<Entry>,
     /// Pieces that continue one.
     continuing: HashTable<Entry>,
+    /// Which ids continue a word, a bit each.
+    continues: Vec<u64>,
     /// Ids of the one-character ASCII pieces.
     ascii: [u32; 128],
     unknown: u32,
@@ -62,7 +66,12 @@ impl Key {
             return Self(FixedState::default().hash_one(piece) >> 8);
         }
         let bytes = piece.iter().fold(0, |bytes, &byte| bytes << 8 | u64::from(byte));
-        Self((piece.len() as u64) << (8 * Self::BYTES) | bytes)
+        Self::whole(piece.len(), bytes)
+    }
+
+    /// Of a piece of up to seven bytes, which `bytes` holds as a number: the last one lowest.
+    fn whole(length: usize, bytes: u64) -> Self {
+        Self((length as u64) << (8 * Self::BYTES) | bytes)
     }
 
     /// Equal keys mean equal pieces.
@@ -100,6 +109,7 @@ impl WordPiece {
             initial: HashTable::with_capacity(pieces.len()),
             continuing: HashTable::with_capacity(pieces.len() / 4),
             longest: pieces.iter().map(|piece| usize::from(piece.len)).max().unwrap_or(0),
+            continues: vec![0; pieces.len().div_ceil(64)],
             text,
             pieces,
             ascii: [0; 128],
@@ -119,6 +129,7 @@ impl WordPiece {
             if self.find(self.bytes(piece), piece.continues).is_some() {
                 return Err(VocabularyError::Repeated(id + 1));
             }
+            self.continues[id / 64] |= u64::from(piece.continues) << (id % 64);
             let entry = Entry { key: Key::of(self.bytes(piece)), id: id as u32 };
             let table = if piece.continues { &mut self.continuing } else { &mut self.initial };
             table.insert_unique(entry.key.hash(), entry, |entry| entry.key.hash());
@@ -160,7 +171,7 @@ impl WordPiece {
 
     /// Whether `id` continues a word (`##…`).
     pub fn continues(&self, id: u32) -> bool {
-        self.pieces[id as usize].continues
+        self.continues[id as usize / 64] >> (id % 64) & 1 == 1
     }
 
     /// Appends the ids of `text`, without special tokens.
@@ -172,8 +183,12 @@ impl WordPiece {
             at += 1;
             match CLASS[usize::from(byte)] {
                 Class::Letter => {
-                    let end = at + bytes[at..].iter().position(|&b| !is_letter(b)).unwrap_or(bytes.len() - at);
-                    word.extend(bytes[at - 1..end].iter().map(u8::to_ascii_lowercase));
+                    let short = word.is_empty().then(|| self.short_word(&bytes[at - 1..])).flatten();
+                    let end = short.map_or_else(|| letters_end(bytes, at), |(_, length)| at - 1 + length);
+                    match short {
+                        Some((id, _)) => ids.push(id),
+                        None => word.extend(bytes[at - 1..end].iter().map(u8::to_ascii_lowercase)),
+                    }
                     at = end;
                 }
                 Class::Space => self.end_word(&mut word, ids),
@@ -190,6 +205,18 @@ impl WordPiece {
             }
         }
         self.end_word(&mut word, ids);
+    }
+
+    /// Most words are short, ASCII, and one piece: its id and bytes, where `text` begins with such a one that ends there.
+    fn short_word(&self, text: &[u8]) -> Option<(u32, usize)> {
+        let eight = Eight::of(text);
+        let length = eight.alphanumerics();
+        let is_end = |&next: &u8| matches!(CLASS[usize::from(next)], Class::Space | Class::Punctuation);
+        if length > Key::BYTES || !text.get(length).is_none_or(is_end) {
+            return None;
+        }
+        let key = Key::whole(length, eight.lower(length));
+        self.initial.find(key.hash(), |entry| entry.key == key).map(|entry| (entry.id, length))
     }
 
     /// A run without ASCII. Canonical decomposition never crosses an ASCII character, so runs can be treated alone.
@@ -319,8 +346,10 @@ enum Class {
     NotAscii,
 }
 
-fn is_letter(byte: u8) -> bool {
-    matches!(CLASS[usize::from(byte)], Class::Letter)
+/// Where a run of [`Class::Letter`] ends that goes on at least until `at`.
+fn letters_end(text: &[u8], at: usize) -> usize {
+    let is_letter = |byte: &u8| matches!(CLASS[usize::from(*byte)], Class::Letter);
+    text[at..].iter().position(|byte| !is_letter(byte)).map_or(text.len(), |length| at + length)
 }
 
 /// What each byte is to the tokenizer.

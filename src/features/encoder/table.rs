@@ -10,7 +10,7 @@ use super::ends;
 /// Values of a token's vector.
 pub const DIM: usize = 128;
 /// Values of a vector that are pooled at once: as many sums as fit into registers.
-const BLOCK: usize = 32;
+const BLOCK: usize = 64;
 /// Tokens pooled at most: this many at the start of the window and as many at its end.
 const HALF_WINDOW: usize = 256;
 /// Tokens of which none is left out.
