@@ -73,6 +73,8 @@ pub struct Outlook {
     pub quality: f64,
     /// Derivative of p̃ by the logit.
     pub slope: f64,
+    /// Var θ·φ where the shift is known, not widened.
+    pub given_shift: f64,
 }
 
 impl Arm {
@@ -122,25 +124,24 @@ impl Arm {
 
     /// The same with `loading` = Mᵀφ.
     pub fn outlook_along(&self, shift: &Gaussian, phi: &[f64], loading: &[f64], widening: f64) -> Outlook {
-        let variance = (self.quality.variance_along(phi) + shift.variance_along(loading)) * widening;
+        let given_shift = self.quality.variance_along(phi);
+        let variance = (given_shift + shift.variance_along(loading)) * widening;
         let quality = mean_sigmoid(self.quality.mean_along(phi) + shift.mean_along(loading), variance);
-        Outlook { quality, slope: quality * (1.0 - quality) / (1.0 + PI * variance / 8.0).sqrt() }
+        Outlook { quality, slope: quality * (1.0 - quality) / (1.0 + PI * variance / 8.0).sqrt(), given_shift }
     }
 
     /// Mᵀx: how θ·x goes with the shift.
     pub fn loading(&self, x: &[f64]) -> Vec<f64> {
         let mut loading = vec![0.0; x.len()];
-        for (row, xi) in self.coupling.chunks_exact(x.len()).zip(x) {
-            loading.iter_mut().zip(row).for_each(|(sum, m)| *sum += xi * m);
-        }
+        self.add_loading(x, &mut loading);
         loading
     }
 
-    /// Var θ·x beside an arm that goes with the shift by `usual`, with `loading` = Mᵀx: what all arms share ranks none
-    /// above another.
-    pub fn own_variance(&self, shift: &Gaussian, x: &[f64], loading: &[f64], usual: &[f64]) -> f64 {
-        let apart: Vec<f64> = loading.iter().zip(usual).map(|(own, usual)| own - usual).collect();
-        self.quality.variance_along(x) + shift.variance_along(&apart)
+    /// Adds Mᵀx to `loading`.
+    pub fn add_loading(&self, x: &[f64], loading: &mut [f64]) {
+        for (row, xi) in self.coupling.chunks_exact(x.len()).zip(x) {
+            loading.iter_mut().zip(row).for_each(|(sum, m)| *sum += xi * m);
+        }
     }
 
     /// Expected USD of one answer.

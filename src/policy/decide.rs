@@ -127,15 +127,19 @@ impl Field {
             deviation: Vec::with_capacity(n),
             value,
         };
-        let input = f64::from(context.input_tokens);
-        let loadings: Vec<_> = eligible.iter().map(|&k| route.arms[k].loading(&context.phi)).collect();
-        let usual = mean_loading(&loadings);
-        for (&k, loading) in eligible.iter().zip(&loadings) {
+        let (input, d) = (f64::from(context.input_tokens), context.phi.len());
+        let mut loadings = vec![0.0; n * d];
+        for (&k, loading) in eligible.iter().zip(loadings.chunks_exact_mut(d)) {
+            route.arms[k].add_loading(&context.phi, loading);
+        }
+        let usual = mean_loading(loadings.chunks_exact(d));
+        for (&k, loading) in eligible.iter().zip(loadings.chunks_exact_mut(d)) {
             let arm = &route.arms[k];
             let outlook = arm.outlook_along(&route.shift, &context.phi, loading, context.widening);
             let saved = warm.filter(|warm| warm.arm == k).map_or(0.0, |warm| warm.saves_usd);
             let cost = (arm.cost(&prices[k], &context.phi, context.verbosity, input) - saved).max(0.0);
-            let own = (arm.own_variance(&route.shift, &context.phi, loading, &usual) * context.widening).sqrt();
+            set_apart(loading, &usual);
+            let own = ((outlook.given_shift + route.shift.variance_along(loading)) * context.widening).sqrt();
             let width = LEAST_WIDTH.max(own / (own + HALF_WIDTH));
             field.quality.push(outlook.quality);
             field.cost.push(cost);
@@ -195,9 +199,14 @@ pub(super) fn certain(arm: usize, n: usize) -> Vec<f64> {
 }
 
 /// The mean of the arms' loadings: how a usual arm goes with the shift.
-pub(super) fn mean_loading(loadings: &[Vec<f64>]) -> Vec<f64> {
-    let d = loadings.first().map_or(0, Vec::len);
-    (0..d).map(|i| loadings.iter().map(|loading| loading[i]).sum::<f64>() / loadings.len() as f64).collect()
+pub(super) fn mean_loading<'a>(loadings: impl ExactSizeIterator<Item = &'a [f64]> + Clone) -> Vec<f64> {
+    let (d, n) = (loadings.clone().next().map_or(0, <[f64]>::len), loadings.len() as f64);
+    (0..d).map(|i| loadings.clone().map(|loading| loading[i]).sum::<f64>() / n).collect()
+}
+
+/// How an arm goes with the shift otherwise than a usual one: what all arms share ranks none above another.
+pub(super) fn set_apart(loading: &mut [f64], usual: &[f64]) {
+    loading.iter_mut().zip(usual).for_each(|(own, usual)| *own -= usual);
 }
 
 /// The arm on which `draw` falls when the arms share [0, 1) in their order by their probabilities.

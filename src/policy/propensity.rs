@@ -16,14 +16,15 @@ pub fn greatest(mean: &[f64], deviation: &[f64]) -> Vec<f64> {
     let mut out = vec![0.0; mean.len()];
     let low = best(mean, deviation, -DEPTH);
     let high = best(mean, deviation, REACH);
-    let rivals: Vec<usize> = (0..mean.len()).filter(|&k| mean[k] + REACH * deviation[k] > low.1).collect();
+    let rivals = (0..mean.len()).filter(|&k| mean[k] + REACH * deviation[k] > low.1);
+    let mut rivals: Vec<Rival> = rivals.map(|arm| Rival::new(arm, mean[arm], deviation[arm])).collect();
     if rivals.len() <= 1 || high.1 - low.1 <= 1e-12 {
         if let Some(certain) = out.get_mut(low.0) {
             *certain = 1.0;
         }
         return out;
     }
-    integrate(mean, deviation, &rivals, low.1, high.1, &mut out);
+    integrate(&mut rivals, low.1, high.1, &mut out);
     let total: f64 = out.iter().sum();
     out.iter_mut().for_each(|p| *p /= total);
     out
@@ -35,26 +36,45 @@ fn best(mean: &[f64], deviation: &[f64], z: f64) -> (usize, f64) {
     bounds.fold((0, f64::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best })
 }
 
-fn integrate(mean: &[f64], deviation: &[f64], rivals: &[usize], low: f64, high: f64, out: &mut [f64]) {
-    let n = rivals.len();
+/// An arm that may be the greatest, and where the integration is with it.
+struct Rival {
+    arm: usize,
+    mean: f64,
+    deviation: f64,
+    /// Its distribution function at the cell's two ends.
+    left: f64,
+    right: f64,
+    /// The product of the distribution functions, in the middle of the cell, of all rivals behind it.
+    behind: f64,
+}
+
+impl Rival {
+    fn new(arm: usize, mean: f64, deviation: f64) -> Self {
+        Self { arm, mean, deviation, left: 0.0, right: 1.0, behind: 1.0 }
+    }
+
+    fn middle(&self) -> f64 {
+        0.5 * (self.left + self.right)
+    }
+}
+
+fn integrate(rivals: &mut [Rival], low: f64, high: f64, out: &mut [f64]) {
     let width = (high - low) / CELLS as f64;
     // Mass below the grid falls into its first cell, mass above into its last.
-    let mut left = vec![0.0; n];
-    let mut right = vec![1.0; n];
-    let mut above = vec![1.0; n + 1];
     for cell in 1..=CELLS {
         let u = low + width * cell as f64;
-        for (r, &k) in right.iter_mut().zip(rivals) {
-            *r = if cell < CELLS { normal_cdf((u - mean[k]) / deviation[k].max(1e-9 * width)) } else { 1.0 };
+        let mut behind = 1.0;
+        for rival in rivals.iter_mut().rev() {
+            let z = || (u - rival.mean) / rival.deviation.max(1e-9 * width);
+            rival.right = if cell < CELLS { normal_cdf(z()) } else { 1.0 };
+            rival.behind = behind;
+            behind *= rival.middle();
         }
-        for j in (0..n).rev() {
-            above[j] = above[j + 1] * 0.5 * (left[j] + right[j]);
-        }
-        let mut below = 1.0;
-        for (j, &k) in rivals.iter().enumerate() {
-            out[k] += (right[j] - left[j]) * below * above[j + 1];
-            below *= 0.5 * (left[j] + right[j]);
-            left[j] = right[j];
+        let mut before = 1.0;
+        for rival in &mut *rivals {
+            out[rival.arm] += (rival.right - rival.left) * before * rival.behind;
+            before *= rival.middle();
+            rival.left = rival.right;
         }
     }
 }

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::arm::Arm;
-use super::decide::mean_loading;
+use super::decide::{mean_loading, set_apart};
 use super::gaussian::Gaussian;
 use super::logistic::normal_cdf;
 use super::measured::{Measured, Spending};
@@ -192,12 +192,16 @@ impl Forecast {
             cost.push(arms.map(|(arm, price)| arm.cost(price, phi, *verbosity, *input)).collect());
             quality.push(row);
         }
-        let loadings: Vec<_> =
+        let mut loadings: Vec<_> =
             problem.arms.iter().zip(&gradients).map(|(arm, gradient)| arm.loading(gradient)).collect();
-        let usual = mean_loading(&loadings);
+        let usual = mean_loading(loadings.iter().map(Vec::as_slice));
+        loadings.iter_mut().for_each(|loading| set_apart(loading, &usual));
+        let variance = |i: usize| {
+            problem.arms[i].quality.variance_along(&gradients[i]) + problem.shift.variance_along(&loadings[i])
+        };
         let summary = |i: usize| Summary {
             quality: column_mean(&quality, i),
-            deviation: problem.arms[i].own_variance(problem.shift, &gradients[i], &loadings[i], &usual).sqrt(),
+            deviation: variance(i).sqrt(),
             cost_usd: column_mean(&cost, i),
         };
         let summaries = (0..k).map(summary).collect();
