@@ -1,6 +1,6 @@
 //! `x-satisfice-*`: what the gateway says of an answer, and what a request may ask of it.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 
 use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -19,30 +19,34 @@ const PROPENSITY: HeaderName = HeaderName::from_static("x-satisfice-propensity")
 const DIFFICULTY: HeaderName = HeaderName::from_static("x-satisfice-difficulty");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-satisfice-attempts");
 const COST_USD: HeaderName = HeaderName::from_static("x-satisfice-cost-usd");
-const CACHE: &str = "x-satisfice-cache";
-const QUALITY: &str = "x-satisfice-quality";
-const METADATA: &str = "x-satisfice-metadata";
-const SESSION: &str = "x-satisfice-session";
+static CACHE: HeaderName = HeaderName::from_static("x-satisfice-cache");
+static QUALITY: HeaderName = HeaderName::from_static("x-satisfice-quality");
+static METADATA: HeaderName = HeaderName::from_static("x-satisfice-metadata");
+static SESSION: HeaderName = HeaderName::from_static("x-satisfice-session");
 const LONGEST_SESSION: usize = 256;
 
 /// Writes what is known of an answer; what is not known is left out.
 pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
-    headers.reserve(8);
+    headers.reserve(12);
     headers.insert(DECISION, HeaderValue::from_static(facts.decision()));
-    headers.insert(ATTEMPTS, HeaderValue::from(facts.attempts));
-    put(headers, TRACE_ID, Some(facts.trace.as_hyphenated()).filter(|_| !facts.trace.is_nil()));
     put_name(headers, MODEL, facts.model.as_deref());
     put_name(headers, ROUTE, facts.route.as_deref());
-    put(headers, PROPENSITY, facts.propensity);
-    put(headers, DIFFICULTY, facts.difficulty);
-    put(headers, COST_USD, facts.cost_usd);
-    put(headers, HeaderName::from_static(CACHE), facts.cache);
-    put(headers, AGE, facts.age_s);
+    let text = &mut String::with_capacity(40);
+    put(headers, text, ATTEMPTS, Some(facts.attempts));
+    put(headers, text, TRACE_ID, Some(facts.trace.as_hyphenated()).filter(|_| !facts.trace.is_nil()));
+    put(headers, text, PROPENSITY, facts.propensity);
+    put(headers, text, DIFFICULTY, facts.difficulty);
+    put(headers, text, COST_USD, facts.cost_usd);
+    put(headers, text, CACHE.clone(), facts.cache);
+    put(headers, text, AGE, facts.age_s);
 }
 
-fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<impl Display>) {
-    if let Some(value) = value.and_then(|value| HeaderValue::try_from(value.to_string()).ok()) {
-        headers.insert(name, value);
+/// `text` is written over.
+fn put(headers: &mut HeaderMap, text: &mut String, name: HeaderName, value: Option<impl Display>) {
+    let Some(value) = value else { return };
+    text.clear();
+    if write!(text, "{value}").is_ok() {
+        put_name(headers, name, Some(text));
     }
 }
 
@@ -62,19 +66,19 @@ pub(super) fn wishes(headers: &HeaderMap) -> Result<Wishes, ApiError> {
 
 /// The conversation that a request belongs to, in the client's own words.
 fn session(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(SESSION) else { return Ok(None) };
+    let Some(value) = headers.get(&SESSION) else { return Ok(None) };
     match value.to_str().ok().filter(|session| (1..=LONGEST_SESSION).contains(&session.len())) {
         Some(session) => Ok(Some(session.to_owned())),
         None => {
             let message = format!("the header {SESSION} must be 1 to {LONGEST_SESSION} visible ASCII characters");
-            Err(BadRequest::field(SESSION, message).into())
+            Err(BadRequest::field(SESSION.as_str(), message).into())
         }
     }
 }
 
 /// What the request may have of kept answers, and they of it.
 fn cache(headers: &HeaderMap) -> Result<CacheWish, ApiError> {
-    match headers.get(CACHE).map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase()).as_deref() {
+    match headers.get(&CACHE).map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase()).as_deref() {
         None => Ok(CacheWish::Usual),
         Some(b"no-store") => Ok(CacheWish::NoStore),
         Some(b"refresh") => Ok(CacheWish::Refresh),
@@ -85,16 +89,16 @@ fn cache(headers: &HeaderMap) -> Result<CacheWish, ApiError> {
                 "the header {CACHE} must be no-store, refresh or only-if-cached; it is \"{given}\": leave it out for what \
                  the route does by itself"
             );
-            Err(BadRequest::field(CACHE, message).into())
+            Err(BadRequest::field(CACHE.as_str(), message).into())
         }
     }
 }
 
 /// Several headers of the name are one list (RFC 9110, section 5.3).
 fn metadata(headers: &HeaderMap) -> Result<Metadata, ApiError> {
-    let wrong = |problem: String| BadRequest::field(METADATA, format!("the header {METADATA} {problem}"));
+    let wrong = |problem: String| BadRequest::field(METADATA.as_str(), format!("the header {METADATA} {problem}"));
     let mut lines = Vec::new();
-    for line in headers.get_all(METADATA) {
+    for line in headers.get_all(&METADATA) {
         lines.push(
             line.to_str()
                 .map_err(|_| wrong("holds bytes that are not ASCII; give pairs such as team=search".into()))?,
@@ -108,7 +112,7 @@ fn metadata(headers: &HeaderMap) -> Result<Metadata, ApiError> {
 
 /// This request's own `--quality`, 0 to 1.
 fn quality(headers: &HeaderMap) -> Result<Option<f64>, ApiError> {
-    let Some(value) = headers.get(QUALITY) else {
+    let Some(value) = headers.get(&QUALITY) else {
         return Ok(None);
     };
     let number = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
@@ -117,7 +121,7 @@ fn quality(headers: &HeaderMap) -> Result<Option<f64>, ApiError> {
         None => {
             let given = String::from_utf8_lossy(value.as_bytes());
             let message = format!("the header {QUALITY} must be a number from 0 to 1, such as 0.95; it is \"{given}\"");
-            Err(BadRequest::field(QUALITY, message).into())
+            Err(BadRequest::field(QUALITY.as_str(), message).into())
         }
     }
 }
@@ -128,7 +132,7 @@ mod tests {
 
     fn asked(value: &'static str) -> Result<Option<f64>, ApiError> {
         let mut headers = HeaderMap::new();
-        headers.insert(QUALITY, HeaderValue::from_static(value));
+        headers.insert(&QUALITY, HeaderValue::from_static(value));
         quality(&headers)
     }
 
@@ -137,10 +141,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert!(metadata(&headers).unwrap().is_empty());
         for line in ["team=search", "env=prod, tier=1"] {
-            headers.append(METADATA, HeaderValue::from_static(line));
+            headers.append(&METADATA, HeaderValue::from_static(line));
         }
         assert_eq!(metadata(&headers).unwrap().to_string(), "env=prod, team=search, tier=1");
-        headers.append(METADATA, HeaderValue::from_static("team=ads"));
+        headers.append(&METADATA, HeaderValue::from_static("team=ads"));
         assert!(metadata(&headers).is_err());
     }
 
