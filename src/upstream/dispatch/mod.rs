@@ -45,7 +45,7 @@ pub use vitals::Standing;
 
 /// All providers of one configuration: their connection pools and their models' health.
 pub struct Upstreams {
-    endpoints: HashMap<String, Arc<Endpoint>>,
+    endpoints: HashMap<String, Arc<Endpoint>, FixedState>,
     /// Filled as models are first called; bounded by the configuration, from which all targets come.
     targets: RwLock<HashMap<ModelId, Arc<Target>, FixedState>>,
     budget: Budget,
@@ -168,7 +168,7 @@ impl Upstreams {
     pub fn new(providers: Vec<ProviderSettings>, connect: Duration) -> Result<Self, SetupError> {
         let tls = tls::client_config(providers.iter().any(ProviderSettings::needs_tls))?;
         let tls = Arc::new(tls);
-        let mut endpoints = HashMap::with_capacity(providers.len());
+        let mut endpoints = HashMap::with_capacity_and_hasher(providers.len(), FixedState::default());
         for provider in providers {
             let endpoint = Endpoint::new(provider, tls.clone(), connect)?;
             endpoints.insert(endpoint.name().to_owned(), Arc::new(endpoint));
@@ -190,7 +190,7 @@ impl Upstreams {
     /// Whether new requests should go to this model: false after several failures in a row, until a pause is over and
     /// one request may try it again.
     pub fn healthy(&self, model: &ModelId) -> bool {
-        self.known(model).is_none_or(|target| target.vitals.healthy(Instant::now()))
+        self.known(model, |target| target.vitals.healthy(Instant::now())).unwrap_or(true)
     }
 
     /// Why this model's provider cannot be asked `request`, as far as a cheap look tells.
@@ -200,7 +200,7 @@ impl Upstreams {
 
     /// How a model stands; `None` before it was first called.
     pub fn standing(&self, model: &ModelId) -> Option<Standing> {
-        Some(self.known(model)?.vitals.standing(Instant::now()))
+        self.known(model, |target| target.vitals.standing(Instant::now()))
     }
 
     /// How each provider stands, and each of its keys, by the providers' names.
@@ -259,7 +259,7 @@ impl Upstreams {
     }
 
     fn target(&self, model: &Model) -> Result<Arc<Target>, UpstreamError> {
-        if let Some(target) = self.known(&model.id) {
+        if let Some(target) = self.known(&model.id, Arc::clone) {
             return Ok(target);
         }
         let endpoint = self.endpoints.get(model.id.provider.as_str()).ok_or_else(|| unconfigured(&model.id))?;
@@ -268,8 +268,9 @@ impl Upstreams {
         Ok(Arc::clone(targets.entry(model.id.clone()).or_insert_with(|| Arc::new(target))))
     }
 
-    fn known(&self, model: &ModelId) -> Option<Arc<Target>> {
-        self.targets.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+    /// What there is to see of a model that was called before.
+    fn known<T>(&self, model: &ModelId, look: impl FnOnce(&Arc<Target>) -> T) -> Option<T> {
+        self.targets.read().unwrap_or_else(PoisonError::into_inner).get(model).map(look)
     }
 }
 
