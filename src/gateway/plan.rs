@@ -69,10 +69,10 @@ impl Plan {
         let mut others: Vec<&Candidate> =
             decision.candidates.iter().enumerate().filter(|(i, _)| *i != decision.chosen).map(|(_, c)| c).collect();
         others.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(a.cost_usd.total_cmp(&b.cost_usd)));
-        let arms = chosen.into_iter().chain(others);
-        let balance = setup.routes[route].balance;
-        let deployments = |c: &Candidate| setup.deployments(fit.iter().copied(), &c.arm, balance, draw);
-        let targets = arms.flat_map(deployments).collect();
+        let (mut targets, balance) = (Vec::with_capacity(fit.len()), setup.routes[route].balance);
+        for arm in chosen.into_iter().chain(others).map(|candidate| &candidate.arm) {
+            setup.add_deployments(&mut targets, fit.iter().copied(), arm, balance, draw);
+        }
         Self {
             targets,
             route: Some(route),

@@ -170,8 +170,11 @@ impl<'a> Routed<'a> {
             return Err(GatewayError::NoModelFits { route: self.of().name.to_string(), excluded });
         }
         let is_healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
-        let healthy: Vec<usize> = fit.iter().copied().filter(is_healthy).collect();
-        Ok(if healthy.is_empty() { fit } else { healthy })
+        if !fit.iter().all(is_healthy) {
+            let healthy: Vec<usize> = fit.iter().copied().filter(is_healthy).collect();
+            return Ok(if healthy.is_empty() { fit } else { healthy });
+        }
+        Ok(fit)
     }
 }
 

@@ -142,10 +142,25 @@ impl Setup {
         balance: Balance,
         draw: impl FnOnce() -> f64,
     ) -> Vec<usize> {
-        let of_that_name: Vec<usize> = targets.filter(|target| self.targets[*target].model.id.model == name).collect();
-        match of_that_name.len() {
-            0 | 1 => of_that_name,
-            _ => order(of_that_name.into_iter().map(|target| self.deployment(target)).collect(), balance, draw()),
+        let mut plan = Vec::with_capacity(1);
+        self.add_deployments(&mut plan, targets, name, balance, draw);
+        plan
+    }
+
+    /// Adds to `plan` those of `targets` that are the model called `name`, the one to ask first in front.
+    pub(super) fn add_deployments(
+        &self,
+        plan: &mut Vec<usize>,
+        targets: impl Iterator<Item = usize>,
+        name: &str,
+        balance: Balance,
+        draw: impl FnOnce() -> f64,
+    ) {
+        let planned = plan.len();
+        plan.extend(targets.filter(|target| self.targets[*target].model.id.model == name));
+        if plan.len() - planned > 1 {
+            let deployments = plan.drain(planned..).map(|target| self.deployment(target)).collect();
+            plan.extend(order(deployments, balance, draw()));
         }
     }
 
