@@ -1,5 +1,6 @@
 //! Circuit breakers: which providers, keys and models fail so steadily that new requests should not go there.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ impl Condition {
 #[derive(Debug)]
 pub struct Breaker {
     scope: Scope,
+    /// False where the state is closed, which it nearly always is: so much is asked without the lock.
+    tripped: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -93,7 +96,7 @@ struct Window {
 
 impl Breaker {
     pub fn new(scope: Scope) -> Self {
-        Self { scope, state: Mutex::default() }
+        Self { scope, tripped: AtomicBool::new(false), state: Mutex::default() }
     }
 
     pub fn condition(&self, now: Instant) -> Condition {
@@ -102,6 +105,9 @@ impl Breaker {
 
     /// Whether a new request should go here.
     pub fn healthy(&self, now: Instant) -> bool {
+        if !self.is_tripped() {
+            return true;
+        }
         let state = self.state();
         match state.condition(now) {
             Condition::Closed => true,
@@ -117,6 +123,9 @@ impl Breaker {
 
     /// A call begins. True: it is the probe.
     pub fn begin(&self, now: Instant) -> bool {
+        if !self.is_tripped() {
+            return false;
+        }
         let mut state = self.state();
         let probe = state.condition(now) == Condition::HalfOpen && !state.probing;
         state.probing |= probe;
@@ -133,6 +142,11 @@ impl Breaker {
             Some(Err(error)) if self.scope.blames(error) => state.failed(now),
             _ => {}
         }
+        self.tripped.store(state.opened.is_some(), Ordering::Release);
+    }
+
+    fn is_tripped(&self) -> bool {
+        self.tripped.load(Ordering::Acquire)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
