@@ -177,7 +177,7 @@ impl WordPiece {
     /// Appends the ids of `text`, without special tokens.
     pub fn encode(&self, text: &str, ids: &mut Vec<u32>) {
         let bytes = text.as_bytes();
-        let mut word = Vec::with_capacity(64);
+        let mut word = Vec::new();
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             at += 1;

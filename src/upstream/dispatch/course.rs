@@ -34,18 +34,18 @@ impl<'a> Course<'a> {
 
     pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
         self.upstreams.budget.deposit();
-        let mut error = nobody();
+        let mut last = None;
         while let Some(target) = self.queue.pop_front() {
             let (target, reply) = self.call(target).await;
-            match reply {
+            let error = match reply {
                 Ok(reply) => return Ok(Dispatched { target, attempts: self.attempts, reply }),
-                Err(failed) => error = failed,
-            }
-            if !self.go_on(target, &error).await {
+                Err(error) => last.insert(error),
+            };
+            if !self.go_on(target, error).await {
                 break;
             }
         }
-        Err(Exhausted { attempts: self.attempts, error })
+        Err(Exhausted { attempts: self.attempts, error: last.unwrap_or_else(nobody) })
     }
 
     async fn call(&mut self, target: usize) -> Called {
