@@ -192,6 +192,9 @@ impl SegmentWriter {
             transaction.set_durability(durability).map_err(failed)?;
             transaction.set_quick_repair(matches!(durability, Durability::Immediate));
             let mut table = transaction.open_table(TRACES).map_err(failed)?;
+            // In the order of their ids, which is that of the tree.
+            let mut traces: Vec<&Trace> = traces.iter().collect();
+            traces.sort_unstable_by_key(|trace| trace.id);
             for trace in traces {
                 table.insert(trace.id.as_u128(), writer.trace(trace)?).map_err(failed)?;
             }
