@@ -175,7 +175,7 @@ impl Files {
         prior.check(weights.offset.len()).map_err(|e| problem(PRIOR, e))?;
         Ok(Bundle {
             extractor,
-            classifier: Classifier::new(weights)?,
+            classifier: Classifier::new(weights),
             prior: Arc::new(prior),
             fingerprint: sha256(&self.manifest)[..16].to_owned(),
             manifest,

@@ -41,10 +41,6 @@ pub struct Weights {
 #[derive(Debug)]
 pub struct Classifier {
     weights: Weights,
-    /// Transposed: one row a unit.
-    hidden: Tensor,
-    /// Transposed: one row a output.
-    projection: Tensor,
     layers: Layers,
 }
 
@@ -140,16 +136,8 @@ fn floats(tensors: &SafeTensors, name: &str) -> Result<Vec<f32>, String> {
 
 impl Classifier {
     /// A classifier of checked weights.
-    ///
-    /// # Errors
-    /// candle cannot hold them.
-    pub fn new(weights: Weights) -> Result<Self, DifficultyError> {
-        let (width, columns, units) = (weights.width(), weights.offset.len(), weights.hidden_offset.len());
-        let hidden = transposed(&weights.hidden, (width, units))?;
-        let projection = transposed(&weights.projection, (width + units, columns))?;
-        let (hidden_offset, offset) = (weights.hidden_offset.clone(), weights.offset.clone());
-        let layers = Layers { hidden_offset, offset, arch: pulp::Arch::new() };
-        Ok(Self { weights, hidden, projection, layers })
+    pub fn new(weights: Weights) -> Self {
+        Self { layers: Layers::new(&weights), weights }
     }
 
     /// The trained weights.
@@ -191,13 +179,8 @@ impl Classifier {
 
     fn forward(&self, inputs: Vec<f32>) -> candle_core::Result<Vec<f32>> {
         let inputs = Tensor::from_vec(inputs, self.weights.width(), &Device::Cpu)?;
-        inputs.apply_op3_no_bwd(&self.hidden, &self.projection, &self.layers)?.to_vec1()
+        inputs.apply_op1_no_bwd(&self.layers)?.to_vec1()
     }
-}
-
-fn transposed(values: &[f32], shape: (usize, usize)) -> Result<Tensor, DifficultyError> {
-    let matrix = Tensor::from_slice(values, shape, &Device::Cpu);
-    matrix.and_then(|matrix| matrix.t()?.contiguous()).map_err(run)
 }
 
 /// (f − mean) / deviation, clipped to ± [`INPUT_LIMIT`].

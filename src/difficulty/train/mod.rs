@@ -79,7 +79,7 @@ pub fn train(data: &Dataset, options: &Options, progress: &mut dyn FnMut()) -> R
     let phi: Vec<Vec<f64>> = inputs.iter().map(|input| space.phi(input)).collect();
     let prior = heads::prior(data, &space, &phi, &length.of(&inputs))?;
     let weights = weights(mean, deviation, &space, &length, &prior, &phi);
-    Ok(Trained { classifier: Classifier::new(weights)?, prior })
+    Ok(Trained { classifier: Classifier::new(weights), prior })
 }
 
 /// Whether an arm's quality never varies (a comparison's reference).
