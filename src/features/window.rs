@@ -48,19 +48,20 @@ pub fn whole_turn(request: &ChatRequest) -> Option<&str> {
     Some(text(turn)).filter(|text| text.len() <= 2 * TURN_HALF)
 }
 
-/// Runs of characters that are not white space. ASCII is counted byte by byte, several times as fast.
+/// Runs of characters that are not white space. In ASCII their beginnings are counted many bytes at once.
 fn words(text: &str) -> u32 {
     if !text.is_ascii() {
         return text.split_whitespace().count() as u32;
     }
-    let mut words = 0;
-    let mut after_blank = true;
-    for byte in text.bytes() {
-        let blank = matches!(byte, b' ' | b'\t'..=b'\r');
-        words += u32::from(after_blank & !blank);
-        after_blank = blank;
-    }
-    words
+    let is_blank = |byte: u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let bytes = text.as_bytes();
+    let Some(&first) = bytes.first() else { return 0 };
+    let pairs = bytes[..bytes.len() - 1].chunks(128).zip(bytes[1..].chunks(128));
+    let begin = pairs.map(|(before, bytes)| {
+        let begin = before.iter().zip(bytes).map(|(&before, &byte)| u8::from(is_blank(before) & !is_blank(byte)));
+        u32::from(begin.sum::<u8>())
+    });
+    u32::from(!is_blank(first)) + begin.sum::<u32>()
 }
 
 /// Counts over the conversation; of a very long one, over its beginning and its end.
