@@ -73,7 +73,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             queue: 8192,
-            batch: 1024,
+            batch: 4096,
             linger: Duration::from_millis(250),
             nap: Duration::from_millis(2),
             recent: 8192,
