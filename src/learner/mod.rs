@@ -75,7 +75,7 @@ impl Default for Bounds {
             queue: 8192,
             batch: 4096,
             linger: Duration::from_millis(250),
-            nap: Duration::from_millis(2),
+            nap: Duration::from_millis(5),
             recent: 8192,
             checkpoint_entries: 25_000,
             checkpoint_every: Duration::from_secs(300),
