@@ -5,7 +5,7 @@ use bytes::BytesMut;
 
 /// More than a connection gives at once, bytes. A longer buffer gets all the room that it may need, and gives it up when
 /// that is taken.
-const PIECE: usize = 512 << 10;
+const PIECE: usize = 128 << 10;
 
 /// Adds `piece` to a buffer that is to hold at most `limit` bytes and the piece that goes beyond them.
 ///

@@ -8,10 +8,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::time::Instant;
 
 use super::connect::{BoxError, Connector};
+
+/// Read from a connection at once at most, and so the longest head of an answer: what each stream takes beside its own.
+const READ_BYTES: usize = 64 << 10;
 
 /// Connections that are kept though idle; more are closed after their answer.
 const CAPACITY: usize = 512;
@@ -68,7 +71,8 @@ impl Pool {
 
     async fn connect(&self) -> Result<Sender, Unsent> {
         let link = self.connector.connect().await.map_err(Unsent::Connect)?;
-        let (sender, connection) = handshake(link).await.map_err(Unsent::Broken)?;
+        let (sender, connection) =
+            Builder::new().max_buf_size(READ_BYTES).handshake(link).await.map_err(Unsent::Broken)?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an upstream connection ended early");
