@@ -23,9 +23,10 @@ const LOW: f64 = -10.0;
 const HIGH: f64 = 7.0;
 /// The best model's quality is taken this many deviations high: too low a reference would break the bar unseen …
 const OPTIMISM: f64 = 0.1;
-/// … and by this share of quality where none of the requests went to it. A model is asked where it is believed to be worth
-/// its price, and a curve fitted there holds it too low elsewhere: on five of six recorded workloads by .002 to .026, at bars.
-const MISFIT: f64 = 0.008;
+/// … and by this share of what a bar lets go where none of the requests went to it. A model is asked where it is believed
+/// to be worth its price, and a curve fitted there holds it too low elsewhere: on five of six recorded workloads by .002
+/// to .026, at a bar of .95.
+const MISFIT: f64 = 0.16;
 /// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
 const RESIDUAL_BELIEF: f64 = 400.0;
 const GREATEST_WEIGHT: f64 = 10.0;
@@ -217,7 +218,11 @@ fn column_mean(rows: &[Vec<f64>], column: usize) -> f64 {
 fn reference(problem: &Problem, arms: &[Summary]) -> f64 {
     let asked = |arm: usize| problem.rows.iter().filter(|row| problem.spec.arms[arm].arm == row.arm).count();
     let unasked = |arm: usize| 1.0 - asked(arm) as f64 / problem.rows.len().max(1) as f64;
-    let held = |(i, arm): (usize, &Summary)| arm.quality + OPTIMISM * arm.deviation + MISFIT * unasked(i);
+    let misfit = match problem.knob {
+        Knob::Quality(q) => MISFIT * (1.0 - q),
+        _ => 0.0,
+    };
+    let held = |(i, arm): (usize, &Summary)| arm.quality + OPTIMISM * arm.deviation + misfit * unasked(i);
     arms.iter().enumerate().map(held).fold(0.0, f64::max)
 }
 
