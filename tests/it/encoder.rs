@@ -173,8 +173,17 @@ fn a_bundle_is_never_used_with_another_encoder_than_it_was_trained_on() {
     let swapped = Bundle::load(&out).unwrap_err().to_string();
     assert!(swapped.starts_with("model.safetensors: is not the file that manifest.json names"), "{swapped}");
     assert!(swapped.contains(&ours) && swapped.contains(&other), "{swapped}");
-    let served =
-        refused(&["serve", "--model", str(&out), "--listen", "127.0.0.1:0", "--config", str(&config_file(&folder))]);
+    let served = refused(&[
+        "serve",
+        "--model",
+        str(&out),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--config",
+        str(&config_file(&folder)),
+    ]);
     assert!(served.contains(&ours) && served.contains(&other), "{served}");
 
     // Neither where the list of files says that it belongs there.
