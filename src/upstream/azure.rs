@@ -1,19 +1,14 @@
 //! Azure OpenAI: OpenAI's wire at other paths, behind content filters.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use http::StatusCode;
 use memchr::memmem;
 use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 
-use super::compatible::Compatible;
+use super::compatible::{Amended, Compatible};
 use super::openai::OpenAi;
-use super::{
-    Asked, Embeddings, Events, KeyHeader, NoAnswer, Provider, StreamItem, WholeReply, WireAnswer, WireEvent,
-    WireRequest,
-};
+use super::{Asked, Embeddings, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireAnswer, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -106,7 +101,7 @@ impl Provider for Azure {
     }
 
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
-        Box::new(Titled(self.inner.events(asked)))
+        Amended::events(titled, self.inner.events(asked))
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
@@ -148,20 +143,8 @@ impl Embeddings for Azure {
     }
 }
 
-/// A stream in which what tells of filters alone is a chunk like any other.
-struct Titled(Box<dyn Events>);
-
-impl Events for Titled {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
-        self.0.event(WireEvent { data: titled(event.data), ..event }, out)
-    }
-
-    fn end(&mut self, out: &mut VecDeque<StreamItem>) {
-        self.0.end(out);
-    }
-}
-
-/// Such a chunk has an empty `object`, and choices without a `delta`.
+/// A chunk that tells of filters alone, with what every chunk has: it comes with an empty `object`, and choices without a
+/// `delta`.
 fn titled(data: Bytes) -> Bytes {
     if memmem::find(&data, br#""object":"""#).is_none() {
         return data;

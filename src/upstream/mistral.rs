@@ -2,7 +2,6 @@
 //! answers lack what OpenAI's always have. What differs in requests is data: `models/providers.toml`.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -10,8 +9,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::compatible::Compatible;
-use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, WholeReply, WireEvent, WireRequest};
+use super::compatible::{Amended, Compatible};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 
@@ -42,7 +41,7 @@ impl Provider for Mistral {
     }
 
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
-        Box::new(Plain(self.0.events(asked)))
+        Amended::events(plain, self.0.events(asked))
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
@@ -65,19 +64,6 @@ impl Provider for Mistral {
             param: field.map(|field| field.to_owned().into()),
             code: None,
         }
-    }
-}
-
-/// A stream whose chunks are made plain.
-struct Plain(Box<dyn Events>);
-
-impl Events for Plain {
-    fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
-        self.0.event(WireEvent { data: plain(event.data), ..event }, out)
-    }
-
-    fn end(&mut self, out: &mut VecDeque<StreamItem>) {
-        self.0.end(out);
     }
 }
 

@@ -48,7 +48,8 @@ pub(super) fn bare_tools(quirks: &Quirks, raw: &[u8]) -> Option<Vec<u8>> {
 
 /// What is foreign to `quirks` of the names in `raw`.
 fn foreign<'q>(quirks: &'q Quirks, raw: &[u8]) -> Vec<&'q str> {
-    let occurs = |name: &&str| memmem::find(raw, format!("\"{name}\"").as_bytes()).is_some();
+    let is_quoted = |name: &str, at: usize| raw[..at].ends_with(b"\"") && raw[at + name.len()..].starts_with(b"\"");
+    let occurs = |name: &&str| memmem::find_iter(raw, name).any(|at| is_quoted(name, at));
     quirks.foreign().filter(occurs).collect()
 }
 

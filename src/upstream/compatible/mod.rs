@@ -1,11 +1,14 @@
 //! OpenAI's wire with a provider's quirks: fields that it calls otherwise, or knows nothing like.
 
+mod amended;
 pub(super) mod messages;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+
+pub(super) use amended::Amended;
 
 use super::openai::OpenAi;
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireAnswer, WireRequest};
