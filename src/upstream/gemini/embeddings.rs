@@ -13,8 +13,7 @@ use crate::upstream::{Embeddings, WholeReply, WireAnswer, WireRequest};
 const BATCH: Batch = Batch { texts: 100, bytes: usize::MAX };
 
 /// What Google's own clients may say of the vectors, by the names of its API and of its libraries.
-pub(in crate::upstream) const OWN: [(&str, &str); 3] =
-    [("taskType", "taskType"), ("task_type", "taskType"), ("title", "title")];
+const OWN: [(&str, &str); 3] = [("taskType", "taskType"), ("task_type", "taskType"), ("title", "title")];
 
 #[derive(Deserialize)]
 struct Answer {

@@ -27,7 +27,7 @@ pub(super) struct Translation {
 #[derive(Default)]
 struct Speaker {
     begun: bool,
-    calls: usize,
+    called: bool,
     drew: bool,
     /// Citations count in it.
     text: String,
@@ -46,9 +46,7 @@ impl Translation {
         }
         let text = &self.candidates.entry(index).or_default().text;
         let annotations = citations::annotations(candidate.grounding_metadata, candidate.citation_metadata, text);
-        if let Some(delta) = self.chunks.grown(index, "annotations", annotations) {
-            self.say(index, delta, Text::default(), out);
-        }
+        self.list(index, "annotations", annotations, Text::default(), out);
         if let Some(logprobs) = candidate.logprobs_result {
             self.logprobs(index, logprobs, out);
         }
@@ -79,18 +77,27 @@ impl Translation {
 
     /// Calls come whole.
     fn call(&mut self, index: usize, call: &ToolCall, out: &mut VecDeque<StreamItem>) {
-        let speaker = self.candidates.entry(index).or_default();
-        let mut json = call_json(call);
-        json["index"] = speaker.calls.into();
-        speaker.calls += 1;
-        self.say(index, json!({"tool_calls": [json]}), Text { tool_calls: true, ..Text::default() }, out);
+        self.candidates.entry(index).or_default().called = true;
+        let text = Text { tool_calls: true, ..Text::default() };
+        self.list(index, "tool_calls", vec![call_json(call)], text, out);
     }
 
     /// So do pictures.
     fn picture(&mut self, index: usize, url: &str, out: &mut VecDeque<StreamItem>) {
         self.candidates.entry(index).or_default().drew = true;
-        if let Some(delta) = self.chunks.grown(index, "images", vec![image_json(url)]) {
-            self.say(index, delta, Text::default(), out);
+        self.list(index, "images", vec![image_json(url)], Text::default(), out);
+    }
+
+    fn list(
+        &mut self,
+        index: usize,
+        name: &'static str,
+        entries: Vec<Value>,
+        text: Text,
+        out: &mut VecDeque<StreamItem>,
+    ) {
+        if let Some(delta) = self.chunks.grown(index, name, entries) {
+            self.say(index, delta, text, out);
         }
     }
 
@@ -117,8 +124,8 @@ impl Translation {
         out: &mut VecDeque<StreamItem>,
     ) -> Result<(), String> {
         let speaker = self.candidates.entry(index).or_default();
-        let silent = speaker.text.is_empty() && speaker.calls == 0 && !speaker.drew;
-        let finish = answer::finish(Some(reason), message, speaker.calls > 0, silent)?;
+        let silent = speaker.text.is_empty() && !speaker.called && !speaker.drew;
+        let finish = answer::finish(Some(reason), message, speaker.called, silent)?;
         self.finish(index, finish, out);
         Ok(())
     }
