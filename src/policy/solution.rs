@@ -107,8 +107,9 @@ impl Solution {
     pub fn new(problem: &Problem, before: Option<&Self>) -> Self {
         let mut forecast = Forecast::new(problem);
         let table = frontier(&forecast);
-        residuals(problem, &mut forecast);
-        let reference = reference(problem, &forecast.summaries);
+        let answered = answered(problem);
+        residuals(problem, &answered, &mut forecast);
+        let reference = reference(problem.knob, &answered, &forecast.summaries);
         let mut solution = Self {
             log_value: 0.0,
             mixture: None,
@@ -214,11 +215,17 @@ fn column_mean(rows: &[Vec<f64>], column: usize) -> f64 {
     rows.iter().map(|row| row[column]).sum::<f64>() / rows.len().max(1) as f64
 }
 
+/// Which arm each request of the window went to; `None`: one that is in the route no more.
+fn answered(problem: &Problem) -> Vec<Option<usize>> {
+    let index = |row: &&Row| problem.spec.arms.iter().position(|arm| arm.arm == row.arm);
+    problem.rows.iter().map(index).collect()
+}
+
 /// What the best single model is held to be worth on the window.
-fn reference(problem: &Problem, arms: &[Summary]) -> f64 {
-    let asked = |arm: usize| problem.rows.iter().filter(|row| problem.spec.arms[arm].arm == row.arm).count();
-    let unasked = |arm: usize| 1.0 - asked(arm) as f64 / problem.rows.len().max(1) as f64;
-    let misfit = match problem.knob {
+fn reference(knob: Knob, answered: &[Option<usize>], arms: &[Summary]) -> f64 {
+    let asked = |arm: usize| answered.iter().filter(|answered| **answered == Some(arm)).count();
+    let unasked = |arm: usize| 1.0 - asked(arm) as f64 / answered.len().max(1) as f64;
+    let misfit = match knob {
         Knob::Quality(q) => MISFIT * (1.0 - q),
         _ => 0.0,
     };
@@ -228,12 +235,11 @@ fn reference(problem: &Problem, arms: &[Summary]) -> f64 {
 
 /// Moves each arm's mean quality by its own scored answers, weighted by 1/π: the doubly robust estimate (Dudík,
 /// Langford & Li, 2011), with clipped weights and shrunk by the effective number of scores.
-fn residuals(problem: &Problem, forecast: &mut Forecast) {
+fn residuals(problem: &Problem, answered: &[Option<usize>], forecast: &mut Forecast) {
     let (summaries, quality) = (&mut forecast.summaries, &forecast.quality);
     let mut sums = vec![(0.0, 0.0, 0.0); problem.arms.len()];
-    let index = |row: &Row| problem.spec.arms.iter().position(|arm| arm.arm == row.arm);
-    for (row, predicted) in problem.rows.iter().zip(quality) {
-        if let (Some(score), Some(arm)) = (row.score, index(row)) {
+    for ((row, arm), predicted) in problem.rows.iter().zip(answered).zip(quality) {
+        if let (Some(score), Some(arm)) = (row.score, *arm) {
             let weight = (1.0 / row.propensity).min(GREATEST_WEIGHT);
             let sum = &mut sums[arm];
             *sum = (sum.0 + weight, sum.1 + weight * weight, sum.2 + weight * (score - predicted[arm]));
@@ -325,6 +331,19 @@ fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_best_model_is_held_higher_where_it_is_not_asked_by_a_share_of_what_the_bar_lets_go() {
+        let arm = |quality| Summary { quality, deviation: 0.0, cost_usd: 1.0 };
+        let held = |knob, answered: &[Option<usize>]| reference(knob, answered, &[arm(0.8), arm(0.5)]) - 0.8;
+        let (asked, unasked) = ([Some(0); 4], [Some(1); 4]);
+        let near = |is: f64, should: f64| assert!((is - should).abs() < 1e-12, "{is} {should}");
+        near(held(Knob::Quality(0.95), &asked), 0.0);
+        near(held(Knob::Quality(0.95), &unasked), 0.05 * MISFIT);
+        near(held(Knob::Quality(0.95), &[Some(0), Some(1), None, None]), 0.75 * 0.05 * MISFIT);
+        near(held(Knob::Quality(0.99), &unasked), 0.01 * MISFIT);
+        near(held(Knob::Value(1.0), &unasked), 0.0);
+    }
 
     #[test]
     fn who_keeps_to_no_bar_is_not_curious_about_what_is_too_dear_at_any_quality() {
