@@ -171,3 +171,19 @@ fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn entries_of_lists_are_read_without_their_places_in_a_stream() {
+        let delta = json!({"thinking_blocks": [{"index": 1, "data": "x"}], "images": [{"index": 0, "n": 1}], "citations": null});
+        let chunk = json!({"choices": [{"index": 0, "delta": delta}]}).to_string();
+        let message = Answer::read(chunk.as_bytes()).unwrap().first().message;
+        assert_eq!((message.thinking_blocks, message.images), (vec![json!({"data": "x"})], vec![json!({"n": 1})]));
+        assert!(message.citations.is_empty());
+    }
+}

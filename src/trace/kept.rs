@@ -27,6 +27,22 @@ pub struct Kept {
     pub meaning: Option<Meaning>,
 }
 
+#[cfg(test)]
+impl Kept {
+    /// One that says nothing, for a moment.
+    pub(crate) fn sample(meaning: Option<Meaning>) -> Arc<Self> {
+        Arc::new(Self {
+            at_ms: 0,
+            until_ms: 1,
+            model: ModelId { provider: "p".into(), model: "m".into() },
+            usage: None,
+            text: ReplyText::default(),
+            form: Form::Whole(Bytes::new()),
+            meaning,
+        })
+    }
+}
+
 /// How an answer came, in OpenAI's shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {

@@ -102,10 +102,9 @@ impl Stream {
         let mut begun = item.clone();
         (begun["status"], begun["result"]) = ("in_progress".into(), Value::Null);
         self.put(out, "response.output_item.added", json!({"output_index": place, "item": begun}));
-        let done = json!({"output_index": place, "item_id": item["id"]});
-        self.put(out, "response.image_generation_call.completed", done);
-        self.put(out, "response.output_item.done", json!({"output_index": place, "item": item}));
-        self.output.push(item);
+        let completed = json!({"output_index": place, "item_id": item["id"]});
+        self.put(out, "response.image_generation_call.completed", completed);
+        self.done(item, out);
     }
 
     fn think(&mut self, piece: &str, more: Vec<Value>, out: &mut Vec<u8>) {

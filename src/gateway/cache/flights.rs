@@ -129,12 +129,8 @@ impl Follow {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
 
     use super::*;
-    use crate::catalog::ModelId;
-    use crate::trace::ReplyText;
-    use crate::trace::kept::Form;
 
     const KEY: Key = [7; 32];
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -150,15 +146,7 @@ mod tests {
     }
 
     fn kept() -> Arc<Kept> {
-        Arc::new(Kept {
-            at_ms: 0,
-            until_ms: 1,
-            model: ModelId { provider: "p".into(), model: "m".into() },
-            usage: None,
-            text: ReplyText::default(),
-            form: Form::Whole(Bytes::new()),
-            meaning: None,
-        })
+        Kept::sample(None)
     }
 
     #[tokio::test(start_paused = true)]

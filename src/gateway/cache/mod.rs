@@ -2,8 +2,8 @@
 //! restart begins with. No tenant gets another's.
 //!
 //! `key` says which requests are one, `similar` which mean the same, `flights` which wait for one call, `shared` which
-//! hear one stream, `replay` gives an answer the form that is asked for. Nothing here waits for the disk: what is to be written is handed over, or
-//! dropped and counted.
+//! hear one stream, `replay` gives an answer the form that is asked for. Nothing here waits for the disk: what is to be
+//! written is handed over, or dropped and counted.
 
 mod flights;
 mod key;

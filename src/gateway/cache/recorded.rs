@@ -16,9 +16,7 @@ use serde_json::{Value, json};
 
 use super::similar::cosine;
 use super::*;
-use crate::catalog::ModelId;
 use crate::difficulty::Bundle;
-use crate::trace::ReplyText;
 
 const THRESHOLDS: [f64; 3] = [0.95, 0.97, 0.99];
 
@@ -63,16 +61,7 @@ fn one(line: &str, bundle: &Bundle) -> Option<Asked> {
         Scope { tenant: Tenant::default(), asked: "auto", models: vec![], knobs: vec![], quality: None, segment: None };
     let meaning = (0, bundle.extractor.meaning(&request)?.to_vec());
     let Question { key, meaning, .. } = Question::new(&scope, &request, (rule, Some(meaning)), 0)?;
-    let kept = Kept {
-        at_ms: 0,
-        until_ms: 1,
-        model: ModelId { provider: "p".into(), model: "m".into() },
-        usage: None,
-        text: ReplyText::default(),
-        form: Form::Whole(Bytes::new()),
-        meaning: Some(meaning?),
-    };
-    Some(Asked { key, meaning: Arc::new(kept), reference })
+    Some(Asked { key, meaning: Kept::sample(Some(meaning?)), reference })
 }
 
 fn meaning(asked: &Asked) -> &Meaning {

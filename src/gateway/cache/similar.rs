@@ -90,24 +90,13 @@ pub(super) fn cosine(a: &[f32], b: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::ModelId;
-    use crate::trace::ReplyText;
-    use crate::trace::kept::{Form, Meaning};
+    use crate::trace::kept::Meaning;
 
     fn kept(partition: u8, angle: f32) -> Arc<Kept> {
-        Arc::new(Kept {
-            at_ms: 0,
-            until_ms: 1,
-            model: ModelId { provider: "p".into(), model: "m".into() },
-            usage: None,
-            text: ReplyText::default(),
-            form: Form::Whole(Bytes::new()),
-            meaning: Some(Meaning { partition: [partition; 32], vector: direction(angle) }),
-        })
+        Kept::sample(Some(Meaning { partition: [partition; 32], vector: direction(angle) }))
     }
 
     fn direction(angle: f32) -> Vec<f32> {

@@ -64,6 +64,8 @@ fn an_answer_that_is_cut_to_chunks_and_joined_again_is_the_same() {
         })
         .collect();
     assert_eq!(chunks.iter().filter(|(_, usage_only)| *usage_only).count(), 1);
+    let first: Value = serde_json::from_slice(&chunks[0].0).unwrap();
+    assert_eq!(first["choices"][0]["delta"]["annotations"], json!([{"a": 1, "index": 0}, {"a": 2, "index": 1}]));
     let again = Form::Streamed(Pieces::of(chunks.iter().map(|(data, only)| (&data[..], *only))));
     assert_eq!(whole_json(&again), answer);
     assert_eq!(whole_json(&form), answer);
