@@ -1,10 +1,9 @@
 """What the gateway posts to Google, read by Google's own SDK: its types forbid every field that they do not know."""
-import base64, json, threading, urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import base64, json, urllib.parse
 
 import openai, pydantic, pytest
 
-from gateway import ROOT, Gateway
+from gateway import ROOT, Gateway, serve
 
 pytest.importorskip("google.genai", reason="google-genai is not installed: what is posted to Google goes unchecked")
 from cryptography.hazmat.primitives import serialization
@@ -28,40 +27,25 @@ class Google:
 
     def __init__(self):
         self.seen, self.assertions = [], []
-        google = self
+        self.port = serve(self.answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def answer(self, path, headers, raw):
+        if path == "/token":
+            self.assertions.append(urllib.parse.parse_qs(raw.decode())["assertion"][0])
+            return whole({"access_token": "ya29.e2e", "expires_in": 3600, "token_type": "Bearer"})
+        body = json.loads(raw)
+        self.seen.append((path, headers, body))
+        if vectors := vectors_for(path, body):
+            return whole(vectors)
+        parts = answer_to(body)
+        if "alt=sse" in path:
+            events = [response([part], None) for part in parts[:-1]] + [response(parts[-1:], types.FinishReason.STOP)]
+            return 200, {"content-type": "text/event-stream"}, "".join(f"data: {event}\r\n\r\n" for event in events).encode()
+        return 200, {"content-type": "application/json"}, response(parts, types.FinishReason.STOP).encode()
 
-            def log_message(self, *_):
-                pass
 
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.path == "/token":
-                    google.assertions.append(urllib.parse.parse_qs(body.decode())["assertion"][0])
-                    return self.say("application/json", json.dumps({"access_token": "ya29.e2e", "expires_in": 3600, "token_type": "Bearer"}))
-                google.seen.append((self.path, dict(self.headers), json.loads(body)))
-                if vectors := vectors_for(self.path, google.seen[-1][2]):
-                    return self.say("application/json", json.dumps(vectors))
-                parts = answer_to(google.seen[-1][2])
-                if "alt=sse" in self.path:
-                    events = [response([part], None) for part in parts[:-1]] + [response(parts[-1:], types.FinishReason.STOP)]
-                    return self.say("text/event-stream", "".join(f"data: {event}\r\n\r\n" for event in events))
-                self.say("application/json", response(parts, types.FinishReason.STOP))
-
-            def say(self, kind, text):
-                data = text.encode()
-                self.send_response(200)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+def whole(answer):
+    return 200, {"content-type": "application/json"}, json.dumps(answer).encode()
 
 
 def vectors_for(path, body):

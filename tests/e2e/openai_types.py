@@ -1,13 +1,12 @@
 """All that `/v1/*` says, held to OpenAI's published types (published.py), whatever wire the answer came from; and all that
 it asks an upstream of OpenAI's wire."""
-import json, re, threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import json, re
 
 import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
 import published
-from gateway import ROOT, Gateway
+from gateway import ROOT, Gateway, serve
 from wires_sdk import CONVERSATION, PNG, REQUESTS, SCHEMA, frame
 
 FIXTURES = ROOT / "tests/fixtures"
@@ -144,31 +143,17 @@ class Providers:
 
     def __init__(self):
         self.seen = []
-        providers = self
+        self.port = serve(self.answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                providers.seen.append(body)
-                wire = self.path.split("/")[1]
-                name = body.get("model") or re.search(r"/models?/([^/:]+)", self.path)[1]
-                refused = FIXTURES / wire / f"{name}.json" if "error" in name else None
-                kind, data = ("application/json", refused.read_bytes()) if refused else script(wire, name, body.get("stream") or "stream" in self.path)
-                self.send_response(400 if refused else 200)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def answer(self, path, _headers, raw):
+        body = json.loads(raw)
+        self.seen.append(body)
+        wire = path.split("/")[1]
+        name = body.get("model") or re.search(r"/models?/([^/:]+)", path)[1]
+        if "error" in name:
+            return 400, {"content-type": "application/json"}, (FIXTURES / wire / f"{name}.json").read_bytes()
+        kind, data = script(wire, name, body.get("stream") or "stream" in path)
+        return 200, {"content-type": kind}, data
 
 
 ERRORS = [("openai", "error_invalid"), ("anthropic", "error"), ("gemini", "error_key"), ("gemini", "error_quota"), ("cohere", "error"), ("bedrock", "error"), ("mistral", "error_extra"), ("azure", "error_filtered")]

@@ -1,12 +1,11 @@
 """What the built gateway posts to Anthropic, to Bedrock and to OpenAI's Responses, held to their own libraries: the request
 types of Anthropic and OpenAI must take it, botocore's parameter validation and signature too, and what they would answer
 must come back in the shape of OpenAI's chat. Each part is skipped, aloud, where its library is not there."""
-import datetime, json, threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import datetime, json
 
 import openai, pytest
 
-from gateway import Gateway
+from gateway import Gateway, serve
 from published import read_all
 
 SECRET, KEY_ID, TOKEN = "sk-scripted-secret", "AKIDEXAMPLE", "a-session-token"
@@ -52,32 +51,17 @@ class Recorder:
     `streamed` where the path or body says so."""
 
     def __init__(self, whole, streamed=b"", media_type="text/event-stream"):
-        self.seen = []
-        recorder = self
+        self.seen, self.whole, self.streamed, self.media_type = [], whole, streamed, media_type
+        self.port = serve(self.answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def do_POST(self):
-                raw = self.rfile.read(int(self.headers["content-length"]))
-                recorder.seen.append((self.path, dict(self.headers), raw))
-                stream = self.path.endswith("-stream") or json.loads(raw).get("stream")
-                said = whole(self.path, json.loads(raw)) if callable(whole) else whole
-                data = streamed if stream else json.dumps(said).encode()
-                self.send_response(200)
-                self.send_header("content-type", media_type if stream else "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.send_header("X-Amzn-Bedrock-Input-Token-Count", "3")
-                self.end_headers()
-                self.wfile.write(data)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def answer(self, path, headers, raw):
+        self.seen.append((path, headers, raw))
+        body = json.loads(raw)
+        said = self.whole(path, body) if callable(self.whole) else self.whole
+        counted = {"X-Amzn-Bedrock-Input-Token-Count": "3"}
+        if path.endswith("-stream") or body.get("stream"):
+            return 200, {"content-type": self.media_type, **counted}, self.streamed
+        return 200, {"content-type": "application/json", **counted}, json.dumps(said).encode()
 
 
 def configuration(provider, models, embedders={}):
