@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::Guard;
+
 use super::bundles::Held;
 use super::filter::{Demand, Excluded, Reason};
 use super::plan::Plan;
@@ -30,7 +32,7 @@ pub(super) struct Routed<'a> {
 /// What the policy knows, and the classifier that it is learned on: one of each from beginning to end, for both may be
 /// swapped meanwhile.
 struct Mind {
-    snapshot: Arc<Snapshot>,
+    snapshot: Guard<Arc<Snapshot>>,
     bundle: Held,
 }
 
@@ -59,7 +61,7 @@ impl Gateway {
     /// client has put them in order, nothing is decided.
     pub(super) async fn plan(&self, routed: Routed<'_>) -> Result<Plan, GatewayError> {
         let Routed { setup, route, preferred, .. } = routed;
-        let snapshot = self.snapshot.load_full();
+        let snapshot = self.snapshot.load();
         let mind = Mind { bundle: self.bundles.of(snapshot.bundle), snapshot };
         let draft = mind.bundle.extractor.draft(routed.request);
         let tokens = draft.input_tokens;
