@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,7 +19,7 @@ use crate::learner::{self, Bounds, Learner, LearnerError};
 use crate::policy::Snapshot;
 use crate::scorers::judge::{self, Bench, Desk, Judging};
 use crate::scorers::{self, Scorer};
-use crate::server::{self, ApiKeys, App, BindError, Workers};
+use crate::server::{self, ApiKeys, App, BindError, Site, Workers};
 use crate::store::{AnswerShelf, RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
 use crate::trace::{AdoptError, Event};
@@ -91,9 +90,9 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let (stop, stopped) = watch::channel(false);
     let mut listeners = JoinSet::new();
     let workers = Workers::start().map_err(AssembleError::Threads)?;
-    listeners.spawn(listen(listener, server::router(app.clone()), workers, stopped.clone()));
+    listeners.spawn(listen(listener, Site::of_clients(app.clone()), workers, stopped.clone()));
     if let Some(admin) = admin {
-        listeners.spawn(listen(admin, server::admin_router(app.clone()), Workers::here(), stopped));
+        listeners.spawn(listen(admin, Site::of_admins(app.clone()), Workers::here(), stopped));
     }
     let _judging = judging(desk, &learner);
     Ok(Running { address, gateway, app, metrics, stop, listeners, learner, bench, answers, _judging })
@@ -138,10 +137,10 @@ impl Classifiers {
     }
 }
 
-async fn listen(listener: TcpListener, router: Router, workers: Workers, mut stopped: watch::Receiver<bool>) {
+async fn listen(listener: TcpListener, site: Site, workers: Workers, mut stopped: watch::Receiver<bool>) {
     // The sender is gone only where the process ends anyway.
     let until = async move { drop(stopped.wait_for(|stop| *stop).await) };
-    server::serve(listener, router, &workers, until).await;
+    server::serve(listener, site, &workers, until).await;
 }
 
 fn learn(

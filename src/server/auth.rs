@@ -52,14 +52,19 @@ impl<B> ValidateRequest<B> for RequireKey {
     type ResponseBody = Body;
 
     fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response> {
-        let admitted = self.0.keys.load().admits(request.headers());
-        match admitted {
-            true => Ok(()),
-            false if request.uri().path().starts_with("/v1/messages") => {
-                Err(MessagesError::from(ApiError::unauthorized()).into_response())
-            }
-            false => Err(ApiError::unauthorized().into_response()),
+        admit(&self.0, request)
+    }
+}
+
+/// Whether a request may be answered; else what to say, in its protocol's words.
+pub(super) fn admit<B>(app: &App, request: &Request<B>) -> Result<(), Response> {
+    let admitted = app.keys.load().admits(request.headers());
+    match admitted {
+        true => Ok(()),
+        false if request.uri().path().starts_with("/v1/messages") => {
+            Err(MessagesError::from(ApiError::unauthorized()).into_response())
         }
+        false => Err(ApiError::unauthorized().into_response()),
     }
 }
 

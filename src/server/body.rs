@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::BoxError;
 use bytes::Bytes;
 use http::StatusCode;
-use http_body::Body as _;
+use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
@@ -18,8 +18,13 @@ const READ_DEADLINE: Duration = Duration::from_secs(120);
 const DISCARD_FACTOR: usize = 4;
 const DISCARD_DEADLINE: Duration = Duration::from_secs(10);
 
+/// A request's body as it comes.
+pub(super) trait Incoming: Body<Data = Bytes, Error: Into<BoxError>> + Unpin {}
+
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Incoming for B {}
+
 /// The whole body, at most `limit` bytes of it.
-pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+pub(super) async fn read(mut body: impl Incoming, limit: usize) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > limit as u64 {
         discard(&mut body, limit).await;
         return Err(ApiError::too_large(limit));
@@ -38,7 +43,7 @@ pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError
     }
 }
 
-async fn discard(body: &mut Body, limit: usize) {
+async fn discard(body: &mut impl Incoming, limit: usize) {
     let rest = async {
         let mut seen = 0;
         while let Some(Ok(frame)) = body.frame().await {

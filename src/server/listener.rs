@@ -5,18 +5,16 @@ use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tower_http::catch_panic::CatchPanic;
 
-use super::panicked;
+use super::site::Site;
 use super::workers::Workers;
 
 /// Connections served at once; more wait in the kernel's queue.
@@ -51,13 +49,13 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|reason| BindError { address, reason })
 }
 
-/// Serves on `workers` until `stop` is ready, then ends connections as their requests end, at the latest after 10 s.
+/// Serves `site` on `workers` until `stop` is ready, then ends connections as their requests end, at the latest after 10 s.
 /// When it returns, no request is under way.
-pub async fn serve(listener: TcpListener, router: Router, workers: &Workers, stop: impl Future<Output = ()>) {
-    let graceful = GracefulShutdown::new();
+pub async fn serve(listener: TcpListener, site: Site, workers: &Workers, stop: impl Future<Output = ()>) {
+    let (site, graceful) = (Arc::new(site), GracefulShutdown::new());
     let mut connections = JoinSet::new();
     tokio::select! {
-        () = accept(&listener, &router, workers, &graceful, &mut connections) => {}
+        () = accept(&listener, &site, workers, &graceful, &mut connections) => {}
         () = stop => {}
     }
     drop(listener);
@@ -69,7 +67,7 @@ pub async fn serve(listener: TcpListener, router: Router, workers: &Workers, sto
 
 async fn accept(
     listener: &TcpListener,
-    router: &Router,
+    site: &Arc<Site>,
     workers: &Workers,
     graceful: &GracefulShutdown,
     connections: &mut JoinSet<()>,
@@ -79,7 +77,7 @@ async fn accept(
         // Out of this runtime: the worker's own is to wake up for what comes.
         match listener.accept().await.and_then(|(stream, _peer)| stream.into_std()) {
             Ok(stream) => {
-                let served = connection(stream, router.clone(), graceful.watcher(), permit);
+                let served = connection(stream, site.clone(), graceful.watcher(), permit);
                 connections.spawn_on(served, workers.next());
             }
             Err(error) => {
@@ -91,7 +89,7 @@ async fn accept(
     }
 }
 
-async fn connection(stream: StdStream, router: Router, graceful: Watcher, _permit: OwnedSemaphorePermit) {
+async fn connection(stream: StdStream, site: Arc<Site>, graceful: Watcher, _permit: OwnedSemaphorePermit) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
@@ -102,8 +100,7 @@ async fn connection(stream: StdStream, router: Router, graceful: Watcher, _permi
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
     builder.http2().timer(TokioTimer::new());
-    // About the router as a whole: as a layer of it, it would cost each request a box for its future and its body.
-    let service = TowerToHyperService::new(CatchPanic::custom(router, panicked));
+    let service = service_fn(move |request| site.clone().answer(request));
     let served = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     if let Err(error) = served.await {
         tracing::debug!(error, "a connection ended early");

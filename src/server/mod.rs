@@ -16,6 +16,7 @@ mod providers;
 mod responses;
 mod routes;
 pub mod settings;
+mod site;
 mod sse;
 mod status;
 mod traces;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode, Uri};
@@ -38,6 +39,7 @@ use auth::RequireKey;
 pub use error::ApiError;
 pub use learning::Learning;
 pub use listener::{BindError, bind, serve};
+pub use site::Site;
 pub use workers::Workers;
 
 use crate::gateway::Gateway;
@@ -71,7 +73,7 @@ impl App {
 }
 
 /// Everything that clients call, and what watches the process.
-pub fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>) -> Router {
     let v1 = Router::new()
         .route("/v1/chat/completions", post(chat::complete))
         .route("/v1/models", get(models::list))
@@ -84,8 +86,8 @@ pub fn router(app: Arc<App>) -> Router {
     finish(v1.merge(traces()), app)
 }
 
-/// What watches the process, and the traces: for a listener of its own.
-pub fn admin_router(app: Arc<App>) -> Router {
+/// What watches the process, and the traces.
+fn admin_router(app: Arc<App>) -> Router {
     finish(traces(), app)
 }
 
@@ -121,11 +123,6 @@ async fn not_found(method: Method, uri: Uri) -> ApiError {
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
     let message = format!("{} does not take {method}; the Allow header says what it takes", uri.path());
     ApiError::invalid(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed")
-}
-
-fn panicked(_payload: Box<dyn std::any::Any + Send>) -> Response<Body> {
-    tracing::error!("a handler panicked; the line before says where");
-    ApiError::panicked().into_response()
 }
 
 /// A 200 with a body of ours, which always serialises.

@@ -13,7 +13,7 @@ use satisfice::gateway::{
     CacheSettings, DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources,
 };
 use satisfice::policy::{Knob, Snapshot};
-use satisfice::server::{self, ApiKeys, App, Learning, Workers};
+use satisfice::server::{self, ApiKeys, App, Learning, Site, Workers};
 use satisfice::store::{Scored, StoreError, TraceReader};
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Trace, TraceId};
@@ -112,7 +112,7 @@ impl Running {
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
             let stop = async { drop(stopped.await) };
-            server::serve(listener, server::router(app), &Workers::here(), stop).await;
+            server::serve(listener, Site::of_clients(app), &Workers::here(), stop).await;
         });
         Self { upstream, gateway, client: client(), url, events, stop, served }
     }

@@ -1,0 +1,69 @@
+//! What a listener serves: axum's routes, and past them the one that nearly all requests ask for. A way through the
+//! router boxes the request's body, its future and each layer about it, and costs more than reading the request does.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::{Method, Request};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use super::error::ApiError;
+use super::{App, admin_router, auth, chat, router};
+
+/// The way that does not go through the router.
+const STRAIGHT: &str = "/v1/chat/completions";
+
+/// What a listener serves.
+pub struct Site {
+    router: Router,
+    /// `None`: everything goes through the router.
+    straight: Option<Arc<App>>,
+}
+
+impl Site {
+    /// What clients call, and what watches the process.
+    pub fn of_clients(app: Arc<App>) -> Self {
+        Self { router: router(app.clone()), straight: Some(app) }
+    }
+
+    /// What watches the process alone.
+    pub fn of_admins(app: Arc<App>) -> Self {
+        Self { router: admin_router(app), straight: None }
+    }
+
+    /// Answers one request, also where a handler panics.
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
+        let is_straight = *request.method() == Method::POST && request.uri().path() == STRAIGHT;
+        // Boxed: a connection that waits for its next request has no use for the room that a request takes.
+        let answer = match self.straight.as_ref().filter(|_| is_straight) {
+            Some(app) => Box::pin(AssertUnwindSafe(straight(app, request)).catch_unwind()).await,
+            None => AssertUnwindSafe(self.routed(request)).catch_unwind().await,
+        };
+        Ok(answer.unwrap_or_else(|_panic| panicked()))
+    }
+
+    async fn routed(&self, request: Request<Incoming>) -> Response {
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+async fn straight(app: &App, request: Request<Incoming>) -> Response {
+    if let Err(refusal) = auth::admit(app, &request) {
+        return refusal;
+    }
+    chat::answer(app, request).await.into_response()
+}
+
+fn panicked() -> Response<Body> {
+    tracing::error!("a handler panicked; the line before says where");
+    ApiError::panicked().into_response()
+}
