@@ -33,9 +33,9 @@ fn echo(request: &Map<String, Value>) -> Echo {
     Echo(echo)
 }
 
-/// A tool has in a response what a request may leave out.
+/// A function has in a response what a request may leave out.
 fn complete(tool: &mut Value) {
-    if let Some(tool) = tool.as_object_mut() {
+    if let Some(tool) = tool.as_object_mut().filter(|tool| tool.get("type") == Some(&"function".into())) {
         tool.entry("parameters").or_insert(Value::Null);
         tool.entry("strict").or_insert(false.into());
     }
@@ -121,6 +121,12 @@ enum Item {
         name: String,
         arguments: String,
     },
+    CustomToolCall {
+        call_id: String,
+        name: String,
+        input: String,
+    },
+    #[serde(alias = "custom_tool_call_output")]
     FunctionCallOutput {
         call_id: String,
         output: Content,
@@ -192,6 +198,10 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
         Item::FunctionCall { call_id, name, arguments } => {
             let function = json!({"name": name, "arguments": arguments});
             let call = json!({"id": call_id, "type": "function", "function": function});
+            append(speaker(out, |_| true), "tool_calls", [call]);
+        }
+        Item::CustomToolCall { call_id, name, input } => {
+            let call = json!({"id": call_id, "type": "custom", "custom": {"name": name, "input": input}});
             append(speaker(out, |_| true), "tool_calls", [call]);
         }
         Item::FunctionCallOutput { call_id, output } => {
@@ -269,27 +279,43 @@ fn part_of(part: Part, place: &str) -> Result<Value, BadRequest> {
 
 fn tools(tools: Value) -> Result<Value, BadRequest> {
     let Value::Array(tools) = tools else { return Err(BadRequest::field("tools", "tools must be a list")) };
-    let tool = |(i, mut tool): (usize, Value)| {
-        if tool["type"] != "function" {
-            let field = format!("tools[{i}].type");
-            let message = format!("{field} is {}, which OpenAI runs itself; only functions are routed", tool["type"]);
-            return Err(BadRequest::field(field, message));
+    tools.into_iter().enumerate().map(|(i, given)| tool(i, given)).collect::<Result<Vec<_>, _>>().map(Value::from)
+}
+
+/// A chat has a tool's fields in an object that is named after its type.
+fn tool(i: usize, mut tool: Value) -> Result<Value, BadRequest> {
+    let kind = tool.as_object_mut().and_then(|tool| tool.remove("type")).unwrap_or_default();
+    match kind.as_str() {
+        Some("function") => Ok(json!({"type": "function", "function": tool})),
+        Some("custom") => {
+            if tool["format"]["type"] == "grammar" {
+                tool["format"] = nested(tool["format"].take());
+            }
+            Ok(json!({"type": "custom", "custom": tool}))
         }
-        tool.as_object_mut().and_then(|tool| tool.remove("type"));
-        Ok(json!({"type": "function", "function": tool}))
-    };
-    tools.into_iter().enumerate().map(tool).collect::<Result<Vec<_>, _>>().map(Value::from)
+        _ => {
+            let field = format!("tools[{i}].type");
+            let message =
+                format!("{field} is {kind}, which OpenAI runs itself; only functions and custom tools are routed");
+            Err(BadRequest::field(field, message))
+        }
+    }
+}
+
+fn nested(mut grammar: Value) -> Value {
+    grammar.as_object_mut().and_then(|grammar| grammar.remove("type"));
+    json!({"type": "grammar", "grammar": grammar})
 }
 
 fn tool_choice(choice: Value) -> Result<Value, BadRequest> {
     match (&choice["type"], &choice["name"]) {
         _ if choice.is_string() || choice.is_null() => Ok(choice),
-        (Value::String(kind), Value::String(name)) if kind == "function" => {
-            Ok(json!({"type": "function", "function": {"name": name}}))
+        (Value::String(kind), Value::String(name)) if kind == "function" || kind == "custom" => {
+            Ok(json!({"type": kind, kind: {"name": name}}))
         }
         _ => {
-            let message =
-                "tool_choice must be \"auto\", \"none\", \"required\" or {\"type\": \"function\", \"name\": …}";
+            let message = "tool_choice must be \"auto\", \"none\", \"required\" or {\"type\": \"function\" or \
+                           \"custom\", \"name\": …}";
             Err(BadRequest::field("tool_choice", message))
         }
     }

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::input;
 use crate::api::chat::{self, ChatRequest};
 use crate::api::conversation::{
-    Controls, Conversation, Format, JsonSchema, Reasoning, Tool, ToolChoice, Turn, unknown_there, unsupported,
+    Controls, Conversation, CustomTool, Format, JsonSchema, Reasoning, Tool, ToolChoice, Turn, unknown_there,
+    unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
@@ -82,7 +83,7 @@ pub(super) fn clients_name(param: Cow<'static, str>) -> Cow<'static, str> {
 /// # Errors
 /// What is wrong with a field, named as the client calls it.
 pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<Bytes, BadRequest> {
-    let Conversation { turns, controls } = Conversation::read(request)?;
+    let Conversation { turns, controls } = Conversation::read_with_custom_tools(request)?;
     let own = [
         ("input", input::items(request, &turns, thinker)?.into()),
         ("include", include(model, request, &turns, &controls)?),
@@ -91,8 +92,8 @@ pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<
         ("store", json!(request.field("store", "true or false")?.unwrap_or(false))),
         ("stream_options", stream_options(request)?),
         ("text", text(request, &controls.format)?),
-        ("tool_choice", tool_choice(controls.tool_choice.as_ref())),
-        ("tools", tools(&controls.tools, web_search(request)?)),
+        ("tool_choice", tool_choice(&controls)),
+        ("tools", tools(&controls, web_search(request)?)),
     ];
     let own: Vec<(&str, Vec<u8>)> = own
         .iter()
@@ -186,8 +187,13 @@ fn json_schema(wanted: &JsonSchema) -> Value {
     ])
 }
 
-fn tools(functions: &[Tool], web_search: Option<Value>) -> Value {
-    let tools: Vec<Value> = functions.iter().map(function).chain(web_search).collect();
+/// In the client's order.
+fn tools(controls: &Controls, web_search: Option<Value>) -> Value {
+    let mut tools: Vec<Value> = controls.tools.iter().map(function).collect();
+    for (place, tool) in &controls.custom.tools {
+        tools.insert((*place).min(tools.len()), custom(tool));
+    }
+    tools.extend(web_search);
     if tools.is_empty() { Value::Null } else { tools.into() }
 }
 
@@ -203,9 +209,26 @@ fn function(tool: &Tool) -> Value {
     ])
 }
 
-fn tool_choice(choice: Option<&ToolChoice>) -> Value {
-    match choice {
-        None => Value::Null,
+/// Chat has a grammar in an object of that name; here its fields stand beside the type.
+fn custom(tool: &CustomTool) -> Value {
+    let format = tool.format.as_ref().map(|format| match format["grammar"].as_object() {
+        Some(grammar) => grammar.iter().fold(json!({"type": "grammar"}), |mut flat, (name, value)| {
+            flat[name] = value.clone();
+            flat
+        }),
+        None => format.clone(),
+    });
+    object([
+        ("type", "custom".into()),
+        ("name", json!(tool.name)),
+        ("description", json!(tool.description)),
+        ("format", json!(format)),
+    ])
+}
+
+fn tool_choice(controls: &Controls) -> Value {
+    match &controls.tool_choice {
+        None => controls.custom.chosen.as_ref().map_or(Value::Null, |name| json!({"type": "custom", "name": name})),
         Some(ToolChoice::None) => "none".into(),
         Some(ToolChoice::Auto) => "auto".into(),
         Some(ToolChoice::Required) => "required".into(),
