@@ -240,7 +240,7 @@ impl Target {
         Ok(Self { endpoint, vitals, whole, stream, longest: model.max_output_tokens, embeddings })
     }
 
-    /// Calls the model once. A stream is given back once its first event is there.
+    /// Calls the model once. A stream is given back once it says something.
     pub async fn call(
         &self,
         upstream_name: &str,

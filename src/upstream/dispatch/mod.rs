@@ -14,6 +14,7 @@ mod endpoint;
 mod fault;
 mod frames;
 mod load;
+mod opening;
 mod pool;
 mod sign;
 mod stream;
@@ -230,7 +231,7 @@ impl Upstreams {
 
     /// Asks `targets` until one answers: the first [`Limits::planned`] in their order, the others where
     /// [`Limits::fallbacks`] says so; a single one is asked again after a pause where that may help. A streamed answer
-    /// has begun when it is given back: its first event is there.
+    /// has begun when it is given back: the first event that says something is there.
     ///
     /// Dropping the future cancels the call under way.
     ///
