@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub enum NoAnswer {
     /// It is not of the provider's wire.
     Malformed(String),
+    /// It is longer than its bound, which this says.
+    TooLong(String),
     /// An error, as the body of a refusal would have it.
     Told(Bytes),
 }
@@ -47,7 +49,7 @@ impl From<&str> for NoAnswer {
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(problem) => f.write_str(problem),
+            Self::Malformed(problem) | Self::TooLong(problem) => f.write_str(problem),
             Self::Told(body) => write!(f, "an error instead of an answer: {}", String::from_utf8_lossy(body)),
         }
     }

@@ -161,7 +161,7 @@ async fn a_stream_that_fails_after_its_first_event_ends_in_an_error() {
         (begun().end(), Cause::Malformed, "the stream was cut before its end"),
         (begun().event(error), Cause::Malformed, "on fire"),
         (begun().event("nonsense"), Cause::Malformed, "not a chat completion"),
-        (begun().piece("x".repeat(33 << 20)), Cause::Malformed, "longer than 33554432 bytes"),
+        (begun().piece("x".repeat(33 << 20)), Cause::TooLong, "longer than 33554432 bytes"),
         (begun().hang(), Cause::Timeout, "silent for 30s within its answer (the idle deadline)"),
     ] {
         upstream.on("a", [answer]);

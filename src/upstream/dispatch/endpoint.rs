@@ -138,6 +138,7 @@ impl Endpoint {
     pub fn no_answer(&self, problem: NoAnswer) -> UpstreamError {
         match problem {
             NoAnswer::Malformed(problem) => self.reporter.malformed(problem),
+            NoAnswer::TooLong(problem) => self.reporter.error(Cause::TooLong, problem),
             NoAnswer::Told(body) => self.told(&body),
         }
     }

@@ -81,7 +81,7 @@ impl Limits {
 /// Whom to ask after a failure, by its cause: indices into the targets. `None`: the rest of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fallbacks {
-    /// No connection, 5xx, a deadline, nonsense, the gateway's own credentials.
+    /// No connection, 5xx, a deadline, nonsense, an answer beyond its bound, the gateway's own credentials.
     pub error: Option<Vec<usize>>,
     pub rate_limit: Option<Vec<usize>>,
     /// The prompt is too long; without a list, the rest of the plan that has a larger context window.
@@ -93,9 +93,12 @@ pub struct Fallbacks {
 impl Fallbacks {
     fn of(&self, cause: Cause) -> Option<&Vec<usize>> {
         match cause {
-            Cause::Connect | Cause::Server | Cause::Timeout | Cause::Malformed | Cause::Credentials => {
-                self.error.as_ref()
-            }
+            Cause::Connect
+            | Cause::Server
+            | Cause::Timeout
+            | Cause::Malformed
+            | Cause::TooLong
+            | Cause::Credentials => self.error.as_ref(),
             Cause::RateLimited => self.rate_limit.as_ref(),
             Cause::ContextLength => self.context_length.as_ref(),
             Cause::ContentFilter => self.content_filter.as_ref(),

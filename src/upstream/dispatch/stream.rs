@@ -83,6 +83,8 @@ impl Pieces {
             Err(error) => {
                 self.call.failed(error, Instant::now());
                 self.progress = Progress::Ended;
+                // What came of an event that has no end.
+                self.frames = Frames::new(self.endpoint.provider.framing());
             }
         }
         Poll::Ready(Some(item))
