@@ -23,6 +23,11 @@ impl NoAnswer {
         Self::Told(Bytes::copy_from_slice(body))
     }
 
+    /// The error in `body`, where it tells one; else the `problem` that there was in reading it.
+    pub fn or_told(problem: String, body: &Bytes) -> Self {
+        if tells(body) { Self::Told(body.clone()) } else { Self::Malformed(problem) }
+    }
+
     /// An error object that stands in an answer.
     pub fn inside(error: &Value) -> Self {
         Self::Told(json!({"error": error}).to_string().into())
@@ -53,6 +58,13 @@ impl fmt::Display for NoAnswer {
             Self::Told(body) => write!(f, "an error instead of an answer: {}", String::from_utf8_lossy(body)),
         }
     }
+}
+
+/// Whether a body is an error, of whatever kind.
+fn tells(body: &[u8]) -> bool {
+    let read: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = read.get("error").or_else(|| read.get(0)?.get("error"));
+    error.is_some_and(|error| !error.is_null()) || status(body).is_some()
 }
 
 /// The status that an error would have had in place of the 200 that it came under: the one that it names, else that of

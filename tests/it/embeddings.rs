@@ -28,12 +28,16 @@ async fn running() -> Running {
 
 /// The same, one of which is Bedrock, which takes one text a call.
 async fn bedrock() -> Running {
+    bedrock_with(settings()).await
+}
+
+async fn bedrock_with(settings: Settings) -> Running {
     let providers = |upstream: &Scripted| {
         let bedrock = ProviderSettings { wire: Wire::Bedrock, ..upstream.provider("test") };
         vec![bedrock, upstream.provider("other")]
     };
     let embeddings = vec![vectors("test", "amazon.titan-embed-text-v2:0"), vectors("other", "other-vectors")];
-    let settings = Settings { embeddings, ..settings() };
+    let settings = Settings { embeddings, ..settings };
     Running::with(Options { settings, providers: Some(providers), ..Options::default() }).await
 }
 
@@ -122,6 +126,31 @@ async fn an_upstreams_refusal_and_nonsense_reach_the_client_as_errors() {
     running.upstream.on("other-vectors", [Answer::json(r#"{"data":"none"}"#)]);
     let (status, error_body) = error(embed(&running, json!({"model": "other/vectors", "input": "a"})).await).await;
     assert_eq!((status, error_body["code"].as_str()), (502, Some("upstream_malformed")));
+}
+
+#[tokio::test]
+async fn an_error_under_a_200_counts_as_what_it_says_it_is() {
+    let limit = r#"{"error":{"message":"Slow down.","type":"requests","code":"rate_limit_exceeded"}}"#;
+    let google = r#"{"error":{"code":503,"message":"Overloaded.","status":"UNAVAILABLE"}}"#;
+    let with_data = r#"{"object":"list","data":null,"error":{"message":"No such model.","code":404}}"#;
+    for (told, status, code, words, result) in [
+        (limit, 429, "rate_limit_exceeded", "Slow down.", "rate_limited"),
+        (google, 502, "upstream_failed", "Overloaded.", "server"),
+        (with_data, 502, "upstream_credentials", "No such model.", "credentials"),
+        (r#"{"error":"out of luck"}"#, 502, "upstream_malformed", "out of luck", "malformed"),
+    ] {
+        let running = bedrock_with(Settings { attempts: 1, ..settings() }).await;
+        running.upstream.on("invoke", [Answer::json(told)]);
+        running.upstream.on("other-vectors", [Answer::json(told)]);
+        for model in ["test/vectors", "other/vectors"] {
+            let (found, error) = error(embed(&running, json!({"model": model, "input": "1"})).await).await;
+            assert_eq!((found, error["code"].as_str()), (status, Some(code)), "{model}: {error}");
+            assert!(error["message"].as_str().unwrap().contains(words), "{error}");
+            let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
+            let line = format!("satisfice_upstream_attempts_total{{model=\"{model}\",result=\"{result}\"}}");
+            assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ impl Target {
         };
         let posted = wire.embed(model, request).map_err(|bad| reporter.inexpressible(bad))?;
         let answers = self.answers(uri, posted, key, timing).await?;
-        wire.embedded(model, request, answers).map_err(|problem| reporter.malformed(problem))
+        wire.embedded(model, request, answers).map_err(|problem| self.endpoint.no_answer(problem))
     }
 
     /// The answers to all of `posted`, in its order. The first failure ends the others.
