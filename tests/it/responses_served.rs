@@ -110,6 +110,28 @@ async fn thoughts_travel_through_the_responses_that_the_gateway_serves() {
 }
 
 #[tokio::test]
+async fn how_thoughts_are_to_be_shown_is_said_to_who_has_a_word_for_it_and_to_nobody_else() {
+    let asked = |reasoning: Value| json!({"model": "small", "input": "Hi", "reasoning": reasoning}).to_string();
+    let sent = |running: &Running| running.upstream.seen().pop().unwrap().json();
+    let running = start().await;
+    running.upstream.on("small-upstream", [Answer::json(ANSWER)]);
+    for (reasoning, expected) in [
+        (json!({"effort": "low", "summary": "detailed"}), json!({"effort": "low", "summary": "detailed"})),
+        (json!({"generate_summary": "auto"}), json!({"summary": "auto"})),
+        (json!({"effort": null, "summary": null}), Value::Null),
+    ] {
+        let answer = running.post("/v1/responses", asked(reasoning.clone())).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), &body(answer).await["reasoning"]), (200, &reasoning));
+        assert_eq!(sent(&running)["reasoning"], expected);
+    }
+    for wire in [Wire::OpenAi, Wire::Anthropic, Wire::Gemini] {
+        let running = Running::with(Options { wire, ..Options::default() }).await;
+        running.post("/v1/responses", asked(json!({"summary": "auto"}))).send().await.unwrap();
+        assert!(!sent(&running).to_string().contains("summary"), "{wire:?}");
+    }
+}
+
+#[tokio::test]
 async fn thoughts_travel_through_anthropics_messages_that_the_gateway_serves() {
     let running = start().await;
     running.upstream.on("small-upstream", [Answer::stream().piece(STREAM).end(), Answer::json(ANSWER)]);

@@ -48,13 +48,14 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 12] = [
+const HINTS: [&str; 13] = [
     "metadata",
     "models",
     "prediction",
     "prompt_cache_key",
     "prompt_cache_retention",
     "provider",
+    "reasoning_summary",
     "safety_identifier",
     "service_tier",
     "store",

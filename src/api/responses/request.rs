@@ -60,7 +60,9 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
     put("tools", request.remove("tools").filter(|tools| !tools.is_null()).map(tools).transpose()?);
     put("tool_choice", request.remove("tool_choice").map(tool_choice).transpose()?);
     put("max_completion_tokens", request.remove("max_output_tokens"));
-    put("reasoning_effort", request.remove("reasoning").map(|mut reasoning| reasoning["effort"].take()));
+    let mut reasoning = request.remove("reasoning").unwrap_or_default();
+    put("reasoning_effort", reasoning.get_mut("effort").map(Value::take));
+    put("reasoning_summary", summary(&reasoning));
     let mut text = request.remove("text").unwrap_or_default();
     put("verbosity", text.get_mut("verbosity").map(Value::take));
     put("response_format", text.get_mut("format").map(Value::take).map(response_format).transpose()?);
@@ -71,6 +73,12 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
         put(&name, Some(value));
     });
     Ok((serde_json::to_vec(&out).unwrap_or_default(), echo))
+}
+
+/// How thoughts are to be shown, which chats have no word for; by its older name too.
+fn summary(reasoning: &Value) -> Option<Value> {
+    let given = |name: &str| reasoning.get(name).filter(|summary| !summary.is_null()).cloned();
+    given("summary").or_else(|| given("generate_summary"))
 }
 
 fn wants_logprobs(request: &Map<String, Value>) -> bool {

@@ -30,7 +30,7 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 20] = [
+const TRANSLATED: [&str; 21] = [
     "drop_unsupported",
     "include",
     "logprobs",
@@ -43,6 +43,7 @@ const TRANSLATED: [&str; 20] = [
     "provider",
     "reasoning",
     "reasoning_effort",
+    "reasoning_summary",
     "response_format",
     "store",
     "stream_options",
@@ -142,14 +143,14 @@ fn asks_for_thoughts(request: &ChatRequest, turns: &[Turn]) -> bool {
         Turn::Assistant { reasoning, .. } => reasoning.iter().any(|thought| matches!(thought, Reasoning::Sealed(_))),
         _ => false,
     };
-    given("reasoning_effort") || given("reasoning") || turns.iter().any(sealed)
+    ["reasoning", "reasoning_effort", "reasoning_summary"].iter().any(|name| given(name)) || turns.iter().any(sealed)
 }
 
-/// The client's `reasoning`, and its effort to the letter.
+/// The client's `reasoning`, and its effort and the summary that it wants to the letter.
 fn reasoning(request: &ChatRequest) -> Result<Value, BadRequest> {
     let mut reasoning: Map<String, Value> = request.field("reasoning", "an object")?.unwrap_or_default();
-    if let Some(effort) = request.field("reasoning_effort", "a string")? {
-        reasoning.insert("effort".into(), effort);
+    for (name, field) in [("effort", "reasoning_effort"), ("summary", "reasoning_summary")] {
+        reasoning.extend(request.field(field, "a string")?.map(|value| (name.to_owned(), value)));
     }
     Ok(some(reasoning))
 }
