@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use satisfice::api::embeddings::EmbeddingsRequest;
 use satisfice::catalog::{Model, Price};
 use satisfice::gateway::Settings;
+use satisfice::upstream::Upstreams;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 
 use crate::gateway::{Options, Running, ask, body, error, header, model_of, settings};
 use crate::scripted::{Answer, Gate, Scripted, Seen};
+use crate::upstream_answers::LIMITS;
 
 const REPLY: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAEA="}],
     "model":"e","usage":{"prompt_tokens":8,"total_tokens":8}}"#;
@@ -195,6 +198,24 @@ async fn at_most_eight_of_one_requests_calls_are_under_way() {
         }
     });
     assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn in_an_outage_each_call_of_a_request_counts_against_what_retries_may_add() {
+    let upstream = Scripted::start().await;
+    upstream.on_each("invoke", |_| Answer::status(503, "busy"));
+    let bedrock = ProviderSettings { wire: Wire::Bedrock, ..upstream.provider("test") };
+    let upstreams = Upstreams::new(vec![bedrock], LIMITS.deadlines.connect).unwrap();
+    let models = ["amazon.titan-embed-text-v1", "amazon.titan-embed-text-v2:0"].map(crate::upstream_answers::model);
+    let targets: Vec<&Model> = models.iter().collect();
+    let request = EmbeddingsRequest::parse(&numbers(8).to_string().into()).unwrap();
+    let (requests, mut attempts) = (40, 0);
+    for _ in 0..requests {
+        attempts += upstreams.embed(&targets, &request, &LIMITS).await.unwrap_err().attempts.len();
+    }
+    let (first, all) = (8 * requests, 8 * attempts);
+    assert!(upstream.seen().len() <= all);
+    assert!(all > first && all <= first + first * 15 / 100 + 20, "{all} calls where {first} were asked for");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod vitals;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -130,7 +131,8 @@ pub struct Dispatched {
 #[derive(Debug, Clone, Copy)]
 enum Work<'a> {
     Chat(&'a ChatRequest),
-    Embeddings(&'a EmbeddingsRequest),
+    /// And the calls that were made for it since they were last counted.
+    Embeddings(&'a EmbeddingsRequest, &'a AtomicUsize),
 }
 
 /// An answer, whole or as it comes.
@@ -259,7 +261,8 @@ impl Upstreams {
         request: &EmbeddingsRequest,
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
-        Course::new(self, targets, Work::Embeddings(request), limits).run().await
+        let made = AtomicUsize::new(0);
+        Course::new(self, targets, Work::Embeddings(request, &made), limits).run().await
     }
 
     fn target(&self, model: &Model) -> Result<Arc<Target>, UpstreamError> {
