@@ -19,7 +19,7 @@ fn flat_tools() -> Value {
         {"type": "custom", "name": "patch", "description": "Edits.",
          "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}},
         {"type": "function", "name": "f", "description": "F.", "parameters": {"type": "object"}, "strict": false},
-        {"type": "custom", "name": "sh", "format": {"type": "text"}}])
+        {"type": "custom", "name": "sh", "format": {"type": "text"}, "field_of_tomorrow": 1}])
 }
 
 /// The same as a chat has them.
@@ -28,7 +28,7 @@ fn chat_tools() -> Value {
         {"type": "custom", "custom": {"name": "patch", "description": "Edits.",
          "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /.+/"}}}},
         {"type": "function", "function": {"name": "f", "description": "F.", "parameters": {"type": "object"}, "strict": false}},
-        {"type": "custom", "custom": {"name": "sh", "format": {"type": "text"}}}])
+        {"type": "custom", "custom": {"name": "sh", "format": {"type": "text"}, "field_of_tomorrow": 1}}])
 }
 
 fn chat_call() -> Value {

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::turns::{ToolCall, Turn};
 use super::unsupported;
@@ -27,6 +27,9 @@ pub struct CustomTool {
     /// `{"type": "text"}`, or `{"type": "grammar", "grammar": {"syntax", "definition"}}`.
     #[serde(default)]
     pub format: Option<Value>,
+    /// What is new.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// The first custom tool of `request`, for a wire that has functions and nothing else; none where the client said
