@@ -115,6 +115,8 @@ fn asks_for_nothing(name: &str, value: &[u8]) -> bool {
         "frequency_penalty" | "presence_penalty" | "top_logprobs" => number() == Some(0.0),
         "logprobs" | "store" => value == b"false",
         "modalities" => value == b"[\"text\"]",
+        // The web is searched as it is by default.
+        "web_search_options" => return value == b"null",
         _ => false,
     };
     default || matches!(value, b"null" | b"{}" | b"[]")

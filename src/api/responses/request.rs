@@ -57,7 +57,10 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
         });
     };
     put("messages", Some(messages(&mut request)?));
-    put("tools", request.remove("tools").filter(|tools| !tools.is_null()).map(tools).transpose()?);
+    let given = request.remove("tools").filter(|tools| !tools.is_null()).map(tools).transpose()?;
+    let Tools { tools, web_search } = given.unwrap_or_default();
+    put("tools", (!tools.is_empty()).then(|| tools.into()));
+    put("web_search_options", web_search);
     put("tool_choice", request.remove("tool_choice").map(tool_choice).transpose()?);
     put("max_completion_tokens", request.remove("max_output_tokens"));
     let mut reasoning = request.remove("reasoning").unwrap_or_default();
@@ -285,9 +288,33 @@ fn part_of(part: Part, place: &str) -> Result<Value, BadRequest> {
     }
 }
 
-fn tools(tools: Value) -> Result<Value, BadRequest> {
-    let Value::Array(tools) = tools else { return Err(BadRequest::field("tools", "tools must be a list")) };
-    tools.into_iter().enumerate().map(|(i, given)| tool(i, given)).collect::<Result<Vec<_>, _>>().map(Value::from)
+/// A chat has searching the web as an option, `web_search_options`.
+#[derive(Default)]
+struct Tools {
+    tools: Vec<Value>,
+    web_search: Option<Value>,
+}
+
+fn tools(given: Value) -> Result<Tools, BadRequest> {
+    let Value::Array(given) = given else { return Err(BadRequest::field("tools", "tools must be a list")) };
+    let mut tools = Tools::default();
+    for (i, given) in given.into_iter().enumerate() {
+        match given["type"].as_str() {
+            Some(kind) if kind.starts_with("web_search") => tools.web_search = Some(web_search(given)),
+            _ => tools.tools.push(tool(i, given)?),
+        }
+    }
+    Ok(tools)
+}
+
+/// A chat has a place's fields in an object that is named after its type.
+fn web_search(mut tool: Value) -> Value {
+    tool.as_object_mut().and_then(|tool| tool.remove("type"));
+    if let Some(Value::Object(mut place)) = tool.get_mut("user_location").map(Value::take) {
+        place.remove("type");
+        tool["user_location"] = json!({"type": "approximate", "approximate": place});
+    }
+    tool
 }
 
 /// A chat has a tool's fields in an object that is named after its type.
@@ -303,8 +330,9 @@ fn tool(i: usize, mut tool: Value) -> Result<Value, BadRequest> {
         }
         _ => {
             let field = format!("tools[{i}].type");
-            let message =
-                format!("{field} is {kind}, which OpenAI runs itself; only functions and custom tools are routed");
+            let message = format!(
+                "{field} is {kind}, which OpenAI runs itself; only functions, custom tools and web search are routed"
+            );
             Err(BadRequest::field(field, message))
         }
     }

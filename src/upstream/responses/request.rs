@@ -213,18 +213,16 @@ fn function(tool: &Tool) -> Value {
 /// Chat has a grammar in an object of that name; here its fields stand beside the type.
 fn custom(tool: &CustomTool) -> Value {
     let format = tool.format.as_ref().map(|format| match format["grammar"].as_object() {
-        Some(grammar) => grammar.iter().fold(json!({"type": "grammar"}), |mut flat, (name, value)| {
-            flat[name] = value.clone();
-            flat
-        }),
+        Some(grammar) => with(json!({"type": "grammar"}), grammar),
         None => format.clone(),
     });
-    object([
+    let own = object([
         ("type", "custom".into()),
         ("name", json!(tool.name)),
         ("description", json!(tool.description)),
         ("format", json!(format)),
-    ])
+    ]);
+    with(own, &tool.more)
 }
 
 fn tool_choice(controls: &Controls) -> Value {
@@ -245,6 +243,9 @@ fn web_search(request: &ChatRequest) -> Result<Option<Value>, BadRequest> {
         search_context_size: Value,
         #[serde(default)]
         user_location: Option<Location>,
+        /// What the tool has and a chat has not.
+        #[serde(flatten)]
+        more: Map<String, Value>,
     }
     #[derive(Deserialize)]
     struct Location {
@@ -257,12 +258,19 @@ fn web_search(request: &ChatRequest) -> Result<Option<Value>, BadRequest> {
         Value::from(approximate)
     };
     Ok(options.map(|options| {
-        object([
+        let own = object([
             ("type", "web_search".into()),
             ("search_context_size", options.search_context_size),
             ("user_location", options.user_location.map(location).into()),
-        ])
+        ]);
+        with(own, &options.more)
     }))
+}
+
+/// An object with more fields.
+fn with(mut object: Value, more: &Map<String, Value>) -> Value {
+    more.iter().for_each(|(name, value)| object[name] = value.clone());
+    object
 }
 
 /// Null where there is nothing in it.
