@@ -150,13 +150,13 @@ impl Controls {
 }
 
 /// Functions, and custom tools with their places.
-fn tools(request: &ChatRequest) -> Result<(Vec<Tool>, Vec<(usize, CustomTool)>), BadRequest> {
+fn tools(request: &ChatRequest) -> Result<(Vec<Tool>, Vec<CustomTool>), BadRequest> {
     let tools: Vec<WireTool> = request.field("tools", "a list of tools")?.unwrap_or_default();
     let (mut functions, mut custom) = (vec![], vec![]);
     for (i, tool) in tools.into_iter().enumerate() {
         match tool {
             WireTool { function: Some(function), cache_control, .. } => functions.push(function.cached(cache_control)),
-            WireTool { custom: Some(tool), .. } => custom.push((i, tool)),
+            WireTool { custom: Some(tool), .. } => custom.push(CustomTool { place: i, ..tool }),
             _ if request.drop_unsupported => {}
             WireTool { kind, .. } => {
                 let field = format!("tools[{i}]");

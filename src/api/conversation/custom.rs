@@ -12,8 +12,8 @@ use crate::api::error::BadRequest;
 /// The custom tools of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CustomTools {
-    /// Each with its place among all tools, in their order.
-    pub tools: Vec<(usize, CustomTool)>,
+    /// In their order.
+    pub tools: Vec<CustomTool>,
     /// The one that must be called: `tool_choice`.
     pub chosen: Option<String>,
 }
@@ -21,6 +21,9 @@ pub struct CustomTools {
 /// A tool that takes any text, or what its grammar allows.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct CustomTool {
+    /// Among all tools of the request.
+    #[serde(skip)]
+    pub place: usize,
     pub name: String,
     #[serde(default)]
     pub description: Option<String>,

@@ -191,8 +191,8 @@ fn json_schema(wanted: &JsonSchema) -> Value {
 /// In the client's order.
 fn tools(controls: &Controls, web_search: Option<Value>) -> Value {
     let mut tools: Vec<Value> = controls.tools.iter().map(function).collect();
-    for (place, tool) in &controls.custom.tools {
-        tools.insert((*place).min(tools.len()), custom(tool));
+    for tool in &controls.custom.tools {
+        tools.insert(tool.place.min(tools.len()), custom(tool));
     }
     tools.extend(web_search);
     if tools.is_empty() { Value::Null } else { tools.into() }
