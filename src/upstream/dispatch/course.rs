@@ -1,6 +1,7 @@
 //! One request's way through its targets: who is asked next, how often, and when it is given up.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
@@ -18,6 +19,8 @@ pub struct Course<'a> {
     limits: &'a Limits,
     total: Due,
     attempts: Vec<Attempt>,
+    /// What the last attempt made, at least 1.
+    calls: usize,
     /// Targets to ask, in this order.
     queue: VecDeque<usize>,
 }
@@ -29,14 +32,15 @@ impl<'a> Course<'a> {
     pub fn new(upstreams: &'a Upstreams, targets: &'a [&'a Model], work: Work<'a>, limits: &'a Limits) -> Self {
         let total = Due::total(limits.deadlines.total, Instant::now());
         let queue = (0..limits.planned.min(targets.len())).collect();
-        Self { upstreams, work, targets, limits, total, attempts: Vec::with_capacity(1), queue }
+        Self { upstreams, work, targets, limits, total, attempts: Vec::with_capacity(1), calls: 1, queue }
     }
 
     pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
-        self.upstreams.budget.deposit();
+        self.upstreams.budget.deposit(1);
         let mut last = None;
         while let Some(target) = self.queue.pop_front() {
             let (target, reply) = self.call(target).await;
+            self.count_calls();
             let error = match reply {
                 Ok(reply) => return Ok(Dispatched { target, attempts: self.attempts, reply }),
                 Err(error) => last.insert(error),
@@ -100,7 +104,7 @@ impl<'a> Course<'a> {
             let timing = || Timing::new(&deadlines, total, Instant::now());
             match work {
                 Work::Chat(request) => target.call(&model.upstream_name, request, timing()).await,
-                Work::Embeddings(request) => target.embed(&model.upstream_name, request, &timing).await,
+                Work::Embeddings(request, made) => target.embed(&model.upstream_name, request, made, &timing).await,
             }
         }
     }
@@ -108,6 +112,17 @@ impl<'a> Course<'a> {
     fn called(&mut self, target: usize, began: Instant, reply: Result<Reply, UpstreamError>) -> Called {
         self.attempts.push(attempt(target, reply.as_ref().err(), began));
         (target, reply)
+    }
+
+    /// An attempt at embeddings may be many calls, and each of them counts.
+    fn count_calls(&mut self) {
+        let Work::Embeddings(_, made) = self.work else { return };
+        let made = made.swap(0, Ordering::Relaxed).max(1);
+        match self.attempts.len() {
+            0 | 1 => self.upstreams.budget.deposit(made - 1),
+            _ => self.upstreams.budget.settle(self.calls, made),
+        }
+        self.calls = made;
     }
 
     /// Decides who is next after `target` failed. False: nobody, or not in time.
@@ -148,7 +163,9 @@ impl<'a> Course<'a> {
 
     /// Within the request's own attempts and time, and within what all requests together may add to an outage.
     fn may_try_again(&self) -> bool {
-        self.attempts.len() < self.limits.attempts && Instant::now() < self.total.at && self.upstreams.budget.withdraw()
+        self.attempts.len() < self.limits.attempts
+            && Instant::now() < self.total.at
+            && self.upstreams.budget.withdraw(self.calls)
     }
 
     /// Waits until the same model may be asked again.
