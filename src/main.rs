@@ -4,6 +4,7 @@ mod allocator;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use satisfice::cli::{calibrate, check, demo, evaluate, export, model, serve, train};
 use satisfice::config::Environment;
@@ -43,7 +44,25 @@ enum Command {
 
 /// What the user can mend exits with 2, as a wrong flag does; anything else with 1.
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    match Arguments::try_parse() {
+        Ok(arguments) => run(arguments.command),
+        Err(asked) if !asked.use_stderr() || asked.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            asked.exit()
+        }
+        Err(wrong) => ended(Err(Failure(one_line(&wrong.to_string()), 2))),
+    }
+}
+
+/// What clap says of wrong arguments, on one line: the problem and its tips, without the usage that `--help` shows, too.
+fn one_line(said: &str) -> String {
+    let is_advice = |part: &&str| !part.starts_with("Usage:") && !part.starts_with("For more information");
+    let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+    let parts: Vec<String> = said.trim_start_matches("error:").split("\n\n").take_while(is_advice).map(words).collect();
+    format!("{}; --help says what there is", parts.join("; "))
+}
+
+fn run(command: Command) -> ExitCode {
+    match command {
         Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
         Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
         Command::Export(options) => ended(export::run(&options, unix_ms()).map(drop).map_err(Failure::mendable)),

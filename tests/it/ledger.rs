@@ -64,6 +64,14 @@ fn a_request_s_history_is_what_stood_before_a_position() {
     assert_eq!(store.history(id(1_000), Position::MAX).unwrap(), []);
     let scores = store.reader().scores(id(3)).unwrap();
     assert_eq!(scores.iter().map(|s| s.value).collect::<Vec<_>>(), [1.0], "the newest of each source");
+
+    drop(store);
+    let mut store = open(folder.path());
+    assert_eq!(store.history(id(99), Position::MAX).unwrap().len(), 2, "the last of all");
+    store.append(&[decided(1_000), decided(500)]).unwrap();
+    for (late, count) in [(3, 4), (500, 1), (700, 0), (1_000, 1), (2_000, 0)] {
+        assert_eq!(store.history(id(late), Position::MAX).unwrap().len(), count, "{late}");
+    }
 }
 
 #[test]

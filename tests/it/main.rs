@@ -3,6 +3,7 @@
 mod anthropic;
 mod anthropic_streams;
 mod architecture;
+mod arguments;
 mod bedrock;
 mod bedrock_streams;
 mod cache;

@@ -1,0 +1,35 @@
+//! Wrong arguments: one line that says what is wrong and where to look, on stderr, and exit code 2.
+
+use std::process::{Command, Output};
+
+fn satisfice(arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_satisfice")).args(arguments.split_whitespace()).output().unwrap()
+}
+
+/// What is said on stderr; nothing is on stdout.
+fn refused(arguments: &str) -> String {
+    let Output { status, stdout, stderr } = satisfice(arguments);
+    assert_eq!((status.code(), stdout.len()), (Some(2), 0), "{arguments}");
+    String::from_utf8(stderr).unwrap()
+}
+
+#[test]
+fn a_wrong_argument_is_told_on_one_line() {
+    let told = |arguments, what: &str| {
+        let line = refused(arguments);
+        assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+        assert_eq!(line, format!("satisfice: {what}; --help says what there is\n"));
+    };
+    told("serv", "unrecognized subcommand 'serv'; tip: a similar subcommand exists: 'serve'");
+    told("serve --quality 1.7", "invalid value '1.7' for '--quality <SHARE>': give a number from 0 to 1, such as 0.95");
+    told("train", "the following required arguments were not provided: --out <DIR> --workload <FILE>...");
+    told("evaluate --svg", "a value is required for '--svg <DIR|FILE>' but none was supplied");
+}
+
+#[test]
+fn help_is_no_mistake_and_no_command_is_answered_with_it() {
+    let help = satisfice("--help");
+    assert!(help.status.success() && help.stderr.is_empty());
+    assert!(String::from_utf8(help.stdout).unwrap().contains("Usage: satisfice <COMMAND>"));
+    assert!(refused("").contains("Usage: satisfice <COMMAND>"));
+}
