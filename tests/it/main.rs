@@ -50,6 +50,7 @@ mod routes;
 mod rules;
 mod scripted;
 mod segments;
+mod serve;
 mod sessions;
 mod shadow;
 mod sse;
