@@ -56,6 +56,11 @@ impl ApiError {
         error.code("invalid_api_key")
     }
 
+    pub(super) fn foreign_page() -> Self {
+        let message = "a page from elsewhere may ask only with a key: set api_keys under [server], and send one";
+        Self::new(StatusCode::FORBIDDEN, "permission_error", message).code("foreign_origin")
+    }
+
     pub(super) fn too_large(limit: usize) -> Self {
         let message = format!(
             "the body is larger than {limit} bytes, the most that this gateway takes; \
