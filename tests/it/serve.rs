@@ -43,9 +43,13 @@ struct Served {
 
 impl Served {
     fn start(folder: &Path) -> Self {
+        Self::through(Command::new(env!("CARGO_BIN_EXE_satisfice")), folder)
+    }
+
+    /// `command` and the flags are the gateway's command line.
+    fn through(mut command: Command, folder: &Path) -> Self {
         std::fs::write(folder.join("c.toml"), CONFIG).unwrap();
         let flags = ["serve", "--config", "c.toml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
         let command = command.args(flags).current_dir(folder).env_remove("RUST_LOG");
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let (lines, log) = channel();
@@ -64,6 +68,12 @@ impl Served {
             }
             heard.push(line);
         }
+    }
+
+    /// Ends it; what it said that nobody waited for.
+    fn rest(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.log.iter().collect()
     }
 }
 
@@ -130,4 +140,30 @@ fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
     }
     std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
     assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_without_room_is_said_once_and_not_with_each_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bounded = Command::new("sh");
+    // No file above 256 KiB; without the trap the system would end the process instead of refusing the write.
+    bounded.args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_satisfice")]);
+    let served = Served::through(bounded, folder.path());
+    let url = url(&served.says("serving on"));
+    let failures = async || -> u64 {
+        let metrics = client().get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("satisfice_learner_store_failures_total "));
+        line.unwrap().parse().unwrap()
+    };
+    let mut long = ask("auto");
+    for n in 0.. {
+        long["messages"][0]["content"] = format!("{n} {}", "word ".repeat(20_000)).into();
+        client().post(format!("{url}/v1/chat/completions")).body(long.to_string()).send().await.unwrap();
+        if failures().await >= 6 {
+            break;
+        }
+    }
+    let failing: Vec<String> = served.rest().into_iter().filter(|line| line.contains("cannot be written")).collect();
+    let of = |what: &str| failing.iter().filter(|line| line.contains(what)).count();
+    assert!((of("the ledger") == 1 || of("traces") == 1) && failing.len() <= 3, "{failing:#?}");
 }
