@@ -439,7 +439,7 @@ pub(super) fn optional<'a, T: Deserialize<'a>>(
 }
 
 /// The error without its line and column: they count from the beginning of a field, which nobody sees.
-fn unplaced(error: &serde_json::Error) -> String {
+pub(super) fn unplaced(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     text.truncate(text.strip_suffix(&place).map_or(text.len(), str::len));

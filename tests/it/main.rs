@@ -35,6 +35,7 @@ mod gemini_pictures;
 mod gemini_served;
 mod learner;
 mod ledger;
+mod mangled;
 mod messages;
 mod model;
 mod models;
