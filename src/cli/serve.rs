@@ -93,7 +93,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     if running.is_incomplete() {
         reclassify(&running, &classifiers, true).await;
     }
-    told.to_stop(&running, &source, &classifiers).await;
+    told.until_stop(&running, &source, &classifiers).await;
     tracing::info!("stopping: requests under way may end, then what was learned is written down");
     running.stop().await.map_err(ServeError::Stop)
 }
@@ -192,7 +192,7 @@ impl Told {
 
     /// Returns when the process is told to stop. SIGHUP and a change of the file reload it; a change of the registry,
     /// where that says which classifier to use, brings in another one.
-    async fn to_stop(mut self, running: &Running, source: &Source, classifiers: &Classifiers) {
+    async fn until_stop(mut self, running: &Running, source: &Source, classifiers: &Classifiers) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,

@@ -53,22 +53,22 @@ impl<B> ValidateRequest<B> for RequireKey {
     type ResponseBody = Body;
 
     fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response> {
-        admit(&self.0, request)
+        refusal(&self.0, request).map_or(Ok(()), Err)
     }
 }
 
-/// Whether a request may be answered; else what to say, in its protocol's words.
-pub(super) fn admit<B>(app: &App, request: &Request<B>) -> Result<(), Response> {
+/// What to say, in its protocol's words, to a request that may not be answered.
+pub(super) fn refusal<B>(app: &App, request: &Request<B>) -> Option<Response> {
     let keys = app.keys.load();
     let refusal = match keys.admits(request.headers()) {
         true if keys.0.is_empty() && is_foreign_page(request.headers()) => ApiError::foreign_page(),
-        true => return Ok(()),
+        true => return None,
         false => ApiError::unauthorized(),
     };
-    match request.uri().path().starts_with("/v1/messages") {
-        true => Err(MessagesError::from(refusal).into_response()),
-        false => Err(refusal.into_response()),
-    }
+    Some(match request.uri().path().starts_with("/v1/messages") {
+        true => MessagesError::from(refusal).into_response(),
+        false => refusal.into_response(),
+    })
 }
 
 /// Whether a browser sends this for a page from elsewhere. It sends what any page asks for to this machine too, and what

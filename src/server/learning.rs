@@ -131,7 +131,11 @@ impl Routes {
         Self {
             decided: family(registry, "route_decided", "Requests decided"),
             measured: family(registry, "route_measured_quality", "Mean quality of the route's answers, as measured"),
-            reference: family(registry, "route_best_quality", "Mean quality of the best single model, as estimated"),
+            reference: family(
+                registry,
+                "route_best_quality",
+                "What a bar is a share of: the best model's mean quality, estimated on the high side",
+            ),
             spent: family(registry, "route_spent_usd", "Spent since the knob was set"),
             always_best: family(registry, "route_always_best_usd", "What the best model was predicted to cost instead"),
             shadow: family(registry, "route_shadow_usd", "Spent on asking the best model for comparison"),

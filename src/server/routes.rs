@@ -135,7 +135,7 @@ impl Steered {
     fn new(state: &RouteState, controller: &Controller) -> Self {
         let (audit, spending) = (&controller.audit, &controller.spending);
         Self {
-            knob: controller.knob.into(),
+            knob: controller.knob,
             decided: controller.schedule.decided,
             measured_quality: audit.own().map(Measure::of_share),
             best_quality: audit.best().map(Measure::of_share),
