@@ -21,7 +21,7 @@ use crate::server::{self, BindError};
 use crate::telemetry::{LogFormat, init_tracing};
 
 /// Read where no `--config` is given.
-const DEFAULT_FILE: &str = "satisfice.toml";
+pub(super) const DEFAULT_FILE: &str = "satisfice.toml";
 /// An editor writes a file in several steps: wait for the last.
 const SETTLE: Duration = Duration::from_millis(200);
 
