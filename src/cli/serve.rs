@@ -18,6 +18,7 @@ use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::config::{self, Environment, Flags, Mistakes, NoKeys, Setup};
 use crate::policy::Knob;
 use crate::server::{self, BindError};
+use crate::store::make_folder;
 use crate::telemetry::{LogFormat, init_tracing};
 
 /// Read where no `--config` is given.
@@ -220,7 +221,7 @@ async fn settle(changes: &mut mpsc::Receiver<()>) {
 fn watch_registry(classifiers: &Classifiers, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
     let Classifiers::Registry(data_dir) = classifiers else { return None };
     let folder = registry::folder(data_dir);
-    let made = std::fs::create_dir_all(&folder);
+    let made = make_folder(&folder);
     made.inspect_err(|error| tracing::warn!(%error, "`model use` needs a restart to be seen")).ok()?;
     watch(&folder.join(registry::REGISTRY_FILE), changed)
 }

@@ -127,6 +127,16 @@ async fn the_log_is_plain_text_with_both_addresses_and_tells_of_a_provider_that_
     assert_eq!(trace["decision"]["knob"], json!({"quality": 0.9}), "as GET /v1/routes says it");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    Served::start(folder.path()).says("for operators");
+    let mode = std::fs::metadata(folder.path().join("data")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "{mode:o}");
+}
+
 #[test]
 fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
     let folder = tempfile::tempdir().unwrap();
