@@ -1,5 +1,7 @@
 //! The `satisfice` program: one match arm a command.
 
+mod allocator;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -8,9 +10,8 @@ use satisfice::config::Environment;
 use satisfice::gateway::unix_ms;
 use satisfice::telemetry::{LogFormat, init_tracing};
 
-/// A request is a few hundred small allocations on one thread that another one frees.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Mimalloc = allocator::Mimalloc;
 
 /// A self-hosted LLM gateway that learns, per request, the cheapest model that is good enough.
 #[derive(Parser)]

@@ -63,7 +63,7 @@ pub struct Message {
     pub images: Vec<Value>,
 }
 
-/// A call of a function, or a piece of one.
+/// A call of a function or of a custom tool, or a piece of one.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Call {
     /// Which of the answer's calls a piece belongs to.
@@ -73,6 +73,28 @@ pub struct Call {
     pub id: Option<String>,
     #[serde(default)]
     pub function: Function,
+    #[serde(default)]
+    pub custom: Option<Custom>,
+}
+
+impl Call {
+    /// Of the tool; a later piece has none.
+    pub fn name(&self) -> Option<&str> {
+        self.custom.as_ref().map_or(&self.function.name, |custom| &custom.name).as_deref()
+    }
+
+    /// What the tool is given.
+    pub fn text(&self) -> &str {
+        self.custom.as_ref().map_or(&self.function.arguments, |custom| &custom.input)
+    }
+
+    /// The same, to grow.
+    pub fn text_mut(&mut self) -> &mut String {
+        match &mut self.custom {
+            Some(custom) => &mut custom.input,
+            None => &mut self.function.arguments,
+        }
+    }
 }
 
 /// Part of a [`Call`].
@@ -82,6 +104,15 @@ pub struct Function {
     pub name: Option<String>,
     #[serde(default, deserialize_with = "text")]
     pub arguments: String,
+}
+
+/// Part of a [`Call`] of a custom tool.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Custom {
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub input: String,
 }
 
 /// OpenAI's `usage`, as far as other protocols have it too.

@@ -174,8 +174,8 @@ impl ChatRequest {
     }
 }
 
-/// Fields that are written anew for each upstream, or that no upstream sees.
-pub const OWN: [&str; 2] = ["model", "drop_unsupported"];
+/// Fields that are written anew for each upstream, or that no upstream of this wire sees.
+pub const OWN: [&str; 3] = ["model", "drop_unsupported", "reasoning_summary"];
 
 /// Fields that say who may answer: the gateway's to read.
 pub const ROUTING: [&str; 2] = ["models", "provider"];

@@ -393,6 +393,7 @@ pub(super) fn cause_name(cause: Cause) -> &'static str {
         Cause::Connect => "connect",
         Cause::Timeout => "timeout",
         Cause::Malformed => "malformed",
+        Cause::TooLong => "too_long",
     }
 }
 

@@ -221,6 +221,7 @@ fn exhausted(error: &UpstreamError) -> ApiError {
         Cause::Credentials => failed(StatusCode::BAD_GATEWAY, "upstream_credentials"),
         Cause::Server => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::Malformed => failed(StatusCode::BAD_GATEWAY, "upstream_malformed"),
+        Cause::TooLong => failed(StatusCode::BAD_GATEWAY, "upstream_too_long"),
     };
     answer.retry_after(error.retry_after)
 }

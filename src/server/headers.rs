@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write};
 
+use bytes::BytesMut;
 use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -29,9 +30,9 @@ const LONGEST_SESSION: usize = 256;
 pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     headers.reserve(12);
     headers.insert(DECISION, HeaderValue::from_static(facts.decision()));
-    put_name(headers, MODEL, facts.model.as_deref());
-    put_name(headers, ROUTE, facts.route.as_deref());
-    let text = &mut String::with_capacity(40);
+    let text = &mut BytesMut::with_capacity(256);
+    put(headers, text, MODEL, facts.model.as_deref());
+    put(headers, text, ROUTE, facts.route.as_deref());
     put(headers, text, ATTEMPTS, Some(facts.attempts));
     put(headers, text, TRACE_ID, Some(facts.trace.as_hyphenated()).filter(|_| !facts.trace.is_nil()));
     put(headers, text, PROPENSITY, facts.propensity);
@@ -41,18 +42,13 @@ pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     put(headers, text, AGE, facts.age_s);
 }
 
-/// `text` is written over.
-fn put(headers: &mut HeaderMap, text: &mut String, name: HeaderName, value: Option<impl Display>) {
+/// The value is written to `text`, which all values share: one allocation. A name with control characters, which no header
+/// can carry, is left out.
+fn put(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName, value: Option<impl Display>) {
     let Some(value) = value else { return };
-    text.clear();
-    if write!(text, "{value}").is_ok() {
-        put_name(headers, name, Some(text));
-    }
-}
-
-/// A name with control characters, which no header can carry, is left out.
-fn put_name(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
-    if let Some(value) = value.and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()) {
+    if write!(text, "{value}").is_ok()
+        && let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze())
+    {
         headers.insert(name, value);
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Ledger {
     reader: LedgerReader,
     /// The last position that a caller was told of.
     position: Position,
+    /// No request in the index has a greater id: of one that is new nothing need be looked up.
+    greatest: u128,
     /// A commit failed since: blocks after `position` may have reached the disk all the same.
     doubtful: bool,
     writer: form::Writer,
@@ -47,19 +49,28 @@ pub(super) struct LedgerReader {
 impl Ledger {
     pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
         let file = Arc::new(DatabaseFile::new(path, CACHE_BYTES));
-        let position = file.with(|database| {
+        let (position, greatest) = file.with(|database| {
             prepare(database)?;
-            last_position(database)
+            last(database)
         })?;
-        Ok(Self { reader: LedgerReader { file }, position, doubtful: false, writer: form::Writer::default() })
+        Ok(Self { reader: LedgerReader { file }, position, greatest, doubtful: false, writer: form::Writer::default() })
     }
 
     pub(super) fn reader(&self) -> &LedgerReader {
         &self.reader
     }
 
+    pub(super) fn history(&self, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError> {
+        match trace.as_u128() > self.greatest {
+            true => Ok(Vec::new()),
+            false => self.reader.history(trace, before),
+        }
+    }
+
     pub(super) fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
         let last = self.position + entries.len() as u64;
+        // Also where the commit fails: something of it may have reached the disk.
+        self.greatest = entries.iter().filter_map(Entry::trace).map(|id| id.as_u128()).fold(self.greatest, u128::max);
         let writer = &mut self.writer;
         let committed = self.reader.file.with(|database| {
             let transaction = durable(database)?;
@@ -162,11 +173,13 @@ fn stored_form(transaction: &ReadTransaction) -> Result<Option<u16>, StoreError>
     }
 }
 
-fn last_position(database: &Database) -> Result<Position, StoreError> {
+/// The position of the last entry, and the greatest id in the index.
+fn last(database: &Database) -> Result<(Position, u128), StoreError> {
     let transaction = database.begin_read().map_err(failed)?;
     let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
-    let last = blocks.last().map_err(failed)?;
-    Ok(last.map_or(0, |(position, _)| position.value()))
+    let index = transaction.open_table(INDEX).map_err(failed)?;
+    let position = blocks.last().map_err(failed)?.map_or(0, |(position, _)| position.value());
+    Ok((position, index.last().map_err(failed)?.map_or(0, |(row, _)| row.value().0)))
 }
 
 fn durable(database: &Database) -> Result<WriteTransaction, StoreError> {

@@ -59,7 +59,7 @@ impl Store for RedbStore {
     }
 
     fn history(&self, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError> {
-        self.ledger.reader().history(trace, before)
+        self.ledger.history(trace, before)
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {

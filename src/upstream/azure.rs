@@ -8,7 +8,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::compatible::{Amended, Compatible};
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireAnswer, WireRequest};
+use super::{Asked, Embeddings, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -131,15 +131,6 @@ impl Embeddings for Azure {
 
     fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<Vec<WireRequest>, BadRequest> {
         self.inner.embed(upstream_model, request)
-    }
-
-    fn embedded(
-        &self,
-        upstream_model: &str,
-        request: &EmbeddingsRequest,
-        answers: Vec<WireAnswer>,
-    ) -> Result<WholeReply, String> {
-        self.inner.embedded(upstream_model, request, answers)
     }
 }
 

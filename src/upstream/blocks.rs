@@ -84,7 +84,7 @@ pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Ch
                 choice.content += &input.to_string();
             }
             Block::Call { id, name, input } => {
-                choice.calls.push(ToolCall { id, name, arguments: input.to_string(), signature: None });
+                choice.calls.push(ToolCall { id, name, arguments: input.to_string(), ..ToolCall::default() });
             }
         }
     }
@@ -186,7 +186,7 @@ impl Pieces {
         self.is_answer |= answer;
         self.open = Open::Call { whole: Some(whole), answer };
         if !answer {
-            let call = ToolCall { id, name, arguments: String::new(), signature: None };
+            let call = ToolCall { id, name, ..ToolCall::default() };
             out.push_back(self.chunks.call(self.calls, &call));
             self.calls += 1;
         }

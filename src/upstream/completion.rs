@@ -190,12 +190,20 @@ impl Chunks {
     pub fn call(&self, index: usize, call: &ToolCall) -> StreamItem {
         let mut json = call_json(call);
         json["index"] = index.into();
-        self.delta(0, json!({"tool_calls": [json]}), Text { tool_calls: true, ..Text::default() })
+        self.more_of_call(json)
     }
 
     /// More of a call's arguments.
     pub fn arguments(&self, index: usize, piece: &str) -> StreamItem {
-        let call = json!({"index": index, "function": {"arguments": piece}});
+        self.more_of_call(json!({"index": index, "function": {"arguments": piece}}))
+    }
+
+    /// More of a custom tool's input.
+    pub fn input(&self, index: usize, piece: &str) -> StreamItem {
+        self.more_of_call(json!({"index": index, "custom": {"input": piece}}))
+    }
+
+    fn more_of_call(&self, call: Value) -> StreamItem {
         self.delta(0, json!({"tool_calls": [call]}), Text { tool_calls: true, ..Text::default() })
     }
 
@@ -239,11 +247,14 @@ impl Head {
 
 /// A call as it stands in `tool_calls`, but for a stream's `index`.
 pub fn call_json(call: &ToolCall) -> Value {
-    let mut json = json!({
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": call.arguments},
-    });
+    let mut json = match call.custom {
+        true => json!({"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}),
+        false => json!({
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }),
+    };
     if let Some(signature) = &call.signature {
         json["extra_content"] = signature_json(signature);
     }

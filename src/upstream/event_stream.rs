@@ -41,8 +41,11 @@ impl Decoder {
         let Some(length) = self.buffer.first_chunk().map(|length| u32::from_be_bytes(*length) as usize) else {
             return Ok(None);
         };
-        if length < LEAST || length > self.limit {
-            return Err(format!("a frame of {length} bytes; {LEAST} to {} are taken", self.limit).into());
+        if length < LEAST {
+            return Err(format!("a frame of {length} bytes; the shortest has {LEAST}").into());
+        }
+        if length > self.limit {
+            return Err(NoAnswer::TooLong(format!("a frame of {length} bytes; {} are taken at most", self.limit)));
         }
         if self.buffer.len() < length {
             return Ok(None);

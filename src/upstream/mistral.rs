@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::compatible::{Amended, Compatible};
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
+use crate::api::conversation::{no_custom_tools, without_custom_tools};
 use crate::api::error::{BadRequest, ErrorDetail};
 
 /// Mistral's own API.
@@ -24,7 +25,7 @@ impl Provider for Mistral {
     }
 
     fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
-        self.0.refuses(request)
+        self.0.refuses(request).or_else(|| no_custom_tools(request, "Mistral"))
     }
 
     fn request_up_to(
@@ -33,7 +34,11 @@ impl Provider for Mistral {
         longest: Option<u32>,
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
-        self.0.request_up_to(upstream_model, longest, request)
+        if let Some(bad) = no_custom_tools(request, "Mistral") {
+            return Err(bad);
+        }
+        let functions = without_custom_tools(request);
+        self.0.request_up_to(upstream_model, longest, functions.as_ref().unwrap_or(request))
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {

@@ -286,6 +286,8 @@ pub enum Cause {
     Timeout,
     /// Bytes that are no answer, an error inside a 200 that does not say of what kind it is, or a stream that was cut.
     Malformed,
+    /// The answer, or one event of it, is longer than is read: it would be so again.
+    TooLong,
 }
 
 impl Cause {

@@ -8,12 +8,9 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::compatible::messages;
-use super::{
-    Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireAnswer, WireEvent, WireRequest,
-    embeddings,
-};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
-use crate::api::embeddings::{EmbeddingsReply, EmbeddingsRequest};
+use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::Usage;
 use crate::catalog::quirks::Quirks;
@@ -72,23 +69,6 @@ impl Embeddings for OpenAi {
 
     fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<Vec<WireRequest>, BadRequest> {
         Ok(vec![WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model) }])
-    }
-
-    fn embedded(
-        &self,
-        _upstream_model: &str,
-        request: &EmbeddingsRequest,
-        answers: Vec<WireAnswer>,
-    ) -> Result<WholeReply, String> {
-        let WireAnswer { body, .. } = answers.into_iter().next().unwrap_or_default();
-        let reply: Result<EmbeddingsReply, _> = serde_json::from_slice(&body);
-        let reply = reply.map_err(|e| format!("the answer holds no embeddings: {e}"))?;
-        if !reply.data.get().starts_with('[') {
-            return Err("the answer's `data` is no list of embeddings".into());
-        }
-        let usage = reply.usage.map(usage);
-        let reencoded = embeddings::reencoded(request, reply.data, &body);
-        Ok(WholeReply { usage, text: Text::default(), body: reencoded.unwrap_or(body) })
     }
 }
 

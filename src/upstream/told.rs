@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub enum NoAnswer {
     /// It is not of the provider's wire.
     Malformed(String),
+    /// It is longer than its bound, which this says.
+    TooLong(String),
     /// An error, as the body of a refusal would have it.
     Told(Bytes),
 }
@@ -19,6 +21,11 @@ impl NoAnswer {
     /// An error in the provider's own words.
     pub fn told(body: &[u8]) -> Self {
         Self::Told(Bytes::copy_from_slice(body))
+    }
+
+    /// The error in `body`, where it tells one; else the `problem` that there was in reading it.
+    pub fn or_told(problem: String, body: &Bytes) -> Self {
+        if tells(body) { Self::Told(body.clone()) } else { Self::Malformed(problem) }
     }
 
     /// An error object that stands in an answer.
@@ -47,10 +54,17 @@ impl From<&str> for NoAnswer {
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(problem) => f.write_str(problem),
+            Self::Malformed(problem) | Self::TooLong(problem) => f.write_str(problem),
             Self::Told(body) => write!(f, "an error instead of an answer: {}", String::from_utf8_lossy(body)),
         }
     }
+}
+
+/// Whether a body is an error, of whatever kind.
+fn tells(body: &[u8]) -> bool {
+    let read: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = read.get("error").or_else(|| read.get(0)?.get("error"));
+    error.is_some_and(|error| !error.is_null()) || status(body).is_some()
 }
 
 /// The status that an error would have had in place of the 200 that it came under: the one that it names, else that of

@@ -97,6 +97,9 @@ CALLS = [
 ]
 
 
+CUSTOM_CALLS = [{"id": "call_3", "type": "custom", "custom": {"name": "shell", "input": "ls -l\n"}}]
+
+
 def embeddings(body):
     texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
     vectors = [[float(len(text)), 0.5] for text in texts]
@@ -108,7 +111,8 @@ def embeddings(body):
 
 def message(body):
     if body.get("tools"):
-        return {"role": "assistant", "content": None, "tool_calls": CALLS, "refusal": None}
+        custom = body["tools"][0]["type"] == "custom"
+        return {"role": "assistant", "content": None, "tool_calls": CUSTOM_CALLS if custom else CALLS, "refusal": None}
     if body.get("response_format"):
         return {"role": "assistant", "content": '{"city": "Oulu", "degrees": 3}', "refusal": None}
     return {"role": "assistant", "content": "Hello from " + body["model"], "refusal": None}

@@ -50,6 +50,21 @@ def test_calls_and_their_outputs_go_both_ways(world):
     assert roles == ["user", "assistant", "tool", "tool"]
 
 
+def test_custom_tools_go_both_ways(world):
+    upstream, client = world
+    tools = [{"type": "custom", "name": "shell", "format": {"type": "grammar", "syntax": "regex", "definition": ".*"}}]
+    response = client.responses.create(model="auto", input="List.", tools=tools, tool_choice={"type": "custom", "name": "shell"})
+    assert [(item.type, item.call_id, item.name, item.input) for item in response.output] == [("custom_tool_call", "call_3", "shell", "ls -l\n")]
+    assert response.tools[0].format.definition == ".*"
+    with client.responses.stream(model="auto", input="List.", tools=tools) as stream:
+        events = list(stream)
+        assert stream.get_final_response().output[0].input == "ls -l\n"
+    assert "".join(event.delta for event in events if event.type == "response.custom_tool_call_input.delta") == "ls -l\n"
+    output = {"type": "custom_tool_call_output", "call_id": "call_3", "output": "a.txt"}
+    client.responses.create(model="auto", input=[{"role": "user", "content": "List."}, response.output[0].to_dict(), output], tools=tools)
+    assert [message["role"] for message in upstream.seen[-1][1]["messages"]] == ["user", "assistant", "tool"]
+
+
 def test_structured_output_parses(world):
     _, client = world
     assert client.responses.parse(model="auto", input="Weather?", text_format=Weather).output_parsed == Weather(city="Oulu", degrees=3)

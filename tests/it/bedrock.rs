@@ -68,6 +68,26 @@ fn a_model_stands_in_the_path_as_one_segment() {
 }
 
 #[test]
+fn what_stands_behind_an_arn_says_which_model_it_is_and_stays_here() {
+    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123";
+    assert_eq!(refused(arn, json!({"reasoning_effort": "high"})).0, "reasoning_effort", "the ARN alone says nothing");
+    for (model, fields) in [(CLAUDE, json!({"reasoning_effort": "high"})), (NOVA, json!({"top_k": 5}))] {
+        let profile = format!("{arn}#{model}");
+        assert_eq!(Bedrock.path(&profile, false), Bedrock.path(arn, false));
+        assert_eq!(posted(&profile, fields.clone()), posted(model, fields));
+        let request = wire::hello();
+        let asked = satisfice::upstream::Asked { model: &profile, ..wire::asked(&request) };
+        assert_eq!(parsed(&Bedrock.reply(&asked, fixture!("converse.json")).unwrap().body)["model"], arn);
+    }
+    let titan = format!("{arn}#amazon.titan-embed-text-v2:0");
+    let wire = Bedrock.embeddings().unwrap();
+    assert_eq!(wire.embeddings_path(&titan), wire.embeddings_path(arn));
+    let texts = r#"{"model":"m","input":"a"}"#;
+    let texts = satisfice::api::embeddings::EmbeddingsRequest::parse(&texts.into()).unwrap();
+    assert!(wire.embed(&titan, &texts).is_ok() && wire.embed(arn, &texts).is_err());
+}
+
+#[test]
 fn nothing_that_was_not_said_is_sent() {
     let message = json!({"role": "user", "content": [{"text": "Hello"}]});
     for model in [CLAUDE, NOVA, LLAMA] {

@@ -19,7 +19,7 @@ const USAGE: Usage = Usage {
 };
 
 fn call() -> ToolCall {
-    ToolCall { id: "call_1".into(), name: "add".into(), arguments: r#"{"a":1}"#.into(), signature: None }
+    ToolCall { id: "call_1".into(), name: "add".into(), arguments: r#"{"a":1}"#.into(), ..ToolCall::default() }
 }
 
 #[test]

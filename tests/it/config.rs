@@ -332,6 +332,15 @@ fn bedrock_is_found_by_its_region_and_signs_or_has_a_key() {
     let price = setup.gateway.models[0].price.unwrap();
     assert_eq!((price.input, price.cached_input, price.cache_write), (1.1, Some(0.11), Some(1.375)));
 
+    let arn = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc#";
+    let profile =
+        bedrock(&format!("{signed}region = \"eu-west-1\"")).replace("us.anthropic", &format!("{arn}us.anthropic"));
+    assert_eq!(
+        read(&profile).unwrap().gateway.models[0].price,
+        Some(price),
+        "it is known by what stands behind its ARN"
+    );
+
     let by_host = "base_url = \"https://bedrock-runtime.us-west-2.amazonaws.com\"";
     let setup = read(&bedrock(&format!("{signed}{by_host}"))).unwrap();
     assert_eq!(setup.providers[0].aws.as_ref().unwrap().region, "us-west-2");

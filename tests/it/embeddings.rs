@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use satisfice::api::embeddings::EmbeddingsRequest;
 use satisfice::catalog::{Model, Price};
 use satisfice::gateway::Settings;
+use satisfice::upstream::Upstreams;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 
 use crate::gateway::{Options, Running, ask, body, error, header, model_of, settings};
 use crate::scripted::{Answer, Gate, Scripted, Seen};
+use crate::upstream_answers::LIMITS;
 
 const REPLY: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAEA="}],
     "model":"e","usage":{"prompt_tokens":8,"total_tokens":8}}"#;
@@ -28,12 +31,16 @@ async fn running() -> Running {
 
 /// The same, one of which is Bedrock, which takes one text a call.
 async fn bedrock() -> Running {
+    bedrock_with(settings()).await
+}
+
+async fn bedrock_with(settings: Settings) -> Running {
     let providers = |upstream: &Scripted| {
         let bedrock = ProviderSettings { wire: Wire::Bedrock, ..upstream.provider("test") };
         vec![bedrock, upstream.provider("other")]
     };
     let embeddings = vec![vectors("test", "amazon.titan-embed-text-v2:0"), vectors("other", "other-vectors")];
-    let settings = Settings { embeddings, ..settings() };
+    let settings = Settings { embeddings, ..settings };
     Running::with(Options { settings, providers: Some(providers), ..Options::default() }).await
 }
 
@@ -125,6 +132,31 @@ async fn an_upstreams_refusal_and_nonsense_reach_the_client_as_errors() {
 }
 
 #[tokio::test]
+async fn an_error_under_a_200_counts_as_what_it_says_it_is() {
+    let limit = r#"{"error":{"message":"Slow down.","type":"requests","code":"rate_limit_exceeded"}}"#;
+    let google = r#"{"error":{"code":503,"message":"Overloaded.","status":"UNAVAILABLE"}}"#;
+    let with_data = r#"{"object":"list","data":null,"error":{"message":"No such model.","code":404}}"#;
+    for (told, status, code, words, result) in [
+        (limit, 429, "rate_limit_exceeded", "Slow down.", "rate_limited"),
+        (google, 502, "upstream_failed", "Overloaded.", "server"),
+        (with_data, 502, "upstream_credentials", "No such model.", "credentials"),
+        (r#"{"error":"out of luck"}"#, 502, "upstream_malformed", "out of luck", "malformed"),
+    ] {
+        let running = bedrock_with(Settings { attempts: 1, ..settings() }).await;
+        running.upstream.on("invoke", [Answer::json(told)]);
+        running.upstream.on("other-vectors", [Answer::json(told)]);
+        for model in ["test/vectors", "other/vectors"] {
+            let (found, error) = error(embed(&running, json!({"model": model, "input": "1"})).await).await;
+            assert_eq!((found, error["code"].as_str()), (status, Some(code)), "{model}: {error}");
+            assert!(error["message"].as_str().unwrap().contains(words), "{error}");
+            let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
+            let line = format!("satisfice_upstream_attempts_total{{model=\"{model}\",result=\"{result}\"}}");
+            assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_wire_that_takes_one_text_a_call_gets_a_call_for_each_and_their_order_is_kept() {
     let running = bedrock().await;
     let gate = Gate::closed();
@@ -166,6 +198,24 @@ async fn at_most_eight_of_one_requests_calls_are_under_way() {
         }
     });
     assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn in_an_outage_each_call_of_a_request_counts_against_what_retries_may_add() {
+    let upstream = Scripted::start().await;
+    upstream.on_each("invoke", |_| Answer::status(503, "busy"));
+    let bedrock = ProviderSettings { wire: Wire::Bedrock, ..upstream.provider("test") };
+    let upstreams = Upstreams::new(vec![bedrock], LIMITS.deadlines.connect).unwrap();
+    let models = ["amazon.titan-embed-text-v1", "amazon.titan-embed-text-v2:0"].map(crate::upstream_answers::model);
+    let targets: Vec<&Model> = models.iter().collect();
+    let request = EmbeddingsRequest::parse(&numbers(8).to_string().into()).unwrap();
+    let (requests, mut attempts) = (40, 0);
+    for _ in 0..requests {
+        attempts += upstreams.embed(&targets, &request, &LIMITS).await.unwrap_err().attempts.len();
+    }
+    let (first, all) = (8 * requests, 8 * attempts);
+    assert!(upstream.seen().len() <= all);
+    assert!(all > first && all <= first + first * 15 / 100 + 20, "{all} calls where {first} were asked for");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use satisfice::upstream::cohere::Cohere;
 use satisfice::upstream::gemini::Gemini;
 use satisfice::upstream::openai::OpenAi;
 use satisfice::upstream::vertex::Vertex;
-use satisfice::upstream::{Embeddings, Provider, WholeReply, WireAnswer};
+use satisfice::upstream::{Embeddings, NoAnswer, Provider, WholeReply, WireAnswer};
 use serde_json::{Value, json};
 
 const TITAN: &str = "amazon.titan-embed-text-v2:0";
@@ -250,11 +250,15 @@ fn answers_that_are_none_or_too_few_are_said_to_be() {
         let mut answers = case.answers();
         answers[0].body = r#"{"error": "no"}"#.into();
         let none = case.wire().embedded(case.model(), &case.request(json!({})), answers).unwrap_err();
+        assert_eq!(none, NoAnswer::Told(r#"{"error": "no"}"#.into()));
+        let mut answers = case.answers();
+        answers[0].body = r#"{"none": "no"}"#.into();
+        let none = case.wire().embedded(case.model(), &case.request(json!({})), answers).unwrap_err().to_string();
         assert!(none.contains("holds no embeddings"), "{none}");
         let mut texts = vec!["a"; case.golden["vectors"].as_array().unwrap().len()];
         texts.push("one more");
         let request = case.request(json!({"input": texts}));
-        let few = case.wire().embedded(case.model(), &request, case.answers()).unwrap_err();
+        let few = case.wire().embedded(case.model(), &request, case.answers()).unwrap_err().to_string();
         assert!(few.starts_with(&format!("for {} texts it gave", texts.len())), "{few}");
     }
 }

@@ -19,6 +19,7 @@ mod config_known;
 mod config_vertex;
 mod conversations;
 mod crash;
+mod custom_tools;
 mod demo;
 mod embeddings;
 mod embeddings_wires;

@@ -155,6 +155,79 @@ fn a_stream_opens_and_closes_one_block_after_another() {
     );
 }
 
+/// What a stream of calls comes to, each piece being (index, name, arguments).
+fn told_of_calls(pieces: &[(u32, Option<&str>, &str)], last: Value) -> Vec<String> {
+    let mut stream = Stream::default();
+    let call = |(index, name, arguments): &(u32, Option<&str>, &str)| json!({"tool_calls": [{"index": index, "id": name, "function": {"name": name, "arguments": arguments}}]});
+    let chunk = |delta: Value| json!({"id": "c", "choices": [{"index": 0, "delta": delta}]}).to_string();
+    let deltas = pieces.iter().map(call).chain([last]);
+    let mut bytes: Vec<u8> = deltas.flat_map(|delta| stream.chunk(chunk(delta).as_bytes())).collect();
+    bytes.extend(stream.end());
+    let told: Vec<String> = events(&bytes).iter().map(told).collect();
+    told[1..told.len() - 2].to_vec()
+}
+
+#[test]
+fn calls_whose_pieces_come_in_any_order_are_whole_blocks_one_after_another() {
+    let (f, g, h) = (Some("f"), Some("g"), Some("h"));
+    let pieces = [
+        (0, f, ""),
+        (1, g, "{\"b\":"),
+        (0, None, "{\"a\":\"}"),
+        (2, h, ""),
+        (1, None, "2}"),
+        (0, None, "\"}"),
+        (0, None, "\n"),
+        (2, None, "{}"),
+    ];
+    let expected = [
+        "start 0 tool_use",
+        "0 {\"a\":\"}",
+        "0 \"}",
+        "stop 0",
+        "start 1 tool_use",
+        "1 {\"b\":",
+        "1 2}",
+        "stop 1",
+        "start 2 tool_use",
+        "2 {}",
+        "stop 2",
+    ];
+    assert_eq!(told_of_calls(&pieces, json!({})), expected);
+    let cut = [(0, f, "{"), (1, g, "{}")];
+    let expected = ["start 0 tool_use", "0 {", "stop 0", "start 1 tool_use", "1 {}", "stop 1"];
+    assert_eq!(told_of_calls(&cut, json!({})), expected, "a call without an end ends with the answer");
+    let expected = [&expected[..], &["start 2 text", "2 So.", "stop 2"]].concat();
+    assert_eq!(told_of_calls(&cut, json!({"content": "So."})), expected);
+}
+
+#[tokio::test]
+async fn interleaved_calls_of_an_upstream_reach_anthropics_clients_in_order() {
+    let running = Running::start().await;
+    let piece = |index: u32, id: Value, arguments: &str| {
+        json!({"id": "c", "choices": [{"index": 0, "finish_reason": null,
+        "delta": {"tool_calls": [{"index": index, "id": id, "function": {"name": id, "arguments": arguments}}]}}]})
+        .to_string()
+    };
+    let pieces = [
+        piece(0, json!("f"), ""),
+        piece(1, json!("g"), ""),
+        piece(0, Value::Null, "{\"a\""),
+        piece(1, Value::Null, "{\"b\""),
+        piece(0, Value::Null, ":1}"),
+        piece(1, Value::Null, ":2}"),
+    ];
+    let answer = pieces.iter().fold(Answer::stream(), |answer, piece| answer.event(piece));
+    running.upstream.on("small-upstream", [answer.finish().event("[DONE]").end()]);
+    let mut asked = hello();
+    asked["model"] = "small".into();
+    asked["stream"] = true.into();
+    let bytes = running.post("/v1/messages", asked.to_string()).send().await.unwrap().bytes().await.unwrap();
+    let told: Vec<String> = events(&bytes).iter().map(told).collect();
+    let blocks = ["start 0 tool_use", "0 {\"a\"", "0 :1}", "stop 0", "start 1 tool_use", "1 {\"b\"", "1 :2}", "stop 1"];
+    assert_eq!(told[1..told.len() - 2], blocks);
+}
+
 fn told(event: &Value) -> String {
     let index = &event["index"];
     match event["type"].as_str().unwrap() {

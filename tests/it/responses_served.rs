@@ -110,6 +110,64 @@ async fn thoughts_travel_through_the_responses_that_the_gateway_serves() {
 }
 
 #[tokio::test]
+async fn how_thoughts_are_to_be_shown_is_said_to_who_has_a_word_for_it_and_to_nobody_else() {
+    let asked = |reasoning: Value| json!({"model": "small", "input": "Hi", "reasoning": reasoning}).to_string();
+    let sent = |running: &Running| running.upstream.seen().pop().unwrap().json();
+    let running = start().await;
+    running.upstream.on("small-upstream", [Answer::json(ANSWER)]);
+    for (reasoning, expected) in [
+        (json!({"effort": "low", "summary": "detailed"}), json!({"effort": "low", "summary": "detailed"})),
+        (json!({"generate_summary": "auto"}), json!({"summary": "auto"})),
+        (json!({"effort": null, "summary": null}), Value::Null),
+    ] {
+        let answer = running.post("/v1/responses", asked(reasoning.clone())).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), &body(answer).await["reasoning"]), (200, &reasoning));
+        assert_eq!(sent(&running)["reasoning"], expected);
+    }
+    for wire in [Wire::OpenAi, Wire::Anthropic, Wire::Gemini] {
+        let running = Running::with(Options { wire, ..Options::default() }).await;
+        running.post("/v1/responses", asked(json!({"summary": "auto"}))).send().await.unwrap();
+        assert!(!sent(&running).to_string().contains("summary"), "{wire:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_web_is_searched_by_whoever_can() {
+    let place = json!({"type": "approximate", "city": "Oulu"});
+    let search = json!({"type": "web_search", "search_context_size": "low", "user_location": place,
+        "filters": {"allowed_domains": ["a.example"]}});
+    let asked = |tools: Value| json!({"model": "small", "input": "News?", "tools": tools}).to_string();
+    let running = start().await;
+    running.upstream.on("small-upstream", [Answer::json(ANSWER)]);
+    let answer = running.post("/v1/responses", asked(json!([search]))).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), &body(answer).await["tools"]), (200, &json!([search])));
+    assert_eq!(running.upstream.seen()[0].json()["tools"], json!([search]));
+    running.post("/v1/responses", asked(json!([{"type": "web_search_preview"}]))).send().await.unwrap();
+    assert_eq!(running.upstream.seen()[1].json()["tools"], json!([{"type": "web_search"}]));
+
+    let chat = Running::start().await;
+    chat.post("/v1/responses", asked(json!([{"type": "web_search", "user_location": place}]))).send().await.unwrap();
+    let sent = chat.upstream.seen()[0].json();
+    let options = json!({"user_location": {"type": "approximate", "approximate": {"city": "Oulu"}}});
+    assert_eq!((&sent["web_search_options"], sent.get("tools")), (&options, None));
+
+    let google = Running::with(Options { wire: Wire::Gemini, ..Options::default() }).await;
+    google.post("/v1/responses", asked(json!([{"type": "web_search"}]))).send().await.unwrap();
+    assert_eq!(google.upstream.seen()[0].json()["tools"], json!([{"googleSearch": {}}]));
+    let claude = Running::with(Options { wire: Wire::Anthropic, ..Options::default() }).await;
+    let answer = claude.post("/v1/responses", asked(json!([{"type": "web_search"}]))).send().await.unwrap();
+    assert_eq!(crate::gateway::error(answer).await.1["param"], "web_search_options");
+    for (limit, value) in
+        [("filters", json!({"allowed_domains": ["a.example"]})), ("external_web_access", json!(false))]
+    {
+        let answer = google.post("/v1/responses", asked(json!([{"type": "web_search", limit: value}]))).send().await;
+        let (status, problem) = crate::gateway::error(answer.unwrap()).await;
+        assert_eq!((status, &problem["param"]), (400, &json!("web_search_options")));
+        assert!(problem["message"].as_str().unwrap().contains(limit), "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn thoughts_travel_through_anthropics_messages_that_the_gateway_serves() {
     let running = start().await;
     running.upstream.on("small-upstream", [Answer::stream().piece(STREAM).end(), Answer::json(ANSWER)]);

@@ -174,7 +174,7 @@ async fn an_answer_that_is_none_goes_to_the_next() {
         (Answer::default().close(), Cause::Connect, "broke before the answer"),
         (Answer::default().reset(), Cause::Connect, "broke before the answer"),
         (Answer::raw("SSH-2.0-OpenSSH_9.6\r\n").close(), Cause::Connect, "broke before the answer"),
-        (Answer::json("x".repeat(33 << 20)), Cause::Malformed, "longer than"),
+        (Answer::json("x".repeat(33 << 20)), Cause::TooLong, "longer than"),
     ] {
         upstream.on("a", [answer]);
         let dispatched = ask(&upstreams, &["a", "b"], false).await.unwrap();

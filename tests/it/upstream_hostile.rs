@@ -2,8 +2,10 @@
 //! that was made up.
 
 use futures_util::StreamExt;
+use satisfice::trace::Outcome;
 use satisfice::upstream::{Attempt, Cause, Dispatched, Exhausted, Reply, StreamItem, Upstreams};
 
+use crate::gateway::{Running, ask as question, error, header};
 use crate::scripted::{Answer, Scripted};
 use crate::upstream_answers::{ask, whole};
 
@@ -106,7 +108,7 @@ async fn a_line_without_an_end_is_given_up_at_its_bound() {
     let upstream = Scripted::start().await;
     let endless = (0..33).fold(Answer::stream(), |answer, _| answer.piece(vec![b'x'; 1 << 20])).hang();
     let dispatched = asked(&upstream, endless, true).await.unwrap();
-    assert_eq!((dispatched.target, first_cause(&dispatched.attempts)), (1, Some(Cause::Malformed)));
+    assert_eq!((dispatched.target, first_cause(&dispatched.attempts)), (1, Some(Cause::TooLong)));
     let message = &dispatched.attempts[0].error.as_ref().unwrap().message;
     assert!(message.contains("longer than"), "{message}");
     upstream.until_hung_up(1).await;
@@ -118,8 +120,31 @@ async fn an_answer_without_an_end_is_given_up_at_its_bound() {
     let head = Answer::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
     let endless = (0..33).fold(head, |answer, _| answer.piece(vec![b' '; 1 << 20])).hang();
     let dispatched = asked(&upstream, endless, false).await.unwrap();
-    assert_eq!((dispatched.target, first_cause(&dispatched.attempts)), (1, Some(Cause::Malformed)));
+    assert_eq!((dispatched.target, first_cause(&dispatched.attempts)), (1, Some(Cause::TooLong)));
     upstream.until_hung_up(1).await;
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_not_asked_for_again() {
+    let mut running = Running::start().await;
+    let long = || Answer::json("x".repeat(33 << 20));
+    running.upstream.on("small-upstream", [long()]);
+    let (status, problem) = error(running.chat(question("small")).await).await;
+    assert_eq!((status, &problem["code"]), (502, &"upstream_too_long".into()));
+    assert_eq!(running.upstream.seen().len(), 1);
+    let trace = running.finished().await;
+    assert_eq!((trace.outcome, trace.attempts.len()), (Outcome::Failed, 1));
+    let told = trace.attempts[0].error.as_deref().unwrap();
+    assert!(told.contains("longer than 33554432 bytes"), "{told}");
+
+    running.upstream.on("large-upstream", [long()]);
+    let mut wish = question("large");
+    wish["models"] = serde_json::json!(["large", "plain"]);
+    let response = running.chat(wish).await;
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/plain"), "the next one may be briefer");
+    let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
+    let line = "satisfice_upstream_attempts_total{model=\"test/large\",result=\"too_long\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
 }
 
 #[tokio::test]

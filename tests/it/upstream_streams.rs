@@ -101,6 +101,55 @@ async fn a_stream_that_fails_before_its_first_event_goes_to_the_next() {
     }
 }
 
+/// A chunk that says who speaks, and no more.
+const ROLE: &str = r#"{"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"finish_reason":null}],"usage":null}"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_fails_before_it_says_anything_goes_to_the_next() {
+    let upstream = Scripted::start().await;
+    let role = || Answer::stream().event(ROLE);
+    let limit = r#"{"error":{"message":"Slow down.","code":"rate_limit_exceeded"}}"#;
+    let empty = r#"{"choices":[{"index":0,"delta":{"content":""},"finish_reason":null}]}"#;
+    for (answer, cause) in [
+        (role().event(r#"{"error":{"message":"m","type":"overloaded_error"}}"#), Cause::Server),
+        (role().event(limit), Cause::RateLimited),
+        (role().event(empty).event(empty).event(limit), Cause::RateLimited),
+        (role().reset(), Cause::Malformed),
+        (role().close(), Cause::Malformed),
+        (role().end(), Cause::Malformed),
+        (role().hang(), Cause::Timeout),
+    ] {
+        upstream.on("a", [answer]);
+        let dispatched = ask(&upstreams(&upstream), &["a", "b"], true).await.unwrap();
+        assert_eq!(causes(&dispatched.attempts), [Some(cause), None]);
+        let (texts, end) = rest(stream(dispatched)).await;
+        assert_eq!((texts.concat(), end), ("ok".into(), Ok(())));
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_back_comes_before_the_first_content_to_the_byte() {
+    let upstream = Scripted::start().await;
+    let filters = r#"{"choices":[],"prompt_filter_results":[]}"#;
+    upstream.on("a", [Answer::stream().event(filters).event(ROLE).text("one").finish().event("[DONE]").end()]);
+    let mut stream = stream(ask(&upstreams(&upstream), &["a"], true).await.unwrap());
+    for held in [filters, ROLE] {
+        assert!(matches!(stream.next().await, Some(Ok(StreamItem::Chunk { data, .. })) if data == held));
+    }
+    assert_eq!(rest(stream).await, (vec!["one".to_owned(), String::new()], Ok(())));
+}
+
+#[tokio::test]
+async fn a_stream_that_never_says_anything_begins_with_its_end() {
+    let upstream = Scripted::start().await;
+    upstream.on("a", [Answer::stream().event(ROLE).event("[DONE]").end(), Answer::stream().event(ROLE).finish().end()]);
+    let upstreams = upstreams(&upstream);
+    for texts in [1, 2] {
+        let dispatched = ask(&upstreams, &["a"], true).await.unwrap();
+        assert_eq!(rest(stream(dispatched)).await, (vec![String::new(); texts], Ok(())));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_fails_after_its_first_event_ends_in_an_error() {
     let upstream = Scripted::start().await;
@@ -112,7 +161,7 @@ async fn a_stream_that_fails_after_its_first_event_ends_in_an_error() {
         (begun().end(), Cause::Malformed, "the stream was cut before its end"),
         (begun().event(error), Cause::Malformed, "on fire"),
         (begun().event("nonsense"), Cause::Malformed, "not a chat completion"),
-        (begun().piece("x".repeat(33 << 20)), Cause::Malformed, "longer than 33554432 bytes"),
+        (begun().piece("x".repeat(33 << 20)), Cause::TooLong, "longer than 33554432 bytes"),
         (begun().hang(), Cause::Timeout, "silent for 30s within its answer (the idle deadline)"),
     ] {
         upstream.on("a", [answer]);

@@ -159,6 +159,31 @@ async fn the_list_for_its_cause_answers_before_the_first_byte_and_the_trace_says
 }
 
 #[tokio::test]
+async fn an_overload_behind_the_start_of_a_message_is_made_good_elsewhere() {
+    let start = r#"{"type":"message_start","message":{"id":"msg_1","role":"assistant","model":"claude","content":[],"usage":{"input_tokens":9,"output_tokens":1}}}"#;
+    let providers = |upstream: &Scripted| {
+        let claude = ProviderSettings { wire: Wire::Anthropic, ..upstream.provider("claude") };
+        vec![claude, upstream.provider("test")]
+    };
+    let mut settings = settings();
+    let claude = crate::gateway::model_of("claude", "claude", "claude-upstream", 0.05);
+    settings.models.push(claude);
+    let mut running = Running::with(Options { settings, providers: Some(providers), ..Options::default() }).await;
+    running
+        .upstream
+        .on("claude-upstream", [Answer::stream().event(start).event(r#"{"type":"ping"}"#).event(OVERLOADED).end()]);
+    let mut asked = ask_stream("claude");
+    asked["models"] = json!(["claude", "large"]);
+    let response = running.chat(asked).await;
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/large"));
+    let text = response.text().await.unwrap();
+    assert!(text.contains("ok") && !text.contains("claude") && text.ends_with("data: [DONE]\n\n"), "{text}");
+    let trace = running.finished().await;
+    let statuses: Vec<_> = trace.attempts.iter().map(|attempt| attempt.status).collect();
+    assert_eq!((trace.outcome, statuses), (Outcome::Answered, vec![Some(529), Some(200)]));
+}
+
+#[tokio::test]
 async fn the_clients_own_fault_told_in_a_stream_is_the_clients_to_hear() {
     let running = with_fallbacks().await;
     let told = r#"{"error":{"message":"No such tool.","type":"invalid_request_error","param":"tools","code":null}}"#;

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::custom::{CustomTool, CustomTools};
+use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
 
@@ -10,6 +12,8 @@ use crate::api::error::BadRequest;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Controls {
     pub tools: Vec<Tool>,
+    pub custom: CustomTools,
+    /// Among all tools, or a function.
     pub tool_choice: Option<ToolChoice>,
     pub parallel_tool_calls: Option<bool>,
     pub format: Format,
@@ -86,13 +90,15 @@ pub enum Effort {
     Xhigh,
 }
 
-/// Custom tools, and what providers run themselves, are no functions: they stay with the wires that know them.
+/// What providers run themselves is neither a function nor a custom tool: it stays with the wires that know it.
 #[derive(Deserialize)]
 struct WireTool {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
     function: Option<WireFunction>,
+    #[serde(default)]
+    custom: Option<CustomTool>,
     #[serde(default)]
     cache_control: Option<Value>,
 }
@@ -110,10 +116,12 @@ struct WireFunction {
 
 impl Controls {
     pub(super) fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
-        let tools: Vec<WireTool> = request.field("tools", "a list of tools")?.unwrap_or_default();
+        let (tools, custom) = tools(request)?;
+        let (tool_choice, chosen) = tool_choice(request)?;
         Ok(Self {
-            tools: tools.into_iter().enumerate().map(|(i, tool)| Tool::read(i, tool)).collect::<Result<_, _>>()?,
-            tool_choice: tool_choice(request)?,
+            tools,
+            custom: CustomTools { tools: custom, chosen },
+            tool_choice,
             parallel_tool_calls: request.field("parallel_tool_calls", "true or false")?,
             format: format(request)?,
             max_output_tokens: request.max_output_tokens,
@@ -131,31 +139,55 @@ impl Controls {
             user: request.field("user", "a string")?,
         })
     }
-}
 
-impl Tool {
-    fn read(i: usize, tool: WireTool) -> Result<Self, BadRequest> {
-        let field = format!("tools[{i}]");
-        let Some(function) = tool.function else {
-            let problem = format!("{field} is of type \"{}\"; only functions can be asked of this provider", tool.kind);
-            return Err(BadRequest::field(field, problem));
-        };
-        let WireFunction { name, description, parameters, strict } = function;
-        Ok(Self { name, description, parameters, strict, cache: tool.cache_control })
+    /// Where there are no others, there is nothing left to choose.
+    pub(super) fn leave_out_custom_tools(&mut self) {
+        let custom = std::mem::take(&mut self.custom);
+        if self.tools.is_empty() && !custom.tools.is_empty() {
+            self.tool_choice = None;
+        }
     }
 }
 
-fn tool_choice(request: &ChatRequest) -> Result<Option<ToolChoice>, BadRequest> {
+/// Functions, and custom tools with their places.
+fn tools(request: &ChatRequest) -> Result<(Vec<Tool>, Vec<CustomTool>), BadRequest> {
+    let tools: Vec<WireTool> = request.field("tools", "a list of tools")?.unwrap_or_default();
+    let (mut functions, mut custom) = (vec![], vec![]);
+    for (i, tool) in tools.into_iter().enumerate() {
+        match tool {
+            WireTool { function: Some(function), cache_control, .. } => functions.push(function.cached(cache_control)),
+            WireTool { custom: Some(tool), .. } => custom.push(CustomTool { place: i, ..tool }),
+            _ if request.drop_unsupported => {}
+            WireTool { kind, .. } => {
+                let field = format!("tools[{i}]");
+                let problem = format!("{field} is of type \"{kind}\", which this provider cannot be asked for");
+                return Err(unsupported(&field, &problem));
+            }
+        }
+    }
+    Ok((functions, custom))
+}
+
+impl WireFunction {
+    fn cached(self, cache: Option<Value>) -> Tool {
+        let Self { name, description, parameters, strict } = self;
+        Tool { name, description, parameters, strict, cache }
+    }
+}
+
+/// A choice among all tools or of a function, else the custom tool that is chosen.
+fn tool_choice(request: &ChatRequest) -> Result<(Option<ToolChoice>, Option<String>), BadRequest> {
     let expected = "\"none\", \"auto\", \"required\" or {\"type\": \"function\", \"function\": {\"name\": …}}";
     let Some(choice): Option<Value> = request.field("tool_choice", expected)? else {
-        return Ok(None);
+        return Ok((None, None));
     };
-    let function = choice["function"]["name"].as_str();
-    match (choice.as_str(), function) {
-        (Some("none"), _) => Ok(Some(ToolChoice::None)),
-        (Some("auto"), _) => Ok(Some(ToolChoice::Auto)),
-        (Some("required"), _) => Ok(Some(ToolChoice::Required)),
-        (_, Some(name)) => Ok(Some(ToolChoice::Function(name.to_owned()))),
+    let named = |kind: &str| choice[kind]["name"].as_str().map(str::to_owned);
+    match (choice.as_str(), named("function"), named("custom")) {
+        (Some("none"), ..) => Ok((Some(ToolChoice::None), None)),
+        (Some("auto"), ..) => Ok((Some(ToolChoice::Auto), None)),
+        (Some("required"), ..) => Ok((Some(ToolChoice::Required), None)),
+        (_, Some(name), _) => Ok((Some(ToolChoice::Function(name)), None)),
+        (.., Some(name)) => Ok((None, Some(name))),
         _ => Err(BadRequest::field("tool_choice", format!("tool_choice must be {expected}"))),
     }
 }

@@ -4,11 +4,13 @@
 
 mod content;
 mod controls;
+mod custom;
 mod thoughts;
 mod turns;
 
 pub use content::{Part, PartKind, Source};
 pub use controls::{Controls, Effort, Format, JsonSchema, Tool, ToolChoice};
+pub use custom::{CustomTool, CustomTools, no_custom_tools, without_custom_tools};
 pub use thoughts::{Reasoning, Sealed};
 pub use turns::{ToolCall, Turn};
 
@@ -24,24 +26,36 @@ pub struct Conversation {
 }
 
 impl Conversation {
+    /// Reads all of `request`, for a wire that has functions and no custom tools.
+    ///
+    /// # Errors
+    /// As [`read_with_custom_tools`](Self::read_with_custom_tools); and a call of a custom tool, unless the client said
+    /// `drop_unsupported`. Of the tools themselves [`inexpressible`] tells.
+    pub fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
+        let Self { turns, mut controls } = Self::read_with_custom_tools(request)?;
+        controls.leave_out_custom_tools();
+        Ok(Self { turns: custom::functions_only(turns, request.drop_unsupported)?, controls })
+    }
+
     /// Reads all of `request`.
     ///
     /// # Errors
     /// Names the field that is missing or of the wrong kind, down to its place in a list, and what would be right.
-    pub fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
+    pub fn read_with_custom_tools(request: &ChatRequest) -> Result<Self, BadRequest> {
         Ok(Self { turns: turns::read(request)?, controls: Controls::read(request)? })
     }
 }
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 12] = [
+const HINTS: [&str; 13] = [
     "metadata",
     "models",
     "prediction",
     "prompt_cache_key",
     "prompt_cache_retention",
     "provider",
+    "reasoning_summary",
     "safety_identifier",
     "service_tier",
     "store",
@@ -73,7 +87,8 @@ pub fn unknown_there(request: &ChatRequest, unknown: &[impl AsRef<str>], provide
     Some(unsupported(name, &format!("provider {provider} knows nothing like `{name}`")))
 }
 
-/// The first field of `request` that a wire which understands `understood` (and what every wire does) cannot express.
+/// The first field of `request` that a wire which understands `understood` (and what every wire does) cannot express, or
+/// its first custom tool: such a wire has functions only.
 /// What is said to be as it is anyhow (null, `n: 1`) asks for nothing; neither does anything where the client said
 /// `drop_unsupported`.
 pub fn inexpressible(request: &ChatRequest, understood: &[&str], wire: &str) -> Option<BadRequest> {
@@ -81,8 +96,9 @@ pub fn inexpressible(request: &ChatRequest, understood: &[&str], wire: &str) -> 
         return None;
     }
     let known = |name: &str| READ_ALWAYS.contains(&name) || HINTS.contains(&name) || understood.contains(&name);
-    let (name, _) = request.fields().find(|(name, value)| !known(name) && !asks_for_nothing(name, value))?;
-    Some(unsupported(name, &format!("{wire} knows nothing like `{name}`")))
+    let missed = request.fields().find(|(name, value)| !known(name) && !asks_for_nothing(name, value));
+    let missed = missed.map(|(name, _)| unsupported(name, &format!("{wire} knows nothing like `{name}`")));
+    missed.or_else(|| no_custom_tools(request, wire))
 }
 
 /// A `problem` with a field that its provider cannot express, and the remedies there are.
@@ -99,6 +115,8 @@ fn asks_for_nothing(name: &str, value: &[u8]) -> bool {
         "frequency_penalty" | "presence_penalty" | "top_logprobs" => number() == Some(0.0),
         "logprobs" | "store" => value == b"false",
         "modalities" => value == b"[\"text\"]",
+        // The web is searched as it is by default.
+        "web_search_options" => return value == b"null",
         _ => false,
     };
     default || matches!(value, b"null" | b"{}" | b"[]")

@@ -36,13 +36,15 @@ pub enum Turn {
     },
 }
 
-/// A model's call of a function.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A model's call of a function, or of a custom tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Call")]
 pub struct ToolCall {
     pub id: String,
     pub name: String,
-    /// JSON, as the model wrote it; models err, so it may be none.
+    /// JSON, as the model wrote it; models err, so it may be none. A custom tool's input is any text.
     pub arguments: String,
+    pub custom: bool,
     /// What the provider wants back with the call (Gemini's thought signature).
     pub signature: Option<String>,
 }
@@ -59,7 +61,7 @@ struct Message {
     #[serde(default)]
     thinking_blocks: Option<Vec<Reasoning>>,
     #[serde(default)]
-    tool_calls: Option<Vec<Call>>,
+    tool_calls: Option<Vec<ToolCall>>,
     #[serde(default)]
     images: Option<Vec<Part>>,
     #[serde(default)]
@@ -72,7 +74,10 @@ struct Message {
 struct Call {
     #[serde(default)]
     id: String,
-    function: Function,
+    #[serde(default)]
+    function: Option<Function>,
+    #[serde(default)]
+    custom: Option<Custom>,
     /// Where Google's own OpenAI-compatible endpoint puts a thought signature.
     #[serde(default)]
     extra_content: Option<Value>,
@@ -83,6 +88,13 @@ struct Function {
     name: String,
     #[serde(default)]
     arguments: String,
+}
+
+#[derive(Deserialize)]
+struct Custom {
+    name: String,
+    #[serde(default)]
+    input: String,
 }
 
 /// A string, null, or a list.
@@ -116,7 +128,7 @@ fn turn(i: usize, raw: &RawValue) -> Result<Turn, BadRequest> {
             parts: parts.into_iter().chain(message.refusal.map(Part::text)).collect(),
             reasoning: message.thinking_blocks.unwrap_or_default(),
             images: message.images.unwrap_or_default(),
-            calls: message.tool_calls.unwrap_or_default().into_iter().map(ToolCall::from).collect(),
+            calls: message.tool_calls.unwrap_or_default(),
             signature: signature(message.extra_content.as_ref()),
         }),
         other => {
@@ -140,14 +152,16 @@ fn parts(i: usize, parts: Parts) -> Result<Vec<Part>, BadRequest> {
     }
 }
 
-impl From<Call> for ToolCall {
-    fn from(call: Call) -> Self {
-        Self {
-            id: call.id,
-            name: call.function.name,
-            arguments: call.function.arguments,
-            signature: signature(call.extra_content.as_ref()),
-        }
+impl TryFrom<Call> for ToolCall {
+    type Error = &'static str;
+
+    fn try_from(call: Call) -> Result<Self, Self::Error> {
+        let (custom, name, arguments) = match (call.function, call.custom) {
+            (Some(function), _) => (false, function.name, function.arguments),
+            (None, Some(custom)) => (true, custom.name, custom.input),
+            (None, None) => return Err("a tool call has neither `function` nor `custom`"),
+        };
+        Ok(Self { id: call.id, name, arguments, custom, signature: signature(call.extra_content.as_ref()) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `POST /v1/messages`: Anthropic's client protocol, translated into OpenAI's and back, so that everything between has
 //! one shape to deal with.
 
+mod blocks;
 mod reply;
 mod request;
 mod stream;

@@ -3,28 +3,19 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::blocks::{Blocks, Kind, put};
 use super::reply::{error, message_id, stop_reason, usage};
 use crate::api::answer::{Answer, Call, Message, Usage};
 use crate::api::sse;
 
-/// The translation of one stream. Blocks follow each other: one is open at a time.
+/// The translation of one stream.
 #[derive(Debug, Default)]
 pub struct Stream {
     begun: bool,
-    /// Blocks begun so far, and what the last of them is, if it is still open.
-    blocks: usize,
-    open: Option<Open>,
+    blocks: Blocks,
     refused: bool,
     finish: Option<String>,
     usage: Usage,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
-    Text,
-    Thinking,
-    /// Which of the answer's calls.
-    Call(usize),
 }
 
 impl Stream {
@@ -36,6 +27,9 @@ impl Stream {
         self.usage = answer.usage.unwrap_or(self.usage);
         let choice = answer.first();
         self.message(choice.message, &mut out);
+        if choice.finish_reason.is_some() {
+            self.blocks.end_all(&mut out);
+        }
         self.finish = choice.finish_reason.or(self.finish.take());
         out
     }
@@ -43,7 +37,7 @@ impl Stream {
     /// The stream ended as it should.
     pub fn end(&mut self) -> Vec<u8> {
         let mut out = vec![];
-        self.close(&mut out);
+        self.blocks.end_all(&mut out);
         let delta = json!({"stop_reason": stop_reason(self.finish.as_deref(), self.refused), "stop_sequence": null});
         put(&mut out, json!({"type": "message_delta", "delta": delta, "usage": usage(self.usage)}));
         put(&mut out, json!({"type": "message_stop"}));
@@ -74,82 +68,55 @@ impl Stream {
 
     fn message(&mut self, message: Message, out: &mut Vec<u8>) {
         if !message.reasoning_content.is_empty() {
-            self.switch(Open::Thinking, || json!({"type": "thinking", "thinking": "", "signature": ""}), out);
-            self.delta(json!({"type": "thinking_delta", "thinking": message.reasoning_content}), out);
+            self.think(&message.reasoning_content.into(), out);
         }
         message.thinking_blocks.iter().for_each(|block| self.thought(block, out));
         let refusal = message.refusal.unwrap_or_default();
         self.refused |= !refusal.is_empty();
         for text in [message.content, refusal].into_iter().filter(|text| !text.is_empty()) {
-            self.switch(Open::Text, || json!({"type": "text", "text": ""}), out);
-            self.delta(json!({"type": "text_delta", "text": text}), out);
+            let delta = json!({"type": "text_delta", "text": text});
+            self.blocks.piece(Kind::Text, || json!({"type": "text", "text": ""}), Some(delta), out);
         }
         message.tool_calls.into_iter().enumerate().for_each(|(i, call)| self.call(i, call, out));
+    }
+
+    fn think(&mut self, text: &Value, out: &mut Vec<u8>) {
+        let start = || json!({"type": "thinking", "thinking": "", "signature": ""});
+        let delta = json!({"type": "thinking_delta", "thinking": text});
+        self.blocks.piece(Kind::Thinking, start, Some(delta), out);
     }
 
     /// A whole thought: its text went out before, so what is left of it is its signature; a redacted one is a block of
     /// its own.
     fn thought(&mut self, block: &Value, out: &mut Vec<u8>) {
         if block["type"] == "redacted_thinking" {
-            self.close(out);
-            self.start(block.clone(), out);
-            self.stop(out);
-            return;
+            return self.blocks.whole(block.clone(), out);
         }
-        if self.open != Some(Open::Thinking) {
-            self.switch(Open::Thinking, || json!({"type": "thinking", "thinking": "", "signature": ""}), out);
-            self.delta(json!({"type": "thinking_delta", "thinking": block["thinking"]}), out);
+        if !self.blocks.has(Kind::Thinking) {
+            self.think(&block["thinking"], out);
         }
-        self.delta(json!({"type": "signature_delta", "signature": block["signature"]}), out);
-        self.close(out);
+        let signature = json!({"type": "signature_delta", "signature": block["signature"]});
+        self.blocks.piece(Kind::Thinking, || Value::Null, Some(signature), out);
+        self.blocks.end(Kind::Thinking, out);
     }
 
+    /// What names no tool, and is of no call that is under way, is a piece of one that has ended: white space.
     fn call(&mut self, i: usize, call: Call, out: &mut Vec<u8>) {
+        let kind = Kind::Call(call.index.unwrap_or(i));
+        let Call { id, function, .. } = call;
+        if function.name.is_none() && !self.blocks.has(kind) {
+            return;
+        }
         let start = || {
             json!({
                 "type": "tool_use",
-                "id": call.id.as_deref().unwrap_or_default(),
-                "name": call.function.name.as_deref().unwrap_or_default(),
+                "id": id.unwrap_or_default(),
+                "name": function.name.unwrap_or_default(),
                 "input": {},
             })
         };
-        self.switch(Open::Call(call.index.unwrap_or(i)), start, out);
-        if !call.function.arguments.is_empty() {
-            self.delta(json!({"type": "input_json_delta", "partial_json": call.function.arguments}), out);
-        }
+        let more = (!function.arguments.is_empty())
+            .then(|| json!({"type": "input_json_delta", "partial_json": function.arguments}));
+        self.blocks.piece(kind, start, more, out);
     }
-
-    /// Makes `open` the open block: the one that is, or a new one.
-    fn switch(&mut self, open: Open, start: impl FnOnce() -> Value, out: &mut Vec<u8>) {
-        if self.open != Some(open) {
-            self.close(out);
-            self.start(start(), out);
-            self.open = Some(open);
-        }
-    }
-
-    fn start(&mut self, block: Value, out: &mut Vec<u8>) {
-        put(out, json!({"type": "content_block_start", "index": self.blocks, "content_block": block}));
-        self.blocks += 1;
-    }
-
-    fn delta(&self, delta: Value, out: &mut Vec<u8>) {
-        put(out, json!({"type": "content_block_delta", "index": self.blocks.saturating_sub(1), "delta": delta}));
-    }
-
-    fn close(&mut self, out: &mut Vec<u8>) {
-        if self.open.take().is_some() {
-            self.stop(out);
-        }
-    }
-
-    fn stop(&self, out: &mut Vec<u8>) {
-        put(out, json!({"type": "content_block_stop", "index": self.blocks.saturating_sub(1)}));
-    }
-}
-
-/// Anthropic's events repeat their type as the event's name.
-fn put(out: &mut Vec<u8>, event: Value) {
-    let name = event["type"].as_str();
-    out.extend_from_slice(&sse::event(name, event.to_string().as_bytes()));
 }

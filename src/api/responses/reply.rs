@@ -96,7 +96,7 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     output.extend(pictures.filter_map(|(i, image)| picture(answer, first + i, image)));
     let first = output.len();
     let calls = message.tool_calls.iter().enumerate();
-    output.extend(calls.map(|(i, call)| function_call(answer, first + i, call, "completed")));
+    output.extend(calls.map(|(i, call)| called(answer, first + i, call, "completed")));
     if let Some(Value::Object(last)) = output.last_mut().filter(|last| last["status"].is_string()) {
         last.insert("status".into(), status.into());
     }
@@ -185,15 +185,24 @@ pub(super) fn picture(answer: &str, at: usize, image: &Value) -> Option<Value> {
     }))
 }
 
-pub(super) fn function_call(answer: &str, at: usize, call: &Call, status: &str) -> Value {
+/// A call of a function or of a custom tool.
+pub(super) fn called(answer: &str, at: usize, call: &Call, status: &str) -> Value {
+    let (kind, argument, name, text) = match &call.custom {
+        Some(custom) => ("custom_tool_call", "input", &custom.name, &custom.input),
+        None => ("function_call", "arguments", &call.function.name, &call.function.arguments),
+    };
     json!({
-        "type": "function_call",
-        "id": item_id("fc", answer, at),
+        "type": kind,
+        "id": call_item_id(answer, at, call),
         "call_id": call.id.as_deref().unwrap_or_default(),
-        "name": call.function.name.as_deref().unwrap_or_default(),
-        "arguments": call.function.arguments,
+        "name": name.as_deref().unwrap_or_default(),
+        argument: text,
         "status": status,
     })
+}
+
+pub(super) fn call_item_id(answer: &str, at: usize, call: &Call) -> String {
+    item_id(if call.custom.is_some() { "ctc" } else { "fc" }, answer, at)
 }
 
 fn usage_json(usage: Usage) -> Value {

@@ -33,9 +33,9 @@ fn echo(request: &Map<String, Value>) -> Echo {
     Echo(echo)
 }
 
-/// A tool has in a response what a request may leave out.
+/// A function has in a response what a request may leave out.
 fn complete(tool: &mut Value) {
-    if let Some(tool) = tool.as_object_mut() {
+    if let Some(tool) = tool.as_object_mut().filter(|tool| tool.get("type") == Some(&"function".into())) {
         tool.entry("parameters").or_insert(Value::Null);
         tool.entry("strict").or_insert(false.into());
     }
@@ -58,10 +58,14 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
     };
     let (mut reasoning, mut text) = (object(&mut request, "reasoning")?, object(&mut request, "text")?);
     put("messages", Some(messages(&mut request)?));
-    put("tools", request.remove("tools").filter(|tools| !tools.is_null()).map(tools).transpose()?);
+    let given = request.remove("tools").filter(|tools| !tools.is_null()).map(tools).transpose()?;
+    let Tools { tools, web_search } = given.unwrap_or_default();
+    put("tools", (!tools.is_empty()).then(|| tools.into()));
+    put("web_search_options", web_search);
     put("tool_choice", request.remove("tool_choice").map(tool_choice).transpose()?);
     put("max_completion_tokens", request.remove("max_output_tokens").map(max_output_tokens).transpose()?);
     put("reasoning_effort", reasoning.remove("effort"));
+    put("reasoning_summary", summary(&reasoning));
     put("verbosity", text.remove("verbosity"));
     put("response_format", text.remove("format").filter(|format| !format.is_null()).map(response_format).transpose()?);
     put("logprobs", wants_logprobs(&request).then(|| true.into()));
@@ -71,6 +75,12 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
         put(&name, Some(value));
     });
     Ok((serde_json::to_vec(&out).unwrap_or_default(), echo))
+}
+
+/// How thoughts are to be shown, which chats have no word for; by its older name too.
+fn summary(reasoning: &Map<String, Value>) -> Option<Value> {
+    let given = |name: &str| reasoning.get(name).filter(|summary| !summary.is_null()).cloned();
+    given("summary").or_else(|| given("generate_summary"))
 }
 
 fn wants_logprobs(request: &Map<String, Value>) -> bool {
@@ -143,6 +153,12 @@ enum Item {
         name: String,
         arguments: String,
     },
+    CustomToolCall {
+        call_id: String,
+        name: String,
+        input: String,
+    },
+    #[serde(alias = "custom_tool_call_output")]
     FunctionCallOutput {
         call_id: String,
         output: Content,
@@ -219,6 +235,10 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
             let call = json!({"id": call_id, "type": "function", "function": function});
             append(speaker(out, |_| true), "tool_calls", [call]);
         }
+        Item::CustomToolCall { call_id, name, input } => {
+            let call = json!({"id": call_id, "type": "custom", "custom": {"name": name, "input": input}});
+            append(speaker(out, |_| true), "tool_calls", [call]);
+        }
         Item::FunctionCallOutput { call_id, output } => {
             out.push(json!({"role": "tool", "tool_call_id": call_id, "content": parts(output, place)?}));
         }
@@ -292,29 +312,70 @@ fn part_of(part: Part, place: &str) -> Result<Value, BadRequest> {
     }
 }
 
-fn tools(tools: Value) -> Result<Value, BadRequest> {
-    let Value::Array(tools) = tools else { return Err(BadRequest::field("tools", "tools must be a list")) };
-    let tool = |(i, mut tool): (usize, Value)| {
-        if tool["type"] != "function" {
-            let field = format!("tools[{i}].type");
-            let message = format!("{field} is {}, which OpenAI runs itself; only functions are routed", tool["type"]);
-            return Err(BadRequest::field(field, message));
+/// A chat has searching the web as an option, `web_search_options`.
+#[derive(Default)]
+struct Tools {
+    tools: Vec<Value>,
+    web_search: Option<Value>,
+}
+
+fn tools(given: Value) -> Result<Tools, BadRequest> {
+    let Value::Array(given) = given else { return Err(BadRequest::field("tools", "tools must be a list")) };
+    let mut tools = Tools::default();
+    for (i, given) in given.into_iter().enumerate() {
+        match given["type"].as_str() {
+            Some(kind) if kind.starts_with("web_search") => tools.web_search = Some(web_search(given)),
+            _ => tools.tools.push(tool(i, given)?),
         }
-        tool.as_object_mut().and_then(|tool| tool.remove("type"));
-        Ok(json!({"type": "function", "function": tool}))
-    };
-    tools.into_iter().enumerate().map(tool).collect::<Result<Vec<_>, _>>().map(Value::from)
+    }
+    Ok(tools)
+}
+
+/// A chat has a place's fields in an object that is named after its type.
+fn web_search(mut tool: Value) -> Value {
+    tool.as_object_mut().and_then(|tool| tool.remove("type"));
+    if let Some(Value::Object(mut place)) = tool.get_mut("user_location").map(Value::take) {
+        place.remove("type");
+        tool["user_location"] = json!({"type": "approximate", "approximate": place});
+    }
+    tool
+}
+
+/// A chat has a tool's fields in an object that is named after its type.
+fn tool(i: usize, mut tool: Value) -> Result<Value, BadRequest> {
+    let kind = tool.as_object_mut().and_then(|tool| tool.remove("type")).unwrap_or_default();
+    match kind.as_str() {
+        Some("function") => Ok(json!({"type": "function", "function": tool})),
+        Some("custom") => {
+            if tool["format"]["type"] == "grammar" {
+                tool["format"] = nested(tool["format"].take());
+            }
+            Ok(json!({"type": "custom", "custom": tool}))
+        }
+        _ => {
+            let field = format!("tools[{i}].type");
+            let message = format!(
+                "{field} is {kind}, which OpenAI runs itself; only functions, custom tools and web search are routed"
+            );
+            Err(BadRequest::field(field, message))
+        }
+    }
+}
+
+fn nested(mut grammar: Value) -> Value {
+    grammar.as_object_mut().and_then(|grammar| grammar.remove("type"));
+    json!({"type": "grammar", "grammar": grammar})
 }
 
 fn tool_choice(choice: Value) -> Result<Value, BadRequest> {
     match (&choice["type"], &choice["name"]) {
         _ if choice.is_string() || choice.is_null() => Ok(choice),
-        (Value::String(kind), Value::String(name)) if kind == "function" => {
-            Ok(json!({"type": "function", "function": {"name": name}}))
+        (Value::String(kind), Value::String(name)) if kind == "function" || kind == "custom" => {
+            Ok(json!({"type": kind, kind: {"name": name}}))
         }
         _ => {
-            let message =
-                "tool_choice must be \"auto\", \"none\", \"required\" or {\"type\": \"function\", \"name\": …}";
+            let message = "tool_choice must be \"auto\", \"none\", \"required\" or {\"type\": \"function\" or \
+                           \"custom\", \"name\": …}";
             Err(BadRequest::field("tool_choice", message))
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{Said, State, function_call, item_id, logprobs, picture, reasoning, response, said};
+use super::reply::{Said, State, call_item_id, called, item_id, logprobs, picture, reasoning, response, said};
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Usage};
 use crate::api::sse;
@@ -151,28 +151,30 @@ impl Stream {
 
     fn call(&mut self, i: usize, piece: Call, out: &mut Vec<u8>) {
         let index = piece.index.unwrap_or(i);
-        let arguments = piece.function.arguments.clone();
+        let more = piece.text().to_owned();
         let place = self.calls.iter().position(|(open, _)| *open == index);
-        let place = place.or_else(|| self.begin_call(index, piece, out)).filter(|_| !arguments.is_empty());
+        let place = place.or_else(|| self.begin_call(index, piece, out)).filter(|_| !more.is_empty());
         if let Some(place) = place {
-            self.calls[place].1.function.arguments.push_str(&arguments);
             let at = self.output.len() + place;
-            let fields = json!({"item_id": item_id("fc", self.answer(), at), "output_index": at});
-            self.piece(out, "response.function_call_arguments.delta", fields, &arguments);
+            let call = &mut self.calls[place].1;
+            call.text_mut().push_str(&more);
+            let event = format!("{}.delta", argument(call).0);
+            let fields = json!({"item_id": call_item_id(self.answer(), at, &self.calls[place].1), "output_index": at});
+            self.piece(out, &event, fields, &more);
         }
     }
 
-    /// The place of one that begins among those that are open. `None`: it names no function, and so is a piece of one that
+    /// The place of one that begins among those that are open. `None`: it names no tool, and so is a piece of one that
     /// has ended.
     fn begin_call(&mut self, index: usize, mut call: Call, out: &mut Vec<u8>) -> Option<usize> {
-        call.function.name.as_ref()?;
-        call.function.arguments.clear();
+        call.name()?;
+        call.text_mut().clear();
         if self.calls.is_empty() {
             self.close("completed", out);
         }
         let place = self.calls.len();
         let at = self.output.len() + place;
-        let item = function_call(self.answer(), at, &call, "in_progress");
+        let item = called(self.answer(), at, &call, "in_progress");
         self.put(out, "response.output_item.added", json!({"output_index": at, "item": item}));
         self.calls.push((index, call));
         Some(place)
@@ -209,14 +211,13 @@ impl Stream {
     }
 
     fn close_call(&mut self, call: &Call, status: &str, out: &mut Vec<u8>) {
-        let item = function_call(self.answer(), self.output.len(), call, status);
-        let fields = json!({
-            "item_id": item["id"],
-            "output_index": self.output.len(),
-            "name": item["name"],
-            "arguments": item["arguments"],
-        });
-        self.put(out, "response.function_call_arguments.done", fields);
+        let item = called(self.answer(), self.output.len(), call, status);
+        let (event, argument) = argument(call);
+        let mut fields = json!({"item_id": item["id"], "output_index": self.output.len(), argument: item[argument]});
+        if call.custom.is_none() {
+            fields["name"] = item["name"].clone();
+        }
+        self.put(out, &format!("{event}.done"), fields);
         self.done(item, out);
     }
 
@@ -305,5 +306,13 @@ impl Stream {
         fields["sequence_number"] = self.sequence.into();
         self.sequence += 1;
         out.extend_from_slice(&sse::event(Some(event), fields.to_string().as_bytes()));
+    }
+}
+
+/// The events that tell what a call is given, and the field that has it.
+fn argument(call: &Call) -> (&'static str, &'static str) {
+    match call.custom {
+        Some(_) => ("response.custom_tool_call_input", "input"),
+        None => ("response.function_call_arguments", "arguments"),
     }
 }

@@ -67,9 +67,12 @@ fn model(
     let provider = provider_of(provider_name, &file.providers, findings)?;
     let upstream_name = typed.upstream_name.clone().unwrap_or_else(|| name.value.clone());
     let host = provider.base_url.as_ref().and_then(|url| url.value.host_str()).unwrap_or_default();
-    // Google's cloud has a host for each place, and names models with their publisher.
+    let behind = |mark: char| upstream_name.rsplit(mark).next().unwrap_or_default();
+    // Google's cloud has a host for each place, and names models with their publisher; Amazon's has ARNs, behind which
+    // stands what they are.
     let fact = match provider.wire {
-        Some(Wire::Vertex) => catalogue.lookup(host, "vertex", upstream_name.rsplit('/').next().unwrap_or_default()),
+        Some(Wire::Vertex) => catalogue.lookup(host, "vertex", behind('/')),
+        Some(Wire::Bedrock) => catalogue.lookup(host, &provider_name.value, behind('#')),
         _ => catalogue.lookup(host, &provider_name.value, &upstream_name),
     };
     let origin = price_origin(typed, fact);

@@ -125,8 +125,8 @@ fn close(choice: &mut Value) {
 }
 
 /// Texts that come in pieces; any other text is said once, or again as it was.
-const GROWING: [&str; 8] =
-    ["content", "refusal", "reasoning_content", "reasoning", "arguments", "thinking", "transcript", "data"];
+const GROWING: [&str; 9] =
+    ["content", "refusal", "reasoning_content", "reasoning", "arguments", "input", "thinking", "transcript", "data"];
 
 /// Adds a piece of an object to what came before of it: texts and lists grow, null says nothing, the rest is replaced.
 fn add(whole: &mut Map<String, Value>, piece: &Map<String, Value>) {

@@ -7,8 +7,8 @@ use super::{Bedrock, encoded};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
 use crate::upstream::cohere::embeddings as cohere;
-use crate::upstream::embeddings::{Vectors, Wanted, reply};
-use crate::upstream::{Embeddings, WholeReply, WireAnswer, WireRequest};
+use crate::upstream::embeddings::{Read, Vectors, Wanted};
+use crate::upstream::{Embeddings, WireAnswer, WireRequest};
 
 /// As refusals call it.
 const WIRE: &str = "Bedrock";
@@ -77,14 +77,11 @@ impl Embeddings for Bedrock {
         Ok(family.bodies(upstream_model, request)?.iter().map(WireRequest::json).collect())
     }
 
-    fn embedded(
-        &self,
-        upstream_model: &str,
-        request: &EmbeddingsRequest,
-        answers: Vec<WireAnswer>,
-    ) -> Result<WholeReply, String> {
-        let family = Family::of(upstream_model).ok_or_else(|| unknown(upstream_model).message)?;
-        reply(upstream_model, request, &answers, |answer| family.vectors(answer))
+    fn reader(&self) -> Option<Read> {
+        Some(|upstream_model, answer| {
+            let family = Family::of(upstream_model).ok_or_else(|| unknown(upstream_model).message)?;
+            family.vectors(answer)
+        })
     }
 }
 

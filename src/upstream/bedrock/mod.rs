@@ -2,7 +2,8 @@
 //! is each vendor's own, for embeddings.
 //!
 //! Schemas, thinking and sampling of Claude go by the rules of [Anthropic's wire](super::anthropic); the other models'
-//! schemas are held to with a tool whose input is the answer.
+//! schemas are held to with a tool whose input is the answer. Which model it is stands in its id; an application
+//! inference profile's ARN tells nothing, and what it stands for is written behind it: `arn:…/abc#anthropic.claude-…`.
 
 mod answer;
 mod document;
@@ -69,11 +70,11 @@ impl Provider for Bedrock {
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
-        answer::reply(asked, &body)
+        answer::reply(&Asked { model: called(asked.model), ..*asked }, &body)
     }
 
     fn events(&self, asked: &Asked<'_>) -> Box<dyn Events> {
-        Box::new(answer::Stream::new(asked))
+        Box::new(answer::Stream::new(&Asked { model: called(asked.model), ..*asked }))
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
@@ -94,10 +95,15 @@ impl Provider for Bedrock {
     }
 }
 
+/// What Bedrock calls a model: without what is written behind an ARN.
+fn called(model: &str) -> &str {
+    model.split_once('#').map_or(model, |(arn, _)| arn)
+}
+
 /// A model's id or ARN as one segment of a path: all but what RFC 3986 reserves for nothing is escaped, as Amazon's own
 /// clients do, since the signature is of the path as it is sent.
 fn encoded(model: &str) -> String {
-    model.bytes().fold(String::with_capacity(model.len() + 8), |mut out, byte| {
+    called(model).bytes().fold(String::with_capacity(model.len() + 8), |mut out, byte| {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte.into()),
             _ => {

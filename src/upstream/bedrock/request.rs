@@ -46,7 +46,8 @@ enum Family {
 }
 
 impl Family {
-    /// Inference profiles hold the model's name; provisioned ones do not, and are then taken for any other.
+    /// Inference profiles hold the model's name; the ARNs of others do not, and are taken for any other where nobody wrote
+    /// it behind them.
     fn of(model: &str) -> Self {
         match () {
             () if model.contains("claude") => Self::Claude,

@@ -116,7 +116,7 @@ impl WireCall {
 
 impl From<WireCall> for ToolCall {
     fn from(call: WireCall) -> Self {
-        Self { id: call.id, name: call.function.name, arguments: call.function.arguments, signature: None }
+        Self { id: call.id, name: call.function.name, arguments: call.function.arguments, ..Self::default() }
     }
 }
 

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::Cohere;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
-use crate::upstream::embeddings::{Batch, Vectors, Wanted, reply};
-use crate::upstream::{Embeddings, WholeReply, WireAnswer, WireRequest};
+use crate::upstream::embeddings::{Batch, Read, Vectors, Wanted};
+use crate::upstream::{Embeddings, WireAnswer, WireRequest};
 
 /// Cohere takes so many at once.
 const BATCH: Batch = Batch { texts: 96, bytes: usize::MAX };
@@ -30,13 +30,8 @@ impl Embeddings for Cohere {
         Ok(bodies.iter().map(WireRequest::json).collect())
     }
 
-    fn embedded(
-        &self,
-        upstream_model: &str,
-        request: &EmbeddingsRequest,
-        answers: Vec<WireAnswer>,
-    ) -> Result<WholeReply, String> {
-        reply(upstream_model, request, &answers, vectors)
+    fn reader(&self) -> Option<Read> {
+        Some(|_, answer| vectors(answer))
     }
 }
 

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 pub(super) use amended::Amended;
 
 use super::openai::OpenAi;
-use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireAnswer, WireRequest};
+use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::{self, ChatRequest, OWN, ROUTING};
 use crate::api::conversation;
 use crate::api::embeddings::EmbeddingsRequest;
@@ -127,14 +127,5 @@ impl Embeddings for Compatible {
         let unknown = |name: &str| self.quirks.unsupported().iter().any(|field| field == name);
         let body = request.forward_as(upstream_model, |name| (!unknown(name)).then(|| self.renamed(name)));
         Ok(vec![WireRequest { headers: HeaderMap::new(), body }])
-    }
-
-    fn embedded(
-        &self,
-        upstream_model: &str,
-        request: &EmbeddingsRequest,
-        answers: Vec<WireAnswer>,
-    ) -> Result<WholeReply, String> {
-        OpenAi.embedded(upstream_model, request, answers)
     }
 }

@@ -38,7 +38,9 @@ impl Scope {
         match error.cause {
             Cause::Connect => self == Self::Provider,
             Cause::Credentials if key_refused => self == Self::Key,
-            Cause::Credentials | Cause::Server | Cause::Timeout | Cause::Malformed => self == Self::Model,
+            Cause::Credentials | Cause::Server | Cause::Timeout | Cause::Malformed | Cause::TooLong => {
+                self == Self::Model
+            }
             _ => false,
         }
     }

@@ -1,15 +1,17 @@
-//! How many further attempts all requests together may make, so that retries do not add to an outage.
+//! How many further calls all requests together may make, so that retries do not add to an outage.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// What a request adds, in thousandths of an attempt: on average no request makes more than 1.15.
+/// What a call of a request's first attempt adds, in thousandths of a call: on average there are no more than 1.15 for
+/// each.
 const DEPOSIT: i64 = 150;
-const ATTEMPT: i64 = 1000;
+const CALL: i64 = 1000;
 /// What can be saved up; also what there is at the start, so that the first requests of a process may retry.
-const RESERVE: i64 = 20 * ATTEMPT;
+const RESERVE: i64 = 20 * CALL;
 
-/// A token bucket: each request deposits a share of an attempt, and each attempt beyond a request's first takes a whole
-/// one. As in Finagle's and gRPC's retry budgets.
+/// A token bucket: each call of a request's first attempt deposits a share of one, and those of further attempts take
+/// whole ones. As in Finagle's and gRPC's retry budgets, but that an attempt may be several calls: embeddings of many
+/// texts.
 #[derive(Debug)]
 pub struct Budget(AtomicI64);
 
@@ -20,19 +22,31 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// A request begins.
-    pub fn deposit(&self) {
-        self.change(|saved| Some((saved + DEPOSIT).min(RESERVE)).filter(|more| *more != saved));
+    /// So many calls of a first attempt.
+    pub fn deposit(&self, calls: usize) {
+        let more = each(calls, DEPOSIT);
+        self.change(|saved| Some(saved.saturating_add(more).min(RESERVE)).filter(|more| *more != saved));
     }
 
-    /// One more attempt, if there is something left for it.
-    pub fn withdraw(&self) -> bool {
-        self.change(|saved| Some(saved - ATTEMPT).filter(|left| *left >= 0))
+    /// One more attempt of about so many calls, if there is something left for it: all that can be saved up is enough for
+    /// any.
+    pub fn withdraw(&self, calls: usize) -> bool {
+        self.change(|saved| Some(saved - each(calls, CALL).min(RESERVE)).filter(|left| *left >= 0))
+    }
+
+    /// The attempt that was to make `expected` calls made `calls`.
+    pub fn settle(&self, expected: usize, calls: usize) {
+        let more = each(calls, CALL) - each(expected, CALL);
+        self.change(|saved| Some(saved.saturating_sub(more).clamp(0, RESERVE)).filter(|left| *left != saved));
     }
 
     fn change(&self, change: impl Fn(i64) -> Option<i64>) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
     }
+}
+
+fn each(calls: usize, thousandths: i64) -> i64 {
+    i64::try_from(calls).unwrap_or(i64::MAX).saturating_mul(thousandths)
 }
 
 #[cfg(test)]
@@ -44,8 +58,8 @@ mod tests {
         let budget = Budget::default();
         let mut attempts = 0;
         for _ in 0..10_000 {
-            budget.deposit();
-            attempts += 1 + (0..2).filter(|_| budget.withdraw()).count();
+            budget.deposit(1);
+            attempts += 1 + (0..2).filter(|_| budget.withdraw(1)).count();
         }
         assert!((1.1..1.2).contains(&(attempts as f64 / 1e4)), "{attempts}");
     }
@@ -53,7 +67,21 @@ mod tests {
     #[test]
     fn after_quiet_times_no_more_than_the_reserve_is_there() {
         let budget = Budget::default();
-        (0..100_000).for_each(|_| budget.deposit());
-        assert_eq!((0..1000).filter(|_| budget.withdraw()).count() as i64, RESERVE / ATTEMPT);
+        (0..100_000).for_each(|_| budget.deposit(1));
+        assert_eq!((0..1000).filter(|_| budget.withdraw(1)).count() as i64, RESERVE / CALL);
+    }
+
+    #[test]
+    fn an_attempt_of_many_calls_counts_as_so_many() {
+        let budget = Budget::default();
+        assert!(budget.withdraw(2048), "all that there is will do");
+        assert!(!budget.withdraw(1));
+        budget.deposit(100);
+        assert!(budget.withdraw(8));
+        budget.settle(8, 3);
+        assert!(budget.withdraw(12) && !budget.withdraw(1), "what was not called is given back");
+        budget.deposit(100);
+        budget.settle(1, 2048);
+        assert!(!budget.withdraw(1), "what was called beyond it is taken");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,6 +20,8 @@ pub struct Course<'a> {
     limits: &'a Limits,
     total: Due,
     attempts: Vec<Attempt>,
+    /// What the last attempt made, at least 1.
+    calls: usize,
     /// Targets to ask, in this order.
     queue: VecDeque<usize>,
     /// Calls under way, and since when: a second one where it is hedged.
@@ -41,14 +44,15 @@ impl<'a> Course<'a> {
         let total = Due::total(limits.deadlines.total, Instant::now());
         let queue = (0..limits.planned.min(targets.len())).collect();
         let (attempts, asking) = (Vec::with_capacity(1), [None; 2]);
-        Self { upstreams, work, targets, limits, total, attempts, queue, asking, abandoned }
+        Self { upstreams, work, targets, limits, total, attempts, calls: 1, queue, asking, abandoned }
     }
 
     pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
-        self.upstreams.budget.deposit();
+        self.upstreams.budget.deposit(1);
         let mut last = None;
         while let Some(target) = self.queue.pop_front() {
             let (target, reply) = self.call(target).await;
+            self.count_calls();
             let error = match reply {
                 Ok(reply) => return Ok(Dispatched { target, attempts: std::mem::take(&mut self.attempts), reply }),
                 Err(error) => last.insert(error),
@@ -115,7 +119,7 @@ impl<'a> Course<'a> {
             let timing = || Timing::new(&deadlines, total, Instant::now());
             match work {
                 Work::Chat(request) => target.call(&model.upstream_name, request, timing()).await,
-                Work::Embeddings(request) => target.embed(&model.upstream_name, request, &timing).await,
+                Work::Embeddings(request, made) => target.embed(&model.upstream_name, request, made, &timing).await,
             }
         }
     }
@@ -124,6 +128,17 @@ impl<'a> Course<'a> {
         self.asking = [None; 2];
         self.attempts.push(attempt(target, reply.as_ref().err(), began));
         (target, reply)
+    }
+
+    /// An attempt at embeddings may be many calls, and each of them counts.
+    fn count_calls(&mut self) {
+        let Work::Embeddings(_, made) = self.work else { return };
+        let made = made.swap(0, Ordering::Relaxed).max(1);
+        match self.attempts.len() {
+            0 | 1 => self.upstreams.budget.deposit(made - 1),
+            _ => self.upstreams.budget.settle(self.calls, made),
+        }
+        self.calls = made;
     }
 
     /// Decides who is next after `target` failed. False: nobody, or not in time.
@@ -164,7 +179,9 @@ impl<'a> Course<'a> {
 
     /// Within the request's own attempts and time, and within what all requests together may add to an outage.
     fn may_try_again(&self) -> bool {
-        self.attempts.len() < self.limits.attempts && Instant::now() < self.total.at && self.upstreams.budget.withdraw()
+        self.attempts.len() < self.limits.attempts
+            && Instant::now() < self.total.at
+            && self.upstreams.budget.withdraw(self.calls)
     }
 
     /// Waits until the same model may be asked again.

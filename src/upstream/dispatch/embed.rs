@@ -1,5 +1,7 @@
 //! Embeddings of one model: as many calls as its wire takes for the input, a few at a time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Uri;
 use tokio::time::Instant;
@@ -17,17 +19,21 @@ const AT_ONCE: usize = 8;
 /// The longest answers to one request, bytes together: 2,048 vectors of 4,096 numbers, written out.
 const MAX_BYTES: usize = 192 << 20;
 
+/// The key to call with, and what counts the calls.
+type With<'a> = (usize, &'a AtomicUsize);
+
 impl Target {
-    /// Asks the model for embeddings once; `timing` is of a call that begins now.
+    /// Asks the model for embeddings once, and counts its calls in `made`; `timing` is of a call that begins now.
     pub async fn embed(
         &self,
         upstream_name: &str,
         request: &EmbeddingsRequest,
+        made: &AtomicUsize,
         timing: &(impl Fn() -> Timing + Sync),
     ) -> Result<Reply, UpstreamError> {
         let began = Instant::now();
         let mut call = self.vitals.begin(began);
-        let reply = self.embeddings(upstream_name, request, call.key, timing).await;
+        let reply = self.embeddings(upstream_name, request, (call.key, made), timing).await;
         let now = Instant::now();
         match &reply {
             Ok(_) => {
@@ -43,7 +49,7 @@ impl Target {
         &self,
         model: &str,
         request: &EmbeddingsRequest,
-        key: usize,
+        with: With<'_>,
         timing: &(impl Fn() -> Timing + Sync),
     ) -> Result<WholeReply, UpstreamError> {
         let reporter = &self.endpoint.reporter;
@@ -52,8 +58,8 @@ impl Target {
             return Err(reporter.inexpressible(BadRequest::field("model", problem)));
         };
         let posted = wire.embed(model, request).map_err(|bad| reporter.inexpressible(bad))?;
-        let answers = self.answers(uri, posted, key, timing).await?;
-        wire.embedded(model, request, answers).map_err(|problem| reporter.malformed(problem))
+        let answers = self.answers(uri, posted, with, timing).await?;
+        wire.embedded(model, request, answers).map_err(|problem| self.endpoint.no_answer(problem))
     }
 
     /// The answers to all of `posted`, in its order. The first failure ends the others.
@@ -61,12 +67,12 @@ impl Target {
         &self,
         uri: &Uri,
         posted: Vec<WireRequest>,
-        key: usize,
+        with: With<'_>,
         timing: &(impl Fn() -> Timing + Sync),
     ) -> Result<Vec<WireAnswer>, UpstreamError> {
         let (mut answers, mut room) = (Vec::with_capacity(posted.len()), MAX_BYTES);
         let each = MAX_BYTES / posted.len().clamp(1, AT_ONCE);
-        let calls = posted.into_iter().map(|wire| self.answer_to((uri, wire), key, each, timing));
+        let calls = posted.into_iter().map(|wire| self.answer_to((uri, wire), with, each, timing));
         let mut coming = stream::iter(calls).buffered(AT_ONCE);
         while let Some(answer) = coming.try_next().await? {
             let left = room.checked_sub(answer.body.len());
@@ -79,11 +85,12 @@ impl Target {
     async fn answer_to(
         &self,
         posted: (&Uri, WireRequest),
-        key: usize,
+        (key, made): With<'_>,
         limit: usize,
         timing: &(impl Fn() -> Timing + Sync),
     ) -> Result<WireAnswer, UpstreamError> {
         let timing = timing();
+        made.fetch_add(1, Ordering::Relaxed);
         let (response, lease) = self.send(posted, key, false, timing).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response, lease, timing).await);

@@ -138,6 +138,7 @@ impl Endpoint {
     pub fn no_answer(&self, problem: NoAnswer) -> UpstreamError {
         match problem {
             NoAnswer::Malformed(problem) => self.reporter.malformed(problem),
+            NoAnswer::TooLong(problem) => self.reporter.error(Cause::TooLong, problem),
             NoAnswer::Told(body) => self.told(&body),
         }
     }
@@ -240,7 +241,7 @@ impl Target {
         Ok(Self { endpoint, vitals, whole, stream, longest: model.max_output_tokens, embeddings })
     }
 
-    /// Calls the model once. A stream is given back once its first event is there.
+    /// Calls the model once. A stream is given back once it says something.
     pub async fn call(
         &self,
         upstream_name: &str,

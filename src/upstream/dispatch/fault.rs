@@ -66,7 +66,9 @@ impl Reporter {
         match error {
             BodyError::Passed(passed) => self.late(passed),
             BodyError::Broken(error) => self.malformed(format_args!("the answer was cut: {}", root(&error))),
-            BodyError::TooLong { limit } => self.malformed(format_args!("the answer is longer than {limit} bytes")),
+            BodyError::TooLong { limit } => {
+                self.error(Cause::TooLong, format_args!("the answer is longer than {limit} bytes"))
+            }
         }
     }
 

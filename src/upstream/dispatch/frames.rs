@@ -35,7 +35,7 @@ impl Frames {
             Self::ServerSentEvents(decoder) => decoder
                 .next_event()
                 .map(|data| data.map(|data| WireEvent { name: None, data }))
-                .map_err(|error| error.to_string().into()),
+                .map_err(|error| NoAnswer::TooLong(error.to_string())),
             Self::AwsEventStream(decoder) => decoder.next_event(),
         }
     }

@@ -14,6 +14,7 @@ mod endpoint;
 mod fault;
 mod frames;
 mod load;
+mod opening;
 mod pool;
 mod sign;
 mod stream;
@@ -24,6 +25,7 @@ mod vitals;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -80,7 +82,7 @@ impl Limits {
 /// Whom to ask after a failure, by its cause: indices into the targets. `None`: the rest of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fallbacks {
-    /// No connection, 5xx, a deadline, nonsense, the gateway's own credentials.
+    /// No connection, 5xx, a deadline, nonsense, an answer beyond its bound, the gateway's own credentials.
     pub error: Option<Vec<usize>>,
     pub rate_limit: Option<Vec<usize>>,
     /// The prompt is too long; without a list, the rest of the plan that has a larger context window.
@@ -92,9 +94,12 @@ pub struct Fallbacks {
 impl Fallbacks {
     fn of(&self, cause: Cause) -> Option<&Vec<usize>> {
         match cause {
-            Cause::Connect | Cause::Server | Cause::Timeout | Cause::Malformed | Cause::Credentials => {
-                self.error.as_ref()
-            }
+            Cause::Connect
+            | Cause::Server
+            | Cause::Timeout
+            | Cause::Malformed
+            | Cause::TooLong
+            | Cause::Credentials => self.error.as_ref(),
             Cause::RateLimited => self.rate_limit.as_ref(),
             Cause::ContextLength => self.context_length.as_ref(),
             Cause::ContentFilter => self.content_filter.as_ref(),
@@ -126,7 +131,8 @@ pub struct Dispatched {
 #[derive(Debug, Clone, Copy)]
 enum Work<'a> {
     Chat(&'a ChatRequest),
-    Embeddings(&'a EmbeddingsRequest),
+    /// And the calls that were made for it since they were last counted.
+    Embeddings(&'a EmbeddingsRequest, &'a AtomicUsize),
 }
 
 /// An answer, whole or as it comes.
@@ -230,7 +236,7 @@ impl Upstreams {
 
     /// Asks `targets` until one answers: the first [`Limits::planned`] in their order, the others where
     /// [`Limits::fallbacks`] says so; a single one is asked again after a pause where that may help. A streamed answer
-    /// has begun when it is given back: its first event is there.
+    /// has begun when it is given back: the first event that says something is there.
     ///
     /// Dropping the future cancels the call under way.
     ///
@@ -269,7 +275,8 @@ impl Upstreams {
         request: &EmbeddingsRequest,
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
-        Course::new(self, targets, Work::Embeddings(request), limits, &OnceLock::new()).run().await
+        let made = AtomicUsize::new(0);
+        Course::new(self, targets, Work::Embeddings(request, &made), limits, &OnceLock::new()).run().await
     }
 
     fn target(&self, model: &Model) -> Result<Arc<Target>, UpstreamError> {

@@ -15,6 +15,7 @@ use super::body::Body;
 use super::endpoint::Endpoint;
 use super::fault::Reporter;
 use super::frames::Frames;
+use super::opening::Opening;
 use super::vitals::Call;
 
 /// A streamed answer that has begun.
@@ -32,7 +33,7 @@ struct Pieces {
     /// Translated and not yet given on.
     ready: VecDeque<StreamItem>,
     /// Taken to know that the stream has begun, and not yet given on.
-    first: Option<StreamItem>,
+    opening: Opening,
     progress: Progress,
 }
 
@@ -48,7 +49,7 @@ enum Progress {
 }
 
 impl ReplyStream {
-    /// The stream in `body` once its first event is there: a failure before it still is a failure of the attempt.
+    /// The stream in `body` once it says something: a failure before that still is a failure of the attempt.
     pub(super) async fn begin(
         endpoint: Arc<Endpoint>,
         body: Body,
@@ -56,9 +57,13 @@ impl ReplyStream {
         call: Call,
     ) -> Result<Self, UpstreamError> {
         let frames = Frames::new(endpoint.provider.framing());
-        let (ready, first, progress) = (VecDeque::new(), None, Progress::Waiting);
-        let mut pieces = Box::new(Pieces { endpoint, body, frames, events, call, ready, first, progress });
-        pieces.first = poll_fn(|cx| pieces.poll_item(cx)).await.transpose()?;
+        let (ready, opening, progress) = (VecDeque::new(), Opening::default(), Progress::Waiting);
+        let mut pieces = Box::new(Pieces { endpoint, body, frames, events, call, ready, opening, progress });
+        while let Some(item) = poll_fn(|cx| pieces.poll_item(cx)).await.transpose()? {
+            if pieces.opening.push(item) {
+                break;
+            }
+        }
         Ok(Self(pieces))
     }
 }
@@ -78,6 +83,8 @@ impl Pieces {
             Err(error) => {
                 self.call.failed(error, Instant::now());
                 self.progress = Progress::Ended;
+                // What came of an event that has no end.
+                self.frames = Frames::new(self.endpoint.provider.framing());
             }
         }
         Poll::Ready(Some(item))
@@ -140,7 +147,7 @@ impl Stream for ReplyStream {
     type Item = Result<StreamItem, UpstreamError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.0.first.take() {
+        match self.0.opening.pop() {
             Some(item) => Poll::Ready(Some(Ok(item))),
             None => self.0.poll_item(cx),
         }

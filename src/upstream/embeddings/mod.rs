@@ -1,16 +1,17 @@
 //! Embeddings, for the wires that have them.
 
+mod passed;
 mod reply;
 mod wanted;
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{WholeReply, WireRequest};
+use super::{NoAnswer, WholeReply, WireRequest};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
 
-pub(super) use reply::{Vectors, reencoded, reply};
+pub use reply::Vectors;
 pub(super) use wanted::{Batch, Wanted};
 
 /// One provider's wire for embeddings: pure translation between OpenAI's and its own.
@@ -24,6 +25,11 @@ pub trait Embeddings: Send + Sync {
     /// What this provider cannot express, named by the client's field.
     fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<Vec<WireRequest>, BadRequest>;
 
+    /// How an answer is read; `None`: it is OpenAI's, the only one, and passes as it is.
+    fn reader(&self) -> Option<Read> {
+        None
+    }
+
     /// The successful answers to all that [`embed`](Self::embed) posts, in its order → the client's body and what it
     /// took.
     ///
@@ -34,8 +40,16 @@ pub trait Embeddings: Send + Sync {
         upstream_model: &str,
         request: &EmbeddingsRequest,
         answers: Vec<WireAnswer>,
-    ) -> Result<WholeReply, String>;
+    ) -> Result<WholeReply, NoAnswer> {
+        match self.reader() {
+            Some(read) => reply::reply(upstream_model, request, &answers, read),
+            None => passed::passed(request, answers.into_iter().next().unwrap_or_default().body),
+        }
+    }
 }
+
+/// What one answer of this model (as the provider calls it) holds, or why it holds no embeddings.
+pub type Read = fn(&str, &WireAnswer) -> Result<Vectors, String>;
 
 /// A whole answer to one request.
 #[derive(Debug, Clone, Default)]

@@ -3,14 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde::Serialize;
 
-use super::WireAnswer;
+use super::{Read, WireAnswer};
 use crate::api::embeddings::{EmbeddingsRequest, Encoding};
 use crate::catalog::Usage;
-use crate::upstream::{Text, WholeReply};
+use crate::upstream::{NoAnswer, Text, WholeReply};
 
 /// What one answer of a wire holds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -67,13 +65,14 @@ pub fn reply(
     model: &str,
     request: &EmbeddingsRequest,
     answers: &[WireAnswer],
-    read: impl Fn(&WireAnswer) -> Result<Vectors, String>,
-) -> Result<WholeReply, String> {
+    read: Read,
+) -> Result<WholeReply, NoAnswer> {
+    let read = |answer: &WireAnswer| read(model, answer).map_err(|problem| NoAnswer::or_told(problem, &answer.body));
     let answers: Vec<Vectors> = answers.iter().map(read).collect::<Result<_, _>>()?;
     let vectors: Vec<&[f64]> = answers.iter().flat_map(|answer| &answer.vectors).map(Vec::as_slice).collect();
     let count = request.count();
     if vectors.len() != count {
-        return Err(format!("for {count} texts it gave {} vectors", vectors.len()));
+        return Err(format!("for {count} texts it gave {} vectors", vectors.len()).into());
     }
     let tokens = answers.iter().try_fold(0_u32, |sum, answer| Some(sum.saturating_add(answer.tokens?)));
     let usage = tokens.map(|input_tokens| Usage { input_tokens, ..Usage::default() });
@@ -90,30 +89,7 @@ fn written(model: &str, vectors: &[&[f64]], tokens: u32, encoding: Encoding) -> 
 }
 
 /// As OpenAI writes them: little-endian, 32 bits each.
-fn base64(vector: &[f64]) -> String {
+pub(super) fn base64(vector: &[f64]) -> String {
     let bytes: Vec<u8> = vector.iter().flat_map(|number| (*number as f32).to_le_bytes()).collect();
     STANDARD.encode(bytes)
-}
-
-/// A reply of OpenAI's form with its vectors in base64, where it has lists of numbers though `request` asked for that:
-/// some servers of this wire know nothing of `encoding_format`, and some clients read nothing else. `None`: it is as it
-/// should be.
-pub fn reencoded(request: &EmbeddingsRequest, data: &RawValue, body: &Bytes) -> Option<Bytes> {
-    #[derive(Deserialize)]
-    struct Glance<'a> {
-        #[serde(borrow)]
-        embedding: &'a RawValue,
-    }
-    let asked = request.encoding().ok() == Some(Encoding::Base64);
-    let first = || serde_json::from_str::<Vec<Glance>>(data.get()).ok()?.into_iter().next();
-    let numbers = asked && first().is_some_and(|first| first.embedding.get().starts_with('['));
-    if !numbers {
-        return None;
-    }
-    let mut reply: Value = serde_json::from_slice(body).ok()?;
-    for item in reply["data"].as_array_mut()? {
-        let vector: Vec<f64> = Vec::deserialize(&item["embedding"]).ok()?;
-        item["embedding"] = base64(&vector).into();
-    }
-    serde_json::to_vec(&reply).ok().map(Bytes::from)
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::{Gemini, place};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
-use crate::upstream::embeddings::{Batch, Vectors, Wanted, reply};
-use crate::upstream::{Embeddings, WholeReply, WireAnswer, WireRequest};
+use crate::upstream::embeddings::{Batch, Read, Vectors, Wanted};
+use crate::upstream::{Embeddings, WireAnswer, WireRequest};
 
 /// Google takes so many at once.
 const BATCH: Batch = Batch { texts: 100, bytes: usize::MAX };
@@ -55,13 +55,8 @@ impl Embeddings for Gemini {
         Ok(BATCH.split(&wanted.texts).into_iter().map(|texts| WireRequest::json(&body(texts))).collect())
     }
 
-    fn embedded(
-        &self,
-        upstream_model: &str,
-        request: &EmbeddingsRequest,
-        answers: Vec<WireAnswer>,
-    ) -> Result<WholeReply, String> {
-        reply(upstream_model, request, &answers, vectors)
+    fn reader(&self) -> Option<Read> {
+        Some(|_, answer| vectors(answer))
     }
 }
 

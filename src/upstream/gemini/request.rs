@@ -1,7 +1,7 @@
 //! A request → the body of `generateContent`.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::controls::{self, Own};
 use super::turns;
@@ -41,6 +41,16 @@ pub(super) fn refuses(request: &ChatRequest) -> Option<BadRequest> {
     inexpressible(request, &UNDERSTOOD, "Gemini")
         .or_else(|| one_call_at_a_time(request, "Gemini"))
         .or_else(|| request.raw("modalities").and_then(|_| modalities(request).err()))
+        .or_else(|| request.raw("web_search_options").and_then(|_| unlimited_search(request)))
+}
+
+/// Google searches all of the web as it is now.
+fn unlimited_search(request: &ChatRequest) -> Option<BadRequest> {
+    let asked: Map<String, Value> = request.field("web_search_options", "an object").ok()??;
+    let limit = |name: &str| asked.get(name).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(true)));
+    let name = ["filters", "external_web_access"].into_iter().find(|name| limit(name))?;
+    let problem = || format!("Google's search cannot be held to `{name}` (of web_search_options)");
+    (!request.drop_unsupported).then(|| unsupported("web_search_options", &problem()))
 }
 
 /// What to post.

@@ -67,7 +67,8 @@ pub(super) enum Item {
         #[serde(default)]
         content: Option<Vec<Part>>,
     },
-    FunctionCall(FunctionCall),
+    FunctionCall(Called),
+    CustomToolCall(Called),
     Reasoning(Thought),
     /// What the provider's own tools did, and what is new.
     #[serde(other)]
@@ -92,10 +93,10 @@ pub(super) enum Part {
 }
 
 #[derive(Deserialize)]
-pub(super) struct FunctionCall {
+pub(super) struct Called {
     call_id: String,
     name: String,
-    #[serde(default)]
+    #[serde(default, alias = "input")]
     pub(super) arguments: String,
 }
 
@@ -185,7 +186,8 @@ fn choice(items: Vec<Item>, thinker: &str) -> Choice {
             Item::Message { content } => {
                 content.into_iter().flatten().for_each(|part| say(part, &mut choice, &mut tokens));
             }
-            Item::FunctionCall(call) => choice.calls.push(call.into()),
+            Item::FunctionCall(call) => choice.calls.push(call.of(false)),
+            Item::CustomToolCall(call) => choice.calls.push(call.of(true)),
             Item::Reasoning(thought) => think(&thought, thinker, &mut choice),
             Item::Other => {}
         }
@@ -234,9 +236,10 @@ impl Thought {
     }
 }
 
-impl From<FunctionCall> for ToolCall {
-    fn from(call: FunctionCall) -> Self {
-        Self { id: call.call_id, name: call.name, arguments: call.arguments, signature: None }
+impl Called {
+    /// `custom`: of a custom tool, else of a function.
+    pub(super) fn of(self, custom: bool) -> ToolCall {
+        ToolCall { id: self.call_id, name: self.name, arguments: self.arguments, custom, signature: None }
     }
 }
 

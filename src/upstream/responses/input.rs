@@ -12,16 +12,18 @@ use crate::upstream::completion::object;
 /// # Errors
 /// A part of a model's own message that is no text, by its place.
 pub(super) fn items(request: &ChatRequest, turns: &[Turn], thinker: &str) -> Result<Vec<Value>, BadRequest> {
-    let mut items = vec![];
+    let (mut items, mut custom) = (vec![], vec![]);
     for (i, (message, turn)) in request.messages.iter().zip(turns).enumerate() {
         match turn {
             Turn::System { parts } | Turn::User { parts, .. } => items.push(said(&message.role, content(parts))),
             Turn::Assistant { parts, reasoning, calls, .. } => {
                 let text = spoken(i, parts, request.drop_unsupported)?;
                 items.extend(answered(thinker, reasoning, &text, calls));
+                custom.extend(calls.iter().filter(|call| call.custom).map(|call| &call.id));
             }
             Turn::Tool { call_id, parts } => {
-                items.push(json!({"type": "function_call_output", "call_id": call_id, "output": content(parts)}));
+                let kind = if custom.contains(&call_id) { "custom_tool_call_output" } else { "function_call_output" };
+                items.push(json!({"type": kind, "call_id": call_id, "output": content(parts)}));
             }
         }
     }
@@ -35,7 +37,7 @@ fn said(role: &str, content: Value) -> Value {
 /// What a model thought, said and called. A thought that nothing came of is refused.
 fn answered(thinker: &str, reasoning: &[Reasoning], text: &str, calls: &[ToolCall]) -> Vec<Value> {
     let text = (!text.is_empty()).then(|| said("assistant", text.into()));
-    let outcome: Vec<Value> = text.into_iter().chain(calls.iter().map(function_call)).collect();
+    let outcome: Vec<Value> = text.into_iter().chain(calls.iter().map(called)).collect();
     let thoughts = reasoning.iter().filter_map(|thought| match thought {
         Reasoning::Sealed(sealed) if sealed.thinker == thinker && !outcome.is_empty() => Some(reasoning_item(sealed)),
         _ => None,
@@ -56,8 +58,12 @@ fn reasoning_item(thought: &Sealed) -> Value {
     ])
 }
 
-fn function_call(call: &ToolCall) -> Value {
-    json!({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments})
+fn called(call: &ToolCall) -> Value {
+    let ToolCall { id, name, arguments, .. } = call;
+    match call.custom {
+        true => json!({"type": "custom_tool_call", "call_id": id, "name": name, "input": arguments}),
+        false => json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments}),
+    }
 }
 
 /// A model's own words, in one string: in any other form they would need the id that they had.

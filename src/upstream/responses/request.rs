@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::input;
 use crate::api::chat::{self, ChatRequest};
 use crate::api::conversation::{
-    Controls, Conversation, Format, JsonSchema, Reasoning, Tool, ToolChoice, Turn, unknown_there, unsupported,
+    Controls, Conversation, CustomTool, Format, JsonSchema, Reasoning, Tool, ToolChoice, Turn, unknown_there,
+    unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
@@ -29,7 +30,7 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 20] = [
+const TRANSLATED: [&str; 21] = [
     "drop_unsupported",
     "include",
     "logprobs",
@@ -42,6 +43,7 @@ const TRANSLATED: [&str; 20] = [
     "provider",
     "reasoning",
     "reasoning_effort",
+    "reasoning_summary",
     "response_format",
     "store",
     "stream_options",
@@ -82,7 +84,7 @@ pub(super) fn clients_name(param: Cow<'static, str>) -> Cow<'static, str> {
 /// # Errors
 /// What is wrong with a field, named as the client calls it.
 pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<Bytes, BadRequest> {
-    let Conversation { turns, controls } = Conversation::read(request)?;
+    let Conversation { turns, controls } = Conversation::read_with_custom_tools(request)?;
     let own = [
         ("input", input::items(request, &turns, thinker)?.into()),
         ("include", include(model, request, &turns, &controls)?),
@@ -91,8 +93,8 @@ pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<
         ("store", json!(request.field("store", "true or false")?.unwrap_or(false))),
         ("stream_options", stream_options(request)?),
         ("text", text(request, &controls.format)?),
-        ("tool_choice", tool_choice(controls.tool_choice.as_ref())),
-        ("tools", tools(&controls.tools, web_search(request)?)),
+        ("tool_choice", tool_choice(&controls)),
+        ("tools", tools(&controls, web_search(request)?)),
     ];
     let own: Vec<(&str, Vec<u8>)> = own
         .iter()
@@ -141,14 +143,14 @@ fn asks_for_thoughts(request: &ChatRequest, turns: &[Turn]) -> bool {
         Turn::Assistant { reasoning, .. } => reasoning.iter().any(|thought| matches!(thought, Reasoning::Sealed(_))),
         _ => false,
     };
-    given("reasoning_effort") || given("reasoning") || turns.iter().any(sealed)
+    ["reasoning", "reasoning_effort", "reasoning_summary"].iter().any(|name| given(name)) || turns.iter().any(sealed)
 }
 
-/// The client's `reasoning`, and its effort to the letter.
+/// The client's `reasoning`, and its effort and the summary that it wants to the letter.
 fn reasoning(request: &ChatRequest) -> Result<Value, BadRequest> {
     let mut reasoning: Map<String, Value> = request.field("reasoning", "an object")?.unwrap_or_default();
-    if let Some(effort) = request.field("reasoning_effort", "a string")? {
-        reasoning.insert("effort".into(), effort);
+    for (name, field) in [("effort", "reasoning_effort"), ("summary", "reasoning_summary")] {
+        reasoning.extend(request.field(field, "a string")?.map(|value| (name.to_owned(), value)));
     }
     Ok(some(reasoning))
 }
@@ -186,8 +188,13 @@ fn json_schema(wanted: &JsonSchema) -> Value {
     ])
 }
 
-fn tools(functions: &[Tool], web_search: Option<Value>) -> Value {
-    let tools: Vec<Value> = functions.iter().map(function).chain(web_search).collect();
+/// In the client's order.
+fn tools(controls: &Controls, web_search: Option<Value>) -> Value {
+    let mut tools: Vec<Value> = controls.tools.iter().map(function).collect();
+    for tool in &controls.custom.tools {
+        tools.insert(tool.place.min(tools.len()), custom(tool));
+    }
+    tools.extend(web_search);
     if tools.is_empty() { Value::Null } else { tools.into() }
 }
 
@@ -203,9 +210,24 @@ fn function(tool: &Tool) -> Value {
     ])
 }
 
-fn tool_choice(choice: Option<&ToolChoice>) -> Value {
-    match choice {
-        None => Value::Null,
+/// Chat has a grammar in an object of that name; here its fields stand beside the type.
+fn custom(tool: &CustomTool) -> Value {
+    let format = tool.format.as_ref().map(|format| match format["grammar"].as_object() {
+        Some(grammar) => with(json!({"type": "grammar"}), grammar),
+        None => format.clone(),
+    });
+    let own = object([
+        ("type", "custom".into()),
+        ("name", json!(tool.name)),
+        ("description", json!(tool.description)),
+        ("format", json!(format)),
+    ]);
+    with(own, &tool.more)
+}
+
+fn tool_choice(controls: &Controls) -> Value {
+    match &controls.tool_choice {
+        None => controls.custom.chosen.as_ref().map_or(Value::Null, |name| json!({"type": "custom", "name": name})),
         Some(ToolChoice::None) => "none".into(),
         Some(ToolChoice::Auto) => "auto".into(),
         Some(ToolChoice::Required) => "required".into(),
@@ -221,6 +243,9 @@ fn web_search(request: &ChatRequest) -> Result<Option<Value>, BadRequest> {
         search_context_size: Value,
         #[serde(default)]
         user_location: Option<Location>,
+        /// What the tool has and a chat has not.
+        #[serde(flatten)]
+        more: Map<String, Value>,
     }
     #[derive(Deserialize)]
     struct Location {
@@ -233,12 +258,19 @@ fn web_search(request: &ChatRequest) -> Result<Option<Value>, BadRequest> {
         Value::from(approximate)
     };
     Ok(options.map(|options| {
-        object([
+        let own = object([
             ("type", "web_search".into()),
             ("search_context_size", options.search_context_size),
             ("user_location", options.user_location.map(location).into()),
-        ])
+        ]);
+        with(own, &options.more)
     }))
+}
+
+/// An object with more fields.
+fn with(mut object: Value, more: &Map<String, Value>) -> Value {
+    more.iter().for_each(|(name, value)| object[name] = value.clone());
+    object
 }
 
 /// Null where there is nothing in it.

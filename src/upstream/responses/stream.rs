@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{self, FunctionCall, Item, PAUSE, Response};
-use crate::api::conversation::ToolCall;
+use super::answer::{self, Called, Item, PAUSE, Response};
 use crate::upstream::blocks::WEB;
 use crate::upstream::completion::{Chunks, Head};
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
@@ -33,6 +32,8 @@ pub(super) struct Translation {
 struct Call {
     /// Of the item.
     output_index: usize,
+    /// Of a custom tool.
+    custom: bool,
     /// Arguments came.
     argued: bool,
 }
@@ -85,10 +86,14 @@ enum Event {
         place: Place,
         delta: String,
     },
-    #[serde(rename = "response.function_call_arguments.delta")]
+    #[serde(rename = "response.function_call_arguments.delta", alias = "response.custom_tool_call_input.delta")]
     Arguments { output_index: usize, delta: String },
-    #[serde(rename = "response.function_call_arguments.done")]
-    Argued { output_index: usize, arguments: String },
+    #[serde(rename = "response.function_call_arguments.done", alias = "response.custom_tool_call_input.done")]
+    Argued {
+        output_index: usize,
+        #[serde(alias = "input")]
+        arguments: String,
+    },
     #[serde(rename = "response.completed", alias = "response.incomplete", alias = "response.failed")]
     Ended { response: Response },
     #[serde(rename = "error")]
@@ -167,17 +172,19 @@ impl Translation {
         }
     }
 
-    fn call(&mut self, output_index: usize, call: FunctionCall, out: &mut VecDeque<StreamItem>) {
+    fn call(&mut self, output_index: usize, call: Called, custom: bool, out: &mut VecDeque<StreamItem>) {
         let (index, argued) = (self.calls.len(), !call.arguments.is_empty());
-        self.calls.push(Call { output_index, argued });
-        self.put(self.chunks.call(index, &ToolCall::from(call)), out);
+        self.calls.push(Call { output_index, custom, argued });
+        self.put(self.chunks.call(index, &call.of(custom)), out);
     }
 
     fn argue(&mut self, output_index: usize, piece: &str, out: &mut VecDeque<StreamItem>) {
         let Some(index) = self.called(output_index) else { return };
         if !piece.is_empty() {
             self.calls[index].argued = true;
-            self.put(self.chunks.arguments(index, piece), out);
+            let custom = self.calls[index].custom;
+            let piece = if custom { self.chunks.input(index, piece) } else { self.chunks.arguments(index, piece) };
+            self.put(piece, out);
         }
     }
 
@@ -193,9 +200,13 @@ impl Translation {
     }
 
     fn done(&mut self, output_index: usize, item: Item, out: &mut VecDeque<StreamItem>) {
+        let begun = self.called(output_index).is_some();
         match item {
-            Item::FunctionCall(call) if self.called(output_index).is_none() => self.call(output_index, call, out),
-            Item::FunctionCall(call) => self.argued(output_index, &call.arguments, out),
+            Item::FunctionCall(call) | Item::CustomToolCall(call) if begun => {
+                self.argued(output_index, &call.arguments, out);
+            }
+            Item::FunctionCall(call) => self.call(output_index, call, false, out),
+            Item::CustomToolCall(call) => self.call(output_index, call, true, out),
             Item::Reasoning(thought) => {
                 let block = thought.block(&self.thinker);
                 if let Some(item) = block.and_then(|block| self.chunks.thinking_block(block)) {
@@ -222,7 +233,8 @@ impl Events for Translation {
         }
         match serde_json::from_slice(&event.data).map_err(|e| no_event(&event.data, &e))? {
             Event::Created { response } => self.chunks.head = response.head(self.chunks.head.clone()),
-            Event::Added { output_index, item: Item::FunctionCall(call) } => self.call(output_index, call, out),
+            Event::Added { output_index, item: Item::FunctionCall(call) } => self.call(output_index, call, false, out),
+            Event::Added { output_index, item: Item::CustomToolCall(call) } => self.call(output_index, call, true, out),
             Event::Added { .. } | Event::Other => {}
             Event::Done { output_index, item } => self.done(output_index, item, out),
             Event::Text { place, delta, logprobs } => self.text(place, delta, logprobs.unwrap_or_default(), out),

@@ -7,9 +7,9 @@ use super::{Vertex, place};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
-use crate::upstream::embeddings::{Batch, Vectors, Wanted, reply};
+use crate::upstream::embeddings::{Batch, Read, Vectors, Wanted};
 use crate::upstream::gemini::embeddings::{Embedding, EmbeddingUsage, content};
-use crate::upstream::{Embeddings, WholeReply, WireAnswer, WireRequest};
+use crate::upstream::{Embeddings, WireAnswer, WireRequest};
 
 /// 250 texts, and 20,000 tokens together, most of which have three bytes at least.
 const TEXT_MODELS: Batch = Batch { texts: 250, bytes: 60_000 };
@@ -65,16 +65,11 @@ impl Embeddings for Vertex {
         Ok(bodies.iter().map(WireRequest::json).collect())
     }
 
-    fn embedded(
-        &self,
-        upstream_model: &str,
-        request: &EmbeddingsRequest,
-        answers: Vec<WireAnswer>,
-    ) -> Result<WholeReply, String> {
-        match Method::of(upstream_model) {
-            Method::Predict(_) => reply(upstream_model, request, &answers, predicted),
-            Method::EmbedContent => reply(upstream_model, request, &answers, content_embedded),
-        }
+    fn reader(&self) -> Option<Read> {
+        Some(|upstream_model, answer| match Method::of(upstream_model) {
+            Method::Predict(_) => predicted(answer),
+            Method::EmbedContent => content_embedded(answer),
+        })
     }
 }
 

@@ -28,7 +28,9 @@ fn chunks_join_to_the_answer_that_they_are_of() {
         call(json!({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}})),
         call(json!({"index": 0, "function": {"arguments": "{\"x\":"}})),
         call(json!({"index": 1, "id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}})),
+        call(json!({"index": 2, "id": "d", "type": "custom", "custom": {"name": "sh", "input": "ls"}})),
         call(json!({"index": 0, "function": {"arguments": "1}"}})),
+        call(json!({"index": 2, "custom": {"input": " -l"}})),
         piece(json!({"index": 0, "delta": {}, "finish_reason": "tool_calls"})),
         json!({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": {"prompt_tokens": 3}}),
     ]);
@@ -38,7 +40,8 @@ fn chunks_join_to_the_answer_that_they_are_of() {
         json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [
             {"index": 0, "finish_reason": "tool_calls", "logprobs": null, "message": {"role": "assistant", "content": "Hello", "refusal": null, "tool_calls": [
                 {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}},
-                {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}}]}},
+                {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+                {"id": "d", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}}]}},
             {"index": 1, "finish_reason": "stop", "logprobs": null, "message": {"role": "assistant", "content": "Other", "refusal": null}},
         ], "usage": {"prompt_tokens": 3}})
     );
