@@ -3,6 +3,7 @@
 
 mod cache;
 
+use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -24,10 +25,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends log lines to stderr; `RUST_LOG` filters them, `info` without it. Does nothing where tracing is already set up.
+/// Sends log lines to stderr, in colour on a terminal that `NO_COLOR` does not forbid it; `RUST_LOG` filters them, `info`
+/// without it. Does nothing where tracing is already set up.
 pub fn init_tracing(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colour);
     let _already_set = match format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().try_init(),

@@ -54,6 +54,7 @@ impl Needs {
 
 /// One message; fields beyond these stay in the request's raw `messages`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Message {
     pub role: String,
     #[serde(default)]
@@ -86,10 +87,7 @@ impl ChatRequest {
     /// As [`parse`](Self::parse).
     pub fn from_fields(fields: Vec<(String, Bytes)>) -> Result<Self, BadRequest> {
         let model = asked_model(&fields)?;
-        let messages: Vec<Message> = required(&fields, "messages", "a list of {role, content}")?;
-        if messages.is_empty() {
-            return Err(BadRequest::field("messages", "messages is empty; send at least one message"));
-        }
+        let messages = messages(&fields)?;
         let stream = optional(&fields, "stream", "true or false")?.unwrap_or(false);
         let options: StreamOptions = optional(&fields, "stream_options", "an object")?.unwrap_or_default();
         let limit: Option<u32> = optional(&fields, "max_completion_tokens", "a positive integer")?;
@@ -263,6 +261,7 @@ pub struct CompletionTokensDetails {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(expecting = "an object")]
 struct StreamOptions {
     #[serde(default)]
     include_usage: bool,
@@ -336,6 +335,7 @@ impl<'de> Visitor<'de> for ContentVisitor {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Part {
     #[serde(rename = "type")]
     kind: String,
@@ -361,11 +361,32 @@ impl Content {
 
 /// `model`, else the first of `models`.
 fn asked_model(fields: &[(String, Bytes)]) -> Result<String, BadRequest> {
-    let listed = if find(fields, "model").is_none() { optional(fields, "models", "a list of models")? } else { None };
-    match listed.and_then(|models: Vec<String>| models.into_iter().next()) {
-        Some(first) => Ok(first),
-        None => required(fields, "model", "a route such as \"auto\", a model, or provider/model"),
+    let expected = "a route such as \"auto\", a model, or provider/model";
+    if let Some(named) = optional(fields, "model", expected)? {
+        return Ok(named);
     }
+    let listed: Option<Vec<String>> = optional(fields, "models", "a list of models")?;
+    let first = listed.and_then(|models| models.into_iter().next());
+    first.map_or_else(|| required(fields, "model", expected), Ok)
+}
+
+/// `messages`; what is wrong in one of them is said of that one.
+fn messages(fields: &[(String, Bytes)]) -> Result<Vec<Message>, BadRequest> {
+    let messages: Vec<Message> = required(fields, "messages", "a list of {role, content}")
+        .map_err(|whole| find(fields, "messages").and_then(|raw| wrong_message(raw)).unwrap_or(whole))?;
+    if messages.is_empty() {
+        return Err(BadRequest::field("messages", "messages is empty; send at least one message"));
+    }
+    Ok(messages)
+}
+
+/// The first message that cannot be read.
+fn wrong_message(raw: &[u8]) -> Option<BadRequest> {
+    let each: Vec<&RawValue> = serde_json::from_slice(raw).ok()?;
+    let problem = |raw: &RawValue| serde_json::from_str::<Message>(raw.get()).err();
+    let (i, error) = each.into_iter().enumerate().find_map(|(i, raw)| Some((i, problem(raw)?)))?;
+    let text = format!("messages[{i}] must be {{role, content}}: {}", unplaced(&error));
+    Some(BadRequest::field("messages", text))
 }
 
 /// The top-level fields of a body, unread, in its order.
@@ -380,6 +401,7 @@ pub(super) fn parse_fields(body: &Bytes) -> Result<Vec<(String, Bytes)>, BadRequ
 
 fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadRequest> {
     #[derive(Deserialize)]
+    #[serde(expecting = "an object")]
     struct ResponseFormat {
         #[serde(rename = "type")]
         kind: String,
@@ -412,7 +434,16 @@ pub(super) fn optional<'a, T: Deserialize<'a>>(
     let Some(raw) = find(fields, name) else {
         return Ok(None);
     };
-    serde_json::from_slice(raw).map_err(|e| BadRequest::field(name, format!("{name} must be {expected}: {e}")))
+    serde_json::from_slice(raw)
+        .map_err(|e| BadRequest::field(name, format!("{name} must be {expected}: {}", unplaced(&e))))
+}
+
+/// The error without its line and column: they count from the beginning of a field, which nobody sees.
+pub(super) fn unplaced(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.truncate(text.strip_suffix(&place).map_or(text.len(), str::len));
+    text
 }
 
 pub(super) fn required<'a, T: Deserialize<'a>>(

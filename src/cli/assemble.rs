@@ -28,6 +28,8 @@ use crate::upstream::{Limits, SetupError, Upstreams};
 /// A running gateway: its listeners, its learner and its files.
 pub struct Running {
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
+    settled: Settled,
     gateway: Arc<Gateway>,
     app: Arc<App>,
     metrics: Arc<Metrics>,
@@ -57,6 +59,8 @@ pub enum AssembleError {
     Registry(anyhow::Error),
     #[error(transparent)]
     Adopt(#[from] AdoptError),
+    #[error("`{0}` is another than at the start, and a running gateway keeps it; restart it, or set that back")]
+    Settled(&'static str),
     #[error("the learner has ended; restart the gateway")]
     LearnerEnded,
     #[error("cannot start the threads that serve: {0}")]
@@ -70,8 +74,10 @@ pub enum AssembleError {
 /// # Errors
 /// The classifier, the data folder, a provider's settings or the address cannot be used; each says which and why.
 pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Result<Running, AssembleError> {
+    let settled = settled(&setup);
     let listener = server::bind(setup.server.listen).await?;
     let address = listener.local_addr().map_or(setup.server.listen, |address| address);
+    let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
     let bundle = Arc::new(Classifiers::of(&setup).in_use()?);
     let metrics = Arc::new(Metrics::default());
     let upstreams = Arc::new(Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?);
@@ -95,7 +101,36 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
         listeners.spawn(listen(admin, Site::of_admins(app.clone()), Workers::here(), stopped));
     }
     let _judging = judging(desk, &learner);
-    Ok(Running { address, gateway, app, metrics, stop, listeners, learner, bench, answers, _judging })
+    Ok(Running {
+        address,
+        admin_address,
+        settled,
+        gateway,
+        app,
+        metrics,
+        stop,
+        listeners,
+        learner,
+        bench,
+        answers,
+        _judging,
+    })
+}
+
+/// What is taken up at the start only, by its name in the file.
+type Settled = [(&'static str, String); 7];
+
+fn settled(setup: &config::Setup) -> Settled {
+    let (server, cache) = (&setup.server, &setup.gateway.cache);
+    [
+        ("listen", server.listen.to_string()),
+        ("admin_listen", server.admin_listen.to_string()),
+        ("max_body_mib", server.max_body_bytes.to_string()),
+        ("data_dir", format!("{:?}", setup.data_dir)),
+        ("path", format!("{:?}", setup.classifier)),
+        ("memory_mib", cache.memory_bytes.to_string()),
+        ("disk_mib", format!("{:?}", cache.disk_bytes)),
+    ]
 }
 
 fn bench(judging: &Judging, settings: &Settings, upstreams: Arc<Upstreams>, metrics: &Arc<Metrics>) -> Bench {
@@ -179,12 +214,21 @@ impl Running {
         self.address
     }
 
-    /// Takes up another configuration's providers, models, routes and keys, whole or not at all. Listeners, data
-    /// folder, classifier and the bounds of the cache stay as they are.
+    /// Where operators reach it, if they have an address of their own.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Takes up another configuration's providers, models, routes and keys, whole or not at all.
     ///
     /// # Errors
-    /// A provider's settings cannot be used, or the learner has ended: everything stays as it was.
+    /// It has other listeners, another data folder or classifier, or other bounds of cache and bodies, which stay until
+    /// the end; a provider's settings cannot be used, or the learner has ended: everything stays as it was.
     pub async fn reload(&self, setup: config::Setup) -> Result<(), AssembleError> {
+        // Keys that another address could do without must not be dropped while this one is listened on.
+        if let Some((changed, _)) = settled(&setup).into_iter().find(|setting| !self.settled.contains(setting)) {
+            return Err(AssembleError::Settled(changed));
+        }
         let upstreams = Arc::new(Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?);
         let configured = Event::Configured { at_ms: self.gateway.now_ms(), routes: setup.gateway.route_specs() };
         self.learner.events.send(configured).await.map_err(|_| AssembleError::LearnerEnded)?;

@@ -102,7 +102,8 @@ pub async fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> 
         return Ok(write!(out, "{}", sources.report(&desk.snapshot, &before)?)?);
     }
     let (usd, limit_usd) = (estimate.usd(), options.max_usd.unwrap_or(estimate.usd().high));
-    ensure!(options.yes, "nothing was sent; add --yes to spend about {:.4} USD, {limit_usd:.4} at most", usd.expected);
+    let (about, most) = (table::usd(usd.expected), table::usd(limit_usd));
+    ensure!(options.yes, "nothing was sent; add --yes to spend about {about} USD, {most} at most");
     let terms = Terms { again: options.again, concurrency: usize::from(options.concurrency), limit_usd };
     desk.spend(&setup, route, &plan, &before, terms, out).await
 }
@@ -240,7 +241,7 @@ struct Terms {
 /// Of `all` calls that were to be made.
 fn summarise(out: &mut impl Write, sent: &Sent, all: usize) -> std::io::Result<()> {
     let (answered, failed) = (sent.answered.len(), sent.failed.len());
-    writeln!(out, "\n{answered} answers for {:.4} USD, {failed} calls failed", sent.usd)?;
+    writeln!(out, "\n{answered} answers for {} USD, {failed} calls failed", table::usd(sent.usd))?;
     match all - answered - failed {
         0 => Ok(()),
         left => writeln!(out, "stopped before {left} calls; the next run asks for them"),
@@ -282,9 +283,10 @@ fn ensure_all(sent: &Sent, all: usize, limit_usd: f64) -> anyhow::Result<()> {
     let left = all - sent.answered.len() - sent.failed.len();
     ensure!(
         left == 0 || sent.usd <= limit_usd,
-        "stopped before {left} calls: {:.4} USD were spent, more than the {limit_usd:.4} that were agreed to; what was \
+        "stopped before {left} calls: {} USD were spent, more than the {} that were agreed to; what was \
          answered is learned, and the next run estimates the rest from it (--max-usd sets another limit)",
-        sent.usd
+        table::usd(sent.usd),
+        table::usd(limit_usd)
     );
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use super::serve::DEFAULT_FILE;
 use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::catalog::{Model, Price};
 use crate::config::{self, Environment, Flags, Mistakes, PriceOrigin, Setup};
@@ -16,7 +17,7 @@ use crate::upstream::settings::ProviderSettings;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// The file to check.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub config: PathBuf,
 }
 

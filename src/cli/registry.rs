@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::output::{Readers, write_whole};
 use super::train::output::write as write_folder;
 use crate::difficulty::{Bundle, Manifest};
+use crate::store::make_folder;
 
 /// What the classifier in the program is called.
 pub const IN_PROGRAM: &str = "default";
@@ -181,7 +182,7 @@ impl Registry {
             ensure!(there == bundle.fingerprint, "there is already another classifier {name}; give this one a --name");
             return Ok(());
         }
-        fs::create_dir_all(&self.folder).with_context(|| format!("{} cannot be made", self.folder.display()))?;
+        make_folder(&self.folder).with_context(|| format!("{} cannot be made", self.folder.display()))?;
         let mut files = Vec::new();
         for file in bundle.manifest.files.iter().map(|entry| entry.name.as_str()).chain(["manifest.json"]) {
             let path = from.join(file);
@@ -227,7 +228,7 @@ impl Registry {
     }
 
     fn write(&self) -> anyhow::Result<()> {
-        fs::create_dir_all(&self.folder).with_context(|| format!("{} cannot be made", self.folder.display()))?;
+        make_folder(&self.folder).with_context(|| format!("{} cannot be made", self.folder.display()))?;
         let mut bytes = serde_json::to_vec_pretty(&self.stored)?;
         bytes.push(b'\n');
         write_whole(&self.folder.join(REGISTRY_FILE), Readers::Owner, true, &bytes)

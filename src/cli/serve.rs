@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use notify::Watcher;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -18,10 +18,11 @@ use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::config::{self, Environment, Flags, Mistakes, NoKeys, Setup};
 use crate::policy::Knob;
 use crate::server::{self, BindError};
+use crate::store::make_folder;
 use crate::telemetry::{LogFormat, init_tracing};
 
 /// Read where no `--config` is given.
-const DEFAULT_FILE: &str = "satisfice.toml";
+pub(super) const DEFAULT_FILE: &str = "satisfice.toml";
 /// An editor writes a file in several steps: wait for the last.
 const SETTLE: Duration = Duration::from_millis(200);
 
@@ -32,10 +33,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where clients connect [default: 127.0.0.1:8080].
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// Metrics and traces, for operators [default: 127.0.0.1:8081, or nowhere if that is taken].
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub admin_listen: Option<SocketAddr>,
     /// Where everything learned is kept [default: data].
     #[arg(long, value_name = "FOLDER")]
@@ -85,11 +86,15 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     let classifiers = Classifiers::of(&setup);
     let admin = admin(&setup, options.admin_listen.is_some()).await?;
     let running = assemble(setup, admin).await?;
+    let told = Told::new(&source, &classifiers)?;
     tracing::info!("serving on http://{}: {summary}", running.address());
+    if let Some(address) = running.admin_address() {
+        tracing::info!("metrics and traces, for operators, on http://{address}");
+    }
     if running.is_incomplete() {
         reclassify(&running, &classifiers, true).await;
     }
-    until_told(&running, &source, &classifiers).await?;
+    told.until_stop(&running, &source, &classifiers).await;
     tracing::info!("stopping: requests under way may end, then what was learned is written down");
     running.stop().await.map_err(ServeError::Stop)
 }
@@ -158,39 +163,65 @@ fn summary(setup: &Setup) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns when the process is told to stop. SIGHUP and a change of the file reload it; a change of the registry, where
-/// that says which classifier to use, brings in another one.
-async fn until_told(running: &Running, source: &Source, classifiers: &Classifiers) -> Result<(), ServeError> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let (changed, mut changes) = mpsc::channel(1);
-    let _watcher = source.file.as_deref().and_then(|file| watch(file, changed));
-    let (taken, mut takings) = mpsc::channel(1);
-    let _registry = watch_registry(classifiers, taken);
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => reload(running, source).await,
-            Some(()) = changes.recv() => {
-                sleep(SETTLE).await;
-                while changes.try_recv().is_ok() {}
-                reload(running, source).await;
-            }
-            Some(()) = takings.recv() => {
-                sleep(SETTLE).await;
-                while takings.try_recv().is_ok() {}
-                reclassify(running, classifiers, false).await;
+/// What a running gateway is told from outside: signals, and files that change.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    /// The configuration changed.
+    changes: mpsc::Receiver<()>,
+    /// The registry changed.
+    takings: mpsc::Receiver<()>,
+    _watchers: [Option<notify::RecommendedWatcher>; 2],
+}
+
+impl Told {
+    /// Hears everything from here on.
+    fn new(source: &Source, classifiers: &Classifiers) -> Result<Self, ServeError> {
+        let (changed, changes) = mpsc::channel(1);
+        let (taken, takings) = mpsc::channel(1);
+        let watcher = source.file.as_deref().and_then(|file| watch(file, changed));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            changes,
+            takings,
+            _watchers: [watcher, watch_registry(classifiers, taken)],
+        })
+    }
+
+    /// Returns when the process is told to stop. SIGHUP and a change of the file reload it; a change of the registry,
+    /// where that says which classifier to use, brings in another one.
+    async fn until_stop(mut self, running: &Running, source: &Source, classifiers: &Classifiers) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => reload(running, source).await,
+                Some(()) = self.changes.recv() => {
+                    settle(&mut self.changes).await;
+                    reload(running, source).await;
+                }
+                Some(()) = self.takings.recv() => {
+                    settle(&mut self.takings).await;
+                    reclassify(running, classifiers, false).await;
+                }
             }
         }
     }
+}
+
+async fn settle(changes: &mut mpsc::Receiver<()>) {
+    sleep(SETTLE).await;
+    while changes.try_recv().is_ok() {}
 }
 
 /// The registry's folder is made, so that there is something to watch.
 fn watch_registry(classifiers: &Classifiers, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
     let Classifiers::Registry(data_dir) = classifiers else { return None };
     let folder = registry::folder(data_dir);
-    let made = std::fs::create_dir_all(&folder);
+    let made = make_folder(&folder);
     made.inspect_err(|error| tracing::warn!(%error, "`model use` needs a restart to be seen")).ok()?;
     watch(&folder.join(registry::REGISTRY_FILE), changed)
 }
@@ -257,6 +288,10 @@ fn watch(file: &Path, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWa
         Ok(watcher)
     });
     watcher.inspect_err(|error| tracing::warn!(%error, "changes of the file are not seen; send SIGHUP")).ok()
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:8080".into())
 }
 
 /// A number in [0, 1].

@@ -122,6 +122,8 @@ fn check(args: &TrainArgs) -> anyhow::Result<()> {
     if args.out.exists() && !args.force {
         bail!("{} exists; choose another folder, or replace it with --force", args.out.display());
     }
+    // It is needed after minutes of training, which a wrong folder should not take.
+    args.against.as_deref().map(Bundle::load).transpose().context("--against")?;
     Ok(())
 }
 

@@ -499,6 +499,11 @@ fn fit(url: Url) -> Result<Url, String> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err("has a query (?…) or a fragment (#…); give scheme, host and path only".into());
     }
+    let endpoints = ["/chat/completions", "/v1/messages", "/v1/responses", "/v1/embeddings"];
+    if let Some(endpoint) = endpoints.into_iter().find(|endpoint| url.path().trim_end_matches('/').ends_with(endpoint))
+    {
+        return Err(format!("ends in {endpoint}, which is added to it; leave that out"));
+    }
     Ok(url)
 }
 

@@ -150,7 +150,8 @@ impl Gateway {
         let (limits, reading) = (plan.limits(&setup), plan.reading);
         let told = (&body[..], wishes.metadata);
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
-        let dispatched = recording.setup().upstreams.dispatch(&recording.models(), &request, &limits).await;
+        let (upstreams, models, abandoned) = (&recording.setup().upstreams, recording.models(), recording.abandoned());
+        let dispatched = upstreams.dispatch_telling(&models, &request, &limits, abandoned).await;
         match dispatched {
             Ok(Dispatched { target, attempts, reply }) => {
                 if let Some(reading) = reading {

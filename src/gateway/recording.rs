@@ -1,6 +1,6 @@
 //! The guard that records a request exactly once: at its end, at its error, or when it is dropped because the client left.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -80,6 +80,8 @@ pub(super) struct Recording {
     answering: Option<usize>,
     /// Hedged calls that lost.
     superseded: Vec<usize>,
+    /// What the upstreams did for a client that left meanwhile.
+    abandoned: OnceLock<Vec<upstream::Attempt>>,
     /// Taken when it is recorded.
     trace: Option<Box<Trace>>,
 }
@@ -145,6 +147,7 @@ impl Recording {
             began: arrival.instant,
             answering: None,
             superseded: vec![],
+            abandoned: OnceLock::new(),
             trace: Some(Box::new(trace)),
         }
     }
@@ -157,6 +160,11 @@ impl Recording {
     /// The models to ask, the first choice first.
     pub(super) fn models(&self) -> Vec<&Model> {
         self.plan.targets.iter().map(|target| &*self.setup.targets[*target].model).collect()
+    }
+
+    /// Where dispatch tells the calls of a request whose client leaves before it is answered.
+    pub(super) fn abandoned(&self) -> &OnceLock<Vec<upstream::Attempt>> {
+        &self.abandoned
     }
 
     /// What asking the best model the same comes to, once it is known who answers; `None` where it need not be asked, as
@@ -328,6 +336,9 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
+        if let Some(attempts) = self.abandoned.take() {
+            self.attempted(attempts, None);
+        }
         self.finish(if std::thread::panicking() { Outcome::Failed } else { Outcome::ClientGone });
     }
 }
@@ -377,6 +388,7 @@ pub(super) fn cause_name(cause: Cause) -> &'static str {
         Cause::ContextLength => "context_length",
         Cause::ContentFilter => "content_filter",
         Cause::Superseded => "superseded",
+        Cause::Abandoned => "abandoned",
         Cause::Server => "server",
         Cause::Connect => "connect",
         Cause::Timeout => "timeout",

@@ -32,7 +32,17 @@ pub(super) struct Worker {
     flushed: Instant,
     /// New routes that the ledger could not take yet.
     postponed: Option<Entry>,
+    /// What could not be written the last time.
+    failing: Vec<Written>,
 }
+
+/// What is written, as the log calls it, and what comes of it where it cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written(&'static str, &'static str);
+
+const LEDGER: Written = Written("the ledger", "proxying goes on, scores are refused meanwhile");
+const BODIES: Written = Written("traces", "proxying and learning go on, the traces of meanwhile are lost");
+const CHECKPOINT: Written = Written("the checkpoint", "nothing is lost, and the next start takes longer");
 
 impl Worker {
     pub(super) fn new(
@@ -57,6 +67,7 @@ impl Worker {
             unflushed: false,
             flushed: now,
             postponed: None,
+            failing: Vec::new(),
         }
     }
 
@@ -119,7 +130,7 @@ impl Worker {
         let learned = decided(self.fold.snapshot());
         let routes = self.fold.snapshot().routes.values().map(|route| route.spec.clone()).collect();
         let (fold, assessed) = adopt::adopt(&mut *self.store, news, routes, self.bounds.recent).map_err(|error| {
-            self.failed("the ledger", &error);
+            self.failed(LEDGER, &error);
             AdoptError(error.to_string())
         })?;
         let left_out = learned.saturating_sub(decided(fold.snapshot()));
@@ -137,7 +148,10 @@ impl Worker {
         }
         let began = std::time::Instant::now();
         match self.store.append(&intake.entries) {
-            Ok(position) => self.fold.commit(position),
+            Ok(position) => {
+                self.fold.commit(position);
+                self.wrote(LEDGER);
+            }
             Err(error) => {
                 self.fold.abandon();
                 return Err(error);
@@ -153,7 +167,7 @@ impl Worker {
 
     /// Nothing of the batch is in the ledger. New routes wait for the next one; the rest is gone.
     fn lost(&mut self, intake: &mut Intake, error: &StoreError) {
-        self.failed("the ledger", error);
+        self.failed(LEDGER, error);
         intake.refuse(error);
         Counters::add(&self.counters.dropped_events, intake.entries.len());
         self.postponed = intake.entries.drain(..).rfind(|entry| matches!(entry, Entry::Configured { .. }));
@@ -164,9 +178,12 @@ impl Worker {
             return;
         }
         match self.store.keep(bodies) {
-            Ok(()) => self.unflushed = true,
+            Ok(()) => {
+                self.unflushed = true;
+                self.wrote(BODIES);
+            }
             Err(error) => {
-                self.failed("trace bodies", &error);
+                self.failed(BODIES, &error);
                 Counters::add(&self.counters.dropped_bodies, bodies.len());
             }
         }
@@ -185,7 +202,7 @@ impl Worker {
         if self.unflushed && (last || now >= self.flushed + self.bounds.flush_every) {
             (self.unflushed, self.flushed) = (false, now);
             if let Err(error) = self.store.flush() {
-                self.failed("trace bodies", &error);
+                self.failed(BODIES, &error);
             }
         }
         let (position, at) = self.checkpointed;
@@ -200,14 +217,29 @@ impl Worker {
     fn checkpoint(&mut self) {
         let Some(checkpoint) = checkpoint::take(&self.fold) else { return };
         match self.store.checkpoint(&checkpoint) {
-            Ok(()) => Counters::add(&self.counters.checkpoints, 1),
-            Err(error) => self.failed("the checkpoint", &error),
+            Ok(()) => {
+                Counters::add(&self.counters.checkpoints, 1);
+                self.wrote(CHECKPOINT);
+            }
+            Err(error) => self.failed(CHECKPOINT, &error),
         }
     }
 
-    fn failed(&self, what: &str, error: &StoreError) {
+    /// Said once, and not with each batch: the log may be on the same disk.
+    fn failed(&mut self, what: Written, error: &StoreError) {
         Counters::add(&self.counters.store_failures, 1);
-        tracing::error!(%error, "{what} could not be written; proxying goes on, scores are refused meanwhile");
+        if !self.failing.contains(&what) {
+            self.failing.push(what);
+            let Written(name, meanwhile) = what;
+            tracing::error!(%error, "{name} cannot be written; {meanwhile}");
+        }
+    }
+
+    fn wrote(&mut self, what: Written) {
+        if let Some(failed) = self.failing.iter().position(|failing| *failing == what) {
+            self.failing.swap_remove(failed);
+            tracing::info!("{} can be written again", what.0);
+        }
     }
 }
 

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Name, Price, Usage};
 
-/// The cost-quality knob.
+/// The cost-quality knob, such as `{"quality": 0.95}`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Knob {
     /// Keep at least this share (0 to 1) of the best model's measured quality, as cheaply as possible.
     Quality(f64),
     /// The best quality for at most this many USD per 1,000 requests.
+    #[serde(rename = "budget_per_1k")]
     BudgetPer1k(f64),
     /// The most quality less cost, where a unit of quality is worth this many USD: what policies without a controller
     /// are compared at.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderMap, Request};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -52,20 +53,38 @@ impl<B> ValidateRequest<B> for RequireKey {
     type ResponseBody = Body;
 
     fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response> {
-        admit(&self.0, request)
+        refusal(&self.0, request).map_or(Ok(()), Err)
     }
 }
 
-/// Whether a request may be answered; else what to say, in its protocol's words.
-pub(super) fn admit<B>(app: &App, request: &Request<B>) -> Result<(), Response> {
-    let admitted = app.keys.load().admits(request.headers());
-    match admitted {
-        true => Ok(()),
-        false if request.uri().path().starts_with("/v1/messages") => {
-            Err(MessagesError::from(ApiError::unauthorized()).into_response())
-        }
-        false => Err(ApiError::unauthorized().into_response()),
+/// What to say, in its protocol's words, to a request that may not be answered.
+pub(super) fn refusal<B>(app: &App, request: &Request<B>) -> Option<Response> {
+    let keys = app.keys.load();
+    let refusal = match keys.admits(request.headers()) {
+        true if keys.0.is_empty() && is_foreign_page(request.headers()) => ApiError::foreign_page(),
+        true => return None,
+        false => ApiError::unauthorized(),
+    };
+    Some(match request.uri().path().starts_with("/v1/messages") {
+        true => MessagesError::from(refusal).into_response(),
+        false => refusal.into_response(),
+    })
+}
+
+/// Whether a browser sends this for a page from elsewhere. It sends what any page asks for to this machine too, and what
+/// needs no key would spend its owner's money. Programs send no `Origin`, or one that is no page's.
+fn is_foreign_page(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    match origin.to_str().unwrap_or("null").split_once("://") {
+        Some(("http" | "https", host)) => !is_this_machine(host),
+        other => other.is_none(),
     }
+}
+
+/// `host` may have a port.
+fn is_this_machine(host: &str) -> bool {
+    let authority = host.parse::<Authority>();
+    authority.is_ok_and(|authority| matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]"))
 }
 
 /// Whose request it is, by the key that it brings; all without one are one.
@@ -108,6 +127,19 @@ mod tests {
         let anthropic = |key: &str| HeaderMap::from_iter([("x-api-key".parse().unwrap(), key.parse().unwrap())]);
         assert!(keys.admits(&anthropic("two")) && !keys.admits(&anthropic("three")));
         assert!(ApiKeys::default().admits(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_page_from_elsewhere_is_told_from_programs_and_pages_of_this_machine() {
+        let origin = |value: &str| is_foreign_page(&HeaderMap::from_iter([(ORIGIN, value.parse().unwrap())]));
+        for page in ["https://example.com", "http://127.0.0.1.example.com", "http://10.0.0.1:8080", "null", "http://"] {
+            assert!(origin(page), "{page}");
+        }
+        for ours in ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:8080", "vscode-webview://1a", "app://x"]
+        {
+            assert!(!origin(ours), "{ours}");
+        }
+        assert!(!is_foreign_page(&HeaderMap::new()));
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl ApiError {
         error.code("invalid_api_key")
     }
 
+    pub(super) fn foreign_page() -> Self {
+        let message = "a page from elsewhere may ask only with a key: set api_keys under [server], and send one";
+        Self::new(StatusCode::FORBIDDEN, "permission_error", message).code("foreign_origin")
+    }
+
     pub(super) fn too_large(limit: usize) -> Self {
         let message = format!(
             "the body is larger than {limit} bytes, the most that this gateway takes; \
@@ -209,7 +214,7 @@ fn exhausted(error: &UpstreamError) -> ApiError {
     let failed = |status, code| ApiError::new(status, "server_error", message.clone()).code(code);
     let answer = match error.cause {
         Cause::Caller | Cause::Unsupported | Cause::ContextLength | Cause::ContentFilter => rejected(error),
-        Cause::Superseded => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
+        Cause::Superseded | Cause::Abandoned => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::RateLimited => limited(message),
         Cause::Timeout => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
         Cause::Connect => failed(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable"),

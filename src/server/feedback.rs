@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -30,11 +31,20 @@ pub(super) async fn score(State(app): State<Arc<App>>, request: Body) -> Result<
 }
 
 async fn take(app: &App, request: Body) -> Result<Uuid, ApiError> {
-    let body = body::read(request, BODY_LIMIT).await?;
+    let body = body::read(request, BODY_LIMIT).await.map_err(unread)?;
     let feedback = FeedbackRequest::parse(&body)
         .and_then(|request| validate(request, app.gateway.now_ms()))
         .map_err(|bad| ApiError::from(bad).unprocessable())?;
     Ok(keep(app, feedback).await?)
+}
+
+/// A score has a limit of its own, which no setting raises.
+fn unread(error: ApiError) -> ApiError {
+    if error.status() != StatusCode::PAYLOAD_TOO_LARGE {
+        return error;
+    }
+    let message = format!("the score is larger than {BODY_LIMIT} bytes; shorten its comment");
+    ApiError::invalid(StatusCode::PAYLOAD_TOO_LARGE, message).param("comment").code("body_too_large")
 }
 
 fn validate(request: FeedbackRequest, at_ms: u64) -> Result<Feedback, BadRequest> {

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::learner::Counters;
 use crate::policy::{Controller, Measure, RouteState, Snapshot};
@@ -62,25 +63,25 @@ impl Learning {
 
     fn counts(&self, registry: &mut Registry) {
         let counters = &self.counters;
-        let all: [(&str, &str, &AtomicU64); 12] = [
-            ("learner_events", "Events heard of since the start", &counters.events),
+        let all: [(&str, &str, &AtomicU64); 10] = [
+            ("learner_events", "Events heard of", &counters.events),
             ("learner_dropped_events", "Events that could not be written to the ledger", &counters.dropped_events),
             ("learner_dropped_bodies", "Trace bodies that could not be kept", &counters.dropped_bodies),
-            ("learner_commits", "Ledger commits since the start", &counters.commits),
-            ("learner_entries", "Ledger entries since the start", &counters.entries),
-            ("learner_scores", "Scores taken since the start", &counters.scores),
+            ("learner_commits", "Ledger commits", &counters.commits),
+            ("learner_entries", "Ledger entries", &counters.entries),
+            ("learner_scores", "Scores taken", &counters.scores),
             ("learner_revisions", "Scores that changed an earlier one", &counters.revisions),
             ("learner_duplicates", "Scores that repeated an earlier one", &counters.duplicates),
             ("learner_refused", "Scores that were refused", &counters.refused),
             ("learner_store_failures", "Failures of the ledger, the bodies or a checkpoint", &counters.store_failures),
-            ("learner_commit_microseconds", "How long the newest commit took", &counters.commit_us),
-            ("learner_waiting_events", "Events that came during it", &counters.waiting),
         ];
         for (name, help, value) in all {
-            let gauge = Gauge::<i64>::default();
-            gauge.set(i64::try_from(value.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
-            registry.register(name, help, gauge);
+            registry.register(name, help, ConstCounter::new(value.load(Ordering::Relaxed)));
         }
+        let commit = ConstGauge::new(counters.commit_us.load(Ordering::Relaxed) as f64 / 1e6);
+        registry.register_with_unit("learner_commit", "How long the newest commit took", Unit::Seconds, commit);
+        let waiting = ConstGauge::new(counters.waiting.load(Ordering::Relaxed) as f64);
+        registry.register("learner_waiting_events", "Events that came during it", waiting);
     }
 }
 
@@ -130,7 +131,11 @@ impl Routes {
         Self {
             decided: family(registry, "route_decided", "Requests decided"),
             measured: family(registry, "route_measured_quality", "Mean quality of the route's answers, as measured"),
-            reference: family(registry, "route_best_quality", "Mean quality of the best single model, as estimated"),
+            reference: family(
+                registry,
+                "route_best_quality",
+                "What a bar is a share of: the best model's mean quality, estimated on the high side",
+            ),
             spent: family(registry, "route_spent_usd", "Spent since the knob was set"),
             always_best: family(registry, "route_always_best_usd", "What the best model was predicted to cost instead"),
             shadow: family(registry, "route_shadow_usd", "Spent on asking the best model for comparison"),

@@ -83,12 +83,12 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/responses", post(responses::create))
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count));
-    finish(v1.merge(traces()), app)
+    finish(v1.merge(traces()), app).fallback(not_found)
 }
 
 /// What watches the process, and the traces.
 fn admin_router(app: Arc<App>) -> Router {
-    finish(traces(), app)
+    finish(traces(), app).fallback(not_found_here)
 }
 
 fn traces() -> Router<Arc<App>> {
@@ -107,16 +107,24 @@ fn finish(guarded: Router<Arc<App>>, app: Arc<App>) -> Router {
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
-        .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)
 }
 
 async fn not_found(method: Method, uri: Uri) -> ApiError {
-    let message = format!(
-        "{method} {} is not served; POST /v1/chat/completions, /v1/responses, /v1/messages and GET /v1/models are",
-        uri.path()
-    );
+    not_served(&method, &uri, "POST /v1/chat/completions, /v1/responses, /v1/messages and GET /v1/models are")
+}
+
+async fn not_found_here(method: Method, uri: Uri) -> ApiError {
+    not_served(
+        &method,
+        &uri,
+        "this address is for operators: GET /metrics, /v1/routes, /v1/providers and /v1/traces are",
+    )
+}
+
+fn not_served(method: &Method, uri: &Uri, what_is: &str) -> ApiError {
+    let message = format!("{method} {} is not served; {what_is}", uri.path());
     ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_found")
 }
 

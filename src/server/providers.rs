@@ -67,7 +67,8 @@ fn views(settings: &Settings, upstreams: &Upstreams) -> Vec<ProviderView> {
 }
 
 fn models(settings: &Settings, upstreams: &Upstreams, provider: &str) -> Vec<ModelView> {
-    let models = settings.models.iter().filter(|model| model.id.provider == provider);
+    let all = settings.models.iter().chain(&settings.embeddings);
+    let models = all.filter(|model| model.id.provider == provider);
     let views = models.map(|model| {
         let standing = upstreams.standing(&model.id);
         ModelView {

@@ -37,7 +37,7 @@ struct SegmentView {
 /// The requests that one controller steers.
 #[derive(Serialize)]
 struct Steered {
-    knob: KnobView,
+    knob: Knob,
     /// Requests decided.
     decided: u64,
     /// Since the knob was set: of the scored answers. Null while there are few.
@@ -61,15 +61,6 @@ struct Steered {
     /// `saved_usd` less both.
     net_saved_usd: f64,
     models: Vec<ModelView>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum KnobView {
-    Quality(f64),
-    #[serde(rename = "budget_per_1k")]
-    BudgetPer1k(f64),
-    Value(f64),
 }
 
 /// A mean with an interval that holds at 95 % however often it is looked at.
@@ -144,7 +135,7 @@ impl Steered {
     fn new(state: &RouteState, controller: &Controller) -> Self {
         let (audit, spending) = (&controller.audit, &controller.spending);
         Self {
-            knob: controller.knob.into(),
+            knob: controller.knob,
             decided: controller.schedule.decided,
             measured_quality: audit.own().map(Measure::of_share),
             best_quality: audit.best().map(Measure::of_share),
@@ -189,14 +180,4 @@ fn models(state: &RouteState, controller: &Controller) -> Vec<ModelView> {
         drift_alarms: arm.drift.alarms,
     })
     .collect()
-}
-
-impl From<Knob> for KnobView {
-    fn from(knob: Knob) -> Self {
-        match knob {
-            Knob::Quality(share) => Self::Quality(share),
-            Knob::BudgetPer1k(usd) => Self::BudgetPer1k(usd),
-            Knob::Value(usd) => Self::Value(usd),
-        }
-    }
 }

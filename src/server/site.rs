@@ -57,7 +57,7 @@ impl Site {
 }
 
 async fn straight(app: &App, request: Request<Incoming>) -> Response {
-    if let Err(refusal) = auth::admit(app, &request) {
+    if let Some(refusal) = auth::refusal(app, &request) {
         return refusal;
     }
     chat::answer(app, request).await.into_response()

@@ -97,7 +97,10 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(page) = page.map_err(|e| ApiError::invalid(StatusCode::BAD_REQUEST, e.body_text()))?;
+    let Query(page) = page.map_err(|e| {
+        let message = format!("{}; give `limit`, from 1 to {MAX_LIMIT}, and `before`, a trace id", e.body_text());
+        ApiError::invalid(StatusCode::BAD_REQUEST, message)
+    })?;
     let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         let message = format!("limit must be from 1 to {MAX_LIMIT}; it is {limit}");
@@ -112,7 +115,10 @@ pub(super) async fn show(
     State(app): State<Arc<App>>,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let Path(id) = id.map_err(|e| ApiError::invalid(StatusCode::BAD_REQUEST, e.body_text()).param("id"))?;
+    let Path(id) = id.map_err(|_| {
+        let message = "the trace id is no UUID; give the x-satisfice-trace-id of an answer, or one of GET /v1/traces";
+        ApiError::invalid(StatusCode::BAD_REQUEST, message).param("id")
+    })?;
     let (trace, scores) = read(&app, move |reader| Ok((reader.trace(id)?, reader.scores(id)?))).await?;
     let scores: Vec<_> = scores.into_iter().map(score).collect();
     match trace {

@@ -22,7 +22,7 @@ pub mod memory;
 pub mod redb;
 mod segments;
 
-pub use self::redb::RedbStore;
+pub use self::redb::{RedbStore, make_folder};
 pub use answers::{ANSWERS_FILE, AnswerShelf};
 pub use segments::Retention;
 

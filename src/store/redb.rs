@@ -34,8 +34,19 @@ impl RedbStore {
 
 fn make(folder: &Path) -> Result<PathBuf, StoreError> {
     let unusable = |e: std::io::Error| StoreError::Folder { path: folder.display().to_string(), reason: e.to_string() };
-    fs::create_dir_all(folder).map_err(unusable)?;
+    make_folder(folder).map_err(unusable)?;
     folder.canonicalize().map_err(unusable)
+}
+
+/// Makes a data folder, or one in it, where there is none: for its owner alone, since it holds what people asked.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
 }
 
 impl Store for RedbStore {

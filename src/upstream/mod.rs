@@ -276,6 +276,8 @@ pub enum Cause {
     ContentFilter,
     /// A hedged call that was cancelled because another answered first.
     Superseded,
+    /// Cancelled because its client left before the answer began.
+    Abandoned,
     /// 5xx, 409 and 424: the model failed, not the request.
     Server,
     /// No connection, or it broke before the answer began.

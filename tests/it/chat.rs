@@ -135,6 +135,27 @@ async fn a_client_that_leaves_cancels_the_call_and_is_recorded() {
         () = running.upstream.until_seen(1) => {}
     }
     running.upstream.until_hung_up(1).await;
-    assert_eq!(running.finished().await.outcome, Outcome::ClientGone);
+    let trace = running.finished().await;
+    assert_eq!((trace.outcome, trace.model), (Outcome::ClientGone, None));
+    let asked: Vec<_> = trace.attempts.iter().map(|call| (call.model.to_string(), call.status)).collect();
+    assert_eq!(asked, [("test/small".to_owned(), None)], "whom it did not wait for");
+    assert_eq!(trace.attempts[0].error.as_deref(), Some("the client left before the answer began"));
     assert!(running.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_another_is_asked_is_recorded_with_who_failed_before() {
+    let mut running = Running::start().await;
+    running.upstream.on("small-upstream", [Answer::status(500, "broken")]);
+    let body =
+        serde_json::json!({"models": ["large"], "model": "small", "messages": [{"role": "user", "content": "x"}]});
+    running.upstream.on("large-upstream", [Answer::default().hang()]);
+    let request = running.post("/v1/chat/completions", body.to_string()).send();
+    tokio::select! {
+        _ = request => panic!("the second upstream says nothing"),
+        () = running.upstream.until_seen(2) => {}
+    }
+    let trace = running.finished().await;
+    let asked: Vec<_> = trace.attempts.iter().map(|call| (call.model.to_string(), call.status)).collect();
+    assert_eq!(asked, [("test/small".to_owned(), Some(500)), ("test/large".to_owned(), None)]);
 }

@@ -54,6 +54,25 @@ fn a_valid_file_is_described() {
 }
 
 #[test]
+fn without_a_name_it_is_the_file_that_serve_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
+        command.arg("check").current_dir(&folder).output().unwrap()
+    };
+    let missing = check();
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("satisfice.toml: cannot be read"));
+    std::fs::write(
+        folder.path().join("satisfice.toml"),
+        "[[providers]]\nname = \"ollama\"\n[[models]]\nname = \"llama3.2\"\nprovider = \"ollama\"\n",
+    )
+    .unwrap();
+    let said = check();
+    assert!(said.status.success() && said.stdout.starts_with(b"satisfice.toml: valid"), "{said:?}");
+}
+
+#[test]
 fn what_is_worth_a_look_is_said() {
     let text = r#"
 [[providers]]

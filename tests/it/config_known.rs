@@ -79,6 +79,25 @@ fn an_unknown_name_needs_kind_and_address() {
 }
 
 #[test]
+fn a_name_that_is_a_kinds_is_told_so_and_nothing_else() {
+    for name in ["vertex", "bedrock"] {
+        let expected = format!("f.toml:1: `kind` of [[providers]] is missing; give kind = \"{name}\"");
+        assert_eq!(mistakes(&format!("name = {name:?}")), expected);
+    }
+}
+
+#[test]
+fn an_address_is_that_of_the_server_and_not_of_one_endpoint() {
+    for (url, endpoint) in [
+        ("https://relay.example/v1/chat/completions", "/chat/completions"),
+        ("https://relay.example/v1/messages/", "/v1/messages"),
+    ] {
+        let said = mistakes(&format!("name = \"p\"\nkind = \"openai\"\nbase_url = {url:?}"));
+        assert_eq!(said, format!("f.toml:4: `base_url` ends in {endpoint}, which is added to it; leave that out"));
+    }
+}
+
+#[test]
 fn an_own_server_says_how_it_differs() {
     let own = provider(
         r#"name = "box"

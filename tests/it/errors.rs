@@ -33,6 +33,56 @@ async fn a_body_that_is_no_request_is_refused_and_not_recorded() {
 }
 
 #[tokio::test]
+async fn a_field_of_the_wrong_kind_is_told_where_it_is_and_in_no_programmers_words() {
+    let running = Running::start().await;
+    let good = r#"{"role": "user", "content": "x"}"#;
+    for (fields, expected) in [
+        (
+            format!(r#""messages": [{good}, 5]"#),
+            "messages[1] must be {role, content}: invalid type: integer `5`, expected an object",
+        ),
+        (
+            format!(r#""messages": [{good}, {{"content": "x"}}]"#),
+            "messages[1] must be {role, content}: missing field `role`",
+        ),
+        (
+            format!(r#""messages": [{good}, {good}, {{"role": "user", "content": [5]}}]"#),
+            "messages[2] must be {role, content}: invalid type: integer `5`, expected an object",
+        ),
+        (
+            format!(r#""messages": [{good}], "response_format": "json""#),
+            "response_format must be an object with a `type`: invalid type: string \"json\", expected an object",
+        ),
+    ] {
+        let (status, error) = refused(&running, format!(r#"{{"model": "auto", {fields}}}"#)).await;
+        assert_eq!((status, error["message"].as_str().unwrap()), (400, expected));
+    }
+}
+
+#[tokio::test]
+async fn a_page_from_elsewhere_that_a_browser_shows_may_not_spend_what_needs_no_key() {
+    let running = Running::start().await;
+    let asked = async |origin: &str, path: &str| {
+        let request = running.post(path, ask("small").to_string()).header("origin", origin);
+        request.send().await.unwrap()
+    };
+    for path in ["/v1/chat/completions", "/v1/messages", "/v1/feedback"] {
+        assert_eq!(asked("https://example.com", path).await.status(), 403, "{path}");
+    }
+    let (_, error) = error(asked("null", "/v1/chat/completions").await).await;
+    assert_eq!((&error["code"], &error["type"]), (&"foreign_origin".into(), &"permission_error".into()));
+    assert!(running.upstream.seen().is_empty());
+    for ours in ["http://localhost:3000", "vscode-webview://page"] {
+        assert_eq!(asked(ours, "/v1/chat/completions").await.status(), 200, "{ours}");
+    }
+
+    let keys = ApiKeys::new(&["sk-right".into()]);
+    let running = Running::with(Options { keys, ..Options::default() }).await;
+    let request = running.post("/v1/chat/completions", ask("small").to_string()).bearer_auth("sk-right");
+    assert_eq!(request.header("origin", "https://example.com").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn an_unknown_model_is_told_what_there_is() {
     let running = Running::start().await;
     let (status, error) = refused(&running, ask("gpt-9").to_string()).await;

@@ -236,7 +236,8 @@ fn a_simulation_that_cannot_be_run_is_refused_in_one_line() {
     let folder = TempDir::new().expect("a folder");
     let file = write(&folder, "toy.jsonl", &workload(60));
     let base = ["--workload", str(&file), "--online"];
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
+        (&["--calibrate", "60"], "--calibrate 60: toy has 60 prompts; leave some to be routed"),
         (&["--svg", str(folder.path())], "with --online, give the name of one file, in .svg"),
         (&["--missing", "1.5"], "--missing 1.5: give a share from 0 to 1"),
         (&["--seeds", "0"], "--seeds 0: give 1 to 10,000"),

@@ -70,6 +70,7 @@ async fn what_is_no_score_is_refused_before_the_learner_hears_of_it() {
         (r#"{"trace_id": "x", "name": "quality", "value": 1}"#.into(), 422, "trace_id".into()),
         (format!(r#"{{"trace_id": "{TRACE}", "value": 1}}"#), 422, "name".into()),
         ("{".into(), 400, Value::Null),
+        (body(&format!("1, \"comment\": \"{}\"", "x".repeat(70_000))), 413, "comment".into()),
     ] {
         let (got, error) = error(running.post("/v1/feedback", body.clone()).send().await.unwrap()).await;
         assert_eq!((got, &error["param"]), (status, &param), "{body}: {error}");

@@ -72,6 +72,20 @@ fn what_no_other_provider_could_do_is_named() {
 }
 
 #[test]
+fn what_is_of_the_wrong_kind_is_told_where_it_is() {
+    let hello = json!({"role": "user", "content": "Hello"});
+    for (field, value, place, expected) in [
+        ("messages", json!([hello, 5]), "messages[1]", "messages[1]: invalid type: integer `5`, expected an object"),
+        ("messages", json!([hello, {"role": "user"}]), "messages[1]", "messages[1]: missing field `content`"),
+        ("system", json!(5), "system", "system: it must be a string or a list of blocks"),
+        ("thinking", json!({"type": "enabled"}), "thinking", "thinking: missing field `budget_tokens`"),
+        ("max_tokens", json!("x"), "max_tokens", "max_tokens: invalid type: string \"x\", expected u32"),
+    ] {
+        assert_eq!(refused(|body| body[field] = value), (place.to_owned(), expected.to_owned()));
+    }
+}
+
+#[test]
 fn an_answer_with_thoughts_text_and_calls_keeps_them_in_order() {
     let completion = json!({"id": "chatcmpl-1", "created": 1, "model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls",
         "message": {"role": "assistant", "content": "Let me see.", "reasoning_content": "Hm.", "tool_calls": [

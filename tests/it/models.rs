@@ -77,6 +77,9 @@ async fn a_gateway_is_alive_ready_and_counts() {
         "satisfice_upstream_attempts_total{model=\"test/small\",result=\"ok\"} 1",
         "satisfice_tokens_total{model=\"test/small\",direction=\"output\"} 5",
         "satisfice_in_flight_requests 0",
+        "# TYPE satisfice_learner_scores counter",
+        "satisfice_learner_scores_total 0",
+        "# UNIT satisfice_learner_commit_seconds seconds",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

@@ -206,4 +206,6 @@ async fn a_null_is_no_wish() {
     let running = market().await;
     let response = running.chat(wishing("small", json!({"models": null, "provider": {"order": null}}))).await;
     assert_eq!(answered(&response), ("test/small", "pinned", "1"));
+    let response = running.chat(wishing("", json!({"model": null, "models": ["test/large", "test/small"]}))).await;
+    assert_eq!(answered(&response), ("test/large", "pinned", "1"), "OpenAI's SDK sends a null where there is no model");
 }

@@ -58,6 +58,12 @@ fn what_needs_a_store_or_runs_elsewhere_is_named() {
     assert_eq!(refused(json!({"model": "m", "input": "x", "tools": [{"type": "file_search"}]})), "tools[0].type");
     assert_eq!(refused(json!({"model": "m", "input": [{"type": "item_reference", "id": "1"}]})), "input[0]");
     assert_eq!(refused(json!({"model": "m"})), "input");
+    assert_eq!(refused(json!({"model": "m", "input": []})), "input");
+    for (field, wrong) in
+        [("reasoning", json!(5)), ("text", json!("x")), ("instructions", json!([5])), ("max_output_tokens", json!("x"))]
+    {
+        assert_eq!(refused(json!({"model": "m", "input": "x", field: wrong})), field);
+    }
 }
 
 #[test]

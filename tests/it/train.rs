@@ -400,6 +400,9 @@ fn an_old_classifier_that_saw_the_holdout_gets_no_verdict_unless_it_is_trained_a
         (Some(0.0), Some(0.0)),
         "the same settings: the same network"
     );
-    let missing = program(&[&quick[..], &["--against", "nowhere", "--out", "x"]].concat()).expect_err("no such folder");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    let output = command.arg("train").args(quick).args(["--against", "nowhere", "--out", "x"]).output().expect("runs");
+    let missing = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(missing.contains("--against") && missing.contains("nowhere"), "{missing}");
+    assert!(output.stdout.is_empty() && missing.lines().count() == 1, "before the training: {missing}");
 }

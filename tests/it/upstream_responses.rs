@@ -505,7 +505,7 @@ fn strange() -> impl Strategy<Value = Value> {
 }
 
 /// The JSON pointer of everything in `value`, but for the whole.
-fn paths(value: &Value) -> Vec<String> {
+pub fn paths(value: &Value) -> Vec<String> {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(fields) => {
             fields.iter().map(|(name, field)| (name.replace('~', "~0").replace('/', "~1"), field)).collect()

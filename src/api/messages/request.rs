@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::api::chat::unplaced;
 use crate::api::error::BadRequest;
 
 /// A body of `POST /v1/messages`. What is not among these fields is unknown here and handed on as it is.
@@ -34,6 +35,7 @@ struct Request {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Message {
     role: Role,
     content: Content,
@@ -48,7 +50,7 @@ enum Role {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it must be a string or a list of blocks")]
 enum Content {
     Text(String),
     Blocks(Vec<Value>),
@@ -95,6 +97,7 @@ enum Source {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Tool {
     #[serde(rename = "type", default)]
     kind: Option<String>,
@@ -110,6 +113,7 @@ struct Tool {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct ToolChoice {
     #[serde(rename = "type")]
     kind: String,
@@ -120,7 +124,7 @@ struct ToolChoice {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", expecting = "an object")]
 enum Thinking {
     Enabled { budget_tokens: u32 },
     Adaptive {},
@@ -146,7 +150,7 @@ struct Metadata {
 /// # Errors
 /// Names the field that is missing, of the wrong kind, or that OpenAI's shape has nothing for.
 pub fn request(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
-    let request: Request = serde_json::from_slice(body).map_err(|e| unreadable(&e))?;
+    let request: Request = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
     let mut out = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         value.into_iter().for_each(|value| {
@@ -176,13 +180,18 @@ pub fn request(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
 /// # Errors
 /// As [`request`].
 pub fn countable(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|e| unreadable(&e))?;
+    let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
     fields.entry("max_tokens").or_insert_with(|| 1.into());
     request(&serde_json::to_vec(&fields).unwrap_or_default())
 }
 
-/// serde names a missing or wrong field in backquotes.
-fn unreadable(error: &serde_json::Error) -> BadRequest {
+/// Says where it is wrong. At the top serde names a missing or wrong field in backquotes.
+fn unreadable(body: &[u8], error: &serde_json::Error) -> BadRequest {
+    let read = serde_path_to_error::deserialize::<_, Request>(&mut serde_json::Deserializer::from_slice(body));
+    let place = read.err().map(|error| error.path().to_string()).filter(|place| error.is_data() && place != ".");
+    if let Some(place) = place {
+        return BadRequest::field(place.clone(), format!("{place}: {}", unplaced(error)));
+    }
     let text = error.to_string();
     let field = text.split('`').nth(1).filter(|_| error.is_data()).map(str::to_owned);
     let message = format!("the body is no Messages request: {text}");

@@ -56,19 +56,18 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
             out.insert(name.into(), value);
         });
     };
+    let (mut reasoning, mut text) = (object(&mut request, "reasoning")?, object(&mut request, "text")?);
     put("messages", Some(messages(&mut request)?));
     let given = request.remove("tools").filter(|tools| !tools.is_null()).map(tools).transpose()?;
     let Tools { tools, web_search } = given.unwrap_or_default();
     put("tools", (!tools.is_empty()).then(|| tools.into()));
     put("web_search_options", web_search);
     put("tool_choice", request.remove("tool_choice").map(tool_choice).transpose()?);
-    put("max_completion_tokens", request.remove("max_output_tokens"));
-    let mut reasoning = request.remove("reasoning").unwrap_or_default();
-    put("reasoning_effort", reasoning.get_mut("effort").map(Value::take));
+    put("max_completion_tokens", request.remove("max_output_tokens").map(max_output_tokens).transpose()?);
+    put("reasoning_effort", reasoning.remove("effort"));
     put("reasoning_summary", summary(&reasoning));
-    let mut text = request.remove("text").unwrap_or_default();
-    put("verbosity", text.get_mut("verbosity").map(Value::take));
-    put("response_format", text.get_mut("format").map(Value::take).map(response_format).transpose()?);
+    put("verbosity", text.remove("verbosity"));
+    put("response_format", text.remove("format").filter(|format| !format.is_null()).map(response_format).transpose()?);
     put("logprobs", wants_logprobs(&request).then(|| true.into()));
     put("stream_options", (request.get("stream") == Some(&true.into())).then(|| json!({"include_usage": true})));
     let own = ["store", "include", "truncation", "max_tool_calls", "background", "stream_options"];
@@ -79,7 +78,7 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
 }
 
 /// How thoughts are to be shown, which chats have no word for; by its older name too.
-fn summary(reasoning: &Value) -> Option<Value> {
+fn summary(reasoning: &Map<String, Value>) -> Option<Value> {
     let given = |name: &str| reasoning.get(name).filter(|summary| !summary.is_null()).cloned();
     given("summary").or_else(|| given("generate_summary"))
 }
@@ -103,12 +102,34 @@ fn refuse_what_needs_state(request: &Map<String, Value>) -> Result<(), BadReques
     }
 }
 
+/// A field that is an object where it is there.
+fn object(request: &mut Map<String, Value>, name: &'static str) -> Result<Map<String, Value>, BadRequest> {
+    match request.remove(name).unwrap_or_default() {
+        Value::Null => Ok(Map::new()),
+        Value::Object(object) => Ok(object),
+        _ => Err(BadRequest::field(name, format!("{name} must be an object"))),
+    }
+}
+
+/// Named here, since the chat request calls it otherwise.
+fn max_output_tokens(limit: Value) -> Result<Value, BadRequest> {
+    match limit.as_u64().is_some_and(|limit| limit <= u32::MAX.into()) || limit.is_null() {
+        true => Ok(limit),
+        false => Err(BadRequest::field("max_output_tokens", "max_output_tokens must be a positive integer")),
+    }
+}
+
 fn messages(request: &mut Map<String, Value>) -> Result<Value, BadRequest> {
     let mut out = vec![];
-    if let Some(Value::String(instructions)) = request.remove("instructions") {
-        out.push(json!({"role": "system", "content": instructions}));
+    match request.remove("instructions").unwrap_or_default() {
+        Value::Null => {}
+        Value::String(instructions) => out.push(json!({"role": "system", "content": instructions})),
+        _ => return Err(BadRequest::field("instructions", "instructions must be a string")),
     }
     match request.remove("input") {
+        Some(Value::Array(items)) if items.is_empty() => {
+            return Err(BadRequest::field("input", "input is empty; give a string or at least one item"));
+        }
         Some(Value::String(text)) => out.push(json!({"role": "user", "content": text})),
         Some(Value::Array(items)) => {
             for (i, raw) in items.into_iter().enumerate() {
@@ -121,7 +142,7 @@ fn messages(request: &mut Map<String, Value>) -> Result<Value, BadRequest> {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", expecting = "an object")]
 enum Item {
     Message {
         role: String,
@@ -156,7 +177,10 @@ enum Item {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "its text must be a string or a list of input_text, output_text, refusal, input_image, input_file and input_audio"
+)]
 enum Content {
     Text(String),
     Parts(Vec<Part>),

@@ -1,7 +1,7 @@
 //! What it will cost, before it costs anything.
 
 use super::plan::{Asked, Plan};
-use super::table::Table;
+use super::table::{Table, usd};
 use crate::catalog::Price;
 use crate::gateway::RouteSettings;
 use crate::policy::{Arm, RouteState};
@@ -111,10 +111,10 @@ impl Bill {
     }
 
     fn row(&self, name: &str) -> [String; 6] {
-        let usd = self.usd.map_or("unknown".into(), |usd| format!("{:.4}", usd.expected));
-        let range = self.usd.map_or("–".into(), |usd| format!("{:.4}–{:.4}", usd.low, usd.high));
+        let expected = self.usd.map_or("unknown".into(), |range| usd(range.expected));
+        let range = self.usd.map_or("–".into(), |range| format!("{}–{}", usd(range.low), usd(range.high)));
         let [input, output] = [self.input_tokens, self.output_tokens.expected].map(|tokens| format!("{tokens:.0}"));
-        [name.into(), self.calls.to_string(), input, output, usd, range]
+        [name.into(), self.calls.to_string(), input, output, expected, range]
     }
 }
 

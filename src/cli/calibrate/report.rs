@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::plan::{Asked, Plan};
 use super::send::Sent;
-use super::table::Table;
+use super::table::{self, Table};
 use crate::cli::interval::Interval;
 use crate::gateway::RouteSettings;
 use crate::policy::{Ask, NoCandidate, RouteState, Snapshot, decide};
@@ -74,7 +74,7 @@ impl Sources<'_> {
                 one.answered.to_string(),
                 unknown(!one.qualities.is_empty(), format!("{:.3}", quality.mean)),
                 unknown(!one.qualities.is_empty(), format!("{:.3}–{:.3}", quality.low, quality.high)),
-                unknown(!one.costs_usd.is_empty(), format!("{:.4}", 1000.0 * mean(&one.costs_usd))),
+                unknown(!one.costs_usd.is_empty(), table::usd(1000.0 * mean(&one.costs_usd))),
                 format!("{:.3}", believed(self.before, arm, &self.plan.asked)),
                 format!("{:.3}", believed(after, arm, &self.plan.asked)),
             ]);
@@ -90,10 +90,10 @@ impl Sources<'_> {
         for (model, arm) in self.route.models.iter().zip(&outlook.arms) {
             let (quality, usd) = (arm.quality / arm.able, 1000.0 * arm.usd / arm.able);
             let share = format!("{:.1}%", 100.0 * arm.share / outlook.requests);
-            table.row([model.id.to_string(), share, format!("{quality:.3}"), format!("{usd:.4}")]);
+            table.row([model.id.to_string(), share, format!("{quality:.3}"), table::usd(usd)]);
         }
         let (quality, usd) = (outlook.quality / outlook.requests, 1000.0 * outlook.usd / outlook.requests);
-        table.row(["the route".into(), String::new(), format!("{quality:.3}"), format!("{usd:.4}")]);
+        table.row(["the route".into(), String::new(), format!("{quality:.3}"), table::usd(usd)]);
         write!(out, "{table}")?;
         if let Some((model, best)) = outlook.best(self.route) {
             let (of_quality, of_usd) = (quality / (best.quality / best.able), usd / (1000.0 * best.usd / best.able));

@@ -220,6 +220,8 @@ fn simulate(args: &EvaluateArgs, data: &Dataset, workload: usize, bundle: &Bundl
     let mut stream = Stream::new(data, workload, &models, &bundle.classifier)?;
     ensure!(models.len() > 1 && !stream.requests.is_empty(), "{name}: no prompt was answered by two of the models");
     let scenario = scenario(&args.online.scenario, &models)?;
+    let (prompts, calibrate) = (stream.requests.len(), args.online.calibrate);
+    ensure!(calibrate < prompts, "--calibrate {calibrate}: {name} has {prompts} prompts; leave some to be routed");
     let best = models[stream.best()].clone();
     if args.online.anonymous {
         stream.arms = (0..models.len()).map(|i| format!("model-{i:02}")).collect();
@@ -237,7 +239,7 @@ fn simulate(args: &EvaluateArgs, data: &Dataset, workload: usize, bundle: &Bundl
         let name = make(&spec).name().to_owned();
         policies.push(report(&stream, &scenario, reference.as_ref(), name, &runs, value));
     }
-    let requests = args.online.requests.unwrap_or(stream.requests.len().saturating_sub(args.online.calibrate));
+    let requests = args.online.requests.unwrap_or(prompts - calibrate);
     Ok(OnlineWorkload {
         workload: name.clone(),
         requests,

@@ -25,7 +25,8 @@ pub(super) fn complete(
         if !typed.has_kind {
             complete_kind(typed, known, catalogue, findings);
         }
-        if !typed.has_base_url {
+        // What is asked for beside a kind depends on it.
+        if !typed.has_base_url && (typed.wire.is_some() || !is_called_as_a_kind(typed)) {
             complete_address(typed, known, environment, findings);
         }
         complete_quirks(typed, catalogue);
@@ -41,13 +42,19 @@ fn complete_kind(
 ) {
     let wire = known.and_then(|known| Wire::KINDS.iter().find(|(kind, _)| *kind == known.kind));
     typed.wire = wire.map(|(_, wire)| *wire);
-    if let (None, Some(name)) = (known, &typed.name) {
-        let hint = did_you_mean(&name.value, catalogue.providers.iter().map(|known| &*known.name));
-        let problem = format!("and no known provider is called \"{}\"{hint}", name.value);
-        let text =
-            format!("`kind` of [[providers]] is missing, {problem}; give the wire that it speaks, such as \"openai\"");
-        findings.missing(typed.line, text);
-    }
+    let (None, Some(Located { value: name, .. })) = (known, &typed.name) else { return };
+    let problem = if is_called_as_a_kind(typed) {
+        format!("; give kind = \"{name}\"")
+    } else {
+        let hint = did_you_mean(name, catalogue.providers.iter().map(|known| &*known.name));
+        format!(", and no known provider is called \"{name}\"{hint}; give the wire that it speaks, such as \"openai\"")
+    };
+    findings.missing(typed.line, format!("`kind` of [[providers]] is missing{problem}"));
+}
+
+/// Its name says the wire that its kind does not: "vertex", "bedrock".
+fn is_called_as_a_kind(typed: &file::Provider) -> bool {
+    typed.name.as_ref().is_some_and(|name| Wire::KINDS.iter().any(|(kind, _)| *kind == name.value))
 }
 
 /// The base URL of the known provider and, since the key goes nowhere else then, its key.

@@ -74,6 +74,8 @@ impl Condition {
 #[derive(Debug)]
 pub struct Breaker {
     scope: Scope,
+    /// What it stands before, as the log calls it.
+    name: String,
     /// False where the state is closed, which it nearly always is: so much is asked without the lock.
     tripped: AtomicBool,
     state: Mutex<State>,
@@ -97,8 +99,8 @@ struct Window {
 }
 
 impl Breaker {
-    pub fn new(scope: Scope) -> Self {
-        Self { scope, tripped: AtomicBool::new(false), state: Mutex::default() }
+    pub fn new(scope: Scope, name: String) -> Self {
+        Self { scope, name, tripped: AtomicBool::new(false), state: Mutex::default() }
     }
 
     pub fn condition(&self, now: Instant) -> Condition {
@@ -144,7 +146,16 @@ impl Breaker {
             Some(Err(error)) if self.scope.blames(error) => state.failed(now),
             _ => {}
         }
-        self.tripped.store(state.opened.is_some(), Ordering::Release);
+        let (was_open, is_open) = (self.tripped.load(Ordering::Relaxed), state.opened.is_some());
+        self.tripped.store(is_open, Ordering::Release);
+        drop(state);
+        match outcome {
+            Some(Err(error)) if is_open && !was_open => {
+                tracing::warn!("{} is left alone, but for one try each {} s: {error}", self.name, PAUSE.as_secs());
+            }
+            _ if was_open && !is_open => tracing::info!("{} answers again", self.name),
+            _ => {}
+        }
     }
 
     fn is_tripped(&self) -> bool {
@@ -217,7 +228,7 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_open_it_and_one_probe_decides() {
-        let (breaker, start) = (Breaker::new(Scope::Model), Instant::now());
+        let (breaker, start) = (Breaker::new(Scope::Model, "test/model".into()), Instant::now());
         (1..FAILURES).for_each(|_| fail(&breaker, start));
         assert!(breaker.healthy(start));
         fail(&breaker, start);
@@ -235,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_probe_whose_client_left_makes_room_for_another() {
-        let (breaker, start) = (Breaker::new(Scope::Model), Instant::now());
+        let (breaker, start) = (Breaker::new(Scope::Model, "test/model".into()), Instant::now());
         (0..FAILURES).for_each(|_| fail(&breaker, start));
         let probe = breaker.begin(start + PAUSE);
         breaker.end(probe, None, start + PAUSE);
@@ -244,13 +255,13 @@ mod tests {
 
     #[test]
     fn half_of_a_windows_calls_open_it_though_none_follow_each_other() {
-        let (breaker, start) = (Breaker::new(Scope::Model), Instant::now());
+        let (breaker, start) = (Breaker::new(Scope::Model, "test/model".into()), Instant::now());
         for _ in 0..WINDOW_CALLS / 2 {
             succeed(&breaker, start);
             fail(&breaker, start);
         }
         assert_eq!(breaker.condition(start), Condition::Open);
-        let slow = Breaker::new(Scope::Model);
+        let slow = Breaker::new(Scope::Model, "test/model".into());
         for i in 0..WINDOW_CALLS {
             succeed(&slow, start + WINDOW * i);
             fail(&slow, start + WINDOW * i);

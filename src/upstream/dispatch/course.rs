@@ -1,6 +1,7 @@
 //! One request's way through its targets: who is asked next, how often, and when it is given up.
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -23,16 +24,27 @@ pub struct Course<'a> {
     calls: usize,
     /// Targets to ask, in this order.
     queue: VecDeque<usize>,
+    /// Calls under way, and since when: a second one where it is hedged.
+    asking: [Option<(usize, Instant)>; 2],
+    /// Is told the attempts where it is given up before its end.
+    abandoned: &'a OnceLock<Vec<Attempt>>,
 }
 
 /// What a call gave, and whose it was.
 type Called = (usize, Result<Reply, UpstreamError>);
 
 impl<'a> Course<'a> {
-    pub fn new(upstreams: &'a Upstreams, targets: &'a [&'a Model], work: Work<'a>, limits: &'a Limits) -> Self {
+    pub fn new(
+        upstreams: &'a Upstreams,
+        targets: &'a [&'a Model],
+        work: Work<'a>,
+        limits: &'a Limits,
+        abandoned: &'a OnceLock<Vec<Attempt>>,
+    ) -> Self {
         let total = Due::total(limits.deadlines.total, Instant::now());
         let queue = (0..limits.planned.min(targets.len())).collect();
-        Self { upstreams, work, targets, limits, total, attempts: Vec::with_capacity(1), calls: 1, queue }
+        let (attempts, asking) = (Vec::with_capacity(1), [None; 2]);
+        Self { upstreams, work, targets, limits, total, attempts, calls: 1, queue, asking, abandoned }
     }
 
     pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
@@ -42,14 +54,14 @@ impl<'a> Course<'a> {
             let (target, reply) = self.call(target).await;
             self.count_calls();
             let error = match reply {
-                Ok(reply) => return Ok(Dispatched { target, attempts: self.attempts, reply }),
+                Ok(reply) => return Ok(Dispatched { target, attempts: std::mem::take(&mut self.attempts), reply }),
                 Err(error) => last.insert(error),
             };
             if !self.go_on(target, error).await {
                 break;
             }
         }
-        Err(Exhausted { attempts: self.attempts, error: last.unwrap_or_else(nobody) })
+        Err(Exhausted { attempts: std::mem::take(&mut self.attempts), error: last.unwrap_or_else(nobody) })
     }
 
     async fn call(&mut self, target: usize) -> Called {
@@ -58,6 +70,7 @@ impl<'a> Course<'a> {
             return Box::pin(self.hedged(target, after)).await;
         }
         let began = Instant::now();
+        self.asking[0] = Some((target, began));
         let reply = self.ask(target).await;
         self.called(target, began, reply)
     }
@@ -66,6 +79,7 @@ impl<'a> Course<'a> {
     /// answers first. The other call is cancelled.
     async fn hedged(&mut self, target: usize, after: Duration) -> Called {
         let began = Instant::now();
+        self.asking[0] = Some((target, began));
         let first = self.ask(target);
         tokio::pin!(first);
         if let Ok(reply) = timeout(after, &mut first).await {
@@ -76,6 +90,7 @@ impl<'a> Course<'a> {
             return self.called(target, began, reply);
         }
         let (rival, rival_began) = (self.queue[0], Instant::now());
+        self.asking[1] = Some((rival, rival_began));
         let second = self.ask(rival);
         tokio::pin!(second);
         let (winner, began, reply, loser, loser_began) = tokio::select! {
@@ -110,6 +125,7 @@ impl<'a> Course<'a> {
     }
 
     fn called(&mut self, target: usize, began: Instant, reply: Result<Reply, UpstreamError>) -> Called {
+        self.asking = [None; 2];
         self.attempts.push(attempt(target, reply.as_ref().err(), began));
         (target, reply)
     }
@@ -182,6 +198,17 @@ impl<'a> Course<'a> {
     }
 }
 
+/// Nobody waits any more, where attempts are left: whose answer there was takes them along.
+impl Drop for Course<'_> {
+    fn drop(&mut self) {
+        let under_way = self.asking.into_iter().flatten();
+        self.attempts.extend(under_way.map(|(target, began)| attempt(target, Some(&abandoned()), began)));
+        if !self.attempts.is_empty() {
+            let _told_before = self.abandoned.set(std::mem::take(&mut self.attempts));
+        }
+    }
+}
+
 fn attempt(target: usize, error: Option<&UpstreamError>, began: Instant) -> Attempt {
     let status = match error {
         None => Some(http::StatusCode::OK),
@@ -197,4 +224,9 @@ fn nobody() -> UpstreamError {
 /// A hedged call that lost: it was cancelled, and its provider may bill what it had done.
 fn superseded() -> UpstreamError {
     UpstreamError { cause: Cause::Superseded, ..local("another model answered first".into()) }
+}
+
+/// Whether its provider would have answered, and bills it, is not known.
+fn abandoned() -> UpstreamError {
+    UpstreamError { cause: Cause::Abandoned, ..local("the client left before the answer began".into()) }
 }

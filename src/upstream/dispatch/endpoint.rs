@@ -90,7 +90,7 @@ impl Endpoint {
         let provider = provider(&settings);
         let headers = headers(&settings, &*provider, &connector)?;
         let keys = keys(&settings, &*provider)?;
-        let vitals = Arc::new(Shared::new(keys.len()));
+        let vitals = Arc::new(Shared::new(&settings.name, keys.len()));
         let signer = settings.aws.as_ref().map(Signer::new);
         Ok(Self {
             provider,
@@ -237,7 +237,7 @@ impl Target {
         };
         let (whole, stream) = (uri(endpoint.provider.path(name, false))?, uri(endpoint.provider.path(name, true))?);
         let embeddings = endpoint.provider.embeddings().map(|wire| uri(wire.embeddings_path(name))).transpose()?;
-        let vitals = Arc::new(Vitals::new(endpoint.vitals.clone()));
+        let vitals = Arc::new(Vitals::new(endpoint.vitals.clone(), model.id.to_string()));
         Ok(Self { endpoint, vitals, whole, stream, longest: model.max_output_tokens, embeddings })
     }
 

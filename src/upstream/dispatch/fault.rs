@@ -77,7 +77,7 @@ impl Reporter {
         let detail = self.clean(detail);
         UpstreamError {
             status: Some(status),
-            ..self.error(cause_of(status, &detail), format_args!("{how} {status}: {}", detail.message))
+            ..self.error(cause_of(status, &detail), format_args!("{how} {}: {}", named(status), detail.message))
         }
         .with(detail)
     }
@@ -122,6 +122,11 @@ impl UpstreamError {
     fn with(self, detail: ErrorDetail) -> Self {
         Self { detail: Some(Box::new(detail)), ..self }
     }
+}
+
+/// Such as "404 Not Found"; a status that has no name, as Anthropic's 529, by its number alone.
+fn named(status: StatusCode) -> String {
+    status.canonical_reason().map_or(status.as_str().into(), |name| format!("{} {name}", status.as_str()))
 }
 
 /// Whom an answer that is no success blames: its status, and what its words say more exactly.

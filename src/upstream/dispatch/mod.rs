@@ -26,7 +26,7 @@ mod vitals;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -103,7 +103,7 @@ impl Fallbacks {
             Cause::RateLimited => self.rate_limit.as_ref(),
             Cause::ContextLength => self.context_length.as_ref(),
             Cause::ContentFilter => self.content_filter.as_ref(),
-            Cause::Caller | Cause::Unsupported | Cause::Superseded => None,
+            Cause::Caller | Cause::Unsupported | Cause::Superseded | Cause::Abandoned => None,
         }
     }
 }
@@ -248,7 +248,21 @@ impl Upstreams {
         request: &ChatRequest,
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
-        Course::new(self, targets, Work::Chat(request), limits).run().await
+        self.dispatch_telling(targets, request, limits, &OnceLock::new()).await
+    }
+
+    /// The same; where the future is dropped before its end, `abandoned` is told the calls by then.
+    ///
+    /// # Errors
+    /// As [`dispatch`](Self::dispatch).
+    pub async fn dispatch_telling(
+        &self,
+        targets: &[&Model],
+        request: &ChatRequest,
+        limits: &Limits,
+        abandoned: &OnceLock<Vec<Attempt>>,
+    ) -> Result<Dispatched, Exhausted> {
+        Course::new(self, targets, Work::Chat(request), limits, abandoned).run().await
     }
 
     /// Asks `targets` for embeddings, as [`dispatch`](Self::dispatch) does for an answer; the reply is whole.
@@ -262,7 +276,7 @@ impl Upstreams {
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
         let made = AtomicUsize::new(0);
-        Course::new(self, targets, Work::Embeddings(request, &made), limits).run().await
+        Course::new(self, targets, Work::Embeddings(request, &made), limits, &OnceLock::new()).run().await
     }
 
     fn target(&self, model: &Model) -> Result<Arc<Target>, UpstreamError> {

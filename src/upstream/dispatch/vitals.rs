@@ -23,10 +23,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Of a provider with so many keys; one that asks for none has one all the same.
-    pub fn new(keys: usize) -> Self {
-        let keys = (0..keys.max(1)).map(|_| Breaker::new(Scope::Key)).collect();
-        Self { provider: Breaker::new(Scope::Provider), keys }
+    /// Of `provider` with so many keys; one that asks for none has one all the same.
+    pub fn new(provider: &str, keys: usize) -> Self {
+        let key = |i| Breaker::new(Scope::Key, format!("key {i} of provider {provider}"));
+        let keys = (1..=keys.max(1)).map(key).collect();
+        Self { provider: Breaker::new(Scope::Provider, format!("provider {provider}")), keys }
     }
 
     pub fn provider(&self, now: Instant) -> Condition {
@@ -68,9 +69,11 @@ pub struct Standing {
 }
 
 impl Vitals {
-    pub fn new(shared: Arc<Shared>) -> Self {
+    /// Of the model that is called `name`, as `provider/model`.
+    pub fn new(shared: Arc<Shared>, name: String) -> Self {
         let limits = shared.keys.iter().map(|_| Mutex::default()).collect();
-        Self { shared, model: Breaker::new(Scope::Model), load: Load::default(), limits, turn: AtomicUsize::new(0) }
+        let model = Breaker::new(Scope::Model, name);
+        Self { shared, model, load: Load::default(), limits, turn: AtomicUsize::new(0) }
     }
 
     pub fn standing(&self, now: Instant) -> Standing {
@@ -178,6 +181,10 @@ impl Drop for Call {
 mod tests {
     use super::*;
 
+    fn vitals(keys: usize) -> Vitals {
+        Vitals::new(Arc::new(Shared::new("test", keys)), "test/model".into())
+    }
+
     fn limited(after: Option<Duration>) -> UpstreamError {
         UpstreamError {
             cause: Cause::RateLimited,
@@ -190,7 +197,7 @@ mod tests {
 
     #[test]
     fn keys_rotate_when_their_limit_is_used_up() {
-        let (vitals, now) = (Arc::new(Vitals::new(Arc::new(Shared::new(3)))), Instant::now());
+        let (vitals, now) = (Arc::new(vitals(3)), Instant::now());
         assert_eq!((vitals.begin(now).key, vitals.begin(now).key), (0, 0), "one key until it is used up");
         vitals.begin(now).failed(&limited(Some(Duration::from_secs(5))), now);
         assert_eq!(vitals.begin(now).key, 1);
@@ -204,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_refused_key_is_left_alone_and_the_model_stays() {
-        let (vitals, now) = (Arc::new(Vitals::new(Arc::new(Shared::new(2)))), Instant::now());
+        let (vitals, now) = (Arc::new(vitals(2)), Instant::now());
         let refused =
             UpstreamError { cause: Cause::Credentials, status: Some(http::StatusCode::UNAUTHORIZED), ..limited(None) };
         (0..5).for_each(|_| vitals.begin(now).failed(&refused, now));
@@ -214,7 +221,7 @@ mod tests {
 
     #[test]
     fn calls_under_way_are_counted_until_they_end_or_are_dropped() {
-        let (vitals, now) = (Arc::new(Vitals::new(Arc::new(Shared::new(1)))), Instant::now());
+        let (vitals, now) = (Arc::new(vitals(1)), Instant::now());
         let (mut one, two) = (vitals.begin(now), vitals.begin(now));
         assert_eq!(vitals.load.in_flight(), 2);
         one.succeeded();

@@ -1,0 +1,179 @@
+//! `satisfice serve`: what its log says, and what a changed file may not change.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::gateway::{ask, client};
+
+/// How long a process may take to say something, at worst.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Nobody listens on port 1.
+const CONFIG: &str = r#"
+[[providers]]
+name = "gone"
+kind = "openai"
+base_url = "http://127.0.0.1:1/v1"
+[[models]]
+name = "small"
+provider = "gone"
+[[models]]
+name = "large"
+provider = "gone"
+[[models]]
+name = "vectors"
+provider = "gone"
+kind = "embedding"
+[[routes]]
+name = "auto"
+models = ["small", "large"]
+quality = 0.9
+"#;
+
+/// A gateway process, and the lines that it logs.
+struct Served {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Served {
+    fn start(folder: &Path) -> Self {
+        Self::through(Command::new(env!("CARGO_BIN_EXE_satisfice")), folder)
+    }
+
+    /// `command` and the flags are the gateway's command line.
+    fn through(mut command: Command, folder: &Path) -> Self {
+        std::fs::write(folder.join("c.toml"), CONFIG).unwrap();
+        let flags = ["serve", "--config", "c.toml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let command = command.args(flags).current_dir(folder).env_remove("RUST_LOG");
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let (lines, log) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        Self { child, log }
+    }
+
+    /// Waits for a line that holds `text`.
+    fn says(&self, text: &str) -> String {
+        let mut heard = vec![];
+        loop {
+            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{text}: {e} after {heard:#?}"));
+            if line.contains(text) {
+                return line;
+            }
+            heard.push(line);
+        }
+    }
+
+    /// Ends it; what it said that nobody waited for.
+    fn rest(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.log.iter().collect()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in a line of the log.
+fn url(line: &str) -> String {
+    let word = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    word.trim_end_matches(':').to_owned()
+}
+
+async fn get(url: String) -> Value {
+    let body = client().get(url).send().await.unwrap().bytes().await.unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_plain_text_with_both_addresses_and_tells_of_a_provider_that_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path());
+    let serving = served.says("serving on");
+    assert!(!serving.contains('\x1b'), "no colours in a file: {serving:?}");
+    let operators = url(&served.says("for operators"));
+    for _ in 0..5 {
+        let asked = client().post(format!("{}/v1/chat/completions", url(&serving))).body(ask("auto").to_string());
+        assert_eq!(asked.send().await.unwrap().status(), 503);
+    }
+    let left = served.says("is left alone");
+    assert!(left.contains("WARN") && left.contains("provider gone is left alone"), "{left}");
+    let providers = get(format!("{operators}/v1/providers")).await;
+    let models = providers["providers"][0]["models"].as_array().unwrap();
+    let names: Vec<&str> = models.iter().map(|model| model["model"].as_str().unwrap()).collect();
+    assert_eq!(
+        (&providers["providers"][0]["breaker"], &names[..]),
+        (&json!("open"), &["small", "large", "vectors"][..])
+    );
+
+    let nothing = get(format!("{operators}/v1/chat/completions")).await;
+    assert!(nothing["error"]["message"].as_str().unwrap().contains("for operators"), "{nothing}");
+    let trace = loop {
+        let listed = get(format!("{operators}/v1/traces?limit=1")).await;
+        if let Some(trace) = listed["traces"].get(0) {
+            break trace.clone();
+        }
+    };
+    assert_eq!(trace["decision"]["knob"], json!({"quality": 0.9}), "as GET /v1/routes says it");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    Served::start(folder.path()).says("for operators");
+    let mode = std::fs::metadata(folder.path().join("data")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "{mode:o}");
+}
+
+#[test]
+fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path());
+    served.says("for operators");
+    for (key, value) in [("max_body_mib", "1"), ("data_dir", "\"elsewhere\"")] {
+        let changed = format!("[server]\n{key} = {value}\n{}", CONFIG.replace("auto", "other"));
+        std::fs::write(folder.path().join("c.toml"), changed).unwrap();
+        let refused = served.says("not reloaded");
+        assert!(refused.contains(&format!("`{key}` is another than at the start")), "{refused}");
+    }
+    std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
+    assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_without_room_is_said_once_and_not_with_each_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bounded = Command::new("sh");
+    // No file above 256 KiB; without the trap the system would end the process instead of refusing the write.
+    bounded.args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_satisfice")]);
+    let served = Served::through(bounded, folder.path());
+    let url = url(&served.says("serving on"));
+    let failures = async || -> u64 {
+        let metrics = client().get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("satisfice_learner_store_failures_total "));
+        line.unwrap().parse().unwrap()
+    };
+    let mut long = ask("auto");
+    for n in 0.. {
+        long["messages"][0]["content"] = format!("{n} {}", "word ".repeat(20_000)).into();
+        client().post(format!("{url}/v1/chat/completions")).body(long.to_string()).send().await.unwrap();
+        if failures().await >= 6 {
+            break;
+        }
+    }
+    let failing: Vec<String> = served.rest().into_iter().filter(|line| line.contains("cannot be written")).collect();
+    let of = |what: &str| failing.iter().filter(|line| line.contains(what)).count();
+    assert!((of("the ledger") == 1 || of("traces") == 1) && failing.len() <= 3, "{failing:#?}");
+}
