@@ -4,6 +4,7 @@ mod reclassify;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -19,7 +20,7 @@ use crate::learner::{self, Bounds, Learner, LearnerError};
 use crate::policy::Snapshot;
 use crate::scorers::judge::{self, Bench, Desk, Judging};
 use crate::scorers::{self, Scorer};
-use crate::server::{self, ApiKeys, App, BindError, Site, Workers};
+use crate::server::{self, ApiKeys, App, BindError, Phase, Site, Workers};
 use crate::store::{AnswerShelf, RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
 use crate::trace::{AdoptError, Event};
@@ -33,7 +34,7 @@ pub struct Running {
     gateway: Arc<Gateway>,
     app: Arc<App>,
     metrics: Arc<Metrics>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     listeners: JoinSet<()>,
     learner: Learner,
     bench: Arc<ArcSwap<Bench>>,
@@ -93,12 +94,12 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let keys = ApiKeys::new(&setup.server.api_keys);
     let learning = server::Learning { snapshot: learner.snapshot.clone(), counters: learner.counters.clone() };
     let app = App::new(gateway.clone(), learner.reader.clone(), learning, keys, setup.server.max_body_bytes);
-    let (stop, stopped) = watch::channel(false);
+    let (phase, told) = watch::channel(Phase::Serving);
     let mut listeners = JoinSet::new();
     let workers = Workers::start().map_err(AssembleError::Threads)?;
-    listeners.spawn(listen(listener, Site::of_clients(app.clone()), workers, stopped.clone()));
+    listeners.spawn(listen(listener, Site::of_clients(app.clone()), workers, told.clone()));
     if let Some(admin) = admin {
-        listeners.spawn(listen(admin, Site::of_admins(app.clone()), Workers::here(), stopped));
+        listeners.spawn(listen(admin, Site::of_admins(app.clone()), Workers::here(), told));
     }
     let _judging = judging(desk, &learner);
     Ok(Running {
@@ -108,7 +109,7 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
         gateway,
         app,
         metrics,
-        stop,
+        phase,
         listeners,
         learner,
         bench,
@@ -172,10 +173,8 @@ impl Classifiers {
     }
 }
 
-async fn listen(listener: TcpListener, site: Site, workers: Workers, mut stopped: watch::Receiver<bool>) {
-    // The sender is gone only where the process ends anyway.
-    let until = async move { drop(stopped.wait_for(|stop| *stop).await) };
-    server::serve(listener, site, &workers, until).await;
+async fn listen(listener: TcpListener, site: Site, workers: Workers, phase: watch::Receiver<Phase>) {
+    server::serve(listener, site, &workers, phase).await;
 }
 
 fn learn(
@@ -238,15 +237,19 @@ impl Running {
         Ok(())
     }
 
-    /// Lets requests under way end, works off what the learner has been told, and writes a checkpoint.
+    /// Lets requests under way end, unless `hurry` is ready first; works off what the learner has been told, and writes a
+    /// checkpoint.
     ///
     /// # Errors
     /// The server or the learner ended in a panic.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        // They have ended already, if they do not hear this.
-        self.stop.send_replace(true);
-        while let Some(ended) = self.listeners.join_next().await {
-            ended?;
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> anyhow::Result<()> {
+        self.phase.send_replace(Phase::Ending);
+        let mut hurry = pin!(hurry);
+        while !self.listeners.is_empty() {
+            tokio::select! {
+                Some(ended) = self.listeners.join_next() => ended?,
+                () = &mut hurry, if *self.phase.borrow() < Phase::Over => drop(self.phase.send_replace(Phase::Over)),
+            }
         }
         let (learner, answers) = (self.learner, self.answers);
         let stop = move || {

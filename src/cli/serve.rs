@@ -86,7 +86,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     let classifiers = Classifiers::of(&setup);
     let admin = admin(&setup, options.admin_listen.is_some()).await?;
     let running = assemble(setup, admin).await?;
-    let told = Told::new(&source, &classifiers)?;
+    let mut told = Told::new(&source, &classifiers)?;
     tracing::info!("serving on http://{}: {summary}", running.address());
     if let Some(address) = running.admin_address() {
         tracing::info!("metrics and traces, for operators, on http://{address}");
@@ -95,8 +95,10 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
         reclassify(&running, &classifiers, true).await;
     }
     told.until_stop(&running, &source, &classifiers).await;
-    tracing::info!("stopping: requests under way may end, then what was learned is written down");
-    running.stop().await.map_err(ServeError::Stop)
+    tracing::info!(
+        "stopping: requests under way may end (told again, it ends them), then what was learned is written down"
+    );
+    running.stop(told.stop()).await.map_err(ServeError::Stop)
 }
 
 fn flags(options: &Options) -> Flags {
@@ -193,7 +195,7 @@ impl Told {
 
     /// Returns when the process is told to stop. SIGHUP and a change of the file reload it; a change of the registry,
     /// where that says which classifier to use, brings in another one.
-    async fn until_stop(mut self, running: &Running, source: &Source, classifiers: &Classifiers) {
+    async fn until_stop(&mut self, running: &Running, source: &Source, classifiers: &Classifiers) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
@@ -208,6 +210,14 @@ impl Told {
                     reclassify(running, classifiers, false).await;
                 }
             }
+        }
+    }
+
+    /// Returns when the process is told to stop, whatever else it is told.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

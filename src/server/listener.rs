@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -21,8 +21,9 @@ use super::workers::Workers;
 const MAX_CONNECTIONS: usize = 16 * 1024;
 /// How long a connection may take over a request's head, idle time before it included.
 const HEAD_DEADLINE: Duration = Duration::from_secs(120);
-/// How long requests under way may take once the server stops.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// How long requests under way may take once the server stops: most answers end by then, and so does the process before
+/// what runs it loses patience, as Kubernetes does after 30 s.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
 /// Pause after the system had no connection to give, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -49,20 +50,38 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|reason| BindError { address, reason })
 }
 
-/// Serves `site` on `workers` until `stop` is ready, then ends connections as their requests end, at the latest after 10 s.
-/// When it returns, no request is under way.
-pub async fn serve(listener: TcpListener, site: Site, workers: &Workers, stop: impl Future<Output = ()>) {
+/// What a server is told to do; it never goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Serve what comes.
+    Serving,
+    /// Take nothing new; requests under way may end, within 25 s.
+    Ending,
+    /// End them.
+    Over,
+}
+
+/// Serves `site` on `workers` as `phase` says; a sender that is gone says that it is over. When it returns, no request is
+/// under way.
+pub async fn serve(listener: TcpListener, site: Site, workers: &Workers, mut phase: watch::Receiver<Phase>) {
     let (site, graceful) = (Arc::new(site), GracefulShutdown::new());
     let mut connections = JoinSet::new();
     tokio::select! {
         () = accept(&listener, &site, workers, &graceful, &mut connections) => {}
-        () = stop => {}
+        () = reached(&mut phase, Phase::Ending) => {}
     }
     drop(listener);
-    if timeout(DRAIN_DEADLINE, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "requests were still under way; ending them");
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = async { drop(timeout(DRAIN_DEADLINE, reached(&mut phase, Phase::Over)).await) } => {
+            tracing::warn!(connections = connections.len(), "requests were still under way; ending them");
+        }
     }
     connections.shutdown().await;
+}
+
+async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+    drop(phase.wait_for(|phase| *phase >= wanted).await);
 }
 
 async fn accept(

@@ -38,7 +38,7 @@ pub use auth::ApiKeys;
 use auth::RequireKey;
 pub use error::ApiError;
 pub use learning::Learning;
-pub use listener::{BindError, bind, serve};
+pub use listener::{BindError, Phase, bind, serve};
 pub use site::Site;
 pub use workers::Workers;
 

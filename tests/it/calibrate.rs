@@ -229,7 +229,7 @@ async fn asked_next(bench: &Bench) -> String {
     let url = format!("http://{}/v1/chat/completions", running.address());
     let response = client().post(url).body(ask("auto").to_string()).send().await.unwrap();
     let model = header(&response, "x-satisfice-model").unwrap().to_owned();
-    running.stop().await.unwrap();
+    running.stop(std::future::pending()).await.unwrap();
     model
 }
 

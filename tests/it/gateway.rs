@@ -13,14 +13,14 @@ use satisfice::gateway::{
     CacheSettings, DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources,
 };
 use satisfice::policy::{Knob, Snapshot};
-use satisfice::server::{self, ApiKeys, App, Learning, Site, Workers};
+use satisfice::server::{self, ApiKeys, App, Learning, Phase, Site, Workers};
 use satisfice::store::{Scored, StoreError, TraceReader};
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Trace, TraceId};
 use satisfice::upstream::Upstreams;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -39,7 +39,7 @@ pub struct Running {
     client: Client,
     url: String,
     events: mpsc::Receiver<Event>,
-    stop: oneshot::Sender<()>,
+    phase: watch::Sender<Phase>,
     served: JoinHandle<()>,
 }
 
@@ -109,12 +109,11 @@ impl Running {
         let app = App::new(gateway.clone(), Arc::new(NoTraces), learning, options.keys, BODY_LIMIT);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel();
+        let (phase, told) = watch::channel(Phase::Serving);
         let served = tokio::spawn(async move {
-            let stop = async { drop(stopped.await) };
-            server::serve(listener, Site::of_clients(app), &Workers::here(), stop).await;
+            server::serve(listener, Site::of_clients(app), &Workers::here(), told).await;
         });
-        Self { upstream, gateway, client: client(), url, events, stop, served }
+        Self { upstream, gateway, client: client(), url, events, phase, served }
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {
@@ -147,7 +146,7 @@ impl Running {
     /// Stops the gateway; what the learner had not heard by then.
     pub async fn stop(mut self) -> Vec<Event> {
         drop(self.client);
-        self.stop.send(()).unwrap();
+        self.phase.send_replace(Phase::Ending);
         timeout(PATIENCE, self.served).await.expect("an end in time").unwrap();
         drop(self.gateway);
         let mut rest = vec![];

@@ -47,8 +47,12 @@ impl Served {
     }
 
     /// `command` and the flags are the gateway's command line.
-    fn through(mut command: Command, folder: &Path) -> Self {
-        std::fs::write(folder.join("c.toml"), CONFIG).unwrap();
+    fn through(command: Command, folder: &Path) -> Self {
+        Self::configured(command, folder, CONFIG)
+    }
+
+    fn configured(mut command: Command, folder: &Path, config: &str) -> Self {
+        std::fs::write(folder.join("c.toml"), config).unwrap();
         let flags = ["serve", "--config", "c.toml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
         let command = command.args(flags).current_dir(folder).env_remove("RUST_LOG");
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -68,6 +72,12 @@ impl Served {
             }
             heard.push(line);
         }
+    }
+
+    /// Tells it to stop, as the system does.
+    #[cfg(unix)]
+    fn terminate(&self) {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
     }
 
     /// Ends it; what it said that nobody waited for.
@@ -150,6 +160,27 @@ fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
     }
     std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
     assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_under_way_may_end_when_it_is_told_to_stop_and_are_ended_when_it_is_told_again() {
+    let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = CONFIG.replace("127.0.0.1:1", &upstream.local_addr().unwrap().to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let mut served = Served::configured(Command::new(env!("CARGO_BIN_EXE_satisfice")), folder.path(), &config);
+    let url = format!("{}/v1/chat/completions", url(&served.says("serving on")));
+    let asked = tokio::spawn(client().post(&url).body(ask("auto").to_string()).send());
+    let _silent = upstream.accept().await.unwrap();
+
+    served.terminate();
+    served.says("stopping");
+    while client().post(&url).send().await.is_ok() {}
+    assert!(!asked.is_finished());
+    served.terminate();
+    served.says("ending them");
+    assert!(asked.await.unwrap().is_err());
+    assert!(served.child.wait().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -147,7 +147,7 @@ impl Gateway {
     }
 
     async fn stop(self) {
-        self.running.stop().await.unwrap();
+        self.running.stop(std::future::pending()).await.unwrap();
     }
 }
 

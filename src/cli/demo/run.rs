@@ -87,7 +87,7 @@ impl Demo {
     /// # Errors
     /// What was learned could not be kept.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.gateway.stop().await
+        self.gateway.stop(std::future::pending()).await
     }
 }
 
