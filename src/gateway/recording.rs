@@ -307,6 +307,9 @@ impl Recording {
 
     /// Records the end. A second call, or the drop after it, does nothing.
     pub(super) fn finish(&mut self, outcome: Outcome) {
+        if matches!(outcome, Outcome::ClientGone | Outcome::Cut) {
+            self.estimate();
+        }
         let Some(mut trace) = self.trace.take() else {
             return;
         };
@@ -315,6 +318,16 @@ impl Recording {
         trace.total_us = micros(elapsed);
         self.count(&trace, elapsed);
         self.sink.send(Event::Finished(trace), "finished");
+    }
+
+    /// A provider bills what it said by the time that an answer broke off, but most count at its end only: four bytes a
+    /// token, as for limits.
+    fn estimate(&mut self) {
+        let uncounted = |t: &&Trace| matches!((t.usage, t.cost_usd, t.first_byte_us), (None, None, Some(_)));
+        let Some(trace) = self.trace.as_deref().filter(uncounted) else { return };
+        let asked = trace.decision.as_ref().map_or(tokens(trace.request.len()), |decision| decision.input_tokens);
+        let said = tokens(trace.reply.content.len());
+        self.used(Usage { input_tokens: asked, output_tokens: said, ..Usage::default() });
     }
 
     fn count(&self, trace: &Trace, elapsed: Duration) {
@@ -373,6 +386,10 @@ pub fn append(reply: &mut ReplyText, text: Text) {
     reply.finish_reason = text.finish_reason.or(reply.finish_reason.take());
     reply.refusal |= text.refusal;
     reply.tool_calls |= text.tool_calls;
+}
+
+fn tokens(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -10,7 +10,7 @@ use crate::catalog::Name;
 use crate::policy::{Decision, Kind, Reward, Settlement};
 use crate::scorers::reward::{self, Part};
 use crate::store::{Entry, Scored};
-use crate::trace::{JUDGE, TraceId, twin};
+use crate::trace::{JUDGE, Outcome, TraceId, twin};
 
 use super::fold::Change;
 
@@ -147,11 +147,13 @@ impl Standings {
             Entry::Decided { trace, route, bundle, decision, .. } => {
                 changes.extend(self.decide(*trace, route, *bundle, decision));
             }
-            Entry::Settled { trace, arm, usage, cost_usd, .. } => {
+            Entry::Settled { trace, arm, usage, cost_usd, outcome } => {
                 let Some(standing) = self.held.get_mut(trace).filter(|standing| !standing.settled) else { return };
                 standing.settle(arm.as_ref());
                 if let (Some(arm), true) = (arm, standing.comparable) {
-                    let settlement = Settlement { arm: arm.clone(), usage: *usage, cost_usd: *cost_usd };
+                    // How long an answer would have been, one that broke off does not say.
+                    let usage = usage.filter(|_| *outcome == Outcome::Answered);
+                    let settlement = Settlement { arm: arm.clone(), usage, cost_usd: *cost_usd };
                     changes.push(Change::Settled { choice: standing.choice.clone(), settlement });
                 }
                 changes.extend(standing.believe());

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use satisfice::catalog::Usage;
 use satisfice::learner::{self, Bounds, Learner, Settings};
 use satisfice::policy::{Audited, Decision, Knob, RouteSpec, Snapshot};
 use satisfice::scorers;
@@ -231,6 +232,19 @@ fn only_answers_are_judged_by_their_form() {
     finish(&learner, empty);
     learner.stop();
     assert_eq!(scores(&store, "format"), [1.0, 0.0]);
+}
+
+#[test]
+fn how_long_answers_are_is_learned_of_those_that_came_to_their_end() {
+    let long = Some(Usage { input_tokens: 100, output_tokens: 20_000, ..Usage::default() });
+    let arms = |outcome, usage| {
+        let learner = start(MemoryStore::default(), prompt());
+        finish(&learner, Trace { outcome, usage, ..trace(1) });
+        stop(learner).routes[ROUTE].arms.clone()
+    };
+    assert_eq!(arms(Outcome::Cut, long), arms(Outcome::Cut, None));
+    assert_eq!(arms(Outcome::ClientGone, long), arms(Outcome::ClientGone, None));
+    assert_ne!(arms(Outcome::Answered, long), arms(Outcome::Answered, None));
 }
 
 #[test]
