@@ -88,12 +88,14 @@ impl Calls {
     /// A chunk with each piece of a call under an index that is its call's alone: itself where that is so.
     pub(super) fn numbered(&mut self, data: Bytes) -> Bytes {
         let Ok(Chunk { choices }) = serde_json::from_slice(&data) else { return data };
-        let pieces = choices.iter().flat_map(Choice::pieces);
-        let numbers: Vec<_> = pieces.map(|(choice, piece)| (piece.index, self.index(choice, piece))).collect();
-        match numbers.iter().all(|(given, index)| *given == Some(*index)) {
-            true => data,
-            false => renumbered(&data, numbers.into_iter().map(|(_, index)| index)).unwrap_or(data),
-        }
+        let mut right = true;
+        let mut index = |(choice, piece): (u32, &Piece)| {
+            let index = self.index(choice, piece);
+            right &= piece.index == Some(index);
+            index
+        };
+        let indices: Vec<Vec<usize>> = choices.iter().map(|choice| choice.pieces().map(&mut index).collect()).collect();
+        if right { data } else { renumbered(&data, indices).unwrap_or(data) }
     }
 
     fn index(&mut self, choice: u32, piece: &Piece) -> usize {
@@ -105,7 +107,7 @@ impl Calls {
         }
         let indices = || self.0.iter().filter(|call| call.choice == choice).map(|call| call.index);
         if !piece.names_a_tool() || self.0.len() == MAX_CALLS {
-            return piece.index.or(indices().last()).unwrap_or(0);
+            return piece.index.or(indices().next_back()).unwrap_or(0);
         }
         let own = piece.index.filter(|index| indices().all(|other| other != *index));
         let index = own.unwrap_or_else(|| indices().max().map_or(0, |last| last.saturating_add(1)));
@@ -129,13 +131,67 @@ impl Calls {
     }
 }
 
-fn renumbered(data: &[u8], mut indices: impl Iterator<Item = usize>) -> Option<Bytes> {
+/// `indices` of the pieces in each choice.
+fn renumbered(data: &[u8], indices: Vec<Vec<usize>>) -> Option<Bytes> {
     let mut chunk: Value = serde_json::from_slice(data).ok()?;
-    for choice in chunk["choices"].as_array_mut()? {
+    for (choice, indices) in chunk.get_mut("choices")?.as_array_mut()?.iter_mut().zip(indices) {
         let calls = choice.pointer_mut("/delta/tool_calls").and_then(Value::as_array_mut).into_iter().flatten();
-        for (call, index) in calls.zip(&mut indices) {
-            call["index"] = index.into();
+        for (call, index) in calls.zip(indices).filter_map(|(call, index)| Some((call.as_object_mut()?, index))) {
+            call.insert("index".into(), index.into());
         }
     }
     serde_json::to_vec(&chunk).ok().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(calls: &str) -> Bytes {
+        format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":{calls}}}}}]}}"#).into()
+    }
+
+    fn call(id: usize) -> Bytes {
+        chunk(&format!(r#"[{{"index":0,"id":"{id}","function":{{"name":"f","arguments":""}}}}]"#))
+    }
+
+    #[test]
+    fn what_is_no_chunk_of_calls_stays_as_it_is() {
+        let none =
+            ["nonsense", "{}", r#"{"choices":[{"delta":null}]}"#, r#"{"choices":[{"delta":{"tool_calls":null}}]}"#];
+        let odd = [r#"[{"index":-1,"id":"a"}]"#, r#"[{"index":0.5}]"#, "[1]"].map(chunk);
+        for data in none.map(|data| Bytes::from_static(data.as_bytes())).into_iter().chain(odd) {
+            assert_eq!(Calls::default().numbered(data.clone()).as_ptr(), data.as_ptr());
+        }
+    }
+
+    #[test]
+    fn lists_in_place_of_objects_stay_what_they_are() {
+        let calls = r#"[[null,"a"],{"id":"b","function":{"name":"f"}}]"#;
+        let told = Calls::default().numbered(chunk(calls));
+        assert_eq!(told, chunk(r#"[[null,"a"],{"id":"b","function":{"name":"f"},"index":0}]"#));
+        for data in [r#"[[{"index":0,"delta":{"tool_calls":[{}]}}]]"#, r#"{"choices":[[0,{"tool_calls":[{}]}]]}"#] {
+            let data = Bytes::from_static(data.as_bytes());
+            assert_eq!(Calls::default().numbered(data.clone()), data);
+        }
+    }
+
+    #[test]
+    fn so_many_are_told_apart_and_no_more() {
+        let mut calls = Calls::default();
+        for i in 1..=MAX_CALLS {
+            assert_eq!(calls.numbered(call(i)) == call(i), i == 1);
+        }
+        assert_eq!(calls.numbered(call(0)), call(0));
+        assert_eq!(calls.0.len(), MAX_CALLS);
+    }
+
+    #[test]
+    fn the_largest_index_has_no_next() {
+        let mut calls = Calls::default();
+        for id in ["a", "b"] {
+            let piece = format!(r#"[{{"index":{},"id":"{id}","function":{{"name":"f"}}}}]"#, usize::MAX);
+            assert_eq!(calls.numbered(chunk(&piece)), chunk(&piece));
+        }
+    }
 }

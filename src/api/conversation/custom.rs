@@ -84,10 +84,10 @@ pub fn with_functions_only(request: &ChatRequest) -> Result<Option<ChatRequest>,
 }
 
 fn without_custom_tools(request: &ChatRequest) -> Option<ChatRequest> {
-    let places = places(request);
+    let places = Some(places(request)).filter(|places| !places.is_empty())?;
     let tools: Vec<Value> = request.field("tools", "a list of tools").ok()??;
     let kept = tools.into_iter().enumerate().filter(|(i, _)| !places.contains(i)).map(|(_, tool)| tool);
-    let kept = (!places.is_empty()).then(|| kept.collect::<Vec<_>>())?;
+    let kept: Vec<Value> = kept.collect();
     let tools = (!kept.is_empty()).then(|| Value::from(kept).to_string().into());
     let choice = request.raw("tool_choice").filter(|choice| tools.is_some() && !names_custom(choice)).cloned();
     Some(request.clone().with_field("tools", tools).with_field("tool_choice", choice))
