@@ -127,7 +127,14 @@ async fn at_another_wire_it_says_the_same_as_having_those_tools_alone() {
         let chosen = sent(running, request(allowed(mode, json!([named("h"), named("g")])))).await;
         let mut alone = request(json!(mode));
         alone["tools"] = json!([tool("g"), tool("h")]);
-        assert_eq!(chosen, sent(running, alone).await);
+        let alone = sent(running, alone).await;
+        assert_eq!(chosen, alone);
+
+        let mut beside = request(allowed(mode, json!([named("h"), named("g")])));
+        beside["tools"].as_array_mut().unwrap().insert(0, json!({"type": "custom", "custom": {"name": "c"}}));
+        assert_eq!(sent(running, beside.clone()).await, alone, "a custom tool that may not be called bars nobody");
+        beside["tool_choice"]["allowed_tools"]["tools"][1] = json!({"type": "custom", "custom": {"name": "c"}});
+        assert_eq!(error(running.chat(beside).await).await.1["param"], "tools[0]");
         assert!(!chosen.to_string().contains("allowed_tools"), "{chosen}");
     }
 }

@@ -54,18 +54,24 @@ impl Glance<'_> {
 }
 
 /// The first custom tool of `request`, or the first call of one, for a wire that has functions and nothing else; none
-/// where the client said `drop_unsupported`.
+/// where the client said `drop_unsupported`, or allows none of them to be called.
 pub fn no_custom_tools(request: &ChatRequest, wire: impl Display) -> Option<BadRequest> {
     if request.drop_unsupported {
         return None;
     }
-    if let Some(place) = places(request).first() {
+    if let Some(place) = places(request).first().filter(|_| has_some_allowed(request)) {
         let field = format!("tools[{place}]");
         return Some(unsupported(&field, &format!("{field} is a custom tool, and {wire} has functions only")));
     }
     let (message, call) = first_call(request)?;
     let field = format!("messages[{message}].tool_calls[{call}]");
     Some(unsupported(&field, &format!("{field} calls a custom tool, and {wire} has functions only")))
+}
+
+/// Whether a custom tool is left where those alone are there that may be called.
+fn has_some_allowed(request: &ChatRequest) -> bool {
+    let allowed = with_allowed_tools_only(request).ok().flatten();
+    allowed.is_none_or(|allowed| !places(&allowed).is_empty())
 }
 
 /// `request` for a provider that speaks OpenAI's wire, but knows functions only and no choice among some of them: without
