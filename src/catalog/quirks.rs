@@ -36,6 +36,8 @@ pub struct Quirks {
     pub foreign: Option<Vec<String>>,
     /// A tool's result is a text there: its pictures follow in a message of the user's.
     pub text_results: bool,
+    /// True: it knows functions alone, no custom tools, and no choice of those that are allowed.
+    pub functions_only: Option<bool>,
     /// Its tool call ids have exactly so many letters and digits, at most 10.
     pub tool_call_id_length: Option<usize>,
     /// It routes itself: `provider` is for it to read.
@@ -58,6 +60,7 @@ impl Quirks {
             stream_usage: self.stream_usage.or(known.stream_usage),
             developer_role: self.developer_role.or(known.developer_role),
             foreign: self.foreign.or(known.foreign),
+            functions_only: self.functions_only.or(known.functions_only),
             ..known
         }
     }
@@ -66,6 +69,11 @@ impl Quirks {
     pub fn foreign(&self) -> impl Iterator<Item = &str> {
         let ours = if self.foreign.is_none() { &OURS[..] } else { &[] };
         self.foreign.iter().flatten().map(String::as_str).chain(ours.iter().copied())
+    }
+
+    /// Whether it knows no tools but functions.
+    pub fn functions_only(&self) -> bool {
+        self.functions_only == Some(true)
     }
 
     /// Top-level fields that it knows nothing like.

@@ -436,6 +436,7 @@ fn quirks(section: &mut Section<'_, '_>) -> Quirks {
         rename: renamed_fields,
         unsupported: list(section.strings("unsupported", names)),
         foreign: list(section.strings("foreign", "a list of fields of messages, such as [\"cache_control\"]")),
+        functions_only: section.boolean("functions_only"),
         stream_usage: section.boolean("stream_usage"),
         developer_role: section.string("developer_role", "a role such as \"system\"").map(|role| role.value),
         ..Quirks::default()

@@ -12,7 +12,6 @@ use serde_json::{Map, Value};
 use super::compatible::{Amended, Compatible};
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{no_custom_tools, without_custom_tools};
 use crate::api::error::{BadRequest, ErrorDetail};
 
 /// Mistral's own API.
@@ -25,7 +24,7 @@ impl Provider for Mistral {
     }
 
     fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
-        self.0.refuses(request).or_else(|| no_custom_tools(request, "Mistral"))
+        self.0.refuses(request)
     }
 
     fn request_up_to(
@@ -34,11 +33,7 @@ impl Provider for Mistral {
         longest: Option<u32>,
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
-        if let Some(bad) = no_custom_tools(request, "Mistral") {
-            return Err(bad);
-        }
-        let functions = without_custom_tools(request);
-        self.0.request_up_to(upstream_model, longest, functions.as_ref().unwrap_or(request))
+        self.0.request_up_to(upstream_model, longest, request)
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {

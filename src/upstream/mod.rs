@@ -5,6 +5,7 @@ pub mod anthropic;
 pub mod azure;
 pub mod bedrock;
 pub mod blocks;
+mod calls;
 pub mod cohere;
 pub mod compatible;
 pub mod completion;

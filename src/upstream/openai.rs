@@ -1,5 +1,5 @@
 //! OpenAI's wire, which is also the clients': bytes pass through, and the gateway looks at them on the way. Only what an
-//! answer of another wire brought into the conversation stays behind.
+//! answer of another wire brought into the conversation stays behind, and calls that a stream mixes up are told apart.
 
 use std::collections::VecDeque;
 
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use super::calls::Calls;
 use super::compatible::messages;
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
@@ -44,7 +45,7 @@ impl Provider for OpenAi {
     }
 
     fn events(&self, _asked: &Asked<'_>) -> Box<dyn Events> {
-        Box::new(Self)
+        Box::<Stream>::default()
     }
 
     fn embeddings(&self) -> Option<&dyn Embeddings> {
@@ -72,21 +73,32 @@ impl Embeddings for OpenAi {
     }
 }
 
-impl Events for OpenAi {
+/// A stream, whose chunks pass through, but that each piece of a call says whose it is.
+#[derive(Default)]
+struct Stream {
+    calls: Calls,
+}
+
+impl Events for Stream {
     fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
-        out.push_back(item(event.data)?);
+        out.push_back(self.item(event.data)?);
         Ok(())
     }
 }
 
-fn item(data: Bytes) -> Result<StreamItem, NoAnswer> {
-    if &data[..] == b"[DONE]" {
-        return Ok(StreamItem::Done);
+impl Stream {
+    fn item(&mut self, data: Bytes) -> Result<StreamItem, NoAnswer> {
+        if &data[..] == b"[DONE]" {
+            return Ok(StreamItem::Done);
+        }
+        let chunk = parse(&data)?;
+        let choices = chunk.choices.unwrap_or_default();
+        let usage = chunk.usage.map(usage);
+        let usage_only = choices.is_empty() && usage.is_some();
+        let calls = choices.iter().any(|choice| choice.message.as_ref().is_some_and(|message| message.tool_calls));
+        let data = if calls { self.calls.numbered(data) } else { data };
+        Ok(StreamItem::Chunk { usage, text: first_choice(choices), usage_only, data })
     }
-    let chunk = parse(&data)?;
-    let choices = chunk.choices.unwrap_or_default();
-    let usage_only = choices.is_empty() && chunk.usage.is_some();
-    Ok(StreamItem::Chunk { usage: chunk.usage.map(usage), text: first_choice(choices), usage_only, data })
 }
 
 fn parse(bytes: &Bytes) -> Result<ChatReply<'_>, NoAnswer> {

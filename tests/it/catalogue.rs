@@ -108,6 +108,18 @@ fn what_is_said_of_known_providers_makes_sense() {
     }
 }
 
+#[test]
+fn who_sells_openais_models_knows_more_tools_than_functions() {
+    let catalogue = Catalogue::embedded().unwrap();
+    let only = |name: &str| catalogue.provider_named(name).unwrap().quirks.functions_only();
+    for name in ["openai", "azure", "openrouter", "vercel", "github"] {
+        assert!(!only(name), "{name}");
+    }
+    for name in ["groq", "mistral", "deepseek", "vllm", "ollama"] {
+        assert!(only(name), "{name}");
+    }
+}
+
 fn assert_unique<'a>(names: impl Iterator<Item = &'a str>) {
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();

@@ -1,16 +1,31 @@
 //! Custom tools, whose input is free text: at every client protocol that has them, and before every wire.
 
-use satisfice::upstream::settings::Wire;
+use satisfice::catalog::providers::Catalogue;
+use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 
 use crate::gateway::{Options, Running, ask, body, error, header};
-use crate::scripted::Answer;
+use crate::scripted::{Answer, Scripted};
 use crate::wire::events;
 
 const PATCH: &str = "*** Begin Patch\n\"a\"";
 
 async fn before(wire: Wire) -> Running {
     Running::with(Options { wire, ..Options::default() }).await
+}
+
+/// Known providers that speak OpenAI's wire, but have functions only.
+async fn before_known() -> Vec<Running> {
+    fn known(name: &str, wire: Wire, upstream: &Scripted) -> Vec<ProviderSettings> {
+        let quirks = Catalogue::embedded().unwrap().provider_named(name).unwrap().quirks.clone();
+        vec![ProviderSettings { wire, quirks, ..upstream.provider("test") }]
+    }
+    let mistral = |upstream: &Scripted| known("mistral", Wire::Mistral, upstream);
+    let deepseek = |upstream: &Scripted| known("deepseek", Wire::OpenAi, upstream);
+    vec![
+        Running::with(Options { providers: Some(mistral), ..Options::default() }).await,
+        Running::with(Options { providers: Some(deepseek), ..Options::default() }).await,
+    ]
 }
 
 /// As Responses have them.
@@ -184,19 +199,20 @@ async fn responses_have_them_at_a_provider_of_chat() {
 
 #[tokio::test]
 async fn a_wire_that_has_functions_only_refuses_them_by_name() {
-    for wire in [Wire::Anthropic, Wire::Gemini, Wire::Bedrock, Wire::Cohere, Wire::Mistral, Wire::Vertex] {
-        let running = before(wire).await;
+    let mut all = before_known().await;
+    for wire in [Wire::Anthropic, Wire::Gemini, Wire::Bedrock, Wire::Cohere, Wire::Vertex] {
+        all.push(before(wire).await);
+    }
+    for running in &all {
         let (status, problem) = error(running.chat(chat_request()).await).await;
-        assert_eq!((status, &problem["param"]), (400, &json!("tools[0]")), "{wire:?}");
+        assert_eq!((status, &problem["param"]), (400, &json!("tools[0]")));
         let message = problem["message"].as_str().unwrap();
         assert!(message.contains("custom tool") && message.contains("drop_unsupported"), "{message}");
-        if wire != Wire::Mistral {
-            let mut request = chat_request();
-            request.as_object_mut().unwrap().retain(|name, _| !name.starts_with("tool"));
-            let (status, problem) = error(running.chat(request).await).await;
-            assert_eq!((status, &problem["param"]), (400, &json!("messages[1].tool_calls[0]")), "{wire:?}");
-        }
-        assert!(running.upstream.seen().is_empty(), "{wire:?}");
+        let mut request = chat_request();
+        request.as_object_mut().unwrap().retain(|name, _| !name.starts_with("tool"));
+        let (status, problem) = error(running.chat(request).await).await;
+        assert_eq!((status, &problem["param"]), (400, &json!("messages[1].tool_calls[0]")));
+        assert!(running.upstream.seen().is_empty());
     }
 }
 
@@ -211,16 +227,32 @@ async fn they_are_left_out_where_the_client_says_so() {
     assert_eq!(sent.get("tool_choice"), None);
     assert_eq!(sent["messages"][1]["content"][0]["input"], json!({"input": PATCH}));
 
-    let running = before(Wire::Mistral).await;
-    running.chat(request).await;
-    let sent = running.upstream.seen()[0].json();
-    assert_eq!((&sent["tools"], sent.get("tool_choice")), (&json!([chat_tools()[1]]), None));
+    for running in before_known().await {
+        running.chat(request.clone()).await;
+        let sent = running.upstream.seen()[0].json();
+        assert_eq!((&sent["tools"], sent.get("tool_choice")), (&json!([chat_tools()[1]]), None));
+        let call = &sent["messages"][1]["tool_calls"][0];
+        let arguments = json!({"input": PATCH}).to_string();
+        assert_eq!((&call["type"], &call["custom"]), (&json!("function"), &Value::Null));
+        assert_eq!(call["function"], json!({"name": "patch", "arguments": arguments}));
+        assert_eq!(sent["messages"][2]["tool_call_id"], call["id"]);
+    }
+}
+
+#[tokio::test]
+async fn a_choice_of_a_function_stays_where_they_are_left_out() {
+    let mut request = chat_request();
+    request["drop_unsupported"] = true.into();
+    request["tool_choice"] = json!({"type": "function", "function": {"name": "f"}});
+    for running in before_known().await {
+        running.chat(request.clone()).await;
+        assert_eq!(running.upstream.seen()[0].json()["tool_choice"], request["tool_choice"]);
+    }
 }
 
 #[tokio::test]
 async fn a_route_takes_the_model_whose_wire_has_them() {
-    let providers = |upstream: &crate::scripted::Scripted| {
-        use satisfice::upstream::settings::ProviderSettings;
+    let providers = |upstream: &Scripted| {
         vec![
             ProviderSettings { wire: Wire::Anthropic, ..upstream.provider("test") },
             ProviderSettings { wire: Wire::OpenAiResponses, ..upstream.provider("other") },

@@ -1,5 +1,6 @@
 //! Integration tests, in one binary: a module per behaviour.
 
+mod allowed_tools;
 mod anthropic;
 mod anthropic_streams;
 mod architecture;
@@ -9,6 +10,7 @@ mod bedrock_streams;
 mod cache;
 mod cache_streams;
 mod calibrate;
+mod call_streams;
 mod catalogue;
 mod chat;
 mod cli_check;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::allowed::{self, AllowedTools};
 use super::custom::{CustomTool, CustomTools};
 use super::unsupported;
 use crate::api::chat::ChatRequest;
@@ -15,6 +16,8 @@ pub struct Controls {
     pub custom: CustomTools,
     /// Among all tools, or a function.
     pub tool_choice: Option<ToolChoice>,
+    /// Among some.
+    pub allowed: Option<AllowedTools>,
     pub parallel_tool_calls: Option<bool>,
     pub format: Format,
     pub max_output_tokens: Option<u32>,
@@ -117,11 +120,13 @@ struct WireFunction {
 impl Controls {
     pub(super) fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
         let (tools, custom) = tools(request)?;
-        let (tool_choice, chosen) = tool_choice(request)?;
+        let allowed = allowed::read(request)?;
+        let (tool_choice, chosen) = if allowed.is_some() { (None, None) } else { tool_choice(request)? };
         Ok(Self {
             tools,
             custom: CustomTools { tools: custom, chosen },
             tool_choice,
+            allowed,
             parallel_tool_calls: request.field("parallel_tool_calls", "true or false")?,
             format: format(request)?,
             max_output_tokens: request.max_output_tokens,

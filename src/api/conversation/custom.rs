@@ -1,9 +1,14 @@
 //! Custom tools: their input is free text, or held to a grammar, where a function's is JSON.
 
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use bytes::Bytes;
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::allowed::with_allowed_tools_only;
 use super::turns::{ToolCall, Turn};
 use super::unsupported;
 use crate::api::chat::ChatRequest;
@@ -35,35 +40,104 @@ pub struct CustomTool {
     pub more: Map<String, Value>,
 }
 
-/// The first custom tool of `request`, for a wire that has functions and nothing else; none where the client said
-/// `drop_unsupported`.
-pub fn no_custom_tools(request: &ChatRequest, wire: &str) -> Option<BadRequest> {
-    let place = places(request).into_iter().next().filter(|_| !request.drop_unsupported)?;
-    let field = format!("tools[{place}]");
-    Some(unsupported(&field, &format!("{field} is a custom tool, and {wire} has functions only")))
+/// As much of a tool or of a call as tells what it is.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
 }
 
-/// `request` without its custom tools; `None`: it has none.
-pub fn without_custom_tools(request: &ChatRequest) -> Option<ChatRequest> {
-    let places = places(request);
+impl Glance<'_> {
+    fn is_custom(&self) -> bool {
+        self.kind == "custom"
+    }
+}
+
+/// The first custom tool of `request`, or the first call of one, for a wire that has functions and nothing else; none
+/// where the client said `drop_unsupported`, or allows none of them to be called.
+pub fn no_custom_tools(request: &ChatRequest, wire: impl Display) -> Option<BadRequest> {
+    if request.drop_unsupported {
+        return None;
+    }
+    if let Some(place) = places(request).first().filter(|_| has_some_allowed(request)) {
+        let field = format!("tools[{place}]");
+        return Some(unsupported(&field, &format!("{field} is a custom tool, and {wire} has functions only")));
+    }
+    let (message, call) = first_call(request)?;
+    let field = format!("messages[{message}].tool_calls[{call}]");
+    Some(unsupported(&field, &format!("{field} calls a custom tool, and {wire} has functions only")))
+}
+
+/// Whether a custom tool is left where those alone are there that may be called.
+fn has_some_allowed(request: &ChatRequest) -> bool {
+    let allowed = with_allowed_tools_only(request).ok().flatten();
+    allowed.is_none_or(|allowed| !places(&allowed).is_empty())
+}
+
+/// `request` for a provider that speaks OpenAI's wire, but knows functions only and no choice among some of them: without
+/// its custom tools, as [`Conversation::read`](super::Conversation::read) has it. `None`: it is that already.
+///
+/// # Errors
+/// What is wrong in the choice.
+pub fn with_functions_only(request: &ChatRequest) -> Result<Option<ChatRequest>, BadRequest> {
+    let allowed = with_allowed_tools_only(request)?;
+    let functions = without_custom_tools(allowed.as_ref().unwrap_or(request)).or(allowed);
+    let calls = calls_of_functions(request);
+    Ok(match calls {
+        Some(messages) => Some(functions.unwrap_or_else(|| request.clone()).with_field("messages", Some(messages))),
+        None => functions,
+    })
+}
+
+fn without_custom_tools(request: &ChatRequest) -> Option<ChatRequest> {
+    let places = Some(places(request)).filter(|places| !places.is_empty())?;
     let tools: Vec<Value> = request.field("tools", "a list of tools").ok()??;
     let kept = tools.into_iter().enumerate().filter(|(i, _)| !places.contains(i)).map(|(_, tool)| tool);
-    let kept = (!places.is_empty()).then(|| kept.collect::<Vec<_>>())?;
+    let kept: Vec<Value> = kept.collect();
     let tools = (!kept.is_empty()).then(|| Value::from(kept).to_string().into());
-    let choice = request.raw("tool_choice").filter(|choice| tools.is_some() && !choice.starts_with(b"{")).cloned();
+    let choice = request.raw("tool_choice").filter(|choice| tools.is_some() && !names_custom(choice)).cloned();
     Some(request.clone().with_field("tools", tools).with_field("tool_choice", choice))
+}
+
+fn names_custom(choice: &[u8]) -> bool {
+    serde_json::from_slice::<Glance>(choice).is_ok_and(|choice| choice.is_custom())
 }
 
 /// Where in `tools` the custom ones stand. Nothing is read where the word does not occur.
 fn places(request: &ChatRequest) -> Vec<usize> {
-    #[derive(Deserialize)]
-    struct Glance {
-        #[serde(rename = "type")]
-        kind: String,
-    }
     let raw = request.raw("tools").filter(|raw| memmem::find(raw, b"\"custom\"").is_some());
     let tools: Vec<Glance> = raw.and_then(|raw| serde_json::from_slice(raw).ok()).unwrap_or_default();
-    tools.iter().enumerate().filter(|(_, tool)| tool.kind == "custom").map(|(i, _)| i).collect()
+    tools.iter().enumerate().filter(|(_, tool)| tool.is_custom()).map(|(i, _)| i).collect()
+}
+
+/// The messages of a conversation with calls, if there may be a custom tool's among them: then the word occurs.
+fn messages(request: &ChatRequest) -> Option<&Bytes> {
+    let raw = request.raw("messages").filter(|_| request.messages.iter().any(|message| message.tool_calls))?;
+    memmem::find(raw, b"\"custom\"").map(|_| raw)
+}
+
+/// Message and call.
+fn first_call(request: &ChatRequest) -> Option<(usize, usize)> {
+    #[derive(Deserialize)]
+    struct Turn<'a> {
+        #[serde(borrow, default)]
+        tool_calls: Option<Vec<Glance<'a>>>,
+    }
+    let turns: Vec<Turn> = serde_json::from_slice(messages(request)?).ok()?;
+    let call = |turn: &Turn| turn.tool_calls.as_ref()?.iter().position(Glance::is_custom);
+    turns.iter().enumerate().find_map(|(i, turn)| Some((i, call(turn)?)))
+}
+
+/// The messages with calls of functions in place of those of custom tools; `None`: there are none.
+fn calls_of_functions(request: &ChatRequest) -> Option<Bytes> {
+    first_call(request)?;
+    let mut turns: Vec<Value> = serde_json::from_slice(messages(request)?).ok()?;
+    let calls = turns.iter_mut().filter_map(|turn| turn.get_mut("tool_calls")?.as_array_mut()).flatten();
+    for call in calls.filter(|call| call["type"] == "custom") {
+        let function = json!({"name": call["custom"]["name"], "arguments": as_arguments(&call["custom"]["input"])});
+        *call = json!({"id": call["id"], "type": "function", "function": function});
+    }
+    Some(Value::from(turns).to_string().into())
 }
 
 /// Turns for a wire that has functions only: a call of a custom tool is a function's that takes the input by that name.
@@ -87,5 +161,9 @@ pub(super) fn functions_only(mut turns: Vec<Turn>, drop: bool) -> Result<Vec<Tur
 
 fn as_function(call: &mut ToolCall) {
     call.custom = false;
-    call.arguments = json!({"input": call.arguments}).to_string();
+    call.arguments = as_arguments(&call.arguments.as_str().into());
+}
+
+fn as_arguments(input: &Value) -> String {
+    json!({"input": input}).to_string()
 }

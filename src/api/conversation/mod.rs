@@ -2,15 +2,17 @@
 //!
 //! A request to a provider of OpenAI's own wire is never read this far: its bytes pass through.
 
+mod allowed;
 mod content;
 mod controls;
 mod custom;
 mod thoughts;
 mod turns;
 
+pub use allowed::AllowedTools;
 pub use content::{Part, PartKind, Source};
 pub use controls::{Controls, Effort, Format, JsonSchema, Tool, ToolChoice};
-pub use custom::{CustomTool, CustomTools, no_custom_tools, without_custom_tools};
+pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};
 pub use thoughts::{Reasoning, Sealed};
 pub use turns::{ToolCall, Turn};
 
@@ -26,12 +28,15 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Reads all of `request`, for a wire that has functions and no custom tools.
+    /// Reads all of `request`, for a wire that has functions and no custom tools, and chooses among all that it has: only
+    /// those that are allowed are there.
     ///
     /// # Errors
-    /// As [`read_with_custom_tools`](Self::read_with_custom_tools); and a call of a custom tool, unless the client said
-    /// `drop_unsupported`. Of the tools themselves [`inexpressible`] tells.
+    /// As [`read_with_custom_tools`](Self::read_with_custom_tools); a tool that is allowed and not there; and a call of a
+    /// custom tool, unless the client said `drop_unsupported`. Of the tools themselves [`inexpressible`] tells.
     pub fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
+        let allowed = allowed::with_allowed_tools_only(request)?;
+        let request = allowed.as_ref().unwrap_or(request);
         let Self { turns, mut controls } = Self::read_with_custom_tools(request)?;
         controls.leave_out_custom_tools();
         Ok(Self { turns: custom::functions_only(turns, request.drop_unsupported)?, controls })

@@ -4,6 +4,7 @@
 mod reply;
 mod request;
 mod stream;
+mod tools;
 
 pub use reply::reply;
 pub use request::{Echo, request};

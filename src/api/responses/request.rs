@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::tools::{self, Tools};
 use crate::api::error::BadRequest;
 
 /// What of a request its response repeats.
@@ -58,11 +59,12 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
     };
     let (mut reasoning, mut text) = (object(&mut request, "reasoning")?, object(&mut request, "text")?);
     put("messages", Some(messages(&mut request)?));
-    let given = request.remove("tools").filter(|tools| !tools.is_null()).map(tools).transpose()?;
+    let given = request.remove("tools").filter(|tools| !tools.is_null()).map(tools::read).transpose()?;
     let Tools { tools, web_search } = given.unwrap_or_default();
     put("tools", (!tools.is_empty()).then(|| tools.into()));
-    put("web_search_options", web_search);
-    put("tool_choice", request.remove("tool_choice").map(tool_choice).transpose()?);
+    let choice = request.remove("tool_choice");
+    put("web_search_options", web_search.filter(|_| choice.as_ref().is_none_or(tools::may_search)));
+    put("tool_choice", choice.map(tools::choice).transpose()?);
     put("max_completion_tokens", request.remove("max_output_tokens").map(max_output_tokens).transpose()?);
     put("reasoning_effort", reasoning.remove("effort"));
     put("reasoning_summary", summary(&reasoning));
@@ -309,75 +311,6 @@ fn part_of(part: Part, place: &str) -> Result<Value, BadRequest> {
             Ok(json!({"type": "file", "file": file}))
         }
         Part::InputAudio { input_audio } => Ok(json!({"type": "input_audio", "input_audio": input_audio})),
-    }
-}
-
-/// A chat has searching the web as an option, `web_search_options`.
-#[derive(Default)]
-struct Tools {
-    tools: Vec<Value>,
-    web_search: Option<Value>,
-}
-
-fn tools(given: Value) -> Result<Tools, BadRequest> {
-    let Value::Array(given) = given else { return Err(BadRequest::field("tools", "tools must be a list")) };
-    let mut tools = Tools::default();
-    for (i, given) in given.into_iter().enumerate() {
-        match given["type"].as_str() {
-            Some(kind) if kind.starts_with("web_search") => tools.web_search = Some(web_search(given)),
-            _ => tools.tools.push(tool(i, given)?),
-        }
-    }
-    Ok(tools)
-}
-
-/// A chat has a place's fields in an object that is named after its type.
-fn web_search(mut tool: Value) -> Value {
-    tool.as_object_mut().and_then(|tool| tool.remove("type"));
-    if let Some(Value::Object(mut place)) = tool.get_mut("user_location").map(Value::take) {
-        place.remove("type");
-        tool["user_location"] = json!({"type": "approximate", "approximate": place});
-    }
-    tool
-}
-
-/// A chat has a tool's fields in an object that is named after its type.
-fn tool(i: usize, mut tool: Value) -> Result<Value, BadRequest> {
-    let kind = tool.as_object_mut().and_then(|tool| tool.remove("type")).unwrap_or_default();
-    match kind.as_str() {
-        Some("function") => Ok(json!({"type": "function", "function": tool})),
-        Some("custom") => {
-            if tool["format"]["type"] == "grammar" {
-                tool["format"] = nested(tool["format"].take());
-            }
-            Ok(json!({"type": "custom", "custom": tool}))
-        }
-        _ => {
-            let field = format!("tools[{i}].type");
-            let message = format!(
-                "{field} is {kind}, which OpenAI runs itself; only functions, custom tools and web search are routed"
-            );
-            Err(BadRequest::field(field, message))
-        }
-    }
-}
-
-fn nested(mut grammar: Value) -> Value {
-    grammar.as_object_mut().and_then(|grammar| grammar.remove("type"));
-    json!({"type": "grammar", "grammar": grammar})
-}
-
-fn tool_choice(choice: Value) -> Result<Value, BadRequest> {
-    match (&choice["type"], &choice["name"]) {
-        _ if choice.is_string() || choice.is_null() => Ok(choice),
-        (Value::String(kind), Value::String(name)) if kind == "function" || kind == "custom" => {
-            Ok(json!({"type": kind, kind: {"name": name}}))
-        }
-        _ => {
-            let message = "tool_choice must be \"auto\", \"none\", \"required\" or {\"type\": \"function\" or \
-                           \"custom\", \"name\": …}";
-            Err(BadRequest::field("tool_choice", message))
-        }
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) use amended::Amended;
 use super::openai::OpenAi;
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::{self, ChatRequest, OWN, ROUTING};
-use crate::api::conversation;
+use crate::api::conversation::{self, with_functions_only};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::quirks::Quirks;
@@ -79,7 +79,9 @@ impl Provider for Compatible {
     }
 
     fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
+        let custom = || conversation::no_custom_tools(request, format_args!("provider {}", self.provider));
         conversation::unknown_there(request, self.quirks.unsupported(), &self.provider)
+            .or_else(|| self.quirks.functions_only().then(custom)?)
     }
 
     fn request_up_to(
@@ -91,6 +93,8 @@ impl Provider for Compatible {
         if let Some(bad) = self.refuses(request) {
             return Err(bad);
         }
+        let functions = self.quirks.functions_only().then(|| with_functions_only(request)).transpose()?.flatten();
+        let request = functions.as_ref().unwrap_or(request);
         let mut fields = self.fields(request);
         if self.quirks.stream_usage != Some(false) {
             fields.extend(request.usage_options().map(|options| ("stream_options", Cow::Owned(options))));

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::input;
 use crate::api::chat::{self, ChatRequest};
 use crate::api::conversation::{
-    Controls, Conversation, CustomTool, Format, JsonSchema, Reasoning, Tool, ToolChoice, Turn, unknown_there,
-    unsupported,
+    AllowedTools, Controls, Conversation, CustomTool, Format, JsonSchema, Reasoning, Tool, ToolChoice, Turn,
+    unknown_there, unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
@@ -85,6 +85,7 @@ pub(super) fn clients_name(param: Cow<'static, str>) -> Cow<'static, str> {
 /// What is wrong with a field, named as the client calls it.
 pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<Bytes, BadRequest> {
     let Conversation { turns, controls } = Conversation::read_with_custom_tools(request)?;
+    let web_search = web_search(request)?;
     let own = [
         ("input", input::items(request, &turns, thinker)?.into()),
         ("include", include(model, request, &turns, &controls)?),
@@ -93,8 +94,8 @@ pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<
         ("store", json!(request.field("store", "true or false")?.unwrap_or(false))),
         ("stream_options", stream_options(request)?),
         ("text", text(request, &controls.format)?),
-        ("tool_choice", tool_choice(&controls)),
-        ("tools", tools(&controls, web_search(request)?)),
+        ("tool_choice", tool_choice(&controls, web_search.is_some())),
+        ("tools", tools(&controls, web_search)),
     ];
     let own: Vec<(&str, Vec<u8>)> = own
         .iter()
@@ -225,7 +226,10 @@ fn custom(tool: &CustomTool) -> Value {
     with(own, &tool.more)
 }
 
-fn tool_choice(controls: &Controls) -> Value {
+fn tool_choice(controls: &Controls, searches: bool) -> Value {
+    if let Some(allowed) = &controls.allowed {
+        return allowed_tools(allowed, searches);
+    }
     match &controls.tool_choice {
         None => controls.custom.chosen.as_ref().map_or(Value::Null, |name| json!({"type": "custom", "name": name})),
         Some(ToolChoice::None) => "none".into(),
@@ -233,6 +237,17 @@ fn tool_choice(controls: &Controls) -> Value {
         Some(ToolChoice::Required) => "required".into(),
         Some(ToolChoice::Function(name)) => json!({"type": "function", "name": name}),
     }
+}
+
+/// What a chat says of searching the web is no matter of choosing a tool.
+fn allowed_tools(allowed: &AllowedTools, searches: bool) -> Value {
+    let flat = |tool: &Value| match tool["type"].as_str().and_then(|kind| tool[kind].as_object()) {
+        Some(named) => with(json!({"type": tool["type"]}), named),
+        None => tool.clone(),
+    };
+    let search = searches.then(|| json!({"type": "web_search"}));
+    let tools: Vec<Value> = allowed.tools.iter().map(flat).chain(search).collect();
+    json!({"type": "allowed_tools", "mode": allowed.mode, "tools": tools})
 }
 
 /// `web_search_options` as the tool that it is here.

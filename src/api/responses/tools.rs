@@ -1,0 +1,117 @@
+//! A response's tools, and the choice among them, as a chat has them.
+
+use serde_json::{Value, json};
+
+use crate::api::error::BadRequest;
+
+/// A chat has searching the web as an option, `web_search_options`.
+#[derive(Default)]
+pub(super) struct Tools {
+    pub(super) tools: Vec<Value>,
+    pub(super) web_search: Option<Value>,
+}
+
+/// The tools of a request.
+///
+/// # Errors
+/// Names the one that the gateway can have nobody run.
+pub(super) fn read(given: Value) -> Result<Tools, BadRequest> {
+    let Value::Array(given) = given else { return Err(BadRequest::field("tools", "tools must be a list")) };
+    let mut tools = Tools::default();
+    for (i, given) in given.into_iter().enumerate() {
+        match is_search(&given) {
+            true => tools.web_search = Some(web_search(given)),
+            false => tools.tools.push(tool(i, given)?),
+        }
+    }
+    Ok(tools)
+}
+
+/// By any of its names: they have dates.
+fn is_search(tool: &Value) -> bool {
+    tool["type"].as_str().is_some_and(|kind| kind.starts_with("web_search"))
+}
+
+/// A chat has a place's fields in an object that is named after its type.
+fn web_search(mut tool: Value) -> Value {
+    tool.as_object_mut().and_then(|tool| tool.remove("type"));
+    if let Some(Value::Object(mut place)) = tool.get_mut("user_location").map(Value::take) {
+        place.remove("type");
+        tool["user_location"] = json!({"type": "approximate", "approximate": place});
+    }
+    tool
+}
+
+/// A chat has a tool's fields in an object that is named after its type.
+fn tool(i: usize, mut tool: Value) -> Result<Value, BadRequest> {
+    let kind = tool.as_object_mut().and_then(|tool| tool.remove("type")).unwrap_or_default();
+    match kind.as_str() {
+        Some("function") => Ok(json!({"type": "function", "function": tool})),
+        Some("custom") => {
+            if tool["format"]["type"] == "grammar" {
+                tool["format"] = nested(tool["format"].take());
+            }
+            Ok(json!({"type": "custom", "custom": tool}))
+        }
+        _ => {
+            let field = format!("tools[{i}].type");
+            let message = format!(
+                "{field} is {kind}, which OpenAI runs itself; only functions, custom tools and web search are routed"
+            );
+            Err(BadRequest::field(field, message))
+        }
+    }
+}
+
+fn nested(mut grammar: Value) -> Value {
+    grammar.as_object_mut().and_then(|grammar| grammar.remove("type"));
+    json!({"type": "grammar", "grammar": grammar})
+}
+
+/// Whether a choice lets a model search the web: as a tool it may be none of those that are allowed.
+pub(super) fn may_search(choice: &Value) -> bool {
+    choice["type"] != "allowed_tools" || choice["tools"].as_array().is_some_and(|tools| tools.iter().any(is_search))
+}
+
+/// `tool_choice` as a chat has it.
+///
+/// # Errors
+/// It is none, or names what is neither a function nor a custom tool.
+pub(super) fn choice(choice: Value) -> Result<Value, BadRequest> {
+    if choice.is_string() || choice.is_null() {
+        return Ok(choice);
+    }
+    if choice["type"] == "allowed_tools" {
+        return allowed(&choice);
+    }
+    named(&choice).ok_or_else(|| {
+        let message = "tool_choice must be \"auto\", \"none\", \"required\", {\"type\": \"function\" or \"custom\", \
+                       \"name\": …} or {\"type\": \"allowed_tools\", \"mode\": …, \"tools\": […]}";
+        BadRequest::field("tool_choice", message)
+    })
+}
+
+/// A chat has mode and tools in an object that is named after the type, and searching the web is none of its tools.
+fn allowed(choice: &Value) -> Result<Value, BadRequest> {
+    let Some(tools) = choice["tools"].as_array() else {
+        let message = "tool_choice.tools must be a list of {\"type\": \"function\" or \"custom\", \"name\": …}";
+        return Err(BadRequest::field("tool_choice.tools", message));
+    };
+    let tool = |(i, tool): (usize, &Value)| {
+        named(tool).ok_or_else(|| {
+            let field = format!("tool_choice.tools[{i}]");
+            let expected = "a function or a custom tool, {\"type\": …, \"name\": …}, or web search";
+            BadRequest::field(field.clone(), format!("{field} must be {expected}"))
+        })
+    };
+    let tools = tools.iter().enumerate().filter(|(_, tool)| !is_search(tool)).map(tool);
+    let tools = tools.collect::<Result<Vec<_>, _>>()?;
+    Ok(json!({"type": "allowed_tools", "allowed_tools": {"mode": choice["mode"], "tools": tools}}))
+}
+
+/// A chat has a tool's name in an object that is named after its type.
+fn named(tool: &Value) -> Option<Value> {
+    let kind = tool["type"].as_str().filter(|kind| matches!(*kind, "function" | "custom"))?;
+    let name = tool["name"].as_str()?;
+    Some(json!({"type": kind, kind: {"name": name}}))
+}
