@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::cache::{Listener, Shared, Ticket};
-use super::recording::kind_name;
+use super::sink::kind_name;
 use super::telling::{Heard, Telling};
 use crate::policy::Kind;
 use crate::trace::TraceId;

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerBody, Facts};
 use super::balance::Balance;
-use super::recording::{Ended, Sink, cause_name};
 use super::setup::Setup;
+use super::sink::{Ended, Sink, cause_name};
 use super::{Gateway, GatewayError};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::catalog::Usage;

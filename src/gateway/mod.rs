@@ -20,6 +20,7 @@ mod sessions;
 mod settings;
 mod setup;
 mod shadow;
+mod sink;
 mod sources;
 mod supported;
 mod telling;
@@ -60,10 +61,11 @@ use cached::{Call, Found};
 use plan::Plan;
 use planning::Routed;
 use preferred::Preferred;
-use recording::{Recording, Sink};
+use recording::Recording;
 use sessions::Sessions;
 use setup::Name;
 use shadow::Shadows;
+use sink::Sink;
 use telling::Telling;
 
 /// Answers requests. Shared by all connections; every part of it that changes is swapped whole.

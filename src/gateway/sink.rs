@@ -1,0 +1,98 @@
+//! Where the end of a request is told: to the learner as an event, to metrics as a count, each in the same words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::setup::Target;
+use crate::catalog::Usage;
+use crate::policy::Kind;
+use crate::telemetry::{Metrics, RequestLabels};
+use crate::trace::{Event, Outcome};
+use crate::upstream::Cause;
+
+/// Where events go. Never waits: what the learner has no room for is dropped and counted.
+pub(super) struct Sink {
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// A request that ended, as metrics count it.
+pub(super) struct Ended<'a> {
+    pub(super) route: Option<Arc<str>>,
+    pub(super) segment: Option<Arc<str>>,
+    /// Who answered.
+    pub(super) target: Option<&'a Target>,
+    pub(super) outcome: Outcome,
+    pub(super) kind: Kind,
+    pub(super) usage: Usage,
+    pub(super) cost_usd: f64,
+    pub(super) elapsed: Duration,
+}
+
+impl Sink {
+    /// Counts a request that ended.
+    pub(super) fn count(&self, ended: Ended<'_>) {
+        self.metrics.in_flight.dec();
+        self.metrics.request(&RequestLabels {
+            route: ended.route,
+            segment: ended.segment,
+            model: ended.target.map(|t| t.label.clone()),
+            outcome: outcome_name(ended.outcome),
+            decision: kind_name(ended.kind),
+        });
+        let Some(metrics) = ended.target.map(|t| &t.metrics) else {
+            return;
+        };
+        metrics.total_seconds.observe(ended.elapsed.as_secs_f64());
+        metrics.input_tokens.inc_by(u64::from(ended.usage.input_tokens));
+        metrics.output_tokens.inc_by(u64::from(ended.usage.output_tokens));
+        metrics.cost_usd.inc_by(ended.cost_usd);
+    }
+
+    pub(super) fn send(&self, event: Event, kind: &'static str) {
+        if self.events.try_send(event).is_err() {
+            self.metrics.event_dropped(kind);
+        }
+    }
+}
+
+pub(super) fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Caller => "caller",
+        Cause::Unsupported => "unsupported",
+        Cause::Credentials => "credentials",
+        Cause::RateLimited => "rate_limited",
+        Cause::ContextLength => "context_length",
+        Cause::ContentFilter => "content_filter",
+        Cause::Superseded => "superseded",
+        Cause::Abandoned => "abandoned",
+        Cause::Server => "server",
+        Cause::Connect => "connect",
+        Cause::Timeout => "timeout",
+        Cause::Malformed => "malformed",
+        Cause::TooLong => "too_long",
+    }
+}
+
+fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Answered => "answered",
+        Outcome::ClientGone => "client_gone",
+        Outcome::Cut => "cut",
+        Outcome::Failed => "failed",
+    }
+}
+
+/// As headers and metrics print it.
+pub(super) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Exploit => "exploit",
+        Kind::Explore => "explore",
+        Kind::Pinned => "pinned",
+        Kind::Fallback => "fallback",
+        Kind::Cache => "cache",
+        Kind::Shadow => "shadow",
+    }
+}
