@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::arm::Arm;
 use super::decide::{mean_loading, set_apart};
 use super::gaussian::Gaussian;
-use super::logistic::normal_cdf;
+use super::logistic::hope;
 use super::measured::{Measured, Spending};
 use super::mixture::Mixture;
 use super::snapshot::prices;
@@ -44,7 +44,7 @@ const BUDGET_HORIZON: f64 = 200.0;
 const OVERSPENT: f64 = 0.5;
 /// … and at most this share is added for what was saved: who pays by the month counts each day.
 const SAVED: f64 = 0.02;
-/// Exploration of an arm whose mean quality is known to ± 0.1.
+/// Exploration of the best arm, if its mean quality is known to ± 0.1.
 const EXPLORATION: f64 = 0.02;
 
 /// The controller's answer for the present.
@@ -177,7 +177,7 @@ impl Solution {
 
 impl Forecast {
     fn new(problem: &Problem) -> Self {
-        let d = problem.shift.dim();
+        let d = problem.arms.first().map_or(0, |arm| arm.quality.dim());
         let contexts = contexts(&problem.rows, d);
         let (k, n) = (problem.arms.len(), contexts.len() as f64);
         let prices = prices(problem.spec);
@@ -311,8 +311,8 @@ fn allowance(budget: f64, spending: &Spending) -> f64 {
     (budget - over.clamp(-SAVED * budget, OVERSPENT * budget)) / spending.overrun(budget)
 }
 
-/// The wider an arm's mean quality and the likelier it is best, the more it is asked: best at this V, or, where a bar is
-/// a share of the best quality, in quality alone. Elsewhere an arm that is too dear at any quality need not be known.
+/// The wider an arm's mean quality and the more there is to hope of it, the more it is asked: that it is best at this V, or,
+/// where a bar is a share of the best quality, in quality alone. Elsewhere an arm that is too dear at any quality need not be known.
 fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     let has_bar = matches!(knob, Knob::Quality(_));
     let utility = |arm: &Summary| value * arm.quality - arm.cost_usd;
@@ -322,8 +322,7 @@ fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
         let deviation = arm.deviation.max(1e-6);
         let as_choice = (utility(arm) - best_utility) / (value * deviation);
         let as_reference = if has_bar { (arm.quality - best_quality) / deviation } else { f64::NEG_INFINITY };
-        let hope = (2.0 * normal_cdf(as_choice.max(as_reference) + 1.0)).min(1.0);
-        EXPLORATION * (arm.deviation / 0.1).powi(2) * hope
+        EXPLORATION * (arm.deviation / 0.1).powi(2) * hope(as_choice.max(as_reference))
     };
     arms.iter().map(wish).collect()
 }
