@@ -28,24 +28,9 @@ pub fn normal_cdf(x: f64) -> f64 {
     }
 }
 
-/// By how much N(`z`, 1) is expected to exceed 0, as a share of what N(0, 1) is: the expected improvement (Močkus, On Bayesian
-/// methods for seeking the extremum, 1975) of what is held to be −`z` deviations below the best.
-pub fn hope(z: f64) -> f64 {
-    ((-0.5 * z * z).exp() + (2.0 * PI).sqrt() * z * normal_cdf(z)).max(0.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hope_is_the_expected_improvement() {
-        for (z, expected) in [(0.0, 1.0), (-1.0, 0.083_315_5), (-2.0, 0.008_490_7), (1.0, 1.083_315_5)] {
-            let share = expected / if z == 0.0 { 1.0 } else { 0.398_942_3 };
-            assert!((hope(z) - share).abs() < 1e-3, "{z}: {}", hope(z));
-        }
-        assert_eq!(hope(f64::NEG_INFINITY), 0.0);
-    }
 
     #[test]
     fn the_ends_do_not_overflow() {

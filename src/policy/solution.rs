@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::arm::Arm;
 use super::decide::{mean_loading, set_apart};
 use super::gaussian::Gaussian;
-use super::logistic::hope;
+use super::logistic::normal_cdf;
 use super::measured::{Measured, Spending};
 use super::mixture::Mixture;
 use super::snapshot::prices;
@@ -44,8 +44,14 @@ const BUDGET_HORIZON: f64 = 200.0;
 const OVERSPENT: f64 = 0.5;
 /// … and at most this share is added for what was saved: who pays by the month counts each day.
 const SAVED: f64 = 0.02;
-/// Exploration of the best arm, if its mean quality is known to ± 0.1.
+/// Exploration of an arm whose mean quality is known to ± 0.1.
 const EXPLORATION: f64 = 0.02;
+/// An arm up to this many deviations below the best is explored as that is, so that a newcomer of whom only the price is
+/// known gets its chance …
+const HOPEFUL: f64 = 1.0;
+/// … and beyond, in proportion to the normal tail at so many times the distance: of a dozen arms that are likely worse, all
+/// explored a little, much is asked in vain.
+const RESIGNED: f64 = 2.0;
 
 /// The controller's answer for the present.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -311,8 +317,8 @@ fn allowance(budget: f64, spending: &Spending) -> f64 {
     (budget - over.clamp(-SAVED * budget, OVERSPENT * budget)) / spending.overrun(budget)
 }
 
-/// The wider an arm's mean quality and the more there is to hope of it, the more it is asked: that it is best at this V, or,
-/// where a bar is a share of the best quality, in quality alone. Elsewhere an arm that is too dear at any quality need not be known.
+/// The wider an arm's mean quality and the likelier it is best, the more it is asked: best at this V, or, where a bar is
+/// a share of the best quality, in quality alone. Elsewhere an arm that is too dear at any quality need not be known.
 fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     let has_bar = matches!(knob, Knob::Quality(_));
     let utility = |arm: &Summary| value * arm.quality - arm.cost_usd;
@@ -327,9 +333,21 @@ fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     arms.iter().map(wish).collect()
 }
 
+/// What of its exploration is left to an arm that stands `z` deviations above the best: 0 to 1.
+fn hope(z: f64) -> f64 {
+    (2.0 * normal_cdf(RESIGNED * (z + HOPEFUL))).min(1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_arm_that_may_well_be_best_is_explored_in_full_and_one_that_hardly_can_be_is_not() {
+        assert_eq!([0.0, -0.5].map(hope), [1.0; 2]);
+        // Two deviations below it, the tail at minus two: twice 2.3%.
+        assert!((hope(-2.0) - 0.0455).abs() < 1e-3 && hope(-3.0) < 1e-3 && hope(f64::NEG_INFINITY) == 0.0);
+    }
 
     #[test]
     fn the_best_model_is_held_higher_where_it_is_not_asked_by_a_share_of_what_the_bar_lets_go() {
