@@ -1,7 +1,8 @@
 //! What training knows of models before a route has seen any answer: the empirical-Bayes prior.
 //!
-//! Quality of model k: σ(θ_k · φ), θ_k = m_k + u, where the shift u is common to all models of a route: prompts and
-//! scorers differ between workloads far more than models do within one.
+//! Quality of model k: σ(θ_k · φ), θ_k = m_k + u + e₀·v·x_k, where the shift u is common to all models of a route: prompts and
+//! scorers differ between workloads far more than models do within one. So is v: by how much better a dear model is, at
+//! ln price x_k beside the usual, also differs, to nothing and back.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +64,7 @@ pub struct Entrant<'a> {
 /// Where a route's arms start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutePrior {
-    /// U: covariance of the shift that all arms share, row by row; its mean is 0.
+    /// Covariance of what all arms share, (u, v), row by row; its mean is 0. See [`Prior::shared`].
     pub shift: Vec<f64>,
     /// One a entrant, in their order.
     pub arms: Vec<ArmPrior>,
@@ -77,11 +78,18 @@ pub struct ArmPrior {
     pub mean: Vec<f64>,
     /// Row by row.
     pub covariance: Vec<f64>,
+    /// x: ln of its price beside the usual one; 0 where its level does not lean on that.
+    pub price: f64,
     /// Regression of ln(output tokens) − verbosity on φ.
     pub token_mean: Vec<f64>,
     /// Row by row.
     pub token_covariance: Vec<f64>,
 }
+
+/// Pulls a workload's slope on price towards 0, in units of squared log price.
+const PRICE_RIDGE: f64 = 0.5;
+/// Added to the variance of that slope between workloads, for few of them are known.
+const STRANGE_PRICES: f64 = 0.01;
 
 /// A head's covariance counts 150 prompts, a route that asks for just these models is worth more: wider arms are asked
 /// in vain, and the best model's quality is held too low.
@@ -116,6 +124,11 @@ impl Prior {
         ((3.0 * input + output) / 4.0).max(1e-3).ln()
     }
 
+    /// Length of what the arms of a route share: a shift for each weight of θ, and one of the slope on price.
+    pub fn shared(&self) -> usize {
+        self.dimension + 1
+    }
+
     /// The priors of a route's models, seen together: names are looked up in the workload that knows most of them,
     /// for what a workload says of a model is relative to the others in it.
     pub fn route(&self, entrants: &[Entrant]) -> RoutePrior {
@@ -124,11 +137,21 @@ impl Prior {
             Some(home) => self.arm_at(home, entrant),
             None => self.newcomer(entrant, &self.population.mean, mean_price(entrants)),
         };
-        let shift = if home.is_some() { KNOWN_SHIFT } else { 1.0 };
-        RoutePrior {
-            shift: diagonal(self.population.between.iter().map(|variance| variance * shift)),
-            arms: entrants.iter().map(arm).collect(),
+        let left = if home.is_some() { KNOWN_SHIFT } else { 1.0 };
+        let variances = self.population.between.iter().copied().chain([self.price_variance()]);
+        let variances: Vec<f64> = variances.map(|variance| variance * left).collect();
+        RoutePrior { shift: diagonal(variances.into_iter()), arms: entrants.iter().map(arm).collect() }
+    }
+
+    /// Variance of the slope on price between workloads, about the population's.
+    fn price_variance(&self) -> f64 {
+        let mut workloads: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+        for head in &self.heads {
+            workloads.entry(&head.workload).or_default().push((head.log_price, head.mean[0]));
         }
+        let square = |models: &Vec<(f64, f64)>| (price_slope(models) - self.population.price_slope).powi(2);
+        let freedom = workloads.len().saturating_sub(1).max(1) as f64;
+        workloads.values().map(square).sum::<f64>() / freedom + STRANGE_PRICES
     }
 
     fn arm_at(&self, home: &Home, entrant: &Entrant) -> ArmPrior {
@@ -152,14 +175,14 @@ impl Prior {
 
     /// A model of which only the price is known, beside models of this level and usual price.
     fn newcomer(&self, entrant: &Entrant, level: &[f64], usual: Option<f64>) -> ArmPrior {
+        let price = entrant.log_price.zip(usual).map_or(0.0, |(price, usual)| price - usual);
         let mut mean = level.to_vec();
-        if let (Some(price), Some(usual)) = (entrant.log_price, usual) {
-            mean[0] += self.population.price_slope * (price - usual);
-        }
+        mean[0] += self.population.price_slope * price;
         ArmPrior {
             known: false,
             mean,
             covariance: diagonal(self.population.within.iter().copied()),
+            price,
             token_mean: self.population.token_mean.clone(),
             token_covariance: diagonal(self.population.token_variance.iter().copied()),
         }
@@ -180,6 +203,7 @@ impl Prior {
             known: true,
             mean: home.level.iter().zip(differences).map(|(level, difference)| level + difference).collect(),
             covariance,
+            price: 0.0,
             token_mean: average(heads.iter().map(|head| head.token_mean.clone())),
             ..newcomer
         }
@@ -210,11 +234,22 @@ fn fits(name: &str, values: &[f64], length: usize) -> Result<(), String> {
 }
 
 impl ArmPrior {
+    /// How θ hangs on what all arms share: d rows of [`Prior::shared`] values, 1 on the diagonal, and at the intercept's
+    /// end the price.
+    pub fn on_shift(&self) -> Vec<f64> {
+        let d = self.mean.len();
+        let mut rows = vec![0.0; d * (d + 1)];
+        (0..d).for_each(|i| rows[i * (d + 1) + i] = 1.0);
+        rows[d] = self.price;
+        rows
+    }
+
     fn of(head: &Head) -> Self {
         Self {
             known: true,
             mean: head.mean.clone(),
             covariance: head.covariance.iter().map(|variance| variance * KNOWN_VARIANCE).collect(),
+            price: 0.0,
             token_mean: head.token_mean.clone(),
             token_covariance: head.token_covariance.clone(),
         }
@@ -264,6 +299,13 @@ pub fn undated(name: &str) -> &str {
         like(tail, pattern).then_some(head)
     };
     ["-0000-00-00", "-00000000"].iter().find_map(cut).unwrap_or(name)
+}
+
+/// Slope of θ's intercept on ln price, least squares over `models` as (ln price, intercept), pulled towards 0.
+pub(super) fn price_slope(models: &[(f64, f64)]) -> f64 {
+    let usual = models.iter().map(|(price, _)| price).sum::<f64>() / models.len() as f64;
+    let above: f64 = models.iter().map(|(price, level)| (price - usual) * level).sum();
+    above / (PRICE_RIDGE + models.iter().map(|(price, _)| (price - usual).powi(2)).sum::<f64>())
 }
 
 fn mean_price(entrants: &[Entrant]) -> Option<f64> {
@@ -331,7 +373,8 @@ mod tests {
         let prior = route(&[("openai/GPT-4o", None), ("small", None)]);
         assert_eq!((prior.arms[0].mean[0], prior.arms[1].mean[0]), (1.0, -1.0));
         assert!(prior.arms.iter().all(|arm| arm.known));
-        assert_eq!(prior.shift, [0.03, 0.0, 0.0, 0.004]);
+        assert_eq!(prior.shift.len(), 9);
+        assert_eq!((prior.shift[0], prior.shift[4], prior.arms[0].price), (0.03, 0.004, 0.0));
     }
 
     #[test]
@@ -349,6 +392,18 @@ mod tests {
         assert_eq!((prior.shift[0], prior.arms[0].covariance[0]), (1.5, 0.8));
         let beside = route(&[("small", None), ("gpt-4o", None), ("x", Some(2.0))]);
         assert_eq!((beside.arms[2].known, beside.arms[2].mean[0]), (false, 0.5));
+    }
+
+    #[test]
+    fn how_much_better_a_dear_model_is_may_differ_as_it_did_between_workloads() {
+        let prior = prior();
+        // A slope of 0 in the five models' prices and levels of maths and chat: 2 / 2.5 and 2 / 2.5.
+        let between = 2.0 * (2.0_f64 / 2.5 - 0.25).powi(2);
+        assert!((prior.price_variance() - (between + STRANGE_PRICES)).abs() < 1e-12, "{}", prior.price_variance());
+        let strangers = route(&[("x", Some(3.0)), ("y", Some(1.0)), ("z", None)]);
+        assert!((strangers.shift[8] - prior.price_variance()).abs() < 1e-12);
+        assert_eq!(strangers.arms[0].on_shift(), [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(strangers.arms[2].price, 0.0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use super::drift::Drift;
-use super::gaussian::{Gaussian, dot, identity};
+use super::gaussian::{Gaussian, dot};
 use super::logistic::mean_sigmoid;
 use crate::catalog::{Price, Usage};
 use crate::difficulty::ArmPrior;
@@ -25,13 +25,13 @@ const TOKEN_SURPRISE: f64 = 3.0;
 /// ln(output tokens) is predicted within these.
 const LOG_TOKENS: (f64, f64) = (-2.0, 11.0);
 
-/// θ | u ~ N(a + M u, S), where u is the shift that all arms of the route share: arms depend on one another through u
-/// alone, so that this and u's own Gaussian are the exact posterior of all arms together.
+/// θ | u ~ N(a + M u, S), where u is what all arms of the route share: arms depend on one another through u alone, so that
+/// this and u's own Gaussian are the exact posterior of all arms together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Arm {
     pub quality: Gaussian,
-    /// M, d × d, row by row: I before the first score, towards 0 as the arm speaks for itself.
-    coupling: Vec<f64>,
+    /// M, d rows of u's length: the prior's before the first score, towards 0 as the arm speaks for itself.
+    on_shift: Vec<f64>,
     /// The covariance that it began with.
     origin: Vec<f64>,
     /// Regression of ln(output tokens) − verbosity on φ.
@@ -83,7 +83,7 @@ impl Arm {
         let usual = token_prediction(prior.token_mean.first().copied().unwrap_or(5.0)).min(1e4);
         Self {
             quality: Gaussian { mean: prior.mean.clone(), covariance: prior.covariance.clone() },
-            coupling: identity(prior.mean.len()),
+            on_shift: prior.on_shift(),
             origin: prior.covariance.clone(),
             tokens: Gaussian { mean: prior.token_mean.clone(), covariance: prior.token_covariance.clone() },
             // The mean of a log-normal lies above the exponential of its mean log; ten pseudo-answers say so.
@@ -106,15 +106,19 @@ impl Arm {
         self.quality.covariance.iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * o);
     }
 
+    /// E θ, without the shift as a condition.
+    pub fn theta(&self, shift: &Gaussian) -> Vec<f64> {
+        let rows = self.on_shift.chunks_exact(shift.dim());
+        rows.zip(&self.quality.mean).map(|(row, a)| a + dot(row, &shift.mean)).collect()
+    }
+
     /// θ without the shift as a condition: a Gaussian of its own.
     fn marginal(&self, shift: &Gaussian) -> Gaussian {
-        let d = shift.dim();
-        let rows = || self.coupling.chunks_exact(d);
-        let mean = rows().zip(&self.quality.mean).map(|(row, a)| a + dot(row, &shift.mean)).collect();
+        let rows = || self.on_shift.chunks_exact(shift.dim());
         let through: Vec<Vec<f64>> = rows().map(|row| shift.covariance_times(row)).collect();
         let shared = through.iter().flat_map(|left| rows().map(move |row| dot(left, row)));
         let covariance = self.quality.covariance.iter().zip(shared).map(|(own, shared)| own + shared).collect();
-        Gaussian { mean, covariance }
+        Gaussian { mean: self.theta(shift), covariance }
     }
 
     /// Quality on a request with context `phi`; `widening` ≥ 1 multiplies the variances.
@@ -132,14 +136,14 @@ impl Arm {
 
     /// Mᵀx: how θ·x goes with the shift.
     pub fn loading(&self, x: &[f64]) -> Vec<f64> {
-        let mut loading = vec![0.0; x.len()];
+        let mut loading = vec![0.0; self.on_shift.len() / x.len()];
         self.add_loading(x, &mut loading);
         loading
     }
 
     /// Adds Mᵀx to `loading`.
     pub fn add_loading(&self, x: &[f64], loading: &mut [f64]) {
-        for (row, xi) in self.coupling.chunks_exact(x.len()).zip(x) {
+        for (row, xi) in self.on_shift.chunks_exact(loading.len()).zip(x) {
             loading.iter_mut().zip(row).for_each(|(sum, m)| *sum += xi * m);
         }
     }
@@ -180,7 +184,7 @@ impl Arm {
         let (all, given) = (own_variance + shared_variance + noise, own_variance + noise);
         let known = dot(&loading, &shift.mean);
         self.quality.observe(&own, (known + surprise) / given, 1.0 / given);
-        for (row, s) in self.coupling.chunks_exact_mut(phi.len()).zip(&own) {
+        for (row, s) in self.on_shift.chunks_exact_mut(loading.len()).zip(&own) {
             row.iter_mut().zip(&loading).for_each(|(m, h)| *m -= s / given * h);
         }
         shift.observe(&shared, surprise / all, 1.0 / all);
@@ -227,14 +231,22 @@ mod tests {
             known: false,
             mean: vec![0.4; d],
             covariance: covariance.clone(),
+            price: 0.0,
             token_mean: vec![5.0; d],
             token_covariance: covariance,
         }
     }
 
+    /// What arms of `d` weights share: a shift of this variance in each of them, and of `price` in the slope on price.
+    fn shared(d: usize, variance: f64, price: f64) -> Gaussian {
+        let mut covariance = vec![0.0; (d + 1) * (d + 1)];
+        (0..=d).for_each(|i| covariance[i * (d + 2)] = if i < d { variance } else { price });
+        Gaussian { mean: vec![0.0; d + 1], covariance }
+    }
+
     /// A shift that is known to be 0.
     fn certain(d: usize) -> Gaussian {
-        Gaussian { mean: vec![0.0; d], covariance: vec![0.0; d * d] }
+        shared(d, 0.0, 0.0)
     }
 
     #[test]
@@ -253,11 +265,23 @@ mod tests {
     #[test]
     fn what_is_common_goes_to_the_shift_and_reaches_the_other_arms() {
         let (mut one, other) = (Arm::new(&prior(2)), Arm::new(&prior(2)));
-        let mut shift = Gaussian { mean: vec![0.0; 2], covariance: vec![1.0, 0.0, 0.0, 1.0] };
+        let mut shift = shared(2, 1.0, 0.0);
         let phi = [1.0, 0.0];
         let before = other.outlook(&shift, &phi, 1.0).quality;
         (0..30).for_each(|_| one.learn(&mut shift, &phi, 0.0, 1.0));
         assert!(other.outlook(&shift, &phi, 1.0).quality < before - 0.1);
+    }
+
+    #[test]
+    fn a_dear_model_that_is_bad_speaks_against_dear_models() {
+        let priced = |price| Arm::new(&ArmPrior { price, ..prior(2) });
+        let (mut dear, other, cheap) = (priced(1.0), priced(1.0), priced(-1.0));
+        let mut shift = shared(2, 0.0, 1.0);
+        let phi = [1.0, 0.0];
+        let before = other.outlook(&shift, &phi, 1.0).quality;
+        (0..30).for_each(|_| dear.learn(&mut shift, &phi, 0.0, 1.0));
+        assert!(other.outlook(&shift, &phi, 1.0).quality < before - 0.1);
+        assert!(cheap.outlook(&shift, &phi, 1.0).quality > before + 0.1);
     }
 
     #[test]
@@ -273,13 +297,14 @@ mod tests {
         assert!((arm.cost(&dearer, &phi, 0.0, 100.0) / cost - 2.0).abs() < 1e-9);
     }
 
-    /// θ₁, θ₂ and u as one Gaussian vector, stepped by the textbook Kalman filter.
+    /// θ₁ and θ₂ as one Gaussian vector, stepped by the textbook Kalman filter.
     #[test]
     fn the_factored_posterior_is_the_joint_one() {
-        let (mut one, mut two) = (Arm::new(&prior(1)), Arm::new(&prior(1)));
-        let mut shift = Gaussian { mean: vec![0.0], covariance: vec![1.5] };
-        // θ₁ = 0.4 + own + u, and so θ₂: variances 0.5 + 1.5, covariance 1.5.
-        let mut joint = Gaussian { mean: vec![0.4, 0.4], covariance: vec![2.0, 1.5, 1.5, 2.0] };
+        let priced = |price| Arm::new(&ArmPrior { price, ..prior(1) });
+        let (mut one, mut two) = (priced(1.0), priced(-1.0));
+        let mut shift = shared(1, 1.5, 0.3);
+        // θ₁ = 0.4 + own + u + v, and θ₂ = 0.4 + own + u − v: variances 0.5 + 1.5 + 0.3, covariance 1.5 − 0.3.
+        let mut joint = Gaussian { mean: vec![0.4, 0.4], covariance: vec![2.3, 1.2, 1.2, 2.3] };
         let origin = [0.5e-5, 0.5e-5];
         for (arm, y) in [(0, 1.0), (0, 0.0), (1, 0.0), (0, 1.0), (1, 0.3), (1, 1.0)] {
             joint.covariance[3 * arm] += origin[arm];
@@ -305,8 +330,8 @@ mod tests {
         fn variances_stay_positive_and_predictions_are_probabilities(
             scores in prop::collection::vec((prop::array::uniform3(-4.0..4.0_f64), 0.0..=1.0_f64, 0.05..2.0_f64), 1..200)
         ) {
-            let (mut arm, mut shift) = (Arm::new(&prior(4)), certain(4));
-            shift.covariance = prior(4).covariance;
+            let (mut arm, mut shift) = (Arm::new(&ArmPrior { price: 0.7, ..prior(4) }), certain(4));
+            shift.covariance = shared(4, 0.5, 0.1).covariance;
             for (z, y, weight) in scores {
                 let phi = [1.0, z[0], z[1], z[2]];
                 arm.learn(&mut shift, &phi, y, weight);

@@ -127,13 +127,13 @@ impl Field {
             deviation: Vec::with_capacity(n),
             value,
         };
-        let (input, d) = (f64::from(context.input_tokens), context.phi.len());
-        let mut loadings = vec![0.0; n * d];
-        for (&k, loading) in eligible.iter().zip(loadings.chunks_exact_mut(d)) {
+        let (input, shared) = (f64::from(context.input_tokens), route.shift.dim());
+        let mut loadings = vec![0.0; n * shared];
+        for (&k, loading) in eligible.iter().zip(loadings.chunks_exact_mut(shared)) {
             route.arms[k].add_loading(&context.phi, loading);
         }
-        let usual = mean_loading(loadings.chunks_exact(d));
-        for (&k, loading) in eligible.iter().zip(loadings.chunks_exact_mut(d)) {
+        let usual = mean_loading(loadings.chunks_exact(shared));
+        for (&k, loading) in eligible.iter().zip(loadings.chunks_exact_mut(shared)) {
             let arm = &route.arms[k];
             let outlook = arm.outlook_along(&route.shift, &context.phi, loading, context.widening);
             let saved = warm.filter(|warm| warm.arm == k).map_or(0.0, |warm| warm.saves_usd);

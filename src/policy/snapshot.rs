@@ -35,7 +35,7 @@ pub struct RouteState {
     pub spec: RouteSpec,
     /// One a `spec.arms`, in their order.
     pub arms: Vec<Arc<Arm>>,
-    /// What the route's prompts and scorers have moved all arms by.
+    /// What the route's prompts and scorers have moved all arms by, and how much better its dear models are than elsewhere.
     pub shift: Arc<Gaussian>,
     /// The route's own, then one a `spec.segments`, in their order.
     controllers: Vec<Controller>,
@@ -132,7 +132,7 @@ impl RouteState {
         let fresh = arms.iter().map(|arm| Arc::new(Arm::new(arm))).collect();
         match before {
             Some(before) => before.reconfigured(spec, fresh),
-            None => Self::cold(spec, fresh, Gaussian { mean: vec![0.0; prior.dimension], covariance: shift }),
+            None => Self::cold(spec, fresh, Gaussian { mean: vec![0.0; prior.shared()], covariance: shift }),
         }
     }
 

@@ -46,6 +46,13 @@ const OVERSPENT: f64 = 0.5;
 const SAVED: f64 = 0.02;
 /// Exploration of an arm whose mean quality is known to ± 0.1.
 const EXPLORATION: f64 = 0.02;
+/// An arm up to this many deviations below the best is explored as that is, so that a newcomer of whom only the price is
+/// known gets its chance …
+const HOPEFUL: f64 = 1.0;
+/// … and beyond, in proportion to the normal tail: at so many times the distance where there is a bar, for of a dozen arms
+/// that are likely worse, all explored a little, much is asked in vain. A budget that buys a dear model's answers only now
+/// and then has to know it all the same.
+const RESIGNED: f64 = 2.0;
 
 /// The controller's answer for the present.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -177,7 +184,7 @@ impl Solution {
 
 impl Forecast {
     fn new(problem: &Problem) -> Self {
-        let d = problem.shift.dim();
+        let d = problem.arms.first().map_or(0, |arm| arm.quality.dim());
         let contexts = contexts(&problem.rows, d);
         let (k, n) = (problem.arms.len(), contexts.len() as f64);
         let prices = prices(problem.spec);
@@ -318,19 +325,32 @@ fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     let utility = |arm: &Summary| value * arm.quality - arm.cost_usd;
     let best_utility = arms.iter().map(utility).fold(f64::NEG_INFINITY, f64::max);
     let best_quality = arms.iter().map(|arm| arm.quality).fold(f64::NEG_INFINITY, f64::max);
+    let steepness = if has_bar { RESIGNED } else { 1.0 };
     let wish = |arm: &Summary| {
         let deviation = arm.deviation.max(1e-6);
         let as_choice = (utility(arm) - best_utility) / (value * deviation);
         let as_reference = if has_bar { (arm.quality - best_quality) / deviation } else { f64::NEG_INFINITY };
-        let hope = (2.0 * normal_cdf(as_choice.max(as_reference) + 1.0)).min(1.0);
-        EXPLORATION * (arm.deviation / 0.1).powi(2) * hope
+        EXPLORATION * (arm.deviation / 0.1).powi(2) * hope(as_choice.max(as_reference), steepness)
     };
     arms.iter().map(wish).collect()
+}
+
+/// What of its exploration is left to an arm that stands `z` deviations above the best: 0 to 1.
+fn hope(z: f64, steepness: f64) -> f64 {
+    (2.0 * normal_cdf(steepness * (z + HOPEFUL))).min(1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_arm_that_may_well_be_best_is_explored_in_full_and_one_that_hardly_can_be_is_not() {
+        assert_eq!([0.0, -0.5].map(|z| hope(z, 2.0)), [1.0; 2]);
+        // Two deviations below it, the tail at minus two: twice 2.3%.
+        assert!((hope(-2.0, 2.0) - 0.0455).abs() < 1e-3 && hope(-3.0, 2.0) < 1e-3);
+        assert_eq!(hope(f64::NEG_INFINITY, 2.0), 0.0);
+    }
 
     #[test]
     fn the_best_model_is_held_higher_where_it_is_not_asked_by_a_share_of_what_the_bar_lets_go() {

@@ -133,7 +133,7 @@ fn learned(store: &dyn Store) -> Snapshot {
 
 /// Posterior quality of `small` and `large` on the average request.
 fn qualities(route: &RouteState) -> [f64; 2] {
-    let mut phi = vec![0.0; route.shift.dim()];
+    let mut phi = vec![0.0; route.arms[0].quality.dim()];
     phi[0] = 1.0;
     [0, 1].map(|arm| route.arms[arm].outlook(&route.shift, &phi, 1.0).quality)
 }

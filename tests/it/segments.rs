@@ -60,7 +60,7 @@ fn controller<'a>(route: &'a RouteState, segment: Option<&str>) -> &'a Controlle
 }
 
 fn context(snapshot: &Snapshot, ease: f64) -> Context {
-    let mut phi = vec![0.0; route(snapshot).shift.dim()];
+    let mut phi = vec![0.0; route(snapshot).arms[0].quality.dim()];
     (phi[0], phi[1]) = (1.0, ease);
     Context { phi, difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 100 }
 }

@@ -5,7 +5,7 @@
 use super::data::{Dataset, Outcome, Prompt};
 use super::latent::Latent;
 use super::linear::{Cholesky, NotPositiveDefinite, add_outer, diagonal, dot, mirror};
-use crate::difficulty::prior::{Head, Population, Prior};
+use crate::difficulty::prior::{self, Head, Population, Prior};
 
 /// What an arm's training is worth on other traffic, in prompts.
 const WORTH: f64 = 150.0;
@@ -15,8 +15,6 @@ const LENGTH_NOISE: f64 = 0.3;
 const STRANGER_LEVEL: f64 = 0.06;
 /// … and of each slope.
 const STRANGER_SLOPE: f64 = 0.0025;
-/// Pulls a workload's slope on price towards 0, in units of squared log price.
-const PRICE_RIDGE: f64 = 0.5;
 
 /// One arm's training data in the latent space.
 struct Seen<'a> {
@@ -99,13 +97,8 @@ fn quality(data: &Dataset, space: &Latent, seen: &[Seen], varies: &[usize]) -> P
 /// Slope of θ's intercept on log price: the median over workloads, of which one may turn it round (of small models that
 /// were tuned for its very prompts, say).
 fn price_slope(workloads: &[Vec<usize>], space: &Latent, seen: &[Seen]) -> f64 {
-    let slope = |arms: &Vec<usize>| {
-        let n = arms.len() as f64;
-        let price = arms.iter().map(|&arm| seen[arm].log_price).sum::<f64>() / n;
-        let distance = |arm: usize| seen[arm].log_price - price;
-        let above: f64 = arms.iter().map(|&arm| distance(arm) * space.heads[arm][0]).sum();
-        above / (PRICE_RIDGE + arms.iter().map(|&arm| distance(arm).powi(2)).sum::<f64>())
-    };
+    let model = |&arm: &usize| (seen[arm].log_price, space.heads[arm][0]);
+    let slope = |arms: &Vec<usize>| prior::price_slope(&arms.iter().map(model).collect::<Vec<_>>());
     let mut slopes: Vec<f64> = workloads.iter().map(slope).collect();
     slopes.sort_by(f64::total_cmp);
     let middle = slopes.len() / 2;

@@ -22,7 +22,7 @@ pub fn adapted(classifier: Classifier, prior: &Prior, data: &Dataset, new: &Prio
         let begin = prior.route(&arms.iter().map(entrant).collect::<Vec<_>>());
         let rows: Vec<_> =
             data.prompts.iter().zip(&contexts).filter(|(prompt, _)| prompt.workload == workload).collect();
-        let thetas = learned(&begin, &arms, &rows, prior.dimension);
+        let thetas = learned(&begin, &arms, &rows, prior.shared());
         for ((&arm, theta), begin) in arms.iter().zip(thetas).zip(begin.arms) {
             adapted.push(head(data, arm, (theta, log_price(arm)), begin, &rows));
         }
@@ -31,17 +31,16 @@ pub fn adapted(classifier: Classifier, prior: &Prior, data: &Dataset, new: &Prio
 }
 
 /// θ of each arm, with the shift that they share.
-fn learned(begin: &RoutePrior, arms: &[usize], rows: &[(&Prompt, &Context)], d: usize) -> Vec<Vec<f64>> {
+fn learned(begin: &RoutePrior, arms: &[usize], rows: &[(&Prompt, &Context)], shared: usize) -> Vec<Vec<f64>> {
     let mut posteriors: Vec<Arm> = begin.arms.iter().map(Arm::new).collect();
-    let mut shift = Gaussian { mean: vec![0.0; d], covariance: begin.shift.clone() };
+    let mut shift = Gaussian { mean: vec![0.0; shared], covariance: begin.shift.clone() };
     for (prompt, context) in rows {
         for outcome in &prompt.outcomes {
             let Some(arm) = arms.iter().position(|arm| *arm == outcome.arm) else { continue };
             posteriors[arm].learn(&mut shift, &context.phi, outcome.quality, outcome.weight);
         }
     }
-    let theta = |arm: &Arm| arm.quality.mean.iter().zip(&shift.mean).map(|(own, shared)| own + shared).collect();
-    posteriors.iter().map(theta).collect()
+    posteriors.iter().map(|arm| arm.theta(&shift)).collect()
 }
 
 fn head(
