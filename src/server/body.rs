@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::BoxError;
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::CONTENT_ENCODING;
+use http::{Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
@@ -24,7 +25,11 @@ pub(super) trait Incoming: Body<Data = Bytes, Error: Into<BoxError>> + Unpin {}
 impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Incoming for B {}
 
 /// The whole body, at most `limit` bytes of it.
-pub(super) async fn read(mut body: impl Incoming, limit: usize) -> Result<Bytes, ApiError> {
+pub(super) async fn read(request: Request<impl Incoming>, limit: usize) -> Result<Bytes, ApiError> {
+    if let Some(encoding) = request.headers().get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        return Err(ApiError::encoded(&String::from_utf8_lossy(encoding.as_bytes())));
+    }
+    let mut body = request.into_body();
     if body.size_hint().lower() > limit as u64 {
         discard(&mut body, limit).await;
         return Err(ApiError::too_large(limit));

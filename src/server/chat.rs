@@ -22,7 +22,7 @@ pub(super) async fn complete(State(app): State<Arc<App>>, request: Request<Body>
 /// The same of any kind of body, of a request that may be answered.
 pub(super) async fn answer(app: &App, request: Request<impl Incoming>) -> Result<Response, ApiError> {
     let wishes = headers::wishes(request.headers())?;
-    let request = body::read(request.into_body(), app.body_limit).await?;
+    let request = body::read(request, app.body_limit).await?;
     respond(app.gateway.chat(request, wishes).await?, Chat)
 }
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::chat::Chat;
@@ -11,7 +10,7 @@ use super::error::ApiError;
 use super::protocol::respond;
 use super::{App, body};
 
-pub(super) async fn create(State(app): State<Arc<App>>, request: Body) -> Result<Response, ApiError> {
+pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let request = body::read(request, app.body_limit).await?;
     respond(app.gateway.embed(request).await?, Chat)
 }

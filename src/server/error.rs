@@ -69,6 +69,12 @@ impl ApiError {
         Self::invalid(StatusCode::PAYLOAD_TOO_LARGE, message).code("body_too_large")
     }
 
+    pub(super) fn encoded(encoding: &str) -> Self {
+        let message =
+            format!("the body comes as {encoding:.40}, which is not read here; send it without content-encoding");
+        Self::invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).code("unsupported_content_encoding")
+    }
+
     pub(super) fn panicked() -> Self {
         let message = "the gateway failed at this request; its log says where";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message).code("internal_error")

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use tokio::sync::oneshot;
@@ -24,13 +23,13 @@ const MAX_SOURCE: usize = 128;
 /// How long to wait for the disk.
 const DURABLE_DEADLINE: Duration = Duration::from_secs(10);
 
-pub(super) async fn score(State(app): State<Arc<App>>, request: Body) -> Result<Response, ApiError> {
+pub(super) async fn score(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let result = take(&app, request).await;
     app.gateway.metrics().feedback(if result.is_ok() { "accepted" } else { "refused" });
     Ok(json(&FeedbackResponse { feedback_id: result? }))
 }
 
-async fn take(app: &App, request: Body) -> Result<Uuid, ApiError> {
+async fn take(app: &App, request: Request) -> Result<Uuid, ApiError> {
     let body = body::read(request, BODY_LIMIT).await.map_err(unread)?;
     let feedback = FeedbackRequest::parse(&body)
         .and_then(|request| validate(request, app.gateway.now_ms()))

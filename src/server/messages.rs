@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::HeaderMap;
 use serde::Serialize;
 
 use super::error::{self, ApiError};
@@ -15,13 +13,9 @@ use super::{App, body, headers, json};
 use crate::api::messages::{Stream, reply, request};
 use crate::upstream::UpstreamError;
 
-pub(super) async fn create(
-    State(app): State<Arc<App>>,
-    request_headers: HeaderMap,
-    body: Body,
-) -> Result<Response, MessagesError> {
-    let wishes = headers::wishes(&request_headers)?;
-    let body = body::read(body, app.body_limit).await?;
+pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Result<Response, MessagesError> {
+    let wishes = headers::wishes(asked.headers())?;
+    let body = body::read(asked, app.body_limit).await?;
     let chat = request(&body).map_err(ApiError::from)?;
     let answer = app.gateway.chat(chat.into(), wishes).await.map_err(ApiError::from)?;
     Ok(respond(answer, Messages(Stream::default()))?)
@@ -33,8 +27,8 @@ struct Count {
 }
 
 /// An estimate: which model's tokenizer will count is not known before it is chosen.
-pub(super) async fn count(State(app): State<Arc<App>>, body: Body) -> Result<Response, MessagesError> {
-    let body = body::read(body, app.body_limit).await?;
+pub(super) async fn count(State(app): State<Arc<App>>, asked: Request) -> Result<Response, MessagesError> {
+    let body = body::read(asked, app.body_limit).await?;
     let chat = crate::api::messages::countable(&body).map_err(ApiError::from)?;
     let input_tokens = app.gateway.count(chat.into()).map_err(ApiError::from)?;
     Ok(json(&Count { input_tokens }))

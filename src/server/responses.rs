@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
@@ -14,13 +13,9 @@ use super::{App, body, headers};
 use crate::api::responses::{Echo, Stream, reply, request};
 use crate::upstream::UpstreamError;
 
-pub(super) async fn create(
-    State(app): State<Arc<App>>,
-    request_headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let wishes = headers::wishes(&request_headers)?;
-    let body = body::read(body, app.body_limit).await?;
+pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Result<Response, ApiError> {
+    let wishes = headers::wishes(asked.headers())?;
+    let body = body::read(asked, app.body_limit).await?;
     let (chat, echo) = request(&body)?;
     let answer = app.gateway.chat(chat.into(), wishes).await?;
     respond(answer, Responses { stream: Stream::new(echo.clone()), echo })

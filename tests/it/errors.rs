@@ -33,6 +33,20 @@ async fn a_body_that_is_no_request_is_refused_and_not_recorded() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_compressed_is_refused_and_one_that_only_could_be_is_read() {
+    let mut running = Running::start().await;
+    for path in ["chat/completions", "responses", "messages", "messages/count_tokens", "embeddings", "feedback"] {
+        let compressed = running.post(&format!("/v1/{path}"), &b"\x1f\x8b\x08"[..]).header("content-encoding", "gzip");
+        let (status, error) = error(compressed.send().await.unwrap()).await;
+        assert_eq!(status, 415, "{path}: {error}");
+        assert!(error["message"].as_str().unwrap().contains("without content-encoding"), "{error}");
+    }
+    let plain = running.post("/v1/chat/completions", ask("small").to_string()).header("content-encoding", "identity");
+    assert_eq!(plain.send().await.unwrap().status(), 200);
+    assert_eq!(running.finished().await.outcome, Outcome::Answered);
+}
+
+#[tokio::test]
 async fn a_field_of_the_wrong_kind_is_told_where_it_is_and_in_no_programmers_words() {
     let running = Running::start().await;
     let good = r#"{"role": "user", "content": "x"}"#;
