@@ -191,6 +191,9 @@ impl Case {
             Some(reply) => {
                 let cost = reply.usage.and_then(|usage| self.judge.charge(&usage));
                 let value = question::grade(&reply.text.content);
+                if value.is_none() {
+                    tracing::warn!(judge = &*self.judge.name, trace = %self.trace, "a judge answered without a grade");
+                }
                 (value, cost, if value.is_some() { "graded" } else { "unreadable" })
             }
             None => (None, None, "failed"),
