@@ -152,7 +152,9 @@ fn share(value: f64, interval: Option<Interval>) -> String {
 
 pub(super) fn range(interval: Interval) -> String {
     let end = |end: Option<f64>| end.map_or_else(|| "cannot".into(), three);
-    format!("{}–{}", end(interval.low), end(interval.high))
+    // A dash before a minus sign would read as two of them.
+    let to = if interval.high.is_some_and(|high| high < 0.0) { " to " } else { "–" };
+    format!("{}{to}{}", end(interval.low), end(interval.high))
 }
 
 pub(super) fn three(value: f64) -> String {
@@ -168,4 +170,16 @@ pub(super) fn usd(value: f64) -> String {
 fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_below_zero_reads_as_one() {
+        let of = |low, high| range(Interval { low: Some(low), high: Some(high) });
+        assert_eq!((of(0.1, 0.25), of(-0.1, 0.25)), ("0.100–0.250".into(), "-0.100–0.250".into()));
+        assert_eq!(of(-0.25, -0.1), "-0.250 to -0.100");
+    }
 }
