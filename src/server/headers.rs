@@ -37,7 +37,8 @@ pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     put(headers, text, TRACE_ID, Some(facts.trace.as_hyphenated()).filter(|_| !facts.trace.is_nil()));
     put(headers, text, PROPENSITY, facts.propensity);
     put(headers, text, DIFFICULTY, facts.difficulty);
-    put(headers, text, COST_USD, facts.cost_usd);
+    // Without the last bits of a product of prices and tokens, which say nothing.
+    put(headers, text, COST_USD, facts.cost_usd.map(|usd| (usd * 1e12).round() / 1e12));
     put(headers, text, CACHE.clone(), facts.cache);
     put(headers, text, AGE, facts.age_s);
 }
