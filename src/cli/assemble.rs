@@ -97,9 +97,9 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let (phase, told) = watch::channel(Phase::Serving);
     let mut listeners = JoinSet::new();
     let workers = Workers::start().map_err(AssembleError::Threads)?;
-    listeners.spawn(listen(listener, Site::of_clients(app.clone()), workers, told.clone()));
+    listeners.spawn(server::serve(listener, Site::of_clients(app.clone()), workers, told.clone()));
     if let Some(admin) = admin {
-        listeners.spawn(listen(admin, Site::of_admins(app.clone()), Workers::here(), told));
+        listeners.spawn(server::serve(admin, Site::of_admins(app.clone()), Workers::here(), told));
     }
     let _judging = judging(desk, &learner);
     Ok(Running {
@@ -171,10 +171,6 @@ impl Classifiers {
             Self::Registry(data_dir) => registry::in_use(data_dir).map_err(AssembleError::Registry),
         }
     }
-}
-
-async fn listen(listener: TcpListener, site: Site, workers: Workers, phase: watch::Receiver<Phase>) {
-    server::serve(listener, site, &workers, phase).await;
 }
 
 fn learn(

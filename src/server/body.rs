@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use axum::BoxError;
+use axum::body::Body;
+use axum::extract::Request;
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::CONTENT_ENCODING;
-use http::{Request, StatusCode};
-use http_body::Body;
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
@@ -19,13 +20,8 @@ const READ_DEADLINE: Duration = Duration::from_secs(120);
 const DISCARD_FACTOR: usize = 4;
 const DISCARD_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A request's body as it comes.
-pub(super) trait Incoming: Body<Data = Bytes, Error: Into<BoxError>> + Unpin {}
-
-impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Incoming for B {}
-
 /// The whole body, at most `limit` bytes of it.
-pub(super) async fn read(request: Request<impl Incoming>, limit: usize) -> Result<Bytes, ApiError> {
+pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(ApiError::encoded(&String::from_utf8_lossy(encoding.as_bytes())));
     }
@@ -48,7 +44,7 @@ pub(super) async fn read(request: Request<impl Incoming>, limit: usize) -> Resul
     }
 }
 
-async fn discard(body: &mut impl Incoming, limit: usize) {
+async fn discard(body: &mut Body, limit: usize) {
     let rest = async {
         let mut seen = 0;
         while let Some(Ok(frame)) = body.frame().await {

@@ -2,25 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::Request;
 
-use super::body::Incoming;
 use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
 use super::{App, body, headers};
 use crate::api::sse;
 use crate::upstream::UpstreamError;
 
-pub(super) async fn complete(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
-    answer(&app, request).await
-}
-
-/// The same of any kind of body, of a request that may be answered.
-pub(super) async fn answer(app: &App, request: Request<impl Incoming>) -> Result<Response, ApiError> {
+pub(super) async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let wishes = headers::wishes(request.headers())?;
     let request = body::read(request, app.body_limit).await?;
     respond(app.gateway.chat(request, wishes).await?, Chat)

@@ -63,11 +63,11 @@ pub enum Phase {
 
 /// Serves `site` on `workers` as `phase` says; a sender that is gone says that it is over. When it returns, no request is
 /// under way.
-pub async fn serve(listener: TcpListener, site: Site, workers: &Workers, mut phase: watch::Receiver<Phase>) {
+pub async fn serve(listener: TcpListener, site: Site, workers: Workers, mut phase: watch::Receiver<Phase>) {
     let (site, graceful) = (Arc::new(site), GracefulShutdown::new());
     let mut connections = JoinSet::new();
     tokio::select! {
-        () = accept(&listener, &site, workers, &graceful, &mut connections) => {}
+        () = accept(&listener, &site, &workers, &graceful, &mut connections) => {}
         () = reached(&mut phase, Phase::Ending) => {}
     }
     drop(listener);

@@ -1,5 +1,5 @@
 //! What a listener serves: axum's routes, and past them the one that nearly all requests ask for. A way through the
-//! router boxes the request's body, its future and each layer about it, and costs more than reading the request does.
+//! router boxes the request's future and each layer about it, and costs more than reading the request does.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::{Method, Request};
@@ -42,7 +43,7 @@ impl Site {
         let is_straight = *request.method() == Method::POST && request.uri().path() == STRAIGHT;
         // Boxed: a connection that waits for its next request has no use for the room that a request takes.
         let answer = match self.straight.as_ref().filter(|_| is_straight) {
-            Some(app) => Box::pin(AssertUnwindSafe(straight(app, request)).catch_unwind()).await,
+            Some(app) => Box::pin(AssertUnwindSafe(straight(app.clone(), request)).catch_unwind()).await,
             None => AssertUnwindSafe(self.routed(request)).catch_unwind().await,
         };
         Ok(answer.unwrap_or_else(|_panic| panicked()))
@@ -56,11 +57,11 @@ impl Site {
     }
 }
 
-async fn straight(app: &App, request: Request<Incoming>) -> Response {
-    if let Some(refusal) = auth::refusal(app, &request) {
+async fn straight(app: Arc<App>, request: Request<Incoming>) -> Response {
+    if let Some(refusal) = auth::refusal(&app, &request) {
         return refusal;
     }
-    chat::answer(app, request).await.into_response()
+    chat::complete(State(app), request.map(Body::new)).await.into_response()
 }
 
 fn panicked() -> Response<Body> {

@@ -111,7 +111,7 @@ impl Running {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (phase, told) = watch::channel(Phase::Serving);
         let served = tokio::spawn(async move {
-            server::serve(listener, Site::of_clients(app), &Workers::here(), told).await;
+            server::serve(listener, Site::of_clients(app), Workers::here(), told).await;
         });
         Self { upstream, gateway, client: client(), url, events, phase, served }
     }
