@@ -98,7 +98,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     tracing::info!(
         "stopping: requests under way may end (told again, it ends them), then what was learned is written down"
     );
-    running.stop(told.stop()).await.map_err(ServeError::Stop)
+    running.stop(told.stop.told()).await.map_err(ServeError::Stop)
 }
 
 fn flags(options: &Options) -> Flags {
@@ -167,8 +167,7 @@ fn summary(setup: &Setup) -> String {
 
 /// What a running gateway is told from outside: signals, and files that change.
 struct Told {
-    terminate: Signal,
-    interrupt: Signal,
+    stop: Stop,
     hang_up: Signal,
     /// The configuration changed.
     changes: mpsc::Receiver<()>,
@@ -184,8 +183,7 @@ impl Told {
         let (taken, takings) = mpsc::channel(1);
         let watcher = source.file.as_deref().and_then(|file| watch(file, changed));
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            stop: Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? },
             hang_up: signal(SignalKind::hangup())?,
             changes,
             takings,
@@ -198,8 +196,7 @@ impl Told {
     async fn until_stop(&mut self, running: &Running, source: &Source, classifiers: &Classifiers) {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                () = self.stop.told() => return,
                 _ = self.hang_up.recv() => reload(running, source).await,
                 Some(()) = self.changes.recv() => {
                     settle(&mut self.changes).await;
@@ -212,9 +209,16 @@ impl Told {
             }
         }
     }
+}
 
-    /// Returns when the process is told to stop, whatever else it is told.
-    async fn stop(&mut self) {
+/// What tells the process to stop.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    async fn told(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

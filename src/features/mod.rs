@@ -137,12 +137,16 @@ impl Extractor {
     }
 }
 
-/// Four bytes a token: right within a tenth for English, and on the safe side for most other scripts. An image counts
-/// as OpenAI bills one of 1024 × 1024 pixels.
+/// Four bytes a token: right within a tenth for English, and on the safe side for most other scripts.
+pub fn tokens(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX)
+}
+
+/// An image counts as OpenAI bills one of 1024 × 1024 pixels.
 fn input_tokens(request: &ChatRequest) -> u32 {
     const IMAGE_TOKENS: usize = 765;
     let text: usize = request.messages.iter().map(|message| message.content.text.len()).sum();
     let images: usize = request.messages.iter().map(|message| message.content.images as usize).sum();
     let tools = request.raw("tools").map_or(0, |tools| tools.len());
-    u32::try_from((text + tools).div_ceil(4) + images * IMAGE_TOKENS).unwrap_or(u32::MAX)
+    tokens(text + tools + 4 * images * IMAGE_TOKENS)
 }

@@ -14,6 +14,7 @@ use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Name, Usage};
+use crate::features::tokens;
 use crate::policy::Kind;
 use crate::telemetry::ModelMetrics;
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
@@ -340,10 +341,6 @@ pub fn append(reply: &mut ReplyText, text: Text) {
     reply.finish_reason = text.finish_reason.or(reply.finish_reason.take());
     reply.refusal |= text.refusal;
     reply.tool_calls |= text.tool_calls;
-}
-
-fn tokens(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX)
 }
 
 fn micros(duration: Duration) -> u64 {

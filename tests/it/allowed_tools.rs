@@ -1,29 +1,10 @@
 //! `tool_choice` of the type `allowed_tools`: at both client protocols that have it, and before every kind of wire.
 
-use satisfice::catalog::providers::Catalogue;
-use satisfice::upstream::settings::{ProviderSettings, Wire};
+use satisfice::upstream::settings::Wire;
 use serde_json::{Value, json};
 
-use crate::gateway::{Options, Running, ask, body, error};
-use crate::scripted::Scripted;
-
-async fn before(wire: Wire) -> Running {
-    Running::with(Options { wire, ..Options::default() }).await
-}
-
-/// Two known providers that take functions only.
-async fn before_known() -> Vec<Running> {
-    fn known(name: &str, wire: Wire, upstream: &Scripted) -> Vec<ProviderSettings> {
-        let quirks = Catalogue::embedded().unwrap().provider_named(name).unwrap().quirks.clone();
-        vec![ProviderSettings { wire, quirks, ..upstream.provider("test") }]
-    }
-    let mistral = |upstream: &Scripted| known("mistral", Wire::Mistral, upstream);
-    let groq = |upstream: &Scripted| known("groq", Wire::OpenAi, upstream);
-    vec![
-        Running::with(Options { providers: Some(mistral), ..Options::default() }).await,
-        Running::with(Options { providers: Some(groq), ..Options::default() }).await,
-    ]
-}
+use crate::custom_tools::{before, before_known};
+use crate::gateway::{Running, ask, body, error};
 
 fn tool(name: &str) -> Value {
     json!({"type": "function", "function": {"name": name, "description": "D.", "parameters": {"type": "object"}}})

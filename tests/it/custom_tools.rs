@@ -10,22 +10,24 @@ use crate::wire::events;
 
 const PATCH: &str = "*** Begin Patch\n\"a\"";
 
-async fn before(wire: Wire) -> Running {
+pub async fn before(wire: Wire) -> Running {
     Running::with(Options { wire, ..Options::default() }).await
 }
 
-/// Known providers that speak OpenAI's wire, but have functions only.
-async fn before_known() -> Vec<Running> {
+/// Known providers that have functions only, and one of them speaks a wire of its own.
+pub async fn before_known() -> Vec<Running> {
     fn known(name: &str, wire: Wire, upstream: &Scripted) -> Vec<ProviderSettings> {
         let quirks = Catalogue::embedded().unwrap().provider_named(name).unwrap().quirks.clone();
         vec![ProviderSettings { wire, quirks, ..upstream.provider("test") }]
     }
-    let mistral = |upstream: &Scripted| known("mistral", Wire::Mistral, upstream);
-    let deepseek = |upstream: &Scripted| known("deepseek", Wire::OpenAi, upstream);
-    vec![
-        Running::with(Options { providers: Some(mistral), ..Options::default() }).await,
-        Running::with(Options { providers: Some(deepseek), ..Options::default() }).await,
-    ]
+    let providers: [fn(&Scripted) -> Vec<ProviderSettings>; 3] = [
+        |upstream| known("mistral", Wire::Mistral, upstream),
+        |upstream| known("deepseek", Wire::OpenAi, upstream),
+        |upstream| known("groq", Wire::OpenAi, upstream),
+    ];
+    let running =
+        providers.map(|providers| Running::with(Options { providers: Some(providers), ..Options::default() }));
+    futures_util::future::join_all(running).await
 }
 
 /// As Responses have them.

@@ -187,16 +187,14 @@ pub(super) fn picture(answer: &str, at: usize, image: &Value) -> Option<Value> {
 
 /// A call of a function or of a custom tool.
 pub(super) fn called(answer: &str, at: usize, call: &Call, status: &str) -> Value {
-    let (kind, argument, name, text) = match &call.custom {
-        Some(custom) => ("custom_tool_call", "input", &custom.name, &custom.input),
-        None => ("function_call", "arguments", &call.function.name, &call.function.arguments),
-    };
+    let (kind, argument) =
+        if call.custom.is_some() { ("custom_tool_call", "input") } else { ("function_call", "arguments") };
     json!({
         "type": kind,
         "id": call_item_id(answer, at, call),
         "call_id": call.id.as_deref().unwrap_or_default(),
-        "name": name.as_deref().unwrap_or_default(),
-        argument: text,
+        "name": call.name().unwrap_or_default(),
+        argument: call.text(),
         "status": status,
     })
 }
