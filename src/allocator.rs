@@ -53,3 +53,29 @@ unsafe impl GlobalAlloc for Mimalloc {
 const fn is_plain(size: usize, align: usize) -> bool {
     align <= ALIGNED && align <= size
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_is_aligned_as_it_was_asked_for() {
+        for size in 1..600 {
+            for align in [1, 2, 4, 8, 16, 32, 64] {
+                let layout = Layout::from_size_align(size, align).unwrap();
+                let grown = Layout::from_size_align(3 * size, align).unwrap();
+                // SAFETY: the sizes are not 0, and each block is freed once, by the layout that it has by then.
+                unsafe {
+                    let zeroed = Mimalloc.alloc_zeroed(layout);
+                    let block = Mimalloc.alloc(layout);
+                    assert!([zeroed, block].iter().all(|block| block.addr().is_multiple_of(align)), "{layout:?}");
+                    assert!((0..size).all(|i| *zeroed.add(i) == 0));
+                    let block = Mimalloc.realloc(block, layout, grown.size());
+                    assert!(block.addr().is_multiple_of(align), "{grown:?}");
+                    Mimalloc.dealloc(zeroed, layout);
+                    Mimalloc.dealloc(block, grown);
+                }
+            }
+        }
+    }
+}

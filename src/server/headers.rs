@@ -126,11 +126,32 @@ fn quality(headers: &HeaderMap) -> Result<Option<f64>, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Kind;
 
     fn asked(value: &'static str) -> Result<Option<f64>, ApiError> {
         let mut headers = HeaderMap::new();
         headers.insert(&QUALITY, HeaderValue::from_static(value));
         quality(&headers)
+    }
+
+    #[test]
+    fn a_cost_is_told_without_the_noise_of_its_last_bits() {
+        let facts = Facts {
+            trace: uuid::Uuid::nil(),
+            route: None,
+            model: None,
+            kind: Kind::Pinned,
+            propensity: None,
+            difficulty: None,
+            attempts: 1,
+            cost_usd: Some(0.000_003_900_000_000_000_001),
+            cache: None,
+            age_s: None,
+        };
+        let mut headers = HeaderMap::new();
+        write(&facts, &mut headers);
+        assert_eq!(headers[COST_USD], "0.0000039");
+        assert!(!headers.contains_key(TRACE_ID));
     }
 
     #[test]

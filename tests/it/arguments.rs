@@ -23,6 +23,8 @@ fn a_wrong_argument_is_told_on_one_line() {
     told("serv", "unrecognized subcommand 'serv'; tip: a similar subcommand exists: 'serve'");
     told("serve --quality 1.7", "invalid value '1.7' for '--quality <SHARE>': give a number from 0 to 1, such as 0.95");
     told("train", "the following required arguments were not provided: --out <DIR> --workload <FILE>...");
+    let address = "give an IP address and a port, such as 127.0.0.1:8080";
+    told("serve --listen localhost:80", &format!("invalid value 'localhost:80' for '--listen <ADDRESS>': {address}"));
     told("evaluate --svg", "a value is required for '--svg <DIR|FILE>' but none was supplied");
 }
 
