@@ -94,7 +94,9 @@ const STRANGE_PRICES: f64 = 0.01;
 /// A head's covariance counts 150 prompts, a route that asks for just these models is worth more: wider arms are asked
 /// in vain, and the best model's quality is held too low.
 const KNOWN_VARIANCE: f64 = 0.3;
-/// How much of the spread between workloads is left where training saw a route's models together.
+/// How much of the spread between workloads is left where training saw all of a route's models together. Where it saw no
+/// more than half of them, it saw another kind of work: two of sixteen models known from elsewhere would else be taken
+/// for the measure of all the others.
 const KNOWN_SHIFT: f64 = 0.02;
 
 impl Prior {
@@ -137,7 +139,7 @@ impl Prior {
             Some(home) => self.arm_at(home, entrant),
             None => self.newcomer(entrant, &self.population.mean, mean_price(entrants)),
         };
-        let left = if home.is_some() { KNOWN_SHIFT } else { 1.0 };
+        let left = home.as_ref().map_or(1.0, |home| home.shift_left(entrants));
         let variances = self.population.between.iter().copied().chain([self.price_variance()]);
         let variances: Vec<f64> = variances.map(|variance| variance * left).collect();
         RoutePrior { shift: diagonal(variances.into_iter()), arms: entrants.iter().map(arm).collect() }
@@ -167,10 +169,8 @@ impl Prior {
     fn home(&self, entrants: &[Entrant]) -> Option<Home<'_>> {
         let mut workloads: BTreeMap<&str, Vec<&Head>> = BTreeMap::new();
         self.heads.iter().for_each(|head| workloads.entry(&head.workload).or_default().push(head));
-        let known =
-            |heads: &Vec<&Head>| entrants.iter().filter(|entrant| !named(heads, entrant.name).is_empty()).count();
-        let best = workloads.into_values().rev().max_by_key(known)?;
-        (known(&best) > 0).then(|| Home::new(best))
+        let best = workloads.into_values().rev().max_by_key(|heads| known(heads, entrants))?;
+        (known(&best, entrants) > 0).then(|| Home::new(best))
     }
 
     /// A model of which only the price is known, beside models of this level and usual price.
@@ -272,6 +272,18 @@ impl<'a> Home<'a> {
         let log_price = heads.iter().map(|head| head.log_price).sum::<f64>() / heads.len() as f64;
         Self { heads, level, log_price }
     }
+
+    /// How much of the spread between workloads is left for a route of these models: 1 where it knows half of them or
+    /// less, [`KNOWN_SHIFT`] where it knows all, and geometric between.
+    fn shift_left(&self, entrants: &[Entrant]) -> f64 {
+        let share = known(&self.heads, entrants) as f64 / entrants.len() as f64;
+        KNOWN_SHIFT.powf((2.0 * share - 1.0).max(0.0))
+    }
+}
+
+/// How many of these models have a head among `heads`.
+fn known(heads: &[&Head], entrants: &[Entrant]) -> usize {
+    entrants.iter().filter(|entrant| !named(heads, entrant.name).is_empty()).count()
 }
 
 /// The heads of this model; without any, those of another dated version of it.
@@ -382,6 +394,19 @@ mod tests {
         let prior = route(&[("gpt-4o-2024-11-20", None), ("small", None), ("other", None), ("middle", None)]);
         // `other` was 1 above the mean of chat, and maths has the mean 0.
         assert_eq!((prior.arms[2].known, prior.arms[2].mean[0], prior.arms[2].covariance[0]), (true, 1.0, 0.35));
+    }
+
+    #[test]
+    fn a_route_is_taken_for_known_work_as_far_as_its_models_were_seen_there() {
+        let left = |names: &[&'static str]| {
+            let entrants: Vec<_> = names.iter().map(|&name| Entrant { name, log_price: None }).collect();
+            prior().route(&entrants).shift[0] / 1.5
+        };
+        let near = |is: f64, should: f64| assert!((is - should).abs() < 1e-12, "{is} {should}");
+        near(left(&["gpt-4o", "small"]), KNOWN_SHIFT);
+        near(left(&["gpt-4o", "small", "x", "y"]), 1.0);
+        near(left(&["small", "x", "y", "z"]), 1.0);
+        near(left(&["gpt-4o", "small", "middle", "x"]), KNOWN_SHIFT.sqrt());
     }
 
     #[test]

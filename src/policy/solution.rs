@@ -26,7 +26,7 @@ const OPTIMISM: f64 = 0.1;
 /// … and by this share of what a bar lets go where none of the requests went to it. A model is asked where it is believed
 /// to be worth its price, and a curve fitted there holds it too low elsewhere: on five of six recorded workloads by .002
 /// to .026, at a bar of .95.
-const MISFIT: f64 = 0.16;
+const MISFIT: f64 = 0.1;
 /// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
 const RESIDUAL_BELIEF: f64 = 400.0;
 const GREATEST_WEIGHT: f64 = 10.0;
@@ -36,15 +36,16 @@ const GREATEST_CORRECTION: f64 = 0.02;
 const MEASURED_BELIEF: f64 = 200.0;
 /// The last bit of quality is never worth the whole scale of V.
 const SLACK: f64 = 0.003;
-/// A new V counts for at least so much beside the old one.
-const SMOOTHING: f64 = 0.05;
+/// A new V counts for at least so much beside the old one: quality is concave in it, so that its noise costs some.
+const SMOOTHING: f64 = 0.02;
 /// Requests over which an overspent budget is made good.
 const BUDGET_HORIZON: f64 = 200.0;
 /// At most this share of the budget is held back for what was overspent …
 const OVERSPENT: f64 = 0.5;
 /// … and at most this share is added for what was saved: who pays by the month counts each day.
 const SAVED: f64 = 0.02;
-/// Exploration of an arm whose mean quality is known to ± 0.1.
+/// Exploration of an arm whose mean quality is known to ± 0.1; half of it where there is a bar, which asks for many arms'
+/// quality.
 const EXPLORATION: f64 = 0.02;
 /// An arm up to this many deviations below the best is explored as that is, so that a newcomer of whom only the price is
 /// known gets its chance …
@@ -325,12 +326,12 @@ fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     let utility = |arm: &Summary| value * arm.quality - arm.cost_usd;
     let best_utility = arms.iter().map(utility).fold(f64::NEG_INFINITY, f64::max);
     let best_quality = arms.iter().map(|arm| arm.quality).fold(f64::NEG_INFINITY, f64::max);
-    let steepness = if has_bar { RESIGNED } else { 1.0 };
+    let (most, steepness) = if has_bar { (EXPLORATION / 2.0, RESIGNED) } else { (EXPLORATION, 1.0) };
     let wish = |arm: &Summary| {
         let deviation = arm.deviation.max(1e-6);
         let as_choice = (utility(arm) - best_utility) / (value * deviation);
         let as_reference = if has_bar { (arm.quality - best_quality) / deviation } else { f64::NEG_INFINITY };
-        EXPLORATION * (arm.deviation / 0.1).powi(2) * hope(as_choice.max(as_reference), steepness)
+        most * (arm.deviation / 0.1).powi(2) * hope(as_choice.max(as_reference), steepness)
     };
     arms.iter().map(wish).collect()
 }
@@ -370,7 +371,7 @@ mod tests {
         let arm = |quality, cost_usd| Summary { quality, deviation: 0.1, cost_usd };
         let arms = [arm(0.7, 0.01), arm(0.7, 5.0)];
         let curious = |knob| curiosity(&arms, 1.0, knob)[1];
-        assert!(curious(Knob::Quality(0.95)) > 0.01, "it may be the best, which the bar is a share of");
+        assert!(curious(Knob::Quality(0.95)) > 0.005, "it may be the best, which the bar is a share of");
         assert_eq!([Knob::Value(1.0), Knob::BudgetPer1k(10.0)].map(curious), [0.0; 2]);
     }
 }
