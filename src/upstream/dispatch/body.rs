@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -16,8 +17,8 @@ use crate::api::room;
 #[derive(Debug)]
 pub struct Body {
     inner: Incoming,
-    /// Drives the connection, and gives it back, or ends it, when the body is dropped.
-    lease: Lease,
+    /// Gives the connection back, or ends it, when the body is dropped.
+    _lease: Lease,
     timing: Timing,
     due: Due,
     /// Made at the first wait: most whole answers are there at once and need no timer.
@@ -35,13 +36,13 @@ pub enum BodyError {
 impl Body {
     /// A body whose first byte is due when `timing` says so.
     pub fn new(inner: Incoming, lease: Lease, timing: Timing) -> Self {
-        Self { inner, lease, timing, due: timing.first_byte, timer: None }
+        Self { inner, _lease: lease, timing, due: timing.first_byte, timer: None }
     }
 
     /// The next piece; `None` at the end.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
-            let Poll::Ready(frame) = self.lease.poll_frame(&mut self.inner, cx) else {
+            let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
                 return self.poll_timer(cx).map(|passed| Some(Err(BodyError::Passed(passed))));
             };
             match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
