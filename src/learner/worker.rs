@@ -93,6 +93,7 @@ impl Worker {
     /// Reads an event when it comes, while it is at hand: of a batch that is read at its end, the processor would have
     /// forgotten the most.
     fn take(&mut self, event: Event, batch: &mut Option<Intake>) {
+        Counters::add(&self.counters.events, 1);
         if let Event::Reclassified(news, answer) = event {
             let intake = batch.take().unwrap_or_else(|| self.intake());
             self.end(intake);
@@ -113,14 +114,13 @@ impl Worker {
     }
 
     fn end(&mut self, mut intake: Intake) {
+        Counters::set(&self.counters.batch_events, intake.events as u64);
         match self.commit(&intake) {
             Ok(()) => intake.acknowledge(),
             Err(error) => self.lost(&mut intake, &error),
         }
         self.fold.trim();
         self.keep(intake.bodies);
-        Counters::add(&self.counters.events, intake.events);
-        Counters::set(&self.counters.batch_events, intake.events as u64);
     }
 
     /// Learns on another φ from here on; what was learned before is learned anew as far as it can be.
