@@ -242,7 +242,7 @@ impl Target {
     ) -> Result<Reply, UpstreamError> {
         let began = Instant::now();
         let mut call = self.vitals.begin(began);
-        let asked = Asked { model: upstream_name, request, stamp: stamp() };
+        let asked = Asked { model: upstream_name, request, stamp };
         let answer = self.answer(asked, call.key, timing).await;
         let now = Instant::now();
         if answer.is_ok() {
