@@ -138,8 +138,9 @@ fn variety(vocabulary: &WordPiece, ids: &[u32]) -> f64 {
     f64::from(distinct) / ids.len().max(1) as f64
 }
 
+/// Most counts are 0, which need no logarithm.
 fn log1p(count: u32) -> f64 {
-    f64::from(count).ln_1p()
+    if count == 0 { 0.0 } else { f64::from(count).ln_1p() }
 }
 
 /// "the": what comes before in BERT's vocabulary is special, unused, or a single character.

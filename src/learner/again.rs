@@ -28,23 +28,21 @@ impl Again {
         self.0.retain(|(id, _)| *id != trace);
     }
 
-    /// What the ledger is to have of `trace` before its first score; `None` where no answer was given again. `bodies` are
-    /// on their way to `store`; `bundle` stands where nobody knows which training run its request came in.
+    /// What the ledger is to have of `trace` before its first score; `None` where no answer was given again. `ended` are
+    /// those whose traces are on their way to `store`; `bundle` stands where nobody knows which training run its request
+    /// came in.
     ///
     /// # Errors
     /// The store cannot be read.
     pub(super) fn decided(
         &self,
         trace: TraceId,
-        bodies: &[Trace],
+        ended: &[(TraceId, Entry)],
         store: &dyn Store,
         bundle: u64,
     ) -> Result<Option<Entry>, StoreError> {
-        if let Some((_, decided)) = self.0.iter().find(|(id, _)| *id == trace) {
+        if let Some((_, decided)) = self.0.iter().chain(ended).find(|(id, _)| *id == trace) {
             return Ok(Some(decided.clone()));
-        }
-        if let Some(body) = bodies.iter().find(|body| body.id == trace) {
-            return Ok(decided(body, bundle));
         }
         Ok(store.reader().trace(trace)?.and_then(|body| decided(&body, bundle)))
     }
@@ -55,7 +53,8 @@ pub(super) fn is_again(trace: &Trace) -> bool {
     trace.decision.as_ref().is_some_and(|decision| decision.kind == Kind::Cache)
 }
 
-fn decided(trace: &Trace, bundle: u64) -> Option<Entry> {
+/// What the ledger is to have of `trace` if it is scored; `None` where it is of no answer that was given again.
+pub(super) fn decided(trace: &Trace, bundle: u64) -> Option<Entry> {
     let (route, decision) = (trace.route.clone()?, trace.decision.clone()?);
     let bundle = trace.bundle.unwrap_or(bundle);
     is_again(trace).then(|| Entry::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision })

@@ -22,13 +22,18 @@ type Acknowledge = oneshot::Sender<Result<Uuid, FeedbackError>>;
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     pub(super) entries: Vec<Entry>,
-    pub(super) bodies: Vec<Trace>,
+    /// Events that were taken in.
+    pub(super) events: usize,
+    /// Trace bodies that were staged.
+    pub(super) bodies: usize,
+    /// Answers given again, of which nothing is in the ledger unless they are scored.
+    again: Vec<(TraceId, Entry)>,
     acknowledgements: Vec<(Acknowledge, Uuid)>,
 }
 
 /// What an event is read with.
 pub(super) struct Desk<'a> {
-    pub(super) store: &'a dyn Store,
+    pub(super) store: &'a mut dyn Store,
     pub(super) scorers: &'a mut [Box<dyn Scorer>],
     pub(super) fold: &'a mut Fold,
     pub(super) again: &'a mut Again,
@@ -38,6 +43,7 @@ pub(super) struct Desk<'a> {
 impl Intake {
     /// Adds what `event` says; a score that cannot be taken is answered at once.
     pub(super) fn take(&mut self, event: Event, desk: &mut Desk<'_>) {
+        self.events += 1;
         let taken = match event {
             Event::Decided { trace, at_ms, route, bundle, decision } => {
                 let kind = decision.kind;
@@ -50,12 +56,13 @@ impl Intake {
             }
             Event::Finished(trace) if again::is_again(&trace) => {
                 desk.again.end(trace.id);
-                self.bodies.push(*trace);
+                self.again.extend(again::decided(&trace, desk.fold.bundle()).map(|decided| (trace.id, decided)));
+                self.stage(&trace, desk);
                 Ok(())
             }
             Event::Finished(trace) => {
                 let settled = self.finished(&trace, desk);
-                self.bodies.push(*trace);
+                self.stage(&trace, desk);
                 settled
             }
             Event::Feedback(feedback, acknowledge) => {
@@ -103,6 +110,16 @@ impl Intake {
     fn record(&mut self, entry: Entry, desk: &mut Desk<'_>) {
         desk.fold.stage(&entry);
         self.entries.push(entry);
+    }
+
+    fn stage(&mut self, trace: &Trace, desk: &mut Desk<'_>) {
+        match desk.store.stage(trace) {
+            Ok(()) => self.bodies += 1,
+            Err(error) => {
+                Counters::add(&desk.counters.dropped_bodies, 1);
+                tracing::warn!(%error, trace = %trace.id, "a trace cannot be kept");
+            }
+        }
     }
 
     fn finished(&mut self, trace: &Trace, desk: &mut Desk<'_>) -> Result<(), StoreError> {
@@ -195,7 +212,7 @@ impl Intake {
     /// The standing of a request that may be scored; an answer that was given again gets one by its first score.
     fn scorable<'a>(&mut self, trace: TraceId, desk: &'a mut Desk<'_>) -> Result<Option<&'a Standing>, StoreError> {
         if standing(desk, trace)?.is_none() {
-            let decided = desk.again.decided(trace, &self.bodies, desk.store, desk.fold.bundle())?;
+            let decided = desk.again.decided(trace, &self.again, desk.store, desk.fold.bundle())?;
             decided.into_iter().for_each(|decided| self.record(decided, desk));
         }
         Ok(desk.fold.standing(trace))

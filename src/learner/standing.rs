@@ -6,6 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+
 use crate::catalog::Name;
 use crate::policy::{Decision, Kind, Reward, Settlement};
 use crate::scorers::reward::{self, Part};
@@ -121,14 +123,14 @@ impl Standing {
 pub(super) struct Standings {
     bundle: u64,
     capacity: usize,
-    held: HashMap<TraceId, Standing>,
+    held: HashMap<TraceId, Standing, FixedState>,
     /// In the order of their coming; may name some that are gone.
     order: VecDeque<TraceId>,
 }
 
 impl Standings {
     pub(super) fn new(bundle: u64, capacity: usize) -> Self {
-        Self { bundle, capacity, held: HashMap::new(), order: VecDeque::new() }
+        Self { bundle, capacity, held: HashMap::default(), order: VecDeque::new() }
     }
 
     pub(super) fn bundle(&self) -> u64 {

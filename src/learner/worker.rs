@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::policy::Snapshot;
 use crate::scorers::Scorer;
 use crate::store::{Entry, Store, StoreError};
-use crate::trace::{AdoptError, Adopted, Event, Reclassified, Trace};
+use crate::trace::{AdoptError, Adopted, Event, Reclassified};
 
 use super::again::Again;
 use super::counters::Counters;
@@ -73,12 +73,14 @@ impl Worker {
 
     /// Until all senders are gone, or `stop` is told and what waits is worked off.
     pub(super) async fn run(mut self, events: mpsc::Receiver<Event>, stop: oneshot::Receiver<()>) {
-        let mut inbox = Inbox { events, stop, listening: true };
-        let mut batch = Vec::with_capacity(self.bounds.batch);
+        let mut inbox = Inbox { events, stop, listening: true, came: Vec::new() };
+        let bounds = self.bounds;
         loop {
-            let open = inbox.gather(&mut batch, &self.bounds, self.next_chore()).await;
-            if !batch.is_empty() {
-                self.work(batch.drain(..));
+            let mut batch = None;
+            let chore = self.next_chore();
+            let open = inbox.gather(&bounds, chore, |event| self.take(event, &mut batch)).await;
+            if let Some(intake) = batch {
+                self.end(intake);
                 Counters::set(&self.counters.waiting, inbox.events.len() as u64);
             }
             self.chores(!open);
@@ -88,23 +90,21 @@ impl Worker {
         }
     }
 
-    fn work(&mut self, batch: impl ExactSizeIterator<Item = Event>) {
-        Counters::add(&self.counters.events, batch.len());
-        Counters::set(&self.counters.batch_events, batch.len() as u64);
-        let mut intake = self.intake();
-        for event in batch {
-            if let Event::Reclassified(news, answer) = event {
-                self.end(std::mem::take(&mut intake));
-                // Nobody waits for it any more, if it is not heard.
-                let _ = answer.send(self.adopt(*news));
-                intake = self.intake();
-                continue;
-            }
-            let (store, scorers, counters) = (&*self.store, &mut *self.scorers, &*self.counters);
-            let (fold, again) = (&mut self.fold, &mut self.again);
-            intake.take(event, &mut Desk { store, scorers, fold, again, counters });
+    /// Reads an event when it comes, while it is at hand: of a batch that is read at its end, the processor would have
+    /// forgotten the most.
+    fn take(&mut self, event: Event, batch: &mut Option<Intake>) {
+        Counters::add(&self.counters.events, 1);
+        if let Event::Reclassified(news, answer) = event {
+            let intake = batch.take().unwrap_or_else(|| self.intake());
+            self.end(intake);
+            // Nobody waits for it any more, if it is not heard.
+            let _ = answer.send(self.adopt(*news));
+            return;
         }
-        self.end(intake);
+        let intake = batch.get_or_insert_with(|| self.intake());
+        let (store, scorers, counters) = (&mut *self.store, &mut *self.scorers, &*self.counters);
+        let (fold, again) = (&mut self.fold, &mut self.again);
+        intake.take(event, &mut Desk { store, scorers, fold, again, counters });
     }
 
     fn intake(&mut self) -> Intake {
@@ -114,12 +114,13 @@ impl Worker {
     }
 
     fn end(&mut self, mut intake: Intake) {
+        Counters::set(&self.counters.batch_events, intake.events as u64);
         match self.commit(&intake) {
             Ok(()) => intake.acknowledge(),
             Err(error) => self.lost(&mut intake, &error),
         }
         self.fold.trim();
-        self.keep(&intake.bodies);
+        self.keep(intake.bodies);
     }
 
     /// Learns on another φ from here on; what was learned before is learned anew as far as it can be.
@@ -173,18 +174,18 @@ impl Worker {
         self.postponed = intake.entries.drain(..).rfind(|entry| matches!(entry, Entry::Configured { .. }));
     }
 
-    fn keep(&mut self, bodies: &[Trace]) {
-        if bodies.is_empty() {
+    fn keep(&mut self, bodies: usize) {
+        if bodies == 0 {
             return;
         }
-        match self.store.keep(bodies) {
+        match self.store.keep() {
             Ok(()) => {
                 self.unflushed = true;
                 self.wrote(BODIES);
             }
             Err(error) => {
                 self.failed(BODIES, &error);
-                Counters::add(&self.counters.dropped_bodies, bodies.len());
+                Counters::add(&self.counters.dropped_bodies, bodies);
             }
         }
     }
@@ -253,31 +254,35 @@ struct Inbox {
     events: mpsc::Receiver<Event>,
     stop: oneshot::Receiver<()>,
     listening: bool,
+    /// Received and not yet taken.
+    came: Vec<Event>,
 }
 
 impl Inbox {
-    /// The next batch; empty where `chore` came first. False: it is the last.
-    async fn gather(&mut self, batch: &mut Vec<Event>, bounds: &Bounds, chore: Option<Instant>) -> bool {
-        let mut until = chore;
-        while batch.len() < bounds.batch {
-            let had = batch.len();
-            match self.receive(batch, bounds.batch - had, until).await {
+    /// Has `take` take the next batch, event by event; none where `chore` came first. False: it is the last.
+    async fn gather(&mut self, bounds: &Bounds, chore: Option<Instant>, mut take: impl FnMut(Event)) -> bool {
+        let (mut until, mut room) = (chore, bounds.batch);
+        while room > 0 {
+            match self.receive(room, until).await {
                 Received::Nothing => return true,
                 Received::End => return false,
                 Received::Some => {}
             }
-            if batch[had..].iter().any(|event| matches!(event, Event::Feedback(..))) {
-                return true;
-            }
-            if had == 0 {
+            if room == bounds.batch {
                 until = Some(Instant::now() + bounds.linger);
+            }
+            room -= self.came.len();
+            let urgent = self.came.iter().any(|event| matches!(event, Event::Feedback(..)));
+            self.came.drain(..).for_each(&mut take);
+            if urgent {
+                return true;
             }
             sleep(bounds.nap).await;
         }
         true
     }
 
-    async fn receive(&mut self, batch: &mut Vec<Event>, limit: usize, until: Option<Instant>) -> Received {
+    async fn receive(&mut self, limit: usize, until: Option<Instant>) -> Received {
         loop {
             tokio::select! {
                 biased;
@@ -287,7 +292,7 @@ impl Inbox {
                         self.events.close();
                     }
                 }
-                n = self.events.recv_many(batch, limit) => {
+                n = self.events.recv_many(&mut self.came, limit) => {
                     return if n == 0 { Received::End } else { Received::Some };
                 }
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => return Received::Nothing,

@@ -1,5 +1,8 @@
 //! Reading a request's body, within bounds.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,6 +12,7 @@ use http::StatusCode;
 use http::header::CONTENT_ENCODING;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::error::ApiError;
@@ -30,7 +34,7 @@ pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, ApiErr
         discard(&mut body, limit).await;
         return Err(ApiError::too_large(limit));
     }
-    match timeout(READ_DEADLINE, Limited::new(&mut body, limit).collect()).await {
+    match in_time(Limited::new(&mut body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             discard(&mut body, limit).await;
@@ -41,6 +45,15 @@ pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, ApiErr
             StatusCode::REQUEST_TIMEOUT,
             format!("the body did not come within {} s; send it again", READ_DEADLINE.as_secs()),
         )),
+    }
+}
+
+/// Most bodies are there with their heads, and need no timer.
+async fn in_time<F: Future>(reading: F) -> Result<F::Output, Elapsed> {
+    let mut reading = pin!(reading);
+    match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+        Poll::Ready(read) => Ok(read),
+        Poll::Pending => timeout(READ_DEADLINE, reading).await,
     }
 }
 

@@ -17,6 +17,7 @@ struct Stored {
     ledger: Vec<Entry>,
     commits: usize,
     checkpoint: Option<Checkpoint>,
+    staged: Vec<Trace>,
     traces: BTreeMap<TraceId, Trace>,
     failing: Failing,
 }
@@ -100,8 +101,14 @@ impl Store for MemoryStore {
         Ok(self.read()?.checkpoint.clone())
     }
 
-    fn keep(&mut self, traces: &[Trace]) -> Result<(), StoreError> {
-        self.write()?.traces.extend(traces.iter().map(|trace| (trace.id, trace.clone())));
+    fn stage(&mut self, trace: &Trace) -> Result<(), StoreError> {
+        self.stored().staged.push(trace.clone());
+        Ok(())
+    }
+
+    fn keep(&mut self) -> Result<(), StoreError> {
+        let staged = std::mem::take(&mut self.stored().staged);
+        self.write()?.traces.extend(staged.into_iter().map(|trace| (trace.id, trace)));
         Ok(())
     }
 

@@ -153,11 +153,17 @@ pub trait Store: Send {
     /// The ledger cannot be read.
     fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError>;
 
-    /// Keeps trace bodies; durable at the next [`Store::flush`].
+    /// Packs a trace body for the next [`Store::keep`], so that nobody need hold the trace until then.
     ///
     /// # Errors
-    /// None of `traces` is kept, or, where they belong to two time segments, only the older ones.
-    fn keep(&mut self, traces: &[Trace]) -> Result<(), StoreError>;
+    /// It cannot be packed, and will not be kept.
+    fn stage(&mut self, trace: &Trace) -> Result<(), StoreError>;
+
+    /// Keeps the bodies that were staged; durable at the next [`Store::flush`].
+    ///
+    /// # Errors
+    /// None of them is kept, or, where they belong to two time segments, only the older ones. No later call keeps them.
+    fn keep(&mut self) -> Result<(), StoreError>;
 
     /// Makes the bodies that were kept durable and applies retention.
     ///

@@ -70,8 +70,12 @@ impl Store for RedbStore {
         self.ledger.latest_checkpoint()
     }
 
-    fn keep(&mut self, traces: &[Trace]) -> Result<(), StoreError> {
-        self.bodies.keep(traces)
+    fn stage(&mut self, trace: &Trace) -> Result<(), StoreError> {
+        self.bodies.stage(trace)
+    }
+
+    fn keep(&mut self) -> Result<(), StoreError> {
+        self.bodies.keep()
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@
 //! durable one by one: [`SegmentWriter::flush`] makes them so, and a crash loses what came after the last one.
 
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -147,19 +148,64 @@ pub(super) struct SegmentWriter {
     /// Set while the segment that is written takes all the room.
     full: Option<u64>,
     writer: form::Writer,
+    staged: Staged,
+}
+
+/// A packed body and whose it is.
+type Body<'a> = (TraceId, &'a [u8]);
+
+/// Bodies that wait to be kept, one behind another.
+#[derive(Debug, Default)]
+struct Staged {
+    packed: Vec<u8>,
+    /// Where each lies in `packed`.
+    places: Vec<(TraceId, Range<usize>)>,
+}
+
+impl Staged {
+    /// Room that stays taken for the next ones, bytes.
+    const ROOM: usize = 4 << 20;
+
+    fn push(&mut self, id: TraceId, body: &[u8]) {
+        let start = self.packed.len();
+        self.packed.extend_from_slice(body);
+        self.places.push((id, start..self.packed.len()));
+    }
+
+    /// In the order of their ids, which is that of the tree.
+    fn sorted(&self) -> Vec<Body<'_>> {
+        let bodies = self.places.iter().map(|(id, place)| (*id, &self.packed[place.clone()]));
+        let mut bodies: Vec<_> = bodies.collect();
+        bodies.sort_unstable_by_key(|(id, _)| *id);
+        bodies
+    }
+
+    fn clear(&mut self) {
+        self.packed.clear();
+        self.packed.shrink_to(Self::ROOM);
+        self.places.clear();
+    }
 }
 
 impl SegmentWriter {
     pub(super) fn new(segments: Arc<Segments>, retention: Retention) -> Self {
-        let writer = form::Writer::default();
-        Self { segments, retention, current: None, unflushed: Vec::new(), full: None, writer }
+        let (writer, staged) = (form::Writer::default(), Staged::default());
+        Self { segments, retention, current: None, unflushed: Vec::new(), full: None, writer, staged }
     }
 
-    pub(super) fn keep(&mut self, traces: &[Trace]) -> Result<(), StoreError> {
-        for run in traces.chunk_by(|a, b| segment_of(a.id) == segment_of(b.id)) {
-            self.keep_in(segment_of(run[0].id), run)?;
-        }
+    pub(super) fn stage(&mut self, trace: &Trace) -> Result<(), StoreError> {
+        self.staged.push(trace.id, self.writer.trace(trace)?);
         Ok(())
+    }
+
+    pub(super) fn keep(&mut self) -> Result<(), StoreError> {
+        let mut staged = std::mem::take(&mut self.staged);
+        let bodies = staged.sorted();
+        let mut runs = bodies.chunk_by(|(a, _), (b, _)| segment_of(*a) == segment_of(*b));
+        let kept = runs.try_for_each(|run| self.keep_in(segment_of(run[0].0), run));
+        staged.clear();
+        self.staged = staged;
+        kept
     }
 
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
@@ -169,7 +215,7 @@ impl SegmentWriter {
         self.retain()
     }
 
-    fn keep_in(&mut self, segment: Segment, traces: &[Trace]) -> Result<(), StoreError> {
+    fn keep_in(&mut self, segment: Segment, bodies: &[Body<'_>]) -> Result<(), StoreError> {
         if self.current.is_none_or(|current| segment > current) {
             self.flush()?;
             self.current = Some(segment);
@@ -178,25 +224,21 @@ impl SegmentWriter {
         if let Some(bytes) = self.full {
             return Err(StoreError::Full { bytes });
         }
-        self.commit(segment, traces, Durability::None)?;
+        self.commit(segment, bodies, Durability::None)?;
         if !self.unflushed.contains(&segment) {
             self.unflushed.push(segment);
         }
         Ok(())
     }
 
-    fn commit(&mut self, segment: Segment, traces: &[Trace], durability: Durability) -> Result<(), StoreError> {
-        let writer = &mut self.writer;
+    fn commit(&self, segment: Segment, bodies: &[Body<'_>], durability: Durability) -> Result<(), StoreError> {
         self.segments.file(segment).with(|database| {
             let mut transaction = database.begin_write().map_err(failed)?;
             transaction.set_durability(durability).map_err(failed)?;
             transaction.set_quick_repair(matches!(durability, Durability::Immediate));
             let mut table = transaction.open_table(TRACES).map_err(failed)?;
-            // In the order of their ids, which is that of the tree.
-            let mut traces: Vec<&Trace> = traces.iter().collect();
-            traces.sort_unstable_by_key(|trace| trace.id);
-            for trace in traces {
-                table.insert(trace.id.as_u128(), writer.trace(trace)?).map_err(failed)?;
+            for (id, body) in bodies {
+                table.insert(id.as_u128(), body).map_err(failed)?;
             }
             drop(table);
             transaction.commit().map_err(failed)

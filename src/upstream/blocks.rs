@@ -131,7 +131,7 @@ impl Pieces {
     /// Of the answer to `asked`.
     pub fn new(asked: &Asked<'_>) -> Self {
         Self {
-            chunks: Chunks::new(Head::stamped(asked.stamp, asked.model)),
+            chunks: Chunks::new(Head::stamped((asked.stamp)(), asked.model)),
             answers_by_tool: Structure::is_answer(asked.request, ANSWER),
             is_answer: false,
             open: Open::Nothing,

@@ -136,7 +136,8 @@ pub struct Asked<'a> {
     /// As the provider calls it.
     pub model: &'a str,
     pub request: &'a ChatRequest,
-    pub stamp: Stamp,
+    /// Makes a fresh one, which most answers need not.
+    pub stamp: fn() -> Stamp,
 }
 
 /// For wires whose answers have no id and no time of their own.

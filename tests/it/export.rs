@@ -23,7 +23,8 @@ fn data(entries: &[Entry], bodies: &[Trace]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut store = RedbStore::open(&folder.path().join("data"), Retention::default()).unwrap();
     store.append(entries).unwrap();
-    store.keep(bodies).unwrap();
+    bodies.iter().for_each(|body| store.stage(body).unwrap());
+    store.keep().unwrap();
     store.flush().unwrap();
     folder
 }

@@ -141,13 +141,18 @@ fn body(hours: u64, n: u16) -> Trace {
     Trace { id: recorded::id_at(at_ms, n), at_ms, ..trace(u64::from(n)) }
 }
 
+fn keep(store: &mut RedbStore, bodies: &[Trace]) -> Result<(), StoreError> {
+    bodies.iter().try_for_each(|body| store.stage(body))?;
+    store.keep()
+}
+
 #[test]
 fn bodies_are_found_by_id_and_listed_newest_first_across_segments() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path());
     let bodies: Vec<Trace> = [0, 0, 5, 6, 13, 30].into_iter().zip(0..).map(|(hours, n)| body(hours, n)).collect();
-    store.keep(&bodies[..4]).unwrap();
-    store.keep(&bodies[4..]).unwrap();
+    keep(&mut store, &bodies[..4]).unwrap();
+    keep(&mut store, &bodies[4..]).unwrap();
     store.flush().unwrap();
     let reader = store.reader();
     for body in &bodies {
@@ -168,7 +173,7 @@ fn bodies_are_found_by_id_and_listed_newest_first_across_segments() {
 fn flushed_bodies_outlive_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path());
-    store.keep(&[body(0, 1)]).unwrap();
+    keep(&mut store, &[body(0, 1)]).unwrap();
     store.flush().unwrap();
     drop(store);
     assert_eq!(open(folder.path()).reader().newest(None, 10).unwrap(), [body(0, 1)]);
@@ -179,7 +184,7 @@ fn bodies_older_than_retention_go_with_their_segment() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = RedbStore::open(folder.path(), Retention { days: 2, bytes: u64::MAX }).unwrap();
     for hours in [0, 20, 48, 60] {
-        store.keep(&[body(hours, 0)]).unwrap();
+        keep(&mut store, &[body(hours, 0)]).unwrap();
         store.flush().unwrap();
     }
     assert_eq!(store.reader().newest(None, 10).unwrap(), [body(60, 0), body(48, 0), body(20, 0)]);
@@ -191,9 +196,9 @@ fn the_bound_on_bytes_drops_the_oldest_segments_but_never_the_one_that_is_writte
     let folder = tempfile::tempdir().unwrap();
     let mut store = RedbStore::open(folder.path(), Retention { days: 30, bytes: 1 }).unwrap();
     for hours in [0, 6, 12] {
-        store.keep(&[body(hours, 0)]).unwrap();
+        keep(&mut store, &[body(hours, 0)]).unwrap();
         store.flush().unwrap();
-        assert!(matches!(store.keep(&[body(hours, 1)]), Err(StoreError::Full { .. })));
+        assert!(matches!(keep(&mut store, &[body(hours, 1)]), Err(StoreError::Full { .. })));
     }
     assert_eq!(store.reader().newest(None, 10).unwrap(), [body(12, 0)]);
 }

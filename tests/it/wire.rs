@@ -23,7 +23,7 @@ pub fn hello() -> ChatRequest {
 }
 
 pub fn asked(request: &ChatRequest) -> Asked<'_> {
-    Asked { model: MODEL, request, stamp: STAMP }
+    Asked { model: MODEL, request, stamp: || STAMP }
 }
 
 /// The body that `provider` posts for `request`.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use lz4_flex::block::{self, CompressTable};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Checkpoint, Entry, StoreError};
 use crate::trace::Trace;
@@ -41,7 +41,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn entries(&mut self, entries: &[Entry]) -> Result<&[u8], StoreError> {
-        self.pack(&entries.iter().map(added::EntryV2::from).collect::<Vec<_>>())
+        self.pack(&Entries(entries))
     }
 
     pub(super) fn trace(&mut self, trace: &Trace) -> Result<&[u8], StoreError> {
@@ -107,6 +107,15 @@ pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, S
     let plain = unpacked(file, bytes)?;
     let CheckpointV1 { position, state } = decode(file, &plain)?;
     Ok(Checkpoint { position, state: state.into_owned() })
+}
+
+/// A list of [`added::EntryV2`], each made when it is its turn.
+struct Entries<'a>(&'a [Entry]);
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(added::EntryV2::from))
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -51,7 +51,7 @@ enum WireBlock {
 /// Why the bytes are no message.
 pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let message: Message = serde_json::from_slice(body).map_err(|e| no_message(body, &e))?;
-    let head = Head::stamped(asked.stamp, asked.model).named(message.id, message.model);
+    let head = Head::stamped((asked.stamp)(), asked.model).named(message.id, message.model);
     let (mut choice, is_answer) = blocks::choice(asked, message.content.into_iter().filter_map(WireBlock::block));
     let reason = message.stop_reason.as_deref().unwrap_or_default();
     choice.finish = Some(finish(reason, is_answer));

@@ -166,7 +166,7 @@ pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let (mut choice, is_answer) = blocks::choice(asked, blocks);
     choice.finish = Some(finish(&reply.stop_reason, is_answer));
     let usage = reply.usage.map(|usage| usage.usage());
-    Ok(Completion { head: Head::stamped(asked.stamp, asked.model), choices: vec![choice], usage }.into_reply())
+    Ok(Completion { head: Head::stamped((asked.stamp)(), asked.model), choices: vec![choice], usage }.into_reply())
 }
 
 /// The translation of one stream. It ends with its bytes.

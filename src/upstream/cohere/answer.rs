@@ -86,7 +86,7 @@ pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnsw
     let mut choice = answer.message.choice();
     choice.finish = Some(finish);
     choice.logprobs = answer.logprobs.map(logprobs);
-    let head = Head::stamped(asked.stamp, asked.model).named(answer.id, None);
+    let head = Head::stamped((asked.stamp)(), asked.model).named(answer.id, None);
     Ok(Completion { head, choices: vec![choice], usage: answer.usage.map(Usage::from) }.into_reply())
 }
 

@@ -60,7 +60,7 @@ struct Message {
 
 impl Translation {
     pub(super) fn new(asked: &Asked<'_>) -> Self {
-        let chunks = Chunks::new(Head::stamped(asked.stamp, asked.model));
+        let chunks = Chunks::new(Head::stamped((asked.stamp)(), asked.model));
         Self { chunks, length: 0, starts: vec![] }
     }
 

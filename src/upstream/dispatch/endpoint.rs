@@ -164,14 +164,6 @@ impl Endpoint {
         UpstreamError { retry_after: self.provider.retry_after(body), ..refusal }
     }
 
-    /// The request with the access token that it needs, if any.
-    async fn authorized(&self, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, UpstreamError> {
-        if let Some(tokens) = &self.tokens {
-            request.headers_mut().insert(AUTHORIZATION, tokens.header().await?);
-        }
-        Ok(request)
-    }
-
     /// What is sent at the time `now`, signed where the provider wants that.
     fn request(
         &self,
@@ -250,7 +242,7 @@ impl Target {
     ) -> Result<Reply, UpstreamError> {
         let began = Instant::now();
         let mut call = self.vitals.begin(began);
-        let asked = Asked { model: upstream_name, request, stamp: stamp() };
+        let asked = Asked { model: upstream_name, request, stamp };
         let answer = self.answer(asked, call.key, timing).await;
         let now = Instant::now();
         if answer.is_ok() {
@@ -300,8 +292,10 @@ impl Target {
         let reporter = &self.endpoint.reporter;
         let request = self.endpoint.request((uri.clone(), key), wire, stream, SystemTime::now());
         let request = request.map_err(|problem| reporter.error(Cause::Credentials, problem))?;
-        let authorized = timing.first_byte.bound(self.endpoint.authorized(request)).await;
-        let request = authorized.map_err(|passed| reporter.late(passed))??;
+        let request = match &self.endpoint.tokens {
+            None => request,
+            Some(tokens) => Box::pin(self.authorized(request, tokens, timing)).await?,
+        };
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;
         let answering = answering.map_err(|error| reporter.unsent(&error))?;
@@ -309,6 +303,19 @@ impl Target {
             self.vitals.exhausted(key, pause, Instant::now());
         }
         Ok(answering)
+    }
+
+    /// The request with an access token.
+    async fn authorized(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        tokens: &Arc<Tokens>,
+        timing: Timing,
+    ) -> Result<Request<Full<Bytes>>, UpstreamError> {
+        let header = timing.first_byte.bound(tokens.header()).await;
+        let header = header.map_err(|passed| self.endpoint.reporter.late(passed))??;
+        request.headers_mut().insert(AUTHORIZATION, header);
+        Ok(request)
     }
 
     pub async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {

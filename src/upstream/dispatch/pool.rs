@@ -57,7 +57,8 @@ impl Pool {
             let reused = idle.is_some();
             let mut sender = match idle {
                 Some(sender) => sender,
-                None => self.connect().await?,
+                // Boxed: a request that needs no new connection carries no room for making one.
+                None => Box::pin(self.connect()).await?,
             };
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, Lease { pool: self, sender: Some(sender) })),

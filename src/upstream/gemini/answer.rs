@@ -117,17 +117,17 @@ pub(super) enum Said {
 /// # Errors
 /// Why it is none: not of this wire, an error inside, or nothing said for a reason that is no end.
 pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
-    let answer = Answer::read(body)?;
+    let (answer, stamp) = (Answer::read(body)?, (asked.stamp)());
     let choices = match answer.blocked() {
         Some(reason) => {
             vec![Choice { refusal: Some(reason), finish: Some(Finish::ContentFilter), ..Choice::default() }]
         }
-        None => choices(answer.candidates, asked.stamp)?,
+        None => choices(answer.candidates, stamp)?,
     };
     if choices.is_empty() {
         return Err("the answer has no candidates".into());
     }
-    let head = Head::stamped(asked.stamp, asked.model).named(answer.response_id, answer.model_version);
+    let head = Head::stamped(stamp, asked.model).named(answer.response_id, answer.model_version);
     Ok(Completion { head, choices, usage: answer.usage_metadata.map(Usage::from) }.into_reply())
 }
 

@@ -35,8 +35,9 @@ struct Speaker {
 
 impl Translation {
     pub(super) fn new(asked: &Asked<'_>) -> Self {
-        let chunks = Chunks::new(Head::stamped(asked.stamp, asked.model));
-        Self { chunks, stamp: asked.stamp, candidates: HashMap::new(), calls: 0, usage: None }
+        let stamp = (asked.stamp)();
+        let chunks = Chunks::new(Head::stamped(stamp, asked.model));
+        Self { chunks, stamp, candidates: HashMap::new(), calls: 0, usage: None }
     }
 
     fn candidate(&mut self, candidate: Candidate, out: &mut VecDeque<StreamItem>) -> Result<(), String> {

@@ -132,7 +132,7 @@ pub(super) fn whole(asked: &Asked<'_>, thinker: &str, body: &[u8]) -> Result<Who
     let output = output.ok_or("the answer is not a response: it has no `output`")?;
     let mut choice = choice(output, thinker);
     choice.finish = Some(response.finish(!choice.calls.is_empty()));
-    let head = response.head(Head::stamped(asked.stamp, asked.model));
+    let head = response.head(Head::stamped((asked.stamp)(), asked.model));
     Ok(Completion { head, choices: vec![choice], usage: response.usage() }.into_reply())
 }
 

@@ -113,7 +113,7 @@ enum Event {
 impl Translation {
     pub(super) fn new(asked: &Asked<'_>, thinker: String) -> Self {
         Self {
-            chunks: Chunks::new(Head::stamped(asked.stamp, asked.model)),
+            chunks: Chunks::new(Head::stamped((asked.stamp)(), asked.model)),
             thinker,
             begun: false,
             calls: vec![],
