@@ -28,8 +28,18 @@ pub struct Choice {
     pub message: Message,
     #[serde(default)]
     pub finish_reason: Option<String>,
+    /// vLLM's: the stop sequence that ended it, or the number of a token that did.
+    #[serde(default)]
+    stop_reason: Value,
     #[serde(default, deserialize_with = "nullable")]
     pub logprobs: Logprobs,
+}
+
+impl Choice {
+    /// The stop sequence that it ended at, where that is known.
+    pub fn stop_sequence(&self) -> Option<&str> {
+        self.stop_reason.as_str()
+    }
 }
 
 /// Log probabilities of the tokens of a text, each with the likeliest others.

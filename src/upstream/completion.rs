@@ -86,6 +86,8 @@ pub struct Choice {
     /// OpenAI's `logprobs` object.
     pub logprobs: Option<Value>,
     pub finish: Option<Finish>,
+    /// The stop sequence that it ended at, where the provider says so: `stop_reason`, as vLLM has it.
+    pub stop_sequence: Option<String>,
 }
 
 impl Completion {
@@ -126,12 +128,9 @@ impl Choice {
         let calls: Vec<Value> = self.calls.iter().map(call_json).collect();
         put_some(&mut message, "tool_calls", &calls, calls.is_empty());
         message.extend(self.signature.as_deref().map(|signature| ("extra_content".into(), signature_json(signature))));
-        json!({
-            "index": index,
-            "message": message,
-            "logprobs": self.logprobs,
-            "finish_reason": self.finish.map(Finish::name),
-        })
+        let finish = self.finish.map(Finish::name);
+        let choice = json!({"index": index, "message": message, "logprobs": self.logprobs, "finish_reason": finish});
+        stopped_at(choice, self.stop_sequence.as_deref())
     }
 }
 
@@ -209,8 +208,14 @@ impl Chunks {
 
     /// The choice ends.
     pub fn finish(&self, finish: Finish) -> StreamItem {
+        self.finish_at(finish, None)
+    }
+
+    /// The same; where it is known, at which stop sequence.
+    pub fn finish_at(&self, finish: Finish, stop_sequence: Option<&str>) -> StreamItem {
         let text = Text { finish_reason: Some(finish.name().to_owned()), ..Text::default() };
-        self.chunk(json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish.name()}), text)
+        let choice = json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish.name()});
+        self.chunk(stopped_at(choice, stop_sequence), text)
     }
 
     /// Any other piece of choice `index` (0 to n − 1); `text` is what the gateway reads of it, for choice 0 only.
@@ -243,6 +248,11 @@ impl Head {
         ];
         fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
+}
+
+fn stopped_at(mut choice: Value, stop_sequence: Option<&str>) -> Value {
+    stop_sequence.into_iter().for_each(|stop| choice["stop_reason"] = stop.into());
+    choice
 }
 
 /// A call as it stands in `tool_calls`, but for a stream's `index`.

@@ -1,6 +1,6 @@
 //! Everything of a request beside its messages.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::allowed::{self, AllowedTools};
@@ -34,6 +34,10 @@ pub struct Controls {
     pub logprobs: bool,
     pub top_logprobs: Option<u32>,
     pub effort: Option<Effort>,
+    /// Of thoughts, at most. The effort then says about the same, for models that take no number.
+    pub thought_tokens: Option<u32>,
+    /// What a client of Anthropic's protocol says of thinking.
+    pub thinking: Option<Thinking>,
     pub user: Option<String>,
 }
 
@@ -81,7 +85,7 @@ pub struct JsonSchema {
 }
 
 /// `reasoning_effort`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effort {
     None,
@@ -91,6 +95,53 @@ pub enum Effort {
     High,
     #[serde(alias = "max")]
     Xhigh,
+}
+
+/// Anthropic's `thinking`, which `/v1/messages` hands on as `claude_thinking`: other models are told by an effort.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", expecting = "an object")]
+pub enum Thinking {
+    Enabled {
+        budget_tokens: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        display: Option<String>,
+    },
+    Adaptive {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        display: Option<String>,
+    },
+    Disabled {},
+}
+
+impl Thinking {
+    /// How much of the thoughts is to be shown, where that is said.
+    pub fn display(&self) -> Option<&str> {
+        match self {
+            Self::Enabled { display, .. } | Self::Adaptive { display } => display.as_deref(),
+            Self::Disabled {} => None,
+        }
+    }
+
+    /// Tokens.
+    pub fn budget(&self) -> Option<u32> {
+        match self {
+            Self::Enabled { budget_tokens, .. } => Some(*budget_tokens),
+            Self::Adaptive { .. } | Self::Disabled {} => None,
+        }
+    }
+}
+
+impl Effort {
+    /// A budget of thoughts, tokens, in the words of an effort: what providers that take budgets make of these words,
+    /// read backwards.
+    pub fn of_budget(tokens: u32) -> Self {
+        match tokens {
+            0 => Self::None,
+            ..=2048 => Self::Low,
+            ..=8192 => Self::Medium,
+            _ => Self::High,
+        }
+    }
 }
 
 /// What providers run themselves is neither a function nor a custom tool: it stays with the wires that know it.
@@ -118,10 +169,20 @@ struct WireFunction {
 }
 
 impl Controls {
+    /// Whether the model is asked to think before it answers.
+    pub fn asks_to_think(&self) -> bool {
+        match &self.thinking {
+            Some(thinking) => *thinking != Thinking::Disabled {},
+            None => self.effort.is_some_and(|effort| effort != Effort::None),
+        }
+    }
+
     pub(super) fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
         let (tools, custom) = tools(request)?;
         let allowed = allowed::read(request)?;
         let (tool_choice, chosen) = if allowed.is_some() { (None, None) } else { tool_choice(request)? };
+        let thinking: Option<Thinking> = request.field("claude_thinking", "Anthropic's `thinking`")?;
+        let reasoning = Reasoning::read(request)?;
         Ok(Self {
             tools,
             custom: CustomTools { tools: custom, chosen },
@@ -140,7 +201,9 @@ impl Controls {
             n: request.field("n", "a positive integer")?.unwrap_or(1),
             logprobs: request.field("logprobs", "true or false")?.unwrap_or(false),
             top_logprobs: request.field("top_logprobs", "an integer from 0 to 20")?,
-            effort: effort(request)?,
+            effort: reasoning.effort(request)?,
+            thought_tokens: reasoning.max_tokens.or(thinking.as_ref().and_then(Thinking::budget)),
+            thinking,
             user: request.field("user", "a string")?,
         })
     }
@@ -227,15 +290,25 @@ fn stop(request: &ChatRequest) -> Result<Vec<String>, BadRequest> {
     })
 }
 
-/// `reasoning_effort`, or `reasoning: {effort}` as OpenRouter has it.
-fn effort(request: &ChatRequest) -> Result<Option<Effort>, BadRequest> {
-    #[derive(Deserialize)]
-    struct Reasoning {
-        #[serde(default)]
-        effort: Option<Effort>,
+/// `reasoning`, as OpenRouter has it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reasoning {
+    effort: Option<Effort>,
+    max_tokens: Option<u32>,
+    enabled: Option<bool>,
+}
+
+impl Reasoning {
+    fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
+        let expected = "an object with an `effort`, `max_tokens` or `enabled`";
+        Ok(request.field("reasoning", expected)?.unwrap_or_default())
     }
-    let expected = "none, minimal, low, medium, high or xhigh";
-    let own = request.field("reasoning_effort", expected)?;
-    let nested: Option<Reasoning> = request.field("reasoning", "an object with an `effort`")?;
-    Ok(own.or(nested.and_then(|reasoning| reasoning.effort)))
+
+    /// `reasoning_effort`, else what this says.
+    fn effort(&self, request: &ChatRequest) -> Result<Option<Effort>, BadRequest> {
+        let own = request.field("reasoning_effort", "none, minimal, low, medium, high or xhigh")?;
+        let switched = self.enabled.map(|on| if on { Effort::Medium } else { Effort::None });
+        Ok(own.or(self.effort).or(self.max_tokens.map(Effort::of_budget)).or(switched))
+    }
 }

@@ -3,6 +3,7 @@
 //! A request to a provider of OpenAI's own wire is never read this far: its bytes pass through.
 
 mod allowed;
+mod citations;
 mod content;
 mod controls;
 mod custom;
@@ -10,8 +11,9 @@ mod thoughts;
 mod turns;
 
 pub use allowed::AllowedTools;
+pub use citations::no_citations;
 pub use content::{Part, PartKind, Source};
-pub use controls::{Controls, Effort, Format, JsonSchema, Tool, ToolChoice};
+pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolChoice};
 pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};
 pub use thoughts::{Reasoning, Sealed};
 pub use turns::{ToolCall, Turn};
@@ -32,14 +34,14 @@ impl Conversation {
     /// those that are allowed are there.
     ///
     /// # Errors
-    /// As [`read_with_custom_tools`](Self::read_with_custom_tools); a tool that is allowed and not there; and a call of a
-    /// custom tool, unless the client said `drop_unsupported`. Of the tools themselves [`inexpressible`] tells.
+    /// As [`read_with_custom_tools`](Self::read_with_custom_tools), and a tool that is allowed and not there. Of custom
+    /// tools and their calls [`inexpressible`] tells; where they are to be left out, the calls become functions'.
     pub fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
         let allowed = allowed::with_allowed_tools_only(request)?;
         let request = allowed.as_ref().unwrap_or(request);
         let Self { turns, mut controls } = Self::read_with_custom_tools(request)?;
         controls.leave_out_custom_tools();
-        Ok(Self { turns: custom::functions_only(turns, request.drop_unsupported)?, controls })
+        Ok(Self { turns: custom::functions_only(turns), controls })
     }
 
     /// Reads all of `request`.
@@ -53,7 +55,8 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 13] = [
+const HINTS: [&str; 14] = [
+    "claude_thinking",
     "metadata",
     "models",
     "prediction",

@@ -4,6 +4,7 @@
 mod blocks;
 mod reply;
 mod request;
+mod sources;
 mod stream;
 
 pub use reply::{error, reply};

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::sources;
 use crate::api::answer::{Answer, Call, Usage};
 
 /// A whole completion as a message.
@@ -11,15 +12,14 @@ use crate::api::answer::{Answer, Call, Usage};
 pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let mut answer = Answer::read(body)?;
     let choice = answer.first();
+    let stop = choice.stop_sequence().map(str::to_owned);
     let message = choice.message;
     let mut content = message.thinking_blocks;
     if content.is_empty() && !message.reasoning_content.is_empty() {
         content.push(thinking(&message.reasoning_content));
     }
     let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
-    if !said.is_empty() {
-        content.push(json!({"type": "text", "text": said}));
-    }
+    content.extend(sources::blocks(said, &[message.annotations, message.citations].concat()));
     content.extend(message.tool_calls.iter().map(tool_use));
     let refused = message.refusal.is_some();
     let out = json!({
@@ -28,8 +28,8 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         "role": "assistant",
         "model": answer.model,
         "content": content,
-        "stop_reason": stop_reason(choice.finish_reason.as_deref(), refused),
-        "stop_sequence": null,
+        "stop_reason": stop_reason(choice.finish_reason.as_deref(), refused, stop.is_some()),
+        "stop_sequence": stop,
         "usage": usage(answer.usage.unwrap_or_default()),
     });
     serde_json::to_vec(&out)
@@ -66,13 +66,15 @@ pub(super) fn message_id(id: &str) -> String {
     if id.starts_with("msg_") { id.to_owned() } else { format!("msg_{id}") }
 }
 
-/// Anthropic's words for why a model stopped; a stop sequence cannot be told from an end of its own.
-pub(super) fn stop_reason(finish: Option<&str>, refused: bool) -> &'static str {
+/// Anthropic's words for why a model stopped. `at_sequence`: it is known to have been at a stop sequence, which most
+/// providers do not tell from an end of its own.
+pub(super) fn stop_reason(finish: Option<&str>, refused: bool, at_sequence: bool) -> &'static str {
     match finish {
         _ if refused => "refusal",
         Some("length") => "max_tokens",
         Some("tool_calls" | "function_call") => "tool_use",
         Some("content_filter") => "refusal",
+        _ if at_sequence => "stop_sequence",
         _ => "end_turn",
     }
 }

@@ -1,9 +1,12 @@
 //! Anthropic's request → OpenAI's.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::chat::unplaced;
+use crate::api::conversation::{Effort, Thinking};
 use crate::api::error::BadRequest;
 
 /// A body of `POST /v1/messages`. What is not among these fields is unknown here and handed on as it is.
@@ -69,6 +72,10 @@ enum Block {
         source: Source,
         #[serde(default)]
         title: Option<String>,
+        #[serde(default)]
+        context: Option<String>,
+        #[serde(default)]
+        citations: Option<Value>,
     },
     ToolUse {
         id: String,
@@ -124,14 +131,6 @@ struct ToolChoice {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", expecting = "an object")]
-enum Thinking {
-    Enabled { budget_tokens: u32 },
-    Adaptive {},
-    Disabled {},
-}
-
-#[derive(Deserialize)]
 struct OutputConfig {
     #[serde(default)]
     effort: Option<String>,
@@ -169,7 +168,9 @@ pub fn request(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
     put("tool_choice", choice.map(tool_choice).transpose()?);
     put("parallel_tool_calls", choice.and_then(|choice| choice.disable_parallel_tool_use).map(|off| (!off).into()));
     let (effort, format) = request.output_config.map_or((None, None), |config| (config.effort, config.format));
-    put("reasoning_effort", effort.or(request.thinking.and_then(effort_of)).map(Value::from));
+    let thought = request.thinking.as_ref().and_then(Thinking::budget).map(Effort::of_budget);
+    put("reasoning_effort", effort.map(Value::from).or(thought.map(|thought| json!(thought))));
+    put("claude_thinking", request.thinking.map(|thinking| json!(thinking)));
     put("response_format", format.or(request.output_format).map(response_format).transpose()?);
     request.rest.into_iter().for_each(|(name, value)| put(&name, Some(value)));
     Ok(serde_json::to_vec(&out).unwrap_or_default())
@@ -228,9 +229,9 @@ fn user(content: Content, place: &str, out: &mut Vec<Value>) -> Result<(), BadRe
         let place = format!("{place}.content[{j}]");
         match block(&raw, &place)? {
             Block::ToolResult { tool_use_id, content, is_error } => {
-                out.push(tool_result(tool_use_id, content, is_error == Some(true), &place)?);
+                out.push(marked(tool_result(tool_use_id, content, is_error == Some(true), &place)?, &raw));
             }
-            other => parts.push(part(other, &raw, &place)?),
+            other => parts.extend(self::parts(other, &raw, &place)?),
         }
     }
     if !parts.is_empty() {
@@ -259,10 +260,10 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
         match block(&raw, &place)? {
             Block::ToolUse { id, name, input } => {
                 let function = json!({"name": name, "arguments": input.to_string()});
-                calls.push(json!({"id": id, "type": "function", "function": function}));
+                calls.push(marked(json!({"id": id, "type": "function", "function": function}), &raw));
             }
             Block::Thinking {} | Block::RedactedThinking {} => thoughts.push(raw),
-            other => parts.push(part(other, &raw, &place)?),
+            other => parts.extend(self::parts(other, &raw, &place)?),
         }
     }
     let content = if parts.is_empty() { Value::Null } else { parts.into() };
@@ -284,9 +285,9 @@ fn plain(content: Content, place: &str) -> Result<Value, BadRequest> {
     };
     let parts = blocks.iter().enumerate().map(|(j, raw)| {
         let place = format!("{place}.content[{j}]");
-        part(block(raw, &place)?, raw, &place)
+        self::parts(block(raw, &place)?, raw, &place)
     });
-    Ok(parts.collect::<Result<Vec<_>, _>>()?.into())
+    Ok(parts.collect::<Result<Vec<_>, _>>()?.concat().into())
 }
 
 fn block(raw: &Value, place: &str) -> Result<Block, BadRequest> {
@@ -297,31 +298,63 @@ fn block(raw: &Value, place: &str) -> Result<Block, BadRequest> {
     })
 }
 
-/// A part of OpenAI's, with the block's `cache_control`.
-fn part(block: Block, raw: &Value, place: &str) -> Result<Value, BadRequest> {
-    let mut part = match block {
-        Block::Text { text } => json!({"type": "text", "text": text}),
-        Block::Image { source } => json!({"type": "image_url", "image_url": {"url": source.url(place)?}}),
-        Block::Document { source: Source::Text { data }, .. } => json!({"type": "text", "text": data}),
-        Block::Document { source: Source::File { file_id }, .. } => {
-            json!({"type": "file", "file": {"file_id": file_id}})
+/// With the `cache_control` of the block that it was.
+fn marked(mut out: Value, raw: &Value) -> Value {
+    if let Some(cache) = raw.get("cache_control").filter(|cache| !cache.is_null()) {
+        out["cache_control"] = cache.clone();
+    }
+    out
+}
+
+/// OpenAI's parts of a block, the last of them with its `cache_control`: what a document's title and context say stands
+/// before it where OpenAI's part has no place for them.
+fn parts(block: Block, raw: &Value, place: &str) -> Result<Vec<Value>, BadRequest> {
+    let (mut parts, part) = match block {
+        Block::Text { text } => (vec![], text_part(&text)),
+        Block::Image { source } => (vec![], json!({"type": "image_url", "image_url": {"url": source.url(place)?}})),
+        Block::Document { source: Source::Text { data }, title, context, citations } if !asks(&citations) => {
+            (title.iter().chain(&context).map(|text| text_part(text)).collect(), text_part(&data))
         }
-        Block::Document { source, title } => {
-            let filename = title.unwrap_or_else(|| "document.pdf".into());
-            json!({"type": "file", "file": {"file_data": source.url(place)?, "filename": filename}})
+        Block::Document { source, title, context, citations } => {
+            let before = context.iter().map(|text| text_part(text)).collect();
+            let mut file = json!({"type": "file", "file": source.file(title, place)?});
+            citations.into_iter().for_each(|citations| file["citations"] = citations);
+            (before, file)
         }
         _ => {
             let message = format!("{place}: a block of type {} does not belong here", raw["type"]);
             return Err(BadRequest::field(place.to_owned(), message));
         }
     };
-    if let Some(cache) = raw.get("cache_control").filter(|cache| !cache.is_null()) {
-        part["cache_control"] = cache.clone();
-    }
-    Ok(part)
+    parts.push(marked(part, raw));
+    Ok(parts)
+}
+
+fn text_part(text: &str) -> Value {
+    json!({"type": "text", "text": text})
+}
+
+/// Whether the places in a document that the answer rests on are asked for.
+fn asks(citations: &Option<Value>) -> bool {
+    citations.as_ref().is_some_and(|citations| citations["enabled"] == true)
 }
 
 impl Source {
+    /// `file` of OpenAI's part.
+    fn file(self, title: Option<String>, place: &str) -> Result<Value, BadRequest> {
+        Ok(match self {
+            Self::File { file_id } => json!({"file_id": file_id}),
+            Self::Text { data } => {
+                let url = format!("data:text/plain;base64,{}", STANDARD.encode(data));
+                json!({"file_data": url, "filename": title.unwrap_or_else(|| "document.txt".into())})
+            }
+            source => {
+                let filename = title.unwrap_or_else(|| "document.pdf".into());
+                json!({"file_data": source.url(place)?, "filename": filename})
+            }
+        })
+    }
+
     fn url(self, place: &str) -> Result<String, BadRequest> {
         match self {
             Self::Base64 { media_type, data } => Ok(format!("data:{media_type};base64,{data}")),
@@ -367,16 +400,6 @@ fn tool_choice(choice: &ToolChoice) -> Result<Value, BadRequest> {
             let message = format!("tool_choice.type is \"{other}\"; give auto, any, tool or none");
             Err(BadRequest::field("tool_choice.type", message))
         }
-    }
-}
-
-/// A budget of thought in the words of an effort: what providers that take budgets make of these words, read backwards.
-fn effort_of(thinking: Thinking) -> Option<String> {
-    match thinking {
-        Thinking::Enabled { budget_tokens: ..=2048 } => Some("low".into()),
-        Thinking::Enabled { budget_tokens: ..=8192 } => Some("medium".into()),
-        Thinking::Enabled { .. } => Some("high".into()),
-        Thinking::Adaptive {} | Thinking::Disabled {} => None,
     }
 }
 

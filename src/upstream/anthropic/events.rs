@@ -97,6 +97,8 @@ enum Delta {
 struct MessageDelta {
     stop_reason: Option<String>,
     #[serde(default)]
+    stop_sequence: Option<String>,
+    #[serde(default)]
     stop_details: Option<StopDetails>,
 }
 
@@ -172,6 +174,7 @@ impl Stream {
         if let Some(words) = answer::refusal(&reason, delta.stop_details) {
             out.push_back(chunks.delta(0, json!({"refusal": words}), Text { refusal: true, ..Text::default() }));
         }
-        out.push_back(chunks.finish(answer::finish(&reason, self.pieces.is_answer())));
+        let finish = answer::finish(&reason, self.pieces.is_answer());
+        out.push_back(chunks.finish_at(finish, delta.stop_sequence.as_deref()));
     }
 }

@@ -47,6 +47,9 @@ const UNDERSTOOD: [&str; 13] = [
     "top_p",
 ];
 
+/// Anthropic's own, which its clients may send: passed on as they are.
+const OWN: [&str; 6] = ["cache_control", "container", "context_management", "inference_geo", "mcp_servers", "speed"];
+
 /// `POST {base_url}/v1/messages`.
 #[derive(Debug, Clone, Copy)]
 pub struct Anthropic {
@@ -76,7 +79,7 @@ impl Provider for Anthropic {
 
     fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
         let deaf = || BadRequest::field("messages", "Claude does not hear; send a transcript, or ask another model");
-        inexpressible(request, &UNDERSTOOD, "Anthropic's wire").or_else(|| request.needs.audio.then(deaf))
+        unknown(request).or_else(|| request.needs.audio.then(deaf))
     }
 
     fn request_up_to(
@@ -108,8 +111,19 @@ impl Provider for Anthropic {
 /// # Errors
 /// What Claude, or this Claude, cannot express.
 pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<Value, BadRequest> {
-    match inexpressible(request, &UNDERSTOOD, "Anthropic's wire") {
-        Some(bad) => Err(bad),
-        None => request::body(model, longest, request),
+    if let Some(bad) = unknown(request) {
+        return Err(bad);
     }
+    let mut body = request::body(model, longest, request)?;
+    for name in OWN {
+        if let Some(own) = request.field::<Value>(name, "JSON")? {
+            body[name] = own;
+        }
+    }
+    Ok(body)
+}
+
+fn unknown(request: &ChatRequest) -> Option<BadRequest> {
+    let understood = [&UNDERSTOOD[..], &OWN[..]].concat();
+    inexpressible(request, &understood, "Anthropic's wire")
 }

@@ -15,6 +15,8 @@ struct Message {
     content: Vec<WireBlock>,
     stop_reason: Option<String>,
     #[serde(default)]
+    stop_sequence: Option<String>,
+    #[serde(default)]
     stop_details: Option<StopDetails>,
     #[serde(default)]
     usage: Option<WireUsage>,
@@ -56,6 +58,7 @@ pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let reason = message.stop_reason.as_deref().unwrap_or_default();
     choice.finish = Some(finish(reason, is_answer));
     choice.refusal = refusal(reason, message.stop_details);
+    choice.stop_sequence = message.stop_sequence;
     Ok(Completion { head, choices: vec![choice], usage: message.usage.map(WireUsage::usage) }.into_reply())
 }
 

@@ -8,7 +8,7 @@ use super::sampling::Sampling;
 use super::schema;
 use super::thinking::{Conditions, Thoughts};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, Effort, Tool, ToolChoice, Turn, unsupported};
+use crate::api::conversation::{Controls, Conversation, Tool, ToolChoice, Turn, unsupported};
 use crate::api::error::BadRequest;
 use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
 
@@ -58,8 +58,8 @@ impl Draft<'_> {
     }
 
     fn structure(&self) -> Result<Structure, BadRequest> {
-        let asked = self.controls.effort.is_some_and(|effort| effort != Effort::None);
-        let thinks = self.claude.thinking() == Thinking::Always || asked || self.request.raw("thinking").is_some();
+        let asked = self.controls.asks_to_think() || self.request.raw("thinking").is_some();
+        let thinks = self.claude.thinking() == Thinking::Always || asked;
         let native = |wanted: &Value| {
             let held = self.claude.structured() && schema::is_closed(wanted);
             held.then(|| schema::supported(wanted))
@@ -77,7 +77,7 @@ impl Draft<'_> {
             || matches!(structure, Structure::Tool(_));
         Thoughts::choose(&Conditions {
             claude: self.claude,
-            effort: self.controls.effort,
+            controls: self.controls,
             lenient: self.request.drop_unsupported,
             forced,
             max_tokens,

@@ -79,9 +79,11 @@ impl Provider for Compatible {
     }
 
     fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
-        let custom = || conversation::no_custom_tools(request, format_args!("provider {}", self.provider));
+        let provider = || format!("provider {}", self.provider);
+        let custom = || conversation::no_custom_tools(request, provider());
         conversation::unknown_there(request, self.quirks.unsupported(), &self.provider)
             .or_else(|| self.quirks.functions_only().then(custom)?)
+            .or_else(|| conversation::no_citations(request, provider()))
     }
 
     fn request_up_to(

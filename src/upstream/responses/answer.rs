@@ -239,7 +239,7 @@ impl Thought {
 impl Called {
     /// `custom`: of a custom tool, else of a function.
     pub(super) fn of(self, custom: bool) -> ToolCall {
-        ToolCall { id: self.call_id, name: self.name, arguments: self.arguments, custom, signature: None }
+        ToolCall { id: self.call_id, name: self.name, arguments: self.arguments, custom, ..ToolCall::default() }
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn items(request: &ChatRequest, turns: &[Turn], thinker: &str) -> Res
                 items.extend(answered(thinker, reasoning, &text, calls));
                 custom.extend(calls.iter().filter(|call| call.custom).map(|call| &call.id));
             }
-            Turn::Tool { call_id, parts } => {
+            Turn::Tool { call_id, parts, .. } => {
                 let kind = if custom.contains(&call_id) { "custom_tool_call_output" } else { "function_call_output" };
                 items.push(json!({"type": kind, "call_id": call_id, "output": content(parts)}));
             }

@@ -10,7 +10,7 @@ use super::input;
 use crate::api::chat::{self, ChatRequest};
 use crate::api::conversation::{
     AllowedTools, Controls, Conversation, CustomTool, Format, JsonSchema, Reasoning, Tool, ToolChoice, Turn,
-    unknown_there, unsupported,
+    no_citations, unknown_there, unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
@@ -30,7 +30,8 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 21] = [
+const TRANSLATED: [&str; 22] = [
+    "claude_thinking",
     "drop_unsupported",
     "include",
     "logprobs",
@@ -70,7 +71,9 @@ const LEAST_TOKENS: u32 = 16;
 pub(super) fn refuses(provider: &str, request: &ChatRequest) -> Option<BadRequest> {
     let deaf = || unsupported("messages", &format!("provider {provider} takes no sound"));
     let heard = request.needs.audio && !request.drop_unsupported;
-    unknown_there(request, &UNKNOWN, provider).or_else(|| heard.then(deaf))
+    unknown_there(request, &UNKNOWN, provider)
+        .or_else(|| heard.then(deaf))
+        .or_else(|| no_citations(request, format_args!("provider {provider}")))
 }
 
 /// What a client calls the field that an error is about.
