@@ -41,6 +41,7 @@ mod learner;
 mod ledger;
 mod mangled;
 mod messages;
+mod messages_wires;
 mod model;
 mod models;
 mod off_policy;

@@ -37,6 +37,7 @@ fn a_request_means_the_same_in_openais_words() {
             "temperature": 0.5,
             "top_k": 5,
             "reasoning_effort": "medium",
+            "claude_thinking": {"type": "enabled", "budget_tokens": 4096},
             "tools": [{"type": "function", "function": {"name": "weather", "description": "Weather of a city", "parameters": body["tools"][0]["input_schema"]}}],
             "tool_choice": "required",
             "parallel_tool_calls": false,

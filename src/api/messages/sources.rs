@@ -60,16 +60,19 @@ fn bedrocks(name: &str, [start, end]: &[&str; 2], place: &Value) -> Value {
 /// piece rests on it belongs to the last block.
 pub(super) fn blocks(text: &str, sources: &[Value]) -> Vec<Value> {
     let cited = sources.iter().filter_map(|source| Some((range(source), citation(source)?)));
-    let (mut placed, others): (Vec<_>, Vec<_>) = cited.partition(|((from, to), _)| from < to);
+    let (mut placed, mut others): (Vec<_>, Vec<_>) = cited.partition(|((from, to), _)| from < to);
     placed.sort_by_key(|(range, _)| *range);
     let bytes = bytes(text, placed.iter().flat_map(|((from, to), _)| [*from, *to]));
     let (mut blocks, mut at) = (vec![], 0);
-    for ((from, to), citation) in placed {
-        let (from, to) = (bytes[&from].max(at), bytes[&to]);
+    for (range, citation) in placed {
+        let (from, to) = (bytes[&range.0].max(at), bytes[&range.1]);
         if from < to {
             blocks.extend((from > at).then(|| block(&text[at..from])));
             blocks.push(block(&text[from..to]));
             at = to;
+        } else if blocks.is_empty() {
+            others.push((range, citation));
+            continue;
         }
         cite(&mut blocks, citation);
     }

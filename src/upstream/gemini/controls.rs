@@ -82,8 +82,10 @@ fn thinking_config(effort: Effort, tokens: Option<u32>, model: &str) -> Value {
     match generation(model) {
         generation if generation < THINKS_SINCE => Value::Null,
         generation if generation < LEVELS_SINCE => {
-            let budget = tokens.unwrap_or_else(|| budget(effort, model.contains("flash")));
-            json!({"thinkingBudget": budget, "includeThoughts": shown})
+            let flash = model.contains("flash");
+            let most = if flash { 24_576 } else { 32_768 };
+            let said = tokens.filter(|_| shown).map(|tokens| tokens.min(most));
+            json!({"thinkingBudget": said.unwrap_or_else(|| budget(effort, flash)), "includeThoughts": shown})
         }
         generation => {
             let minimal = model.contains("flash") && generation < NO_MINIMAL_SINCE;
