@@ -71,6 +71,9 @@ pub struct Message {
     /// Pictures that it made.
     #[serde(default, deserialize_with = "entries")]
     pub images: Vec<Value>,
+    /// What it did with tools that one protocol alone knows.
+    #[serde(default, deserialize_with = "entries")]
+    pub hosted_items: Vec<Value>,
 }
 
 /// A call of a function or of a custom tool, or a piece of one.

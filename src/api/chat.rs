@@ -175,7 +175,8 @@ impl ChatRequest {
 }
 
 /// Fields that are written anew for each upstream, or that no upstream of this wire sees.
-pub const OWN: [&str; 4] = ["model", "drop_unsupported", "reasoning_summary", "claude_thinking"];
+pub const OWN: [&str; 6] =
+    ["model", "drop_unsupported", "reasoning_summary", "claude_thinking", "include", "max_tool_calls"];
 
 /// Fields that say who may answer: the gateway's to read.
 pub const ROUTING: [&str; 2] = ["models", "provider"];

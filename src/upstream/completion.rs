@@ -83,6 +83,8 @@ pub struct Choice {
     pub annotations: Vec<Value>,
     /// Places in documents that were cited: `citations`, since OpenAI's annotations have no words for them.
     pub citations: Vec<Value>,
+    /// What was done with tools that one protocol alone knows: `hosted_items`, see [`Hosted`](crate::api::conversation::Hosted).
+    pub hosted: Vec<Value>,
     /// OpenAI's `logprobs` object.
     pub logprobs: Option<Value>,
     pub finish: Option<Finish>,
@@ -123,6 +125,7 @@ impl Choice {
         put_some(&mut message, "thinking_blocks", &self.thinking_blocks, self.thinking_blocks.is_empty());
         put_some(&mut message, "annotations", &self.annotations, self.annotations.is_empty());
         put_some(&mut message, "citations", &self.citations, self.citations.is_empty());
+        put_some(&mut message, "hosted_items", &self.hosted, self.hosted.is_empty());
         let images: Vec<Value> = self.images.iter().map(|url| image_json(url)).collect();
         put_some(&mut message, "images", &images, images.is_empty());
         let calls: Vec<Value> = self.calls.iter().map(call_json).collect();

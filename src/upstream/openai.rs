@@ -11,7 +11,7 @@ use super::calls::Calls;
 use super::compatible::messages;
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
-use crate::api::conversation::no_citations;
+use crate::api::conversation::{no_citations, no_hosted_tools, without_hosted_tools};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::Usage;
@@ -27,7 +27,8 @@ impl Provider for OpenAi {
     }
 
     fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
-        no_citations(request, "OpenAI's wire")
+        let wire = "OpenAI's chat";
+        no_hosted_tools(request, None, wire).or_else(|| no_citations(request, wire))
     }
 
     fn request_up_to(
@@ -39,6 +40,8 @@ impl Provider for OpenAi {
         if let Some(bad) = self.refuses(request) {
             return Err(bad);
         }
+        let bare = without_hosted_tools(request, None);
+        let request = bare.as_ref().unwrap_or(request);
         let messages = messages::rewritten(&Quirks::default(), request);
         Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model, messages.as_deref()) })
     }

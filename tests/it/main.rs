@@ -37,6 +37,7 @@ mod gateway;
 mod gemini;
 mod gemini_pictures;
 mod gemini_served;
+mod hosted_tools;
 mod learner;
 mod ledger;
 mod mangled;

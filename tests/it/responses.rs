@@ -55,7 +55,7 @@ fn what_needs_a_store_or_runs_elsewhere_is_named() {
     assert_eq!(refused(json!({"model": "m", "input": "x", "previous_response_id": "resp_1"})), "previous_response_id");
     assert_eq!(refused(json!({"model": "m", "input": "x", "background": true})), "background");
     assert_eq!(refused(json!({"model": "m", "input": "x", "truncation": "auto"})), "truncation");
-    assert_eq!(refused(json!({"model": "m", "input": "x", "tools": [{"type": "file_search"}]})), "tools[0].type");
+    assert_eq!(refused(json!({"model": "m", "input": "x", "tools": [{"name": "f"}]})), "tools[0].type");
     assert_eq!(refused(json!({"model": "m", "input": [{"type": "item_reference", "id": "1"}]})), "input[0]");
     assert_eq!(refused(json!({"model": "m"})), "input");
     assert_eq!(refused(json!({"model": "m", "input": []})), "input");

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::allowed::{self, AllowedTools};
 use super::custom::{CustomTool, CustomTools};
+use super::hosted::Hosted;
 use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -14,6 +15,9 @@ use crate::api::error::BadRequest;
 pub struct Controls {
     pub tools: Vec<Tool>,
     pub custom: CustomTools,
+    /// What is no function, with its place among all tools.
+    pub hosted: Vec<(usize, Hosted)>,
+    pub hosted_choice: Option<Hosted>,
     /// Among all tools, or a function.
     pub tool_choice: Option<ToolChoice>,
     /// Among some.
@@ -154,7 +158,24 @@ struct WireTool {
     #[serde(default)]
     custom: Option<CustomTool>,
     #[serde(default)]
+    hosted: Option<Hosted>,
+    #[serde(default)]
     cache_control: Option<Value>,
+}
+
+#[derive(Default)]
+struct Tools {
+    functions: Vec<Tool>,
+    custom: Vec<CustomTool>,
+    hosted: Vec<(usize, Hosted)>,
+}
+
+/// A choice among all tools or of a function, else of a custom tool, else of another.
+#[derive(Default)]
+struct Choice {
+    among: Option<ToolChoice>,
+    custom: Option<String>,
+    hosted: Option<Hosted>,
 }
 
 #[derive(Deserialize)]
@@ -178,15 +199,17 @@ impl Controls {
     }
 
     pub(super) fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
-        let (tools, custom) = tools(request)?;
+        let Tools { functions, custom, hosted } = tools(request)?;
         let allowed = allowed::read(request)?;
-        let (tool_choice, chosen) = if allowed.is_some() { (None, None) } else { tool_choice(request)? };
+        let choice = if allowed.is_some() { Choice::default() } else { tool_choice(request)? };
         let thinking: Option<Thinking> = request.field("claude_thinking", "Anthropic's `thinking`")?;
         let reasoning = Reasoning::read(request)?;
         Ok(Self {
-            tools,
-            custom: CustomTools { tools: custom, chosen },
-            tool_choice,
+            tools: functions,
+            custom: CustomTools { tools: custom, chosen: choice.custom },
+            hosted,
+            hosted_choice: choice.hosted,
+            tool_choice: choice.among,
             allowed,
             parallel_tool_calls: request.field("parallel_tool_calls", "true or false")?,
             format: format(request)?,
@@ -217,14 +240,16 @@ impl Controls {
     }
 }
 
-/// Functions, and custom tools with their places.
-fn tools(request: &ChatRequest) -> Result<(Vec<Tool>, Vec<CustomTool>), BadRequest> {
+fn tools(request: &ChatRequest) -> Result<Tools, BadRequest> {
     let tools: Vec<WireTool> = request.field("tools", "a list of tools")?.unwrap_or_default();
-    let (mut functions, mut custom) = (vec![], vec![]);
+    let mut read = Tools::default();
     for (i, tool) in tools.into_iter().enumerate() {
         match tool {
-            WireTool { function: Some(function), cache_control, .. } => functions.push(function.cached(cache_control)),
-            WireTool { custom: Some(tool), .. } => custom.push(CustomTool { place: i, ..tool }),
+            WireTool { function: Some(function), cache_control: cache, .. } => {
+                read.functions.push(function.cached(cache));
+            }
+            WireTool { custom: Some(tool), .. } => read.custom.push(CustomTool { place: i, ..tool }),
+            WireTool { hosted: Some(tool), .. } => read.hosted.push((i, tool)),
             _ if request.drop_unsupported => {}
             WireTool { kind, .. } => {
                 let field = format!("tools[{i}]");
@@ -233,7 +258,7 @@ fn tools(request: &ChatRequest) -> Result<(Vec<Tool>, Vec<CustomTool>), BadReque
             }
         }
     }
-    Ok((functions, custom))
+    Ok(read)
 }
 
 impl WireFunction {
@@ -243,19 +268,20 @@ impl WireFunction {
     }
 }
 
-/// A choice among all tools or of a function, else the custom tool that is chosen.
-fn tool_choice(request: &ChatRequest) -> Result<(Option<ToolChoice>, Option<String>), BadRequest> {
+fn tool_choice(request: &ChatRequest) -> Result<Choice, BadRequest> {
     let expected = "\"none\", \"auto\", \"required\" or {\"type\": \"function\", \"function\": {\"name\": …}}";
     let Some(choice): Option<Value> = request.field("tool_choice", expected)? else {
-        return Ok((None, None));
+        return Ok(Choice::default());
     };
     let named = |kind: &str| choice[kind]["name"].as_str().map(str::to_owned);
-    match (choice.as_str(), named("function"), named("custom")) {
-        (Some("none"), ..) => Ok((Some(ToolChoice::None), None)),
-        (Some("auto"), ..) => Ok((Some(ToolChoice::Auto), None)),
-        (Some("required"), ..) => Ok((Some(ToolChoice::Required), None)),
-        (_, Some(name), _) => Ok((Some(ToolChoice::Function(name)), None)),
-        (.., Some(name)) => Ok((None, Some(name))),
+    let among = |among| Ok(Choice { among: Some(among), ..Choice::default() });
+    match (choice.as_str(), named("function"), named("custom"), Hosted::deserialize(&choice["hosted"]).ok()) {
+        (Some("none"), ..) => among(ToolChoice::None),
+        (Some("auto"), ..) => among(ToolChoice::Auto),
+        (Some("required"), ..) => among(ToolChoice::Required),
+        (_, Some(name), ..) => among(ToolChoice::Function(name)),
+        (.., Some(name), _) => Ok(Choice { custom: Some(name), ..Choice::default() }),
+        (.., hosted @ Some(_)) => Ok(Choice { hosted, ..Choice::default() }),
         _ => Err(BadRequest::field("tool_choice", format!("tool_choice must be {expected}"))),
     }
 }

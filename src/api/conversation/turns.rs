@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::content::Part;
+use super::hosted::Hosted;
 use super::thoughts::Reasoning;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -26,6 +27,8 @@ pub enum Turn {
         calls: Vec<ToolCall>,
         /// Pictures that it made before: `images`, as gateways hand them out. Most wires have no place for them.
         images: Vec<Part>,
+        /// What it did with tools that one protocol alone knows: `hosted_items`.
+        hosted: Vec<Hosted>,
         /// What the provider wants back with the text (Gemini's thought signature).
         signature: Option<String>,
     },
@@ -71,6 +74,8 @@ struct Message {
     function_call: Option<Function>,
     #[serde(default)]
     images: Option<Vec<Part>>,
+    #[serde(default)]
+    hosted_items: Option<Vec<Hosted>>,
     #[serde(default)]
     tool_call_id: Option<String>,
     #[serde(default)]
@@ -162,6 +167,7 @@ fn turn(i: usize, raw: &RawValue) -> Result<Turn, BadRequest> {
             parts: parts.into_iter().chain(message.refusal.map(Part::text)).collect(),
             reasoning: message.thinking_blocks.unwrap_or_default(),
             images: message.images.unwrap_or_default(),
+            hosted: message.hosted_items.unwrap_or_default(),
             calls: message.tool_calls.into_iter().flatten().chain(message.function_call.map(old_call)).collect(),
             signature: signature(message.extra_content.as_ref()),
         }),

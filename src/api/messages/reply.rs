@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::sources;
 use crate::api::answer::{Answer, Call, Usage};
+use crate::api::conversation::{Hosted, Protocol};
 
 /// A whole completion as a message.
 ///
@@ -14,10 +15,12 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let choice = answer.first();
     let stop = choice.stop_sequence().map(str::to_owned);
     let message = choice.message;
-    let mut content = message.thinking_blocks;
-    if content.is_empty() && !message.reasoning_content.is_empty() {
-        content.push(thinking(&message.reasoning_content));
+    let mut thoughts = message.thinking_blocks;
+    if thoughts.is_empty() && !message.reasoning_content.is_empty() {
+        thoughts.push(thinking(&message.reasoning_content));
     }
+    let did: Vec<Hosted> = Hosted::items(Protocol::Messages, &message.hosted_items).collect();
+    let mut content = Hosted::among(Protocol::Messages, &did, thoughts, Some);
     let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
     content.extend(sources::blocks(said, &[message.annotations, message.citations].concat()));
     content.extend(message.tool_calls.iter().map(tool_use));

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::chat::unplaced;
-use crate::api::conversation::{Effort, Thinking};
+use crate::api::conversation::{Effort, Hosted, Protocol, Thinking};
 use crate::api::error::BadRequest;
 
 /// A body of `POST /v1/messages`. What is not among these fields is unknown here and handed on as it is.
@@ -18,7 +18,7 @@ struct Request {
     #[serde(default)]
     system: Option<Content>,
     #[serde(default)]
-    tools: Option<Vec<Tool>>,
+    tools: Option<Vec<Value>>,
     #[serde(default)]
     tool_choice: Option<ToolChoice>,
     #[serde(default)]
@@ -106,8 +106,6 @@ enum Source {
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct Tool {
-    #[serde(rename = "type", default)]
-    kind: Option<String>,
     name: String,
     #[serde(default)]
     description: Option<String>,
@@ -163,7 +161,10 @@ pub fn request(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
     put("stream", request.stream.map(Value::from));
     put("stream_options", request.stream.filter(|stream| *stream).map(|_| json!({"include_usage": true})));
     put("user", request.metadata.and_then(|metadata| metadata.user_id).map(Value::from));
-    put("tools", request.tools.map(tools).transpose()?);
+    let (searches, tools): (Vec<Value>, Vec<Value>) = request.tools.into_iter().flatten().partition(is_search);
+    put("web_search_options", searches.into_iter().next_back().map(web_search));
+    let tools = tools.into_iter().enumerate().map(|(i, given)| tool(i, given)).collect::<Result<Vec<_>, _>>()?;
+    put("tools", (!tools.is_empty()).then(|| tools.into()));
     let choice = request.tool_choice.as_ref();
     put("tool_choice", choice.map(tool_choice).transpose()?);
     put("parallel_tool_calls", choice.and_then(|choice| choice.disable_parallel_tool_use).map(|off| (!off).into()));
@@ -254,9 +255,13 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
         Content::Text(text) => return Ok(json!({"role": "assistant", "content": text})),
         Content::Blocks(blocks) => blocks,
     };
-    let (mut parts, mut calls, mut thoughts) = (vec![], vec![], vec![]);
+    let (mut parts, mut calls, mut thoughts, mut did) = (vec![], vec![], vec![], vec![]);
     for (j, raw) in blocks.into_iter().enumerate() {
         let place = format!("{place}.content[{j}]");
+        if is_hosted(&raw) {
+            did.push(Hosted::item(Protocol::Messages, raw, thoughts.len()));
+            continue;
+        }
         match block(&raw, &place)? {
             Block::ToolUse { id, name, input } => {
                 let function = json!({"name": name, "arguments": input.to_string()});
@@ -274,7 +279,16 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
     if !thoughts.is_empty() {
         message["thinking_blocks"] = thoughts.into();
     }
+    if !did.is_empty() {
+        message["hosted_items"] = did.into();
+    }
     Ok(message)
+}
+
+/// Of a tool that Anthropic runs: it goes back to it as it is.
+fn is_hosted(block: &Value) -> bool {
+    let kind = block["type"].as_str().unwrap_or_default();
+    ["server_tool_use", "mcp_tool_use"].contains(&kind) || kind.ends_with("_tool_result")
 }
 
 /// Text and pictures: a string where that is all.
@@ -367,26 +381,50 @@ impl Source {
     }
 }
 
-/// Tools of the client's own. What Anthropic runs itself (web search and the like) no other provider could.
-fn tools(tools: Vec<Tool>) -> Result<Value, BadRequest> {
-    let tool = |(i, tool): (usize, Tool)| {
-        if let Some(kind) = tool.kind.filter(|kind| kind != "custom") {
-            let field = format!("tools[{i}].type");
-            let message =
-                format!("{field} is \"{kind}\", a tool that Anthropic runs itself; only custom tools are routed");
-            return Err(BadRequest::field(field, message));
-        }
-        let mut function = json!({"name": tool.name, "parameters": tool.input_schema.unwrap_or_else(|| json!({}))});
-        for (name, value) in
-            [("description", tool.description.map(Value::from)), ("strict", tool.strict.map(Value::from))]
-        {
-            value.into_iter().for_each(|value| function[name] = value);
-        }
-        let mut out = json!({"type": "function", "function": function});
-        tool.cache_control.into_iter().for_each(|cache| out["cache_control"] = cache);
-        Ok(out)
-    };
-    tools.into_iter().enumerate().map(tool).collect::<Result<Vec<_>, _>>().map(Value::from)
+/// By any of its names: they have dates.
+fn is_search(tool: &Value) -> bool {
+    tool["type"].as_str().is_some_and(|kind| kind.starts_with("web_search"))
+}
+
+/// A chat has searching the web as an option, with a place's fields in an object that is named after its type.
+fn web_search(mut tool: Value) -> Value {
+    let mut place = tool["user_location"].take();
+    place.as_object_mut().and_then(|place| place.remove("type"));
+    let location = if place.is_null() { place } else { json!({"type": "approximate", "approximate": place}) };
+    let filters = object([
+        ("allowed_domains", tool["allowed_domains"].take()),
+        ("blocked_domains", tool["blocked_domains"].take()),
+    ]);
+    let filters = if filters == json!({}) { Value::Null } else { filters };
+    object([("user_location", location), ("filters", filters), ("max_uses", tool["max_uses"].take())])
+}
+
+/// A tool of the client's own; any other is for a provider of the same protocol.
+fn tool(i: usize, given: Value) -> Result<Value, BadRequest> {
+    if given["type"].as_str().is_some_and(|kind| kind != "custom") {
+        return Ok(Hosted::tool(Protocol::Messages, given));
+    }
+    let tool = Tool::deserialize(given).map_err(|e| {
+        let field = format!("tools[{i}]");
+        BadRequest::field(field.clone(), format!("{field}: {}", unplaced(&e)))
+    })?;
+    let parameters = tool.input_schema.unwrap_or_else(|| json!({}));
+    let function = [
+        ("name", tool.name.into()),
+        ("parameters", parameters),
+        ("description", json!(tool.description)),
+        ("strict", json!(tool.strict)),
+    ];
+    Ok(object([
+        ("type", "function".into()),
+        ("function", object(function)),
+        ("cache_control", json!(tool.cache_control)),
+    ]))
+}
+
+/// An object of the fields that are not null.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn tool_choice(choice: &ToolChoice) -> Result<Value, BadRequest> {

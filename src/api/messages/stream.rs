@@ -7,6 +7,7 @@ use super::blocks::{Blocks, Kind, put};
 use super::reply::{error, message_id, stop_reason, usage};
 use super::sources;
 use crate::api::answer::{Answer, Call, Message, Usage};
+use crate::api::conversation::{Hosted, Protocol};
 use crate::api::sse;
 
 /// The translation of one stream.
@@ -75,6 +76,8 @@ impl Stream {
             self.think(&message.reasoning_content.into(), out);
         }
         message.thinking_blocks.iter().for_each(|block| self.thought(block, out));
+        let did = Hosted::items(Protocol::Messages, &message.hosted_items);
+        did.for_each(|item| self.blocks.whole(item.is, out));
         let refusal = message.refusal.unwrap_or_default();
         self.refused |= !refusal.is_empty();
         for text in [message.content, refusal].into_iter().filter(|text| !text.is_empty()) {

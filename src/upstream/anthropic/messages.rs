@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::api::conversation::{Part, PartKind, Reasoning, Source, ToolCall, Turn};
+use crate::api::conversation::{Hosted, Part, PartKind, Protocol, Reasoning, Source, ToolCall, Turn};
 use crate::api::error::BadRequest;
 
 /// A conversation as Claude reads it.
@@ -50,10 +50,11 @@ impl Messages {
             match turn {
                 Turn::System { parts } => out.system.extend(texts(i, parts, "a system prompt")?),
                 Turn::User { parts, .. } => out.say("user", blocks(i, parts)?),
-                Turn::Assistant { parts, reasoning, calls, .. } => {
-                    let thoughts = reasoning.iter().filter_map(thought);
-                    let said = texts(i, parts, "an assistant's message")?;
-                    out.say("assistant", thoughts.chain(said).chain(calls.iter().map(call)).collect());
+                Turn::Assistant { parts, reasoning, calls, hosted, .. } => {
+                    let mut blocks = Hosted::among(Protocol::Messages, hosted, reasoning, thought);
+                    blocks.extend(texts(i, parts, "an assistant's message")?);
+                    blocks.extend(calls.iter().map(call));
+                    out.say("assistant", blocks);
                 }
                 Turn::Tool { call_id, parts, failed } => out.say("user", vec![result(i, call_id, parts, *failed)?]),
             }

@@ -14,6 +14,7 @@ mod reply;
 mod request;
 pub mod sampling;
 pub mod schema;
+mod search;
 pub mod thinking;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use serde_json::Value;
 use super::openai::OpenAi;
 use super::{Asked, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::inexpressible;
+use crate::api::conversation::{Protocol, inexpressible_of};
 use crate::api::error::{BadRequest, ErrorDetail};
 
 /// The version that still lets models up to 4.6 have a temperature; 2026-10-21 takes it from all. Configured `headers`
@@ -31,7 +32,7 @@ use crate::api::error::{BadRequest, ErrorDetail};
 const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// What of OpenAI's wire is understood; `thinking` is Anthropic's own, and passed on.
-const UNDERSTOOD: [&str; 13] = [
+const UNDERSTOOD: [&str; 14] = [
     "max_completion_tokens",
     "max_tokens",
     "parallel_tool_calls",
@@ -45,6 +46,7 @@ const UNDERSTOOD: [&str; 13] = [
     "tools",
     "top_k",
     "top_p",
+    "web_search_options",
 ];
 
 /// Anthropic's own, which its clients may send: passed on as they are.
@@ -125,5 +127,6 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
 
 fn unknown(request: &ChatRequest) -> Option<BadRequest> {
     let understood = [&UNDERSTOOD[..], &OWN[..]].concat();
-    inexpressible(request, &understood, "Anthropic's wire")
+    inexpressible_of(request, &understood, Some(Protocol::Messages), "Anthropic's wire")
+        .or_else(|| search::refuses(request))
 }

@@ -6,9 +6,10 @@ use super::messages::Messages;
 use super::model::{Claude, Thinking};
 use super::sampling::Sampling;
 use super::schema;
+use super::search;
 use super::thinking::{Conditions, Thoughts};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, Tool, ToolChoice, Turn, unsupported};
+use crate::api::conversation::{Controls, Conversation, Protocol, Tool, ToolChoice, Turn, unsupported};
 use crate::api::error::BadRequest;
 use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
 
@@ -20,7 +21,7 @@ const MAX_TOKENS: u32 = 8192;
 /// # Errors
 /// What Claude, or this Claude, cannot express.
 pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<Value, BadRequest> {
-    let Conversation { turns, controls } = Conversation::read(request)?;
+    let Conversation { turns, controls } = Conversation::read_of(request, Some(Protocol::Messages))?;
     let draft = Draft { claude: Claude::named(model), request, controls: &controls, turns: &turns };
     let max_tokens = draft.max_tokens(longest);
     let structure = draft.structure()?;
@@ -30,7 +31,7 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
     out.insert("model".into(), model.into());
     out.insert("max_tokens".into(), max_tokens.into());
     draft.write_messages(&structure, &mut out)?;
-    draft.write_tools(&structure, &mut out);
+    draft.write_tools(&structure, &mut out)?;
     write_sampling(Sampling::choose(draft.claude, &controls, request, thoughts.on())?, &mut out);
     draft.write_stop(&mut out)?;
     write_output(&structure, &thoughts, &mut out);
@@ -103,7 +104,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn write_tools(&self, structure: &Structure, out: &mut Map<String, Value>) {
+    fn write_tools(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
         if let Structure::Tool(schema) = structure {
             out.insert(
                 "tools".into(),
@@ -113,9 +114,13 @@ impl Draft<'_> {
                 "tool_choice".into(),
                 json!({"type": "tool", "name": ANSWER, "disable_parallel_tool_use": true}),
             );
-            return;
+            return Ok(());
         }
         let mut tools: Vec<Value> = self.controls.tools.iter().map(|tool| self.tool(tool)).collect();
+        for (place, tool) in &self.controls.hosted {
+            tools.insert((*place).min(tools.len()), tool.is.clone());
+        }
+        tools.extend(search::tool(self.request)?);
         let mut choice = self.choice();
         if tools.is_empty() {
             // Claude refuses calls in a conversation whose tools it is not told of.
@@ -126,6 +131,7 @@ impl Draft<'_> {
             out.insert("tools".into(), tools.into());
             out.extend(choice.map(|choice| ("tool_choice".to_owned(), choice)));
         }
+        Ok(())
     }
 
     fn tool(&self, tool: &Tool) -> Value {
