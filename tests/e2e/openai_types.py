@@ -12,9 +12,9 @@ from wires_sdk import CONVERSATION, PNG, REQUESTS, SCHEMA, frame
 FIXTURES = ROOT / "tests/fixtures"
 # Fields that OpenAI's types do not have, and its clients pass over: the gateway's own,
 OURS = {
-    *(f"{message}.{field}" for message in ("ChatCompletionMessage", "ChoiceDelta") for field in ("citations", "content_chunks", "extra_content", "images", "reasoning_content", "thinking_blocks")),
+    *(f"{message}.{field}" for message in ("ChatCompletionMessage", "ChoiceDelta") for field in ("citations", "content_chunks", "extra_content", "hosted_items", "images", "reasoning_content", "thinking_blocks")),
     "ChatCompletionMessageFunctionToolCall.extra_content", "ChoiceDelta.annotations", "ChoiceDeltaToolCall.extra_content",
-    "Logprob.bytes", "LogprobTopLogprob.bytes", "PromptTokensDetails.cache_creation_tokens", "Response.store", "ResponseOutputText.citations",
+    "Choice.stop_reason", "Logprob.bytes", "LogprobTopLogprob.bytes", "PromptTokensDetails.cache_creation_tokens", "Response.store", "ResponseOutputText.citations",
     # in the document, and not in the library
     "ResponseFunctionCallArgumentsDoneEvent.name",
 }

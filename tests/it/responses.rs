@@ -36,6 +36,7 @@ fn a_request_means_the_same_as_a_chat() {
         translated(&body),
         json!({
             "model": "auto", "max_completion_tokens": 99, "temperature": 0.2, "reasoning_effort": "low", "reasoning_summary": "auto",
+            "include": ["reasoning.encrypted_content"],
             "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": true}},
             "tools": [{"type": "function", "function": {"name": "f", "parameters": {}, "strict": true}}],
             "tool_choice": {"type": "function", "function": {"name": "f"}},

@@ -294,6 +294,8 @@ fn a_stream_thinks_speaks_cites_and_ends() {
     assert!(chunks.iter().all(|chunk| chunk["model"] == "gpt-5-2025-08-07"));
     let seal = r#"["openai/upstream-model","rs_1","gAAAAABoISQ24OyV"]"#;
     let thought = "**Searching**\n\nOne is enough.";
+    let action = json!({"type": "search", "query": "Oulu"});
+    let search = json!({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action});
     let citation = json!({"start_index": 14, "end_index": 18, "url": "https://ouka.example/", "title": "Oulu"});
     assert_eq!(
         deltas(&items),
@@ -303,6 +305,7 @@ fn a_stream_thinks_speaks_cites_and_ends() {
             json!({"reasoning_content": "ching**"}),
             json!({"reasoning_content": "\n\nOne is enough."}),
             json!({"thinking_blocks": [{"index": 0, "type": "thinking", "thinking": thought, "signature": seal}]}),
+            json!({"hosted_items": [{"index": 0, "of": "responses", "is": search, "after": 1}]}),
             json!({"content": "Hyvää"}),
             json!({"content": " päivää! "}),
             json!({"content": "Oulu."}),
