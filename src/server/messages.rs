@@ -18,7 +18,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Resul
     let body = body::read(asked, app.body_limit).await?;
     let chat = request(&body).map_err(ApiError::from)?;
     let answer = app.gateway.chat(chat.into(), wishes).await.map_err(ApiError::from)?;
-    Ok(respond(answer, Messages(Stream::default()))?)
+    Ok(respond(&app, answer, Messages(Stream::default()))?)
 }
 
 #[derive(Serialize)]

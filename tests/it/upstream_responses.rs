@@ -315,15 +315,15 @@ fn a_stream_thinks_speaks_cites_and_ends() {
         ]
     );
     assert_eq!(
-        chunks[5]["choices"][0]["logprobs"],
+        chunks[6]["choices"][0]["logprobs"],
         json!({"refusal": null, "content": [{"token": "Hyvää", "logprob": -0.5, "bytes": null,
             "top_logprobs": [{"token": "Hei", "logprob": -1.5, "bytes": null}]}]})
     );
     assert_eq!(items.iter().map(|item| text_of(item).content).collect::<String>(), "Hyvää päivää! Oulu.");
-    assert_eq!(text_of(&items[9]).finish_reason.as_deref(), Some("stop"));
+    assert_eq!(text_of(&items[10]).finish_reason.as_deref(), Some("stop"));
     let used =
         Usage { input_tokens: 37, output_tokens: 11, cached_input_tokens: 8, reasoning_tokens: 4, ..Usage::default() };
-    assert!(matches!(items[10], StreamItem::Chunk { usage: Some(usage), usage_only: true, .. } if usage == used));
+    assert!(matches!(items[11], StreamItem::Chunk { usage: Some(usage), usage_only: true, .. } if usage == used));
 }
 
 /// Names and arguments of the calls of a stream, by their index.
