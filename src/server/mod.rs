@@ -66,7 +66,14 @@ impl App {
         keys: ApiKeys,
         body_limit: usize,
     ) -> Arc<Self> {
-        Arc::new(Self { gateway, traces, learning, keys: ArcSwap::from_pointee(keys), body_limit, over: Arc::default() })
+        Arc::new(Self {
+            gateway,
+            traces,
+            learning,
+            keys: ArcSwap::from_pointee(keys),
+            body_limit,
+            over: Arc::default(),
+        })
     }
 
     /// Lets in `keys` from the next request on.

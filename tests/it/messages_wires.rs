@@ -1,6 +1,8 @@
 //! Anthropic's clients at each provider's wire: what they say that a chat has no words for, and what they hear.
 
 use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
 use satisfice::api::messages::{self, Stream};
 use satisfice::catalog::providers::Catalogue;
 use satisfice::catalog::quirks::Quirks;
@@ -14,6 +16,7 @@ use satisfice::upstream::{Provider, StreamItem};
 use serde_json::{Value, json};
 
 use crate::anthropic::{claude, fixture};
+use crate::conversations::any_conversation;
 use crate::wire::{self, events};
 
 /// A body of `/v1/messages` that says Hello and these fields, as a chat.
@@ -285,5 +288,57 @@ fn a_stop_sequence_is_told_where_it_is_known() {
         let body = json!({"id": "c", "choices": [choice]}).to_string();
         let told: Value = serde_json::from_slice(&messages::reply(body.as_bytes()).unwrap()).unwrap();
         assert_eq!((&told["stop_reason"], &told["stop_sequence"]), (&json!("end_turn"), &Value::Null));
+    }
+}
+
+/// What a client of Anthropic's hears of these deltas of a chat, as Claude's wire reads it again.
+fn told_again(deltas: &[Value], finish: &str) -> Vec<StreamItem> {
+    let chunk = |delta: &Value, finish: Option<&str>| {
+        json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}).to_string()
+    };
+    let mut stream = Stream::default();
+    let mut told: Vec<u8> = deltas.iter().flat_map(|delta| stream.chunk(chunk(delta, None).as_bytes())).collect();
+    told.extend(stream.chunk(chunk(&json!({}), Some(finish)).as_bytes()));
+    told.extend(stream.end());
+    wire::streamed(&claude(), &wire::hello(), told).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn what_claude_is_posted_means_the_same_from_a_client_of_its_own(conversation in any_conversation()) {
+        let request = json!({"model": "auto", "messages": conversation.messages, "max_tokens": 50});
+        let sent = wire::posted(&claude(), &wire::chat(request.to_string()));
+        let read = messages::request(sent.to_string().as_bytes()).unwrap();
+        prop_assert_eq!(wire::posted(&claude(), &wire::chat(read)), sent);
+    }
+
+    #[test]
+    fn a_stream_for_anthropics_clients_is_what_was_said(
+        thoughts in vec("\\PC{1,8}", 0..3),
+        texts in vec("\\PC{1,8}", 0..4),
+        functions in vec(("[a-z]{1,6}", vec("[a-z0-9]{1,6}", 0..3)), 0..3),
+    ) {
+        let mut said: Vec<Value> = thoughts.iter().map(|piece| json!({"reasoning_content": piece})).collect();
+        said.extend(texts.iter().map(|piece| json!({"content": piece})));
+        let piece = |index: usize, function: Value| json!({"tool_calls": [{"index": index, "id": "c", "function": function}]});
+        for (index, (name, pieces)) in functions.iter().enumerate() {
+            said.push(piece(index, json!({"name": name, "arguments": "{\"a\": \""})));
+            said.extend(pieces.iter().map(|more| piece(index, json!({"arguments": more}))));
+            said.push(piece(index, json!({"arguments": "\"}"})));
+        }
+        let finish = if functions.is_empty() { "stop" } else { "tool_calls" };
+        let chunks = wire::chunks(&told_again(&said, finish));
+        let deltas = || chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]);
+        let joined = |field: &str| deltas().filter_map(|delta| delta[field].as_str()).collect::<String>();
+        prop_assert_eq!((joined("reasoning_content"), joined("content")), (thoughts.concat(), texts.concat()));
+        let mut calls: Vec<(String, String)> = vec![];
+        for function in deltas().filter_map(|delta| delta["tool_calls"][0]["function"].as_object()) {
+            calls.extend(function.get("name").map(|name| (name.as_str().unwrap().to_owned(), String::new())));
+            calls.last_mut().unwrap().1 += function["arguments"].as_str().unwrap();
+        }
+        let expected = functions.into_iter().map(|(name, pieces)| (name, format!("{{\"a\": \"{}\"}}", pieces.concat())));
+        prop_assert_eq!(calls, expected.collect::<Vec<_>>());
+        let finished = chunks.iter().any(|chunk| chunk["choices"][0]["finish_reason"] == finish);
+        prop_assert!(finished);
     }
 }
