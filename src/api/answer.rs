@@ -31,6 +31,9 @@ pub struct Choice {
     /// vLLM's: the stop sequence that ended it, or the number of a token that did.
     #[serde(default)]
     stop_reason: Value,
+    /// OpenRouter's: the provider's own word for why it ended.
+    #[serde(default)]
+    pub native_finish_reason: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     pub logprobs: Logprobs,
 }

@@ -88,8 +88,25 @@ pub struct Choice {
     /// OpenAI's `logprobs` object.
     pub logprobs: Option<Value>,
     pub finish: Option<Finish>,
-    /// The stop sequence that it ended at, where the provider says so: `stop_reason`, as vLLM has it.
+    pub ending: Ending,
+}
+
+/// What more there is to know of why a model stopped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// The stop sequence, where the provider says so: `stop_reason`, as vLLM has it.
     pub stop_sequence: Option<String>,
+    /// The provider's own word, where OpenAI's says less: `native_finish_reason`, as OpenRouter has it.
+    pub native: Option<String>,
+}
+
+impl Ending {
+    fn told(&self, mut choice: Value) -> Value {
+        for (name, word) in [("stop_reason", &self.stop_sequence), ("native_finish_reason", &self.native)] {
+            word.iter().for_each(|word| choice[name] = word.as_str().into());
+        }
+        choice
+    }
 }
 
 impl Completion {
@@ -133,7 +150,7 @@ impl Choice {
         message.extend(self.signature.as_deref().map(|signature| ("extra_content".into(), signature_json(signature))));
         let finish = self.finish.map(Finish::name);
         let choice = json!({"index": index, "message": message, "logprobs": self.logprobs, "finish_reason": finish});
-        stopped_at(choice, self.stop_sequence.as_deref())
+        self.ending.told(choice)
     }
 }
 
@@ -211,14 +228,14 @@ impl Chunks {
 
     /// The choice ends.
     pub fn finish(&self, finish: Finish) -> StreamItem {
-        self.finish_at(finish, None)
+        self.finish_with(finish, &Ending::default())
     }
 
-    /// The same; where it is known, at which stop sequence.
-    pub fn finish_at(&self, finish: Finish, stop_sequence: Option<&str>) -> StreamItem {
+    /// The same, with what more there is to know of it.
+    pub fn finish_with(&self, finish: Finish, ending: &Ending) -> StreamItem {
         let text = Text { finish_reason: Some(finish.name().to_owned()), ..Text::default() };
         let choice = json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish.name()});
-        self.chunk(stopped_at(choice, stop_sequence), text)
+        self.chunk(ending.told(choice), text)
     }
 
     /// Any other piece of choice `index` (0 to n − 1); `text` is what the gateway reads of it, for choice 0 only.
@@ -251,11 +268,6 @@ impl Head {
         ];
         fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
-}
-
-fn stopped_at(mut choice: Value, stop_sequence: Option<&str>) -> Value {
-    stop_sequence.into_iter().for_each(|stop| choice["stop_reason"] = stop.into());
-    choice
 }
 
 /// A call as it stands in `tool_calls`, but for a stream's `index`.

@@ -283,6 +283,8 @@ fn a_stop_sequence_is_told_where_it_is_known() {
     (answer["stop_reason"], answer["stop_sequence"]) = (json!("stop_sequence"), json!("END"));
     let told = heard(answer.to_string());
     assert_eq!((&told["stop_reason"], &told["stop_sequence"]), (&json!("stop_sequence"), &json!("END")));
+    (answer["stop_reason"], answer["stop_sequence"]) = (json!("pause_turn"), Value::Null);
+    assert_eq!(heard(answer.to_string())["stop_reason"], "pause_turn", "the client is to let it go on");
     for stop in [json!(null), json!(128_009)] {
         let choice = json!({"index": 0, "message": {"content": "x"}, "finish_reason": "stop", "stop_reason": stop});
         let body = json!({"id": "c", "choices": [choice]}).to_string();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::blocks::{Blocks, Kind, put};
-use super::reply::{error, message_id, stop_reason, usage};
+use super::reply::{End, error, message_id, usage};
 use super::sources;
 use crate::api::answer::{Answer, Call, Message, Usage};
 use crate::api::conversation::{Hosted, Protocol};
@@ -15,9 +15,7 @@ use crate::api::sse;
 pub struct Stream {
     begun: bool,
     blocks: Blocks,
-    refused: bool,
-    finish: Option<String>,
-    stop_sequence: Option<String>,
+    end: End,
     usage: Usage,
 }
 
@@ -29,12 +27,11 @@ impl Stream {
         self.begin(&answer, &mut out);
         self.usage = answer.usage.unwrap_or(self.usage);
         let choice = answer.first();
-        self.stop_sequence = choice.stop_sequence().map(str::to_owned).or(self.stop_sequence.take());
+        self.end.hear(&choice);
         self.message(choice.message, &mut out);
         if choice.finish_reason.is_some() {
             self.blocks.end_all(&mut out);
         }
-        self.finish = choice.finish_reason.or(self.finish.take());
         out
     }
 
@@ -42,8 +39,7 @@ impl Stream {
     pub fn end(&mut self) -> Vec<u8> {
         let mut out = vec![];
         self.blocks.end_all(&mut out);
-        let reason = stop_reason(self.finish.as_deref(), self.refused, self.stop_sequence.is_some());
-        let delta = json!({"stop_reason": reason, "stop_sequence": self.stop_sequence});
+        let delta = json!({"stop_reason": self.end.stop_reason(), "stop_sequence": self.end.sequence});
         put(&mut out, json!({"type": "message_delta", "delta": delta, "usage": usage(self.usage)}));
         put(&mut out, json!({"type": "message_stop"}));
         out
@@ -79,7 +75,6 @@ impl Stream {
         let did = Hosted::items(Protocol::Messages, &message.hosted_items);
         did.for_each(|item| self.blocks.whole(item.is, out));
         let refusal = message.refusal.unwrap_or_default();
-        self.refused |= !refusal.is_empty();
         for text in [message.content, refusal].into_iter().filter(|text| !text.is_empty()) {
             let delta = json!({"type": "text_delta", "text": text});
             self.blocks.piece(Kind::Text, empty_text, Some(delta), out);

@@ -258,13 +258,10 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
         }
         Item::Message { role, content } => out.push(json!({"role": role, "content": parts(content, place)?})),
         Item::FunctionCall { call_id, name, arguments } => {
-            let function = json!({"name": name, "arguments": arguments});
-            let call = json!({"id": call_id, "type": "function", "function": function});
-            append(speaker(out, |_| true), "tool_calls", [call]);
+            called(out, json!({"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}));
         }
         Item::CustomToolCall { call_id, name, input } => {
-            let call = json!({"id": call_id, "type": "custom", "custom": {"name": name, "input": input}});
-            append(speaker(out, |_| true), "tool_calls", [call]);
+            called(out, json!({"id": call_id, "type": "custom", "custom": {"name": name, "input": input}}));
         }
         Item::FunctionCallOutput { call_id, output } => {
             out.push(json!({"role": "tool", "tool_call_id": call_id, "content": parts(output, place)?}));
@@ -276,15 +273,19 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
             }
         }
         Item::ImageGenerationCall { result, output_format } => {
-            let format = output_format.unwrap_or_else(|| "png".into());
-            let image = |data| {
-                let url = format!("data:image/{format};base64,{data}");
-                json!({"type": "image_url", "image_url": {"url": url}})
-            };
-            append(speaker(out, |_| true), "images", result.map(image));
+            append(speaker(out, |_| true), "images", result.map(|data| drawn(&data, output_format.as_deref())));
         }
     }
     Ok(())
+}
+
+fn called(out: &mut Vec<Value>, call: Value) {
+    append(speaker(out, |_| true), "tool_calls", [call]);
+}
+
+fn drawn(data: &str, format: Option<&str>) -> Value {
+    let url = format!("data:image/{};base64,{data}", format.unwrap_or("png"));
+    json!({"type": "image_url", "image_url": {"url": url}})
 }
 
 /// Of a tool that OpenAI runs, or that its models were made for.

@@ -178,6 +178,6 @@ impl Stream {
             out.push_back(chunks.delta(0, json!({"refusal": words}), Text { refusal: true, ..Text::default() }));
         }
         let finish = answer::finish(&reason, self.pieces.is_answer());
-        out.push_back(chunks.finish_at(finish, delta.stop_sequence.as_deref()));
+        out.push_back(chunks.finish_with(finish, &answer::ending(&reason, delta.stop_sequence)));
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{StopDetails, WireUsage, citation, finish, refusal};
+use super::answer::{StopDetails, WireUsage, citation, ending, finish, refusal};
 use crate::api::conversation::Protocol;
 use crate::upstream::blocks::{self, Block};
 use crate::upstream::completion::{Completion, Head};
@@ -61,7 +61,7 @@ pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let reason = message.stop_reason.as_deref().unwrap_or_default();
     choice.finish = Some(finish(reason, is_answer));
     choice.refusal = refusal(reason, message.stop_details);
-    choice.stop_sequence = message.stop_sequence;
+    choice.ending = ending(reason, message.stop_sequence);
     Ok(Completion { head, choices: vec![choice], usage: message.usage.map(WireUsage::usage) }.into_reply())
 }
 

@@ -93,29 +93,19 @@ impl<'a> Course<'a> {
         self.asking[1] = Some((rival, rival_began));
         let second = self.ask(rival);
         tokio::pin!(second);
-        let ((winner, began), reply) = tokio::select! {
-            reply = &mut first => match reply {
-                Err(error) => {
-                    self.lost(0, &error);
-                    ((rival, rival_began), second.await)
-                }
-                reply => {
-                    self.lost(1, &superseded());
-                    ((target, began), reply)
-                }
-            },
-            reply = &mut second => match reply {
-                Err(error) => {
-                    self.lost(1, &error);
-                    ((target, began), first.await)
-                }
-                reply => {
-                    self.lost(0, &superseded());
-                    ((rival, rival_began), reply)
-                }
-            },
+        let (done, reply) = tokio::select! { reply = &mut first => (0, reply), reply = &mut second => (1, reply) };
+        let (winner, reply) = match reply {
+            Err(error) => {
+                self.lost(done, &error);
+                (1 - done, if done == 0 { second.await } else { first.await })
+            }
+            reply => {
+                self.lost(1 - done, &superseded());
+                (done, reply)
+            }
         };
         self.queue.pop_front();
+        let (winner, began) = [(target, began), (rival, rival_began)][winner];
         self.called(winner, began, reply)
     }
 
