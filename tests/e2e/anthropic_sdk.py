@@ -58,6 +58,12 @@ def test_tool_results_travel_back(world):
     assert upstream.seen[-1][1]["messages"][-1] == {"role": "tool", "tool_call_id": "call_1", "content": "3 degrees"}
 
 
+def test_models_are_listed(world):
+    _, client = world
+    models = list(client.models.list())
+    assert {"auto", "small"} <= {model.id for model in models} and all(model.type == "model" and model.display_name for model in models)
+
+
 def test_tokens_are_counted(world):
     _, client = world
     assert client.messages.count_tokens(model="auto", messages=ask("one two three")).input_tokens >= 3

@@ -271,6 +271,28 @@ async fn anthropics_tools_reach_claude_as_they_are_and_are_refused_elsewhere() {
 }
 
 #[tokio::test]
+async fn features_that_a_client_tries_are_named_to_claude_beside_those_of_the_configuration() {
+    fn with_beta(upstream: &Scripted) -> Vec<ProviderSettings> {
+        let headers = http::HeaderMap::from_iter([("anthropic-beta".parse().unwrap(), "ours".parse().unwrap())]);
+        vec![ProviderSettings { wire: Wire::Anthropic, headers, ..upstream.provider("test") }]
+    }
+    let claude = Running::with(Options { providers: Some(with_beta), ..Options::default() }).await;
+    let ask =
+        |running: &Running| running.post("/v1/messages", messages(json!({}))).header("anthropic-beta", "a-1, b-2");
+    ask(&claude).header("anthropic-beta", "c-3").send().await.unwrap();
+    let seen = &claude.upstream.seen()[0];
+    let named: Vec<&str> = seen.headers.get_all("anthropic-beta").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(named, ["ours", "a-1,b-2,c-3"]);
+    assert_eq!(seen.json().get("anthropic_beta"), None);
+    for wire in [Wire::OpenAi, Wire::OpenAiResponses, Wire::Gemini] {
+        let other = before(wire).await;
+        ask(&other).send().await.unwrap();
+        let seen = &other.upstream.seen()[0];
+        assert!(!seen.headers.contains_key("anthropic-beta") && !seen.json().to_string().contains("a-1"), "{wire:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_claude_did_comes_back_and_goes_back_as_it_was_whole_and_streamed() {
     let claude = before(Wire::Anthropic).await;
     let whole = Answer::json(message(&searched()).to_string());

@@ -141,8 +141,8 @@ impl Effort {
     pub fn of_budget(tokens: u32) -> Self {
         match tokens {
             0 => Self::None,
-            ..=2048 => Self::Low,
-            ..=8192 => Self::Medium,
+            1..=2048 => Self::Low,
+            2049..=8192 => Self::Medium,
             _ => Self::High,
         }
     }

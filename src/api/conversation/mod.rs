@@ -67,7 +67,8 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 16] = [
+const HINTS: [&str; 17] = [
+    "anthropic_beta",
     "claude_thinking",
     "include",
     "max_tool_calls",

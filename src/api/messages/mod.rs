@@ -8,5 +8,5 @@ mod sources;
 mod stream;
 
 pub use reply::{error, reply};
-pub use request::{countable, request};
+pub use request::{countable, request, request_with};
 pub use stream::Stream;

@@ -147,6 +147,14 @@ struct Metadata {
 /// # Errors
 /// Names the field that is missing, of the wrong kind, or that OpenAI's shape has nothing for.
 pub fn request(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
+    request_with(body, &[])
+}
+
+/// The same; `betas` are the features that the client names in a header.
+///
+/// # Errors
+/// As [`request`].
+pub fn request_with(body: &[u8], betas: &[&str]) -> Result<Vec<u8>, BadRequest> {
     let request: Request = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
     let mut out = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -173,6 +181,7 @@ pub fn request(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
     put("reasoning_effort", effort.map(Value::from).or(thought.map(|thought| json!(thought))));
     put("claude_thinking", request.thinking.map(|thinking| json!(thinking)));
     put("response_format", format.or(request.output_format).map(response_format).transpose()?);
+    put("anthropic_beta", (!betas.is_empty()).then(|| json!(betas)));
     request.rest.into_iter().for_each(|(name, value)| put(&name, Some(value)));
     Ok(serde_json::to_vec(&out).unwrap_or_default())
 }

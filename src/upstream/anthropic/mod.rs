@@ -91,7 +91,7 @@ impl Provider for Anthropic {
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
         let body = body(upstream_model, longest, request)?;
-        Ok(WireRequest::json(&body))
+        Ok(WireRequest { headers: betas(request)?, ..WireRequest::json(&body) })
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
@@ -123,6 +123,19 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
         }
     }
     Ok(body)
+}
+
+/// What a client tries of Anthropic's features, which it names in a header: `anthropic_beta`, as Anthropic's clouds have
+/// it in their bodies. Beside those of the provider's configured `headers`.
+///
+/// # Errors
+/// What is wrong in it.
+pub fn betas(request: &ChatRequest) -> Result<HeaderMap, BadRequest> {
+    let named: Vec<String> = request.field("anthropic_beta", "a list of names")?.unwrap_or_default();
+    let value = HeaderValue::from_str(&named.join(","))
+        .map_err(|_| BadRequest::field("anthropic_beta", "anthropic_beta holds characters that no header can carry"))?;
+    let name = http::HeaderName::from_static("anthropic-beta");
+    Ok(if named.is_empty() { HeaderMap::new() } else { HeaderMap::from_iter([(name, value)]) })
 }
 
 fn unknown(request: &ChatRequest) -> Option<BadRequest> {

@@ -30,7 +30,8 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 22] = [
+const TRANSLATED: [&str; 23] = [
+    "anthropic_beta",
     "claude_thinking",
     "drop_unsupported",
     "include",
