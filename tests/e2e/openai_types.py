@@ -23,7 +23,7 @@ THEIRS = {
     "AnnotationURLCitation.cited_text", "AnnotationURLCitation.domain", "ChatCompletion.prompt_filter_results", "ChatCompletionChunk.prompt_filter_results",
     "ChatCompletionMessage.prefix", "ChatCompletionMessageFunctionToolCall.index", "Choice.content_filter_offsets", "Choice.content_filter_results", "ChoiceDelta.prefix",
 }
-CARD = {f"Model.{name}" for name in ("architecture", "context_length", "display_name", "input_usd_per_mtok", "name", "output_usd_per_mtok", "pricing", "supported_parameters", "top_provider", "type")} | {"SyncPage.has_more", "SyncPage[Model].has_more"}
+CARD = {f"Model.{name}" for name in ("architecture", "context_length", "display_name", "input_usd_per_mtok", "name", "output_usd_per_mtok", "pricing", "supported_parameters", "top_provider", "type")}
 CHAT = "/v1/chat/completions"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]
 FLAT_TOOLS = [{"type": "function", **TOOLS[0]["function"]}]
