@@ -240,8 +240,8 @@ impl Pieces {
                 self.argue(&whole, answer, out);
             }
             Open::Hosted { of, mut is, input } => {
-                if let Ok(input) = serde_json::from_str::<Value>(&input) {
-                    is["input"] = input;
+                if let (Some(fields), Ok(input)) = (is.as_object_mut(), serde_json::from_str::<Value>(&input)) {
+                    fields.insert("input".into(), input);
                 }
                 out.extend(self.chunks.listed("hosted_items", vec![Hosted::item(of, is, self.thoughts)]));
             }

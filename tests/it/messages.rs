@@ -61,7 +61,7 @@ fn a_request_means_the_same_in_openais_words() {
 
 #[test]
 fn what_no_other_provider_could_do_is_named() {
-    let (param, message) = refused(|body| body["tools"] = json!([{"name": "f", "strict": true}, {"description": "x"}]));
+    let (param, message) = refused(|body| body["tools"] = json!([{"type": "web_search_1"}, {"description": "x"}]));
     assert_eq!((&*param, &*message), ("tools[1]", "tools[1]: missing field `name`"));
     let (param, _) =
         refused(|body| body["messages"][0]["content"] = json!([{"type": "container_upload", "file_id": "f"}]));

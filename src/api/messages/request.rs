@@ -169,9 +169,10 @@ pub fn request_with(body: &[u8], betas: &[&str]) -> Result<Vec<u8>, BadRequest> 
     put("stream", request.stream.map(Value::from));
     put("stream_options", request.stream.filter(|stream| *stream).map(|_| json!({"include_usage": true})));
     put("user", request.metadata.and_then(|metadata| metadata.user_id).map(Value::from));
-    let (searches, tools): (Vec<Value>, Vec<Value>) = request.tools.into_iter().flatten().partition(is_search);
-    put("web_search_options", searches.into_iter().next_back().map(web_search));
-    let tools = tools.into_iter().enumerate().map(|(i, given)| tool(i, given)).collect::<Result<Vec<_>, _>>()?;
+    let tools = request.tools.into_iter().flatten().enumerate();
+    let (searches, tools): (Vec<_>, Vec<_>) = tools.partition(|(_, tool)| is_search(tool));
+    put("web_search_options", searches.into_iter().next_back().map(|(_, search)| web_search(search)));
+    let tools = tools.into_iter().map(|(i, given)| tool(i, given)).collect::<Result<Vec<_>, _>>()?;
     put("tools", (!tools.is_empty()).then(|| tools.into()));
     let choice = request.tool_choice.as_ref();
     put("tool_choice", choice.map(tool_choice).transpose()?);
