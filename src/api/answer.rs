@@ -2,7 +2,7 @@
 //! speak OpenAI's, nothing is read this far.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A completion, or a chunk of one; its first choice is the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -17,6 +17,26 @@ pub struct Answer {
     choices: Vec<Choice>,
     #[serde(default)]
     pub usage: Option<Usage>,
+    /// Perplexity's: the pages of the web that all of the text rests on, in every piece of it.
+    #[serde(default, deserialize_with = "nullable")]
+    search_results: Vec<Page>,
+}
+
+/// A page of the web.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Page {
+    url: String,
+    title: Option<String>,
+}
+
+impl Page {
+    /// As OpenAI's annotations have it: of no piece of the text in particular.
+    fn annotation(&self) -> Value {
+        let title = self.title.as_ref().unwrap_or(&self.url);
+        let page = json!({"url": self.url, "title": title, "start_index": 0, "end_index": 0});
+        json!({"type": "url_citation", "url_citation": page})
+    }
 }
 
 /// One of `n` answers.
@@ -28,8 +48,21 @@ pub struct Choice {
     pub message: Message,
     #[serde(default)]
     pub finish_reason: Option<String>,
+    /// vLLM's: the stop sequence that ended it, or the number of a token that did.
+    #[serde(default)]
+    stop_reason: Value,
+    /// OpenRouter's: the provider's own word for why it ended.
+    #[serde(default)]
+    pub native_finish_reason: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     pub logprobs: Logprobs,
+}
+
+impl Choice {
+    /// The stop sequence that it ended at, where that is known.
+    pub fn stop_sequence(&self) -> Option<&str> {
+        self.stop_reason.as_str()
+    }
 }
 
 /// Log probabilities of the tokens of a text, each with the likeliest others.
@@ -61,6 +94,9 @@ pub struct Message {
     /// Pictures that it made.
     #[serde(default, deserialize_with = "entries")]
     pub images: Vec<Value>,
+    /// What it did with tools that one protocol alone knows.
+    #[serde(default, deserialize_with = "entries")]
+    pub hosted_items: Vec<Value>,
 }
 
 /// A call of a function or of a custom tool, or a piece of one.
@@ -164,10 +200,15 @@ impl Answer {
         serde_json::from_slice(body)
     }
 
-    /// The choice of index 0; empty where there is none.
+    /// The choice of index 0; empty where there is none. Where it ends, the pages that it rests on are among its
+    /// annotations.
     pub fn first(&mut self) -> Choice {
         let first = self.choices.iter().position(|choice| choice.index == 0);
-        first.map(|i| self.choices.swap_remove(i)).unwrap_or_default()
+        let mut choice = first.map(|i| self.choices.swap_remove(i)).unwrap_or_default();
+        if choice.finish_reason.is_some() {
+            choice.message.annotations.extend(self.search_results.iter().map(Page::annotation));
+        }
+        choice
     }
 }
 
@@ -205,8 +246,6 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializ
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -216,5 +255,19 @@ mod tests {
         let message = Answer::read(chunk.as_bytes()).unwrap().first().message;
         assert_eq!((message.thinking_blocks, message.images), (vec![json!({"data": "x"})], vec![json!({"n": 1})]));
         assert!(message.citations.is_empty());
+    }
+
+    #[test]
+    fn pages_that_come_with_every_piece_are_sources_once() {
+        let pages = json!([{"url": "https://a.example", "title": "A", "date": null}, {"url": "https://b.example"}]);
+        let annotations = |finish: Value| {
+            let choice = json!({"index": 0, "delta": {"content": "x"}, "finish_reason": finish});
+            let chunk = json!({"search_results": pages, "choices": [choice]}).to_string();
+            Answer::read(chunk.as_bytes()).unwrap().first().message.annotations
+        };
+        assert!(annotations(Value::Null).is_empty());
+        let titles: Vec<Value> =
+            annotations(json!("stop")).iter().map(|a| a["url_citation"]["title"].clone()).collect();
+        assert_eq!(titles, ["A", "https://b.example"]);
     }
 }

@@ -175,7 +175,15 @@ impl ChatRequest {
 }
 
 /// Fields that are written anew for each upstream, or that no upstream of this wire sees.
-pub const OWN: [&str; 3] = ["model", "drop_unsupported", "reasoning_summary"];
+pub const OWN: [&str; 7] = [
+    "model",
+    "drop_unsupported",
+    "reasoning_summary",
+    "anthropic_beta",
+    "claude_thinking",
+    "include",
+    "max_tool_calls",
+];
 
 /// Fields that say who may answer: the gateway's to read.
 pub const ROUTING: [&str; 2] = ["models", "provider"];

@@ -1,4 +1,4 @@
-//! `GET /v1/models`: OpenAI's list, with what OpenRouter's says beyond it.
+//! `GET /v1/models`: OpenAI's list, with what OpenRouter's and Anthropic's say beyond it.
 
 use serde::Serialize;
 
@@ -7,6 +7,8 @@ use serde::Serialize;
 pub struct ModelList {
     pub object: &'static str,
     pub data: Vec<ModelCard>,
+    /// Anthropic's clients turn pages; this is the only one.
+    pub has_more: bool,
 }
 
 /// One model or route. What is not known is left out.
@@ -18,6 +20,11 @@ pub struct ModelCard {
     pub owned_by: String,
     /// For people.
     pub name: String,
+    /// The same, as Anthropic calls it.
+    pub display_name: String,
+    /// Anthropic's `model`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
     /// Input and output together, tokens; of a route, the most that one of its models takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u32>,

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 /// Fields of messages that this gateway's answers have beyond OpenAI's, and clients send back, and that nobody who speaks
-/// OpenAI's wire reads: places in documents, Mistral's other chunks, signed thoughts in Anthropic's form.
-const OURS: [&str; 3] = ["citations", "content_chunks", "thinking_blocks"];
+/// OpenAI's wire reads: places in documents, Mistral's other chunks, what was done with tools of another protocol, that a
+/// call failed, signed thoughts in Anthropic's form.
+const OURS: [&str; 5] = ["citations", "content_chunks", "hosted_items", "is_error", "thinking_blocks"];
 
 /// What is different at a provider that otherwise speaks OpenAI's wire. The default is no difference.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

@@ -12,7 +12,7 @@ use super::sink::kind_name;
 use super::telling::{Heard, Telling};
 use crate::policy::Kind;
 use crate::trace::TraceId;
-use crate::upstream::UpstreamError;
+use crate::upstream::{Cause, UpstreamError};
 
 /// What the response headers say.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +81,25 @@ impl AnswerStream {
     /// Of a call that is another's.
     pub(super) fn shared(listener: Listener, show_usage: bool) -> Self {
         Self { source: Source::Shared(listener), show_usage, ended: false }
+    }
+
+    /// Ends it where it is, because the gateway ends, and records that; what its client is to hear of it, unless it has
+    /// ended before.
+    pub fn end_early(&mut self) -> Option<UpstreamError> {
+        let error = UpstreamError {
+            cause: Cause::Abandoned,
+            message: "the gateway was stopped before the answer's end".into(),
+            status: None,
+            retry_after: None,
+            detail: None,
+        };
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
+        if let Source::Own(telling) = &mut self.source {
+            telling.end_early(&error);
+        }
+        Some(error)
     }
 
     /// `None`: nothing of it is for the client.

@@ -15,7 +15,7 @@ impl Gateway {
             let plain = card.id.split_once('/').map_or("", |(_, name)| name).to_owned();
             for id in [plain, card.id.clone()] {
                 if cards.iter().all(|other| other.id != id) {
-                    cards.push(ModelCard { name: id.clone(), id, ..card.clone() });
+                    cards.push(ModelCard { name: id.clone(), display_name: id.clone(), id, ..card.clone() });
                 }
             }
         }
@@ -31,6 +31,7 @@ fn route_card(gateway: &Gateway, route: &RouteSettings) -> ModelCard {
     let sees = route.models.iter().any(|model| model.capabilities.vision == Some(true));
     ModelCard {
         name: route.name.clone(),
+        display_name: route.name.clone(),
         // A model whose window is not known may be the widest.
         context_length: route
             .models
@@ -90,5 +91,5 @@ fn pricing(price: Price) -> Pricing {
 
 /// `created` is 0: neither routes nor configured models have a birthday, and OpenAI's shape demands a number.
 fn card(id: String, owned_by: &str) -> ModelCard {
-    ModelCard { id, object: "model", owned_by: owned_by.to_owned(), ..ModelCard::default() }
+    ModelCard { id, object: "model", kind: "model", owned_by: owned_by.to_owned(), ..ModelCard::default() }
 }

@@ -181,9 +181,10 @@ impl Gateway {
     /// Input tokens of a chat, estimated as for the hard filters; nothing is asked or recorded.
     ///
     /// # Errors
-    /// The body is no chat request.
+    /// The body is no chat request, or there is no such model.
     pub fn count(&self, body: Bytes) -> Result<u32, GatewayError> {
         let request = ChatRequest::parse(&body)?;
+        self.setup.load().resolve(&request.model)?;
         let bundle = self.bundles.of(self.snapshot.load().bundle);
         Ok(bundle.extractor.draft(&request).input_tokens)
     }

@@ -63,6 +63,13 @@ impl Telling {
         Poll::Ready(heard)
     }
 
+    /// Ends it where it is, and records that it was cut.
+    pub(super) fn end_early(&mut self, error: &UpstreamError) {
+        self.recording.broke(error);
+        self.recording.finish(Outcome::Cut);
+        self.source = Source::Over;
+    }
+
     /// The next of it, recorded; its end is for the caller to record.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         let heard = match ready!(self.source.poll(cx)) {

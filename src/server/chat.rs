@@ -15,7 +15,7 @@ use crate::upstream::UpstreamError;
 pub(super) async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let wishes = headers::wishes(request.headers())?;
     let request = body::read(request, app.body_limit).await?;
-    respond(app.gateway.chat(request, wishes).await?, Chat)
+    respond(&app, app.gateway.chat(request, wishes).await?, Chat)
 }
 
 /// The shape that answers come in: bytes pass through.

@@ -12,5 +12,5 @@ use super::{App, body};
 
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let request = body::read(request, app.body_limit).await?;
-    respond(app.gateway.embed(request).await?, Chat)
+    respond(&app, app.gateway.embed(request).await?, Chat)
 }

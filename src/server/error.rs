@@ -198,11 +198,12 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// What ends a stream that its upstream broke off.
+/// What ends a stream that its upstream broke off, or that the gateway ends because it ends itself.
 pub(super) fn cut(error: &UpstreamError) -> ApiError {
     let message = format!("the answer was cut: {error}");
     match error.cause {
         Cause::RateLimited => limited(message),
+        Cause::Abandoned => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message).code("stopping"),
         _ => ApiError::new(StatusCode::BAD_GATEWAY, "server_error", message).code("upstream_cut"),
     }
 }

@@ -54,6 +54,16 @@ fn put(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName, value: Op
     }
 }
 
+/// The features that a client of Anthropic's tries: `anthropic-beta`, which may be there more than once.
+pub(super) fn betas(headers: &HeaderMap) -> Vec<String> {
+    let given = headers.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
+    given
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
 /// What a request asks for in headers of ours.
 pub(super) fn wishes(headers: &HeaderMap) -> Result<Wishes, ApiError> {
     let (quality, metadata, session, cache) =

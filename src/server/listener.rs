@@ -24,6 +24,8 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(120);
 /// How long requests under way may take once the server stops: most answers end by then, and so does the process before
 /// what runs it loses patience, as Kubernetes does after 30 s.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
+/// How long the end of a stream may take to reach its client then.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Pause after the system had no connection to give, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -71,10 +73,14 @@ pub async fn serve(listener: TcpListener, site: Site, workers: Workers, mut phas
         () = reached(&mut phase, Phase::Ending) => {}
     }
     drop(listener);
+    let drained = graceful.shutdown();
+    tokio::pin!(drained);
     tokio::select! {
-        () = graceful.shutdown() => {}
+        () = &mut drained => {}
         () = async { drop(timeout(DRAIN_DEADLINE, reached(&mut phase, Phase::Over)).await) } => {
             tracing::warn!(connections = connections.len(), "requests were still under way; ending them");
+            site.end_streams();
+            drop(timeout(LAST_WORDS, drained).await);
         }
     }
     connections.shutdown().await;

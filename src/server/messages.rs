@@ -10,15 +10,17 @@ use serde::Serialize;
 use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
 use super::{App, body, headers, json};
-use crate::api::messages::{Stream, reply, request};
+use crate::api::messages::{Stream, reply, request_with};
 use crate::upstream::UpstreamError;
 
 pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Result<Response, MessagesError> {
     let wishes = headers::wishes(asked.headers())?;
+    let betas = headers::betas(asked.headers());
     let body = body::read(asked, app.body_limit).await?;
-    let chat = request(&body).map_err(ApiError::from)?;
+    let betas: Vec<&str> = betas.iter().map(String::as_str).collect();
+    let chat = request_with(&body, &betas).map_err(ApiError::from)?;
     let answer = app.gateway.chat(chat.into(), wishes).await.map_err(ApiError::from)?;
-    Ok(respond(answer, Messages(Stream::default()))?)
+    Ok(respond(&app, answer, Messages(Stream::default()))?)
 }
 
 #[derive(Serialize)]

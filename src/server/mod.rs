@@ -32,6 +32,7 @@ use axum::routing::{get, post};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
+use tokio::sync::Notify;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 pub use auth::ApiKeys;
@@ -52,6 +53,8 @@ pub struct App {
     learning: Learning,
     keys: ArcSwap<ApiKeys>,
     body_limit: usize,
+    /// Notified once streams that are under way are to end.
+    over: Arc<Notify>,
 }
 
 impl App {
@@ -63,7 +66,14 @@ impl App {
         keys: ApiKeys,
         body_limit: usize,
     ) -> Arc<Self> {
-        Arc::new(Self { gateway, traces, learning, keys: ArcSwap::from_pointee(keys), body_limit })
+        Arc::new(Self {
+            gateway,
+            traces,
+            learning,
+            keys: ArcSwap::from_pointee(keys),
+            body_limit,
+            over: Arc::default(),
+        })
     }
 
     /// Lets in `keys` from the next request on.

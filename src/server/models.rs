@@ -12,7 +12,7 @@ use super::{App, json};
 use crate::api::models::ModelList;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
-    json(&ModelList { object: "list", data: app.gateway.cards() })
+    json(&ModelList { object: "list", data: app.gateway.cards(), has_more: false })
 }
 
 pub(super) async fn show(

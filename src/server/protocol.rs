@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
+use super::App;
 use super::error::ApiError;
 use super::headers;
 use super::sse::SseBody;
@@ -31,11 +32,11 @@ pub(super) trait Protocol: Send + Unpin + 'static {
 }
 
 /// `answer` in the client's protocol, with its facts as headers.
-pub(super) fn respond(answer: Answer, protocol: impl Protocol) -> Result<Response, ApiError> {
+pub(super) fn respond(app: &App, answer: Answer, protocol: impl Protocol) -> Result<Response, ApiError> {
     let streamed = matches!(answer.body, AnswerBody::Stream(_));
     let body = match answer.body {
         AnswerBody::Whole(body) => Body::from(protocol.whole(body)?),
-        AnswerBody::Stream(answer) => Body::new(SseBody { answer, protocol }),
+        AnswerBody::Stream(answer) => Body::new(SseBody::new(answer, protocol, app.over.clone())),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -18,7 +18,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Resul
     let body = body::read(asked, app.body_limit).await?;
     let (chat, echo) = request(&body)?;
     let answer = app.gateway.chat(chat.into(), wishes).await?;
-    respond(answer, Responses { stream: Stream::new(echo.clone()), echo })
+    respond(&app, answer, Responses { stream: Stream::new(echo.clone()), echo })
 }
 
 struct Responses {

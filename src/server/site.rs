@@ -38,6 +38,11 @@ impl Site {
         Self { router: admin_router(app), straight: None }
     }
 
+    /// Ends the streams that are under way, with an error that says so.
+    pub(super) fn end_streams(&self) {
+        self.straight.iter().for_each(|app| app.over.notify_waiters());
+    }
+
     /// Answers one request, also where a handler panics.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
         let is_straight = *request.method() == Method::POST && request.uri().path() == STRAIGHT;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::completion::{Choice, Chunks, Head};
 use super::structure::{ANSWER, Structure};
 use super::{Asked, StreamItem};
-use crate::api::conversation::ToolCall;
+use crate::api::conversation::{Hosted, Protocol, ToolCall};
 
 /// One block of a whole answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,8 @@ pub enum Block {
         name: String,
         input: Value,
     },
+    /// What a tool did that one protocol alone knows.
+    Hosted(Protocol, Value),
 }
 
 /// A source of a text block.
@@ -79,6 +81,7 @@ pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Ch
                 choice.thinking_blocks.push(thinking_block(&thinking, &signature));
             }
             Block::Redacted { data } => choice.thinking_blocks.push(redacted_block(&data)),
+            Block::Hosted(of, is) => choice.hosted.push(Hosted::item(of, is, choice.thinking_blocks.len())),
             Block::Call { name, input, .. } if Structure::is_answer(asked.request, &name) => {
                 is_answer = true;
                 choice.content += &input.to_string();
@@ -101,6 +104,8 @@ pub struct Pieces {
     open: Open,
     /// The thought that is coming.
     thought: Option<Thought>,
+    /// Thoughts so far.
+    thoughts: usize,
     /// Calls so far.
     calls: usize,
     /// Characters of the content so far.
@@ -119,6 +124,12 @@ enum Open {
         whole: Option<Value>,
         answer: bool,
     },
+    /// What one protocol alone knows, and pieces of its input.
+    Hosted {
+        of: Protocol,
+        is: Value,
+        input: String,
+    },
 }
 
 #[derive(Default)]
@@ -136,6 +147,7 @@ impl Pieces {
             is_answer: false,
             open: Open::Nothing,
             thought: None,
+            thoughts: 0,
             calls: 0,
             said: 0,
         }
@@ -177,7 +189,13 @@ impl Pieces {
 
     /// A thought that may not be shown, whole.
     pub fn redacted(&mut self, data: &str, out: &mut VecDeque<StreamItem>) {
+        self.thoughts += 1;
         out.extend(self.chunks.thinking_block(redacted_block(data)));
+    }
+
+    /// A block of which a chat knows nothing begins.
+    pub fn hosted(&mut self, of: Protocol, is: Value) {
+        self.open = Open::Hosted { of, is, input: String::new() };
     }
 
     /// A call begins; `whole` is its input where no pieces of it come.
@@ -194,17 +212,21 @@ impl Pieces {
 
     /// More of the input of the call that is coming.
     pub fn input(&mut self, piece: &str, out: &mut VecDeque<StreamItem>) {
-        let Open::Call { whole, answer } = &mut self.open else { return };
-        if !piece.is_empty() {
-            *whole = None;
-            let answer = *answer;
-            self.argue(piece, answer, out);
+        match &mut self.open {
+            Open::Call { whole, answer } if !piece.is_empty() => {
+                *whole = None;
+                let answer = *answer;
+                self.argue(piece, answer, out);
+            }
+            Open::Hosted { input, .. } => input.push_str(piece),
+            _ => {}
         }
     }
 
     /// The block that is coming is at its end.
     pub fn end(&mut self, out: &mut VecDeque<StreamItem>) {
         if let Some(Thought { thinking, signature }) = self.thought.take() {
+            self.thoughts += 1;
             out.extend(self.chunks.thinking_block(thinking_block(&thinking, &signature)));
         }
         match std::mem::replace(&mut self.open, Open::Nothing) {
@@ -216,6 +238,12 @@ impl Pieces {
             Open::Call { whole: Some(whole), answer } => {
                 let whole = if whole.is_object() { whole.to_string() } else { "{}".into() };
                 self.argue(&whole, answer, out);
+            }
+            Open::Hosted { of, mut is, input } => {
+                if let (Some(fields), Ok(input)) = (is.as_object_mut(), serde_json::from_str::<Value>(&input)) {
+                    fields.insert("input".into(), input);
+                }
+                out.extend(self.chunks.listed("hosted_items", vec![Hosted::item(of, is, self.thoughts)]));
             }
             _ => {}
         }

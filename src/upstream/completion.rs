@@ -83,9 +83,30 @@ pub struct Choice {
     pub annotations: Vec<Value>,
     /// Places in documents that were cited: `citations`, since OpenAI's annotations have no words for them.
     pub citations: Vec<Value>,
+    /// What was done with tools that one protocol alone knows: `hosted_items`, see [`Hosted`](crate::api::conversation::Hosted).
+    pub hosted: Vec<Value>,
     /// OpenAI's `logprobs` object.
     pub logprobs: Option<Value>,
     pub finish: Option<Finish>,
+    pub ending: Ending,
+}
+
+/// What more there is to know of why a model stopped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// The stop sequence, where the provider says so: `stop_reason`, as vLLM has it.
+    pub stop_sequence: Option<String>,
+    /// The provider's own word, where OpenAI's says less: `native_finish_reason`, as OpenRouter has it.
+    pub native: Option<String>,
+}
+
+impl Ending {
+    fn told(&self, mut choice: Value) -> Value {
+        for (name, word) in [("stop_reason", &self.stop_sequence), ("native_finish_reason", &self.native)] {
+            word.iter().for_each(|word| choice[name] = word.as_str().into());
+        }
+        choice
+    }
 }
 
 impl Completion {
@@ -121,17 +142,15 @@ impl Choice {
         put_some(&mut message, "thinking_blocks", &self.thinking_blocks, self.thinking_blocks.is_empty());
         put_some(&mut message, "annotations", &self.annotations, self.annotations.is_empty());
         put_some(&mut message, "citations", &self.citations, self.citations.is_empty());
+        put_some(&mut message, "hosted_items", &self.hosted, self.hosted.is_empty());
         let images: Vec<Value> = self.images.iter().map(|url| image_json(url)).collect();
         put_some(&mut message, "images", &images, images.is_empty());
         let calls: Vec<Value> = self.calls.iter().map(call_json).collect();
         put_some(&mut message, "tool_calls", &calls, calls.is_empty());
         message.extend(self.signature.as_deref().map(|signature| ("extra_content".into(), signature_json(signature))));
-        json!({
-            "index": index,
-            "message": message,
-            "logprobs": self.logprobs,
-            "finish_reason": self.finish.map(Finish::name),
-        })
+        let finish = self.finish.map(Finish::name);
+        let choice = json!({"index": index, "message": message, "logprobs": self.logprobs, "finish_reason": finish});
+        self.ending.told(choice)
     }
 }
 
@@ -209,8 +228,14 @@ impl Chunks {
 
     /// The choice ends.
     pub fn finish(&self, finish: Finish) -> StreamItem {
+        self.finish_with(finish, &Ending::default())
+    }
+
+    /// The same, with what more there is to know of it.
+    pub fn finish_with(&self, finish: Finish, ending: &Ending) -> StreamItem {
         let text = Text { finish_reason: Some(finish.name().to_owned()), ..Text::default() };
-        self.chunk(json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish.name()}), text)
+        let choice = json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish.name()});
+        self.chunk(ending.told(choice), text)
     }
 
     /// Any other piece of choice `index` (0 to n − 1); `text` is what the gateway reads of it, for choice 0 only.

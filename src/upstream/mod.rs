@@ -185,7 +185,7 @@ pub enum KeyHeader {
 /// What to post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireRequest {
-    /// Beyond those of every request; they replace configured ones of the same name.
+    /// Beyond those of every request, and beside configured ones of the same name.
     pub headers: HeaderMap,
     pub body: Bytes,
 }

@@ -11,6 +11,7 @@ use super::calls::Calls;
 use super::compatible::messages;
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
 use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
+use crate::api::conversation::{no_citations, no_hosted_tools, without_hosted_tools};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::Usage;
@@ -25,12 +26,22 @@ impl Provider for OpenAi {
         "chat/completions".into()
     }
 
+    fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
+        let wire = "OpenAI's chat";
+        no_hosted_tools(request, None, wire).or_else(|| no_citations(request, wire))
+    }
+
     fn request_up_to(
         &self,
         upstream_model: &str,
         _longest: Option<u32>,
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
+        if let Some(bad) = self.refuses(request) {
+            return Err(bad);
+        }
+        let bare = without_hosted_tools(request, None);
+        let request = bare.as_ref().unwrap_or(request);
         let messages = messages::rewritten(&Quirks::default(), request);
         Ok(WireRequest { headers: HeaderMap::new(), body: request.forward(upstream_model, messages.as_deref()) })
     }

@@ -37,7 +37,8 @@ impl Structure {
         thinks: bool,
         native: impl FnOnce(&Value) -> Option<Value>,
     ) -> Result<Self, BadRequest> {
-        let free = !request.needs.tools && !thinks;
+        let searches = request.raw("web_search_options").is_some_and(|options| &options[..] != b"null");
+        let free = !request.needs.tools && !thinks && !searches;
         Ok(match format {
             Format::Text => Self::Free,
             Format::JsonSchema(wanted) if wanted.schema.is_object() => match native(&wanted.schema) {

@@ -12,9 +12,9 @@ from wires_sdk import CONVERSATION, PNG, REQUESTS, SCHEMA, frame
 FIXTURES = ROOT / "tests/fixtures"
 # Fields that OpenAI's types do not have, and its clients pass over: the gateway's own,
 OURS = {
-    *(f"{message}.{field}" for message in ("ChatCompletionMessage", "ChoiceDelta") for field in ("citations", "content_chunks", "extra_content", "images", "reasoning_content", "thinking_blocks")),
+    *(f"{message}.{field}" for message in ("ChatCompletionMessage", "ChoiceDelta") for field in ("citations", "content_chunks", "extra_content", "hosted_items", "images", "reasoning_content", "thinking_blocks")),
     "ChatCompletionMessageFunctionToolCall.extra_content", "ChoiceDelta.annotations", "ChoiceDeltaToolCall.extra_content",
-    "Logprob.bytes", "LogprobTopLogprob.bytes", "PromptTokensDetails.cache_creation_tokens", "Response.store", "ResponseOutputText.citations",
+    "Choice.native_finish_reason", "Choice.stop_reason", "Logprob.bytes", "LogprobTopLogprob.bytes", "PromptTokensDetails.cache_creation_tokens", "Response.store", "ResponseOutputText.citations",
     # in the document, and not in the library
     "ResponseFunctionCallArgumentsDoneEvent.name",
 }
@@ -23,7 +23,7 @@ THEIRS = {
     "AnnotationURLCitation.cited_text", "AnnotationURLCitation.domain", "ChatCompletion.prompt_filter_results", "ChatCompletionChunk.prompt_filter_results",
     "ChatCompletionMessage.prefix", "ChatCompletionMessageFunctionToolCall.index", "Choice.content_filter_offsets", "Choice.content_filter_results", "ChoiceDelta.prefix",
 }
-CARD = {f"Model.{name}" for name in ("architecture", "context_length", "input_usd_per_mtok", "name", "output_usd_per_mtok", "pricing", "supported_parameters", "top_provider")}
+CARD = {f"Model.{name}" for name in ("architecture", "context_length", "display_name", "input_usd_per_mtok", "name", "output_usd_per_mtok", "pricing", "supported_parameters", "top_provider", "type")}
 CHAT = "/v1/chat/completions"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]
 FLAT_TOOLS = [{"type": "function", **TOOLS[0]["function"]}]

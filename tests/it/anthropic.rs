@@ -106,6 +106,67 @@ fn effort_is_said_as_each_generation_of_models_takes_it() {
 }
 
 #[test]
+fn reasoning_as_openrouter_has_it_is_tokens_or_an_effort() {
+    let thoughts = |model: &str, reasoning: Value| {
+        let body = posted(model, json!({"reasoning": reasoning, "max_tokens": 10_000}));
+        (
+            body["thinking"]["type"].clone(),
+            body["thinking"]["budget_tokens"].clone(),
+            body["output_config"]["effort"].clone(),
+        )
+    };
+    for (model, reasoning, expected) in [
+        ("claude-haiku-4-5", json!({"max_tokens": 3000}), (json!("enabled"), json!(3000), Value::Null)),
+        ("claude-haiku-4-5", json!({"max_tokens": 10}), (json!("enabled"), json!(1024), Value::Null)),
+        ("claude-haiku-4-5", json!({"max_tokens": 20_000}), (json!("enabled"), json!(9999), Value::Null)),
+        ("claude-haiku-4-5", json!({"enabled": true}), (json!("enabled"), json!(5000), Value::Null)),
+        ("claude-haiku-4-5", json!({"enabled": false}), (Value::Null, Value::Null, Value::Null)),
+        ("claude-opus-4-6", json!({"max_tokens": 3000}), (json!("adaptive"), Value::Null, json!("medium"))),
+        ("claude-opus-4-6", json!({"max_tokens": 0}), (json!("disabled"), Value::Null, Value::Null)),
+        (
+            "claude-opus-4-6",
+            json!({"effort": "low", "max_tokens": 9000}),
+            (json!("adaptive"), Value::Null, json!("low")),
+        ),
+    ] {
+        assert_eq!(thoughts(model, reasoning.clone()), expected, "{model} {reasoning}");
+    }
+}
+
+#[test]
+fn calls_of_the_old_form_keep_their_results_and_are_told_apart() {
+    let call = |arguments: &str| json!({"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": arguments}});
+    let result = |text: &str| json!({"role": "function", "name": "f", "content": text});
+    let messages = json!([{"role": "user", "content": "Go."}, call("{\"a\":1}"), result("1"), call("{}"), result("2")]);
+    let body = posted("claude-opus-4-6", json!({"messages": messages}));
+    let said: Vec<&Value> = body["messages"].as_array().unwrap().iter().map(|message| &message["content"][0]).collect();
+    assert_eq!((&said[1]["name"], &said[1]["input"], &said[3]["input"]), (&json!("f"), &json!({"a": 1}), &json!({})));
+    assert_eq!((&said[2]["content"][0]["text"], &said[4]["content"][0]["text"]), (&json!("1"), &json!("2")));
+    assert_eq!((&said[1]["id"], &said[3]["id"]), (&said[2]["tool_use_id"], &said[4]["tool_use_id"]));
+    assert_ne!(said[1]["id"], said[3]["id"]);
+}
+
+#[test]
+fn a_file_is_a_url_of_some_kind() {
+    let file = |data: &str| json!({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": data}}]}]});
+    let (field, message) = refused("claude-opus-4-6", file("JVBERi0xLjQ="));
+    assert!(field == "messages[0].content[0]" && message.contains("data:application/pdf;base64,"), "{message}");
+    let source =
+        posted("claude-opus-4-6", file("https://example.com/a.pdf"))["messages"][0]["content"][0]["source"].take();
+    assert_eq!(source, json!({"type": "url", "url": "https://example.com/a.pdf"}));
+}
+
+#[test]
+fn what_is_anthropics_own_passes() {
+    let own = json!({"cache_control": {"type": "ephemeral"}, "container": "c", "context_management": {"edits": []},
+        "inference_geo": "us", "mcp_servers": [{"type": "url"}], "speed": "fast"});
+    let body = posted("claude-opus-4-6", own.clone());
+    for (name, value) in own.as_object().unwrap() {
+        assert_eq!(body[name], *value, "{name}");
+    }
+}
+
+#[test]
 fn a_budget_for_thoughts_is_not_asked_for_in_the_middle_of_calls_that_had_none() {
     let calls = json!([{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
     let messages = |blocks: Value| {

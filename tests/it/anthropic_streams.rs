@@ -84,6 +84,21 @@ fn reads_thoughts_and_parallel_calls_with_their_indices() {
 }
 
 #[test]
+fn a_block_that_is_a_list_is_no_reason_to_fall() {
+    let data = [
+        json!({"type": "message_start", "message": {"id": "m"}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": ["tomorrows", 1]}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{}"}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}),
+        json!({"type": "message_stop"}),
+    ];
+    let stream = data.map(|event| format!("data: {event}\n\n")).concat();
+    let told = wire::streamed(&claude(), &wire::hello(), stream);
+    assert!(told.is_err() || told.is_ok_and(|items| items.last() == Some(&StreamItem::Done)));
+}
+
+#[test]
 fn an_error_amid_a_stream_ends_it_with_its_words() {
     let problem = wire::streamed(&claude(), &wire::hello(), fixture!("overloaded.sse")).unwrap_err();
     assert!(problem.contains("overloaded_error") && problem.contains("Overloaded"), "{problem}");

@@ -225,7 +225,8 @@ fn pages_of_the_web_become_annotations_and_other_places_stay_citations() {
     let reply = wire::whole(&Bedrock, &wire::hello(), fixture!("citations.json"));
     let message = &parsed(&reply.body)["choices"][0]["message"];
     assert_eq!(message["content"], "As the paper says, it rains");
-    let page = json!({"documentIndex": 0, "start": 1, "end": 2, "title": "Paper", "start_index": 19, "end_index": 27});
+    let page = json!({"documentIndex": 0, "start": 1, "end": 2, "title": "Paper", "cited_text": "rain",
+        "start_index": 19, "end_index": 27});
     let url = "https://example.org/rain";
     let web = json!({"url": url, "title": url, "domain": "example.org", "start_index": 19, "end_index": 27});
     assert_eq!(message["annotations"], json!([{"type": "url_citation", "url_citation": web}]));

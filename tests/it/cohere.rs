@@ -64,6 +64,8 @@ fn how_hard_to_think_is_said_in_tokens() {
     ] {
         assert_eq!(posted(&json!({"reasoning_effort": effort}))["thinking"], thinking);
     }
+    let own = posted(&json!({"reasoning": {"max_tokens": 500}}));
+    assert_eq!(own["thinking"], json!({"type": "enabled", "token_budget": 500}));
 }
 
 #[test]

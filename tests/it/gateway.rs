@@ -143,6 +143,11 @@ impl Running {
         }
     }
 
+    /// As when it is told twice to stop.
+    pub fn tell_to_end_at_once(&self) {
+        self.phase.send_replace(Phase::Over);
+    }
+
     /// Stops the gateway; what the learner had not heard by then.
     pub async fn stop(mut self) -> Vec<Event> {
         drop(self.client);

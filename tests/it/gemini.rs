@@ -71,6 +71,10 @@ fn how_hard_to_think_is_said_in_the_words_of_the_models_generation() {
         assert_eq!(thinking["includeThoughts"], effort != "none");
     }
     assert_eq!(posted("gemini-2.0-flash", &json!({"reasoning_effort": "low"})).get("generationConfig"), None);
+    for (tokens, budget) in [(500, 500), (0, 0), (60_000, 24_576)] {
+        let body = posted("gemini-2.5-flash", &json!({"reasoning": {"max_tokens": tokens}}));
+        assert_eq!(body["generationConfig"]["thinkingConfig"]["thinkingBudget"], budget);
+    }
     let own =
         json!({"reasoning_effort": "low", "extra_body": {"google": {"thinking_config": {"thinking_budget": 77}}}});
     let config = posted("gemini-2.5-pro", &own)["generationConfig"]["thinkingConfig"].take();

@@ -37,6 +37,7 @@ fn a_request_means_the_same_in_openais_words() {
             "temperature": 0.5,
             "top_k": 5,
             "reasoning_effort": "medium",
+            "claude_thinking": {"type": "enabled", "budget_tokens": 4096},
             "tools": [{"type": "function", "function": {"name": "weather", "description": "Weather of a city", "parameters": body["tools"][0]["input_schema"]}}],
             "tool_choice": "required",
             "parallel_tool_calls": false,
@@ -60,9 +61,8 @@ fn a_request_means_the_same_in_openais_words() {
 
 #[test]
 fn what_no_other_provider_could_do_is_named() {
-    let (param, message) =
-        refused(|body| body["tools"] = json!([{"type": "web_search_20250305", "name": "web_search"}]));
-    assert!(param == "tools[0].type" && message.contains("Anthropic runs itself"), "{message}");
+    let (param, message) = refused(|body| body["tools"] = json!([{"type": "web_search_1"}, {"description": "x"}]));
+    assert_eq!((&*param, &*message), ("tools[1]", "tools[1]: missing field `name`"));
     let (param, _) =
         refused(|body| body["messages"][0]["content"] = json!([{"type": "container_upload", "file_id": "f"}]));
     assert_eq!(param, "messages[0].content[0]");
@@ -304,4 +304,7 @@ async fn errors_have_anthropics_shape_and_keys_its_header() {
         )
         .header("x-api-key", "key");
     assert!(body(counted.send().await.unwrap()).await["input_tokens"].as_u64().unwrap() >= 3);
+    let nobodys = json!({"model": "nobody", "messages": [{"role": "user", "content": "one two three"}]}).to_string();
+    let nobodys = running.post("/v1/messages/count_tokens", nobodys).header("x-api-key", "key").send().await.unwrap();
+    assert_eq!(nobodys.status(), 404, "nobody counts for a model that is not there");
 }

@@ -37,7 +37,7 @@ async fn a_model_is_shown_with_what_is_known_of_it_and_a_route_with_what_its_mod
     assert_eq!(
         plain,
         json!({
-            "id": "test/plain", "object": "model", "created": 0, "owned_by": "test", "name": "test/plain",
+            "id": "test/plain", "object": "model", "created": 0, "owned_by": "test", "name": "test/plain", "display_name": "test/plain", "type": "model",
             "context_length": 1000,
             "architecture": {"modality": "text->text", "input_modalities": ["text"], "output_modalities": ["text"]},
             "pricing": {"prompt": "0.0000001", "completion": "0.0000002"},

@@ -1,6 +1,7 @@
 //! An answer whenever one can be had: several providers and keys, fallbacks by cause, hedging, the retry budget.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use satisfice::catalog::{Model, ModelId};
@@ -108,6 +109,28 @@ async fn a_hedged_call_that_fails_leaves_the_other_to_answer() {
     let dispatched = dispatched.unwrap();
     assert_eq!(causes(&dispatched.attempts), [Some(Cause::Server), None]);
     assert_eq!(whole(dispatched).text.content, "late");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_hedged_pair_of_which_one_failed_leaves_the_truth_of_both() {
+    let upstream = Scripted::start().await;
+    let gate = crate::scripted::Gate::closed();
+    upstream.on("slow", [Answer::default().wait(&gate).then(Answer::completion("late"))]);
+    upstream.on("sick", [Answer::status(500, "out of order")]);
+    let limits = Limits { hedge: Some(Duration::from_millis(1)), ..LIMITS };
+    let models = ["slow", "sick"].map(model);
+    let (targets, request) = (models.iter().collect::<Vec<_>>(), request(false));
+    let upstreams = upstreams(&upstream);
+    let told = std::sync::OnceLock::new();
+    let mut answer = Box::pin(upstreams.dispatch_telling(&targets, &request, &limits, &told));
+    // The failure counts against its model once it is known.
+    while upstreams.standing(&models[1].id).is_none_or(|standing| standing.failures == 0) {
+        let pending = std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending()));
+        assert!(pending.await);
+        tokio::task::yield_now().await;
+    }
+    drop(answer);
+    assert_eq!(causes(told.get().unwrap()), [Some(Cause::Server), Some(Cause::Abandoned)]);
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ fn a_request_means_the_same_as_a_chat() {
         translated(&body),
         json!({
             "model": "auto", "max_completion_tokens": 99, "temperature": 0.2, "reasoning_effort": "low", "reasoning_summary": "auto",
+            "include": ["reasoning.encrypted_content"],
             "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": true}},
             "tools": [{"type": "function", "function": {"name": "f", "parameters": {}, "strict": true}}],
             "tool_choice": {"type": "function", "function": {"name": "f"}},
@@ -55,7 +56,7 @@ fn what_needs_a_store_or_runs_elsewhere_is_named() {
     assert_eq!(refused(json!({"model": "m", "input": "x", "previous_response_id": "resp_1"})), "previous_response_id");
     assert_eq!(refused(json!({"model": "m", "input": "x", "background": true})), "background");
     assert_eq!(refused(json!({"model": "m", "input": "x", "truncation": "auto"})), "truncation");
-    assert_eq!(refused(json!({"model": "m", "input": "x", "tools": [{"type": "file_search"}]})), "tools[0].type");
+    assert_eq!(refused(json!({"model": "m", "input": "x", "tools": [{"name": "f"}]})), "tools[0].type");
     assert_eq!(refused(json!({"model": "m", "input": [{"type": "item_reference", "id": "1"}]})), "input[0]");
     assert_eq!(refused(json!({"model": "m"})), "input");
     assert_eq!(refused(json!({"model": "m", "input": []})), "input");

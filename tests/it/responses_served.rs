@@ -155,7 +155,12 @@ async fn the_web_is_searched_by_whoever_can() {
     google.post("/v1/responses", asked(json!([{"type": "web_search"}]))).send().await.unwrap();
     assert_eq!(google.upstream.seen()[0].json()["tools"], json!([{"googleSearch": {}}]));
     let claude = Running::with(Options { wire: Wire::Anthropic, ..Options::default() }).await;
-    let answer = claude.post("/v1/responses", asked(json!([{"type": "web_search"}]))).send().await.unwrap();
+    let filters = json!({"allowed_domains": ["a.example"]});
+    claude.post("/v1/responses", asked(json!([{"type": "web_search", "filters": filters}]))).send().await.unwrap();
+    let searches = json!({"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["a.example"]});
+    assert_eq!(claude.upstream.seen()[0].json()["tools"], json!([searches]));
+    let offline = json!([{"type": "web_search", "external_web_access": false}]);
+    let answer = claude.post("/v1/responses", asked(offline)).send().await.unwrap();
     assert_eq!(crate::gateway::error(answer).await.1["param"], "web_search_options");
     for (limit, value) in
         [("filters", json!({"allowed_domains": ["a.example"]})), ("external_web_access", json!(false))]

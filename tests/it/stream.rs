@@ -149,3 +149,25 @@ async fn a_gateway_that_stops_lets_a_stream_end() {
     assert!(rest.await.unwrap().unwrap().ends_with("data: [DONE]\n\n"));
     assert_eq!(events.len(), 1);
 }
+
+#[tokio::test]
+async fn a_gateway_that_is_told_again_to_stop_ends_a_stream_with_an_error_and_records_why() {
+    let mut running = Running::start().await;
+    let answer = || Answer::stream().text("first").hang();
+    running.upstream.on("small-upstream", [answer(), answer()]);
+    let mut chat = running.chat(ask_stream("small")).await;
+    assert!(chat.chunk().await.unwrap().is_some(), "it has begun");
+    let body = r#"{"model":"small","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+    let mut message = running.post("/v1/messages", body).send().await.unwrap();
+    assert!(message.chunk().await.unwrap().is_some());
+    running.tell_to_end_at_once();
+    for (told, error) in [(chat, r#""code":"stopping""#), (message, "event: error")] {
+        let told = told.text().await.unwrap();
+        assert!(told.contains("the gateway was stopped before the answer's end") && told.contains(error), "{told}");
+    }
+    for _ in 0..2 {
+        let trace = running.finished().await;
+        let why = trace.attempts[0].error.as_deref();
+        assert_eq!((trace.outcome, why), (Outcome::Cut, Some("the gateway was stopped before the answer's end")));
+    }
+}

@@ -294,6 +294,8 @@ fn a_stream_thinks_speaks_cites_and_ends() {
     assert!(chunks.iter().all(|chunk| chunk["model"] == "gpt-5-2025-08-07"));
     let seal = r#"["openai/upstream-model","rs_1","gAAAAABoISQ24OyV"]"#;
     let thought = "**Searching**\n\nOne is enough.";
+    let action = json!({"type": "search", "query": "Oulu"});
+    let search = json!({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action});
     let citation = json!({"start_index": 14, "end_index": 18, "url": "https://ouka.example/", "title": "Oulu"});
     assert_eq!(
         deltas(&items),
@@ -303,6 +305,7 @@ fn a_stream_thinks_speaks_cites_and_ends() {
             json!({"reasoning_content": "ching**"}),
             json!({"reasoning_content": "\n\nOne is enough."}),
             json!({"thinking_blocks": [{"index": 0, "type": "thinking", "thinking": thought, "signature": seal}]}),
+            json!({"hosted_items": [{"index": 0, "of": "responses", "is": search, "after": 1}]}),
             json!({"content": "Hyvää"}),
             json!({"content": " päivää! "}),
             json!({"content": "Oulu."}),
@@ -312,15 +315,15 @@ fn a_stream_thinks_speaks_cites_and_ends() {
         ]
     );
     assert_eq!(
-        chunks[5]["choices"][0]["logprobs"],
+        chunks[6]["choices"][0]["logprobs"],
         json!({"refusal": null, "content": [{"token": "Hyvää", "logprob": -0.5, "bytes": null,
             "top_logprobs": [{"token": "Hei", "logprob": -1.5, "bytes": null}]}]})
     );
     assert_eq!(items.iter().map(|item| text_of(item).content).collect::<String>(), "Hyvää päivää! Oulu.");
-    assert_eq!(text_of(&items[9]).finish_reason.as_deref(), Some("stop"));
+    assert_eq!(text_of(&items[10]).finish_reason.as_deref(), Some("stop"));
     let used =
         Usage { input_tokens: 37, output_tokens: 11, cached_input_tokens: 8, reasoning_tokens: 4, ..Usage::default() };
-    assert!(matches!(items[10], StreamItem::Chunk { usage: Some(usage), usage_only: true, .. } if usage == used));
+    assert!(matches!(items[11], StreamItem::Chunk { usage: Some(usage), usage_only: true, .. } if usage == used));
 }
 
 /// Names and arguments of the calls of a stream, by their index.

@@ -13,6 +13,9 @@ pub struct Part {
     pub cache: Option<Value>,
     /// `prompt_cache_breakpoint`: OpenAI's marker of the same.
     pub breakpoint: Option<Value>,
+    /// `citations`, of a file: `{"enabled": true}` asks for the places in it that an answer rests on. Anthropic's word,
+    /// too; whose answers have no such places, [`no_citations`](super::no_citations) tells.
+    pub citations: Option<Value>,
 }
 
 /// What a part is.
@@ -54,7 +57,7 @@ pub enum Source {
 impl Part {
     /// Text alone.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { kind: PartKind::Text(text.into()), cache: None, breakpoint: None }
+        Self { kind: PartKind::Text(text.into()), cache: None, breakpoint: None, citations: None }
     }
 }
 
@@ -129,10 +132,12 @@ impl<'de> Deserialize<'de> for Part {
             cache_control: Option<Value>,
             #[serde(default)]
             prompt_cache_breakpoint: Option<Value>,
+            #[serde(default)]
+            citations: Option<Value>,
         }
-        let Marked { part, cache_control, prompt_cache_breakpoint } = Marked::deserialize(deserializer)?;
+        let Marked { part, cache_control, prompt_cache_breakpoint, citations } = Marked::deserialize(deserializer)?;
         let kind = part.kind().map_err(D::Error::custom)?;
-        Ok(Self { kind, cache: cache_control, breakpoint: prompt_cache_breakpoint })
+        Ok(Self { kind, cache: cache_control, breakpoint: prompt_cache_breakpoint, citations })
     }
 }
 
@@ -153,7 +158,8 @@ impl Wire {
 impl File {
     fn source(&self) -> Result<Source, String> {
         match (&self.file_data, &self.file_id) {
-            (Some(data), _) => Source::parse(data),
+            (Some(data), _) if data.contains(':') => Source::parse(data),
+            (Some(_), _) => Err("`file_data` must be a data: URL, data:application/pdf;base64,…, or a URL".into()),
             (None, Some(id)) => Ok(Source::Id(id.clone())),
             (None, None) => Err("a file needs `file_data` (a data: URL) or `file_id`".into()),
         }

@@ -1,10 +1,11 @@
 //! Everything of a request beside its messages.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::allowed::{self, AllowedTools};
 use super::custom::{CustomTool, CustomTools};
+use super::hosted::Hosted;
 use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -14,6 +15,9 @@ use crate::api::error::BadRequest;
 pub struct Controls {
     pub tools: Vec<Tool>,
     pub custom: CustomTools,
+    /// What is no function, with its place among all tools.
+    pub hosted: Vec<(usize, Hosted)>,
+    pub hosted_choice: Option<Hosted>,
     /// Among all tools, or a function.
     pub tool_choice: Option<ToolChoice>,
     /// Among some.
@@ -34,6 +38,10 @@ pub struct Controls {
     pub logprobs: bool,
     pub top_logprobs: Option<u32>,
     pub effort: Option<Effort>,
+    /// Of thoughts, at most. The effort then says about the same, for models that take no number.
+    pub thought_tokens: Option<u32>,
+    /// What a client of Anthropic's protocol says of thinking.
+    pub thinking: Option<Thinking>,
     pub user: Option<String>,
 }
 
@@ -81,7 +89,7 @@ pub struct JsonSchema {
 }
 
 /// `reasoning_effort`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effort {
     None,
@@ -91,6 +99,53 @@ pub enum Effort {
     High,
     #[serde(alias = "max")]
     Xhigh,
+}
+
+/// Anthropic's `thinking`, which `/v1/messages` hands on as `claude_thinking`: other models are told by an effort.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", expecting = "an object")]
+pub enum Thinking {
+    Enabled {
+        budget_tokens: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        display: Option<String>,
+    },
+    Adaptive {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        display: Option<String>,
+    },
+    Disabled {},
+}
+
+impl Thinking {
+    /// How much of the thoughts is to be shown, where that is said.
+    pub fn display(&self) -> Option<&str> {
+        match self {
+            Self::Enabled { display, .. } | Self::Adaptive { display } => display.as_deref(),
+            Self::Disabled {} => None,
+        }
+    }
+
+    /// Tokens.
+    pub fn budget(&self) -> Option<u32> {
+        match self {
+            Self::Enabled { budget_tokens, .. } => Some(*budget_tokens),
+            Self::Adaptive { .. } | Self::Disabled {} => None,
+        }
+    }
+}
+
+impl Effort {
+    /// A budget of thoughts, tokens, in the words of an effort: what providers that take budgets make of these words,
+    /// read backwards.
+    pub fn of_budget(tokens: u32) -> Self {
+        match tokens {
+            0 => Self::None,
+            1..=2048 => Self::Low,
+            2049..=8192 => Self::Medium,
+            _ => Self::High,
+        }
+    }
 }
 
 /// What providers run themselves is neither a function nor a custom tool: it stays with the wires that know it.
@@ -103,7 +158,24 @@ struct WireTool {
     #[serde(default)]
     custom: Option<CustomTool>,
     #[serde(default)]
+    hosted: Option<Hosted>,
+    #[serde(default)]
     cache_control: Option<Value>,
+}
+
+#[derive(Default)]
+struct Tools {
+    functions: Vec<Tool>,
+    custom: Vec<CustomTool>,
+    hosted: Vec<(usize, Hosted)>,
+}
+
+/// A choice among all tools or of a function, else of a custom tool, else of another.
+#[derive(Default)]
+struct Choice {
+    among: Option<ToolChoice>,
+    custom: Option<String>,
+    hosted: Option<Hosted>,
 }
 
 #[derive(Deserialize)]
@@ -118,14 +190,26 @@ struct WireFunction {
 }
 
 impl Controls {
+    /// Whether the model is asked to think before it answers.
+    pub fn asks_to_think(&self) -> bool {
+        match &self.thinking {
+            Some(thinking) => *thinking != Thinking::Disabled {},
+            None => self.effort.is_some_and(|effort| effort != Effort::None),
+        }
+    }
+
     pub(super) fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
-        let (tools, custom) = tools(request)?;
+        let Tools { functions, custom, hosted } = tools(request)?;
         let allowed = allowed::read(request)?;
-        let (tool_choice, chosen) = if allowed.is_some() { (None, None) } else { tool_choice(request)? };
+        let choice = if allowed.is_some() { Choice::default() } else { tool_choice(request)? };
+        let thinking: Option<Thinking> = request.field("claude_thinking", "Anthropic's `thinking`")?;
+        let reasoning = Reasoning::read(request)?;
         Ok(Self {
-            tools,
-            custom: CustomTools { tools: custom, chosen },
-            tool_choice,
+            tools: functions,
+            custom: CustomTools { tools: custom, chosen: choice.custom },
+            hosted,
+            hosted_choice: choice.hosted,
+            tool_choice: choice.among,
             allowed,
             parallel_tool_calls: request.field("parallel_tool_calls", "true or false")?,
             format: format(request)?,
@@ -140,7 +224,9 @@ impl Controls {
             n: request.field("n", "a positive integer")?.unwrap_or(1),
             logprobs: request.field("logprobs", "true or false")?.unwrap_or(false),
             top_logprobs: request.field("top_logprobs", "an integer from 0 to 20")?,
-            effort: effort(request)?,
+            effort: reasoning.effort(request)?,
+            thought_tokens: reasoning.max_tokens.or(thinking.as_ref().and_then(Thinking::budget)),
+            thinking,
             user: request.field("user", "a string")?,
         })
     }
@@ -154,14 +240,16 @@ impl Controls {
     }
 }
 
-/// Functions, and custom tools with their places.
-fn tools(request: &ChatRequest) -> Result<(Vec<Tool>, Vec<CustomTool>), BadRequest> {
+fn tools(request: &ChatRequest) -> Result<Tools, BadRequest> {
     let tools: Vec<WireTool> = request.field("tools", "a list of tools")?.unwrap_or_default();
-    let (mut functions, mut custom) = (vec![], vec![]);
+    let mut read = Tools::default();
     for (i, tool) in tools.into_iter().enumerate() {
         match tool {
-            WireTool { function: Some(function), cache_control, .. } => functions.push(function.cached(cache_control)),
-            WireTool { custom: Some(tool), .. } => custom.push(CustomTool { place: i, ..tool }),
+            WireTool { function: Some(function), cache_control: cache, .. } => {
+                read.functions.push(function.cached(cache));
+            }
+            WireTool { custom: Some(tool), .. } => read.custom.push(CustomTool { place: i, ..tool }),
+            WireTool { hosted: Some(tool), .. } => read.hosted.push((i, tool)),
             _ if request.drop_unsupported => {}
             WireTool { kind, .. } => {
                 let field = format!("tools[{i}]");
@@ -170,7 +258,7 @@ fn tools(request: &ChatRequest) -> Result<(Vec<Tool>, Vec<CustomTool>), BadReque
             }
         }
     }
-    Ok((functions, custom))
+    Ok(read)
 }
 
 impl WireFunction {
@@ -180,19 +268,20 @@ impl WireFunction {
     }
 }
 
-/// A choice among all tools or of a function, else the custom tool that is chosen.
-fn tool_choice(request: &ChatRequest) -> Result<(Option<ToolChoice>, Option<String>), BadRequest> {
+fn tool_choice(request: &ChatRequest) -> Result<Choice, BadRequest> {
     let expected = "\"none\", \"auto\", \"required\" or {\"type\": \"function\", \"function\": {\"name\": …}}";
     let Some(choice): Option<Value> = request.field("tool_choice", expected)? else {
-        return Ok((None, None));
+        return Ok(Choice::default());
     };
     let named = |kind: &str| choice[kind]["name"].as_str().map(str::to_owned);
-    match (choice.as_str(), named("function"), named("custom")) {
-        (Some("none"), ..) => Ok((Some(ToolChoice::None), None)),
-        (Some("auto"), ..) => Ok((Some(ToolChoice::Auto), None)),
-        (Some("required"), ..) => Ok((Some(ToolChoice::Required), None)),
-        (_, Some(name), _) => Ok((Some(ToolChoice::Function(name)), None)),
-        (.., Some(name)) => Ok((None, Some(name))),
+    let among = |among| Ok(Choice { among: Some(among), ..Choice::default() });
+    match (choice.as_str(), named("function"), named("custom"), Hosted::deserialize(&choice["hosted"]).ok()) {
+        (Some("none"), ..) => among(ToolChoice::None),
+        (Some("auto"), ..) => among(ToolChoice::Auto),
+        (Some("required"), ..) => among(ToolChoice::Required),
+        (_, Some(name), ..) => among(ToolChoice::Function(name)),
+        (.., Some(name), _) => Ok(Choice { custom: Some(name), ..Choice::default() }),
+        (.., hosted @ Some(_)) => Ok(Choice { hosted, ..Choice::default() }),
         _ => Err(BadRequest::field("tool_choice", format!("tool_choice must be {expected}"))),
     }
 }
@@ -227,15 +316,25 @@ fn stop(request: &ChatRequest) -> Result<Vec<String>, BadRequest> {
     })
 }
 
-/// `reasoning_effort`, or `reasoning: {effort}` as OpenRouter has it.
-fn effort(request: &ChatRequest) -> Result<Option<Effort>, BadRequest> {
-    #[derive(Deserialize)]
-    struct Reasoning {
-        #[serde(default)]
-        effort: Option<Effort>,
+/// `reasoning`, as OpenRouter has it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reasoning {
+    effort: Option<Effort>,
+    max_tokens: Option<u32>,
+    enabled: Option<bool>,
+}
+
+impl Reasoning {
+    fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
+        let expected = "an object with an `effort`, `max_tokens` or `enabled`";
+        Ok(request.field("reasoning", expected)?.unwrap_or_default())
     }
-    let expected = "none, minimal, low, medium, high or xhigh";
-    let own = request.field("reasoning_effort", expected)?;
-    let nested: Option<Reasoning> = request.field("reasoning", "an object with an `effort`")?;
-    Ok(own.or(nested.and_then(|reasoning| reasoning.effort)))
+
+    /// `reasoning_effort`, else what this says.
+    fn effort(&self, request: &ChatRequest) -> Result<Option<Effort>, BadRequest> {
+        let own = request.field("reasoning_effort", "none, minimal, low, medium, high or xhigh")?;
+        let switched = self.enabled.map(|on| if on { Effort::Medium } else { Effort::None });
+        Ok(own.or(self.effort).or(self.max_tokens.map(Effort::of_budget)).or(switched))
+    }
 }

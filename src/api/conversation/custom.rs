@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::allowed::with_allowed_tools_only;
-use super::turns::{ToolCall, Turn};
+use super::turns::Turn;
 use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -141,27 +141,16 @@ fn calls_of_functions(request: &ChatRequest) -> Option<Bytes> {
 }
 
 /// Turns for a wire that has functions only: a call of a custom tool is a function's that takes the input by that name.
-///
-/// # Errors
-/// There is such a call, unless it is to be left out, as far as it can be (`drop`).
-pub(super) fn functions_only(mut turns: Vec<Turn>, drop: bool) -> Result<Vec<Turn>, BadRequest> {
-    for (i, turn) in turns.iter_mut().enumerate() {
-        let Turn::Assistant { calls, .. } = turn else { continue };
-        for (j, call) in calls.iter_mut().enumerate().filter(|(_, call)| call.custom) {
-            if !drop {
-                let field = format!("messages[{i}].tool_calls[{j}]");
-                let problem = format!("{field} calls a custom tool, and this provider has functions only");
-                return Err(unsupported(&field, &problem));
-            }
-            as_function(call);
-        }
+pub(super) fn functions_only(mut turns: Vec<Turn>) -> Vec<Turn> {
+    let calls = turns.iter_mut().flat_map(|turn| match turn {
+        Turn::Assistant { calls, .. } => calls.as_mut_slice(),
+        _ => &mut [],
+    });
+    for call in calls.filter(|call| call.custom) {
+        call.custom = false;
+        call.arguments = as_arguments(&call.arguments.as_str().into());
     }
-    Ok(turns)
-}
-
-fn as_function(call: &mut ToolCall) {
-    call.custom = false;
-    call.arguments = as_arguments(&call.arguments.as_str().into());
+    turns
 }
 
 fn as_arguments(input: &Value) -> String {

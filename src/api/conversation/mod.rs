@@ -3,16 +3,20 @@
 //! A request to a provider of OpenAI's own wire is never read this far: its bytes pass through.
 
 mod allowed;
+mod citations;
 mod content;
 mod controls;
 mod custom;
+mod hosted;
 mod thoughts;
 mod turns;
 
 pub use allowed::AllowedTools;
+pub use citations::no_citations;
 pub use content::{Part, PartKind, Source};
-pub use controls::{Controls, Effort, Format, JsonSchema, Tool, ToolChoice};
+pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolChoice};
 pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};
+pub use hosted::{Hosted, Protocol, no_hosted_tools, without_hosted_tools};
 pub use thoughts::{Reasoning, Sealed};
 pub use turns::{ToolCall, Turn};
 
@@ -32,28 +36,42 @@ impl Conversation {
     /// those that are allowed are there.
     ///
     /// # Errors
-    /// As [`read_with_custom_tools`](Self::read_with_custom_tools); a tool that is allowed and not there; and a call of a
-    /// custom tool, unless the client said `drop_unsupported`. Of the tools themselves [`inexpressible`] tells.
+    /// As [`read_all`](Self::read_all), and a tool that is allowed and not there. Of tools that are no functions, and of
+    /// their calls, [`inexpressible`] tells; where they are to be left out, calls of custom tools become functions'.
     pub fn read(request: &ChatRequest) -> Result<Self, BadRequest> {
+        Self::read_of(request, None)
+    }
+
+    /// The same for a wire that also has what `own` alone knows.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_of(request: &ChatRequest, own: Option<Protocol>) -> Result<Self, BadRequest> {
         let allowed = allowed::with_allowed_tools_only(request)?;
         let request = allowed.as_ref().unwrap_or(request);
-        let Self { turns, mut controls } = Self::read_with_custom_tools(request)?;
+        let bare = without_hosted_tools(request, own);
+        let request = bare.as_ref().unwrap_or(request);
+        let Self { turns, mut controls } = Self::read_all(request)?;
         controls.leave_out_custom_tools();
-        Ok(Self { turns: custom::functions_only(turns, request.drop_unsupported)?, controls })
+        Ok(Self { turns: custom::functions_only(turns), controls })
     }
 
     /// Reads all of `request`.
     ///
     /// # Errors
     /// Names the field that is missing or of the wrong kind, down to its place in a list, and what would be right.
-    pub fn read_with_custom_tools(request: &ChatRequest) -> Result<Self, BadRequest> {
+    pub fn read_all(request: &ChatRequest) -> Result<Self, BadRequest> {
         Ok(Self { turns: turns::read(request)?, controls: Controls::read(request)? })
     }
 }
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 13] = [
+const HINTS: [&str; 17] = [
+    "anthropic_beta",
+    "claude_thinking",
+    "include",
+    "max_tool_calls",
     "metadata",
     "models",
     "prediction",
@@ -93,17 +111,27 @@ pub fn unknown_there(request: &ChatRequest, unknown: &[impl AsRef<str>], provide
 }
 
 /// The first field of `request` that a wire which understands `understood` (and what every wire does) cannot express, or
-/// its first custom tool: such a wire has functions only.
+/// its first tool that is no function: such a wire has functions only.
 /// What is said to be as it is anyhow (null, `n: 1`) asks for nothing; neither does anything where the client said
 /// `drop_unsupported`.
 pub fn inexpressible(request: &ChatRequest, understood: &[&str], wire: &str) -> Option<BadRequest> {
+    inexpressible_of(request, understood, None, wire)
+}
+
+/// The same for a wire that also has what `own` alone knows.
+pub fn inexpressible_of(
+    request: &ChatRequest,
+    understood: &[&str],
+    own: Option<Protocol>,
+    wire: &str,
+) -> Option<BadRequest> {
     if request.drop_unsupported {
         return None;
     }
     let known = |name: &str| READ_ALWAYS.contains(&name) || HINTS.contains(&name) || understood.contains(&name);
     let missed = request.fields().find(|(name, value)| !known(name) && !asks_for_nothing(name, value));
     let missed = missed.map(|(name, _)| unsupported(name, &format!("{wire} knows nothing like `{name}`")));
-    missed.or_else(|| no_custom_tools(request, wire))
+    missed.or_else(|| no_custom_tools(request, wire)).or_else(|| no_hosted_tools(request, own, wire))
 }
 
 /// A `problem` with a field that its provider cannot express, and the remedies there are.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::content::Part;
+use super::hosted::Hosted;
 use super::thoughts::Reasoning;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -26,6 +27,8 @@ pub enum Turn {
         calls: Vec<ToolCall>,
         /// Pictures that it made before: `images`, as gateways hand them out. Most wires have no place for them.
         images: Vec<Part>,
+        /// What it did with tools that one protocol alone knows: `hosted_items`.
+        hosted: Vec<Hosted>,
         /// What the provider wants back with the text (Gemini's thought signature).
         signature: Option<String>,
     },
@@ -33,6 +36,8 @@ pub enum Turn {
     Tool {
         call_id: String,
         parts: Vec<Part>,
+        /// The call failed: `is_error`, Anthropic's word, which `/v1/messages` hands on.
+        failed: bool,
     },
 }
 
@@ -47,6 +52,8 @@ pub struct ToolCall {
     pub custom: bool,
     /// What the provider wants back with the call (Gemini's thought signature).
     pub signature: Option<String>,
+    /// `cache_control`, see [`Part::cache`].
+    pub cache: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -62,10 +69,20 @@ struct Message {
     thinking_blocks: Option<Vec<Reasoning>>,
     #[serde(default)]
     tool_calls: Option<Vec<ToolCall>>,
+    /// What calls were before there could be several.
+    #[serde(default)]
+    function_call: Option<Function>,
     #[serde(default)]
     images: Option<Vec<Part>>,
     #[serde(default)]
+    hosted_items: Option<Vec<Hosted>>,
+    #[serde(default)]
     tool_call_id: Option<String>,
+    #[serde(default)]
+    is_error: Option<bool>,
+    /// Of all of the message, as clients of gateways write it beside a content that is a string.
+    #[serde(default)]
+    cache_control: Option<Value>,
     #[serde(default)]
     extra_content: Option<Value>,
 }
@@ -81,6 +98,8 @@ struct Call {
     /// Where Google's own OpenAI-compatible endpoint puts a thought signature.
     #[serde(default)]
     extra_content: Option<Value>,
+    #[serde(default)]
+    cache_control: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -110,25 +129,46 @@ enum Parts {
 pub(super) fn read(request: &ChatRequest) -> Result<Vec<Turn>, BadRequest> {
     let raw = request.raw("messages").map_or(&b"[]"[..], |raw| raw);
     let messages: Vec<&RawValue> = serde_json::from_slice(raw).map_err(|e| problem("messages", &e))?;
-    messages.iter().enumerate().map(|(i, message)| turn(i, message)).collect()
+    let turns = messages.iter().enumerate().map(|(i, message)| turn(i, message));
+    let mut turns = turns.collect::<Result<Vec<_>, _>>()?;
+    tell_old_calls_apart(&mut turns);
+    Ok(turns)
+}
+
+/// Old calls have no ids, and the name that stands for one comes again with the next; a result follows its call at once.
+fn tell_old_calls_apart(turns: &mut [Turn]) {
+    for i in 1..turns.len() {
+        if let [Turn::Assistant { calls, .. }, Turn::Tool { call_id, .. }] = &mut turns[i - 1..=i]
+            && let [call] = &mut calls[..]
+            && call.id == call.name
+            && call.id == *call_id
+        {
+            call.id = format!("{}_{i}", call.name);
+            call_id.clone_from(&call.id);
+        }
+    }
 }
 
 fn turn(i: usize, raw: &RawValue) -> Result<Turn, BadRequest> {
     let message: Message = serde_json::from_str(raw.get()).map_err(|e| problem(&format!("messages[{i}]"), &e))?;
-    let parts = parts(i, message.content)?;
+    let mut parts = parts(i, message.content)?;
+    if let (Some(last), Some(cache)) = (parts.last_mut(), message.cache_control) {
+        last.cache.get_or_insert(cache);
+    }
     match message.role.as_str() {
         "system" | "developer" => Ok(Turn::System { parts }),
         "user" => Ok(Turn::User { parts, name: message.name }),
         "tool" | "function" => {
             let call_id = message.tool_call_id.or(message.name);
             let call_id = call_id.ok_or_else(|| missing(&format!("messages[{i}].tool_call_id")))?;
-            Ok(Turn::Tool { call_id, parts })
+            Ok(Turn::Tool { call_id, parts, failed: message.is_error == Some(true) })
         }
         "assistant" => Ok(Turn::Assistant {
             parts: parts.into_iter().chain(message.refusal.map(Part::text)).collect(),
             reasoning: message.thinking_blocks.unwrap_or_default(),
             images: message.images.unwrap_or_default(),
-            calls: message.tool_calls.unwrap_or_default(),
+            hosted: message.hosted_items.unwrap_or_default(),
+            calls: message.tool_calls.into_iter().flatten().chain(message.function_call.map(old_call)).collect(),
             signature: signature(message.extra_content.as_ref()),
         }),
         other => {
@@ -137,6 +177,11 @@ fn turn(i: usize, raw: &RawValue) -> Result<Turn, BadRequest> {
             Err(BadRequest::field(field.clone(), format!("{field} is \"{other}\"; {remedy}")))
         }
     }
+}
+
+/// It has no id: its result, of the role `function`, goes by the name.
+fn old_call(Function { name, arguments }: Function) -> ToolCall {
+    ToolCall { id: name.clone(), name, arguments, ..ToolCall::default() }
 }
 
 fn parts(i: usize, parts: Parts) -> Result<Vec<Part>, BadRequest> {
@@ -161,7 +206,8 @@ impl TryFrom<Call> for ToolCall {
             (None, Some(custom)) => (true, custom.name, custom.input),
             (None, None) => return Err("a tool call has neither `function` nor `custom`"),
         };
-        Ok(Self { id: call.id, name, arguments, custom, signature: signature(call.extra_content.as_ref()) })
+        let signature = signature(call.extra_content.as_ref());
+        Ok(Self { id: call.id, name, arguments, custom, signature, cache: call.cache_control })
     }
 }
 

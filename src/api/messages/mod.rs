@@ -4,8 +4,9 @@
 mod blocks;
 mod reply;
 mod request;
+mod sources;
 mod stream;
 
 pub use reply::{error, reply};
-pub use request::{countable, request};
+pub use request::{countable, request, request_with};
 pub use stream::Stream;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::api::answer::{Answer, Call, Usage};
+use super::sources;
+use crate::api::answer::{Answer, Call, Choice, Usage};
+use crate::api::conversation::{Hosted, Protocol};
 
 /// A whole completion as a message.
 ///
@@ -11,25 +13,26 @@ use crate::api::answer::{Answer, Call, Usage};
 pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let mut answer = Answer::read(body)?;
     let choice = answer.first();
+    let mut end = End::default();
+    end.hear(&choice);
     let message = choice.message;
-    let mut content = message.thinking_blocks;
-    if content.is_empty() && !message.reasoning_content.is_empty() {
-        content.push(thinking(&message.reasoning_content));
+    let mut thoughts = message.thinking_blocks;
+    if thoughts.is_empty() && !message.reasoning_content.is_empty() {
+        thoughts.push(thinking(&message.reasoning_content));
     }
+    let did: Vec<Hosted> = Hosted::items(Protocol::Messages, &message.hosted_items).collect();
+    let mut content = Hosted::among(Protocol::Messages, &did, thoughts, Some);
     let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
-    if !said.is_empty() {
-        content.push(json!({"type": "text", "text": said}));
-    }
+    content.extend(sources::blocks(said, &[message.annotations, message.citations].concat()));
     content.extend(message.tool_calls.iter().map(tool_use));
-    let refused = message.refusal.is_some();
     let out = json!({
         "id": message_id(&answer.id),
         "type": "message",
         "role": "assistant",
         "model": answer.model,
         "content": content,
-        "stop_reason": stop_reason(choice.finish_reason.as_deref(), refused),
-        "stop_sequence": null,
+        "stop_reason": end.stop_reason(),
+        "stop_sequence": end.sequence,
         "usage": usage(answer.usage.unwrap_or_default()),
     });
     serde_json::to_vec(&out)
@@ -66,14 +69,38 @@ pub(super) fn message_id(id: &str) -> String {
     if id.starts_with("msg_") { id.to_owned() } else { format!("msg_{id}") }
 }
 
-/// Anthropic's words for why a model stopped; a stop sequence cannot be told from an end of its own.
-pub(super) fn stop_reason(finish: Option<&str>, refused: bool) -> &'static str {
-    match finish {
-        _ if refused => "refusal",
-        Some("length") => "max_tokens",
-        Some("tool_calls" | "function_call") => "tool_use",
-        Some("content_filter") => "refusal",
-        _ => "end_turn",
+/// What is known of how an answer ends, piece by piece.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    finish: Option<String>,
+    refused: bool,
+    /// The stop sequence that it ended at, which most providers do not tell from an end of its own.
+    pub(super) sequence: Option<String>,
+    /// The provider's own word.
+    native: Option<String>,
+}
+
+impl End {
+    pub(super) fn hear(&mut self, choice: &Choice) {
+        self.refused |= choice.message.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
+        let later =
+            |word: Option<&str>, before: &mut Option<String>| *before = word.map(str::to_owned).or(before.take());
+        later(choice.finish_reason.as_deref(), &mut self.finish);
+        later(choice.stop_sequence(), &mut self.sequence);
+        later(choice.native_finish_reason.as_deref(), &mut self.native);
+    }
+
+    /// Anthropic's word for it.
+    pub(super) fn stop_reason(&self) -> &'static str {
+        match self.finish.as_deref() {
+            _ if self.refused => "refusal",
+            Some("length") => "max_tokens",
+            Some("tool_calls" | "function_call") => "tool_use",
+            Some("content_filter") => "refusal",
+            _ if self.sequence.is_some() => "stop_sequence",
+            _ if self.native.as_deref() == Some("pause_turn") => "pause_turn",
+            _ => "end_turn",
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Anthropic's request → OpenAI's.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::chat::unplaced;
+use crate::api::conversation::{Effort, Hosted, Protocol, Thinking};
 use crate::api::error::BadRequest;
 
 /// A body of `POST /v1/messages`. What is not among these fields is unknown here and handed on as it is.
@@ -15,7 +18,7 @@ struct Request {
     #[serde(default)]
     system: Option<Content>,
     #[serde(default)]
-    tools: Option<Vec<Tool>>,
+    tools: Option<Vec<Value>>,
     #[serde(default)]
     tool_choice: Option<ToolChoice>,
     #[serde(default)]
@@ -69,6 +72,10 @@ enum Block {
         source: Source,
         #[serde(default)]
         title: Option<String>,
+        #[serde(default)]
+        context: Option<String>,
+        #[serde(default)]
+        citations: Option<Value>,
     },
     ToolUse {
         id: String,
@@ -99,8 +106,6 @@ enum Source {
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct Tool {
-    #[serde(rename = "type", default)]
-    kind: Option<String>,
     name: String,
     #[serde(default)]
     description: Option<String>,
@@ -124,14 +129,6 @@ struct ToolChoice {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", expecting = "an object")]
-enum Thinking {
-    Enabled { budget_tokens: u32 },
-    Adaptive {},
-    Disabled {},
-}
-
-#[derive(Deserialize)]
 struct OutputConfig {
     #[serde(default)]
     effort: Option<String>,
@@ -150,6 +147,14 @@ struct Metadata {
 /// # Errors
 /// Names the field that is missing, of the wrong kind, or that OpenAI's shape has nothing for.
 pub fn request(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
+    request_with(body, &[])
+}
+
+/// The same; `betas` are the features that the client names in a header.
+///
+/// # Errors
+/// As [`request`].
+pub fn request_with(body: &[u8], betas: &[&str]) -> Result<Vec<u8>, BadRequest> {
     let request: Request = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
     let mut out = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -164,13 +169,20 @@ pub fn request(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
     put("stream", request.stream.map(Value::from));
     put("stream_options", request.stream.filter(|stream| *stream).map(|_| json!({"include_usage": true})));
     put("user", request.metadata.and_then(|metadata| metadata.user_id).map(Value::from));
-    put("tools", request.tools.map(tools).transpose()?);
+    let tools = request.tools.into_iter().flatten().enumerate();
+    let (searches, tools): (Vec<_>, Vec<_>) = tools.partition(|(_, tool)| is_search(tool));
+    put("web_search_options", searches.into_iter().next_back().map(|(_, search)| web_search(search)));
+    let tools = tools.into_iter().map(|(i, given)| tool(i, given)).collect::<Result<Vec<_>, _>>()?;
+    put("tools", (!tools.is_empty()).then(|| tools.into()));
     let choice = request.tool_choice.as_ref();
     put("tool_choice", choice.map(tool_choice).transpose()?);
     put("parallel_tool_calls", choice.and_then(|choice| choice.disable_parallel_tool_use).map(|off| (!off).into()));
     let (effort, format) = request.output_config.map_or((None, None), |config| (config.effort, config.format));
-    put("reasoning_effort", effort.or(request.thinking.and_then(effort_of)).map(Value::from));
+    let thought = request.thinking.as_ref().and_then(Thinking::budget).map(Effort::of_budget);
+    put("reasoning_effort", effort.map(Value::from).or(thought.map(|thought| json!(thought))));
+    put("claude_thinking", request.thinking.map(|thinking| json!(thinking)));
     put("response_format", format.or(request.output_format).map(response_format).transpose()?);
+    put("anthropic_beta", (!betas.is_empty()).then(|| json!(betas)));
     request.rest.into_iter().for_each(|(name, value)| put(&name, Some(value)));
     Ok(serde_json::to_vec(&out).unwrap_or_default())
 }
@@ -228,9 +240,9 @@ fn user(content: Content, place: &str, out: &mut Vec<Value>) -> Result<(), BadRe
         let place = format!("{place}.content[{j}]");
         match block(&raw, &place)? {
             Block::ToolResult { tool_use_id, content, is_error } => {
-                out.push(tool_result(tool_use_id, content, is_error == Some(true), &place)?);
+                out.push(marked(tool_result(tool_use_id, content, is_error == Some(true), &place)?, &raw));
             }
-            other => parts.push(part(other, &raw, &place)?),
+            other => parts.extend(self::parts(other, &raw, &place)?),
         }
     }
     if !parts.is_empty() {
@@ -253,16 +265,20 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
         Content::Text(text) => return Ok(json!({"role": "assistant", "content": text})),
         Content::Blocks(blocks) => blocks,
     };
-    let (mut parts, mut calls, mut thoughts) = (vec![], vec![], vec![]);
+    let (mut parts, mut calls, mut thoughts, mut did) = (vec![], vec![], vec![], vec![]);
     for (j, raw) in blocks.into_iter().enumerate() {
         let place = format!("{place}.content[{j}]");
+        if is_hosted(&raw) {
+            did.push(Hosted::item(Protocol::Messages, raw, thoughts.len()));
+            continue;
+        }
         match block(&raw, &place)? {
             Block::ToolUse { id, name, input } => {
                 let function = json!({"name": name, "arguments": input.to_string()});
-                calls.push(json!({"id": id, "type": "function", "function": function}));
+                calls.push(marked(json!({"id": id, "type": "function", "function": function}), &raw));
             }
             Block::Thinking {} | Block::RedactedThinking {} => thoughts.push(raw),
-            other => parts.push(part(other, &raw, &place)?),
+            other => parts.extend(self::parts(other, &raw, &place)?),
         }
     }
     let content = if parts.is_empty() { Value::Null } else { parts.into() };
@@ -273,7 +289,16 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
     if !thoughts.is_empty() {
         message["thinking_blocks"] = thoughts.into();
     }
+    if !did.is_empty() {
+        message["hosted_items"] = did.into();
+    }
     Ok(message)
+}
+
+/// Of a tool that Anthropic runs: it goes back to it as it is.
+fn is_hosted(block: &Value) -> bool {
+    let kind = block["type"].as_str().unwrap_or_default();
+    ["server_tool_use", "mcp_tool_use"].contains(&kind) || kind.ends_with("_tool_result")
 }
 
 /// Text and pictures: a string where that is all.
@@ -284,9 +309,9 @@ fn plain(content: Content, place: &str) -> Result<Value, BadRequest> {
     };
     let parts = blocks.iter().enumerate().map(|(j, raw)| {
         let place = format!("{place}.content[{j}]");
-        part(block(raw, &place)?, raw, &place)
+        self::parts(block(raw, &place)?, raw, &place)
     });
-    Ok(parts.collect::<Result<Vec<_>, _>>()?.into())
+    Ok(parts.collect::<Result<Vec<_>, _>>()?.concat().into())
 }
 
 fn block(raw: &Value, place: &str) -> Result<Block, BadRequest> {
@@ -297,31 +322,63 @@ fn block(raw: &Value, place: &str) -> Result<Block, BadRequest> {
     })
 }
 
-/// A part of OpenAI's, with the block's `cache_control`.
-fn part(block: Block, raw: &Value, place: &str) -> Result<Value, BadRequest> {
-    let mut part = match block {
-        Block::Text { text } => json!({"type": "text", "text": text}),
-        Block::Image { source } => json!({"type": "image_url", "image_url": {"url": source.url(place)?}}),
-        Block::Document { source: Source::Text { data }, .. } => json!({"type": "text", "text": data}),
-        Block::Document { source: Source::File { file_id }, .. } => {
-            json!({"type": "file", "file": {"file_id": file_id}})
+/// With the `cache_control` of the block that it was.
+fn marked(mut out: Value, raw: &Value) -> Value {
+    if let Some(cache) = raw.get("cache_control").filter(|cache| !cache.is_null()) {
+        out["cache_control"] = cache.clone();
+    }
+    out
+}
+
+/// OpenAI's parts of a block, the last of them with its `cache_control`: what a document's title and context say stands
+/// before it where OpenAI's part has no place for them.
+fn parts(block: Block, raw: &Value, place: &str) -> Result<Vec<Value>, BadRequest> {
+    let (mut parts, part) = match block {
+        Block::Text { text } => (vec![], text_part(&text)),
+        Block::Image { source } => (vec![], json!({"type": "image_url", "image_url": {"url": source.url(place)?}})),
+        Block::Document { source: Source::Text { data }, title, context, citations } if !asks(&citations) => {
+            (title.iter().chain(&context).map(|text| text_part(text)).collect(), text_part(&data))
         }
-        Block::Document { source, title } => {
-            let filename = title.unwrap_or_else(|| "document.pdf".into());
-            json!({"type": "file", "file": {"file_data": source.url(place)?, "filename": filename}})
+        Block::Document { source, title, context, citations } => {
+            let before = context.iter().map(|text| text_part(text)).collect();
+            let mut file = json!({"type": "file", "file": source.file(title, place)?});
+            citations.into_iter().for_each(|citations| file["citations"] = citations);
+            (before, file)
         }
         _ => {
             let message = format!("{place}: a block of type {} does not belong here", raw["type"]);
             return Err(BadRequest::field(place.to_owned(), message));
         }
     };
-    if let Some(cache) = raw.get("cache_control").filter(|cache| !cache.is_null()) {
-        part["cache_control"] = cache.clone();
-    }
-    Ok(part)
+    parts.push(marked(part, raw));
+    Ok(parts)
+}
+
+fn text_part(text: &str) -> Value {
+    json!({"type": "text", "text": text})
+}
+
+/// Whether the places in a document that the answer rests on are asked for.
+fn asks(citations: &Option<Value>) -> bool {
+    citations.as_ref().is_some_and(|citations| citations["enabled"] == true)
 }
 
 impl Source {
+    /// `file` of OpenAI's part.
+    fn file(self, title: Option<String>, place: &str) -> Result<Value, BadRequest> {
+        Ok(match self {
+            Self::File { file_id } => json!({"file_id": file_id}),
+            Self::Text { data } => {
+                let url = format!("data:text/plain;base64,{}", STANDARD.encode(data));
+                json!({"file_data": url, "filename": title.unwrap_or_else(|| "document.txt".into())})
+            }
+            source => {
+                let filename = title.unwrap_or_else(|| "document.pdf".into());
+                json!({"file_data": source.url(place)?, "filename": filename})
+            }
+        })
+    }
+
     fn url(self, place: &str) -> Result<String, BadRequest> {
         match self {
             Self::Base64 { media_type, data } => Ok(format!("data:{media_type};base64,{data}")),
@@ -334,26 +391,50 @@ impl Source {
     }
 }
 
-/// Tools of the client's own. What Anthropic runs itself (web search and the like) no other provider could.
-fn tools(tools: Vec<Tool>) -> Result<Value, BadRequest> {
-    let tool = |(i, tool): (usize, Tool)| {
-        if let Some(kind) = tool.kind.filter(|kind| kind != "custom") {
-            let field = format!("tools[{i}].type");
-            let message =
-                format!("{field} is \"{kind}\", a tool that Anthropic runs itself; only custom tools are routed");
-            return Err(BadRequest::field(field, message));
-        }
-        let mut function = json!({"name": tool.name, "parameters": tool.input_schema.unwrap_or_else(|| json!({}))});
-        for (name, value) in
-            [("description", tool.description.map(Value::from)), ("strict", tool.strict.map(Value::from))]
-        {
-            value.into_iter().for_each(|value| function[name] = value);
-        }
-        let mut out = json!({"type": "function", "function": function});
-        tool.cache_control.into_iter().for_each(|cache| out["cache_control"] = cache);
-        Ok(out)
-    };
-    tools.into_iter().enumerate().map(tool).collect::<Result<Vec<_>, _>>().map(Value::from)
+/// By any of its names: they have dates.
+fn is_search(tool: &Value) -> bool {
+    tool["type"].as_str().is_some_and(|kind| kind.starts_with("web_search"))
+}
+
+/// A chat has searching the web as an option, with a place's fields in an object that is named after its type.
+fn web_search(mut tool: Value) -> Value {
+    let mut place = tool["user_location"].take();
+    place.as_object_mut().and_then(|place| place.remove("type"));
+    let location = if place.is_null() { place } else { json!({"type": "approximate", "approximate": place}) };
+    let filters = object([
+        ("allowed_domains", tool["allowed_domains"].take()),
+        ("blocked_domains", tool["blocked_domains"].take()),
+    ]);
+    let filters = if filters == json!({}) { Value::Null } else { filters };
+    object([("user_location", location), ("filters", filters), ("max_uses", tool["max_uses"].take())])
+}
+
+/// A tool of the client's own; any other is for a provider of the same protocol.
+fn tool(i: usize, given: Value) -> Result<Value, BadRequest> {
+    if given["type"].as_str().is_some_and(|kind| kind != "custom") {
+        return Ok(Hosted::tool(Protocol::Messages, given));
+    }
+    let tool = Tool::deserialize(given).map_err(|e| {
+        let field = format!("tools[{i}]");
+        BadRequest::field(field.clone(), format!("{field}: {}", unplaced(&e)))
+    })?;
+    let parameters = tool.input_schema.unwrap_or_else(|| json!({}));
+    let function = [
+        ("name", tool.name.into()),
+        ("parameters", parameters),
+        ("description", json!(tool.description)),
+        ("strict", json!(tool.strict)),
+    ];
+    Ok(object([
+        ("type", "function".into()),
+        ("function", object(function)),
+        ("cache_control", json!(tool.cache_control)),
+    ]))
+}
+
+/// An object of the fields that are not null.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn tool_choice(choice: &ToolChoice) -> Result<Value, BadRequest> {
@@ -367,16 +448,6 @@ fn tool_choice(choice: &ToolChoice) -> Result<Value, BadRequest> {
             let message = format!("tool_choice.type is \"{other}\"; give auto, any, tool or none");
             Err(BadRequest::field("tool_choice.type", message))
         }
-    }
-}
-
-/// A budget of thought in the words of an effort: what providers that take budgets make of these words, read backwards.
-fn effort_of(thinking: Thinking) -> Option<String> {
-    match thinking {
-        Thinking::Enabled { budget_tokens: ..=2048 } => Some("low".into()),
-        Thinking::Enabled { budget_tokens: ..=8192 } => Some("medium".into()),
-        Thinking::Enabled { .. } => Some("high".into()),
-        Thinking::Adaptive {} | Thinking::Disabled {} => None,
     }
 }
 

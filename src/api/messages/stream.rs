@@ -4,8 +4,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::blocks::{Blocks, Kind, put};
-use super::reply::{error, message_id, stop_reason, usage};
+use super::reply::{End, error, message_id, usage};
+use super::sources;
 use crate::api::answer::{Answer, Call, Message, Usage};
+use crate::api::conversation::{Hosted, Protocol};
 use crate::api::sse;
 
 /// The translation of one stream.
@@ -13,8 +15,7 @@ use crate::api::sse;
 pub struct Stream {
     begun: bool,
     blocks: Blocks,
-    refused: bool,
-    finish: Option<String>,
+    end: End,
     usage: Usage,
 }
 
@@ -26,11 +27,11 @@ impl Stream {
         self.begin(&answer, &mut out);
         self.usage = answer.usage.unwrap_or(self.usage);
         let choice = answer.first();
+        self.end.hear(&choice);
         self.message(choice.message, &mut out);
         if choice.finish_reason.is_some() {
             self.blocks.end_all(&mut out);
         }
-        self.finish = choice.finish_reason.or(self.finish.take());
         out
     }
 
@@ -38,7 +39,7 @@ impl Stream {
     pub fn end(&mut self) -> Vec<u8> {
         let mut out = vec![];
         self.blocks.end_all(&mut out);
-        let delta = json!({"stop_reason": stop_reason(self.finish.as_deref(), self.refused), "stop_sequence": null});
+        let delta = json!({"stop_reason": self.end.stop_reason(), "stop_sequence": self.end.sequence});
         put(&mut out, json!({"type": "message_delta", "delta": delta, "usage": usage(self.usage)}));
         put(&mut out, json!({"type": "message_stop"}));
         out
@@ -71,13 +72,26 @@ impl Stream {
             self.think(&message.reasoning_content.into(), out);
         }
         message.thinking_blocks.iter().for_each(|block| self.thought(block, out));
+        let did = Hosted::items(Protocol::Messages, &message.hosted_items);
+        did.for_each(|item| self.blocks.whole(item.is, out));
         let refusal = message.refusal.unwrap_or_default();
-        self.refused |= !refusal.is_empty();
         for text in [message.content, refusal].into_iter().filter(|text| !text.is_empty()) {
             let delta = json!({"type": "text_delta", "text": text});
-            self.blocks.piece(Kind::Text, || json!({"type": "text", "text": ""}), Some(delta), out);
+            self.blocks.piece(Kind::Text, empty_text, Some(delta), out);
         }
+        self.cite(&[message.annotations, message.citations].concat(), out);
         message.tool_calls.into_iter().enumerate().for_each(|(i, call)| self.call(i, call, out));
+    }
+
+    /// The sources of the text so far, which ends with them.
+    fn cite(&mut self, sources: &[Value], out: &mut Vec<u8>) {
+        for citation in sources.iter().filter_map(sources::citation) {
+            let delta = json!({"type": "citations_delta", "citation": citation});
+            self.blocks.piece(Kind::Text, empty_text, Some(delta), out);
+        }
+        if !sources.is_empty() {
+            self.blocks.end(Kind::Text, out);
+        }
     }
 
     fn think(&mut self, text: &Value, out: &mut Vec<u8>) {
@@ -119,4 +133,8 @@ impl Stream {
             .then(|| json!({"type": "input_json_delta", "partial_json": function.arguments}));
         self.blocks.piece(kind, start, more, out);
     }
+}
+
+fn empty_text() -> Value {
+    json!({"type": "text", "text": ""})
 }

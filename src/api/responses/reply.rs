@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::request::Echo;
-use crate::api::answer::{Answer, Call, Choice, Usage};
+use crate::api::answer::{Answer, Call, Choice, Message, Usage};
+use crate::api::conversation::{Hosted, Protocol};
 
 /// A whole completion as a response.
 ///
@@ -79,10 +80,7 @@ pub(super) fn item_id(kind: &str, answer: &str, at: usize) -> String {
 /// `status`: of the last item, where the answer was cut; those before it are complete.
 fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     let message = choice.message;
-    let mut output = vec![];
-    if !message.reasoning_content.is_empty() || !message.thinking_blocks.is_empty() {
-        output.push(reasoning(answer, output.len(), &message.reasoning_content, &message.thinking_blocks));
-    }
+    let mut output = thought_and_did(answer, &message);
     let refusal = message.refusal.map(|refusal| json!({"type": "refusal", "refusal": refusal}));
     let sources = message.annotations.into_iter().chain(message.citations).collect();
     let text = Said { text: message.content, sources, logprobs: choice.logprobs.content };
@@ -99,6 +97,26 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     output.extend(calls.map(|(i, call)| called(answer, first + i, call, "completed")));
     if let Some(Value::Object(last)) = output.last_mut().filter(|last| last["status"].is_string()) {
         last.insert("status".into(), status.into());
+    }
+    output
+}
+
+/// Thoughts, and what OpenAI's own tools did, in the order of both.
+fn thought_and_did(answer: &str, message: &Message) -> Vec<Value> {
+    let Message { reasoning_content: text, thinking_blocks: blocks, hosted_items, .. } = message;
+    let mut output = vec![];
+    let mut said = 0;
+    for item in Hosted::items(Protocol::Responses, hosted_items) {
+        let before = item.after.clamp(said, blocks.len());
+        if before > said {
+            output.push(reasoning(answer, output.len(), "", &blocks[said..before]));
+            said = before;
+        }
+        output.push(item.is);
+    }
+    let text = if said == 0 { &text[..] } else { "" };
+    if !text.is_empty() || said < blocks.len() {
+        output.push(reasoning(answer, output.len(), text, &blocks[said..]));
     }
     output
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::tools::{self, Tools};
+use crate::api::conversation::{Hosted, Protocol};
 use crate::api::error::BadRequest;
 
 /// What of a request its response repeats.
@@ -72,7 +73,7 @@ pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
     put("response_format", text.remove("format").filter(|format| !format.is_null()).map(response_format).transpose()?);
     put("logprobs", wants_logprobs(&request).then(|| true.into()));
     put("stream_options", (request.get("stream") == Some(&true.into())).then(|| json!({"include_usage": true})));
-    let own = ["store", "include", "truncation", "max_tool_calls", "background", "stream_options"];
+    let own = ["store", "truncation", "background", "stream_options"];
     request.into_iter().filter(|(name, _)| !own.contains(&name.as_str())).for_each(|(name, value)| {
         put(&name, Some(value));
     });
@@ -205,7 +206,7 @@ enum Part {
         detail: Option<String>,
     },
     InputFile {
-        #[serde(default)]
+        #[serde(default, alias = "file_url")]
         file_data: Option<String>,
         #[serde(default)]
         file_id: Option<String>,
@@ -217,11 +218,35 @@ enum Part {
     },
 }
 
+/// Items of tools that only OpenAI's own wire knows: they go back to it as they are.
+const HOSTED: [&str; 16] = [
+    "apply_patch_call",
+    "apply_patch_call_output",
+    "code_interpreter_call",
+    "computer_call",
+    "computer_call_output",
+    "file_search_call",
+    "local_shell_call",
+    "local_shell_call_output",
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "mcp_call",
+    "mcp_list_tools",
+    "shell_call",
+    "shell_call_output",
+    "tool_search_call",
+    "web_search_call",
+];
+
 fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequest> {
     if let Some(object) = raw.as_object_mut() {
         object.entry("type").or_insert_with(|| "message".into());
     }
     let kind = raw["type"].as_str().unwrap_or("unknown").to_owned();
+    if HOSTED.contains(&&*kind) {
+        did(raw, out);
+        return Ok(());
+    }
     let item = Item::deserialize(raw).map_err(|e| {
         let message = format!("{place} (of type \"{kind}\") cannot be translated for a chat: {e}");
         BadRequest::field(place.to_owned(), message)
@@ -233,13 +258,10 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
         }
         Item::Message { role, content } => out.push(json!({"role": role, "content": parts(content, place)?})),
         Item::FunctionCall { call_id, name, arguments } => {
-            let function = json!({"name": name, "arguments": arguments});
-            let call = json!({"id": call_id, "type": "function", "function": function});
-            append(speaker(out, |_| true), "tool_calls", [call]);
+            called(out, json!({"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}));
         }
         Item::CustomToolCall { call_id, name, input } => {
-            let call = json!({"id": call_id, "type": "custom", "custom": {"name": name, "input": input}});
-            append(speaker(out, |_| true), "tool_calls", [call]);
+            called(out, json!({"id": call_id, "type": "custom", "custom": {"name": name, "input": input}}));
         }
         Item::FunctionCallOutput { call_id, output } => {
             out.push(json!({"role": "tool", "tool_call_id": call_id, "content": parts(output, place)?}));
@@ -251,15 +273,26 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
             }
         }
         Item::ImageGenerationCall { result, output_format } => {
-            let format = output_format.unwrap_or_else(|| "png".into());
-            let image = |data| {
-                let url = format!("data:image/{format};base64,{data}");
-                json!({"type": "image_url", "image_url": {"url": url}})
-            };
-            append(speaker(out, |_| true), "images", result.map(image));
+            append(speaker(out, |_| true), "images", result.map(|data| drawn(&data, output_format.as_deref())));
         }
     }
     Ok(())
+}
+
+fn called(out: &mut Vec<Value>, call: Value) {
+    append(speaker(out, |_| true), "tool_calls", [call]);
+}
+
+fn drawn(data: &str, format: Option<&str>) -> Value {
+    let url = format!("data:image/{};base64,{data}", format.unwrap_or("png"));
+    json!({"type": "image_url", "image_url": {"url": url}})
+}
+
+/// Of a tool that OpenAI runs, or that its models were made for.
+fn did(item: Value, out: &mut Vec<Value>) {
+    let message = speaker(out, |message| message["content"].is_null() && message["tool_calls"].is_null());
+    let thoughts = message["thinking_blocks"].as_array().map_or(0, Vec::len);
+    append(message, "hosted_items", [Hosted::item(Protocol::Responses, item, thoughts)]);
 }
 
 /// The assistant's message that an item belongs to: the last one, if it is the assistant's and `open` to it.
@@ -302,7 +335,10 @@ fn part_of(part: Part, place: &str) -> Result<Value, BadRequest> {
         }
         Part::InputFile { file_data: None, file_id: None, .. } => {
             let field = format!("{place}.file_data");
-            Err(BadRequest::field(field.clone(), format!("{field} is missing; give the file as a data: URL")))
+            Err(BadRequest::field(
+                field.clone(),
+                format!("{field} is missing; give the file as a data: URL, or a `file_url`"),
+            ))
         }
         Part::InputFile { file_data, file_id, filename } => {
             let fields = [("file_data", file_data), ("file_id", file_id), ("filename", filename)];

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::reply::{Said, State, call_item_id, called, item_id, logprobs, picture, reasoning, response, said};
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Usage};
+use crate::api::conversation::{Hosted, Protocol};
 use crate::api::sse;
 
 /// The translation of one stream. Items follow each other: one is open at a time, but for calls, whose pieces may come in
@@ -80,6 +81,7 @@ impl Stream {
         if !message.reasoning_content.is_empty() || !message.thinking_blocks.is_empty() {
             self.think(&message.reasoning_content, message.thinking_blocks, out);
         }
+        Hosted::items(Protocol::Responses, &message.hosted_items).for_each(|item| self.did(item.is, out));
         if !message.content.is_empty() {
             self.say(&message.content, &logprobs.content, out);
         }
@@ -92,6 +94,17 @@ impl Stream {
         }
         message.images.iter().for_each(|image| self.picture(image, out));
         message.tool_calls.into_iter().enumerate().for_each(|(i, call)| self.call(i, call, out));
+    }
+
+    /// What OpenAI's own tools did comes whole.
+    fn did(&mut self, item: Value, out: &mut Vec<u8>) {
+        self.close("completed", out);
+        let mut begun = item.clone();
+        if begun["status"].is_string() {
+            begun["status"] = "in_progress".into();
+        }
+        self.put(out, "response.output_item.added", json!({"output_index": self.output.len(), "item": begun}));
+        self.done(item, out);
     }
 
     /// A picture comes whole.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::api::conversation::{Hosted, Protocol};
 use crate::api::error::BadRequest;
 
 /// A chat has searching the web as an option, `web_search_options`.
@@ -14,7 +15,7 @@ pub(super) struct Tools {
 /// The tools of a request.
 ///
 /// # Errors
-/// Names the one that the gateway can have nobody run.
+/// Names the one that is none.
 pub(super) fn read(given: Value) -> Result<Tools, BadRequest> {
     let Value::Array(given) = given else { return Err(BadRequest::field("tools", "tools must be a list")) };
     let mut tools = Tools::default();
@@ -53,12 +54,14 @@ fn tool(i: usize, mut tool: Value) -> Result<Value, BadRequest> {
             }
             Ok(json!({"type": "custom", "custom": tool}))
         }
-        _ => {
+        // What OpenAI runs itself: for a provider of the same protocol.
+        Some(_) => {
+            tool["type"] = kind;
+            Ok(Hosted::tool(Protocol::Responses, tool))
+        }
+        None => {
             let field = format!("tools[{i}].type");
-            let message = format!(
-                "{field} is {kind}, which OpenAI runs itself; only functions, custom tools and web search are routed"
-            );
-            Err(BadRequest::field(field, message))
+            Err(BadRequest::field(field.clone(), format!("{field} must be \"function\", or the type of another tool")))
         }
     }
 }
@@ -76,7 +79,7 @@ pub(super) fn may_search(choice: &Value) -> bool {
 /// `tool_choice` as a chat has it.
 ///
 /// # Errors
-/// It is none, or names what is neither a function nor a custom tool.
+/// It is none.
 pub(super) fn choice(choice: Value) -> Result<Value, BadRequest> {
     if choice.is_string() || choice.is_null() {
         return Ok(choice);
@@ -84,9 +87,12 @@ pub(super) fn choice(choice: Value) -> Result<Value, BadRequest> {
     if choice["type"] == "allowed_tools" {
         return allowed(&choice);
     }
+    if choice["type"].as_str().is_some_and(|kind| !["function", "custom"].contains(&kind)) {
+        return Ok(Hosted::tool(Protocol::Responses, choice));
+    }
     named(&choice).ok_or_else(|| {
         let message = "tool_choice must be \"auto\", \"none\", \"required\", {\"type\": \"function\" or \"custom\", \
-                       \"name\": …} or {\"type\": \"allowed_tools\", \"mode\": …, \"tools\": […]}";
+                       \"name\": …}, {\"type\": \"allowed_tools\", \"mode\": …, \"tools\": […]} or {\"type\": …} of another tool";
         BadRequest::field("tool_choice", message)
     })
 }

@@ -76,7 +76,7 @@ fn chunk(head: &Map<String, Value>, choices: Value, usage: Option<Value>) -> Byt
 }
 
 /// Lists of a message whose entries say in a stream where in the whole list they stand.
-const LISTS: [&str; 5] = ["tool_calls", "thinking_blocks", "annotations", "citations", "images"];
+const LISTS: [&str; 6] = ["tool_calls", "thinking_blocks", "hosted_items", "annotations", "citations", "images"];
 
 fn number(list: Option<&mut Value>) {
     for (i, entry) in objects(list).enumerate() {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::catalog::Usage;
 use crate::upstream::blocks::{Citation, WEB};
-use crate::upstream::completion::Finish;
+use crate::upstream::completion::{Ending, Finish};
 
 /// `usage`, whole or as a stream gives it in two parts.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -83,6 +83,11 @@ pub fn finish(stop_reason: &str, is_answer: bool) -> Finish {
         // end_turn, stop_sequence, pause_turn, and what comes after this was written.
         _ => Finish::Stop,
     }
+}
+
+/// What more a client may want to know: that the answer is to go on, for one.
+pub fn ending(stop_reason: &str, stop_sequence: Option<String>) -> Ending {
+    Ending { stop_sequence, native: (stop_reason == "pause_turn").then(|| stop_reason.to_owned()) }
 }
 
 /// A citation. OpenAI knows no more than URLs: places in documents stand under Anthropic's own name for them.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, StopDetails, WireUsage};
+use crate::api::conversation::Protocol;
 use crate::upstream::blocks::Pieces;
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
 
@@ -24,7 +25,7 @@ enum Event {
         message: Start,
     },
     ContentBlockStart {
-        content_block: BlockStart,
+        content_block: Value,
     },
     ContentBlockDelta {
         delta: Delta,
@@ -72,6 +73,7 @@ enum BlockStart {
         #[serde(default)]
         input: Value,
     },
+    /// What Anthropic's own tools did, and what is new.
     #[serde(other)]
     Other,
 }
@@ -97,6 +99,8 @@ enum Delta {
 struct MessageDelta {
     stop_reason: Option<String>,
     #[serde(default)]
+    stop_sequence: Option<String>,
+    #[serde(default)]
     stop_details: Option<StopDetails>,
 }
 
@@ -111,7 +115,7 @@ impl Events for Stream {
         let read = serde_json::from_slice(&event.data).map_err(|e| format!("no event of a message: {e}"))?;
         match read {
             Event::MessageStart { message } => out.push_back(self.begin(message)),
-            Event::ContentBlockStart { content_block } => self.begin_block(content_block, out),
+            Event::ContentBlockStart { content_block } => self.begin_block(content_block, out)?,
             Event::ContentBlockDelta { delta } => self.go_on(delta, out),
             Event::ContentBlockStop => self.pieces.end(out),
             Event::MessageDelta { delta, usage } => self.finish(delta, usage, out),
@@ -141,8 +145,8 @@ impl Stream {
         chunks.role()
     }
 
-    fn begin_block(&mut self, start: BlockStart, out: &mut VecDeque<StreamItem>) {
-        match start {
+    fn begin_block(&mut self, start: Value, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
+        match BlockStart::deserialize(&start).map_err(|e| format!("no block of a message: {e}"))? {
             BlockStart::Text { text } => self.pieces.text(&text, out),
             BlockStart::Thinking { thinking, signature } => {
                 self.pieces.think(&thinking, out);
@@ -150,8 +154,9 @@ impl Stream {
             }
             BlockStart::RedactedThinking { data } => self.pieces.redacted(&data, out),
             BlockStart::ToolUse { id, name, input } => self.pieces.call(id, name, input, out),
-            BlockStart::Other => {}
+            BlockStart::Other => self.pieces.hosted(Protocol::Messages, start),
         }
+        Ok(())
     }
 
     fn go_on(&mut self, delta: Delta, out: &mut VecDeque<StreamItem>) {
@@ -172,6 +177,7 @@ impl Stream {
         if let Some(words) = answer::refusal(&reason, delta.stop_details) {
             out.push_back(chunks.delta(0, json!({"refusal": words}), Text { refusal: true, ..Text::default() }));
         }
-        out.push_back(chunks.finish(answer::finish(&reason, self.pieces.is_answer())));
+        let finish = answer::finish(&reason, self.pieces.is_answer());
+        out.push_back(chunks.finish_with(finish, &answer::ending(&reason, delta.stop_sequence)));
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::api::conversation::{Part, PartKind, Reasoning, Source, ToolCall, Turn};
+use crate::api::conversation::{Hosted, Part, PartKind, Protocol, Reasoning, Source, ToolCall, Turn};
 use crate::api::error::BadRequest;
 
 /// A conversation as Claude reads it.
@@ -50,12 +50,13 @@ impl Messages {
             match turn {
                 Turn::System { parts } => out.system.extend(texts(i, parts, "a system prompt")?),
                 Turn::User { parts, .. } => out.say("user", blocks(i, parts)?),
-                Turn::Assistant { parts, reasoning, calls, .. } => {
-                    let thoughts = reasoning.iter().filter_map(thought);
-                    let said = texts(i, parts, "an assistant's message")?;
-                    out.say("assistant", thoughts.chain(said).chain(calls.iter().map(call)).collect());
+                Turn::Assistant { parts, reasoning, calls, hosted, .. } => {
+                    let mut blocks = Hosted::among(Protocol::Messages, hosted, reasoning, thought);
+                    blocks.extend(texts(i, parts, "an assistant's message")?);
+                    blocks.extend(calls.iter().map(call));
+                    out.say("assistant", blocks);
                 }
-                Turn::Tool { call_id, parts } => out.say("user", vec![result(i, call_id, parts)?]),
+                Turn::Tool { call_id, parts, failed } => out.say("user", vec![result(i, call_id, parts, *failed)?]),
             }
         }
         // A prompt that is all system is a request to Claude, too, and it answers users only.
@@ -92,12 +93,20 @@ fn block(place: Place, part: &Part) -> Result<Option<Value>, BadRequest> {
         PartKind::Text(text) | PartKind::Refusal(text) if text.trim().is_empty() => return Ok(None),
         PartKind::Text(text) | PartKind::Refusal(text) => json!({"type": "text", "text": text}),
         PartKind::Image { source, .. } => json!({"type": "image", "source": self::source(source)}),
-        PartKind::File { source, name } => file(place, source, name.as_deref())?,
+        PartKind::File { source, name } => cited(file(place, source, name.as_deref())?, part.citations.as_ref()),
         PartKind::Audio { .. } => {
             return Err(place.problem("Claude does not hear; send a transcript, or ask another model"));
         }
     };
     Ok(Some(marked(block, part.cache.as_ref())))
+}
+
+/// Of the blocks that files make, pictures are not cited.
+fn cited(mut block: Value, citations: Option<&Value>) -> Value {
+    if let Some(citations) = citations.filter(|_| block["type"] == "document") {
+        block["citations"] = citations.clone();
+    }
+    block
 }
 
 fn marked(mut block: Value, cache: Option<&Value>) -> Value {
@@ -163,7 +172,8 @@ fn thought(reasoning: &Reasoning) -> Option<Value> {
 }
 
 fn call(call: &ToolCall) -> Value {
-    json!({"type": "tool_use", "id": id(&call.id), "name": call.name, "input": input(&call.arguments)})
+    let block = json!({"type": "tool_use", "id": id(&call.id), "name": call.name, "input": input(&call.arguments)});
+    marked(block, call.cache.as_ref())
 }
 
 /// A call's arguments as the object that Claude's wire and Bedrock's want. What is none is wrapped, as Anthropic's page
@@ -182,8 +192,11 @@ pub fn id(id: &str) -> String {
 }
 
 /// The marker of a part belongs to the whole result: blocks within it cannot have one.
-fn result(message: usize, call_id: &str, parts: &[Part]) -> Result<Value, BadRequest> {
+fn result(message: usize, call_id: &str, parts: &[Part], failed: bool) -> Result<Value, BadRequest> {
     let plain: Vec<Part> = parts.iter().map(|part| Part { cache: None, ..part.clone() }).collect();
-    let result = json!({"type": "tool_result", "tool_use_id": id(call_id), "content": blocks(message, &plain)?});
+    let mut result = json!({"type": "tool_result", "tool_use_id": id(call_id), "content": blocks(message, &plain)?});
+    if failed {
+        result["is_error"] = true.into();
+    }
     Ok(marked(result, parts.iter().rev().find_map(|part| part.cache.as_ref())))
 }

@@ -14,6 +14,7 @@ mod reply;
 mod request;
 pub mod sampling;
 pub mod schema;
+mod search;
 pub mod thinking;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use serde_json::Value;
 use super::openai::OpenAi;
 use super::{Asked, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::inexpressible;
+use crate::api::conversation::{Protocol, inexpressible_of};
 use crate::api::error::{BadRequest, ErrorDetail};
 
 /// The version that still lets models up to 4.6 have a temperature; 2026-10-21 takes it from all. Configured `headers`
@@ -31,7 +32,7 @@ use crate::api::error::{BadRequest, ErrorDetail};
 const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// What of OpenAI's wire is understood; `thinking` is Anthropic's own, and passed on.
-const UNDERSTOOD: [&str; 13] = [
+const UNDERSTOOD: [&str; 14] = [
     "max_completion_tokens",
     "max_tokens",
     "parallel_tool_calls",
@@ -45,7 +46,11 @@ const UNDERSTOOD: [&str; 13] = [
     "tools",
     "top_k",
     "top_p",
+    "web_search_options",
 ];
+
+/// Anthropic's own, which its clients may send: passed on as they are.
+const OWN: [&str; 6] = ["cache_control", "container", "context_management", "inference_geo", "mcp_servers", "speed"];
 
 /// `POST {base_url}/v1/messages`.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +81,7 @@ impl Provider for Anthropic {
 
     fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
         let deaf = || BadRequest::field("messages", "Claude does not hear; send a transcript, or ask another model");
-        inexpressible(request, &UNDERSTOOD, "Anthropic's wire").or_else(|| request.needs.audio.then(deaf))
+        unknown(request).or_else(|| request.needs.audio.then(deaf))
     }
 
     fn request_up_to(
@@ -86,7 +91,7 @@ impl Provider for Anthropic {
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
         let body = body(upstream_model, longest, request)?;
-        Ok(WireRequest::json(&body))
+        Ok(WireRequest { headers: betas(request)?, ..WireRequest::json(&body) })
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
@@ -108,8 +113,33 @@ impl Provider for Anthropic {
 /// # Errors
 /// What Claude, or this Claude, cannot express.
 pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<Value, BadRequest> {
-    match inexpressible(request, &UNDERSTOOD, "Anthropic's wire") {
-        Some(bad) => Err(bad),
-        None => request::body(model, longest, request),
+    if let Some(bad) = unknown(request) {
+        return Err(bad);
     }
+    let mut body = request::body(model, longest, request)?;
+    for name in OWN {
+        if let Some(own) = request.field::<Value>(name, "JSON")? {
+            body[name] = own;
+        }
+    }
+    Ok(body)
+}
+
+/// What a client tries of Anthropic's features, which it names in a header: `anthropic_beta`, as Anthropic's clouds have
+/// it in their bodies. Beside those of the provider's configured `headers`.
+///
+/// # Errors
+/// What is wrong in it.
+pub fn betas(request: &ChatRequest) -> Result<HeaderMap, BadRequest> {
+    let named: Vec<String> = request.field("anthropic_beta", "a list of names")?.unwrap_or_default();
+    let value = HeaderValue::from_str(&named.join(","))
+        .map_err(|_| BadRequest::field("anthropic_beta", "anthropic_beta holds characters that no header can carry"))?;
+    let name = http::HeaderName::from_static("anthropic-beta");
+    Ok(if named.is_empty() { HeaderMap::new() } else { HeaderMap::from_iter([(name, value)]) })
+}
+
+fn unknown(request: &ChatRequest) -> Option<BadRequest> {
+    let understood = [&UNDERSTOOD[..], &OWN[..]].concat();
+    inexpressible_of(request, &understood, Some(Protocol::Messages), "Anthropic's wire")
+        .or_else(|| search::refuses(request))
 }

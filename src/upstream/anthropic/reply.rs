@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{StopDetails, WireUsage, citation, finish, refusal};
+use super::answer::{StopDetails, WireUsage, citation, ending, finish, refusal};
+use crate::api::conversation::Protocol;
 use crate::upstream::blocks::{self, Block};
 use crate::upstream::completion::{Completion, Head};
 use crate::upstream::{Asked, NoAnswer, WholeReply};
@@ -12,8 +13,10 @@ use crate::upstream::{Asked, NoAnswer, WholeReply};
 struct Message {
     id: Option<String>,
     model: Option<String>,
-    content: Vec<WireBlock>,
+    content: Vec<Value>,
     stop_reason: Option<String>,
+    #[serde(default)]
+    stop_sequence: Option<String>,
     #[serde(default)]
     stop_details: Option<StopDetails>,
     #[serde(default)]
@@ -42,7 +45,7 @@ enum WireBlock {
         #[serde(default)]
         input: Value,
     },
-    /// What the provider's own tools did.
+    /// What Anthropic's own tools did, and what is new.
     #[serde(other)]
     Other,
 }
@@ -52,10 +55,13 @@ enum WireBlock {
 pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let message: Message = serde_json::from_slice(body).map_err(|e| no_message(body, &e))?;
     let head = Head::stamped((asked.stamp)(), asked.model).named(message.id, message.model);
-    let (mut choice, is_answer) = blocks::choice(asked, message.content.into_iter().filter_map(WireBlock::block));
+    let blocks =
+        message.content.into_iter().map(block).collect::<Result<Vec<_>, _>>().map_err(|e| no_message(body, &e))?;
+    let (mut choice, is_answer) = blocks::choice(asked, blocks);
     let reason = message.stop_reason.as_deref().unwrap_or_default();
     choice.finish = Some(finish(reason, is_answer));
     choice.refusal = refusal(reason, message.stop_details);
+    choice.ending = ending(reason, message.stop_sequence);
     Ok(Completion { head, choices: vec![choice], usage: message.usage.map(WireUsage::usage) }.into_reply())
 }
 
@@ -67,16 +73,14 @@ fn no_message(body: &[u8], error: &serde_json::Error) -> NoAnswer {
     }
 }
 
-impl WireBlock {
-    fn block(self) -> Option<Block> {
-        Some(match self {
-            Self::Text { text, citations } => {
-                Block::Text { text, citations: citations.into_iter().flatten().map(citation).collect() }
-            }
-            Self::Thinking { thinking, signature } => Block::Thinking { thinking, signature },
-            Self::RedactedThinking { data } => Block::Redacted { data },
-            Self::ToolUse { id, name, input } => Block::Call { id, name, input },
-            Self::Other => return None,
-        })
-    }
+fn block(block: Value) -> Result<Block, serde_json::Error> {
+    Ok(match WireBlock::deserialize(&block)? {
+        WireBlock::Text { text, citations } => {
+            Block::Text { text, citations: citations.into_iter().flatten().map(citation).collect() }
+        }
+        WireBlock::Thinking { thinking, signature } => Block::Thinking { thinking, signature },
+        WireBlock::RedactedThinking { data } => Block::Redacted { data },
+        WireBlock::ToolUse { id, name, input } => Block::Call { id, name, input },
+        WireBlock::Other => Block::Hosted(Protocol::Messages, block),
+    })
 }

@@ -6,9 +6,10 @@ use super::messages::Messages;
 use super::model::{Claude, Thinking};
 use super::sampling::Sampling;
 use super::schema;
+use super::search;
 use super::thinking::{Conditions, Thoughts};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, Effort, Tool, ToolChoice, Turn, unsupported};
+use crate::api::conversation::{Controls, Conversation, Protocol, Tool, ToolChoice, Turn, unsupported};
 use crate::api::error::BadRequest;
 use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
 
@@ -20,7 +21,7 @@ const MAX_TOKENS: u32 = 8192;
 /// # Errors
 /// What Claude, or this Claude, cannot express.
 pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<Value, BadRequest> {
-    let Conversation { turns, controls } = Conversation::read(request)?;
+    let Conversation { turns, controls } = Conversation::read_of(request, Some(Protocol::Messages))?;
     let draft = Draft { claude: Claude::named(model), request, controls: &controls, turns: &turns };
     let max_tokens = draft.max_tokens(longest);
     let structure = draft.structure()?;
@@ -30,7 +31,7 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
     out.insert("model".into(), model.into());
     out.insert("max_tokens".into(), max_tokens.into());
     draft.write_messages(&structure, &mut out)?;
-    draft.write_tools(&structure, &mut out);
+    draft.write_tools(&structure, &mut out)?;
     write_sampling(Sampling::choose(draft.claude, &controls, request, thoughts.on())?, &mut out);
     draft.write_stop(&mut out)?;
     write_output(&structure, &thoughts, &mut out);
@@ -58,8 +59,8 @@ impl Draft<'_> {
     }
 
     fn structure(&self) -> Result<Structure, BadRequest> {
-        let asked = self.controls.effort.is_some_and(|effort| effort != Effort::None);
-        let thinks = self.claude.thinking() == Thinking::Always || asked || self.request.raw("thinking").is_some();
+        let asked = self.controls.asks_to_think() || self.request.raw("thinking").is_some();
+        let thinks = self.claude.thinking() == Thinking::Always || asked;
         let native = |wanted: &Value| {
             let held = self.claude.structured() && schema::is_closed(wanted);
             held.then(|| schema::supported(wanted))
@@ -77,7 +78,7 @@ impl Draft<'_> {
             || matches!(structure, Structure::Tool(_));
         Thoughts::choose(&Conditions {
             claude: self.claude,
-            effort: self.controls.effort,
+            controls: self.controls,
             lenient: self.request.drop_unsupported,
             forced,
             max_tokens,
@@ -103,7 +104,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn write_tools(&self, structure: &Structure, out: &mut Map<String, Value>) {
+    fn write_tools(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
         if let Structure::Tool(schema) = structure {
             out.insert(
                 "tools".into(),
@@ -113,9 +114,13 @@ impl Draft<'_> {
                 "tool_choice".into(),
                 json!({"type": "tool", "name": ANSWER, "disable_parallel_tool_use": true}),
             );
-            return;
+            return Ok(());
         }
         let mut tools: Vec<Value> = self.controls.tools.iter().map(|tool| self.tool(tool)).collect();
+        for (place, tool) in &self.controls.hosted {
+            tools.insert((*place).min(tools.len()), tool.is.clone());
+        }
+        tools.extend(search::tool(self.request)?);
         let mut choice = self.choice();
         if tools.is_empty() {
             // Claude refuses calls in a conversation whose tools it is not told of.
@@ -126,6 +131,7 @@ impl Draft<'_> {
             out.insert("tools".into(), tools.into());
             out.extend(choice.map(|choice| ("tool_choice".to_owned(), choice)));
         }
+        Ok(())
     }
 
     fn tool(&self, tool: &Tool) -> Value {

@@ -1,9 +1,9 @@
-//! `reasoning_effort` in Claude's words.
+//! `reasoning_effort`, and `thinking` of Anthropic's clients, as each Claude takes it.
 
 use serde_json::{Value, json};
 
 use super::model::{Claude, Thinking};
-use crate::api::conversation::{Effort, Reasoning, Turn, unsupported};
+use crate::api::conversation::{self, Controls, Effort, Reasoning, Turn, unsupported};
 use crate::api::error::BadRequest;
 
 /// The least budget that Claude takes, tokens.
@@ -20,7 +20,8 @@ pub struct Thoughts {
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions<'a> {
     pub claude: Claude,
-    pub effort: Option<Effort>,
+    /// How much is to be thought, and shown of it.
+    pub controls: &'a Controls,
     /// What the model cannot do is left out.
     pub lenient: bool,
     /// A tool must be called: Claude does not think before it then.
@@ -39,39 +40,42 @@ impl Thoughts {
     /// # Errors
     /// The model cannot think, or cannot but think.
     pub fn choose(wanted: &Conditions<'_>) -> Result<Self, BadRequest> {
-        let Conditions { claude, effort, lenient, forced, .. } = *wanted;
+        let Conditions { claude, controls, lenient, forced, .. } = *wanted;
         let nothing = |problem| {
             if lenient { Ok(Self::default()) } else { Err(unsupported("reasoning_effort", problem)) }
         };
+        let off = controls.thinking == Some(conversation::Thinking::Disabled {});
+        let effort = controls.effort.filter(|_| !off || claude.thinking() == Thinking::Adaptive);
         match (claude.thinking(), effort) {
             (Thinking::Always, Some(Effort::None)) => nothing("this model cannot be told not to think"),
-            (Thinking::Always, Some(effort)) => Ok(Self::adaptive(claude, effort)),
+            (Thinking::Always, _) if off => nothing("this model cannot be told not to think"),
             // Newer ones think unless told otherwise.
-            (Thinking::Adaptive, Some(Effort::None)) => Ok(Self::off()),
-            (Thinking::Adaptive, _) if forced => Ok(Self::off()),
-            (Thinking::Adaptive, Some(effort)) => Ok(Self::adaptive(claude, effort)),
+            (Thinking::Adaptive, Some(Effort::None)) => Ok(Self::off(claude, None)),
+            (Thinking::Adaptive, effort) if off || forced => Ok(Self::off(claude, effort.filter(|_| off))),
+            (Thinking::Always | Thinking::Adaptive, None) if controls.thinking.is_none() => Ok(Self::default()),
+            (Thinking::Always | Thinking::Adaptive, effort) => Ok(Self::adaptive(claude, controls, effort)),
             (_, None | Some(Effort::None)) => Ok(Self::default()),
             (Thinking::Budget, Some(effort)) => Ok(Self::budget(wanted, effort)),
             (Thinking::Never, Some(_)) => nothing("this model does not think before it answers"),
         }
     }
 
-    fn off() -> Self {
-        Self { config: Some(json!({"type": "disabled"})), effort: None }
+    fn off(claude: Claude, effort: Option<Effort>) -> Self {
+        Self { config: Some(json!({"type": "disabled"})), effort: effort.map(|effort| word(claude, effort)) }
     }
 
-    fn adaptive(claude: Claude, effort: Effort) -> Self {
-        let effort = match effort {
-            Effort::None | Effort::Minimal | Effort::Low => "low",
-            Effort::Medium => "medium",
-            Effort::High => "high",
-            Effort::Xhigh if claude.xhigh() => "xhigh",
-            Effort::Xhigh => "max",
+    /// Clients of OpenAI's protocols are shown what there is to see.
+    fn adaptive(claude: Claude, controls: &Controls, effort: Option<Effort>) -> Self {
+        let mut config = json!({"type": "adaptive"});
+        let display = match &controls.thinking {
+            Some(thinking) => thinking.display(),
+            None => Some("summarized"),
         };
-        Self { config: Some(json!({"type": "adaptive", "display": "summarized"})), effort: Some(effort) }
+        display.into_iter().for_each(|display| config["display"] = display.into());
+        Self { config: Some(config), effort: effort.map(|effort| word(claude, effort)) }
     }
 
-    /// A share of the answer's length, as OpenRouter has it; nothing where there is no room for thoughts, or where the
+    /// What the client says, else a share of the answer's length, as OpenRouter has it; nothing where there is no room for thoughts, or where the
     /// answer goes on from calls whose thoughts the client did not keep, which Claude refuses.
     fn budget(wanted: &Conditions<'_>, effort: Effort) -> Self {
         if wanted.forced || wanted.max_tokens <= LEAST || goes_on_without_thoughts(wanted.turns) {
@@ -85,8 +89,19 @@ impl Thoughts {
             Effort::Xhigh => 95,
         };
         let share = u64::from(wanted.max_tokens) * percent / 100;
+        let share = wanted.controls.thought_tokens.map_or(share, u64::from);
         let budget = share.clamp(LEAST.into(), (wanted.max_tokens - 1).into());
         Self { config: Some(json!({"type": "enabled", "budget_tokens": budget})), effort: None }
+    }
+}
+
+fn word(claude: Claude, effort: Effort) -> &'static str {
+    match effort {
+        Effort::None | Effort::Minimal | Effort::Low => "low",
+        Effort::Medium => "medium",
+        Effort::High => "high",
+        Effort::Xhigh if claude.xhigh() => "xhigh",
+        Effort::Xhigh => "max",
     }
 }
 

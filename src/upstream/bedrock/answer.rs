@@ -142,6 +142,9 @@ fn citation(citation: Value) -> Citation {
             fields.insert(name.into(), value.clone());
         }
     }
+    let cited = citation["sourceContent"].as_array().into_iter().flatten().filter_map(|piece| piece["text"].as_str());
+    let cited: String = cited.collect();
+    fields.extend((!cited.is_empty()).then(|| ("cited_text".to_owned(), cited.into())));
     Citation { kind: if kind == "web" { WEB.into() } else { kind }, fields }
 }
 

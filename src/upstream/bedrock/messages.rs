@@ -19,8 +19,8 @@ pub struct Messages {
     pub system: Vec<Value>,
     /// User and assistant in turns, each with at least one block.
     messages: Vec<Message>,
-    /// Whether the model has marks of what is to be cached.
-    caches: bool,
+    /// Whether the model reads marks: of what is to be cached, of calls that failed.
+    marks: bool,
     documents: usize,
 }
 
@@ -36,8 +36,8 @@ impl Messages {
     ///
     /// # Errors
     /// A part that Bedrock cannot be given.
-    pub fn write(turns: &[Turn], caches: bool) -> Result<Self, BadRequest> {
-        let mut out = Self { caches, ..Self::default() };
+    pub fn write(turns: &[Turn], marks: bool) -> Result<Self, BadRequest> {
+        let mut out = Self { marks, ..Self::default() };
         for (i, turn) in turns.iter().enumerate() {
             match turn {
                 Turn::System { parts } => {
@@ -50,13 +50,12 @@ impl Messages {
                 }
                 Turn::Assistant { parts, reasoning, calls, .. } => {
                     let said = out.texts(i, parts)?;
-                    out.say(
-                        "assistant",
-                        reasoning.iter().filter_map(thought).chain(said).chain(calls.iter().map(call)).collect(),
-                    );
+                    let thoughts = reasoning.iter().filter_map(thought);
+                    let calls = calls.iter().flat_map(|call| out.call(call));
+                    out.say("assistant", thoughts.chain(said).chain(calls.collect::<Vec<_>>()).collect());
                 }
-                Turn::Tool { call_id, parts } => {
-                    let result = out.result(i, call_id, parts)?;
+                Turn::Tool { call_id, parts, failed } => {
+                    let result = out.result(i, call_id, parts, *failed)?;
                     out.say("user", result);
                 }
             }
@@ -92,7 +91,7 @@ impl Messages {
         for (part, given) in parts.iter().enumerate() {
             if let Some(block) = self.block(Place { message, part }, given)? {
                 out.push(block);
-                out.extend(given.cache.as_ref().filter(|_| self.caches).map(cache_point));
+                out.extend(given.cache.as_ref().filter(|_| self.marks).map(cache_point));
             }
         }
         Ok(out)
@@ -118,19 +117,36 @@ impl Messages {
             PartKind::File { source, .. } if is_picture(source) => Some(picture(place, source)?),
             PartKind::File { source, name } => {
                 self.documents += 1;
-                Some(document::block(place, source, name.as_deref(), self.documents)?)
+                let mut block = document::block(place, source, name.as_deref(), self.documents)?;
+                part.citations.iter().for_each(|citations| block["document"]["citations"] = citations.clone());
+                Some(block)
             }
         })
     }
 
-    fn result(&mut self, message: usize, call_id: &str, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
+    fn call(&self, call: &ToolCall) -> Vec<Value> {
+        let block = json!({"toolUseId": id(&call.id), "name": call.name, "input": input(&call.arguments)});
+        let cache = call.cache.as_ref().filter(|_| self.marks);
+        std::iter::once(json!({"toolUse": block})).chain(cache.map(cache_point)).collect()
+    }
+
+    fn result(
+        &mut self,
+        message: usize,
+        call_id: &str,
+        parts: &[Part],
+        failed: bool,
+    ) -> Result<Vec<Value>, BadRequest> {
         if let Some(part) = parts.iter().position(|part| matches!(part.kind, PartKind::Audio { .. })) {
             return Err(Place { message, part }.problem("Bedrock takes no sound from tools; send it as the user"));
         }
         let plain: Vec<Part> = parts.iter().map(|part| Part { cache: None, ..part.clone() }).collect();
         let content = self.blocks(message, &plain)?;
-        let cache = parts.iter().rev().find_map(|part| part.cache.as_ref()).filter(|_| self.caches);
-        let result = json!({"toolResult": {"toolUseId": id(call_id), "content": content}});
+        let cache = parts.iter().rev().find_map(|part| part.cache.as_ref()).filter(|_| self.marks);
+        let mut result = json!({"toolResult": {"toolUseId": id(call_id), "content": content}});
+        if failed && self.marks {
+            result["toolResult"]["status"] = "error".into();
+        }
         Ok(std::iter::once(result).chain(cache.map(cache_point)).collect())
     }
 }
@@ -175,10 +191,6 @@ fn thought(reasoning: &Reasoning) -> Option<Value> {
         Reasoning::RedactedThinking { data } => Some(json!({"reasoningContent": {"redactedContent": data}})),
         Reasoning::Thinking { .. } | Reasoning::Sealed(_) => None,
     }
-}
-
-fn call(call: &ToolCall) -> Value {
-    json!({"toolUse": {"toolUseId": id(&call.id), "name": call.name, "input": input(&call.arguments)}})
 }
 
 /// Ids of calls that other providers gave may hold more than Bedrock takes, and be longer: their ends tell them apart.

@@ -71,8 +71,8 @@ impl Draft<'_> {
     }
 
     fn structure(&self) -> Result<Structure, BadRequest> {
-        let asked = self.controls.effort.is_some_and(|effort| effort != Effort::None);
-        let thinks = self.is_claude() && (self.claude.thinking() == Thinking::Always || asked);
+        let thinks = self.claude.thinking() == Thinking::Always || self.controls.asks_to_think();
+        let thinks = self.is_claude() && thinks;
         let native = |wanted: &Value| {
             let held = self.is_claude() && self.claude.structured() && schema::is_closed(wanted);
             held.then(|| schema::supported(wanted))
@@ -93,8 +93,8 @@ impl Draft<'_> {
         let forced = matches!(self.controls.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)))
             || matches!(structure, Structure::Tool(_));
         let max_tokens = self.controls.max_output_tokens.or(longest).unwrap_or(MAX_TOKENS);
-        let effort = self.controls.effort;
-        Thoughts::choose(&Conditions { claude: self.claude, effort, lenient, forced, max_tokens, turns: self.turns })
+        let (claude, controls, turns) = (self.claude, self.controls, self.turns);
+        Thoughts::choose(&Conditions { claude, controls, lenient, forced, max_tokens, turns })
     }
 
     fn write_messages(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::{
     Controls, Conversation, Effort, Format, Part, PartKind, Source, Tool, ToolCall, ToolChoice, Turn, inexpressible,
-    one_call_at_a_time,
+    no_citations, one_call_at_a_time,
 };
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
@@ -36,7 +36,9 @@ const OWN: [&str; 6] = ["citation_options", "documents", "priority", "safety_mod
 /// What Cohere cannot be asked.
 pub(super) fn refuses(request: &ChatRequest) -> Option<BadRequest> {
     let understood = [&UNDERSTOOD[..], &OWN[..]].concat();
-    inexpressible(request, &understood, "Cohere").or_else(|| one_call_at_a_time(request, "Cohere"))
+    inexpressible(request, &understood, "Cohere")
+        .or_else(|| one_call_at_a_time(request, "Cohere"))
+        .or_else(|| no_citations(request, "Cohere"))
 }
 
 /// What to post.
@@ -67,7 +69,7 @@ pub(super) fn body(model: &str, request: &ChatRequest) -> Result<Value, BadReque
         ("k", json!(controls.top_k)),
         ("p", json!(controls.top_p)),
         ("logprobs", if controls.logprobs { json!(true) } else { Value::Null }),
-        ("thinking", controls.effort.map_or(Value::Null, thinking)),
+        ("thinking", controls.effort.map_or(Value::Null, |effort| thinking(effort, controls.thought_tokens))),
     ]);
     for name in OWN {
         if let Some(own) = request.field::<Value>(name, "JSON")? {
@@ -82,7 +84,7 @@ fn message(i: usize, turn: &Turn, drop: bool) -> Result<Value, BadRequest> {
         Turn::System { parts } => json!({"role": "system", "content": content(i, parts, drop)?}),
         Turn::User { parts, .. } => json!({"role": "user", "content": content(i, parts, drop)?}),
         Turn::Assistant { parts, calls, .. } => assistant(content(i, parts, drop)?, calls),
-        Turn::Tool { call_id, parts } => {
+        Turn::Tool { call_id, parts, .. } => {
             json!({"role": "tool", "tool_call_id": call_id, "content": documents(content(i, parts, drop)?)})
         }
     })
@@ -187,9 +189,11 @@ fn response_format(format: &Format) -> Value {
 }
 
 /// Cohere counts tokens; the numbers are those that Google's endpoint for OpenAI's clients has for its own models.
-fn thinking(effort: Effort) -> Value {
+/// A number of `tokens` that the client says comes first.
+fn thinking(effort: Effort, tokens: Option<u32>) -> Value {
     let budget = match effort {
         Effort::None => return json!({"type": "disabled"}),
+        _ if tokens.is_some() => json!(tokens),
         Effort::Minimal | Effort::Low => json!(1024),
         Effort::Medium => json!(8192),
         Effort::High | Effort::Xhigh => Value::Null,

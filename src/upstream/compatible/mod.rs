@@ -79,9 +79,12 @@ impl Provider for Compatible {
     }
 
     fn refuses(&self, request: &ChatRequest) -> Option<BadRequest> {
-        let custom = || conversation::no_custom_tools(request, format_args!("provider {}", self.provider));
+        let provider = || format!("provider {}", self.provider);
+        let custom = || conversation::no_custom_tools(request, provider());
         conversation::unknown_there(request, self.quirks.unsupported(), &self.provider)
             .or_else(|| self.quirks.functions_only().then(custom)?)
+            .or_else(|| conversation::no_hosted_tools(request, None, provider()))
+            .or_else(|| conversation::no_citations(request, provider()))
     }
 
     fn request_up_to(
@@ -93,6 +96,8 @@ impl Provider for Compatible {
         if let Some(bad) = self.refuses(request) {
             return Err(bad);
         }
+        let bare = conversation::without_hosted_tools(request, None);
+        let request = bare.as_ref().unwrap_or(request);
         let functions = self.quirks.functions_only().then(|| with_functions_only(request)).transpose()?.flatten();
         let request = functions.as_ref().unwrap_or(request);
         let mut fields = self.fields(request);

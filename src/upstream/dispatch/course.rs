@@ -93,21 +93,26 @@ impl<'a> Course<'a> {
         self.asking[1] = Some((rival, rival_began));
         let second = self.ask(rival);
         tokio::pin!(second);
-        let (winner, began, reply, loser, loser_began) = tokio::select! {
-            reply = &mut first => match reply {
-                Err(_) => (rival, rival_began, second.await, (target, reply.err()), began),
-                reply => (target, began, reply, (rival, None), rival_began),
-            },
-            reply = &mut second => match reply {
-                Err(_) => (target, began, first.await, (rival, reply.err()), rival_began),
-                reply => (rival, rival_began, reply, (target, None), began),
-            },
+        let (done, reply) = tokio::select! { reply = &mut first => (0, reply), reply = &mut second => (1, reply) };
+        let (winner, reply) = match reply {
+            Err(error) => {
+                self.lost(done, &error);
+                (1 - done, if done == 0 { second.await } else { first.await })
+            }
+            reply => {
+                self.lost(1 - done, &superseded());
+                (done, reply)
+            }
         };
         self.queue.pop_front();
-        let (loser, error) = loser;
-        let error = error.unwrap_or_else(superseded);
-        self.attempts.push(attempt(loser, Some(&error), loser_began));
+        let (winner, began) = [(target, began), (rival, rival_began)][winner];
         self.called(winner, began, reply)
+    }
+
+    /// One of two calls is over, and the other one answers or is still under way.
+    fn lost(&mut self, call: usize, error: &UpstreamError) {
+        let call = self.asking[call].take();
+        self.attempts.extend(call.map(|(target, began)| attempt(target, Some(error), began)));
     }
 
     fn ask(&self, target: usize) -> impl Future<Output = Result<Reply, UpstreamError>> + use<'a> {

@@ -180,7 +180,9 @@ impl Endpoint {
         headers.clone_from(&self.headers);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.extend(self.keys.get(key).cloned());
-        headers.extend(wire.headers);
+        for (name, value) in &wire.headers {
+            headers.append(name, value.clone());
+        }
         if let Some(signer) = &self.signer {
             signer.sign(&mut request, &wire.body, now)?;
         }

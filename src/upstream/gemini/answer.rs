@@ -217,8 +217,8 @@ impl FunctionCall {
             id: id.unwrap_or_else(|| format!("call_{}_{number}", stamp.id.simple())),
             name: self.name,
             arguments: Value::Object(self.args).to_string(),
-            custom: false,
             signature,
+            ..ToolCall::default()
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Own {
 
 /// Null where nothing is to be set.
 pub(super) fn generation_config(controls: &Controls, model: &str, own: Own) -> Value {
-    let effort = controls.effort.map_or(Value::Null, |effort| thinking_config(effort, model));
+    let effort = controls.effort.map_or(Value::Null, |effort| thinking_config(effort, controls.thought_tokens, model));
     let (media_type, schema) = format(&controls.format);
     let config = object([
         ("maxOutputTokens", json!(controls.max_output_tokens)),
@@ -76,12 +76,16 @@ fn format(format: &Format) -> (Value, Value) {
 
 /// Levels and tokens as Google's own endpoint for OpenAI's clients sets them:
 /// <https://ai.google.dev/gemini-api/docs/openai#thinking>. Models that cannot but think do it as little as they can.
-fn thinking_config(effort: Effort, model: &str) -> Value {
+/// A number of `tokens` that the client says comes first where the model takes one.
+fn thinking_config(effort: Effort, tokens: Option<u32>, model: &str) -> Value {
     let shown = effort != Effort::None;
     match generation(model) {
         generation if generation < THINKS_SINCE => Value::Null,
         generation if generation < LEVELS_SINCE => {
-            json!({"thinkingBudget": budget(effort, model.contains("flash")), "includeThoughts": shown})
+            let flash = model.contains("flash");
+            let most = if flash { 24_576 } else { 32_768 };
+            let said = tokens.filter(|_| shown).map(|tokens| tokens.min(most));
+            json!({"thinkingBudget": said.unwrap_or_else(|| budget(effort, flash)), "includeThoughts": shown})
         }
         generation => {
             let minimal = model.contains("flash") && generation < NO_MINIMAL_SINCE;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::controls::{self, Own};
 use super::turns;
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, inexpressible, one_call_at_a_time, unsupported};
+use crate::api::conversation::{Controls, Conversation, inexpressible, no_citations, one_call_at_a_time, unsupported};
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
 
@@ -40,6 +40,7 @@ const UNDERSTOOD: [&str; 22] = [
 pub(super) fn refuses(request: &ChatRequest) -> Option<BadRequest> {
     inexpressible(request, &UNDERSTOOD, "Gemini")
         .or_else(|| one_call_at_a_time(request, "Gemini"))
+        .or_else(|| no_citations(request, "Gemini"))
         .or_else(|| request.raw("modalities").and_then(|_| modalities(request).err()))
         .or_else(|| request.raw("web_search_options").and_then(|_| unlimited_search(request)))
 }

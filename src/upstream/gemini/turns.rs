@@ -92,14 +92,15 @@ fn args(arguments: &str) -> Value {
 /// A result names its function, which OpenAI's wire says at the call only. One whose call is not there has at least
 /// its id: for the old role `function` this is the name.
 fn function_response(turn: &Turn, names: &HashMap<&str, &str>) -> Option<Value> {
-    let Turn::Tool { call_id, parts } = turn else { return None };
+    let Turn::Tool { call_id, parts, failed } = turn else { return None };
     let (texts, media): (Vec<&Part>, _) = parts.iter().partition(|part| text(part).is_some());
     let output: Vec<&str> = texts.into_iter().filter_map(text).collect();
     let media: Vec<Value> = media.into_iter().map(part).collect();
+    let kind = if *failed { "error" } else { "output" };
     let response = object([
         ("id", json!(call_id)),
         ("name", json!(names.get(&**call_id).copied().unwrap_or(call_id))),
-        ("response", json!({"output": output_value(&output.join("\n"))})),
+        ("response", json!({kind: output_value(&output.join("\n"))})),
         ("parts", if media.is_empty() { Value::Null } else { media.into() }),
     ]);
     Some(json!({"functionResponse": response}))

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::conversation::{Sealed, ToolCall};
+use crate::api::conversation::{Hosted, Protocol, Sealed, ToolCall};
 use crate::catalog::Usage;
 use crate::upstream::blocks::WEB;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
@@ -13,7 +13,7 @@ use crate::upstream::{Asked, NoAnswer, WholeReply};
 struct Whole {
     #[serde(flatten)]
     response: Response,
-    output: Option<Vec<Item>>,
+    output: Option<Vec<Value>>,
 }
 
 /// A response but for its items.
@@ -70,9 +70,33 @@ pub(super) enum Item {
     FunctionCall(Called),
     CustomToolCall(Called),
     Reasoning(Thought),
-    /// What the provider's own tools did, and what is new.
+    ImageGenerationCall {
+        #[serde(default)]
+        result: Option<String>,
+        #[serde(default)]
+        output_format: Option<String>,
+    },
+    /// What the provider's other tools did, and what is new.
+    #[serde(skip)]
+    Hosted(Value),
     #[serde(other)]
     Other,
+}
+
+impl Item {
+    /// # Errors
+    /// It is no item, or not of the form that its type has.
+    pub(super) fn read(item: Value) -> Result<Self, NoAnswer> {
+        match Self::deserialize(&item).map_err(|e| format!("the answer is not a response: {e}"))? {
+            Self::Other => Ok(Self::Hosted(item)),
+            known => Ok(known),
+        }
+    }
+}
+
+/// A picture that was made, as a data: URL.
+pub(super) fn picture(data: &str, format: Option<&str>) -> String {
+    format!("data:image/{};base64,{data}", format.unwrap_or("png"))
 }
 
 #[derive(Deserialize)]
@@ -130,6 +154,7 @@ pub(super) fn whole(asked: &Asked<'_>, thinker: &str, body: &[u8]) -> Result<Who
     let Whole { response, output } = whole;
     response.check()?;
     let output = output.ok_or("the answer is not a response: it has no `output`")?;
+    let output = output.into_iter().map(Item::read).collect::<Result<Vec<_>, _>>()?;
     let mut choice = choice(output, thinker);
     choice.finish = Some(response.finish(!choice.calls.is_empty()));
     let head = response.head(Head::stamped((asked.stamp)(), asked.model));
@@ -189,6 +214,12 @@ fn choice(items: Vec<Item>, thinker: &str) -> Choice {
             Item::FunctionCall(call) => choice.calls.push(call.of(false)),
             Item::CustomToolCall(call) => choice.calls.push(call.of(true)),
             Item::Reasoning(thought) => think(&thought, thinker, &mut choice),
+            Item::ImageGenerationCall { result, output_format } => {
+                choice.images.extend(result.map(|data| picture(&data, output_format.as_deref())));
+            }
+            Item::Hosted(item) => {
+                choice.hosted.push(Hosted::item(Protocol::Responses, item, choice.thinking_blocks.len()));
+            }
             Item::Other => {}
         }
     }
@@ -239,7 +270,7 @@ impl Thought {
 impl Called {
     /// `custom`: of a custom tool, else of a function.
     pub(super) fn of(self, custom: bool) -> ToolCall {
-        ToolCall { id: self.call_id, name: self.name, arguments: self.arguments, custom, signature: None }
+        ToolCall { id: self.call_id, name: self.name, arguments: self.arguments, custom, ..ToolCall::default() }
     }
 }
 

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Part, PartKind, Reasoning, Sealed, Source, ToolCall, Turn, unsupported};
+use crate::api::conversation::{
+    Hosted, Part, PartKind, Protocol, Reasoning, Sealed, Source, ToolCall, Turn, unsupported,
+};
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
 
@@ -16,12 +18,12 @@ pub(super) fn items(request: &ChatRequest, turns: &[Turn], thinker: &str) -> Res
     for (i, (message, turn)) in request.messages.iter().zip(turns).enumerate() {
         match turn {
             Turn::System { parts } | Turn::User { parts, .. } => items.push(said(&message.role, content(parts))),
-            Turn::Assistant { parts, reasoning, calls, .. } => {
+            Turn::Assistant { parts, reasoning, calls, hosted, .. } => {
                 let text = spoken(i, parts, request.drop_unsupported)?;
-                items.extend(answered(thinker, reasoning, &text, calls));
+                items.extend(answered(thinker, reasoning, hosted, &text, calls));
                 custom.extend(calls.iter().filter(|call| call.custom).map(|call| &call.id));
             }
-            Turn::Tool { call_id, parts } => {
+            Turn::Tool { call_id, parts, .. } => {
                 let kind = if custom.contains(&call_id) { "custom_tool_call_output" } else { "function_call_output" };
                 items.push(json!({"type": kind, "call_id": call_id, "output": content(parts)}));
             }
@@ -34,15 +36,18 @@ fn said(role: &str, content: Value) -> Value {
     json!({"type": "message", "role": role, "content": content})
 }
 
-/// What a model thought, said and called. A thought that nothing came of is refused.
-fn answered(thinker: &str, reasoning: &[Reasoning], text: &str, calls: &[ToolCall]) -> Vec<Value> {
+/// What a model thought, did with OpenAI's own tools, said and called. A thought that nothing came of is refused.
+fn answered(thinker: &str, reasoning: &[Reasoning], hosted: &[Hosted], text: &str, calls: &[ToolCall]) -> Vec<Value> {
     let text = (!text.is_empty()).then(|| said("assistant", text.into()));
     let outcome: Vec<Value> = text.into_iter().chain(calls.iter().map(called)).collect();
-    let thoughts = reasoning.iter().filter_map(|thought| match thought {
-        Reasoning::Sealed(sealed) if sealed.thinker == thinker && !outcome.is_empty() => Some(reasoning_item(sealed)),
+    let nothing_came = outcome.is_empty() && !hosted.iter().any(|item| item.of == Protocol::Responses);
+    let thought = |thought: &Reasoning| match thought {
+        Reasoning::Sealed(sealed) if sealed.thinker == thinker && !nothing_came => Some(reasoning_item(sealed)),
         _ => None,
-    });
-    thoughts.collect::<Vec<_>>().into_iter().chain(outcome).collect()
+    };
+    let mut items = Hosted::among(Protocol::Responses, hosted, reasoning, thought);
+    items.extend(outcome);
+    items
 }
 
 fn reasoning_item(thought: &Sealed) -> Value {

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::input;
 use crate::api::chat::{self, ChatRequest};
 use crate::api::conversation::{
-    AllowedTools, Controls, Conversation, CustomTool, Format, JsonSchema, Reasoning, Tool, ToolChoice, Turn,
-    unknown_there, unsupported,
+    AllowedTools, Controls, Conversation, CustomTool, Format, JsonSchema, Protocol, Reasoning, Tool, ToolChoice, Turn,
+    no_citations, no_hosted_tools, unknown_there, unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::upstream::completion::object;
@@ -30,7 +30,9 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 21] = [
+const TRANSLATED: [&str; 23] = [
+    "anthropic_beta",
+    "claude_thinking",
     "drop_unsupported",
     "include",
     "logprobs",
@@ -70,7 +72,10 @@ const LEAST_TOKENS: u32 = 16;
 pub(super) fn refuses(provider: &str, request: &ChatRequest) -> Option<BadRequest> {
     let deaf = || unsupported("messages", &format!("provider {provider} takes no sound"));
     let heard = request.needs.audio && !request.drop_unsupported;
-    unknown_there(request, &UNKNOWN, provider).or_else(|| heard.then(deaf))
+    unknown_there(request, &UNKNOWN, provider)
+        .or_else(|| heard.then(deaf))
+        .or_else(|| no_hosted_tools(request, Some(Protocol::Responses), format_args!("provider {provider}")))
+        .or_else(|| no_citations(request, format_args!("provider {provider}")))
 }
 
 /// What a client calls the field that an error is about.
@@ -84,7 +89,7 @@ pub(super) fn clients_name(param: Cow<'static, str>) -> Cow<'static, str> {
 /// # Errors
 /// What is wrong with a field, named as the client calls it.
 pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<Bytes, BadRequest> {
-    let Conversation { turns, controls } = Conversation::read_with_custom_tools(request)?;
+    let Conversation { turns, controls } = Conversation::read_all(request)?;
     let web_search = web_search(request)?;
     let own = [
         ("input", input::items(request, &turns, thinker)?.into()),
@@ -192,8 +197,12 @@ fn json_schema(wanted: &JsonSchema) -> Value {
 /// In the client's order.
 fn tools(controls: &Controls, web_search: Option<Value>) -> Value {
     let mut tools: Vec<Value> = controls.tools.iter().map(function).collect();
-    for tool in &controls.custom.tools {
-        tools.insert(tool.place.min(tools.len()), custom(tool));
+    let others = controls.custom.tools.iter().map(|tool| (tool.place, custom(tool)));
+    let hosted = controls.hosted.iter().filter(|(_, tool)| tool.of == Protocol::Responses);
+    let mut others: Vec<(usize, Value)> = others.chain(hosted.map(|(place, tool)| (*place, tool.is.clone()))).collect();
+    others.sort_by_key(|(place, _)| *place);
+    for (place, tool) in others {
+        tools.insert(place.min(tools.len()), tool);
     }
     tools.extend(web_search);
     if tools.is_empty() { Value::Null } else { tools.into() }
@@ -229,6 +238,9 @@ fn custom(tool: &CustomTool) -> Value {
 fn tool_choice(controls: &Controls, searches: bool) -> Value {
     if let Some(allowed) = &controls.allowed {
         return allowed_tools(allowed, searches);
+    }
+    if let Some(hosted) = controls.hosted_choice.as_ref().filter(|choice| choice.of == Protocol::Responses) {
+        return hosted.is.clone();
     }
     match &controls.tool_choice {
         None => controls.custom.chosen.as_ref().map_or(Value::Null, |name| json!({"type": "custom", "name": name})),

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Called, Item, PAUSE, Response};
+use crate::api::conversation::{Hosted, Protocol};
 use crate::upstream::blocks::WEB;
-use crate::upstream::completion::{Chunks, Head};
+use crate::upstream::completion::{Chunks, Head, image_json};
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
 
 /// One stream under way.
@@ -26,6 +27,8 @@ pub(super) struct Translation {
     said: usize,
     /// The text of a thought that came last.
     thought: Option<(Place, Shown)>,
+    /// Thoughts that can be given back, so far.
+    thoughts: usize,
 }
 
 /// A call that has begun; its place in the list is its index.
@@ -61,7 +64,7 @@ enum Event {
     #[serde(rename = "response.output_item.added")]
     Added { output_index: usize, item: Item },
     #[serde(rename = "response.output_item.done")]
-    Done { output_index: usize, item: Item },
+    Done { output_index: usize, item: Value },
     #[serde(rename = "response.output_text.delta")]
     Text {
         #[serde(flatten)]
@@ -121,6 +124,7 @@ impl Translation {
             from: 0,
             said: 0,
             thought: None,
+            thoughts: 0,
         }
     }
 
@@ -199,6 +203,12 @@ impl Translation {
         self.calls.iter().position(|call| call.output_index == output_index)
     }
 
+    fn list(&mut self, name: &'static str, entry: Value, out: &mut VecDeque<StreamItem>) {
+        if let Some(item) = self.chunks.listed(name, vec![entry]) {
+            self.put(item, out);
+        }
+    }
+
     fn done(&mut self, output_index: usize, item: Item, out: &mut VecDeque<StreamItem>) {
         let begun = self.called(output_index).is_some();
         match item {
@@ -208,12 +218,18 @@ impl Translation {
             Item::FunctionCall(call) => self.call(output_index, call, false, out),
             Item::CustomToolCall(call) => self.call(output_index, call, true, out),
             Item::Reasoning(thought) => {
-                let block = thought.block(&self.thinker);
-                if let Some(item) = block.and_then(|block| self.chunks.thinking_block(block)) {
-                    self.put(item, out);
+                if let Some(block) = thought.block(&self.thinker) {
+                    self.thoughts += 1;
+                    self.list("thinking_blocks", block, out);
                 }
             }
-            Item::Message { .. } | Item::Other => {}
+            Item::ImageGenerationCall { result: Some(data), output_format } => {
+                self.list("images", image_json(&answer::picture(&data, output_format.as_deref())), out);
+            }
+            Item::Hosted(item) => {
+                self.list("hosted_items", Hosted::item(Protocol::Responses, item, self.thoughts), out);
+            }
+            Item::ImageGenerationCall { .. } | Item::Message { .. } | Item::Other => {}
         }
     }
 
@@ -236,7 +252,7 @@ impl Events for Translation {
             Event::Added { output_index, item: Item::FunctionCall(call) } => self.call(output_index, call, false, out),
             Event::Added { output_index, item: Item::CustomToolCall(call) } => self.call(output_index, call, true, out),
             Event::Added { .. } | Event::Other => {}
-            Event::Done { output_index, item } => self.done(output_index, item, out),
+            Event::Done { output_index, item } => self.done(output_index, Item::read(item)?, out),
             Event::Text { place, delta, logprobs } => self.text(place, delta, logprobs.unwrap_or_default(), out),
             Event::Annotation { annotation } => self.annotate(annotation, out),
             Event::Refusal { delta } => self.refuse(&delta, out),

@@ -55,7 +55,7 @@ impl Provider for Vertex {
             fields.remove("model");
             fields.insert("anthropic_version".into(), ANTHROPIC_VERSION.into());
         }
-        Ok(WireRequest::json(&body))
+        Ok(WireRequest { headers: anthropic::betas(request)?, ..WireRequest::json(&body) })
     }
 
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {

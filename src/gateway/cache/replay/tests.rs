@@ -50,7 +50,8 @@ fn chunks_join_to_the_answer_that_they_are_of() {
 #[test]
 fn an_answer_that_is_cut_to_chunks_and_joined_again_is_the_same() {
     let answer = completion(json!([
-        {"index": 0, "message": {"role": "assistant", "content": "Hi", "refusal": null, "annotations": [{"a": 1}, {"a": 2}]},
+        {"index": 0, "message": {"role": "assistant", "content": "Hi", "refusal": null, "annotations": [{"a": 1}, {"a": 2}],
+            "hosted_items": [{"of": "responses", "is": {"type": "mcp_call"}, "after": 0}]},
          "logprobs": {"content": [{"token": "Hi", "logprob": -0.5}]}, "finish_reason": "stop"},
         {"index": 1, "message": {"role": "assistant", "content": null, "refusal": null, "tool_calls": [
             {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
@@ -69,6 +70,7 @@ fn an_answer_that_is_cut_to_chunks_and_joined_again_is_the_same() {
     assert_eq!(chunks.iter().filter(|(_, usage_only)| *usage_only).count(), 1);
     let first: Value = serde_json::from_slice(&chunks[0].0).unwrap();
     assert_eq!(first["choices"][0]["delta"]["annotations"], json!([{"a": 1, "index": 0}, {"a": 2, "index": 1}]));
+    assert_eq!(first["choices"][0]["delta"]["hosted_items"][0]["index"], 0);
     let again = Form::Streamed(Pieces::of(chunks.iter().map(|(data, only)| (&data[..], *only))));
     assert_eq!(whole_json(&again), answer);
     assert_eq!(whole_json(&form), answer);

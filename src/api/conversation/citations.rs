@@ -1,0 +1,27 @@
+//! Documents that an answer is to cite.
+
+use std::fmt::Display;
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::unsupported;
+use crate::api::chat::ChatRequest;
+use crate::api::error::BadRequest;
+
+/// The first document of `request` whose places are to be cited, for a wire whose answers cite none; none where the
+/// client said `drop_unsupported`. Nothing is read where the word does not occur.
+pub fn no_citations(request: &ChatRequest, wire: impl Display) -> Option<BadRequest> {
+    #[derive(Deserialize)]
+    struct Turn {
+        #[serde(default)]
+        content: Value,
+    }
+    let raw = request.raw("messages").filter(|raw| memmem::find(raw, b"\"citations\"").is_some())?;
+    let turns: Vec<Turn> = serde_json::from_slice(raw).ok().filter(|_| !request.drop_unsupported)?;
+    let asked = |turn: &Turn| turn.content.as_array()?.iter().position(|part| part["citations"]["enabled"] == true);
+    let (message, part) = turns.iter().enumerate().find_map(|(i, turn)| Some((i, asked(turn)?)))?;
+    let field = format!("messages[{message}].content[{part}].citations");
+    Some(unsupported(&field, &format!("{field}: {wire} does not say where in a document its answers are from")))
+}

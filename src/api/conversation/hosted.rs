@@ -1,0 +1,127 @@
+//! Tools that one protocol alone knows, beside functions: what OpenAI or Anthropic run themselves, and what their models
+//! were made for. They pass, as they are, to a provider of the same protocol, and what was done with them comes back.
+
+use std::fmt::Display;
+
+use memchr::memmem;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::unsupported;
+use crate::api::chat::ChatRequest;
+use crate::api::error::BadRequest;
+
+/// Whose words something is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// OpenAI's Responses.
+    Responses,
+    /// Anthropic's Messages.
+    Messages,
+}
+
+/// A tool, a choice of one, or what was done with one: in a chat `{"type": "hosted", "hosted": {"of", "is"}}`, and in
+/// `hosted_items` of an assistant's message `{"of", "is", "after"}`.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct Hosted {
+    pub of: Protocol,
+    /// As the protocol has it.
+    pub is: Value,
+    /// So many of the answer's `thinking_blocks` came before it.
+    #[serde(default)]
+    pub after: usize,
+}
+
+/// The type of such a tool in a chat.
+const HOSTED: &str = "hosted";
+
+impl Hosted {
+    /// A tool as it stands in `tools`, or a choice in `tool_choice`.
+    pub fn tool(of: Protocol, is: Value) -> Value {
+        json!({"type": HOSTED, HOSTED: {"of": of, "is": is}})
+    }
+
+    /// As it stands in `hosted_items`, where `after` of the thoughts came before it.
+    pub fn item(of: Protocol, is: Value, after: usize) -> Value {
+        json!({"of": of, "is": is, "after": after})
+    }
+
+    /// What in `items` is of this protocol.
+    pub fn items(of: Protocol, items: &[Value]) -> impl Iterator<Item = Self> {
+        let read = items.iter().filter_map(|item| Self::deserialize(item).ok());
+        read.filter(move |item| item.of == of)
+    }
+
+    /// `thoughts`, and among them what of `items` is of this protocol, in the order of the answer that they were of.
+    pub fn among<T>(
+        of: Protocol,
+        items: &[Self],
+        thoughts: impl IntoIterator<Item = T>,
+        thought: impl Fn(T) -> Option<Value>,
+    ) -> Vec<Value> {
+        let mut items = items.iter().filter(|item| item.of == of).peekable();
+        let mut out = vec![];
+        for (i, one) in thoughts.into_iter().enumerate() {
+            out.extend(std::iter::from_fn(|| items.next_if(|item| item.after <= i)).map(|item| item.is.clone()));
+            out.extend(thought(one));
+        }
+        out.extend(items.map(|item| item.is.clone()));
+        out
+    }
+}
+
+/// As much of a tool as tells what it is.
+#[derive(Deserialize)]
+struct Glance {
+    #[serde(rename = "type", default)]
+    kind: Value,
+    #[serde(default)]
+    hosted: Option<Hosted>,
+}
+
+/// The first tool of `request` that is another protocol's than `own`, for a wire that is called `wire`; none where the
+/// client said `drop_unsupported`. Nothing is read where there is none.
+pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl Display) -> Option<BadRequest> {
+    let refused = |field: &str, kind: &str| {
+        unsupported(field, &format!("{field} is of type \"{kind}\", which {wire} cannot be asked for"))
+    };
+    if request.drop_unsupported {
+        return None;
+    }
+    let tools: Vec<Glance> = raw(request, "tools").unwrap_or_default();
+    let stranger = tools.iter().enumerate().find_map(|(i, tool)| Some((i, tool.stranger(own)?)));
+    let tool = stranger.map(|(i, kind)| refused(&format!("tools[{i}]"), kind));
+    tool.or_else(|| Some(refused("tool_choice", raw::<Glance>(request, "tool_choice")?.stranger(own)?)))
+}
+
+impl Glance {
+    /// The type of what another protocol alone knows than `own`.
+    fn stranger(&self, own: Option<Protocol>) -> Option<&str> {
+        let hosted = self.hosted.as_ref().filter(|hosted| self.kind == HOSTED && Some(hosted.of) != own)?;
+        Some(hosted.is["type"].as_str().unwrap_or_default())
+    }
+}
+
+/// `request` without those of another protocol than `own`, for a wire that has none; `None`: it is that already.
+pub fn without_hosted_tools(request: &ChatRequest, own: Option<Protocol>) -> Option<ChatRequest> {
+    let is_strange = |tool: &Value| Glance::deserialize(tool).is_ok_and(|tool| tool.stranger(own).is_some());
+    let tools: Option<Vec<Value>> = raw(request, "tools");
+    let choice = raw(request, "tool_choice").is_some_and(|choice: Value| is_strange(&choice));
+    if !choice && !tools.iter().flatten().any(is_strange) {
+        return None;
+    }
+    let kept = tools.map(|tools| tools.into_iter().filter(|tool| !is_strange(tool)).collect::<Vec<_>>());
+    let emptied = kept.as_ref().is_some_and(Vec::is_empty);
+    let request = match kept {
+        Some(kept) => request.clone().with_field("tools", (!emptied).then(|| Value::from(kept).to_string().into())),
+        None => request.clone(),
+    };
+    Some(if choice || emptied { request.with_field("tool_choice", None) } else { request })
+}
+
+/// A field, if there may be one of these in it: then the word occurs.
+fn raw<'r, T: Deserialize<'r>>(request: &'r ChatRequest, field: &str) -> Option<T> {
+    let raw = request.raw(field).filter(|raw| memmem::find(raw, b"\"hosted\"").is_some())?;
+    serde_json::from_slice(raw).ok()
+}
