@@ -136,6 +136,20 @@ impl Gateway {
         timeout(PATIENCE, asking).await.expect("the route in time")
     }
 
+    /// The kept trace of the shadow of this request, once it is there: the route hears of an answer first.
+    async fn shadow_of(&self, id: &str) -> Value {
+        let asking = async {
+            loop {
+                let page: Value = serde_json::from_str(&self.get("/v1/traces").await).unwrap();
+                if let Some(shadow) = page["traces"].as_array().unwrap().iter().find(|trace| trace["shadows"] == id) {
+                    return shadow.clone();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, asking).await.expect("the shadow's trace in time")
+    }
+
     /// Waits for a line of the metrics.
     async fn until_metric(&self, line: &str) {
         let asking = async {
@@ -175,9 +189,9 @@ async fn a_shadowed_request_is_sent_twice_and_the_client_does_not_wait_for_the_s
     let (headers, text) = gateway.chat(ask("auto")).await;
     assert!(text.contains("from small"), "{text}");
     assert_eq!(headers["x-satisfice-model"], "test/small");
-    // The client has its answer, and the best model's is still to come.
-    bench.upstream.until_seen(2).await;
-    assert_eq!(bench.upstream.counts(["small", "large"]), [1, 1]);
+    // The client has its answer, which is judged, and the best model's is still to come.
+    bench.upstream.until_seen(3).await;
+    assert_eq!(bench.upstream.counts(["small", "large", "judge"]), [1, 1, 1]);
     slow.open();
     let route = gateway.until(compared(1)).await;
     assert_eq!(bench.upstream.counts(["small", "large", "judge"]), [1, 1, 2]);
@@ -199,8 +213,7 @@ async fn a_shadow_is_a_trace_of_its_own_that_names_the_request_and_asks_for_a_wh
     let asked = bench.upstream.seen().into_iter().find(|seen| seen.model() == "large").unwrap().json();
     assert!(asked.get("stream").is_none() && asked.get("stream_options").is_none(), "{asked}");
     let id = headers["x-satisfice-trace-id"].to_str().unwrap();
-    let page: Value = serde_json::from_str(&gateway.get("/v1/traces").await).unwrap();
-    let shadow = page["traces"].as_array().unwrap().iter().find(|trace| trace["shadows"] == id).unwrap();
+    let shadow = gateway.shadow_of(id).await;
     assert_eq!((&shadow["model"], &shadow["outcome"]), (&json!("test/large"), &json!("answered")));
     assert_eq!((&shadow["decision"]["kind"], &shadow["decision"]["audit"]["share"]), (&json!("shadow"), &json!(1.0)));
     for id in [id, shadow["id"].as_str().unwrap()] {
