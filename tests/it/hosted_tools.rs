@@ -271,6 +271,35 @@ async fn anthropics_tools_reach_claude_as_they_are_and_are_refused_elsewhere() {
 }
 
 #[tokio::test]
+async fn what_anthropic_alone_says_of_a_function_reaches_claude_and_elsewhere_is_refused_or_left_out() {
+    let function = |more: Value| {
+        let mut tool = json!({"name": "f", "input_schema": {"type": "object"}});
+        tool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!([tool])
+    };
+    let with_examples = function(json!({"input_examples": [{"a": 1}], "eager_input_streaming": true}));
+    let claude = before(Wire::Anthropic).await;
+    claude.post("/v1/messages", messages(json!({"tools": with_examples}))).send().await.unwrap();
+    assert_eq!(claude.upstream.seen()[0].json()["tools"], with_examples);
+    for wire in [Wire::OpenAi, Wire::Gemini, Wire::Cohere, Wire::OpenAiResponses] {
+        let other = before(wire).await;
+        let answer = other.post("/v1/messages", messages(json!({"tools": with_examples}))).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{wire:?}");
+        let problem = body(answer).await["error"]["message"].take();
+        assert!(problem.as_str().unwrap().contains("tools[0].input_examples"), "{wire:?}: {problem}");
+        assert!(other.upstream.seen().is_empty(), "{wire:?}");
+        // What only hurries the answer, and what may be dropped, stays behind; the function does not.
+        let hurried = json!({"tools": function(json!({"eager_input_streaming": true}))});
+        let lenient = json!({"tools": with_examples, "drop_unsupported": true});
+        for fields in [hurried, lenient] {
+            other.post("/v1/messages", messages(fields)).send().await.unwrap();
+            let sent = other.upstream.seen().last().unwrap().json()["tools"].to_string();
+            assert!(sent.contains("\"f\"") && !sent.contains("hosted") && !sent.contains("input_"), "{wire:?}: {sent}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn features_that_a_client_tries_are_named_to_claude_beside_those_of_the_configuration() {
     fn with_beta(upstream: &Scripted) -> Vec<ProviderSettings> {
         let headers = http::HeaderMap::from_iter([("anthropic-beta".parse().unwrap(), "ours".parse().unwrap())]);

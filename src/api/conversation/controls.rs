@@ -55,6 +55,8 @@ pub struct Tool {
     pub strict: Option<bool>,
     /// `cache_control`, see [`super::Part::cache`].
     pub cache: Option<Value>,
+    /// What the protocol of a wire says of functions beyond all that.
+    pub more: Option<Hosted>,
 }
 
 /// `tool_choice`.
@@ -245,8 +247,8 @@ fn tools(request: &ChatRequest) -> Result<Tools, BadRequest> {
     let mut read = Tools::default();
     for (i, tool) in tools.into_iter().enumerate() {
         match tool {
-            WireTool { function: Some(function), cache_control: cache, .. } => {
-                read.functions.push(function.cached(cache));
+            WireTool { function: Some(function), cache_control: cache, hosted: more, .. } => {
+                read.functions.push(function.tool(cache, more));
             }
             WireTool { custom: Some(tool), .. } => read.custom.push(CustomTool { place: i, ..tool }),
             WireTool { hosted: Some(tool), .. } => read.hosted.push((i, tool)),
@@ -262,9 +264,9 @@ fn tools(request: &ChatRequest) -> Result<Tools, BadRequest> {
 }
 
 impl WireFunction {
-    fn cached(self, cache: Option<Value>) -> Tool {
+    fn tool(self, cache: Option<Value>, more: Option<Hosted>) -> Tool {
         let Self { name, description, parameters, strict } = self;
-        Tool { name, description, parameters, strict, cache }
+        Tool { name, description, parameters, strict, cache, more }
     }
 }
 

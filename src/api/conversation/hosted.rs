@@ -22,7 +22,8 @@ pub enum Protocol {
 }
 
 /// A tool, a choice of one, or what was done with one: in a chat `{"type": "hosted", "hosted": {"of", "is"}}`, and in
-/// `hosted_items` of an assistant's message `{"of", "is", "after"}`.
+/// `hosted_items` of an assistant's message `{"of", "is", "after"}`. Of a function it has in `is` what the protocol alone
+/// says of one.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Hosted {
     pub of: Protocol,
@@ -35,11 +36,18 @@ pub struct Hosted {
 
 /// The type of such a tool in a chat.
 const HOSTED: &str = "hosted";
+/// What a protocol says of a function that changes no answer: who does not know it, leaves it out.
+const HINTS: [&str; 1] = ["eager_input_streaming"];
 
 impl Hosted {
     /// A tool as it stands in `tools`, or a choice in `tool_choice`.
     pub fn tool(of: Protocol, is: Value) -> Value {
         json!({"type": HOSTED, HOSTED: {"of": of, "is": is}})
+    }
+
+    /// What this protocol alone says of a function, as it stands beside `function`.
+    pub fn more(of: Protocol, is: Value) -> Value {
+        json!({"of": of, "is": is})
     }
 
     /// As it stands in `hosted_items`, where `after` of the thoughts came before it.
@@ -83,41 +91,72 @@ struct Glance {
 /// The first tool of `request` that is another protocol's than `own`, for a wire that is called `wire`; none where the
 /// client said `drop_unsupported`. Nothing is read where there is none.
 pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl Display) -> Option<BadRequest> {
-    let refused = |field: &str, kind: &str| {
-        unsupported(field, &format!("{field} is of type \"{kind}\", which {wire} cannot be asked for"))
+    let refused = |place: &str, strange: Strange| match strange {
+        Strange::Tool(kind) => {
+            unsupported(place, &format!("{place} is of type \"{kind}\", which {wire} cannot be asked for"))
+        }
+        Strange::Field(name) => {
+            let field = format!("{place}.{name}");
+            unsupported(&field, &format!("{field} is nothing that {wire} can be asked for"))
+        }
     };
     if request.drop_unsupported {
         return None;
     }
     let tools: Vec<Glance> = raw(request, "tools").unwrap_or_default();
     let stranger = tools.iter().enumerate().find_map(|(i, tool)| Some((i, tool.stranger(own)?)));
-    let tool = stranger.map(|(i, kind)| refused(&format!("tools[{i}]"), kind));
+    let tool = stranger.map(|(i, strange)| refused(&format!("tools[{i}]"), strange));
     tool.or_else(|| Some(refused("tool_choice", raw::<Glance>(request, "tool_choice")?.stranger(own)?)))
 }
 
+/// What a wire of another protocol does not know.
+enum Strange<'g> {
+    /// A tool of this type.
+    Tool(&'g str),
+    /// A field of a function.
+    Field(&'g str),
+}
+
 impl Glance {
-    /// The type of what another protocol alone knows than `own`.
-    fn stranger(&self, own: Option<Protocol>) -> Option<&str> {
-        let hosted = self.hosted.as_ref().filter(|hosted| self.kind == HOSTED && Some(hosted.of) != own)?;
-        Some(hosted.is["type"].as_str().unwrap_or_default())
+    /// What another protocol alone knows than `own`.
+    fn foreign(&self, own: Option<Protocol>) -> Option<&Hosted> {
+        self.hosted.as_ref().filter(|hosted| Some(hosted.of) != own)
+    }
+
+    /// What of that an answer depends on.
+    fn stranger(&self, own: Option<Protocol>) -> Option<Strange<'_>> {
+        let Hosted { is, .. } = self.foreign(own)?;
+        if self.kind == HOSTED {
+            return Some(Strange::Tool(is["type"].as_str().unwrap_or_default()));
+        }
+        is.as_object()?.keys().find(|name| !HINTS.contains(&name.as_str())).map(|name| Strange::Field(name))
     }
 }
 
-/// `request` without those of another protocol than `own`, for a wire that has none; `None`: it is that already.
+/// `request` without those of another protocol than `own`, and without what it alone says of functions, for a wire that
+/// knows none of it; `None`: it is that already.
 pub fn without_hosted_tools(request: &ChatRequest, own: Option<Protocol>) -> Option<ChatRequest> {
-    let is_strange = |tool: &Value| Glance::deserialize(tool).is_ok_and(|tool| tool.stranger(own).is_some());
+    let is_strange = |tool: &Value| Glance::deserialize(tool).is_ok_and(|tool| tool.foreign(own).is_some());
     let tools: Option<Vec<Value>> = raw(request, "tools");
     let choice = raw(request, "tool_choice").is_some_and(|choice: Value| is_strange(&choice));
     if !choice && !tools.iter().flatten().any(is_strange) {
         return None;
     }
-    let kept = tools.map(|tools| tools.into_iter().filter(|tool| !is_strange(tool)).collect::<Vec<_>>());
+    let plain = |tool: Value| if is_strange(&tool) { plain(tool) } else { Some(tool) };
+    let kept = tools.map(|tools| tools.into_iter().filter_map(plain).collect::<Vec<_>>());
     let emptied = kept.as_ref().is_some_and(Vec::is_empty);
     let request = match kept {
         Some(kept) => request.clone().with_field("tools", (!emptied).then(|| Value::from(kept).to_string().into())),
         None => request.clone(),
     };
     Some(if choice || emptied { request.with_field("tool_choice", None) } else { request })
+}
+
+/// What all protocols know of a tool; `None`: nothing.
+fn plain(mut tool: Value) -> Option<Value> {
+    let own = tool.as_object_mut()?;
+    own.shift_remove(HOSTED);
+    own.contains_key("function").then_some(tool)
 }
 
 /// A field, if there may be one of these in it: then the word occurs.

@@ -115,6 +115,12 @@ struct Tool {
     strict: Option<bool>,
     #[serde(default)]
     cache_control: Option<Value>,
+    /// `custom`, if anything.
+    #[serde(rename = "type", default)]
+    _kind: Option<String>,
+    /// What Anthropic alone knows of a tool, such as `input_examples`.
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -425,10 +431,13 @@ fn tool(i: usize, given: Value) -> Result<Value, BadRequest> {
         ("description", json!(tool.description)),
         ("strict", json!(tool.strict)),
     ];
+    let more: Map<_, _> = tool.more.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let more = if more.is_empty() { Value::Null } else { Hosted::more(Protocol::Messages, more.into()) };
     Ok(object([
         ("type", "function".into()),
         ("function", object(function)),
         ("cache_control", json!(tool.cache_control)),
+        ("hosted", more),
     ]))
 }
 

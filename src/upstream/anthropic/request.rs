@@ -151,6 +151,8 @@ impl Draft<'_> {
         for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             out[name] = value;
         }
+        let own = tool.more.iter().filter(|more| more.of == Protocol::Messages);
+        own.filter_map(|more| more.is.as_object()).flatten().for_each(|(name, value)| out[name] = value.clone());
         out
     }
 
