@@ -26,7 +26,7 @@ const OPTIMISM: f64 = 0.1;
 /// … and by this share of what a bar lets go where none of the requests went to it. A model is asked where it is believed
 /// to be worth its price, and a curve fitted there holds it too low elsewhere: on five of six recorded workloads by .002
 /// to .026, at a bar of .95.
-const MISFIT: f64 = 0.1;
+const MISFIT: f64 = 0.16;
 /// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
 const RESIDUAL_BELIEF: f64 = 400.0;
 const GREATEST_WEIGHT: f64 = 10.0;
