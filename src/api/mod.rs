@@ -6,6 +6,7 @@ pub mod conversation;
 pub mod embeddings;
 pub mod error;
 pub mod feedback;
+pub mod fields;
 pub mod messages;
 pub mod metadata;
 pub mod models;

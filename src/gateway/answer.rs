@@ -86,6 +86,9 @@ impl AnswerStream {
     /// Ends it where it is, because the gateway ends, and records that; what its client is to hear of it, unless it has
     /// ended before.
     pub fn end_early(&mut self) -> Option<UpstreamError> {
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
         let error = UpstreamError {
             cause: Cause::Abandoned,
             message: "the gateway was stopped before the answer's end".into(),
@@ -93,9 +96,6 @@ impl AnswerStream {
             retry_after: None,
             detail: None,
         };
-        if std::mem::replace(&mut self.ended, true) {
-            return None;
-        }
         if let Source::Own(telling) = &mut self.source {
             telling.end_early(&error);
         }

@@ -327,9 +327,3 @@ fn put_some(map: &mut Map<String, Value>, name: &str, value: &impl Serialize, em
 fn bytes(body: &Map<String, Value>) -> Bytes {
     serde_json::to_vec(body).unwrap_or_default().into()
 }
-
-/// An object of the fields that are not null.
-pub fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    let there = fields.into_iter().filter(|(_, value)| !value.is_null());
-    Value::Object(there.map(|(name, value)| (name.to_owned(), value)).collect())
-}

@@ -42,7 +42,7 @@ const HINTS: [&str; 1] = ["eager_input_streaming"];
 impl Hosted {
     /// A tool as it stands in `tools`, or a choice in `tool_choice`.
     pub fn tool(of: Protocol, is: Value) -> Value {
-        json!({"type": HOSTED, HOSTED: {"of": of, "is": is}})
+        json!({"type": HOSTED, HOSTED: Self::more(of, is)})
     }
 
     /// What this protocol alone says of a function, as it stands beside `function`.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::api::chat::unplaced;
 use crate::api::conversation::{Effort, Hosted, Protocol, Thinking};
 use crate::api::error::BadRequest;
+use crate::api::fields::object;
 
 /// A body of `POST /v1/messages`. What is not among these fields is unknown here and handed on as it is.
 #[derive(Deserialize)]
@@ -439,11 +440,6 @@ fn tool(i: usize, given: Value) -> Result<Value, BadRequest> {
         ("cache_control", json!(tool.cache_control)),
         ("hosted", more),
     ]))
-}
-
-/// An object of the fields that are not null.
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn tool_choice(choice: &ToolChoice) -> Result<Value, BadRequest> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::unsupported;
 use crate::api::error::BadRequest;
-use crate::upstream::completion::object;
+use crate::api::fields::object;
 
 /// The version that all models since Claude 3.5 have.
 const TOOL: &str = "web_search_20250305";

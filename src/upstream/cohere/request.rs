@@ -8,7 +8,7 @@ use crate::api::conversation::{
     no_citations, one_call_at_a_time,
 };
 use crate::api::error::BadRequest;
-use crate::upstream::completion::object;
+use crate::api::fields::object;
 
 /// The fields that have something like them in Cohere's wire.
 const UNDERSTOOD: [&str; 16] = [

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::schema;
 use crate::api::conversation::{Controls, Effort, Format, Tool, ToolChoice};
-use crate::upstream::completion::object;
+use crate::api::fields::object;
 
 /// A model's generation, such as (2, 5).
 type Generation = (u32, u32);

@@ -8,7 +8,7 @@ use super::turns;
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::{Controls, Conversation, inexpressible, no_citations, one_call_at_a_time, unsupported};
 use crate::api::error::BadRequest;
-use crate::upstream::completion::object;
+use crate::api::fields::object;
 
 /// The fields that have something like them in Google's wire.
 const UNDERSTOOD: [&str; 22] = [

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::api::conversation::{Part, PartKind, Source, ToolCall, Turn};
-use crate::upstream::completion::object;
+use crate::api::fields::object;
 
 /// Google's word for "no signature: another model, or a client, wrote this call". Without a signature its models of
 /// generation 3 and later refuse a call in a conversation.

@@ -7,7 +7,7 @@ use crate::api::conversation::{
     Hosted, Part, PartKind, Protocol, Reasoning, Sealed, Source, ToolCall, Turn, unsupported,
 };
 use crate::api::error::BadRequest;
-use crate::upstream::completion::object;
+use crate::api::fields::object;
 
 /// The turns of `request` in their order. `thinker`: whose thoughts are given back.
 ///

@@ -13,7 +13,7 @@ use crate::api::conversation::{
     no_citations, no_hosted_tools, unknown_there, unsupported,
 };
 use crate::api::error::BadRequest;
-use crate::upstream::completion::object;
+use crate::api::fields::object;
 
 /// What chat has and Responses has nothing like.
 const UNKNOWN: [&str; 10] = [

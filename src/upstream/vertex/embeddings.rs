@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Vertex, place};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
-use crate::upstream::completion::object;
+use crate::api::fields::object;
 use crate::upstream::embeddings::{Batch, Read, Vectors, Wanted};
 use crate::upstream::gemini::embeddings::{Embedding, EmbeddingUsage, content};
 use crate::upstream::{Embeddings, WireAnswer, WireRequest};
