@@ -75,12 +75,14 @@ async fn a_cause_with_a_list_of_its_own_goes_by_that_list() {
     assert_eq!(upstream.counts(["a", "b", "c"]), [2, 0, 1]);
 }
 
+/// The second call is made at once.
+const HEDGED: Limits = Limits { hedge: Some(Duration::from_millis(1)), ..LIMITS };
+
 #[tokio::test]
 async fn a_hedge_answers_for_one_that_is_slow_and_cancels_it() {
     let upstream = Scripted::start().await;
     upstream.on("slow", [Answer::default().hang()]);
-    let limits = Limits { hedge: Some(Duration::from_millis(1)), ..LIMITS };
-    let models = ["slow", "quick", "third"].map(model);
+    let (models, limits) = (["slow", "quick", "third"].map(model), HEDGED);
     let targets: Vec<&Model> = models.iter().collect();
     let dispatched = upstreams(&upstream).dispatch(&targets, &request(false), &limits).await.unwrap();
     assert_eq!(dispatched.target, 1);
@@ -90,14 +92,18 @@ async fn a_hedge_answers_for_one_that_is_slow_and_cancels_it() {
     assert_eq!(upstream.counts(["slow", "quick", "third"]), [1, 1, 0]);
 }
 
-#[tokio::test]
-async fn a_hedged_call_that_fails_leaves_the_other_to_answer() {
-    let upstream = Scripted::start().await;
-    let gate = crate::scripted::Gate::closed();
+/// `slow` answers once the gate is open, and `sick` fails.
+async fn slow_and_sick() -> (Scripted, crate::scripted::Gate) {
+    let (upstream, gate) = (Scripted::start().await, crate::scripted::Gate::closed());
     upstream.on("slow", [Answer::default().wait(&gate).then(Answer::completion("late"))]);
     upstream.on("sick", [Answer::status(500, "out of order")]);
-    let limits = Limits { hedge: Some(Duration::from_millis(1)), ..LIMITS };
-    let models = ["slow", "sick"].map(model);
+    (upstream, gate)
+}
+
+#[tokio::test]
+async fn a_hedged_call_that_fails_leaves_the_other_to_answer() {
+    let (upstream, gate) = slow_and_sick().await;
+    let (models, limits) = (["slow", "sick"].map(model), HEDGED);
     let (targets, request) = (models.iter().collect::<Vec<_>>(), request(false));
     let upstreams = upstreams(&upstream);
     let answer = upstreams.dispatch(&targets, &request, &limits);
@@ -113,12 +119,8 @@ async fn a_hedged_call_that_fails_leaves_the_other_to_answer() {
 
 #[tokio::test]
 async fn a_client_that_leaves_a_hedged_pair_of_which_one_failed_leaves_the_truth_of_both() {
-    let upstream = Scripted::start().await;
-    let gate = crate::scripted::Gate::closed();
-    upstream.on("slow", [Answer::default().wait(&gate).then(Answer::completion("late"))]);
-    upstream.on("sick", [Answer::status(500, "out of order")]);
-    let limits = Limits { hedge: Some(Duration::from_millis(1)), ..LIMITS };
-    let models = ["slow", "sick"].map(model);
+    let (upstream, _gate) = slow_and_sick().await;
+    let (models, limits) = (["slow", "sick"].map(model), HEDGED);
     let (targets, request) = (models.iter().collect::<Vec<_>>(), request(false));
     let upstreams = upstreams(&upstream);
     let told = std::sync::OnceLock::new();
