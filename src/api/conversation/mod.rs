@@ -12,7 +12,7 @@ mod thoughts;
 mod turns;
 
 pub use allowed::AllowedTools;
-pub use citations::no_citations;
+pub use citations::{no_citations, no_cited_results};
 pub use content::{Part, PartKind, Source};
 pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolChoice};
 pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};

@@ -78,6 +78,13 @@ enum Block {
         #[serde(default)]
         citations: Option<Value>,
     },
+    SearchResult {
+        source: String,
+        title: String,
+        content: Vec<Found>,
+        #[serde(default)]
+        citations: Option<Value>,
+    },
     ToolUse {
         id: String,
         name: String,
@@ -93,6 +100,12 @@ enum Block {
     },
     Thinking {},
     RedactedThinking {},
+}
+
+/// A text of a search result.
+#[derive(Deserialize)]
+struct Found {
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -352,6 +365,13 @@ fn parts(block: Block, raw: &Value, place: &str) -> Result<Vec<Value>, BadReques
             citations.into_iter().for_each(|citations| file["citations"] = citations);
             (before, file)
         }
+        Block::SearchResult { source, title, content, citations } => {
+            let lines = [title, source].into_iter().chain(content.into_iter().map(|found| found.text));
+            let mut found = text_part(&lines.collect::<Vec<_>>().join("\n"));
+            found["search_result"] = without_marks(raw);
+            citations.into_iter().for_each(|citations| found["citations"] = citations);
+            (vec![], found)
+        }
         _ => {
             let message = format!("{place}: a block of type {} does not belong here", raw["type"]);
             return Err(BadRequest::field(place.to_owned(), message));
@@ -359,6 +379,13 @@ fn parts(block: Block, raw: &Value, place: &str) -> Result<Vec<Value>, BadReques
     };
     parts.push(marked(part, raw));
     Ok(parts)
+}
+
+/// A search result without what stands beside it in a part.
+fn without_marks(raw: &Value) -> Value {
+    let fields = raw.as_object().into_iter().flatten();
+    let own = fields.filter(|(name, _)| !["cache_control", "citations"].contains(&name.as_str()));
+    own.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn text_part(text: &str) -> Value {

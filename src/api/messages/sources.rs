@@ -19,6 +19,7 @@ pub(super) fn citation(source: &Value) -> Option<Value> {
     match kind {
         "url_citation" => place["url"].is_string().then(|| page(place)),
         "search_result_location" => Some(same(kind, place)),
+        "searchResultLocation" => Some(bedrocks_result(place)),
         _ if PLACES.iter().any(|(name, ..)| *name == kind) => Some(same(kind, place)),
         _ => PLACES.iter().find(|(_, other, _)| *other == kind).map(|(name, _, ends)| bedrocks(name, ends, place)),
     }
@@ -53,6 +54,18 @@ fn bedrocks(name: &str, [start, end]: &[&str; 2], place: &Value) -> Value {
         "cited_text": place["cited_text"].as_str().unwrap_or_default(),
         *start: place["start"],
         *end: place["end"],
+    })
+}
+
+fn bedrocks_result(place: &Value) -> Value {
+    json!({
+        "type": "search_result_location",
+        "search_result_index": place["searchResultIndex"].as_u64().unwrap_or(0),
+        "source": place["source"].as_str().unwrap_or_default(),
+        "title": place["title"],
+        "cited_text": place["cited_text"].as_str().unwrap_or_default(),
+        "start_block_index": place["start"],
+        "end_block_index": place["end"],
     })
 }
 

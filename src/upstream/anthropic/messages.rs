@@ -91,7 +91,10 @@ fn blocks(message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
 fn block(place: Place, part: &Part) -> Result<Option<Value>, BadRequest> {
     let block = match &part.kind {
         PartKind::Text(text) | PartKind::Refusal(text) if text.trim().is_empty() => return Ok(None),
-        PartKind::Text(text) | PartKind::Refusal(text) => json!({"type": "text", "text": text}),
+        PartKind::Text(text) | PartKind::Refusal(text) => match &part.search_result {
+            Some(found) => cited(found.clone(), part.citations.as_ref()),
+            None => json!({"type": "text", "text": text}),
+        },
         PartKind::Image { source, .. } => json!({"type": "image", "source": self::source(source)}),
         PartKind::File { source, name } => cited(file(place, source, name.as_deref())?, part.citations.as_ref()),
         PartKind::Audio { .. } => {
@@ -103,7 +106,7 @@ fn block(place: Place, part: &Part) -> Result<Option<Value>, BadRequest> {
 
 /// Of the blocks that files make, pictures are not cited.
 fn cited(mut block: Value, citations: Option<&Value>) -> Value {
-    if let Some(citations) = citations.filter(|_| block["type"] == "document") {
+    if let Some(citations) = citations.filter(|_| block["type"] != "image") {
         block["citations"] = citations.clone();
     }
     block
