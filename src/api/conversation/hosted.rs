@@ -7,6 +7,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::allowed::{self, with_allowed_tools_only};
 use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -88,8 +89,8 @@ struct Glance {
     hosted: Option<Hosted>,
 }
 
-/// The first tool of `request` that is another protocol's than `own`, for a wire that is called `wire`; none where the
-/// client said `drop_unsupported`. Nothing is read where there is none.
+/// The first tool of `request` that is another protocol's than `own` and may be called, for a wire that is called `wire`;
+/// none where the client said `drop_unsupported`. Nothing is read where there is none.
 pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl Display) -> Option<BadRequest> {
     let refused = |place: &str, strange: Strange| match strange {
         Strange::Tool(kind) => {
@@ -104,9 +105,22 @@ pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl 
         return None;
     }
     let tools: Vec<Glance> = raw(request, "tools").unwrap_or_default();
-    let stranger = tools.iter().enumerate().find_map(|(i, tool)| Some((i, tool.stranger(own)?)));
+    let barred = if tools.is_empty() { vec![] } else { allowed::barred(request) };
+    let mut open = tools.iter().enumerate().filter(|(i, _)| !barred.contains(i));
+    let stranger = open.find_map(|(i, tool)| Some((i, tool.stranger(own)?)));
     let tool = stranger.map(|(i, strange)| refused(&format!("tools[{i}]"), strange));
-    tool.or_else(|| Some(refused("tool_choice", raw::<Glance>(request, "tool_choice")?.stranger(own)?)))
+    tool.or_else(|| {
+        let choice: Value = raw(request, "tool_choice")?;
+        let named = choices(&choice).into_iter().map(|(place, one)| Some((place, Glance::deserialize(one).ok()?)));
+        named.flatten().find_map(|(place, one)| Some(refused(&place, one.stranger(own)?)))
+    })
+}
+
+/// What a `tool_choice` names, each by its place.
+fn choices(choice: &Value) -> Vec<(String, &Value)> {
+    let allowed = choice["allowed_tools"]["tools"].as_array().into_iter().flatten().enumerate();
+    let allowed = allowed.map(|(i, one)| (format!("tool_choice.allowed_tools.tools[{i}]"), one));
+    std::iter::once(("tool_choice".to_owned(), choice)).chain(allowed).collect()
 }
 
 /// What a wire of another protocol does not know.
@@ -136,6 +150,8 @@ impl Glance {
 /// `request` without those of another protocol than `own`, and without what it alone says of functions, for a wire that
 /// knows none of it; `None`: it is that already.
 pub fn without_hosted_tools(request: &ChatRequest, own: Option<Protocol>) -> Option<ChatRequest> {
+    let allowed = raw::<Value>(request, "tool_choice").and_then(|_| with_allowed_tools_only(request).ok()?);
+    let request = allowed.as_ref().unwrap_or(request);
     let is_strange = |tool: &Value| Glance::deserialize(tool).is_ok_and(|tool| tool.foreign(own).is_some());
     let tools: Option<Vec<Value>> = raw(request, "tools");
     let choice = raw(request, "tool_choice").is_some_and(|choice: Value| is_strange(&choice));
