@@ -23,7 +23,7 @@ pub enum Protocol {
 }
 
 /// A tool, a choice of one, or what was done with one: in a chat `{"type": "hosted", "hosted": {"of", "is"}}`, and in
-/// `hosted_items` of an assistant's message `{"of", "is", "after"}`. Of a function it has in `is` what the protocol alone
+/// `hosted_items` of an assistant's message `{"of", "is", "after", "at"}`. Of a function it has in `is` what the protocol alone
 /// says of one.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Hosted {
@@ -33,6 +33,9 @@ pub struct Hosted {
     /// So many of the answer's `thinking_blocks` came before it.
     #[serde(default)]
     pub after: usize,
+    /// So many characters of the answer's text came before it.
+    #[serde(default)]
+    pub at: usize,
 }
 
 /// The type of such a tool in a chat.
@@ -51,32 +54,15 @@ impl Hosted {
         json!({"of": of, "is": is})
     }
 
-    /// As it stands in `hosted_items`, where `after` of the thoughts came before it.
-    pub fn item(of: Protocol, is: Value, after: usize) -> Value {
-        json!({"of": of, "is": is, "after": after})
+    /// As it stands in `hosted_items`, where `after` of the thoughts and `at` characters of the text came before it.
+    pub fn item(of: Protocol, is: Value, after: usize, at: usize) -> Value {
+        json!({"of": of, "is": is, "after": after, "at": at})
     }
 
     /// What in `items` is of this protocol.
     pub fn items(of: Protocol, items: &[Value]) -> impl Iterator<Item = Self> {
         let read = items.iter().filter_map(|item| Self::deserialize(item).ok());
         read.filter(move |item| item.of == of)
-    }
-
-    /// `thoughts`, and among them what of `items` is of this protocol, in the order of the answer that they were of.
-    pub fn among<T>(
-        of: Protocol,
-        items: &[Self],
-        thoughts: impl IntoIterator<Item = T>,
-        thought: impl Fn(T) -> Option<Value>,
-    ) -> Vec<Value> {
-        let mut items = items.iter().filter(|item| item.of == of).peekable();
-        let mut out = vec![];
-        for (i, one) in thoughts.into_iter().enumerate() {
-            out.extend(std::iter::from_fn(|| items.next_if(|item| item.after <= i)).map(|item| item.is.clone()));
-            out.extend(thought(one));
-        }
-        out.extend(items.map(|item| item.is.clone()));
-        out
     }
 }
 

@@ -289,7 +289,7 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
     for (j, raw) in blocks.into_iter().enumerate() {
         let place = format!("{place}.content[{j}]");
         if is_hosted(&raw) {
-            did.push(Hosted::item(Protocol::Messages, raw, thoughts.len()));
+            did.push(Hosted::item(Protocol::Messages, raw, thoughts.len(), said(&parts)));
             continue;
         }
         match block(&raw, &place)? {
@@ -313,6 +313,11 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
         message["hosted_items"] = did.into();
     }
     Ok(message)
+}
+
+/// Characters of the texts among `parts`.
+fn said(parts: &[Value]) -> usize {
+    parts.iter().filter_map(|part| part["text"].as_str()).map(|text| text.chars().count()).sum()
 }
 
 /// Of a tool that Anthropic runs: it goes back to it as it is.

@@ -1,6 +1,6 @@
 //! What a text rests on, as Anthropic's clients read it: citations of a block of text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
@@ -92,6 +92,28 @@ pub(super) fn blocks(text: &str, sources: &[Value]) -> Vec<Value> {
     blocks.extend((at < text.len()).then(|| block(&text[at..])));
     others.into_iter().for_each(|(_, citation)| cite(&mut blocks, citation));
     blocks
+}
+
+/// Takes so many characters from the front of `blocks`; the last of the blocks may be cut there.
+pub(super) fn first(blocks: &mut VecDeque<Value>, mut characters: usize) -> Vec<Value> {
+    let mut first = vec![];
+    while characters > 0
+        && let Some(mut block) = blocks.pop_front()
+    {
+        let text = block["text"].as_str().unwrap_or_default();
+        match text.char_indices().nth(characters).map(|(at, _)| text.split_at(at)) {
+            None => characters -= text.chars().count(),
+            Some((head, rest)) => {
+                let (head, rest) = (Value::from(head), Value::from(rest));
+                blocks.push_front(block.clone());
+                blocks[0]["text"] = rest;
+                block["text"] = head;
+                characters = 0;
+            }
+        }
+        first.push(block);
+    }
+    first
 }
 
 /// Characters of the answer that rest on a source; an empty range where it does not say.

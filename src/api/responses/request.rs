@@ -288,11 +288,11 @@ fn drawn(data: &str, format: Option<&str>) -> Value {
     json!({"type": "image_url", "image_url": {"url": url}})
 }
 
-/// Of a tool that OpenAI runs, or that its models were made for.
+/// Of a tool that OpenAI runs, or that its models were made for: after a text it begins a message of its own.
 fn did(item: Value, out: &mut Vec<Value>) {
     let message = speaker(out, |message| message["content"].is_null() && message["tool_calls"].is_null());
     let thoughts = message["thinking_blocks"].as_array().map_or(0, Vec::len);
-    append(message, "hosted_items", [Hosted::item(Protocol::Responses, item, thoughts)]);
+    append(message, "hosted_items", [Hosted::item(Protocol::Responses, item, thoughts, 0)]);
 }
 
 /// The assistant's message that an item belongs to: the last one, if it is the assistant's and `open` to it.
