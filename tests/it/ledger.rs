@@ -214,7 +214,7 @@ fn whichever_page_of_a_segment_is_damaged_the_others_are_read() {
     let mut store = open(folder.path());
     let older = body(0, 0);
     let many: Vec<Trace> = (1..200).map(|n| body(6, n)).collect();
-    keep(&mut store, &[&[older.clone()], &many[..]].concat()).unwrap();
+    keep(&mut store, &[std::slice::from_ref(&older), &many[..]].concat()).unwrap();
     store.flush().unwrap();
     drop(store);
     let path = folder.path().join("traces-20261123T06.redb");

@@ -27,8 +27,8 @@ pub fn course(of: Protocol, items: &[Hosted], thoughts: usize, characters: usize
     let mut course = vec![];
     for (after, at, item) in stops {
         let (after, at) = (after.clamp(thought, thoughts), at.clamp(said, characters));
-        course.extend((after > thought).then(|| Stretch::Thoughts(thought..after)));
-        course.extend((at > said).then(|| Stretch::Text(said..at)));
+        course.extend((after > thought).then_some(Stretch::Thoughts(thought..after)));
+        course.extend((at > said).then_some(Stretch::Text(said..at)));
         course.extend(item.map(Stretch::Item));
         (thought, said) = (after, at);
     }

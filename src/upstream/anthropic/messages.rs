@@ -11,6 +11,7 @@ use crate::api::conversation::{
     Hosted, Part, PartKind, Protocol, Reasoning, Source, Stretch, ToolCall, Turn, characters, course,
 };
 use crate::api::error::BadRequest;
+use crate::api::fields::with;
 
 /// A conversation as Claude reads it.
 #[derive(Debug, Default, PartialEq)]
@@ -152,22 +153,13 @@ fn block(place: Place, part: &Part) -> Result<Option<Value>, BadRequest> {
             return Err(place.problem("Claude does not hear; send a transcript, or ask another model"));
         }
     };
-    Ok(Some(marked(block, part.cache.as_ref())))
+    Ok(Some(with(block, "cache_control", part.cache.as_ref())))
 }
 
 /// Of the blocks that files make, pictures are not cited.
-fn cited(mut block: Value, citations: Option<&Value>) -> Value {
-    if let Some(citations) = citations.filter(|_| block["type"] != "image") {
-        block["citations"] = citations.clone();
-    }
-    block
-}
-
-fn marked(mut block: Value, cache: Option<&Value>) -> Value {
-    if let Some(cache) = cache {
-        block["cache_control"] = cache.clone();
-    }
-    block
+fn cited(block: Value, citations: Option<&Value>) -> Value {
+    let citations = citations.filter(|_| block["type"] != "image");
+    with(block, "citations", citations)
 }
 
 fn texts(message: usize, parts: &[Part], place: &str) -> Result<Vec<Value>, BadRequest> {
@@ -227,7 +219,7 @@ fn thought(reasoning: &Reasoning) -> Option<Value> {
 
 fn call(call: &ToolCall) -> Value {
     let block = json!({"type": "tool_use", "id": id(&call.id), "name": call.name, "input": input(&call.arguments)});
-    marked(block, call.cache.as_ref())
+    with(block, "cache_control", call.cache.as_ref())
 }
 
 /// A call's arguments as the object that Claude's wire and Bedrock's want. What is none is wrapped, as Anthropic's page
@@ -252,5 +244,5 @@ fn result(message: usize, call_id: &str, parts: &[Part], failed: bool) -> Result
     if failed {
         result["is_error"] = true.into();
     }
-    Ok(marked(result, parts.iter().rev().find_map(|part| part.cache.as_ref())))
+    Ok(with(result, "cache_control", parts.iter().rev().find_map(|part| part.cache.as_ref())))
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::document;
 use crate::api::conversation::{Part, PartKind, Reasoning, Source, ToolCall, Turn};
 use crate::api::error::BadRequest;
+use crate::api::fields::with;
 use crate::upstream::anthropic::messages::{Place, input};
 
 /// The longest id of a call.
@@ -175,9 +176,8 @@ pub fn cache_point(control: &Value) -> Value {
 fn search_result(found: &Value, citations: Option<&Value>) -> Value {
     let texts = found["content"].as_array().into_iter().flatten();
     let content: Vec<Value> = texts.map(|block| json!({"text": block["text"]})).collect();
-    let mut out = json!({"source": found["source"], "title": found["title"], "content": content});
-    citations.into_iter().for_each(|citations| out["citations"] = citations.clone());
-    json!({"searchResult": out})
+    let out = json!({"source": found["source"], "title": found["title"], "content": content});
+    json!({"searchResult": with(out, "citations", citations)})
 }
 
 fn is_picture(source: &Source) -> bool {
