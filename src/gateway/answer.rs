@@ -96,8 +96,9 @@ impl AnswerStream {
             retry_after: None,
             detail: None,
         };
-        if let Source::Own(telling) = &mut self.source {
-            telling.end_early(&error);
+        match &mut self.source {
+            Source::Own(telling) => telling.end_early(&error),
+            Source::Shared(listener) => listener.end_early(&error),
         }
         Some(error)
     }

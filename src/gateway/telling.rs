@@ -65,8 +65,13 @@ impl Telling {
 
     /// Ends it where it is, and records that it was cut.
     pub(super) fn end_early(&mut self, error: &UpstreamError) {
-        self.recording.broke(error);
+        self.stop(error);
         self.recording.finish(Outcome::Cut);
+    }
+
+    /// Ends it where it is, and records why; its end is for the caller to record.
+    pub(super) fn stop(&mut self, error: &UpstreamError) {
+        self.recording.broke(error);
         self.source = Source::Over;
     }
 

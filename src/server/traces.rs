@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::{App, json};
 use crate::api::metadata::Metadata;
-use crate::store::{Scored, StoreError, TraceReader};
+use crate::store::{Scored, StoreError, TracePage, TraceReader, Unreadable};
 use crate::trace::Trace;
 
 const DEFAULT_LIMIT: usize = 50;
@@ -32,6 +32,8 @@ struct Listing {
     traces: Vec<View>,
     /// Give it as `before` for the next page; null where this is the last.
     next: Option<Uuid>,
+    /// Files of the data folder that cannot be read, and whose traces of this time are missing here.
+    unreadable: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -106,9 +108,10 @@ pub(super) async fn list(
         let message = format!("limit must be from 1 to {MAX_LIMIT}; it is {limit}");
         return Err(ApiError::invalid(StatusCode::BAD_REQUEST, message).param("limit"));
     }
-    let traces = read(&app, move |reader| reader.newest(page.before, limit)).await?;
+    let TracePage { traces, unreadable } = read(&app, move |reader| reader.newest(page.before, limit)).await?;
     let next = traces.last().filter(|_| traces.len() == limit).map(|t| t.id);
-    Ok(json(&Listing { traces: traces.into_iter().map(|trace| view(trace, None)).collect(), next }))
+    let traces = traces.into_iter().map(|trace| view(trace, None)).collect();
+    Ok(json(&Listing { traces, next, unreadable: unreadable.into_iter().map(told).collect() }))
 }
 
 pub(super) async fn show(
@@ -142,6 +145,12 @@ async fn read<T: Send + 'static>(
         Ok(answer) => Ok(answer?),
         Err(_) => Err(ApiError::panicked()),
     }
+}
+
+/// The file's name; what is the matter with it is for the log.
+fn told(Unreadable { file, error }: Unreadable) -> String {
+    tracing::error!(%error, "the traces of a time segment cannot be read");
+    file
 }
 
 fn unknown(id: Uuid) -> ApiError {

@@ -1,6 +1,7 @@
 //! One redb file: opened when first needed, and opened anew after a failure.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,8 +32,11 @@ impl DatabaseFile {
         if let Some(database) = &*handle {
             return Ok(database.clone());
         }
-        let opened = Database::builder().set_cache_size(self.cache_bytes).create(&self.path);
-        let database = Arc::new(opened.map_err(|e| self.opening(e))?);
+        let opened = self.guarded(|| {
+            let opened = Database::builder().set_cache_size(self.cache_bytes).create(&self.path);
+            opened.map_err(|e| self.opening(e))
+        });
+        let database = Arc::new(opened?);
         *handle = Some(database.clone());
         Ok(database)
     }
@@ -45,11 +49,21 @@ impl DatabaseFile {
     /// Runs `work`, and closes the file if it fails.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let database = self.get()?;
-        work(&database).inspect_err(|error| {
-            if matches!(error, StoreError::Failed(_)) {
+        let done = self.guarded(|| work(&database));
+        if matches!(done, Err(StoreError::Failed(_) | StoreError::Damaged { .. })) {
+            self.guarded(|| {
                 self.close();
-            }
-        })
+                drop(database);
+                Ok(())
+            })?;
+        }
+        done
+    }
+
+    /// What `redb` panics at is a page that is not as it was written: the file is damaged, and nobody else's thread ends.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let panicked = |_| Err(StoreError::damaged(&self.path, "its pages are not what was written"));
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked)
     }
 
     fn opening(&self, error: DatabaseError) -> StoreError {

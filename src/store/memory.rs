@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Checkpoint, Entry, Position, Scored, Store, StoreError, TraceReader, Visit, newest_scores};
+use super::{Checkpoint, Entry, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit, newest_scores};
 use crate::trace::{Trace, TraceId};
 
 /// Clones share what is stored: keep one to look into it or to make it fail.
@@ -126,9 +126,10 @@ impl TraceReader for MemoryStore {
         Ok(self.read()?.traces.get(&id).cloned())
     }
 
-    fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<Vec<Trace>, StoreError> {
-        let before = before.unwrap_or(TraceId::max());
-        Ok(self.read()?.traces.range(..before).rev().take(limit).map(|(_, trace)| trace.clone()).collect())
+    fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<TracePage, StoreError> {
+        let (before, stored) = (before.unwrap_or(TraceId::max()), self.read()?);
+        let traces = stored.traces.range(..before).rev().take(limit).map(|(_, trace)| trace.clone());
+        Ok(TracePage { traces: traces.collect(), unreadable: vec![] })
     }
 
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {

@@ -183,17 +183,35 @@ pub trait TraceReader: Send + Sync {
     /// The traces cannot be read.
     fn trace(&self, id: TraceId) -> Result<Option<Trace>, StoreError>;
 
-    /// The newest `limit` traces, newest first, that came before `before`.
+    /// The newest `limit` traces, newest first, that came before `before`; those of a time segment that cannot be read are
+    /// left out, and it is named.
     ///
     /// # Errors
-    /// The traces cannot be read.
-    fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<Vec<Trace>, StoreError>;
+    /// None of the traces can be read.
+    fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<TracePage, StoreError>;
 
     /// Scores of one trace, the newest of each (metric, source), in the order of their first arrival.
     ///
     /// # Errors
     /// The ledger cannot be read.
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError>;
+}
+
+/// Traces, and the time segments that would have had more of them.
+#[derive(Debug, Default)]
+pub struct TracePage {
+    /// Newest first.
+    pub traces: Vec<Trace>,
+    /// Newest first.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A file of traces that cannot be read. It is left as it is.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its name in the data folder.
+    pub file: String,
+    pub error: StoreError,
 }
 
 /// What can go wrong with storage.

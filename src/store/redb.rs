@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::ledger::{Ledger, LedgerReader};
 use super::segments::{Retention, SegmentWriter, Segments};
-use super::{Checkpoint, Entry, LEDGER_FILE, Position, Scored, Store, StoreError, TraceReader, Visit, newest_scores};
+use super::{
+    Checkpoint, Entry, LEDGER_FILE, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit, newest_scores,
+};
 use crate::trace::{Trace, TraceId};
 
 /// A data folder, held by this process alone.
@@ -97,7 +99,7 @@ impl TraceReader for Reader {
         self.segments.trace(id)
     }
 
-    fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<Vec<Trace>, StoreError> {
+    fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<TracePage, StoreError> {
         self.segments.newest(before, limit)
     }
 

@@ -12,7 +12,7 @@ use ::redb::{Durability, ReadableDatabase, TableDefinition, TableError};
 use uuid::Uuid;
 
 use super::file::{DatabaseFile, failed};
-use super::{StoreError, form};
+use super::{StoreError, TracePage, Unreadable, form};
 use crate::trace::{Trace, TraceId};
 
 const TRACES: TableDefinition<u128, &[u8]> = TableDefinition::new("traces");
@@ -65,18 +65,23 @@ impl Segments {
         Ok(self.read(segment, id.as_u128()..=id.as_u128(), 1)?.pop())
     }
 
-    pub(super) fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<Vec<Trace>, StoreError> {
+    /// A segment that cannot be read hides no other.
+    pub(super) fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<TracePage, StoreError> {
         let before = before.unwrap_or(Uuid::max());
-        let Some(last) = before.as_u128().checked_sub(1) else { return Ok(Vec::new()) };
+        let mut page = TracePage::default();
+        let Some(last) = before.as_u128().checked_sub(1) else { return Ok(page) };
         let newest_segment = if before.is_max() { Segment::MAX } else { segment_of(before) };
-        let mut traces = Vec::new();
         for segment in self.stored()?.into_iter().rev().filter(|s| *s <= newest_segment) {
-            if traces.len() >= limit {
+            if page.traces.len() >= limit {
                 break;
             }
-            traces.extend(self.read(segment, 0..=last, limit - traces.len())?);
+            match self.read(segment, 0..=last, limit - page.traces.len()) {
+                Ok(traces) => page.traces.extend(traces),
+                Err(error @ StoreError::Folder { .. }) => return Err(error),
+                Err(error) => page.unreadable.push(Unreadable { file: file_name(segment), error }),
+            }
         }
-        Ok(traces)
+        Ok(page)
     }
 
     /// At most `limit` of the segment, newest first.
@@ -87,13 +92,15 @@ impl Segments {
         limit: usize,
     ) -> Result<Vec<Trace>, StoreError> {
         let file = self.file(segment);
-        let transaction = file.get()?.begin_read().map_err(failed)?;
-        let table = match transaction.open_table(TRACES) {
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            table => table.map_err(failed)?,
-        };
-        let rows = table.range(ids).map_err(failed)?.rev().take(limit);
-        rows.map(|row| form::read_trace(file.path(), row.map_err(failed)?.1.value())).collect()
+        file.with(|database| {
+            let transaction = database.begin_read().map_err(failed)?;
+            let table = match transaction.open_table(TRACES) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                table => table.map_err(failed)?,
+            };
+            let rows = table.range(ids).map_err(failed)?.rev().take(limit);
+            rows.map(|row| form::read_trace(file.path(), row.map_err(failed)?.1.value())).collect()
+        })
     }
 
     fn file(&self, segment: Segment) -> Arc<DatabaseFile> {

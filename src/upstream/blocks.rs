@@ -81,7 +81,10 @@ pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Ch
                 choice.thinking_blocks.push(thinking_block(&thinking, &signature));
             }
             Block::Redacted { data } => choice.thinking_blocks.push(redacted_block(&data)),
-            Block::Hosted(of, is) => choice.hosted.push(Hosted::item(of, is, choice.thinking_blocks.len())),
+            Block::Hosted(of, is) => {
+                let said = choice.content.chars().count();
+                choice.hosted.push(Hosted::item(of, is, choice.thinking_blocks.len(), said));
+            }
             Block::Call { name, input, .. } if Structure::is_answer(asked.request, &name) => {
                 is_answer = true;
                 choice.content += &input.to_string();
@@ -243,7 +246,7 @@ impl Pieces {
                 if let (Some(fields), Ok(input)) = (is.as_object_mut(), serde_json::from_str::<Value>(&input)) {
                     fields.insert("input".into(), input);
                 }
-                out.extend(self.chunks.listed("hosted_items", vec![Hosted::item(of, is, self.thoughts)]));
+                out.extend(self.chunks.listed("hosted_items", vec![Hosted::item(of, is, self.thoughts, self.said)]));
             }
             _ => {}
         }

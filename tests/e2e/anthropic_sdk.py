@@ -78,15 +78,17 @@ def test_errors_are_typed(world):
     assert "tools[0] is of type" in str(caught.value)
 
 
-# What Claude answers: it searched the web, and cites what it found and a document.
+# What Claude answers: it said so, searched the web, and cites what it found, a document and a search result.
 SEARCHED = [
     {"type": "thinking", "thinking": "Hm.", "signature": "EqQB"},
+    {"type": "text", "text": "Wait. "},
     {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "grass"}},
     {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [
         {"type": "web_search_result", "url": "https://a.example", "title": "A", "encrypted_content": "Eo8B", "page_age": None}]},
     {"type": "text", "text": "Look: "},
     {"type": "text", "text": "green", "citations": [
         {"type": "char_location", "cited_text": "Grass is green.", "document_index": 0, "document_title": "Lawn", "file_id": None, "start_char_index": 0, "end_char_index": 15},
+        {"type": "search_result_location", "cited_text": "Moss is green.", "search_result_index": 0, "source": "https://a.example/moss", "title": "Moss", "start_block_index": 0, "end_block_index": 1},
         {"type": "web_search_result_location", "cited_text": "Green.", "url": "https://a.example", "title": "A", "encrypted_index": "Eo8B"}]}]
 
 
@@ -126,19 +128,24 @@ def claude():
     assert gateway.stop() == 0, gateway.log.read_text()[-2000:]
 
 
+RESULT = {"type": "search_result", "source": "https://a.example/moss", "title": "Moss", "content": [{"type": "text", "text": "Moss is green."}], "citations": {"enabled": True}}
+CITED = ["char_location", "search_result_location", "web_search_result_location"]
+
+
 def asked(**more):
     document = {"type": "document", "title": "Lawn", "citations": {"enabled": True}, "source": {"type": "text", "media_type": "text/plain", "data": "Grass is green."}}
-    return {"model": "claude", "max_tokens": 4000, "messages": [{"role": "user", "content": [document, {"type": "text", "text": "What colour?"}]}],
+    return {"model": "claude", "max_tokens": 4000, "messages": [{"role": "user", "content": [document, RESULT, {"type": "text", "text": "What colour?"}]}],
             "tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}], "stop_sequences": ["END"], **more}
 
 
 def check(message):
-    assert [block.type for block in message.content] == ["thinking", "server_tool_use", "web_search_tool_result", "text", "text"]
-    thought, used, found, before, cited = message.content
+    assert [block.type for block in message.content] == [block["type"] for block in SEARCHED]
+    thought, wait, used, found, before, cited = message.content
     assert (thought.signature, used.input, found.content[0].encrypted_content) == ("EqQB", {"query": "grass"}, "Eo8B")
-    assert (before.text, before.citations, cited.text) == ("Look: ", None, "green")
-    assert sorted(citation.type for citation in cited.citations) == ["char_location", "web_search_result_location"]
-    assert cited.citations[[c.type for c in cited.citations].index("char_location")].cited_text == "Grass is green."
+    assert (wait.text, before.text, before.citations, cited.text) == ("Wait. ", "Look: ", None, "green")
+    by_type = {citation.type: citation for citation in cited.citations}
+    assert sorted(by_type) == CITED and by_type["char_location"].cited_text == "Grass is green."
+    assert by_type["search_result_location"].source == RESULT["source"]
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "END")
 
 
@@ -148,19 +155,20 @@ def test_what_claude_cites_and_did_comes_through_and_goes_back(claude):
     check(message)
     posted = seen[-1]
     assert posted["messages"][0]["content"][0]["citations"] == {"enabled": True} and posted["thinking"] == {"type": "adaptive"}
+    assert posted["messages"][0]["content"][1] == RESULT
     assert posted["tools"] == [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}]
     more = [{"role": "assistant", "content": message.content}, {"role": "user", "content": "So?"}]
     client.messages.create(**asked(messages=asked()["messages"] + more))
     back = seen[-1]["messages"][1]["content"]
-    assert back[:3] == [{k: v for k, v in block.items()} for block in SEARCHED[:3]] and "".join(b["text"] for b in back[3:]) == "Look: green"
+    assert back[:4] == SEARCHED[:4] and "".join(b["text"] for b in back[4:]) == "Look: green"
 
 
 def test_a_stream_of_claudes_adds_up_to_the_same(claude):
     _, client = claude
     with client.messages.stream(**asked()) as stream:
         final = stream.get_final_message()
-    assert [block.type for block in final.content if block.type != "text"] == ["thinking", "server_tool_use", "web_search_tool_result"]
+    assert [block.type for block in final.content][:4] == [block["type"] for block in SEARCHED[:4]]
     texts = [block for block in final.content if block.type == "text"]
-    assert "".join(block.text for block in texts) == "Look: green"
-    assert sorted(citation.type for block in texts for citation in block.citations or []) == ["char_location", "web_search_result_location"]
+    assert "".join(block.text for block in texts) == "Wait. Look: green"
+    assert sorted(citation.type for block in texts for citation in block.citations or []) == CITED
     assert (final.stop_reason, final.stop_sequence) == ("stop_sequence", "END")

@@ -98,6 +98,73 @@ async fn responses_have_it_at_both_of_openais_wires() {
     assert_eq!(body(answer).await["tool_choice"], not, "it is repeated as it came");
 }
 
+fn mcp(label: &str) -> Value {
+    json!({"type": "mcp", "server_label": label, "server_url": "https://a.example"})
+}
+
+/// A response that may use some of two functions and of two tools that OpenAI runs.
+fn with_hosted(allowed: &Value) -> Value {
+    let tools = json!([flat("f"), mcp("a"), mcp("b"), flat("g")]);
+    let choice = json!({"type": "allowed_tools", "mode": "required", "tools": allowed});
+    json!({"model": "small", "input": "How is it?", "tools": tools, "tool_choice": choice})
+}
+
+async fn before_others() -> Vec<Running> {
+    let mut all = before_known().await;
+    for wire in [Wire::OpenAi, Wire::Anthropic, Wire::Gemini, Wire::Bedrock, Wire::Cohere] {
+        all.push(before(wire).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_tool_that_openai_runs_may_be_among_those_that_are_allowed() {
+    let asked = with_hosted(&json!([flat("g"), {"type": "mcp", "server_label": "b"}]));
+    let running = before(Wire::OpenAiResponses).await;
+    running.post("/v1/responses", asked.to_string()).send().await.unwrap();
+    let sent = running.upstream.seen().pop().unwrap().json();
+    assert_eq!(sent["tool_choice"], asked["tool_choice"]);
+    assert_eq!(sent["tools"].as_array().unwrap().len(), 4);
+
+    for running in before_others().await {
+        let (status, problem) = error(running.post("/v1/responses", asked.to_string()).send().await.unwrap()).await;
+        assert_eq!((status, &problem["param"]), (400, &json!("tools[2]")), "it is the one that may be called");
+        assert!(running.upstream.seen().is_empty());
+        let mut lenient = asked.clone();
+        lenient["drop_unsupported"] = true.into();
+        running.post("/v1/responses", lenient.to_string()).send().await.unwrap();
+        let sent = running.upstream.seen().pop().unwrap().json().to_string();
+        assert!(sent.contains("\"g\"") && !sent.contains("\"f\"") && !sent.contains("mcp"), "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_that_openai_runs_and_that_may_not_be_called_bars_nobody() {
+    for running in before_others().await {
+        running.post("/v1/responses", with_hosted(&json!([flat("g")])).to_string()).send().await.unwrap();
+        let sent = running.upstream.seen().pop().expect("it is asked").json().to_string();
+        assert!(sent.contains("\"g\"") && !sent.contains("mcp") && !sent.contains("hosted"), "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_but_searching_the_web_is_allowed_no_function_is_there() {
+    let choice = |mode: &str| json!({"type": "allowed_tools", "mode": mode, "tools": [{"type": "web_search"}]});
+    let running = before(Wire::OpenAiResponses).await;
+    assert_eq!(responded(&running, &choice("required")).await["tool_choice"], choice("required"));
+
+    let running = before(Wire::Anthropic).await;
+    let mut asked = response_request(&choice("auto"));
+    asked["tools"][2].as_object_mut().unwrap().remove("search_context_size");
+    running.post("/v1/responses", asked.to_string()).send().await.unwrap();
+    let sent = running.upstream.seen().pop().unwrap().json();
+    assert_eq!((sent["tools"].as_array().unwrap().len(), sent.get("tool_choice")), (1, None));
+    assert_eq!(sent["tools"][0]["name"], "web_search");
+    asked["tool_choice"]["mode"] = "required".into();
+    let (status, problem) = error(running.post("/v1/responses", asked.to_string()).send().await.unwrap()).await;
+    assert_eq!((status, &problem["param"]), (400, &json!("tool_choice")));
+}
+
 #[tokio::test]
 async fn at_another_wire_it_says_the_same_as_having_those_tools_alone() {
     let mut all = before_known().await;
@@ -149,9 +216,10 @@ async fn a_choice_that_cannot_be_made_is_refused_by_name() {
     }
     for (choice, param) in [
         (json!({"type": "allowed_tools", "mode": "auto"}), "tool_choice.tools"),
+        (json!({"type": "allowed_tools", "mode": "auto", "tools": [{"name": "s"}]}), "tool_choice.tools[0]"),
         (
             json!({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp", "server_label": "s"}]}),
-            "tool_choice.tools[0]",
+            "tool_choice.allowed_tools.tools[0]",
         ),
         (json!({"type": "mcp", "server_label": "s"}), "tool_choice"),
     ] {

@@ -194,6 +194,29 @@ async fn a_client_that_leaves_after_the_end_of_the_call_has_left_all_the_same() 
 }
 
 #[tokio::test]
+async fn a_gateway_that_is_told_again_to_stop_cuts_the_call_for_all_and_records_it_so() {
+    let mut running = start().await;
+    let _gate = half(&running, lo());
+    let mut first = running.chat(ask_stream("small")).await;
+    until(&mut first, "Hel").await;
+    let mut late = running.chat(ask_stream("small")).await;
+    assert!(is_hit(&late));
+    until(&mut late, "Hel").await;
+    running.tell_to_end_at_once();
+    for told in [first, late] {
+        let told = told.text().await.unwrap();
+        assert!(told.contains("the gateway was stopped before the answer's end"), "{told}");
+    }
+    let traces = finished(&mut running, 2).await;
+    for (trace, attempts) in traces.iter().zip([1, 0]) {
+        assert_eq!((trace.outcome, trace.attempts.len(), &*trace.reply.content), (Outcome::Cut, attempts, "Hel"));
+    }
+    let why = traces[0].attempts[0].error.as_deref();
+    assert_eq!(why, Some("the gateway was stopped before the answer's end"));
+    assert!(running.stop().await.is_empty(), "each is recorded once");
+}
+
+#[tokio::test]
 async fn the_call_is_cancelled_when_the_last_one_leaves() {
     let mut running = start().await;
     let _gate = half(&running, lo());

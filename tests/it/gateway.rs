@@ -14,7 +14,7 @@ use satisfice::gateway::{
 };
 use satisfice::policy::{Knob, Snapshot};
 use satisfice::server::{self, ApiKeys, App, Learning, Phase, Site, Workers};
-use satisfice::store::{Scored, StoreError, TraceReader};
+use satisfice::store::{Scored, StoreError, TracePage, TraceReader};
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Trace, TraceId};
 use satisfice::upstream::Upstreams;
@@ -264,8 +264,8 @@ impl TraceReader for NoTraces {
     fn trace(&self, _: TraceId) -> Result<Option<Trace>, StoreError> {
         Ok(None)
     }
-    fn newest(&self, _: Option<TraceId>, _: usize) -> Result<Vec<Trace>, StoreError> {
-        Ok(vec![])
+    fn newest(&self, _: Option<TraceId>, _: usize) -> Result<TracePage, StoreError> {
+        Ok(TracePage::default())
     }
     fn scores(&self, _: TraceId) -> Result<Vec<Scored>, StoreError> {
         Ok(vec![])

@@ -127,6 +127,62 @@ async fn what_openais_tools_did_goes_back_to_it_in_its_order_and_to_nobody_else(
     }
 }
 
+/// What was said before a search, and what after it with where that is from.
+fn said_around_a_search() -> Value {
+    let message = |id: &str, text: &str, annotations: Value| {
+        let part = json!({"type": "output_text", "text": text, "annotations": annotations});
+        json!({"type": "message", "id": id, "status": "completed", "role": "assistant", "content": [part]})
+    };
+    let source =
+        json!({"type": "url_citation", "url": "https://a.example", "title": "A", "start_index": 0, "end_index": 4});
+    json!([message("msg_1", "Ich prüfe.", json!([])), search(), message("msg_2", "Rain.", json!([source]))])
+}
+
+#[tokio::test]
+async fn what_was_said_before_a_search_and_after_it_is_told_and_goes_back_in_that_order() {
+    let running = before(Wire::OpenAiResponses).await;
+    let given = said_around_a_search();
+    running.upstream.on("small-upstream", [Answer::json(response(given.clone()).to_string())]);
+    let whole = body(running.post("/v1/responses", asked(json!({}))).send().await.unwrap()).await["output"].take();
+    assert_eq!(kinds(&whole), ["message", "web_search_call", "message"]);
+    assert_eq!(whole[0]["content"][0]["text"], "Ich prüfe.");
+    assert_eq!(whole[0]["content"][0]["annotations"], json!([]));
+    assert_eq!(whole[2]["content"][0]["annotations"], given[2]["content"][0]["annotations"], "in its own text");
+
+    running.post("/v1/responses", asked(json!({"input": whole}))).send().await.unwrap();
+    let sent = running.upstream.seen().pop().unwrap().json()["input"].take();
+    assert_eq!(kinds(&sent), kinds(&whole));
+    assert_eq!((&sent[0]["content"], &sent[2]["content"]), (&json!("Ich prüfe."), &json!("Rain.")));
+}
+
+#[tokio::test]
+async fn the_sources_of_a_streamed_message_count_in_its_own_text() {
+    let running = before(Wire::OpenAiResponses).await;
+    let output = said_around_a_search();
+    let source = &output[2]["content"][0]["annotations"][0];
+    let event = |kind: &str, fields: Value| {
+        let mut event = json!({"type": format!("response.{kind}")});
+        event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        event.to_string()
+    };
+    let text = |i: usize, text: &str| {
+        event("output_text.delta", json!({"output_index": i, "content_index": 0, "delta": text}))
+    };
+    let told = Answer::stream()
+        .event(&event("created", json!({"response": {"id": "resp_1", "status": "in_progress"}})))
+        .event(&text(0, "Ich prüfe."))
+        .event(&event("output_item.done", json!({"output_index": 1, "item": search()})))
+        .event(&text(2, "Rain."))
+        .event(&event("output_text.annotation.added", json!({"output_index": 2, "annotation": source})))
+        .event(&event("completed", json!({"response": response(json!([]))})))
+        .end();
+    running.upstream.on("small-upstream", [told]);
+    let told = running.post("/v1/responses", asked(json!({"stream": true}))).send().await.unwrap();
+    let last = events(&told.bytes().await.unwrap()).pop().unwrap()["response"]["output"].take();
+    assert_eq!(kinds(&last), ["message", "web_search_call", "message"]);
+    assert_eq!(&last[2]["content"][0]["annotations"][0], source);
+}
+
 #[tokio::test]
 async fn elsewhere_openais_tools_are_refused_by_name_or_left_out() {
     for wire in [Wire::OpenAi, Wire::Azure, Wire::Mistral, Wire::Anthropic, Wire::Gemini, Wire::Cohere] {
@@ -348,6 +404,58 @@ async fn what_claude_did_comes_back_and_goes_back_as_it_was_whole_and_streamed()
         let sent = other.upstream.seen()[0].json().to_string();
         assert!(sent.contains("Rain.") && !sent.contains("srvtoolu_1"), "{wire:?}: {sent}");
     }
+}
+
+/// An answer of Claude's that thought, spoke and searched by turns.
+fn spoken_around_searches() -> Value {
+    let [server, found, rain] = searched().as_array().unwrap().clone().try_into().unwrap();
+    let thought = |text: &str| json!({"type": "thinking", "thinking": text, "signature": text});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    json!([
+        thought("one"),
+        text("Ich prüfe."),
+        server,
+        found,
+        thought("two"),
+        rain,
+        text(" And?"),
+        server,
+        found,
+        text("Yes.")
+    ])
+}
+
+/// Each block's type, and its text where it has one.
+fn spoken(content: &Value) -> Vec<(String, String)> {
+    let word = |word: &Value| word.as_str().unwrap_or_default().to_owned();
+    content.as_array().unwrap().iter().map(|block| (word(&block["type"]), word(&block["text"]))).collect()
+}
+
+#[tokio::test]
+async fn claudes_blocks_keep_their_order_in_a_whole_answer_and_where_it_goes_back() {
+    let claude = before(Wire::Anthropic).await;
+    let given = spoken_around_searches();
+    let answer = || Answer::json(message(&given).to_string());
+    claude.upstream.on("small-upstream", [answer(), answer(), answer(), answer()]);
+    let whole = body(claude.post("/v1/messages", messages(json!({}))).send().await.unwrap()).await;
+    assert_eq!(whole["content"], given);
+
+    let question = json!({"role": "user", "content": "Does it rain?"});
+    let conversation = json!([question, {"role": "assistant", "content": whole["content"]}, question]);
+    claude.post("/v1/messages", messages(json!({"messages": conversation}))).send().await.unwrap();
+    let sent = claude.upstream.seen().pop().unwrap().json()["messages"][1]["content"].take();
+    assert_eq!(spoken(&sent), spoken(&given));
+
+    let chat = |messages: Value| json!({"model": "small", "messages": messages}).to_string();
+    let answer = claude.post("/v1/chat/completions", chat(json!([question]))).send().await.unwrap();
+    let said = body(answer).await["choices"][0]["message"].take();
+    assert_eq!(said["content"], "Ich prüfe.Rain. And?Yes.");
+    claude.post("/v1/chat/completions", chat(json!([question, said, question]))).send().await.unwrap();
+    let sent = claude.upstream.seen().pop().unwrap().json()["messages"][1]["content"].take();
+    let mut expected = spoken(&given);
+    expected[5].1 += " And?";
+    expected.remove(6);
+    assert_eq!(spoken(&sent), expected, "a chat's one text is cut where the searches were");
 }
 
 #[tokio::test]

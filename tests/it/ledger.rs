@@ -163,10 +163,70 @@ fn bodies_are_found_by_id_and_listed_newest_first_across_segments() {
 
     let mut newest_first = bodies.clone();
     newest_first.reverse();
-    assert_eq!(reader.newest(None, 100).unwrap(), newest_first);
-    assert_eq!(reader.newest(None, 2).unwrap(), newest_first[..2]);
-    assert_eq!(reader.newest(Some(newest_first[1].id), 3).unwrap(), newest_first[2..5]);
-    assert_eq!(reader.newest(Some(bodies[0].id), 3).unwrap(), []);
+    assert_eq!(reader.newest(None, 100).unwrap().traces, newest_first);
+    assert_eq!(reader.newest(None, 2).unwrap().traces, newest_first[..2]);
+    assert_eq!(reader.newest(Some(newest_first[1].id), 3).unwrap().traces, newest_first[2..5]);
+    assert_eq!(reader.newest(Some(bodies[0].id), 3).unwrap().traces, []);
+}
+
+#[test]
+fn a_damaged_segment_hides_no_other_and_is_named_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let bodies = [body(0, 0), body(6, 1), body(12, 2)];
+    keep(&mut store, &bodies).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let path = folder.path().join("traces-20261123T12.redb");
+    let whole = fs::read(&path).unwrap();
+    let overwritten = |range: std::ops::Range<usize>| {
+        let mut bytes = whole.clone();
+        bytes[range].fill(0xA5);
+        bytes
+    };
+    let beyond_its_head = overwritten(4096..whole.len());
+    for damaged in [b"no database".repeat(99), beyond_its_head, whole[..whole.len() / 2].to_vec()] {
+        fs::write(&path, &damaged).unwrap();
+        let mut store = open(folder.path());
+        let reader = store.reader();
+        let page = reader.newest(None, 10).unwrap();
+        assert_eq!(page.traces, [bodies[1].clone(), bodies[0].clone()]);
+        let [unreadable] = &page.unreadable[..] else { panic!("{:?}", page.unreadable) };
+        assert_eq!(unreadable.file, "traces-20261123T12.redb");
+        assert!(unreadable.error.to_string().contains("move it away"), "{}", unreadable.error);
+        assert!(reader.trace(bodies[2].id).is_err(), "it is not said to be unknown");
+        assert_eq!(reader.trace(bodies[1].id).unwrap().as_ref(), Some(&bodies[1]));
+        assert_eq!(reader.newest(Some(bodies[1].id), 10).unwrap().unreadable.len(), 0, "it is of another time");
+        assert!(keep(&mut store, &[body(13, 3)]).is_err(), "what belongs there is refused, and counted by the learner");
+        assert_eq!(fs::read(&path).unwrap(), damaged);
+
+        fs::rename(&path, folder.path().join("away")).unwrap();
+        keep(&mut store, &[body(13, 3)]).unwrap();
+        assert_eq!(reader.newest(None, 1).unwrap().traces, [body(13, 3)], "moved away, it is begun anew");
+        drop((store, reader));
+        fs::write(&path, &whole).unwrap();
+    }
+}
+
+#[test]
+fn whichever_page_of_a_segment_is_damaged_the_others_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let older = body(0, 0);
+    let many: Vec<Trace> = (1..200).map(|n| body(6, n)).collect();
+    keep(&mut store, &[std::slice::from_ref(&older), &many[..]].concat()).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let path = folder.path().join("traces-20261123T06.redb");
+    let whole = fs::read(&path).unwrap();
+    for page in (0..whole.len()).step_by(4096) {
+        let mut damaged = whole.clone();
+        damaged[page..page + 4096].fill(0xA5);
+        fs::write(&path, damaged).unwrap();
+        let found = open(folder.path()).reader().newest(None, 500).unwrap();
+        assert_eq!(found.traces.last(), Some(&older), "page at {page}");
+        assert_eq!(found.traces.len() == 200, found.unreadable.is_empty(), "what is missing is said: page at {page}");
+    }
 }
 
 #[test]
@@ -176,7 +236,7 @@ fn flushed_bodies_outlive_the_process() {
     keep(&mut store, &[body(0, 1)]).unwrap();
     store.flush().unwrap();
     drop(store);
-    assert_eq!(open(folder.path()).reader().newest(None, 10).unwrap(), [body(0, 1)]);
+    assert_eq!(open(folder.path()).reader().newest(None, 10).unwrap().traces, [body(0, 1)]);
 }
 
 #[test]
@@ -187,7 +247,7 @@ fn bodies_older_than_retention_go_with_their_segment() {
         keep(&mut store, &[body(hours, 0)]).unwrap();
         store.flush().unwrap();
     }
-    assert_eq!(store.reader().newest(None, 10).unwrap(), [body(60, 0), body(48, 0), body(20, 0)]);
+    assert_eq!(store.reader().newest(None, 10).unwrap().traces, [body(60, 0), body(48, 0), body(20, 0)]);
     assert!(!folder.path().join("traces-20261123T00.redb").exists());
 }
 
@@ -200,5 +260,5 @@ fn the_bound_on_bytes_drops_the_oldest_segments_but_never_the_one_that_is_writte
         store.flush().unwrap();
         assert!(matches!(keep(&mut store, &[body(hours, 1)]), Err(StoreError::Full { .. })));
     }
-    assert_eq!(store.reader().newest(None, 10).unwrap(), [body(12, 0)]);
+    assert_eq!(store.reader().newest(None, 10).unwrap().traces, [body(12, 0)]);
 }

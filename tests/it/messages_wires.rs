@@ -159,6 +159,88 @@ fn a_text_that_need_not_be_cited_is_text_with_its_title_and_context() {
     }
 }
 
+/// What a search found, at the top of a message and in a tool's result, each with more fields.
+fn found(more: &Value) -> Value {
+    let result = |title: &str| {
+        let mut block = json!({"type": "search_result", "source": "https://a.example/lawn", "title": title,
+            "content": [{"type": "text", "text": "Grass is green."}, {"type": "text", "text": "Moss too."}]});
+        block.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        block
+    };
+    let mut fields = called(json!({}), json!({"content": [result("Lawn"), result("Meadow")]}));
+    let last = fields["messages"][2]["content"].as_array_mut().unwrap();
+    last.extend([result("Park"), json!({"type": "text", "text": "What colour?"})]);
+    fields
+}
+
+/// All that it says, as text.
+fn found_as_text(title: &str) -> String {
+    format!("{title}\nhttps://a.example/lawn\nGrass is green.\nMoss too.")
+}
+
+#[test]
+fn what_a_search_found_reaches_claude_as_it_is_with_or_without_citations() {
+    for more in [json!({}), json!({"citations": {"enabled": true}})] {
+        let given = found(&more);
+        for provider in [&claude() as &dyn Provider, &satisfice::upstream::vertex::Vertex] {
+            let sent = posted(provider, "claude-opus-4-6", given.clone());
+            assert_eq!(sent["messages"][2]["content"], given["messages"][2]["content"]);
+        }
+        let sent = posted(&Bedrock, "anthropic.claude-opus-4-6-v1:0", given);
+        let block = |title: &str| {
+            let mut block = json!({"source": "https://a.example/lawn", "title": title,
+                "content": [{"text": "Grass is green."}, {"text": "Moss too."}]});
+            block.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"searchResult": block})
+        };
+        let content = &sent["messages"][2]["content"];
+        assert_eq!(content[0]["toolResult"]["content"], json!([block("Lawn"), block("Meadow")]));
+        assert_eq!(content[1], block("Park"));
+    }
+}
+
+#[test]
+fn the_mark_of_a_search_result_stays_with_it_and_that_of_one_in_a_tools_result_with_the_whole() {
+    let mark = json!({"type": "ephemeral"});
+    let content =
+        posted(&claude(), "claude-opus-4-6", found(&json!({"cache_control": mark})))["messages"][2]["content"].take();
+    assert_eq!((&content[0]["cache_control"], &content[1]["cache_control"]), (&mark, &mark));
+    assert_eq!(content[0]["content"][0].get("cache_control"), None);
+    assert_eq!(content[1]["search_result"].get("cache_control"), None);
+}
+
+#[test]
+fn elsewhere_what_a_search_found_is_text_and_is_refused_where_it_must_be_cited() {
+    let known = Catalogue::embedded().unwrap();
+    let quirks = known.provider_named("mistral").unwrap().quirks.clone();
+    let mistral = Compatible::new("mistral", quirks);
+    for provider in [&OpenAi as &dyn Provider, &strict(), &mistral, &Responses::of("p"), &Gemini, &Cohere, &Bedrock] {
+        let sent = posted(provider, "m", found(&json!({}))).to_string();
+        for title in ["Lawn", "Meadow", "Park"] {
+            let text = Value::from(found_as_text(title)).to_string();
+            assert!(sent.contains(text.trim_matches('"')), "{sent}");
+        }
+        assert!(!sent.contains("search_result") && !sent.contains("searchResult"), "{sent}");
+
+        let cited = || found(&json!({"citations": {"enabled": true}}));
+        let bad = provider.request("m", &chat(cited())).unwrap_err();
+        assert_eq!(bad.param.as_deref(), Some("messages[2].content[0].citations"), "{}", bad.message);
+        let mut lenient = cited();
+        lenient["drop_unsupported"] = true.into();
+        let sent = posted(provider, "m", lenient).to_string();
+        assert!(sent.contains("Moss too.") && !sent.contains("citations"), "{sent}");
+    }
+}
+
+#[test]
+fn a_search_result_that_lacks_something_is_refused_by_its_place() {
+    let body = json!({"model": "auto", "max_tokens": 9, "messages": [{"role": "user", "content": [
+        {"type": "search_result", "source": "s", "content": [{"type": "text", "text": "t"}]}]}]});
+    let bad = messages::request(body.to_string().as_bytes()).unwrap_err();
+    assert_eq!(bad.param.as_deref(), Some("messages[0].content[0]"));
+    assert!(bad.message.contains("`title`"), "{}", bad.message);
+}
+
 /// A whole answer of Claude's as its client hears it through the gateway.
 fn heard(answer: impl Into<Bytes>) -> Value {
     let reply = wire::whole(&claude(), &wire::hello(), answer);
@@ -225,6 +307,40 @@ fn citations_of_a_stream_are_deltas_of_their_text_which_ends_with_them() {
     );
     let end = told.iter().find(|event| event["type"] == "message_delta").unwrap();
     assert_eq!(end["delta"], json!({"stop_reason": "stop_sequence", "stop_sequence": "END"}));
+}
+
+/// A place in what a search found, as Claude says it.
+fn place_in_result() -> Value {
+    json!({"type": "search_result_location", "cited_text": "Grass is green.", "source": "https://a.example/lawn",
+        "title": "Lawn", "search_result_index": 0, "start_block_index": 0, "end_block_index": 1})
+}
+
+#[test]
+fn places_in_what_a_search_found_come_back_whole_and_streamed_from_claude_and_from_bedrock() {
+    let block = json!({"type": "text", "text": "Green.", "citations": [place_in_result()]});
+    let whole = json!({"id": "msg_1", "content": [block], "stop_reason": "end_turn", "usage": {}});
+    assert_eq!(heard(whole.to_string())["content"], json!([block]));
+    let events = [
+        json!({"type": "message_start", "message": {"id": "msg_1", "model": "c", "usage": {"input_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Green."}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": place_in_result()}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}}),
+        json!({"type": "message_stop"}),
+    ];
+    let told = streamed(events.map(|event| format!("data: {event}\n\n")).concat().as_bytes());
+    let cited: Vec<&Value> = told.iter().filter_map(|event| event["delta"].get("citation")).collect();
+    assert_eq!(cited, [&place_in_result()]);
+
+    let location = json!({"searchResultLocation": {"searchResultIndex": 0, "start": 0, "end": 1}});
+    let citation = json!({"title": "Lawn", "source": "https://a.example/lawn", "location": location,
+        "sourceContent": [{"text": "Grass is green."}]});
+    let content = json!([{"citationsContent": {"content": [{"text": "Green."}], "citations": [citation]}}]);
+    let answer = json!({"output": {"message": {"content": content}}, "stopReason": "end_turn"});
+    let reply = wire::whole(&Bedrock, &wire::hello(), answer.to_string());
+    let told: Value = serde_json::from_slice(&messages::reply(&reply.body).unwrap()).unwrap();
+    assert_eq!(told["content"], json!([block]));
 }
 
 #[test]

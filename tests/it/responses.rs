@@ -68,6 +68,27 @@ fn what_needs_a_store_or_runs_elsewhere_is_named() {
 }
 
 #[test]
+fn what_needs_a_store_is_refused_with_what_to_send_in_its_place() {
+    let told = |body: Value| request(body.to_string().as_bytes()).unwrap_err().message;
+    for field in ["previous_response_id", "conversation"] {
+        let told = told(json!({"model": "m", "input": "x", field: "resp_1"}));
+        assert!(told.contains("send the whole conversation as `input`"), "{told}");
+    }
+    for item in
+        [json!({"type": "item_reference", "id": "msg_1"}), json!({"id": "msg_1"}), json!({"type": null, "id": "msg_1"})]
+    {
+        let told = told(json!({"model": "m", "input": [{"role": "user", "content": "Hi"}, item]}));
+        assert!(told.starts_with("input[1] refers to an item") && told.contains("send the item itself"), "{told}");
+    }
+    assert!(
+        request(
+            json!({"model": "m", "input": [{"id": "msg_1", "role": "user", "content": "Hi"}]}).to_string().as_bytes()
+        )
+        .is_ok()
+    );
+}
+
+#[test]
 fn a_completion_becomes_items() {
     let (_, echo) =
         request(json!({"model": "m", "input": "x", "metadata": {"a": "b"}}).to_string().as_bytes()).unwrap();

@@ -137,6 +137,29 @@ async fn the_log_is_plain_text_with_both_addresses_and_tells_of_a_provider_that_
     assert_eq!(trace["decision"]["knob"], json!({"quality": 0.9}), "as GET /v1/routes says it");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_file_of_traces_is_named_in_the_list_and_the_log_and_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let name = "traces-20990101T00.redb";
+    std::fs::write(data.join(name), "no database").unwrap();
+    let served = Served::start(folder.path());
+    let asked = url(&served.says("serving on"));
+    let operators = url(&served.says("for operators"));
+    client().post(format!("{asked}/v1/chat/completions")).body(ask("auto").to_string()).send().await.unwrap();
+    loop {
+        let listed = get(format!("{operators}/v1/traces")).await;
+        assert_eq!(listed["unreadable"], json!([name]));
+        if !listed["traces"].as_array().unwrap().is_empty() {
+            break;
+        }
+    }
+    let told = served.says("cannot be read");
+    assert!(told.contains(name) && told.contains("move it away"), "{told}");
+    assert_eq!(std::fs::read_to_string(data.join(name)).unwrap(), "no database");
+}
+
 #[cfg(unix)]
 #[test]
 fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {

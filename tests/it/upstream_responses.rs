@@ -305,7 +305,7 @@ fn a_stream_thinks_speaks_cites_and_ends() {
             json!({"reasoning_content": "ching**"}),
             json!({"reasoning_content": "\n\nOne is enough."}),
             json!({"thinking_blocks": [{"index": 0, "type": "thinking", "thinking": thought, "signature": seal}]}),
-            json!({"hosted_items": [{"index": 0, "of": "responses", "is": search, "after": 1}]}),
+            json!({"hosted_items": [{"index": 0, "of": "responses", "is": search, "after": 1, "at": 0}]}),
             json!({"content": "Hyvää"}),
             json!({"content": " päivää! "}),
             json!({"content": "Oulu."}),

@@ -4,6 +4,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
 
@@ -11,7 +12,8 @@ use crate::api::error::BadRequest;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct AllowedTools {
     pub mode: Mode,
-    /// The type of each and, in an object of that name, its name.
+    /// The type of each and, in an object of that name, its name; of what providers run themselves, see
+    /// [`Hosted`](super::Hosted), what tells it from others.
     pub tools: Vec<Value>,
 }
 
@@ -42,7 +44,8 @@ pub(super) fn read(request: &ChatRequest) -> Result<Option<AllowedTools>, BadReq
 }
 
 /// `request` with no other tools than those that its `tool_choice` allows, for a wire that has no such choice: it says
-/// the same. Where none is allowed, all stay, and none is to be called. `None`: it does not choose so.
+/// the same. Where none is allowed, all stay, and none is to be called; but none stays where the web may be searched, which
+/// some wires have as a tool. `None`: it does not choose so.
 ///
 /// # Errors
 /// What is wrong in the choice: it names a tool that is not there, or no tool, and one must be called.
@@ -54,10 +57,7 @@ pub fn with_allowed_tools_only(request: &ChatRequest) -> Result<Option<ChatReque
         return Err(wrong(&field, "is none of `tools`; name one of them, or leave it out"));
     }
     if allowed.is_empty() {
-        return match mode {
-            Mode::Auto => Ok(Some(request.clone().with_field("tool_choice", Some("\"none\"".into())))),
-            Mode::Required => Err(wrong("tool_choice.allowed_tools.tools", "is empty; name the tools to choose from")),
-        };
+        return with_none(mode, request).map(Some);
     }
     let kept: Vec<Value> = tools.into_iter().filter(|tool| allowed.iter().any(|one| is(tool, one))).collect();
     let json = |value: Value| Some(value.to_string().into());
@@ -65,10 +65,40 @@ pub fn with_allowed_tools_only(request: &ChatRequest) -> Result<Option<ChatReque
     Ok(Some(narrowed.with_field("tool_choice", json(serde_json::json!(mode)))))
 }
 
-/// Whether `tool` is the `allowed` one: what providers run themselves has no name.
+fn with_none(mode: Mode, request: &ChatRequest) -> Result<ChatRequest, BadRequest> {
+    let searches = request.raw("web_search_options").is_some_and(|options| &options[..] != b"null");
+    match mode {
+        Mode::Auto if !searches => Ok(request.clone().with_field("tool_choice", Some("\"none\"".into()))),
+        Mode::Required if !searches => {
+            Err(wrong("tool_choice.allowed_tools.tools", "is empty; name the tools to choose from"))
+        }
+        Mode::Required if !request.drop_unsupported => {
+            Err(unsupported("tool_choice", "this provider cannot be held to searching the web (`tool_choice`)"))
+        }
+        Mode::Auto | Mode::Required => Ok(request.clone().with_field("tools", None).with_field("tool_choice", None)),
+    }
+}
+
+/// Where in `tools` those stand that may not be called.
+pub(super) fn barred(request: &ChatRequest) -> Vec<usize> {
+    let Ok(Some(AllowedTools { tools: allowed, .. })) = read(request) else { return vec![] };
+    let tools: Vec<Value> = request.field("tools", "a list of tools").ok().flatten().unwrap_or_default();
+    let is_barred = |tool: &Value| !allowed.iter().any(|one| is(tool, one));
+    tools.iter().enumerate().filter(|(_, tool)| is_barred(tool)).map(|(i, _)| i).collect()
+}
+
+/// Whether `tool` is the `allowed` one.
 fn is(tool: &Value, allowed: &Value) -> bool {
-    tool["type"] == allowed["type"]
-        && ["function", "custom"].iter().all(|kind| tool[kind]["name"] == allowed[kind]["name"])
+    let named = |kind: &str| tool[kind]["name"] == allowed[kind]["name"];
+    tool["type"] == allowed["type"] && named("function") && named("custom") && is_hosted(tool, allowed)
+}
+
+/// What providers run themselves has no name, but a type, and fields such as `server_label` that tell it from others.
+fn is_hosted(tool: &Value, allowed: &Value) -> bool {
+    let (tool, allowed) = (&tool["hosted"], &allowed["hosted"]);
+    let said = allowed["is"].as_object().into_iter().flatten();
+    let agrees = |(name, value): (&String, &Value)| tool["is"].get(name).is_none_or(|own| own == value);
+    tool["of"] == allowed["of"] && said.into_iter().all(agrees)
 }
 
 fn wrong(field: &str, problem: &str) -> BadRequest {

@@ -13,9 +13,12 @@ pub struct Part {
     pub cache: Option<Value>,
     /// `prompt_cache_breakpoint`: OpenAI's marker of the same.
     pub breakpoint: Option<Value>,
-    /// `citations`, of a file: `{"enabled": true}` asks for the places in it that an answer rests on. Anthropic's word,
-    /// too; whose answers have no such places, [`no_citations`](super::no_citations) tells.
+    /// `citations`, of a file or of what a search found: `{"enabled": true}` asks for the places in it that an answer
+    /// rests on. Anthropic's word, too; whose answers have no such places, [`no_citations`](super::no_citations) tells.
     pub citations: Option<Value>,
+    /// `search_result`, of a text: Anthropic's block with the source, title and content that the text is made of, for
+    /// who has such blocks, as `/v1/messages` hands it on. To all others it is that text.
+    pub search_result: Option<Value>,
 }
 
 /// What a part is.
@@ -57,7 +60,7 @@ pub enum Source {
 impl Part {
     /// Text alone.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { kind: PartKind::Text(text.into()), cache: None, breakpoint: None, citations: None }
+        Self { kind: PartKind::Text(text.into()), cache: None, breakpoint: None, citations: None, search_result: None }
     }
 }
 
@@ -134,10 +137,13 @@ impl<'de> Deserialize<'de> for Part {
             prompt_cache_breakpoint: Option<Value>,
             #[serde(default)]
             citations: Option<Value>,
+            #[serde(default)]
+            search_result: Option<Value>,
         }
-        let Marked { part, cache_control, prompt_cache_breakpoint, citations } = Marked::deserialize(deserializer)?;
+        let Marked { part, cache_control, prompt_cache_breakpoint, citations, search_result } =
+            Marked::deserialize(deserializer)?;
         let kind = part.kind().map_err(D::Error::custom)?;
-        Ok(Self { kind, cache: cache_control, breakpoint: prompt_cache_breakpoint, citations })
+        Ok(Self { kind, cache: cache_control, breakpoint: prompt_cache_breakpoint, citations, search_result })
     }
 }
 

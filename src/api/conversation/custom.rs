@@ -8,7 +8,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::allowed::with_allowed_tools_only;
+use super::allowed::{barred, with_allowed_tools_only};
 use super::turns::Turn;
 use super::unsupported;
 use crate::api::chat::ChatRequest;
@@ -59,19 +59,15 @@ pub fn no_custom_tools(request: &ChatRequest, wire: impl Display) -> Option<BadR
     if request.drop_unsupported {
         return None;
     }
-    if let Some(place) = places(request).first().filter(|_| has_some_allowed(request)) {
+    let places = places(request);
+    let barred = if places.is_empty() { vec![] } else { barred(request) };
+    if let Some(place) = places.iter().find(|place| !barred.contains(place)) {
         let field = format!("tools[{place}]");
         return Some(unsupported(&field, &format!("{field} is a custom tool, and {wire} has functions only")));
     }
     let (message, call) = first_call(request)?;
     let field = format!("messages[{message}].tool_calls[{call}]");
     Some(unsupported(&field, &format!("{field} calls a custom tool, and {wire} has functions only")))
-}
-
-/// Whether a custom tool is left where those alone are there that may be called.
-fn has_some_allowed(request: &ChatRequest) -> bool {
-    let allowed = with_allowed_tools_only(request).ok().flatten();
-    allowed.is_none_or(|allowed| !places(&allowed).is_empty())
 }
 
 /// `request` for a provider that speaks OpenAI's wire, but knows functions only and no choice among some of them: without

@@ -7,6 +7,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::allowed::{self, with_allowed_tools_only};
 use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -22,7 +23,7 @@ pub enum Protocol {
 }
 
 /// A tool, a choice of one, or what was done with one: in a chat `{"type": "hosted", "hosted": {"of", "is"}}`, and in
-/// `hosted_items` of an assistant's message `{"of", "is", "after"}`. Of a function it has in `is` what the protocol alone
+/// `hosted_items` of an assistant's message `{"of", "is", "after", "at"}`. Of a function it has in `is` what the protocol alone
 /// says of one.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Hosted {
@@ -32,6 +33,9 @@ pub struct Hosted {
     /// So many of the answer's `thinking_blocks` came before it.
     #[serde(default)]
     pub after: usize,
+    /// So many characters of the answer's text came before it.
+    #[serde(default)]
+    pub at: usize,
 }
 
 /// The type of such a tool in a chat.
@@ -50,32 +54,15 @@ impl Hosted {
         json!({"of": of, "is": is})
     }
 
-    /// As it stands in `hosted_items`, where `after` of the thoughts came before it.
-    pub fn item(of: Protocol, is: Value, after: usize) -> Value {
-        json!({"of": of, "is": is, "after": after})
+    /// As it stands in `hosted_items`, where `after` of the thoughts and `at` characters of the text came before it.
+    pub fn item(of: Protocol, is: Value, after: usize, at: usize) -> Value {
+        json!({"of": of, "is": is, "after": after, "at": at})
     }
 
     /// What in `items` is of this protocol.
     pub fn items(of: Protocol, items: &[Value]) -> impl Iterator<Item = Self> {
         let read = items.iter().filter_map(|item| Self::deserialize(item).ok());
         read.filter(move |item| item.of == of)
-    }
-
-    /// `thoughts`, and among them what of `items` is of this protocol, in the order of the answer that they were of.
-    pub fn among<T>(
-        of: Protocol,
-        items: &[Self],
-        thoughts: impl IntoIterator<Item = T>,
-        thought: impl Fn(T) -> Option<Value>,
-    ) -> Vec<Value> {
-        let mut items = items.iter().filter(|item| item.of == of).peekable();
-        let mut out = vec![];
-        for (i, one) in thoughts.into_iter().enumerate() {
-            out.extend(std::iter::from_fn(|| items.next_if(|item| item.after <= i)).map(|item| item.is.clone()));
-            out.extend(thought(one));
-        }
-        out.extend(items.map(|item| item.is.clone()));
-        out
     }
 }
 
@@ -88,8 +75,8 @@ struct Glance {
     hosted: Option<Hosted>,
 }
 
-/// The first tool of `request` that is another protocol's than `own`, for a wire that is called `wire`; none where the
-/// client said `drop_unsupported`. Nothing is read where there is none.
+/// The first tool of `request` that is another protocol's than `own` and may be called, for a wire that is called `wire`;
+/// none where the client said `drop_unsupported`. Nothing is read where there is none.
 pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl Display) -> Option<BadRequest> {
     let refused = |place: &str, strange: Strange| match strange {
         Strange::Tool(kind) => {
@@ -104,9 +91,22 @@ pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl 
         return None;
     }
     let tools: Vec<Glance> = raw(request, "tools").unwrap_or_default();
-    let stranger = tools.iter().enumerate().find_map(|(i, tool)| Some((i, tool.stranger(own)?)));
+    let barred = if tools.is_empty() { vec![] } else { allowed::barred(request) };
+    let mut open = tools.iter().enumerate().filter(|(i, _)| !barred.contains(i));
+    let stranger = open.find_map(|(i, tool)| Some((i, tool.stranger(own)?)));
     let tool = stranger.map(|(i, strange)| refused(&format!("tools[{i}]"), strange));
-    tool.or_else(|| Some(refused("tool_choice", raw::<Glance>(request, "tool_choice")?.stranger(own)?)))
+    tool.or_else(|| {
+        let choice: Value = raw(request, "tool_choice")?;
+        let named = choices(&choice).into_iter().map(|(place, one)| Some((place, Glance::deserialize(one).ok()?)));
+        named.flatten().find_map(|(place, one)| Some(refused(&place, one.stranger(own)?)))
+    })
+}
+
+/// What a `tool_choice` names, each by its place.
+fn choices(choice: &Value) -> Vec<(String, &Value)> {
+    let allowed = choice["allowed_tools"]["tools"].as_array().into_iter().flatten().enumerate();
+    let allowed = allowed.map(|(i, one)| (format!("tool_choice.allowed_tools.tools[{i}]"), one));
+    std::iter::once(("tool_choice".to_owned(), choice)).chain(allowed).collect()
 }
 
 /// What a wire of another protocol does not know.
@@ -136,6 +136,8 @@ impl Glance {
 /// `request` without those of another protocol than `own`, and without what it alone says of functions, for a wire that
 /// knows none of it; `None`: it is that already.
 pub fn without_hosted_tools(request: &ChatRequest, own: Option<Protocol>) -> Option<ChatRequest> {
+    let allowed = raw::<Value>(request, "tool_choice").and_then(|_| with_allowed_tools_only(request).ok()?);
+    let request = allowed.as_ref().unwrap_or(request);
     let is_strange = |tool: &Value| Glance::deserialize(tool).is_ok_and(|tool| tool.foreign(own).is_some());
     let tools: Option<Vec<Value>> = raw(request, "tools");
     let choice = raw(request, "tool_choice").is_some_and(|choice: Value| is_strange(&choice));

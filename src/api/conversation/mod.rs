@@ -6,15 +6,17 @@ mod allowed;
 mod citations;
 mod content;
 mod controls;
+mod course;
 mod custom;
 mod hosted;
 mod thoughts;
 mod turns;
 
 pub use allowed::AllowedTools;
-pub use citations::no_citations;
+pub use citations::{no_citations, no_cited_results};
 pub use content::{Part, PartKind, Source};
 pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolChoice};
+pub use course::{Stretch, characters, course};
 pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};
 pub use hosted::{Hosted, Protocol, no_hosted_tools, without_hosted_tools};
 pub use thoughts::{Reasoning, Sealed};

@@ -6,6 +6,7 @@ mod reply;
 mod request;
 mod sources;
 mod stream;
+mod turns;
 
 pub use reply::{error, reply};
 pub use request::{countable, request, request_with};

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::sources;
 use crate::api::answer::{Answer, Call, Choice, Usage};
-use crate::api::conversation::{Hosted, Protocol};
+use crate::api::conversation::{Hosted, Protocol, Stretch, course};
 
 /// A whole completion as a message.
 ///
@@ -20,10 +20,9 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     if thoughts.is_empty() && !message.reasoning_content.is_empty() {
         thoughts.push(thinking(&message.reasoning_content));
     }
-    let did: Vec<Hosted> = Hosted::items(Protocol::Messages, &message.hosted_items).collect();
-    let mut content = Hosted::among(Protocol::Messages, &did, thoughts, Some);
     let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
-    content.extend(sources::blocks(said, &[message.annotations, message.citations].concat()));
+    let texts = sources::blocks(said, &[message.annotations, message.citations].concat());
+    let mut content = in_order(&message.hosted_items, &thoughts, said.chars().count(), texts);
     content.extend(message.tool_calls.iter().map(tool_use));
     let out = json!({
         "id": message_id(&answer.id),
@@ -36,6 +35,19 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         "usage": usage(answer.usage.unwrap_or_default()),
     });
     serde_json::to_vec(&out)
+}
+
+/// All blocks but calls. `texts` have so many `characters`.
+fn in_order(items: &[Value], thoughts: &[Value], characters: usize, texts: Vec<Value>) -> Vec<Value> {
+    let did: Vec<Hosted> = Hosted::items(Protocol::Messages, items).collect();
+    let mut texts = texts.into();
+    let stretches = course(Protocol::Messages, &did, thoughts.len(), characters).into_iter();
+    let blocks = stretches.flat_map(|stretch| match stretch {
+        Stretch::Thoughts(these) => thoughts[these].to_vec(),
+        Stretch::Text(these) => sources::first(&mut texts, these.len()),
+        Stretch::Item(is) => vec![is.clone()],
+    });
+    blocks.collect()
 }
 
 /// An error of this status in Anthropic's shape.

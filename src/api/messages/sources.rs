@@ -1,6 +1,6 @@
 //! What a text rests on, as Anthropic's clients read it: citations of a block of text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ pub(super) fn citation(source: &Value) -> Option<Value> {
     match kind {
         "url_citation" => place["url"].is_string().then(|| page(place)),
         "search_result_location" => Some(same(kind, place)),
+        "searchResultLocation" => Some(bedrocks_result(place)),
         _ if PLACES.iter().any(|(name, ..)| *name == kind) => Some(same(kind, place)),
         _ => PLACES.iter().find(|(_, other, _)| *other == kind).map(|(name, _, ends)| bedrocks(name, ends, place)),
     }
@@ -56,6 +57,18 @@ fn bedrocks(name: &str, [start, end]: &[&str; 2], place: &Value) -> Value {
     })
 }
 
+fn bedrocks_result(place: &Value) -> Value {
+    json!({
+        "type": "search_result_location",
+        "search_result_index": place["searchResultIndex"].as_u64().unwrap_or(0),
+        "source": place["source"].as_str().unwrap_or_default(),
+        "title": place["title"],
+        "cited_text": place["cited_text"].as_str().unwrap_or_default(),
+        "start_block_index": place["start"],
+        "end_block_index": place["end"],
+    })
+}
+
 /// `text` in blocks: each piece that has sources is one, and so is what is between them. A source that does not say which
 /// piece rests on it belongs to the last block.
 pub(super) fn blocks(text: &str, sources: &[Value]) -> Vec<Value> {
@@ -79,6 +92,28 @@ pub(super) fn blocks(text: &str, sources: &[Value]) -> Vec<Value> {
     blocks.extend((at < text.len()).then(|| block(&text[at..])));
     others.into_iter().for_each(|(_, citation)| cite(&mut blocks, citation));
     blocks
+}
+
+/// Takes so many characters from the front of `blocks`; the last of the blocks may be cut there.
+pub(super) fn first(blocks: &mut VecDeque<Value>, mut characters: usize) -> Vec<Value> {
+    let mut first = vec![];
+    while characters > 0
+        && let Some(mut block) = blocks.pop_front()
+    {
+        let text = block["text"].as_str().unwrap_or_default();
+        match text.char_indices().nth(characters).map(|(at, _)| text.split_at(at)) {
+            None => characters -= text.chars().count(),
+            Some((head, rest)) => {
+                let (head, rest) = (Value::from(head), Value::from(rest));
+                blocks.push_front(block.clone());
+                blocks[0]["text"] = rest;
+                block["text"] = head;
+                characters = 0;
+            }
+        }
+        first.push(block);
+    }
+    first
 }
 
 /// Characters of the answer that rest on a source; an empty range where it does not say.

@@ -1,10 +1,12 @@
 //! A completion → a response.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value, json};
 
 use super::request::Echo;
-use crate::api::answer::{Answer, Call, Choice, Message, Usage};
-use crate::api::conversation::{Hosted, Protocol};
+use crate::api::answer::{Answer, Call, Choice, Usage};
+use crate::api::conversation::{Hosted, Protocol, Stretch, characters, course};
 
 /// A whole completion as a response.
 ///
@@ -80,15 +82,11 @@ pub(super) fn item_id(kind: &str, answer: &str, at: usize) -> String {
 /// `status`: of the last item, where the answer was cut; those before it are complete.
 fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     let message = choice.message;
-    let mut output = thought_and_did(answer, &message);
-    let refusal = message.refusal.map(|refusal| json!({"type": "refusal", "refusal": refusal}));
     let sources = message.annotations.into_iter().chain(message.citations).collect();
-    let text = Said { text: message.content, sources, logprobs: choice.logprobs.content };
-    let text = (!text.text.is_empty()).then(|| text.part());
-    let parts: Vec<Value> = text.into_iter().chain(refusal).collect();
-    if !parts.is_empty() {
-        output.push(said(answer, output.len(), "completed", parts));
-    }
+    let text = Said { text: message.content, from: 0, sources, logprobs: choice.logprobs.content };
+    let thoughts = (&*message.reasoning_content, &message.thinking_blocks[..]);
+    let mut output = in_order(answer, &message.hosted_items, thoughts, &text);
+    message.refusal.into_iter().for_each(|refusal| refuse(answer, &mut output, &refusal));
     let first = output.len();
     let pictures = message.images.iter().enumerate();
     output.extend(pictures.filter_map(|(i, image)| picture(answer, first + i, image)));
@@ -101,24 +99,33 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     output
 }
 
-/// Thoughts, and what OpenAI's own tools did, in the order of both.
-fn thought_and_did(answer: &str, message: &Message) -> Vec<Value> {
-    let Message { reasoning_content: text, thinking_blocks: blocks, hosted_items, .. } = message;
+/// Thoughts (as a text, and as they go back), what OpenAI's own tools did, and what was said.
+fn in_order(answer: &str, items: &[Value], (text, blocks): (&str, &[Value]), all: &Said) -> Vec<Value> {
+    let did: Vec<Hosted> = Hosted::items(Protocol::Responses, items).collect();
     let mut output = vec![];
-    let mut said = 0;
-    for item in Hosted::items(Protocol::Responses, hosted_items) {
-        let before = item.after.clamp(said, blocks.len());
-        if before > said {
-            output.push(reasoning(answer, output.len(), "", &blocks[said..before]));
-            said = before;
-        }
-        output.push(item.is);
+    if blocks.is_empty() && !text.is_empty() {
+        output.push(reasoning(answer, 0, text, &[]));
     }
-    let text = if said == 0 { &text[..] } else { "" };
-    if !text.is_empty() || said < blocks.len() {
-        output.push(reasoning(answer, output.len(), text, &blocks[said..]));
+    for stretch in course(Protocol::Responses, &did, blocks.len(), all.text.chars().count()) {
+        let at = output.len();
+        output.push(match stretch {
+            Stretch::Thoughts(these) if these.len() == blocks.len() => reasoning(answer, at, text, blocks),
+            Stretch::Thoughts(these) => reasoning(answer, at, "", &blocks[these]),
+            Stretch::Text(these) => said(answer, at, "completed", vec![all.within(&these).part()]),
+            Stretch::Item(is) => is.clone(),
+        });
     }
     output
+}
+
+/// A refusal is a part of the message before it, if there is one.
+fn refuse(answer: &str, output: &mut Vec<Value>, refusal: &str) {
+    let part = json!({"type": "refusal", "refusal": refusal});
+    let message = output.iter_mut().rfind(|item| item["type"] == "message");
+    match message.and_then(|message| message["content"].as_array_mut()) {
+        Some(parts) => parts.push(part),
+        None => output.push(said(answer, output.len(), "completed", vec![part])),
+    }
 }
 
 /// Thoughts; what their provider wants back travels as the encrypted content, which clients return untouched.
@@ -145,6 +152,8 @@ const ANNOTATIONS: [&str; 4] = ["container_file_citation", "file_citation", "fil
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) text: String,
+    /// Where in all of the answer's text it begins, characters: its sources count from there.
+    pub(super) from: usize,
     /// A chat's `annotations` and `citations`.
     pub(super) sources: Vec<Value>,
     /// A chat's `logprobs.content`.
@@ -154,7 +163,7 @@ pub(super) struct Said {
 impl Said {
     /// As a part of a message. Sources that are none of OpenAI's annotations stand beside them, as they do in a chat.
     pub(super) fn part(&self) -> Value {
-        let sources = self.sources.iter().map(flat);
+        let sources = self.sources.iter().map(|source| flat(source, self.from));
         let is_known = |source: &Value| ANNOTATIONS.iter().any(|kind| source["type"] == *kind);
         let (annotations, citations): (Vec<_>, Vec<_>) = sources.partition(is_known);
         let logprobs = logprobs(&self.logprobs);
@@ -165,6 +174,31 @@ impl Said {
         }
         part
     }
+
+    /// These characters of it. A source that does not say what rests on it belongs to the last ones.
+    fn within(&self, these: &Range<usize>) -> Self {
+        let is_last = these.end == self.text.chars().count();
+        let sources = self.sources.iter().filter(|source| begins(source).map_or(is_last, |at| these.contains(&at)));
+        let mut at = 0;
+        let tokens = self.logprobs.iter().filter(|token| {
+            let begins = at;
+            at += token["token"].as_str().map_or(0, |text| text.chars().count());
+            these.contains(&begins)
+        });
+        Self {
+            text: characters(&self.text, these),
+            from: self.from + these.start,
+            sources: sources.cloned().collect(),
+            logprobs: tokens.cloned().collect(),
+        }
+    }
+}
+
+/// The first character that rests on a source; `None`: it does not say.
+fn begins(source: &Value) -> Option<usize> {
+    let place = &source[source["type"].as_str()?];
+    let (from, to) = (place["start_index"].as_u64()?, place["end_index"].as_u64()?);
+    usize::try_from(from).ok().filter(|_| from < to)
 }
 
 /// A chat's log probabilities; a token's bytes, which may be null there, are a list here.
@@ -181,10 +215,16 @@ pub(super) fn logprobs(chat: &[Value]) -> Value {
     chat.iter().map(with_others).collect()
 }
 
-/// A chat's annotation keeps its fields in an object named after its type; here they stand beside the type.
-fn flat(annotation: &Value) -> Value {
+/// A chat's annotation keeps its fields in an object named after its type; here they stand beside the type. It counts in
+/// the whole of the answer's text, and here in the text that begins at character `from` of it.
+fn flat(annotation: &Value, from: usize) -> Value {
     let kind = annotation["type"].as_str().unwrap_or_default();
     let mut flat = annotation.get(kind).cloned().unwrap_or_else(|| json!({}));
+    for name in ["start_index", "end_index"] {
+        if let Some(index) = flat[name].as_u64() {
+            flat[name] = index.saturating_sub(from as u64).into();
+        }
+    }
     flat["type"] = kind.into();
     flat
 }

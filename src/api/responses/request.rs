@@ -92,11 +92,18 @@ fn wants_logprobs(request: &Map<String, Value>) -> bool {
         || request.get("include").and_then(Value::as_array).is_some_and(included)
 }
 
-/// What lives in OpenAI's own store, or runs there.
+/// Fields that speak of what lives in OpenAI's own store, or runs there, and what to do without.
+const STATEFUL: [(&str, &str); 4] = [
+    ("previous_response_id", NOTHING_KEPT),
+    ("conversation", NOTHING_KEPT),
+    ("prompt", "the gateway keeps no prompts; send its text as `instructions` or in `input`"),
+    ("background", "the gateway answers while the client waits; leave it out, or ask for a `stream`"),
+];
+const NOTHING_KEPT: &str = "the gateway keeps no responses; send the whole conversation as `input`, with the `output` items of earlier responses";
+
 fn refuse_what_needs_state(request: &Map<String, Value>) -> Result<(), BadRequest> {
-    let given = |name: &&str| request.get(*name).is_some_and(|value| !value.is_null() && *value != json!(false));
-    if let Some(name) = ["previous_response_id", "conversation", "prompt", "background"].iter().find(|n| given(n)) {
-        let remedy = "the gateway keeps no responses; send the whole conversation as `input`";
+    let given = |name: &str| request.get(name).is_some_and(|value| !value.is_null() && *value != json!(false));
+    if let Some((name, remedy)) = STATEFUL.iter().find(|(name, _)| given(name)) {
         return Err(BadRequest::field(*name, format!("{name} is not served: {remedy}")));
     }
     match request.get("truncation").and_then(Value::as_str) {
@@ -239,6 +246,12 @@ const HOSTED: [&str; 16] = [
 ];
 
 fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequest> {
+    if refers(&raw) {
+        let message = format!(
+            "{place} refers to an item, and the gateway keeps none; send the item itself, as it stood in `output`"
+        );
+        return Err(BadRequest::field(place.to_owned(), message));
+    }
     if let Some(object) = raw.as_object_mut() {
         object.entry("type").or_insert_with(|| "message".into());
     }
@@ -279,6 +292,12 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
     Ok(())
 }
 
+/// To an item in OpenAI's store; its type may be left out.
+fn refers(item: &Value) -> bool {
+    let is_message = item["role"].is_string() || item.get("content").is_some();
+    item["type"] == "item_reference" || (item["type"].is_null() && item["id"].is_string() && !is_message)
+}
+
 fn called(out: &mut Vec<Value>, call: Value) {
     append(speaker(out, |_| true), "tool_calls", [call]);
 }
@@ -288,11 +307,11 @@ fn drawn(data: &str, format: Option<&str>) -> Value {
     json!({"type": "image_url", "image_url": {"url": url}})
 }
 
-/// Of a tool that OpenAI runs, or that its models were made for.
+/// Of a tool that OpenAI runs, or that its models were made for: after a text it begins a message of its own.
 fn did(item: Value, out: &mut Vec<Value>) {
     let message = speaker(out, |message| message["content"].is_null() && message["tool_calls"].is_null());
     let thoughts = message["thinking_blocks"].as_array().map_or(0, Vec::len);
-    append(message, "hosted_items", [Hosted::item(Protocol::Responses, item, thoughts)]);
+    append(message, "hosted_items", [Hosted::item(Protocol::Responses, item, thoughts, 0)]);
 }
 
 /// The assistant's message that an item belongs to: the last one, if it is the assistant's and `open` to it.

@@ -21,6 +21,8 @@ pub struct Stream {
     open: Option<Open>,
     /// Calls that are open in its place, each with its index in the chat.
     calls: Vec<(usize, Call)>,
+    /// Characters of the answer's text so far.
+    said: usize,
     finish: Option<String>,
     usage: Option<Usage>,
 }
@@ -36,7 +38,8 @@ enum Open {
 impl Stream {
     /// `echo`: what the response repeats of its request.
     pub fn new(echo: Echo) -> Self {
-        Self { echo, head: None, sequence: 0, output: vec![], open: None, calls: vec![], finish: None, usage: None }
+        let (output, calls) = (vec![], vec![]);
+        Self { echo, head: None, sequence: 0, output, open: None, calls, said: 0, finish: None, usage: None }
     }
 
     /// One chunk → the events that it makes, framed. What is no chunk makes none.
@@ -141,11 +144,12 @@ impl Stream {
 
     fn say(&mut self, piece: &str, likely: &[Value], out: &mut Vec<u8>) {
         if !matches!(self.open, Some(Open::Text(_))) {
-            self.begin(Open::Text(Said::default()), out);
+            self.begin(Open::Text(Said { from: self.said, ..Said::default() }), out);
         }
         if let Some(Open::Text(said)) = &mut self.open {
             said.text.push_str(piece);
         }
+        self.said += piece.chars().count();
         let mut fields = self.part_place();
         fields["logprobs"] = logprobs(likely);
         self.piece(out, "response.output_text.delta", fields, piece);

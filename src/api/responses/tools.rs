@@ -87,7 +87,7 @@ pub(super) fn choice(choice: Value) -> Result<Value, BadRequest> {
     if choice["type"] == "allowed_tools" {
         return allowed(&choice);
     }
-    if choice["type"].as_str().is_some_and(|kind| !["function", "custom"].contains(&kind)) {
+    if is_other(&choice) {
         return Ok(Hosted::tool(Protocol::Responses, choice));
     }
     named(&choice).ok_or_else(|| {
@@ -97,22 +97,29 @@ pub(super) fn choice(choice: Value) -> Result<Value, BadRequest> {
     })
 }
 
-/// A chat has mode and tools in an object that is named after the type, and searching the web is none of its tools.
+/// A chat has mode and tools in an object that is named after the type, and searching the web is none of its tools. What
+/// OpenAI runs itself stands there as it does among the tools.
 fn allowed(choice: &Value) -> Result<Value, BadRequest> {
     let Some(tools) = choice["tools"].as_array() else {
-        let message = "tool_choice.tools must be a list of {\"type\": \"function\" or \"custom\", \"name\": …}";
+        let message = "tool_choice.tools must be a list of tools, such as {\"type\": \"function\", \"name\": …}";
         return Err(BadRequest::field("tool_choice.tools", message));
     };
     let tool = |(i, tool): (usize, &Value)| {
-        named(tool).ok_or_else(|| {
+        let other = || Some(Hosted::tool(Protocol::Responses, tool.clone())).filter(|_| is_other(tool));
+        named(tool).or_else(other).ok_or_else(|| {
             let field = format!("tool_choice.tools[{i}]");
-            let expected = "a function or a custom tool, {\"type\": …, \"name\": …}, or web search";
+            let expected = "a function or a custom tool, {\"type\": …, \"name\": …}, or {\"type\": …} of another tool";
             BadRequest::field(field.clone(), format!("{field} must be {expected}"))
         })
     };
     let tools = tools.iter().enumerate().filter(|(_, tool)| !is_search(tool)).map(tool);
     let tools = tools.collect::<Result<Vec<_>, _>>()?;
     Ok(json!({"type": "allowed_tools", "allowed_tools": {"mode": choice["mode"], "tools": tools}}))
+}
+
+/// Neither a function nor a custom tool.
+fn is_other(tool: &Value) -> bool {
+    tool["type"].as_str().is_some_and(|kind| !["function", "custom"].contains(&kind))
 }
 
 /// A chat has a tool's name in an object that is named after its type.

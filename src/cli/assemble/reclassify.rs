@@ -8,7 +8,7 @@ use super::{AssembleError, Running};
 use crate::difficulty::Bundle;
 use crate::gateway::assess_again;
 use crate::policy::{Decision, bundle_key};
-use crate::store::{StoreError, TraceReader};
+use crate::store::{StoreError, TracePage, TraceReader, Unreadable};
 use crate::trace::{Adopted, Event, Reclassified, TraceId};
 
 /// Earlier requests that are assessed again at most, the newest.
@@ -58,7 +58,10 @@ fn assessed(reader: &dyn TraceReader, bundle: &Bundle) -> Result<Vec<(TraceId, D
     let most = if bundle.extractor.encoder().is_slow() { MOST_SLOW } else { MOST };
     let (mut assessed, mut before, mut read) = (Vec::new(), None, 0);
     while read < most {
-        let page = reader.newest(before, PAGE.min(most - read))?;
+        let TracePage { traces: page, unreadable } = reader.newest(before, PAGE.min(most - read))?;
+        for Unreadable { file, error } in unreadable {
+            tracing::warn!(%file, %error, "requests whose bodies cannot be read are not assessed again");
+        }
         let Some(oldest) = page.last() else { break };
         (before, read) = (Some(oldest.id), read + page.len());
         assessed.extend(page.into_iter().filter_map(|trace| Some((trace.id, assess_again(bundle, trace)?))));

@@ -143,6 +143,14 @@ impl State {
         }
     }
 
+    /// Ends the call where it is, for all.
+    fn stop(&mut self, error: &UpstreamError) {
+        if self.end.is_none() {
+            self.call.stop(error);
+            self.close(Err(error.clone()));
+        }
+    }
+
     /// What the call has said by now.
     fn said(&self) -> ReplyText {
         match &self.end {
@@ -176,6 +184,15 @@ impl Listener {
         };
         self.record(&heard, &mut state);
         Poll::Ready(heard)
+    }
+
+    /// Ends the call where it is, because the gateway ends, and records that it was cut.
+    pub(in crate::gateway) fn end_early(&mut self, error: &UpstreamError) {
+        let shared = self.shared.clone();
+        let mut state = shared.state();
+        state.stop(error);
+        self.end(Outcome::Cut, &mut state);
+        shared.waiting.wake_all();
     }
 
     fn record(&mut self, heard: &Heard, state: &mut State) {

@@ -1,11 +1,17 @@
 //! Turns → `system` and `messages`.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::api::conversation::{Hosted, Part, PartKind, Protocol, Reasoning, Source, ToolCall, Turn};
+use crate::api::conversation::{
+    Hosted, Part, PartKind, Protocol, Reasoning, Source, Stretch, ToolCall, Turn, characters, course,
+};
 use crate::api::error::BadRequest;
+use crate::api::fields::with;
 
 /// A conversation as Claude reads it.
 #[derive(Debug, Default, PartialEq)]
@@ -51,8 +57,7 @@ impl Messages {
                 Turn::System { parts } => out.system.extend(texts(i, parts, "a system prompt")?),
                 Turn::User { parts, .. } => out.say("user", blocks(i, parts)?),
                 Turn::Assistant { parts, reasoning, calls, hosted, .. } => {
-                    let mut blocks = Hosted::among(Protocol::Messages, hosted, reasoning, thought);
-                    blocks.extend(texts(i, parts, "an assistant's message")?);
+                    let mut blocks = in_order(i, parts, reasoning, hosted)?;
                     blocks.extend(calls.iter().map(call));
                     out.say("assistant", blocks);
                 }
@@ -82,6 +87,53 @@ impl Messages {
     }
 }
 
+/// What an assistant thought, said, and did with tools that Anthropic runs.
+fn in_order(
+    message: usize,
+    parts: &[Part],
+    reasoning: &[Reasoning],
+    hosted: &[Hosted],
+) -> Result<Vec<Value>, BadRequest> {
+    let place = "an assistant's message";
+    let mut all = vec![];
+    // Where there is nothing but text, that is all that is to be said.
+    let said = parts.iter().map(|part| text(part).map(|text| text.chars().count())).sum();
+    let Some(said) = said else { return texts(message, parts, place) };
+    for stretch in course(Protocol::Messages, hosted, reasoning.len(), said) {
+        match stretch {
+            Stretch::Thoughts(these) => all.extend(reasoning[these].iter().filter_map(thought)),
+            Stretch::Text(these) => all.extend(texts(message, &within(parts, &these, said), place)?),
+            Stretch::Item(is) => all.push(is.clone()),
+        }
+    }
+    Ok(all)
+}
+
+fn text(part: &Part) -> Option<&str> {
+    match &part.kind {
+        PartKind::Text(text) | PartKind::Refusal(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// These characters of the texts that `parts` are, which have so many in `all`. The marker of a part stands at its end.
+fn within<'p>(parts: &'p [Part], these: &Range<usize>, all: usize) -> Cow<'p, [Part]> {
+    if these.len() == all {
+        return parts.into();
+    }
+    let mut end = 0;
+    let cut = parts.iter().filter_map(|part| {
+        let text = text(part)?;
+        let begin = end;
+        end += text.chars().count();
+        let (from, to) = (these.start.clamp(begin, end), these.end.clamp(begin, end));
+        let kind = PartKind::Text(characters(text, &(from - begin..to - begin)));
+        let cache = part.cache.clone().filter(|_| to == end);
+        (from < to).then(|| Part { kind, cache, ..part.clone() })
+    });
+    cut.collect()
+}
+
 fn blocks(message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
     let block = |(part, given): (usize, &Part)| block(Place { message, part }, given).transpose();
     parts.iter().enumerate().filter_map(block).collect()
@@ -91,29 +143,23 @@ fn blocks(message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
 fn block(place: Place, part: &Part) -> Result<Option<Value>, BadRequest> {
     let block = match &part.kind {
         PartKind::Text(text) | PartKind::Refusal(text) if text.trim().is_empty() => return Ok(None),
-        PartKind::Text(text) | PartKind::Refusal(text) => json!({"type": "text", "text": text}),
+        PartKind::Text(text) | PartKind::Refusal(text) => match &part.search_result {
+            Some(found) => cited(found.clone(), part.citations.as_ref()),
+            None => json!({"type": "text", "text": text}),
+        },
         PartKind::Image { source, .. } => json!({"type": "image", "source": self::source(source)}),
         PartKind::File { source, name } => cited(file(place, source, name.as_deref())?, part.citations.as_ref()),
         PartKind::Audio { .. } => {
             return Err(place.problem("Claude does not hear; send a transcript, or ask another model"));
         }
     };
-    Ok(Some(marked(block, part.cache.as_ref())))
+    Ok(Some(with(block, "cache_control", part.cache.as_ref())))
 }
 
 /// Of the blocks that files make, pictures are not cited.
-fn cited(mut block: Value, citations: Option<&Value>) -> Value {
-    if let Some(citations) = citations.filter(|_| block["type"] == "document") {
-        block["citations"] = citations.clone();
-    }
-    block
-}
-
-fn marked(mut block: Value, cache: Option<&Value>) -> Value {
-    if let Some(cache) = cache {
-        block["cache_control"] = cache.clone();
-    }
-    block
+fn cited(block: Value, citations: Option<&Value>) -> Value {
+    let citations = citations.filter(|_| block["type"] != "image");
+    with(block, "citations", citations)
 }
 
 fn texts(message: usize, parts: &[Part], place: &str) -> Result<Vec<Value>, BadRequest> {
@@ -173,7 +219,7 @@ fn thought(reasoning: &Reasoning) -> Option<Value> {
 
 fn call(call: &ToolCall) -> Value {
     let block = json!({"type": "tool_use", "id": id(&call.id), "name": call.name, "input": input(&call.arguments)});
-    marked(block, call.cache.as_ref())
+    with(block, "cache_control", call.cache.as_ref())
 }
 
 /// A call's arguments as the object that Claude's wire and Bedrock's want. What is none is wrapped, as Anthropic's page
@@ -198,5 +244,5 @@ fn result(message: usize, call_id: &str, parts: &[Part], failed: bool) -> Result
     if failed {
         result["is_error"] = true.into();
     }
-    Ok(marked(result, parts.iter().rev().find_map(|part| part.cache.as_ref())))
+    Ok(with(result, "cache_control", parts.iter().rev().find_map(|part| part.cache.as_ref())))
 }

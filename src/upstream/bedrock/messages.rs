@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::document;
 use crate::api::conversation::{Part, PartKind, Reasoning, Source, ToolCall, Turn};
 use crate::api::error::BadRequest;
+use crate::api::fields::with;
 use crate::upstream::anthropic::messages::{Place, input};
 
 /// The longest id of a call.
@@ -19,9 +20,17 @@ pub struct Messages {
     pub system: Vec<Value>,
     /// User and assistant in turns, each with at least one block.
     messages: Vec<Message>,
-    /// Whether the model reads marks: of what is to be cached, of calls that failed.
-    marks: bool,
+    reads: Reads,
     documents: usize,
+}
+
+/// What a model reads beside what all models do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Marks: of what is to be cached, of calls that failed.
+    pub marks: bool,
+    /// What a search found, as such: to other models it is text.
+    pub search_results: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -36,8 +45,8 @@ impl Messages {
     ///
     /// # Errors
     /// A part that Bedrock cannot be given.
-    pub fn write(turns: &[Turn], marks: bool) -> Result<Self, BadRequest> {
-        let mut out = Self { marks, ..Self::default() };
+    pub fn write(turns: &[Turn], reads: Reads) -> Result<Self, BadRequest> {
+        let mut out = Self { reads, ..Self::default() };
         for (i, turn) in turns.iter().enumerate() {
             match turn {
                 Turn::System { parts } => {
@@ -91,17 +100,18 @@ impl Messages {
         for (part, given) in parts.iter().enumerate() {
             if let Some(block) = self.block(Place { message, part }, given)? {
                 out.push(block);
-                out.extend(given.cache.as_ref().filter(|_| self.marks).map(cache_point));
+                out.extend(given.cache.as_ref().filter(|_| self.reads.marks).map(cache_point));
             }
         }
         Ok(out)
     }
 
     fn texts(&mut self, message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
-        let other = parts.iter().any(|part| !matches!(part.kind, PartKind::Text(_) | PartKind::Refusal(_)));
-        if other {
+        let is_text = |part: &Part| matches!(part.kind, PartKind::Text(_) | PartKind::Refusal(_));
+        if parts.iter().any(|part| !is_text(part) || part.search_result.is_some()) {
             let field = format!("messages[{message}].content");
-            let problem = format!("{field}: Bedrock takes pictures, sound and files from users and tools only");
+            let what = "pictures, sound, files and search results";
+            let problem = format!("{field}: Bedrock takes {what} from users and tools only");
             return Err(BadRequest::field(field, problem));
         }
         self.blocks(message, parts)
@@ -111,7 +121,10 @@ impl Messages {
     fn block(&mut self, place: Place, part: &Part) -> Result<Option<Value>, BadRequest> {
         Ok(match &part.kind {
             PartKind::Text(text) | PartKind::Refusal(text) if text.trim().is_empty() => None,
-            PartKind::Text(text) | PartKind::Refusal(text) => Some(json!({"text": text})),
+            PartKind::Text(text) | PartKind::Refusal(text) => {
+                let found = part.search_result.as_ref().filter(|_| self.reads.search_results);
+                Some(found.map_or_else(|| json!({"text": text}), |found| search_result(found, part.citations.as_ref())))
+            }
             PartKind::Image { source, .. } => Some(picture(place, source)?),
             PartKind::Audio { data, format } => Some(sound(place, data, format)?),
             PartKind::File { source, .. } if is_picture(source) => Some(picture(place, source)?),
@@ -126,7 +139,7 @@ impl Messages {
 
     fn call(&self, call: &ToolCall) -> Vec<Value> {
         let block = json!({"toolUseId": id(&call.id), "name": call.name, "input": input(&call.arguments)});
-        let cache = call.cache.as_ref().filter(|_| self.marks);
+        let cache = call.cache.as_ref().filter(|_| self.reads.marks);
         std::iter::once(json!({"toolUse": block})).chain(cache.map(cache_point)).collect()
     }
 
@@ -142,9 +155,9 @@ impl Messages {
         }
         let plain: Vec<Part> = parts.iter().map(|part| Part { cache: None, ..part.clone() }).collect();
         let content = self.blocks(message, &plain)?;
-        let cache = parts.iter().rev().find_map(|part| part.cache.as_ref()).filter(|_| self.marks);
+        let cache = parts.iter().rev().find_map(|part| part.cache.as_ref()).filter(|_| self.reads.marks);
         let mut result = json!({"toolResult": {"toolUseId": id(call_id), "content": content}});
-        if failed && self.marks {
+        if failed && self.reads.marks {
             result["toolResult"]["status"] = "error".into();
         }
         Ok(std::iter::once(result).chain(cache.map(cache_point)).collect())
@@ -157,6 +170,14 @@ pub fn cache_point(control: &Value) -> Value {
         Some(ttl) => json!({"cachePoint": {"type": "default", "ttl": ttl}}),
         None => json!({"cachePoint": {"type": "default"}}),
     }
+}
+
+/// Anthropic's block in Bedrock's words.
+fn search_result(found: &Value, citations: Option<&Value>) -> Value {
+    let texts = found["content"].as_array().into_iter().flatten();
+    let content: Vec<Value> = texts.map(|block| json!({"text": block["text"]})).collect();
+    let out = json!({"source": found["source"], "title": found["title"], "content": content});
+    json!({"searchResult": with(out, "citations", citations)})
 }
 
 fn is_picture(source: &Source) -> bool {

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::messages::{Messages, cache_point};
+use super::messages::{Messages, Reads, cache_point};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, Effort, Tool, ToolChoice, Turn, unsupported};
+use crate::api::conversation::{Controls, Conversation, Effort, Tool, ToolChoice, Turn, no_cited_results, unsupported};
 use crate::api::error::BadRequest;
 use crate::upstream::anthropic::model::{Claude, Thinking};
 use crate::upstream::anthropic::sampling::Sampling;
@@ -98,7 +98,12 @@ impl Draft<'_> {
     }
 
     fn write_messages(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
-        let mut messages = Messages::write(self.turns, self.family != Family::Other)?;
+        let claude = self.is_claude();
+        if let Some(bad) = no_cited_results(self.request, "this model").filter(|_| !claude) {
+            return Err(bad);
+        }
+        let reads = Reads { marks: self.family != Family::Other, search_results: claude };
+        let mut messages = Messages::write(self.turns, reads)?;
         if messages.is_empty() {
             return Err(BadRequest::field(
                 "messages",

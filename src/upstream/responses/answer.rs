@@ -218,7 +218,8 @@ fn choice(items: Vec<Item>, thinker: &str) -> Choice {
                 choice.images.extend(result.map(|data| picture(&data, output_format.as_deref())));
             }
             Item::Hosted(item) => {
-                choice.hosted.push(Hosted::item(Protocol::Responses, item, choice.thinking_blocks.len()));
+                let (thoughts, said) = (choice.thinking_blocks.len(), choice.content.chars().count());
+                choice.hosted.push(Hosted::item(Protocol::Responses, item, thoughts, said));
             }
             Item::Other => {}
         }

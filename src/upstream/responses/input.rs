@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::{
-    Hosted, Part, PartKind, Protocol, Reasoning, Sealed, Source, ToolCall, Turn, unsupported,
+    Hosted, Part, PartKind, Protocol, Reasoning, Sealed, Source, Stretch, ToolCall, Turn, characters, course,
+    unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
@@ -38,16 +39,19 @@ fn said(role: &str, content: Value) -> Value {
 
 /// What a model thought, did with OpenAI's own tools, said and called. A thought that nothing came of is refused.
 fn answered(thinker: &str, reasoning: &[Reasoning], hosted: &[Hosted], text: &str, calls: &[ToolCall]) -> Vec<Value> {
-    let text = (!text.is_empty()).then(|| said("assistant", text.into()));
-    let outcome: Vec<Value> = text.into_iter().chain(calls.iter().map(called)).collect();
-    let nothing_came = outcome.is_empty() && !hosted.iter().any(|item| item.of == Protocol::Responses);
+    let did = hosted.iter().any(|item| item.of == Protocol::Responses);
+    let nothing_came = text.is_empty() && calls.is_empty() && !did;
     let thought = |thought: &Reasoning| match thought {
         Reasoning::Sealed(sealed) if sealed.thinker == thinker && !nothing_came => Some(reasoning_item(sealed)),
         _ => None,
     };
-    let mut items = Hosted::among(Protocol::Responses, hosted, reasoning, thought);
-    items.extend(outcome);
-    items
+    let stretches = course(Protocol::Responses, hosted, reasoning.len(), text.chars().count()).into_iter();
+    let items = stretches.flat_map(|stretch| match stretch {
+        Stretch::Thoughts(these) => reasoning[these].iter().filter_map(thought).collect(),
+        Stretch::Text(these) => vec![said("assistant", characters(text, &these).into())],
+        Stretch::Item(is) => vec![is.clone()],
+    });
+    items.chain(calls.iter().map(called)).collect()
 }
 
 fn reasoning_item(thought: &Sealed) -> Value {

@@ -254,6 +254,7 @@ fn tool_choice(controls: &Controls, searches: bool) -> Value {
 /// What a chat says of searching the web is no matter of choosing a tool.
 fn allowed_tools(allowed: &AllowedTools, searches: bool) -> Value {
     let flat = |tool: &Value| match tool["type"].as_str().and_then(|kind| tool[kind].as_object()) {
+        Some(hosted) if tool["type"] == "hosted" => hosted.get("is").cloned().unwrap_or_default(),
         Some(named) => with(json!({"type": tool["type"]}), named),
         None => tool.clone(),
     };

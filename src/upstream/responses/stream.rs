@@ -227,7 +227,7 @@ impl Translation {
                 self.list("images", image_json(&answer::picture(&data, output_format.as_deref())), out);
             }
             Item::Hosted(item) => {
-                self.list("hosted_items", Hosted::item(Protocol::Responses, item, self.thoughts), out);
+                self.list("hosted_items", Hosted::item(Protocol::Responses, item, self.thoughts, self.said), out);
             }
             Item::ImageGenerationCall { .. } | Item::Message { .. } | Item::Other => {}
         }
