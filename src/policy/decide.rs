@@ -12,6 +12,8 @@ const LEAST_WIDTH: f64 = 0.1;
 const HALF_WIDTH: f64 = 0.8;
 /// Probability that is spread over all arms, as equal money rather than equal chances.
 const FLOOR: f64 = 0.005;
+/// Where a budget pays, an arm beside the favourite is drawn for at most this share of it, dearer or cheaper.
+const DRAWN_COST: f64 = 0.2;
 /// An arm's curiosity may cost at most this share of a usual answer …
 const CURIOSITY_COST: f64 = 0.3;
 /// … and all exploration beyond Thompson's takes at most this probability.
@@ -38,14 +40,14 @@ pub fn decide(
     }
     let (controller, segment) = route.steering(ask.segment);
     let prices = Prices::new(controller, ask.knob);
-    let mut field = Field::new(route, context, &eligible, ask.warm, prices.likelier.exp());
+    let mut field = Field::new(route, context, &eligible, ask.warm, &prices);
     let Choice { preferred, chosen, propensities } = choose(controller, &mut field, &eligible, &prices, draw);
     Ok(Decision {
         kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
         policy: "thompson".into(),
         snapshot_version: snapshot.version,
         segment: segment.map(str::to_owned),
-        knob: ask.knob.unwrap_or(controller.knob),
+        knob: prices.knob,
         phi: context.phi.clone(),
         widening: context.widening,
         verbosity: context.verbosity,
@@ -87,6 +89,8 @@ fn choose(controller: &Controller, field: &mut Field, eligible: &[usize], prices
 
 /// The prices of quality in force.
 struct Prices {
+    /// What they follow from: the request's own, or the controller's.
+    knob: Knob,
     /// ln V.
     likelier: f64,
     /// ln V that is used in its place, with this probability.
@@ -101,7 +105,7 @@ impl Prices {
             false => (mixture.high, mixture.share),
         });
         let likelier = knob.map_or(solution.log_value, |knob| solution.log_value_for(knob));
-        Self { likelier, other: other.filter(|(_, share)| *share > 0.0) }
+        Self { knob: knob.unwrap_or(controller.knob), likelier, other: other.filter(|(_, share)| *share > 0.0) }
     }
 }
 
@@ -114,18 +118,20 @@ struct Field {
     deviation: Vec<f64>,
     /// V, USD for a unit of quality.
     value: f64,
+    knob: Knob,
 }
 
 impl Field {
-    fn new(route: &RouteState, context: &Context, eligible: &[usize], warm: Option<Warm>, value: f64) -> Self {
+    fn new(route: &RouteState, context: &Context, eligible: &[usize], warm: Option<Warm>, in_force: &Prices) -> Self {
         let prices = prices(&route.spec);
-        let n = eligible.len();
+        let (n, value) = (eligible.len(), in_force.likelier.exp());
         let mut field = Self {
             quality: Vec::with_capacity(n),
             cost: Vec::with_capacity(n),
             utility: Vec::with_capacity(n),
             deviation: Vec::with_capacity(n),
             value,
+            knob: in_force.knob,
         };
         let (input, shared) = (f64::from(context.input_tokens), route.shift.dim());
         let mut loadings = vec![0.0; n * shared];
@@ -162,9 +168,25 @@ impl Field {
         self.utility = worth.collect();
     }
 
+    /// Of each arm to be the best by its posterior. Where a budget pays, the price of quality that spends it is found by
+    /// what the means choose: where a dear arm is believed little better than a cheap one, as it often is for long, draws
+    /// alone would decide what is spent.
+    fn thompson(&self) -> Vec<f64> {
+        let mut drawn = propensity::greatest(&self.utility, &self.deviation);
+        if let Knob::BudgetPer1k(usd) = self.knob {
+            let favourite = self.favourite();
+            for (p, cost) in drawn.iter_mut().zip(&self.cost) {
+                let apart = (cost - self.cost[favourite]).abs().max(1e-300);
+                *p = p.min(DRAWN_COST * usd / 1000.0 / apart);
+            }
+            drawn[favourite] += 1.0 - drawn.iter().sum::<f64>();
+        }
+        drawn
+    }
+
     /// Thompson's probabilities, mixed with the floor and with what curiosity may cost.
     fn propensities(&self, controller: &Controller, eligible: &[usize]) -> Vec<f64> {
-        let thompson = propensity::greatest(&self.utility, &self.deviation);
+        let thompson = self.thompson();
         let expected: f64 = thompson.iter().zip(&self.cost).map(|(p, c)| p * c).sum();
         let usual = expected.max(controller.spending.usual_cost());
         let extra = |(&k, cost): (&usize, &f64)| {

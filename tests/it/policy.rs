@@ -7,7 +7,8 @@ use rand::{RngExt, SeedableRng};
 use satisfice::catalog::{Price, Usage};
 use satisfice::difficulty::{Bundle, Context};
 use satisfice::policy::{
-    ArmSpec, Ask, Decision, Kind, Knob, NoCandidate, Reward, RouteSpec, RouteState, Settlement, Snapshot, decide,
+    ArmSpec, Ask, Candidate, Decision, Kind, Knob, NoCandidate, Reward, RouteSpec, RouteState, Settlement, Snapshot,
+    decide,
 };
 
 const ROUTE: &str = "auto";
@@ -141,6 +142,26 @@ fn a_budget_is_spent_and_not_overspent() {
         let outcome = world.run(cold(spec(Knob::BudgetPer1k(1.0))), 4000, 4000);
         assert!((outcome.usd * 1e3 - 1.0).abs() < 0.05, "{} USD per 1,000", outcome.usd * 1e3);
         assert!(outcome.quality > 0.62, "better than the middle model alone: {}", outcome.quality);
+    }
+}
+
+#[test]
+fn a_budget_is_not_spent_on_finding_out_whether_a_dear_model_is_a_little_better() {
+    // The middle model for all costs 0.3 USD per 1,000 and the large one ten times as much.
+    let (quality, usd) = mean_of(24, [0.6, 0.9, 0.9], Knob::BudgetPer1k(0.4), 1200, 600);
+    assert!(quality > 0.86 && usd * 1e3 < 0.41, "{quality} at {} USD per 1,000", usd * 1e3);
+}
+
+#[test]
+fn beside_the_favourite_little_of_a_budget_is_drawn() {
+    let (per_1k, mut world) = (0.4, World { rng: StdRng::seed_from_u64(5), quality: [0.6, 0.9, 0.9] });
+    let snapshot = world.run(cold(spec(Knob::BudgetPer1k(per_1k))), 400, 400).snapshot;
+    for i in 0..100 {
+        let decision = choose(&snapshot, &context(&snapshot, f64::from(i) / 50.0 - 1.0), 0.5);
+        let favourite = decision.candidates[decision.preferred].cost_usd;
+        let foregone = |arm: &Candidate| arm.propensity * (arm.cost_usd - favourite) * 1e3 / per_1k;
+        // A fifth for Thompson's draws, and what curiosity and the floor may cost.
+        assert!(decision.candidates.iter().map(foregone).all(|share| share.abs() < 0.55), "{decision:?}");
     }
 }
 
