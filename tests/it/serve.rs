@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::gateway::{ask, client};
@@ -220,8 +222,11 @@ async fn a_disk_without_room_is_said_once_and_not_with_each_batch() {
         line.unwrap().parse().unwrap()
     };
     let mut long = ask("auto");
-    for n in 0.. {
-        long["messages"][0]["content"] = format!("{n} {}", "word ".repeat(20_000)).into();
+    // Digits hardly compress: whatever is written together, once one trace found no room, none does.
+    let mut rng = StdRng::seed_from_u64(1);
+    loop {
+        let digits: String = (0..200_000).map(|_| char::from(rng.random_range(b'0'..=b'9'))).collect();
+        long["messages"][0]["content"] = digits.into();
         client().post(format!("{url}/v1/chat/completions")).body(long.to_string()).send().await.unwrap();
         if failures().await >= 6 {
             break;
