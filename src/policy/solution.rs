@@ -38,6 +38,8 @@ const MEASURED_BELIEF: f64 = 200.0;
 const SLACK: f64 = 0.003;
 /// A new V counts for at least so much beside the old one: quality is concave in it, so that its noise costs some.
 const SMOOTHING: f64 = 0.02;
+/// … but V stands no further from the newest than this, in ln V: what a cold start believed is not paid for long after.
+const FARTHEST: f64 = 3.0;
 /// Requests over which an overspent budget is made good.
 const BUDGET_HORIZON: f64 = 200.0;
 /// At most this share of the budget is held back for what was overspent …
@@ -176,7 +178,7 @@ impl Solution {
         match (before, knob) {
             (Some(before), Knob::Quality(_)) => {
                 let share = SMOOTHING.max(1.0 / (1.0 + (self.count - 1) as f64 / 4.0));
-                before.log_value + share * (wanted - before.log_value)
+                (before.log_value + share * (wanted - before.log_value)).clamp(wanted - FARTHEST, wanted + FARTHEST)
             }
             _ => wanted,
         }
@@ -351,6 +353,14 @@ mod tests {
         // Two deviations below it, the tail at minus two: twice 2.3%.
         assert!((hope(-2.0, 2.0) - 0.0455).abs() < 1e-3 && hope(-3.0, 2.0) < 1e-3);
         assert_eq!(hope(f64::NEG_INFINITY, 2.0), 0.0);
+    }
+
+    #[test]
+    fn a_price_of_quality_follows_slowly_but_is_never_far_behind() {
+        let (bar, old) = (Knob::Quality(0.95), Solution { log_value: -1.0, ..Solution::default() });
+        let next = |wanted| Solution { count: 1000, ..Solution::default() }.smoothed(wanted, bar, Some(&old));
+        assert!((next(-2.0) - (-1.0 - SMOOTHING)).abs() < 1e-12);
+        assert_eq!([next(-9.0), next(7.0)], [-9.0 + FARTHEST, 7.0 - FARTHEST]);
     }
 
     #[test]
