@@ -23,8 +23,8 @@ pub enum Protocol {
 }
 
 /// A tool, a choice of one, or what was done with one: in a chat `{"type": "hosted", "hosted": {"of", "is"}}`, and in
-/// `hosted_items` of an assistant's message `{"of", "is", "after", "at"}`. Of a function it has in `is` what the protocol alone
-/// says of one.
+/// `hosted_items` of an assistant's message `{"of", "is", "after", "at"}`. Of a function it has in `is` what the protocol
+/// alone says of one.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Hosted {
     pub of: Protocol,
