@@ -11,13 +11,15 @@
 //!
 //! λ · (mean of the scored + mean of the cut among the pairs) + (1 − λ) · mean of the pairs
 //!
-//! is free of that bias whatever λ is; it is the one with the least variance.
+//! is free of that bias whatever λ is; it is the one with the least variance. That is so while both samples measure the same.
+//! Where what they say of the route's own answers differs by more than chance, clients and the judge mean different things
+//! by quality, and a mixture of both would be neither's: then the pairs speak alone, of both models by one measure.
 
 use serde::{Deserialize, Serialize};
 
-use super::Decision;
 use super::moments::Moments;
-use super::sequence::{ALPHA, FIRST_LOOK, half_width};
+use super::sequence::{ALPHA, FIRST_LOOK, UNSEEN, half_width};
+use super::{Candidate, Decision};
 
 /// A rare answer of the best model stands for at most so many requests.
 const GREATEST_WEIGHT: f64 = 20.0;
@@ -50,21 +52,28 @@ type Along = (f64, f64);
 const OWN: Along = (1.0, 0.0);
 const BEST: Along = (0.0, 1.0);
 
+impl Measure {
+    /// No part of it beyond what can be.
+    fn within(self, least: f64, most: f64) -> Self {
+        let [mean, low, high] = [self.mean, self.low, self.high].map(|end| end.clamp(least, most));
+        Self { mean, low, high, rows: self.rows }
+    }
+}
+
 impl Audit {
     /// The answer of a decision was scored; `best` names the model that was best by all that was known before. A shadowed
     /// request is in the other sample.
     pub(super) fn scored(&mut self, decision: &Decision, best: &str, value: f64) {
-        let best = decision.candidates.iter().position(|candidate| candidate.arm == best);
-        let Some(k) = best.filter(|_| decision.audit.is_none()) else { return };
-        let candidate = &decision.candidates[k];
-        let weight = if k == decision.chosen { (1.0 / candidate.propensity).min(GREATEST_WEIGHT) } else { 0.0 };
-        self.scored.push([value, candidate.quality + weight * (value - candidate.quality), 0.0]);
+        if let Some((predicted, weight)) = best_of(decision, best) {
+            self.scored.push([value, predicted + weight * (value - predicted), 0.0]);
+        }
     }
 
-    /// A score of the route's answers grew by `change`; what it said of the best model stays.
-    pub(super) fn revised(&mut self, decision: &Decision, change: f64) {
-        if decision.audit.is_none() {
-            self.scored.revise([change, 0.0, 0.0]);
+    /// A score of the route's answers grew by `change`. `best`, as of now: it may have changed since the score came, and then
+    /// what that said of the best model stays as it was.
+    pub(super) fn revised(&mut self, decision: &Decision, best: &str, change: f64) {
+        if let Some((_, weight)) = best_of(decision, best) {
+            self.scored.revise([change, weight * change, 0.0]);
         }
     }
 
@@ -85,26 +94,27 @@ impl Audit {
 
     /// Mean quality of the route's answers; `None` while there are few.
     pub fn own(&self) -> Option<Measure> {
-        self.measure(OWN)
+        Some(self.measure(OWN)?.within(0.0, 1.0))
     }
 
     /// What the best model's answers to the same requests would have been worth.
     pub fn best(&self) -> Option<Measure> {
-        self.measure(BEST)
+        Some(self.measure(BEST)?.within(0.0, 1.0))
     }
 
     /// The one less the other: below zero where the best model is better.
     pub fn difference(&self) -> Option<Measure> {
-        self.measure((1.0, -1.0))
+        Some(self.measure((1.0, -1.0))?.within(-1.0, 1.0))
     }
 
     /// The share of the best model's quality that was kept: own / best, by one step of Newton's method on
     /// own − share · best = 0, which is a mean of rows.
     pub fn kept(&self) -> Option<Measure> {
-        let (own, best) = (self.own()?, self.best()?);
+        let (own, best) = (self.measure(OWN)?, self.measure(BEST)?);
         let share = own.mean / best.mean;
         let rest = self.measure((1.0 / best.mean, -share / best.mean)).filter(|_| best.mean >= LEAST_QUALITY)?;
-        Some(Measure { mean: share + rest.mean, low: share + rest.low, high: share + rest.high, rows: rest.rows })
+        let kept = Measure { mean: share + rest.mean, low: share + rest.low, high: share + rest.high, rows: rest.rows };
+        Some(kept.within(0.0, f64::INFINITY))
     }
 
     fn measure(&self, along: Along) -> Option<Measure> {
@@ -113,14 +123,21 @@ impl Audit {
             (false, false) => None,
             (true, false) => Some(alone(&self.scored, along)),
             (false, true) => Some(alone(&self.pairs, along)),
-            (true, true) => Some(self.together(along)),
+            (true, true) if self.agree() => Some(self.together(along)),
+            (true, true) => Some(alone(&self.pairs, along)),
         }
+    }
+
+    /// Whether both samples may well mean the same by quality.
+    fn agree(&self) -> bool {
+        let (scored, pairs) = (alone(&self.scored, OWN), alone(&self.pairs, OWN));
+        scored.low <= pairs.high && pairs.low <= scored.high
     }
 
     fn together(&self, (own, best): Along) -> Measure {
         let (direct, cut) = ([own, best, 0.0], [0.0, 0.0, best]);
-        let of_pairs = |v, w| self.pairs.covariance_along(v, w) / self.pairs.rows() as f64;
-        let scored = self.scored.covariance_along(direct, direct) / self.scored.rows() as f64;
+        let of_pairs = |v, w| covariance(&self.pairs, v, w) / self.pairs.rows() as f64;
+        let scored = covariance(&self.scored, direct, direct) / self.scored.rows() as f64;
         let (paired, taken, both) = (of_pairs(direct, direct), of_pairs(cut, cut), of_pairs(direct, cut));
         let spread = scored + paired + taken - 2.0 * both;
         let lambda = if spread > 0.0 { ((paired - both) / spread).clamp(0.0, 1.0) } else { 0.0 };
@@ -133,10 +150,25 @@ impl Audit {
     }
 }
 
+/// What was predicted of the best model's answer, and how often the answer that came stands for it; `None` where `best` was
+/// no candidate, or the request is in the other sample.
+fn best_of(decision: &Decision, best: &str) -> Option<(f64, f64)> {
+    let k = decision.candidates.iter().position(|candidate| candidate.arm == best);
+    let k = k.filter(|_| decision.audit.is_none())?;
+    let Candidate { quality, propensity, .. } = decision.candidates[k];
+    Some((quality, if k == decision.chosen { (1.0 / propensity).min(GREATEST_WEIGHT) } else { 0.0 }))
+}
+
 /// What one sample says by itself.
 fn alone(moments: &Moments, (own, best): Along) -> Measure {
     let along = [own, best, 0.0];
-    about(moments.mean_along(along), moments.covariance_along(along, along), moments.rows())
+    about(moments.mean_along(along), covariance(moments, along, along), moments.rows())
+}
+
+/// As if each column had differed by [`UNSEEN`] more than it has, by itself.
+fn covariance(moments: &Moments, v: [f64; 3], w: [f64; 3]) -> f64 {
+    let unseen: f64 = v.iter().zip(w).map(|(v, w)| UNSEEN * v * w).sum();
+    moments.covariance_along(v, w) + unseen / moments.rows() as f64
 }
 
 /// `variance`: of one row.

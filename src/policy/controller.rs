@@ -94,7 +94,7 @@ impl Controller {
         match was {
             Some(old) => {
                 self.measured.revised(value - old);
-                self.audit.revised(decision, value - old);
+                self.best_name(spec).into_iter().for_each(|best| self.audit.revised(decision, best, value - old));
             }
             None => {
                 self.measured.scored(value - chosen.quality);

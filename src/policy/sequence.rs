@@ -1,23 +1,28 @@
 //! A confidence sequence: an interval for a mean that may be looked at after every row, and still errs in 5 % of streams
 //! at most.
 
-use serde::{Deserialize, Serialize};
-
 /// Chance, over the whole stream, that the mean is ever outside.
 pub(super) const ALPHA: f64 = 0.05;
 /// The number of rows at which the sequence is narrowest for its validity. Fixed, for a choice by the data would spoil it.
 const TUNED_FOR: f64 = 1_000.0;
 /// Before so many rows the variance is not believed, and nothing is said.
 pub const FIRST_LOOK: usize = 100;
+/// Squared distances to the mean, in squares of a unit, that count beside those that were seen: of answers that are nearly
+/// always as good, the first hundred may all be, and a variance of 0 would make an interval of no width. With none, the
+/// mean of values that are 1 in .99 of all cases is missed in 42 % of streams, with 2 in fewer than 3 %.
+pub(super) const UNSEEN: f64 = 2.0;
 
 /// The normal-mixture asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (Time-uniform
 /// central limit theory and asymptotic confidence sequences, 2021, arXiv 2103.06476, theorem 2.2):
 ///
 /// μ̂ₜ ± σ̂ₜ √( 2(tρ² + 1)/(t²ρ²) · ln(√(tρ² + 1)/α) ), ρ² = (−2 ln α + ln(−2 ln α + 1)) / [`TUNED_FOR`].
 ///
-/// Asymptotic: it needs finite variance, not bounds, and is valid as rows become many.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+/// Asymptotic: it needs finite variance, not bounds, and is valid as rows become many. While they are few, rare values may
+/// not have been seen: hence a constant beside the variance that was.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sequence {
+    /// By how much a value may well differ from another.
+    unit: f64,
     rows: usize,
     mean: f64,
     /// Sum of squared distances to the mean.
@@ -25,6 +30,11 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// Of values that may well differ by `unit`: 1 for qualities.
+    pub fn new(unit: f64) -> Self {
+        Self { unit, rows: 0, mean: 0.0, squares: 0.0 }
+    }
+
     /// The next value of the stream.
     pub fn push(&mut self, value: f64) {
         self.rows += 1;
@@ -33,27 +43,13 @@ impl Sequence {
         self.squares += distance * (value - self.mean);
     }
 
-    /// One of the values grew by `change`; the spread is left as it is.
-    pub fn revise(&mut self, change: f64) {
-        self.mean += change / self.rows.max(1) as f64;
-    }
-
-    /// Values so far.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Their mean; 0 before the first.
-    pub fn mean(&self) -> f64 {
-        self.mean
-    }
-
     /// The mean's interval after the rows so far; `None` before [`FIRST_LOOK`].
     pub fn interval(&self) -> Option<(f64, f64)> {
         if self.rows < FIRST_LOOK {
             return None;
         }
-        let half = half_width(self.rows, self.squares / self.rows as f64, ALPHA);
+        let squares = self.squares + UNSEEN * self.unit * self.unit;
+        let half = half_width(self.rows, squares / self.rows as f64, ALPHA);
         Some((self.mean - half, self.mean + half))
     }
 

@@ -137,9 +137,9 @@ impl Steered {
         Self {
             knob: controller.knob,
             decided: controller.schedule.decided,
-            measured_quality: audit.own().map(Measure::of_share),
-            best_quality: audit.best().map(Measure::of_share),
-            kept: audit.kept().map(|kept| Measure::within(kept, f64::INFINITY)),
+            measured_quality: audit.own().map(Measure::from),
+            best_quality: audit.best().map(Measure::from),
+            kept: audit.kept().map(Measure::from),
             compared: audit.pairs(),
             best: best_now(state, controller),
             spent_usd: spending.spent_usd,
@@ -153,14 +153,9 @@ impl Steered {
     }
 }
 
-impl Measure {
-    /// A mean of values from 0 to 1.
-    fn of_share(measure: policy::Measure) -> Self {
-        Self::within(measure, 1.0)
-    }
-
-    fn within(policy::Measure { mean, low, high, rows }: policy::Measure, most: f64) -> Self {
-        Self { mean: mean.clamp(0.0, most), low: low.clamp(0.0, most), high: high.clamp(0.0, most), scores: rows }
+impl From<policy::Measure> for Measure {
+    fn from(policy::Measure { mean, low, high, rows }: policy::Measure) -> Self {
+        Self { mean, low, high, scores: rows }
     }
 }
 

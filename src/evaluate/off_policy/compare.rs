@@ -39,7 +39,7 @@ pub fn compare(
     }
     let values = |answered: &[(&Row, Vec<f64>)]| Sample::new(answered, outcome, clip).dr();
     let differences: Vec<f64> = values(&of_first).into_iter().zip(values(&of_second)).map(|(a, b)| a - b).collect();
-    let (mut sequence, mut told_apart_at) = (Sequence::default(), None);
+    let (mut sequence, mut told_apart_at) = (Sequence::new(outcome.unit(rows)), None);
     for (i, difference) in differences.iter().enumerate() {
         sequence.push(*difference);
         if told_apart_at.is_none() && sequence.excludes_zero() {

@@ -71,6 +71,15 @@ impl Row {
 }
 
 impl Outcome {
+    /// By how much one request's outcome may well differ from another's: the whole range of qualities, or the greatest cost
+    /// that was predicted.
+    fn unit(self, rows: &[Row]) -> f64 {
+        match self {
+            Self::Quality => 1.0,
+            Self::Cost => rows.iter().flat_map(|row| &row.candidates).map(|c| c.cost_usd).fold(0.0, f64::max),
+        }
+    }
+
     fn observed(self, row: &Row) -> Option<f64> {
         match self {
             Self::Quality => row.quality,

@@ -60,6 +60,10 @@ impl World {
 
     fn request(&mut self) {
         let sort = SORTS[usize::from(self.rng.random_bool(0.5))];
+        self.answered(sort);
+    }
+
+    fn answered(&mut self, sort: Sort) {
         let chosen = usize::from(self.rng.random_bool(sort.dear));
         let own = self.answer(sort, chosen);
         if self.rng.random_bool(self.share) {
@@ -125,6 +129,59 @@ fn the_intervals_hold_whenever_one_looks_in_nineteen_of_twenty_streams() {
 }
 
 #[test]
+fn answers_that_are_nearly_always_right_are_not_taken_for_certain() {
+    for quality in [0.97, 0.99, 0.995] {
+        let sort = Sort { quality: [quality, quality], dear: 0.05 };
+        let (streams, mut missed) = (500, 0);
+        for seed in 0..streams {
+            let mut world = World::new(9_000 + seed, 0.2);
+            let misses = |audit: &Audit| {
+                let own = audit.own().filter(|_| audit.pairs() >= FIRST_LOOK);
+                own.is_some_and(|own| !(own.low..=own.high).contains(&quality))
+            };
+            let looks = (0..60).map(|_| {
+                (0..50).for_each(|_| world.answered(sort));
+                misses(&world.audit)
+            });
+            missed += u64::from(looks.fold(false, |before, now| before || now));
+        }
+        assert!(missed <= streams / 20, "{missed} of {streams} at {quality}");
+    }
+}
+
+#[test]
+fn a_judge_and_clients_who_mean_different_things_are_not_mixed() {
+    let (plain, shadowed) = (decision(SORTS[0], 0, None), decision(SORTS[0], 0, Some(Audited { share: 0.1, best: 1 })));
+    let mut audit = Audit::default();
+    for i in 0..1_000 {
+        audit.scored(&plain, "dear", f64::from(u8::from(i % 10 < 4)));
+        audit.compared(&shadowed, None, (0.8, 0.9));
+    }
+    let [own, best, kept] = [audit.own(), audit.best(), audit.kept()].map(|measure| measure.unwrap());
+    assert!((own.mean - 0.8).abs() < 1e-9 && (best.mean - 0.9).abs() < 1e-9, "{own:?} {best:?}");
+    assert!((kept.mean - 0.8 / 0.9).abs() < 1e-9 && kept.low < kept.mean && kept.high > kept.mean, "{kept:?}");
+}
+
+#[test]
+fn a_revision_moves_both_models_as_the_score_did_and_nothing_that_was_not_counted() {
+    let (cheap, dear) = (decision(SORTS[0], 0, None), decision(SORTS[0], 1, None));
+    let scored = |value: f64| {
+        let mut audit = Audit::default();
+        (0..2 * FIRST_LOOK).for_each(|i| audit.scored(if i % 4 == 0 { &dear } else { &cheap }, "dear", value));
+        audit
+    };
+    let (mut revised, first) = (scored(0.4), scored(0.8));
+    (0..2 * FIRST_LOOK).for_each(|i| revised.revised(if i % 4 == 0 { &dear } else { &cheap }, "dear", 0.4));
+    for read in [Audit::own, Audit::best, Audit::kept] {
+        let (revised, first) = (read(&revised).unwrap().mean, read(&first).unwrap().mean);
+        assert!((revised - first).abs() < 1e-9, "{revised} {first}");
+    }
+    let before = revised.own();
+    revised.revised(&cheap, "another", 0.4);
+    assert_eq!(revised.own(), before, "the best model was no candidate: the answer is not in the sample");
+}
+
+#[test]
 fn both_samples_together_say_more_than_either() {
     let width = |audit: &Audit| audit.best().map(|best| best.high - best.low).unwrap();
     let both = World::new(3, 0.2).after(3_000);
@@ -143,7 +200,7 @@ fn few_rows_say_nothing_and_a_judge_that_changed_its_mind_is_heard() {
     audit.compared(&decision, Some((0.0, 1.0)), (1.0, 1.0));
     assert!((audit.own().unwrap().mean - 0.01).abs() < 1e-12);
     assert_eq!((audit.best().unwrap().mean, audit.pairs()), (1.0, FIRST_LOOK));
-    audit.revised(&decision, 1.0);
+    audit.revised(&decision, "dear", 1.0);
     audit.scored(&decision, "dear", 1.0);
     assert_eq!(audit.scored.rows(), 0, "a shadowed request is in one sample only");
 }
