@@ -1,7 +1,7 @@
 //! Another training run's φ: the ledger is folded anew on it.
 //!
 //! φ of one run says nothing in another's. A decision whose request was assessed again is written to the ledger once
-//! more in the new φ, followed by copies of its end and its scores: the ledger alone, without the bodies, which retention
+//! more in the new φ, followed by copies of its end and its scores and by what judging it has cost: the ledger alone, without the bodies, which retention
 //! drops, then leads to the same posterior at every later start.
 
 use crate::policy::{Decision, RouteSpec};
@@ -10,6 +10,7 @@ use crate::trace::{Reclassified, TraceId};
 
 use super::configure;
 use super::fold::Fold;
+use super::standing::Charges;
 
 /// Decisions of one commit.
 const BATCH: usize = 256;
@@ -67,8 +68,7 @@ fn again(history: Vec<Entry>, trace: TraceId, bundle: u64, decision: Decision) -
     let Some((at_ms, route)) = first else { return Vec::new() };
     let settled = history.iter().find(|entry| matches!(entry, Entry::Settled { .. })).cloned();
     let decided = Entry::Decided { trace, at_ms, route, bundle, decision: decision.into() };
-    let is_charge = |entry: &&Entry| matches!(entry, Entry::Charged { .. });
-    let charges: Vec<_> = history.iter().filter(is_charge).cloned().collect();
+    let charged = Charges::of(&history).sum().map(|usd| Entry::Charged { trace, usd });
     let scores = newest_scores(history).into_iter().map(Entry::Scored);
-    std::iter::once(decided).chain(settled).chain(charges).chain(scores).collect()
+    std::iter::once(decided).chain(settled).chain(charged).chain(scores).collect()
 }

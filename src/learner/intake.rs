@@ -201,11 +201,12 @@ impl Intake {
         }
         let standing = self.scorable(feedback.trace, desk).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
         let standing = standing.ok_or(FeedbackError::UnknownTrace(feedback.trace))?;
-        match standing.value(&feedback.metric, &feedback.source) {
+        let Feedback { metric, source, value, comment, .. } = feedback;
+        match standing.repeats(metric, source, *value, comment.as_deref()) {
             None if standing.sources() >= MAX_SOURCES => Err(FeedbackError::TooManySources(feedback.trace)),
             None => Ok(News::First),
-            Some(value) if value == feedback.value && feedback.comment.is_none() => Ok(News::Repeated),
-            Some(_) => Ok(News::Revised),
+            Some(true) => Ok(News::Repeated),
+            Some(false) => Ok(News::Revised),
         }
     }
 

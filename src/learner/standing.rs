@@ -4,6 +4,7 @@
 //! from the ledger. The map keeps the recent ones only to save that reading.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -35,6 +36,7 @@ pub(super) struct Standing {
     /// In the order of their first arrival.
     scores: Vec<Score>,
     believed: Reward,
+    charges: Charges,
 }
 
 #[derive(Debug, PartialEq)]
@@ -43,6 +45,48 @@ struct Score {
     source: String,
     value: f64,
     weight: f64,
+    /// A hash of the newest comment.
+    comment: Option<u64>,
+}
+
+/// What judges cost, once each: where a request is brought into another φ, what they had cost by then is written again, in
+/// one sum, right behind its decision and its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Charges {
+    usd: f64,
+    /// The next one is that sum.
+    repeated: bool,
+}
+
+impl Charges {
+    /// Of a request's entries so far.
+    pub(super) fn of(history: &[Entry]) -> Self {
+        let mut charges = Self::default();
+        for entry in history {
+            match entry {
+                Entry::Decided { .. } => charges.decided_again(),
+                Entry::Charged { usd, .. } => drop(charges.charge(*usd)),
+                _ => {}
+            }
+        }
+        charges
+    }
+
+    /// USD; `None` where nothing was charged.
+    pub(super) fn sum(self) -> Option<f64> {
+        Some(self.usd).filter(|usd| *usd > 0.0)
+    }
+
+    fn decided_again(&mut self) {
+        self.repeated = self.usd > 0.0;
+    }
+
+    /// What of it was not known.
+    fn charge(&mut self, usd: f64) -> Option<f64> {
+        let new = !std::mem::take(&mut self.repeated);
+        self.usd += if new { usd } else { 0.0 };
+        new.then_some(usd)
+    }
 }
 
 impl Score {
@@ -60,10 +104,6 @@ struct Pair {
 }
 
 impl Standing {
-    pub(super) fn is_comparable(&self) -> bool {
-        self.comparable
-    }
-
     pub(super) fn is_settled(&self) -> bool {
         self.settled
     }
@@ -72,8 +112,10 @@ impl Standing {
         self.scores.len()
     }
 
-    pub(super) fn value(&self, metric: &str, source: &str) -> Option<f64> {
-        self.scores.iter().find(|s| s.metric == metric && s.source == source).map(|s| s.value)
+    /// Whether this source's newest score says nothing that it has not said; `None`: it has not scored yet.
+    pub(super) fn repeats(&self, metric: &str, source: &str, value: f64, comment: Option<&str>) -> Option<bool> {
+        let score = self.scores.iter().find(|s| s.metric == metric && s.source == source)?;
+        Some(score.value == value && (comment.is_none() || comment.map(hash) == score.comment))
     }
 
     pub(super) fn is_audited(&self) -> bool {
@@ -98,13 +140,17 @@ impl Standing {
     }
 
     fn score(&mut self, new: &Scored) {
+        let comment = new.comment.as_deref().map(hash);
         match self.scores.iter_mut().find(|s| s.metric == new.metric && s.source == new.source) {
-            Some(score) => (score.value, score.weight) = (new.value, new.weight),
+            Some(score) => {
+                (score.value, score.weight, score.comment) = (new.value, new.weight, comment.or(score.comment));
+            }
             None => self.scores.push(Score {
                 metric: new.metric.clone(),
                 source: new.source.clone(),
                 value: new.value,
                 weight: new.weight,
+                comment,
             }),
         }
     }
@@ -116,6 +162,10 @@ impl Standing {
         let was = std::mem::replace(&mut self.believed, now);
         (self.comparable && was != now).then(|| Change::Believed { choice: self.choice.clone(), arm, was, now })
     }
+}
+
+fn hash(comment: &str) -> u64 {
+    FixedState::default().hash_one(comment)
 }
 
 /// The standings in memory.
@@ -168,8 +218,9 @@ impl Standings {
                 changes.extend(self.compare(scored.trace, was));
             }
             Entry::Charged { trace, usd } => {
-                let standing = self.held.get(trace).filter(|standing| standing.comparable);
-                changes.extend(standing.map(|s| Change::Charged { choice: s.choice.clone(), usd: *usd }));
+                let Some(standing) = self.held.get_mut(trace) else { return };
+                let new = standing.charges.charge(*usd).filter(|_| standing.comparable);
+                changes.extend(new.map(|usd| Change::Charged { choice: standing.choice.clone(), usd }));
             }
         }
     }
@@ -199,7 +250,8 @@ impl Standings {
 
     /// A decision in another φ does not take the place of one that is learned from.
     fn decide(&mut self, trace: TraceId, route: &str, bundle: u64, decision: &Arc<Decision>) -> Option<Change> {
-        if bundle != self.bundle && self.held.get(&trace).is_some_and(Standing::is_comparable) {
+        if let Some(known) = self.held.get_mut(&trace).filter(|known| known.comparable && bundle != self.bundle) {
+            known.charges.decided_again();
             return None;
         }
         let choice = Arc::new(Choice { route: route.into(), decision: decision.clone() });
@@ -210,6 +262,7 @@ impl Standings {
             arm: None,
             scores: Vec::new(),
             believed: Reward::Unknown,
+            charges: Charges::default(),
         };
         if self.held.insert(trace, standing).is_none() {
             self.order.push_back(trace);

@@ -24,6 +24,8 @@ pub struct Snapshot {
     /// The training run whose φ it is learned on, by its [`bundle_key`]: only that run's contexts may be decided with it.
     pub bundle: u64,
     pub routes: BTreeMap<String, Arc<RouteState>>,
+    /// Routes that are configured no more, as [`RouteState::retired`] keeps arms.
+    retired: Retired<RouteState>,
     /// Where new arms start.
     prior: Arc<Prior>,
 }
@@ -35,6 +37,9 @@ pub struct RouteState {
     pub spec: RouteSpec,
     /// One a `spec.arms`, in their order.
     pub arms: Vec<Arc<Arm>>,
+    /// Arms that are configured no more: scores of their answers still come, and a model that is put back goes on with
+    /// what is known of it.
+    retired: Retired<Arm>,
     /// What the route's prompts and scorers have moved all arms by, and how much better its dear models are than elsewhere.
     pub shift: Arc<Gaussian>,
     /// The route's own, then one a `spec.segments`, in their order.
@@ -51,11 +56,55 @@ struct Form {
     malformed: f64,
 }
 
+impl Form {
+    /// An answer that nobody had said anything of is well formed or is not; a judgement says nothing of its form.
+    fn hear(&mut self, was: Reward, now: Reward) {
+        match (was, now) {
+            (Reward::Unknown, Reward::WellFormed) => self.answers += 1.0,
+            (Reward::Unknown, Reward::Malformed) => {
+                (self.answers, self.malformed) = (self.answers + 1.0, self.malformed + 1.0)
+            }
+            (Reward::Malformed, Reward::WellFormed) => self.malformed -= 1.0,
+            _ => {}
+        }
+    }
+}
+
 /// The first 8 bytes of the SHA-256 of a bundle's fingerprint: what each decision carries of it.
 pub fn bundle_key(fingerprint: &str) -> u64 {
     let mut key = [0; 8];
     key.copy_from_slice(&Sha256::digest(fingerprint)[..8]);
     u64::from_be_bytes(key)
+}
+
+/// What is configured no more, by name, the newest last: at most [`Self::MOST`], and the oldest is forgotten.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Retired<T>(Vec<(String, Arc<T>)>);
+
+impl<T> Retired<T> {
+    const MOST: usize = 64;
+
+    fn put(&mut self, name: &str, state: Arc<T>) {
+        self.0.push((name.to_owned(), state));
+        if self.0.len() > Self::MOST {
+            self.0.remove(0);
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Arc<T>> {
+        let place = self.0.iter().position(|(retired, _)| retired == name)?;
+        Some(self.0.remove(place).1)
+    }
+
+    fn get_mut(&mut self, name: &str) -> Option<&mut Arc<T>> {
+        self.0.iter_mut().find(|(retired, _)| retired == name).map(|(_, state)| state)
+    }
+}
+
+impl<T> Default for Retired<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
 }
 
 /// The route's own controller among all.
@@ -64,7 +113,7 @@ const OWN: usize = 0;
 impl Snapshot {
     /// Before any route is known.
     pub fn new(prior: Arc<Prior>) -> Self {
-        Self { version: 0, bundle: 0, routes: BTreeMap::new(), prior }
+        Self { version: 0, bundle: 0, routes: BTreeMap::new(), retired: Retired::default(), prior }
     }
 
     /// With the name of the training run that the prior is of.
@@ -72,13 +121,16 @@ impl Snapshot {
         Self { bundle: bundle_key(fingerprint), ..self }
     }
 
-    /// Routes as configured from here on: new arms start from the prior, arms that stay keep what they learned.
-    pub fn configure(self, specs: &[RouteSpec]) -> Self {
-        let state = |spec: &RouteSpec| {
-            let before = self.routes.get(&spec.name).map(|state| (**state).clone());
-            (spec.name.clone(), Arc::new(RouteState::configured(spec, &self.prior, before)))
-        };
-        let routes = specs.iter().map(state).collect();
+    /// Routes as configured from here on: new arms start from the prior, arms that stay or come back keep what they
+    /// learned.
+    pub fn configure(mut self, specs: &[RouteSpec]) -> Self {
+        let (mut before, mut routes) = (std::mem::take(&mut self.routes), BTreeMap::new());
+        for spec in specs {
+            let before = before.remove(&spec.name).or_else(|| self.retired.take(&spec.name));
+            let state = RouteState::configured(spec, &self.prior, before.map(Arc::unwrap_or_clone));
+            routes.insert(spec.name.clone(), Arc::new(state));
+        }
+        before.into_iter().for_each(|(name, state)| self.retired.put(&name, state));
         Self { version: self.version + 1, routes, ..self }
     }
 
@@ -113,11 +165,12 @@ impl Snapshot {
         })
     }
 
-    /// Applies a change to one route; a route that is configured no more is not changed. Nor is any by an answer that was
-    /// given again: nothing was chosen or spent, and no model answered this request.
+    /// Applies a change to one route. An answer that was given again changes none: nothing was chosen or spent, and no model
+    /// answered this request.
     fn with(mut self, route: &str, decision: &Decision, change: impl FnOnce(&mut RouteState)) -> Self {
         let chosen = decision.kind != Kind::Cache;
-        if let Some(state) = self.routes.get_mut(route).filter(|_| chosen) {
+        let state = self.routes.get_mut(route).or_else(|| self.retired.get_mut(route));
+        if let Some(state) = state.filter(|_| chosen) {
             self.version += 1;
             change(Arc::make_mut(state));
         }
@@ -140,6 +193,7 @@ impl RouteState {
         let mut state = Self {
             spec: spec.clone(),
             arms,
+            retired: Retired::default(),
             shift: Arc::new(shift),
             controllers: controllers(spec, |_| None),
             schedule: Schedule::default(),
@@ -150,13 +204,19 @@ impl RouteState {
     }
 
     fn reconfigured(mut self, spec: &RouteSpec, fresh: Vec<Arc<Arm>>) -> Self {
-        let known = |name: &str| self.arm(name).map(|i| self.arms[i].clone());
+        let before: Vec<(String, Arc<Arm>)> =
+            self.spec.arms.iter().map(|arm| arm.arm.clone()).zip(std::mem::take(&mut self.arms)).collect();
+        let known = |name: &str| before.iter().find(|(arm, _)| arm == name).map(|(_, arm)| arm.clone());
         let parent = |name: &str| {
-            let version = |arm: &super::ArmSpec| undated(&arm.arm) == undated(name);
-            self.spec.arms.iter().position(version).map(|i| Arc::new(Arm::inherit(&self.arms[i])))
+            let version = before.iter().find(|(arm, _)| undated(arm) == undated(name));
+            version.map(|(_, arm)| Arc::new(Arm::inherit(arm)))
         };
-        let arm = |name: &str, fresh| known(name).or_else(|| parent(name)).unwrap_or(fresh);
+        let mut arm = |name: &str, fresh| {
+            known(name).or_else(|| self.retired.take(name)).or_else(|| parent(name)).unwrap_or(fresh)
+        };
         self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
+        let gone = before.iter().filter(|(name, _)| spec.arms.iter().all(|arm| arm.arm != *name));
+        gone.for_each(|(name, arm)| self.retired.put(name, arm.clone()));
         self.controllers = controllers(spec, |segment| Some(self.controllers[self.index(segment)?].clone()));
         self.spec = spec.clone();
         self.solve_all();
@@ -211,8 +271,13 @@ impl RouteState {
         self.controllers.iter().map(|controller| controller.schedule.decided).sum()
     }
 
-    fn arm(&self, name: &str) -> Option<usize> {
-        self.spec.arms.iter().position(|arm| arm.arm == name)
+    /// An arm that answered, whether or not it is configured still, and the shift.
+    fn arm(&mut self, name: &str) -> Option<(&mut Arm, &mut Arc<Gaussian>)> {
+        let arm = match self.spec.arms.iter().position(|arm| arm.arm == name) {
+            Some(arm) => &mut self.arms[arm],
+            None => self.retired.get_mut(name)?,
+        };
+        Some((Arc::make_mut(arm), &mut self.shift))
     }
 
     fn hear(&mut self, decision: &Decision) {
@@ -223,9 +288,9 @@ impl RouteState {
     }
 
     fn settle(&mut self, decision: &Decision, settlement: &Settlement) {
-        if let (Some(arm), Some(usage)) = (self.arm(&settlement.arm), &settlement.usage) {
+        if let (Some((arm, _)), Some(usage)) = (self.arm(&settlement.arm), &settlement.usage) {
             let input = f64::from(decision.input_tokens);
-            Arc::make_mut(&mut self.arms[arm]).settle(usage, &decision.phi, decision.verbosity, input);
+            arm.settle(usage, &decision.phi, decision.verbosity, input);
         }
         if let (Some(usd), Kind::Shadow) = (settlement.cost_usd, decision.kind) {
             self.responsible(decision).into_iter().for_each(|controller| controller.spending.shadow_usd += usd);
@@ -268,46 +333,61 @@ impl RouteState {
     }
 
     fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
-        let Some(arm) = self.arm(name) else { return };
         match (was.worth(), now.worth()) {
-            (Some((old, old_weight)), Some((value, weight))) => {
-                self.posterior(arm, |arm, shift| arm.correct(shift, &decision.phi, value - old, old_weight));
+            (Some((old, old_weight)), Some((value, weight))) => self.posterior(name, |arm, shift| {
+                arm.correct(shift, &decision.phi, value - old, old_weight);
                 if weight > old_weight {
-                    self.posterior(arm, |arm, shift| arm.learn(shift, &decision.phi, value, weight - old_weight));
+                    arm.learn(shift, &decision.phi, value, weight - old_weight);
                 }
-            }
-            (None, Some((value, weight))) => {
-                self.posterior(arm, |arm, shift| {
-                    now.judged().iter().for_each(|y| arm.watch(shift, &decision.phi, *y));
-                    arm.learn(shift, &decision.phi, value, weight);
-                });
-                if now == Reward::Malformed {
-                    self.form = Form { answers: self.form.answers + 1.0, malformed: self.form.malformed + 1.0 };
-                }
-            }
-            (None, None) if (was, now) == (Reward::Unknown, Reward::WellFormed) => self.well_formed(arm, decision),
-            _ => {}
+            }),
+            (None, Some((value, weight))) => self.posterior(name, |arm, shift| {
+                now.judged().iter().for_each(|y| arm.watch(shift, &decision.phi, *y));
+                arm.learn(shift, &decision.phi, value, weight);
+            }),
+            (Some((blamed, weight)), None) => self.expected(name, decision, blamed, weight),
+            (None, None) if (was, now) == (Reward::Unknown, Reward::WellFormed) => self.well_formed(name, decision),
+            (None, None) => {}
         }
+        self.form.hear(was, now);
+        self.count(name, was, now);
         self.measure(decision, name, was, now);
     }
 
-    fn posterior(&mut self, arm: usize, change: impl FnOnce(&mut Arm, &mut Gaussian)) {
-        let alarms = self.arms[arm].drift.alarms;
-        change(Arc::make_mut(&mut self.arms[arm]), Arc::make_mut(&mut self.shift));
-        if self.arms[arm].drift.alarms > alarms {
+    fn posterior(&mut self, name: &str, change: impl FnOnce(&mut Arm, &mut Gaussian)) {
+        let Some((arm, shift)) = self.arm(name) else { return };
+        let alarms = arm.drift.alarms;
+        change(arm, Arc::make_mut(shift));
+        if arm.drift.alarms > alarms {
             self.solve_all();
+        }
+    }
+
+    /// How many of an arm's answers somebody judged: each once.
+    fn count(&mut self, name: &str, was: Reward, now: Reward) {
+        if let (None, Some(_), Some((arm, _))) = (was.judged(), now.judged(), self.arm(name)) {
+            arm.scored += 1;
         }
     }
 
     /// A malformed answer is scored 0. If a share f of answers is, then among the others quality is p/(1−f) on average:
     /// the mean moves towards that, so that form alone leaves p where it is unless an arm's share differs from the
     /// route's. The covariance stays: nobody judged the answer.
-    fn well_formed(&mut self, arm: usize, decision: &Decision) {
-        self.form.answers += 1.0;
-        let malformed = self.form.malformed / self.form.answers;
-        let quality = self.arms[arm].outlook(&self.shift, &decision.phi, 1.0).quality;
-        let raise = quality * malformed / (1.0 - malformed);
-        self.posterior(arm, |arm, shift| arm.correct(shift, &decision.phi, raise, Reward::FORM_WEIGHT));
+    fn well_formed(&mut self, name: &str, decision: &Decision) {
+        let malformed = self.form.malformed / (self.form.answers + 1.0);
+        self.posterior(name, |arm, shift| {
+            let quality = arm.outlook(shift, &decision.phi, 1.0).quality;
+            let raise = quality * malformed / (1.0 - malformed);
+            arm.correct(shift, &decision.phi, raise, Reward::FORM_WEIGHT);
+        });
+    }
+
+    /// What was `blamed` on an answer does not stand any more, and nobody judged it: the mean goes back to where an answer
+    /// as good as was expected would have left it.
+    fn expected(&mut self, name: &str, decision: &Decision, blamed: f64, weight: f64) {
+        self.posterior(name, |arm, shift| {
+            let quality = arm.outlook(shift, &decision.phi, 1.0).quality;
+            arm.correct(shift, &decision.phi, quality - blamed, weight);
+        });
     }
 
     /// A judged answer of the arm that was drawn says how good the route's answers are; a fallback's was not drawn.

@@ -258,6 +258,22 @@ fn a_request_that_nobody_answered_teaches_nothing() {
 }
 
 #[test]
+fn a_score_with_a_comment_that_is_sent_again_is_the_same_score() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    finish(&learner, trace(1));
+    let said = |comment: &str| Feedback { comment: Some(comment.into()), ..feedback(1, "client", 0.5) };
+    for feedback in [said("wrong unit"), said("wrong unit"), feedback(1, "client", 0.5), said("wrong sign")] {
+        score(&learner, feedback).unwrap();
+    }
+    let counters = learner.counters.clone();
+    learner.stop();
+    let counted = [&counters.duplicates, &counters.revisions].map(|counter| counter.load(Ordering::Relaxed));
+    assert_eq!(counted, [2, 1]);
+    assert_eq!(scores(&store, "quality"), [0.5, 0.5], "only what is new is written");
+}
+
+#[test]
 fn a_pair_is_compared_once_both_answers_are_graded_and_by_the_judges_that_graded_both() {
     let store = MemoryStore::default();
     // Nothing is held in memory from one batch to the next.

@@ -182,6 +182,57 @@ fn a_revision_moves_the_belief_to_where_the_last_score_says() {
 }
 
 #[test]
+fn an_answer_that_is_judged_anew_by_someone_who_counts_more_is_one_answer() {
+    let snapshot = cold(spec(Knob::Quality(0.95)));
+    let decision = choose(&snapshot, &context(&snapshot, 0.0), 0.5);
+    let name = &decision.candidates[decision.chosen].arm;
+    let (judge, client) = (Reward::Scored { value: 0.2, weight: 0.5 }, Reward::Scored { value: 0.8, weight: 1.0 });
+    let heard = [Reward::Unknown, Reward::Malformed, judge, client];
+    let scored = |snapshot: &Snapshot| route(snapshot).arms[decision.chosen].scored;
+    let (mut snapshot, mut counts) = (snapshot, vec![]);
+    for step in heard.windows(2) {
+        snapshot = snapshot.learn(ROUTE, &decision, name, step[0], step[1]);
+        counts.push(scored(&snapshot));
+    }
+    assert_eq!(counts, [0, 1, 1], "nobody judged the form");
+}
+
+#[test]
+fn a_blame_that_is_taken_back_leaves_no_mark() {
+    let snapshot = cold(spec(Knob::Quality(0.95)));
+    let at = context(&snapshot, 0.0);
+    let decision = choose(&snapshot, &at, 0.5);
+    let quality = |s: &Snapshot| choose(s, &at, 0.5).candidates[decision.chosen].quality;
+    let name = &decision.candidates[decision.chosen].arm;
+    let blamed = snapshot.clone().learn(ROUTE, &decision, name, Reward::Unknown, Reward::Malformed);
+    let taken_back = blamed.clone().learn(ROUTE, &decision, name, Reward::Malformed, Reward::WellFormed);
+    let blame = quality(&snapshot) - quality(&blamed);
+    assert!(blame > 0.02 && (quality(&taken_back) - quality(&snapshot)).abs() < 0.3 * blame, "{blame}");
+}
+
+#[test]
+fn a_model_that_is_taken_out_and_put_back_goes_on_with_all_that_was_scored_by_then() {
+    let all = spec(Knob::Quality(0.95));
+    let without = RouteSpec { arms: all.arms[..2].to_vec(), ..all.clone() };
+    let snapshot = cold(all.clone());
+    let at = context(&snapshot, 0.0);
+    let decision = Decision { chosen: 2, ..choose(&snapshot, &at, 0.5) };
+    let scored = |value| Reward::Scored { value, weight: 1.0 };
+    let (mut out, mut stayed) = (snapshot.clone(), snapshot);
+    // Scores of before, of while it is out (or its whole route), and a revision of those; beside a route that kept it.
+    let settings = [vec![all.clone()], vec![without], vec![], vec![all.clone()]];
+    for (settings, (was, now)) in settings.iter().zip([(None, 0.1), (None, 0.2), (None, 0.3), (Some(0.3), 0.9)]) {
+        out = out.configure(settings);
+        let was = was.map_or(Reward::Unknown, scored);
+        for snapshot in [&mut out, &mut stayed] {
+            *snapshot = snapshot.clone().learn(ROUTE, &decision, "unheard-of-l", was, scored(now));
+        }
+    }
+    assert_eq!(route(&out).arms, route(&stayed).arms);
+    assert_eq!(route(&out).arms[2].scored, 3);
+}
+
+#[test]
 fn form_alone_does_not_drag_an_arm_up_or_down() {
     let mut snapshot = cold(spec(Knob::Quality(0.95)));
     let at = context(&snapshot, 0.0);

@@ -178,6 +178,33 @@ fn an_answer_counts_once_though_it_stands_in_the_ledger_twice() {
 }
 
 #[test]
+fn what_judging_cost_counts_once_however_often_the_classifier_changes() {
+    let store = MemoryStore::default();
+    let learner = start(&store, OLD);
+    let graded = |judge: &str| {
+        let (judge, value, cost_usd) = (judge.to_owned(), Some(1.0), Some(0.25));
+        let grade = Grade { trace: id(0), judge, value, weight: 0.5, cost_usd, at_ms: BEGIN_MS };
+        learner.events.blocking_send(Event::Graded(grade)).unwrap();
+    };
+    let spent = |snapshot: &Snapshot| snapshot.routes[ROUTE].controller().spending.judge_usd;
+    request(&learner, 0, OLD, 1.0);
+    graded("strict");
+    graded("mild");
+    for fingerprint in [NEW, "a third", "a fourth"] {
+        adopt(&learner, fingerprint, vec![reassessed(0)]).unwrap();
+        assert_eq!(spent(&learner.snapshot.load()), 0.5, "{fingerprint}");
+    }
+    graded("late");
+    adopt(&learner, OLD, vec![(id(0), decision(0))]).unwrap();
+    let back = stop(learner);
+    assert_eq!(spent(&back), 0.75);
+    assert_eq!(bytes(&replayed(&store, OLD)), bytes(&back));
+    for fingerprint in [NEW, "a third", "a fourth"] {
+        assert_eq!(spent(&replayed(&store, fingerprint)), 0.75, "{fingerprint}");
+    }
+}
+
+#[test]
 fn a_start_with_another_classifier_says_that_there_is_something_to_bring_in() {
     let store = MemoryStore::default();
     let learner = start(&store, OLD);
