@@ -58,22 +58,6 @@ fn a_file_that_somebody_works_with_is_open_for_others_too_however_many_came_betw
 }
 
 #[test]
-fn readers_and_a_writer_of_more_files_than_are_open_do_not_lock_each_other_out() {
-    let folder = tempfile::tempdir().unwrap();
-    let segments = segments(&folder);
-    thread::scope(|scope| {
-        for start in OTHERS {
-            let segments = &segments;
-            scope.spawn(move || {
-                let all = OTHERS.cycle().skip(start as usize);
-                all.take(200).for_each(|segment| drop(read(segments, segment).unwrap()));
-            });
-        }
-        (0..100).for_each(|_| write(&segments, WORKED_WITH).unwrap());
-    });
-}
-
-#[test]
 fn a_file_that_failed_is_opened_anew_once_nobody_works_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let segments = segments(&folder);
