@@ -85,11 +85,12 @@ impl Weights {
             None if width <= SIGNAL_WIDTH => {
                 Err(format!("tensor mean has {width} values; more than {SIGNAL_WIDTH} are needed"))
             }
+            None if units == 0 => Err("tensor hidden_offset has no values; at least 1 is needed".into()),
             None if columns < 2 => Err(format!("tensor offset has {columns} values; at least 2 are needed")),
             None if self.deviation.iter().any(|&deviation| deviation <= 0.0) => {
                 Err("tensor deviation holds a value that is not above 0".into())
             }
-            None => Ok(()),
+            None => ascending("quantiles", &self.quantiles),
         }
     }
 
@@ -118,6 +119,13 @@ impl Weights {
             })
             .collect();
         safetensors::serialize(views?, None)
+    }
+}
+
+fn ascending(name: &str, values: &[f32]) -> Result<(), String> {
+    match values.windows(2).position(|pair| pair[0] > pair[1]) {
+        Some(i) => Err(format!("tensor {name} must ascend, and value {} is less than the one before", i + 1)),
+        None => Ok(()),
     }
 }
 
@@ -226,6 +234,44 @@ fn run(error: candle_core::Error) -> DifficultyError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn weights() -> Weights {
+        let (width, units, columns) = (SIGNAL_WIDTH + 1, 2, 2);
+        Weights {
+            mean: vec![0.0; width],
+            deviation: vec![1.0; width],
+            hidden: vec![0.5; width * units],
+            hidden_offset: vec![0.0; units],
+            projection: vec![0.5; (width + units) * columns],
+            offset: vec![0.0; columns],
+            ease: vec![1.0; columns],
+            quantiles: (0..101).map(|percent| (percent / 2) as f32).collect(),
+        }
+    }
+
+    #[test]
+    fn weights_that_the_network_cannot_run_with_are_refused_and_named() {
+        let parse = |weights: &Weights| Weights::parse(&weights.serialize().unwrap());
+        assert_eq!(parse(&weights()).unwrap(), weights());
+        let no_units = Weights {
+            hidden: vec![],
+            hidden_offset: vec![],
+            projection: vec![0.5; 2 * weights().width()],
+            ..weights()
+        };
+        let mut unsorted = weights();
+        unsorted.quantiles.swap(40, 60);
+        let mut flat = weights();
+        flat.deviation[3] = 0.0;
+        for (wrong, told) in [
+            (no_units, "tensor hidden_offset has no values; at least 1 is needed"),
+            (unsorted, "tensor quantiles must ascend, and value 41 is less than the one before"),
+            (flat, "tensor deviation holds a value that is not above 0"),
+            (Weights { ease: vec![1.0], ..weights() }, "tensor ease has 1 values, not 2"),
+        ] {
+            assert_eq!(parse(&wrong).unwrap_err(), told);
+        }
+    }
 
     #[test]
     fn percentiles_interpolate_and_stop_at_the_ends() {

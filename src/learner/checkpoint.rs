@@ -1,5 +1,6 @@
 //! Checkpoints: a snapshot beside the conditions under which it may stand in for the ledger before it.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Snapshot;
@@ -22,9 +23,19 @@ struct State<S> {
 
 /// The fold's state; `None` where it cannot be written down, as a number that is not finite.
 pub(super) fn take(fold: &Fold) -> Option<Checkpoint> {
-    let (version, fingerprint) = (VERSION.to_owned(), fold.fingerprint().to_owned());
-    let state = serde_json::to_vec(&State { version, fingerprint, snapshot: fold.snapshot() }).ok()?;
-    Some(Checkpoint { position: fold.position(), state })
+    let state = written(fold.fingerprint(), fold.snapshot());
+    if state.is_none() {
+        tracing::warn!("what was learned does not read back as it is; no checkpoint, and the next start takes longer");
+    }
+    Some(Checkpoint { position: fold.position(), state: state? })
+}
+
+/// What reads back as it was, or nothing: JSON has `null` for a number that is not finite, and does not complain.
+fn written<S: Serialize + DeserializeOwned + PartialEq>(fingerprint: &str, snapshot: &S) -> Option<Vec<u8>> {
+    let (version, fingerprint) = (VERSION.to_owned(), fingerprint.to_owned());
+    let state = serde_json::to_vec(&State { version, fingerprint, snapshot }).ok()?;
+    let read: State<S> = serde_json::from_slice(&state).ok()?;
+    (read.snapshot == *snapshot).then_some(state)
 }
 
 /// The newest checkpoint, if this version made it on this training run.
@@ -43,4 +54,19 @@ pub(super) fn usable(store: &dyn Store, fingerprint: &str) -> Result<Option<(Pos
         Err(error) => tracing::info!(%error, "the checkpoint has another shape; learning anew from the ledger"),
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_with_a_number_that_is_not_finite_is_not_written_down() {
+        let state = |numbers: [Option<f64>; 2]| written("run", &numbers);
+        assert!(state([Some(0.1 + 0.2), None]).is_some());
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(state([None, Some(number)]), None, "{number}");
+            assert_eq!(written("run", &number), None, "{number}");
+        }
+    }
 }

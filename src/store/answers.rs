@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ::redb::{Durability, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError};
+use ::redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError};
 
 use super::file::{DatabaseFile, failed};
 use super::{StoreError, form};
@@ -87,35 +87,12 @@ impl AnswerShelf {
 
 impl Answers {
     fn open(path: &Path, limit: u64, memory: u64, now_ms: u64) -> Result<(Self, Vec<(Key, Kept)>), StoreError> {
-        let mut answers = Self { file: DatabaseFile::new(path.to_owned(), CACHE_BYTES), limit, bytes: 0 };
-        let kept = answers.read(memory, now_ms)?;
+        let file = DatabaseFile::new(path.to_owned(), CACHE_BYTES);
+        let (bytes, kept) = file.with(|database| read(database, path, memory, now_ms))?;
+        let mut answers = Self { file, limit, bytes };
         // What an earlier start had a larger limit for goes.
         answers.write(&[], true)?;
         Ok((answers, kept))
-    }
-
-    /// The newest that hold, the oldest of them first; also adds up what all take.
-    fn read(&mut self, memory: u64, now_ms: u64) -> Result<Vec<(Key, Kept)>, StoreError> {
-        let transaction = self.file.get()?.begin_read().map_err(failed)?;
-        let ages = match transaction.open_table(AGES) {
-            Err(TableError::TableDoesNotExist(_)) => return Ok(vec![]),
-            ages => ages.map_err(failed)?,
-        };
-        let answers = transaction.open_table(ANSWERS).map_err(failed)?;
-        let (mut kept, mut taken) = (vec![], 0);
-        for row in ages.iter().map_err(failed)?.rev() {
-            let (age, bytes) = row.map_err(failed)?;
-            self.bytes += bytes.value();
-            let Some(row) = answers.get(age.value().1).map_err(failed)?.filter(|_| taken < memory) else { continue };
-            let answer = form::read_kept(self.file.path(), row.value().1)?;
-            let key = Key::try_from(age.value().1).map_err(|e| StoreError::damaged(self.file.path(), e))?;
-            taken += answer.weight() as u64;
-            if answer.until_ms > now_ms && taken <= memory {
-                kept.push((key, answer));
-            }
-        }
-        kept.reverse();
-        Ok(kept)
     }
 
     /// Until it is told to stop, or nobody is left to tell it anything.
@@ -169,6 +146,30 @@ impl Answers {
         self.bytes = after;
         Ok(())
     }
+}
+
+/// What all take, bytes, and the newest that hold, the oldest of them first.
+fn read(database: &Database, path: &Path, memory: u64, now_ms: u64) -> Result<(u64, Vec<(Key, Kept)>), StoreError> {
+    let transaction = database.begin_read().map_err(failed)?;
+    let ages = match transaction.open_table(AGES) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok((0, vec![])),
+        ages => ages.map_err(failed)?,
+    };
+    let answers = transaction.open_table(ANSWERS).map_err(failed)?;
+    let (mut all, mut kept, mut taken) = (0, vec![], 0);
+    for row in ages.iter().map_err(failed)?.rev() {
+        let (age, bytes) = row.map_err(failed)?;
+        all += bytes.value();
+        let Some(row) = answers.get(age.value().1).map_err(failed)?.filter(|_| taken < memory) else { continue };
+        let answer = form::read_kept(path, row.value().1)?;
+        let key = Key::try_from(age.value().1).map_err(|e| StoreError::damaged(path, e))?;
+        taken += answer.weight() as u64;
+        if answer.until_ms > now_ms && taken <= memory {
+            kept.push((key, answer));
+        }
+    }
+    kept.reverse();
+    Ok((all, kept))
 }
 
 /// What is to be written next, at most one batch; true: it is the last.

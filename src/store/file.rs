@@ -3,67 +3,94 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use ::redb::{Database, DatabaseError, StorageError};
 
 use super::StoreError;
 
-/// A file and its handle, shared by the writer and the readers of this process. redb locks the file against others.
+/// The path of a file that is damaged, where redb says so and does not say which.
+const UNNAMED: &str = "";
+
+/// A file and its handle, shared by the writer and the readers of this process. redb locks the file against others, and
+/// against a second handle of this process: hence nobody has the handle but under the lock.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
     cache_bytes: usize,
-    handle: Mutex<Option<Arc<Database>>>,
+    /// Read by all that work with the file; written to open and to close it.
+    handle: RwLock<Option<Database>>,
 }
 
 impl DatabaseFile {
     pub(super) fn new(path: PathBuf, cache_bytes: usize) -> Self {
-        Self { path, cache_bytes, handle: Mutex::new(None) }
+        Self { path, cache_bytes, handle: RwLock::new(None) }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The open file; made where there is none.
-    pub(super) fn get(&self) -> Result<Arc<Database>, StoreError> {
-        let mut handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(database) = &*handle {
-            return Ok(database.clone());
-        }
-        let opened = self.guarded(|| {
-            let opened = Database::builder().set_cache_size(self.cache_bytes).create(&self.path);
-            opened.map_err(|e| self.opening(e))
-        });
-        let database = Arc::new(opened?);
-        *handle = Some(database.clone());
-        Ok(database)
-    }
-
-    /// Lets go of the handle: after an I/O error redb refuses everything until the file is opened anew.
-    pub(super) fn close(&self) {
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Runs `work`, and closes the file if it fails.
+    /// Runs `work` on the open file, which is made where there is none, and closes the file if it fails: after an I/O error
+    /// redb refuses everything until the file is opened anew. `work` must not come here again: closing waits for it.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let database = self.get()?;
-        let done = self.guarded(|| work(&database));
+        let done = loop {
+            if let Some(database) = &*self.handle.read().unwrap_or_else(PoisonError::into_inner) {
+                break self.guarded(|| work(database));
+            }
+            self.open()?;
+        };
         if matches!(done, Err(StoreError::Failed(_) | StoreError::Damaged { .. })) {
-            self.guarded(|| {
-                self.close();
-                drop(database);
-                Ok(())
-            })?;
+            self.close();
         }
-        done
+        done.map_err(|error| self.named(error))
+    }
+
+    fn open(&self) -> Result<(), StoreError> {
+        let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
+        if handle.is_none() {
+            *handle = Some(self.guarded(|| {
+                let opened = Database::builder().set_cache_size(self.cache_bytes).create(&self.path);
+                opened.map_err(|e| self.opening(e))
+            })?);
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody works with the file, and closes it.
+    pub(super) fn close(&self) {
+        self.shut(self.handle.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Closes the file unless somebody works with it.
+    pub(super) fn close_if_idle(&self) {
+        if let Ok(handle) = self.handle.try_write() {
+            self.shut(handle);
+        }
+    }
+
+    /// Whoever wants the file waits until it is closed, which may take a write to the disk.
+    fn shut(&self, mut handle: RwLockWriteGuard<'_, Option<Database>>) {
+        let database = handle.take();
+        // Where it cannot be closed in order, opening it anew says what is the matter.
+        let _ = self.guarded(|| {
+            drop(database);
+            Ok(())
+        });
     }
 
     /// What `redb` panics at is a page that is not as it was written: the file is damaged, and nobody else's thread ends.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let panicked = |_| Err(StoreError::damaged(&self.path, "its pages are not what was written"));
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked)
+    }
+
+    /// The error with this file's name.
+    fn named(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Damaged { path, problem } if path == UNNAMED => StoreError::damaged(&self.path, problem),
+            other => other,
+        }
     }
 
     fn opening(&self, error: DatabaseError) -> StoreError {
@@ -83,7 +110,10 @@ impl DatabaseFile {
     }
 }
 
-/// Any of redb's errors on a file that is open.
+/// Any of redb's errors on a file that is open, within [`DatabaseFile::with`].
 pub(super) fn failed(error: impl Into<::redb::Error>) -> StoreError {
-    StoreError::Failed(error.into().to_string())
+    match error.into() {
+        ::redb::Error::Corrupted(problem) => StoreError::damaged(Path::new(UNNAMED), problem),
+        other => StoreError::Failed(other.to_string()),
+    }
 }

@@ -4,7 +4,7 @@
 //! many enough that a commit writes few values. Every commit is durable when it returns (two-phase, so that a torn
 //! write cannot pass for a commit; quick-repair, so that opening after a crash does not walk the file).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::redb::{
@@ -26,6 +26,8 @@ const CHECKPOINTS: TableDefinition<u8, &[u8]> = TableDefinition::new("checkpoint
 const META: TableDefinition<&str, u16> = TableDefinition::new("meta");
 
 const BLOCK_ENTRIES: usize = 64;
+/// Blocks that a replay reads at once.
+const REPLAY_BLOCKS: usize = 16;
 const CACHE_BYTES: usize = 8 << 20;
 
 #[derive(Debug)]
@@ -87,18 +89,17 @@ impl Ledger {
     }
 
     pub(super) fn replay(&self, after: Position, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let file = &self.reader.file;
-        let transaction = file.get()?.begin_read().map_err(failed)?;
-        let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
-        for block in blocks.range(after.saturating_add(1)..=self.position).map_err(failed)? {
-            let (last, bytes) = block.map_err(failed)?;
-            for (position, entry) in numbered(last.value(), form::read_entries(file.path(), bytes.value())?) {
-                if position > after {
-                    visit(position, entry)?;
-                }
-            }
+        let (file, mut read) = (&self.reader.file, after);
+        loop {
+            // The visitor may itself ask the ledger, and its failures are no damage of the file: it is shown what was read.
+            let blocks = file.with(|database| blocks(database, file.path(), read, self.position))?;
+            let Some((last, _)) = blocks.last() else { return Ok(()) };
+            read = *last;
+            let entries = blocks.into_iter().flat_map(|(last, entries)| numbered(last, entries));
+            entries
+                .filter(|(position, _)| *position > after)
+                .try_for_each(|(position, entry)| visit(position, entry))?;
         }
-        Ok(())
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
@@ -114,39 +115,63 @@ impl Ledger {
 
     pub(super) fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
         let file = &self.reader.file;
-        let transaction = file.get()?.begin_read().map_err(failed)?;
-        let table = transaction.open_table(CHECKPOINTS).map_err(failed)?;
-        let stored = table.get(0).map_err(failed)?;
-        stored.map(|bytes| form::read_checkpoint(file.path(), bytes.value())).transpose()
+        file.with(|database| {
+            let transaction = database.begin_read().map_err(failed)?;
+            let table = transaction.open_table(CHECKPOINTS).map_err(failed)?;
+            let stored = table.get(0).map_err(failed)?;
+            stored.map(|bytes| form::read_checkpoint(file.path(), bytes.value())).transpose()
+        })
     }
 }
 
 impl LedgerReader {
     pub(super) fn history(&self, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError> {
-        let transaction = self.file.get()?.begin_read().map_err(failed)?;
-        let index = transaction.open_table(INDEX).map_err(failed)?;
-        let mut rows = index.range((trace.as_u128(), 0)..=(trace.as_u128(), u64::MAX)).map_err(failed)?.peekable();
-        // Most that is asked for is not there.
-        if rows.peek().is_none() {
-            return Ok(Vec::new());
-        }
-        let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
-        let mut history = Vec::new();
-        for row in rows {
-            let last = row.map_err(failed)?.0.value().1;
-            // A row whose block is gone is left over from a commit that was taken back.
-            if let Some(bytes) = blocks.get(last).map_err(failed)? {
-                let entries = numbered(last, form::read_entries(self.file.path(), bytes.value())?);
-                history.extend(
-                    entries.filter(|(p, entry)| *p < before && entry.trace() == Some(trace)).map(|(_, entry)| entry),
-                );
-            }
-            if last >= before {
-                break;
-            }
-        }
-        Ok(history)
+        self.file.with(|database| history(database, self.file.path(), trace, before))
     }
+}
+
+fn history(database: &Database, path: &Path, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError> {
+    let transaction = database.begin_read().map_err(failed)?;
+    let index = transaction.open_table(INDEX).map_err(failed)?;
+    let mut rows = index.range((trace.as_u128(), 0)..=(trace.as_u128(), u64::MAX)).map_err(failed)?.peekable();
+    // Most that is asked for is not there.
+    if rows.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
+    let mut history = Vec::new();
+    for row in rows {
+        let last = row.map_err(failed)?.0.value().1;
+        // A row whose block is gone is left over from a commit that was taken back.
+        if let Some(bytes) = blocks.get(last).map_err(failed)? {
+            let entries = numbered(last, form::read_entries(path, bytes.value())?);
+            history.extend(
+                entries.filter(|(p, entry)| *p < before && entry.trace() == Some(trace)).map(|(_, entry)| entry),
+            );
+        }
+        if last >= before {
+            break;
+        }
+    }
+    Ok(history)
+}
+
+/// A block's last position, and its entries.
+type Block = (Position, Vec<Entry>);
+
+/// The next [`REPLAY_BLOCKS`] that hold entries after `after`, up to that of `until`; none: there is no more.
+fn blocks(database: &Database, path: &Path, after: Position, until: Position) -> Result<Vec<Block>, StoreError> {
+    let transaction = database.begin_read().map_err(failed)?;
+    let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
+    let rows = blocks.range(after.saturating_add(1)..=until).map_err(failed)?.take(REPLAY_BLOCKS);
+    let read = rows.map(|row| {
+        let (last, bytes) = row.map_err(failed)?;
+        match last.value() {
+            last if last > after => Ok((last, form::read_entries(path, bytes.value())?)),
+            last => Err(StoreError::damaged(path, format!("block {last} stands after {after}"))),
+        }
+    });
+    read.collect()
 }
 
 /// Makes the tables of a new file, and marks an older one as having values of this form from here on; refuses a file of

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::redb::{Durability, ReadableDatabase, TableDefinition, TableError};
+use ::redb::{Database, Durability, ReadableDatabase, TableDefinition, TableError};
 use uuid::Uuid;
 
 use super::file::{DatabaseFile, failed};
@@ -21,7 +21,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// Six hours a file: retention by bytes gives up little at a time, and 30 days are 120 files.
 const SEGMENT_MS: u64 = 6 * HOUR_MS;
 const CACHE_BYTES: usize = 4 << 20;
-/// Files held open at once, by the writer and the readers together.
+/// Files held open at once, by the writer and the readers together, beside those that are worked with just now.
 const OPEN_FILES: usize = 3;
 
 /// How long trace bodies are kept.
@@ -48,13 +48,13 @@ type Segment = u64;
 #[derive(Debug)]
 pub(super) struct Segments {
     folder: PathBuf,
-    /// Most recently used last.
-    open: Mutex<Vec<(Segment, Arc<DatabaseFile>)>>,
+    /// One a segment that was asked for, open or closed: most recently used last.
+    files: Mutex<Vec<(Segment, Arc<DatabaseFile>)>>,
 }
 
 impl Segments {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, open: Mutex::default() }
+        Self { folder, files: Mutex::default() }
     }
 
     pub(super) fn trace(&self, id: TraceId) -> Result<Option<Trace>, StoreError> {
@@ -91,29 +91,52 @@ impl Segments {
         ids: std::ops::RangeInclusive<u128>,
         limit: usize,
     ) -> Result<Vec<Trace>, StoreError> {
-        let file = self.file(segment);
-        file.with(|database| {
+        self.with(segment, |database| {
             let transaction = database.begin_read().map_err(failed)?;
             let table = match transaction.open_table(TRACES) {
                 Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
                 table => table.map_err(failed)?,
             };
             let rows = table.range(ids).map_err(failed)?.rev().take(limit);
-            rows.map(|row| form::read_trace(file.path(), row.map_err(failed)?.1.value())).collect()
+            rows.map(|row| form::read_trace(&self.path(segment), row.map_err(failed)?.1.value())).collect()
         })
     }
 
+    /// Runs `work` on the segment's file, which is made where there is none.
+    fn with<T>(
+        &self,
+        segment: Segment,
+        work: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = self.file(segment).with(work);
+        self.close_idle();
+        done
+    }
+
+    /// The same one for all that ask while it is open: a file cannot be opened twice.
     fn file(&self, segment: Segment) -> Arc<DatabaseFile> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = match open.iter().position(|(s, _)| *s == segment) {
-            Some(i) => open.remove(i).1,
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match files.iter().position(|(s, _)| *s == segment) {
+            Some(i) => files.remove(i).1,
             None => Arc::new(DatabaseFile::new(self.path(segment), CACHE_BYTES)),
         };
-        open.push((segment, file.clone()));
-        if open.len() > OPEN_FILES {
-            open.remove(0);
-        }
+        files.push((segment, file.clone()));
         file
+    }
+
+    /// Closes what is open beyond [`OPEN_FILES`], but for what somebody works with: who does so comes here after it. Closing
+    /// may take a write to the disk, for which only those wait that want this very file.
+    fn close_idle(&self) {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let beyond: Vec<_> = files.iter().rev().skip(OPEN_FILES).map(|(_, file)| file.clone()).collect();
+        drop(files);
+        beyond.iter().for_each(|file| file.close_if_idle());
+    }
+
+    fn forget(&self, segment: Segment) -> Option<Arc<DatabaseFile>> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = files.iter().position(|(s, _)| *s == segment);
+        place.map(|place| files.remove(place).1)
     }
 
     fn path(&self, segment: Segment) -> PathBuf {
@@ -130,8 +153,11 @@ impl Segments {
     }
 
     fn remove(&self, segment: Segment) -> Result<(), StoreError> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(s, _)| *s != segment);
-        fs::remove_file(self.path(segment)).map_err(|e| self.unusable(&e))
+        if let Some(file) = self.forget(segment) {
+            file.close();
+        }
+        let path = self.path(segment);
+        fs::remove_file(&path).map_err(|e| StoreError::Failed(format!("{} cannot be removed: {e}", path.display())))
     }
 
     fn bytes(&self, segment: Segment) -> u64 {
@@ -154,6 +180,8 @@ pub(super) struct SegmentWriter {
     unflushed: Vec<Segment>,
     /// Set while the segment that is written takes all the room.
     full: Option<u64>,
+    /// What is too old could not be dropped the last time.
+    stuck: bool,
     writer: form::Writer,
     staged: Staged,
 }
@@ -197,7 +225,7 @@ impl Staged {
 impl SegmentWriter {
     pub(super) fn new(segments: Arc<Segments>, retention: Retention) -> Self {
         let (writer, staged) = (form::Writer::default(), Staged::default());
-        Self { segments, retention, current: None, unflushed: Vec::new(), full: None, writer, staged }
+        Self { segments, retention, current: None, unflushed: Vec::new(), full: None, stuck: false, writer, staged }
     }
 
     pub(super) fn stage(&mut self, trace: &Trace) -> Result<(), StoreError> {
@@ -216,10 +244,11 @@ impl SegmentWriter {
     }
 
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
-        for segment in std::mem::take(&mut self.unflushed) {
-            self.commit(segment, &[], Durability::Immediate)?;
-        }
-        self.retain()
+        let unflushed = std::mem::take(&mut self.unflushed).into_iter();
+        // One that cannot be written keeps no other from it.
+        let flushed = unflushed.map(|s| self.commit(s, &[], Durability::Immediate)).fold(Ok(()), Result::and);
+        self.retain();
+        flushed
     }
 
     fn keep_in(&mut self, segment: Segment, bodies: &[Body<'_>]) -> Result<(), StoreError> {
@@ -239,7 +268,7 @@ impl SegmentWriter {
     }
 
     fn commit(&self, segment: Segment, bodies: &[Body<'_>], durability: Durability) -> Result<(), StoreError> {
-        self.segments.file(segment).with(|database| {
+        self.segments.with(segment, |database| {
             let mut transaction = database.begin_write().map_err(failed)?;
             transaction.set_durability(durability).map_err(failed)?;
             transaction.set_quick_repair(matches!(durability, Durability::Immediate));
@@ -252,20 +281,33 @@ impl SegmentWriter {
         })
     }
 
-    /// Drops what is too old, then the oldest until the rest fits.
-    fn retain(&mut self) -> Result<(), StoreError> {
-        let Some(current) = self.current else { return Ok(()) };
+    /// New bodies are kept whether or not old ones can be dropped; that they cannot is said once.
+    fn retain(&mut self) {
+        let Some(current) = self.current else { return };
+        let retained = self.drop_oldest(current);
+        if let (Err(error), false) = (&retained, self.stuck) {
+            tracing::error!(%error, "old traces cannot be dropped; new ones are kept while there is room");
+        }
+        self.stuck = retained.is_err();
+    }
+
+    /// Drops what is too old, then the oldest until the rest fits. What cannot be dropped goes on taking room.
+    fn drop_oldest(&mut self, current: Segment) -> Result<(), StoreError> {
         let oldest_kept = current.saturating_sub(u64::from(self.retention.days) * 24 * HOUR_MS / SEGMENT_MS);
         let stored = self.segments.stored()?;
         let mut bytes: u64 = stored.iter().map(|s| self.segments.bytes(*s)).sum();
+        let mut dropped = Ok(());
         for segment in stored.into_iter().filter(|s| *s < current) {
             if segment < oldest_kept || bytes >= self.retention.bytes {
-                bytes -= self.segments.bytes(segment);
-                self.segments.remove(segment)?;
+                let freed = self.segments.bytes(segment);
+                match self.segments.remove(segment) {
+                    Ok(()) => bytes -= freed,
+                    error => dropped = dropped.and(error),
+                }
             }
         }
         self.full = (bytes >= self.retention.bytes).then_some(bytes);
-        Ok(())
+        dropped
     }
 }
 
@@ -291,3 +333,6 @@ fn parse_name(name: &str) -> Option<Segment> {
     let hours = u64::try_from(days).ok()? * 24 + hour.parse::<u64>().ok()?;
     Some(hours * HOUR_MS / SEGMENT_MS)
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,59 @@ fn a_request_s_history_is_what_stood_before_a_position() {
 }
 
 #[test]
+fn a_replay_shows_what_it_reads_to_a_visitor_that_asks_the_ledger_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    // More blocks than are read at once.
+    many().iter().for_each(|entry| assert!(store.append(std::slice::from_ref(entry)).is_ok()));
+    let mut seen = 0;
+    let visited = store.replay(0, &mut |position, entry| {
+        let earlier = store.history(entry.trace().unwrap(), position)?;
+        assert_eq!(earlier.len(), ((position - 1) % 2) as usize, "{position}");
+        seen += 1;
+        if position < 150 { Ok(()) } else { Err(StoreError::Failed("the visitor's own".into())) }
+    });
+    assert_eq!((visited.unwrap_err().to_string(), seen), ("storage failed: the visitor's own".into(), 150));
+    assert_eq!(replay(&store, 0).len(), 200);
+}
+
+#[test]
+fn whichever_page_of_the_ledger_is_damaged_it_is_said_and_no_thread_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let entries: Vec<Entry> = (0..600).flat_map(|n| [decided(n), settled(n)]).collect();
+    store.append(&entries).unwrap();
+    store.checkpoint(&Checkpoint { position: 9, state: vec![7; 9000] }).unwrap();
+    drop(store);
+    let path = folder.path().join("ledger.redb");
+    let whole = fs::read(&path).unwrap();
+    let mut found = [0; 4];
+    for page in (4096..whole.len()).step_by(4096).filter(|page| whole[*page..page + 4096].iter().any(|byte| *byte != 0))
+    {
+        // All but the page's kind, which redb looks at when it opens a file in a debug build.
+        let mut damaged = whole.clone();
+        damaged[page + 1..page + 4096].fill(0xA5);
+        fs::write(&path, damaged).unwrap();
+        let Ok(store) = RedbStore::open(folder.path(), Retention::default()) else { continue };
+        let reader = store.reader();
+        let read = [
+            (0..600).step_by(20).try_for_each(|n| store.history(id(n), Position::MAX).map(drop)),
+            (0..600).step_by(20).try_for_each(|n| reader.scores(id(n)).map(drop)),
+            store.replay(0, &mut |_, _| Ok(())),
+            store.latest_checkpoint().map(drop),
+        ];
+        for (found, read) in found.iter_mut().zip(read) {
+            if let Err(error) = read {
+                assert!(matches!(error, StoreError::Damaged { .. }), "page at {page}: {error}");
+                assert!(error.to_string().contains("ledger.redb is damaged"), "page at {page}: {error}");
+                *found += 1;
+            }
+        }
+    }
+    assert!(found.iter().all(|damaged| *damaged > 0), "{found:?}");
+}
+
+#[test]
 fn the_newest_checkpoint_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path());
@@ -261,4 +314,18 @@ fn the_bound_on_bytes_drops_the_oldest_segments_but_never_the_one_that_is_writte
         assert!(matches!(keep(&mut store, &[body(hours, 1)]), Err(StoreError::Full { .. })));
     }
     assert_eq!(store.reader().newest(None, 10).unwrap().traces, [body(12, 0)]);
+}
+
+#[test]
+fn a_segment_that_cannot_be_removed_keeps_no_new_bodies_out() {
+    let folder = tempfile::tempdir().unwrap();
+    // Not a file, and so not to be removed as one.
+    fs::create_dir(folder.path().join("traces-20260101T00.redb")).unwrap();
+    let mut store = RedbStore::open(folder.path(), Retention { days: 1, bytes: u64::MAX }).unwrap();
+    for hours in [0, 6, 48, 54] {
+        keep(&mut store, &[body(hours, 0)]).unwrap();
+        store.flush().unwrap();
+    }
+    assert_eq!(store.reader().newest(None, 2).unwrap().traces, [body(54, 0), body(48, 0)]);
+    assert!(!folder.path().join("traces-20261123T06.redb").exists(), "what else is too old is dropped");
 }

@@ -80,3 +80,31 @@ fn a_file_that_cannot_be_read_is_put_aside() {
     assert_eq!(read(folder.path(), PLENTY, 0).len(), 1);
     assert_eq!(std::fs::read(file.with_extension("redb.unreadable")).unwrap(), b"no database");
 }
+
+#[test]
+fn whichever_page_is_damaged_answers_are_kept_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers: Vec<(Key, Kept)> = (0..200).map(|n| ([n; 32], plain(n))).collect();
+    write(folder.path(), PLENTY, &answers);
+    let file = folder.path().join(ANSWERS_FILE);
+    let aside = file.with_extension("redb.unreadable");
+    let whole = std::fs::read(&file).unwrap();
+    let mut put_aside = 0;
+    let pages = (0..whole.len()).step_by(4096);
+    // Also all but the page's kind, which redb looks at when it opens a file in a debug build.
+    for (page, kept) in pages.flat_map(|page| [(page, 0), (page, 1)]) {
+        let mut damaged = whole.clone();
+        damaged[page + kept..page + 4096].fill(0xA5);
+        std::fs::write(&file, &damaged).unwrap();
+        let kept = read(folder.path(), PLENTY, 0);
+        if aside.exists() {
+            assert_eq!(kept, [], "page at {page}");
+            std::fs::remove_file(&aside).unwrap();
+            put_aside += 1;
+        }
+        let new = ([201; 32], plain(201));
+        write(folder.path(), PLENTY, std::slice::from_ref(&new));
+        assert_eq!(read(folder.path(), PLENTY, 0).last(), Some(&new), "page at {page}");
+    }
+    assert!(put_aside > 2, "{put_aside}");
+}

@@ -1,0 +1,73 @@
+use std::thread;
+
+use super::*;
+
+const WORKED_WITH: Segment = 1;
+const OTHERS: Range<Segment> = 2..8;
+
+fn segments(folder: &tempfile::TempDir) -> Segments {
+    let segments = Segments::new(folder.path().to_owned());
+    for segment in [WORKED_WITH].into_iter().chain(OTHERS) {
+        write(&segments, segment).unwrap();
+    }
+    segments
+}
+
+fn write(segments: &Segments, segment: Segment) -> Result<(), StoreError> {
+    segments.with(segment, |database| {
+        let transaction = database.begin_write().map_err(failed)?;
+        transaction.open_table(TRACES).map_err(failed)?;
+        transaction.commit().map_err(failed)
+    })
+}
+
+fn read(segments: &Segments, segment: Segment) -> Result<Vec<Trace>, StoreError> {
+    segments.read(segment, 0..=u128::MAX, 1)
+}
+
+/// Nobody else can open a file that is open.
+fn open(segments: &Segments) -> Vec<Segment> {
+    let stored = segments.stored().unwrap().into_iter();
+    stored.filter(|segment| Database::open(segments.path(*segment)).is_err()).collect()
+}
+
+#[test]
+fn the_files_used_last_are_open_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let segments = segments(&folder);
+    assert_eq!(open(&segments), [5, 6, 7]);
+    read(&segments, 2).unwrap();
+    assert_eq!(open(&segments), [2, 6, 7]);
+}
+
+#[test]
+fn a_file_that_somebody_works_with_is_open_for_others_too_however_many_came_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let segments = segments(&folder);
+    let elsewhere =
+        |work: &(dyn Fn() -> Result<(), StoreError> + Sync)| thread::scope(|s| s.spawn(work).join().unwrap());
+    let worked = segments.with(WORKED_WITH, |_| {
+        elsewhere(&|| OTHERS.into_iter().try_for_each(|segment| read(&segments, segment).map(drop)))?;
+        assert_eq!(open(&segments), [WORKED_WITH, 5, 6, 7], "it stays open beside those used last");
+        elsewhere(&|| read(&segments, WORKED_WITH).map(drop))?;
+        elsewhere(&|| write(&segments, WORKED_WITH))
+    });
+    worked.unwrap();
+    OTHERS.for_each(|segment| drop(read(&segments, segment).unwrap()));
+    assert_eq!(open(&segments), [5, 6, 7], "and is closed once nobody needs it");
+}
+
+#[test]
+fn a_file_that_failed_is_opened_anew_once_nobody_works_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let segments = segments(&folder);
+    let fail = || segments.with(WORKED_WITH, |_| Err::<(), _>(StoreError::Failed("the disk".into())));
+    assert!(fail().is_err());
+    assert!(!open(&segments).contains(&WORKED_WITH));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| (0..50).for_each(|_| drop(read(&segments, WORKED_WITH).unwrap())));
+        }
+        (0..50).for_each(|_| assert!(matches!(fail(), Err(StoreError::Failed(_)))));
+    });
+}
