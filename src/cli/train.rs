@@ -7,7 +7,7 @@ mod traffic;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::workload::{self, Reader};
@@ -27,10 +27,11 @@ pub struct TrainArgs {
     /// most); a route is a workload. May be repeated.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub traces: Vec<PathBuf>,
-    /// Folder to write; it must not exist, unless --force is given.
+    /// Folder to write; it must not exist, unless --force is given and it is a classifier or empty.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace the folder; and write a classifier that falls behind the old one, loudly.
+    /// Replace the classifier in the folder; and write one that falls behind the old one, or of which that cannot be
+    /// known, loudly.
     #[arg(long)]
     pub force: bool,
     /// The old classifier, which the new one must not fall behind on the holdout [default: the one in the program].
@@ -93,7 +94,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         training_data: sources,
         holdout,
     };
-    output::write(&args.out, args.force, &files(&trained, &encoder, manifest)?)?;
+    output::write(&args.out, args.force, &files(&trained, &encoder, manifest)?).context("--out")?;
     println!("wrote {}, trained on all {} prompts", args.out.display(), data.prompts.len());
     Ok(())
 }
@@ -119,10 +120,8 @@ fn read(args: &TrainArgs, extractor: &Extractor) -> anyhow::Result<(Dataset, Vec
 fn check(args: &TrainArgs) -> anyhow::Result<()> {
     ensure!((0.0..=0.5).contains(&args.holdout), "--holdout {}: give a share from 0 to 0.5", args.holdout);
     ensure!(args.epochs > 0 && args.members > 0, "--epochs and --members must be at least 1");
-    if args.out.exists() && !args.force {
-        bail!("{} exists; choose another folder, or replace it with --force", args.out.display());
-    }
-    // It is needed after minutes of training, which a wrong folder should not take.
+    // Both are needed after minutes of training, which a wrong folder should not take.
+    output::check(&args.out, args.force).context("--out")?;
     args.against.as_deref().map(Bundle::load).transpose().context("--against")?;
     Ok(())
 }

@@ -88,17 +88,61 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
-fn a_folder_is_replaced_only_by_force() {
+fn a_classifier_is_replaced_only_by_force() {
     let folder = TempDir::new().expect("a folder");
     let (file, out) = (write(&folder, "toy.jsonl", &workload(60)), folder.path().join("model"));
-    std::fs::create_dir(&out).expect("made");
-    std::fs::write(out.join("mine.txt"), "precious").expect("written");
     let arguments = ["--workload", str(&file), "--out", str(&out), "--holdout", "0", "--epochs", "1", "--members", "1"];
-    let refusal = train(&arguments).expect_err("the folder exists");
-    assert!(refusal.contains("exists") && refusal.contains("--force"), "{refusal}");
-    assert!(out.join("mine.txt").exists());
-    train(&[&arguments[..], &["--force"]].concat()).expect("trained");
-    assert!(!out.join("mine.txt").exists() && Bundle::load(&out).is_ok());
+    train(&arguments).expect("trained");
+    let old = Bundle::load(&out).expect("loads").fingerprint;
+    let other = [&arguments[..], &["--seed", "8"]].concat();
+    let refusal = train(&other).expect_err("the folder exists");
+    assert!(refusal.starts_with("--out") && refusal.contains("exists") && refusal.contains("--force"), "{refusal}");
+    train(&[&other[..], &["--force"]].concat()).expect("trained");
+    assert_ne!(Bundle::load(&out).expect("loads").fingerprint, old);
+    std::fs::remove_dir_all(&out).expect("removed");
+    std::fs::create_dir(&out).expect("made");
+    train(&[&arguments[..], &["--force"]].concat()).expect("an empty folder has nothing to lose");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("read").collect();
+    assert_eq!(left.len(), 2, "nothing is left beside it: {left:?}");
+}
+
+#[test]
+fn what_is_no_classifier_is_never_replaced_and_no_training_is_done_before_that_is_said() {
+    let folder = TempDir::new().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let file = write(&folder, "toy.jsonl", &workload(60));
+    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1", "--force"];
+    let mine = at("models/mine");
+    program(&[&quick[..], &["--workload", str(&file), "--out", str(&mine)]].concat()).expect("trained");
+    // The workload is missing as well, which is found out later.
+    let out = |out: &Path| program(&["--workload", "nowhere.jsonl", "--out", str(out), "--force"]);
+    std::fs::create_dir(at("victim")).expect("made");
+    for precious in ["victim/thesis.txt", "models/mine/notes.txt", "file"] {
+        std::fs::write(at(precious), "precious").expect("written");
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("nowhere", at("link")).expect("linked");
+    let places = [
+        ("victim", "exists, and holds thesis.txt but no classifier"),
+        ("models", "exists, and holds mine but no classifier"),
+        ("models/mine", "exists, and holds notes.txt beside a classifier"),
+        ("file", "exists, and is no folder"),
+        #[cfg(unix)]
+        ("link", "exists, and is no folder"),
+        ("file/below", "file/below cannot be written, choose another folder"),
+        ("..", "is not the name of a folder"),
+    ];
+    for (place, problem) in places {
+        let refusal = out(&at(place)).expect_err(place);
+        assert!(refusal.starts_with("satisfice: --out: ") && refusal.contains(problem), "{place}: {refusal}");
+        assert_eq!(refusal.lines().count(), 1, "{refusal}");
+    }
+    for precious in ["victim/thesis.txt", "models/mine/notes.txt", "file"] {
+        assert_eq!(std::fs::read_to_string(at(precious)).expect("still there"), "precious");
+    }
+    Bundle::load(&at("models/mine")).expect("still whole");
+    #[cfg(target_os = "linux")]
+    assert!(out(Path::new("/proc/model")).expect_err("no place").contains("no folder can be made in /proc"));
 }
 
 #[test]
@@ -350,12 +394,18 @@ fn poems(prompts: usize) -> Vec<Value> {
     (0..prompts).map(line).collect()
 }
 
-/// What `train` prints, or the line that it ends with.
+/// What `train` prints, or what it complains of, ending with code 2.
 fn program(arguments: &[&str]) -> Result<String, String> {
     let command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice")).arg("train").args(arguments).output();
     let output = command.expect("runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    match output.status.code() {
+        Some(0) => Ok(text(output.stdout)),
+        code => {
+            assert_eq!(code, Some(2));
+            Err(text(output.stderr))
+        }
+    }
 }
 
 #[test]
