@@ -431,28 +431,109 @@ fn a_classifier_that_falls_behind_the_old_one_is_written_only_by_force_and_loudl
     assert!(said.contains("WARNING: the new classifier FALLS BEHIND") && Bundle::load(&bad).is_ok(), "{said}");
 }
 
+/// What a classifier's manifest says of how it stood against the old one.
+fn against(folder: &Path) -> Value {
+    Bundle::load(folder).expect("loads").manifest.holdout["against"].clone()
+}
+
 #[test]
-fn an_old_classifier_that_saw_the_holdout_gets_no_verdict_unless_it_is_trained_anew() {
+fn an_old_classifier_that_saw_the_holdout_is_trained_anew_without_it() {
     let folder = TempDir::new().expect("a folder");
-    let file = write(&folder, "one.jsonl", &poems(200));
+    let file = write(&folder, "one.jsonl", &poems(300));
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));
-    let quick = ["--epochs", "20", "--members", "1", "--workload", str(&file)];
-    program(&[&quick[..], &["--holdout", "0", "--out", str(&old)]].concat()).expect("trained");
-    let anew = [&quick[..], &["--holdout", "0.3", "--against", str(&old), "--out", str(&new)]].concat();
-    let said = program(&anew).expect("written");
-    assert!(said.contains("No verdict:") && said.contains("was trained on one.jsonl"), "{said}");
-    let fair = [&anew[..], &["--retrain-old", "--force"]].concat();
-    let said = program(&fair).expect("written");
-    assert!(said.contains("does not fall behind the settings of") && !said.contains("No verdict"), "{said}");
-    let same = &Bundle::load(&new).expect("loads").manifest.holdout["against"]["log_loss"];
-    assert_eq!(
-        (same["low"].as_f64(), same["high"].as_f64()),
-        (Some(0.0), Some(0.0)),
-        "the same settings: the same network"
-    );
+    let quick = ["--members", "1", "--workload", str(&file), "--holdout", "0.3"];
+    program(&[&quick[..], &["--epochs", "60", "--out", str(&old)]].concat()).expect("trained");
+    let anew = [&quick[..], &["--against", str(&old), "--out", str(&new), "--epochs"]].concat();
+    for flag in [None, Some("--retrain-old")] {
+        let refusal = program(&[&anew[..], &["1"], flag.as_slice()].concat()).expect_err("worse");
+        assert!(refusal.contains("the new classifier falls behind") && !new.exists(), "{refusal}");
+        let said = program(&[&anew[..], &["60", "--force"], flag.as_slice()].concat()).expect("written");
+        let name = if flag.is_some() { "the settings of" } else { "trained anew without the holdout" };
+        assert!(said.contains("does not fall behind") && said.contains(name) && !said.contains("WARNING"), "{said}");
+        let same = against(&new)["log_loss"].clone();
+        let ends = (same["low"].as_f64(), same["high"].as_f64());
+        assert_eq!(ends, (Some(0.0), Some(0.0)), "the same settings and prompts: the same network");
+        std::fs::remove_dir_all(&new).expect("removed");
+    }
+    let more = write(&folder, "more.jsonl", &poems(420)[300..]);
+    let both = [&anew[..], &["60", "--workload", str(&more)]].concat();
+    let said = program(&both).expect("not worse");
+    let found = against(&new);
+    assert!(said.contains("it was trained on one.jsonl)"), "{said}");
+    assert_eq!((&found["left_out"], &found["old_saw"]), (&json!(["one.jsonl"]), &json!([])));
+    assert_eq!(found["new"]["workloads"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!((&found["new"]["workloads"][0]["workload"], &found["verdict"]), (&json!("more"), &json!("holds")));
+
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
     let output = command.arg("train").args(quick).args(["--against", "nowhere", "--out", "x"]).output().expect("runs");
     let missing = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(missing.contains("--against") && missing.contains("nowhere"), "{missing}");
     assert!(output.stdout.is_empty() && missing.lines().count() == 1, "before the training: {missing}");
+}
+
+#[test]
+fn where_an_old_classifier_saw_the_holdout_and_its_files_are_missing_a_worse_one_is_written_only_by_force() {
+    let folder = TempDir::new().expect("a folder");
+    let (one, two) = (write(&folder, "one.jsonl", &poems(300)), write(&folder, "two.jsonl", &workload(80)));
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let made = ["--workload", str(&one), str(&two), "--out", str(&old), "--members", "1", "--holdout", "0.3"];
+    program(&[&made[..], &["--epochs", "60"]].concat()).expect("trained");
+    let of_one = ["--workload", str(&one), "--out", str(&new), "--members", "1", "--holdout", "0.3"];
+    let of_one = [&of_one[..], &["--against", str(&old), "--epochs"]].concat();
+    let refusal = program(&[&of_one[..], &["1"]].concat()).expect_err("nobody knows");
+    let expected = ["no verdict", "trained on one.jsonl and may have seen", "(missing: two.jsonl)", "--force"];
+    assert!(expected.iter().all(|part| refusal.contains(part)) && !new.exists(), "{refusal}");
+    let said = program(&[&of_one[..], &["1", "--force"]].concat()).expect("forced");
+    assert!(said.contains("WARNING: NO VERDICT") && against(&new)["verdict"] == "unknown", "{said}");
+    assert_eq!(against(&new)["old_saw"], json!(["one.jsonl"]));
+    let said = program(&[&of_one[..], &["1", "--force", "--retrain-old"]].concat()).expect("forced");
+    assert!(said.contains("FALLS BEHIND the settings of"), "{said}");
+
+    let hasty = [&made[..], &["--epochs", "1", "--force"]].concat();
+    program(&hasty).expect("trained");
+    std::fs::remove_dir_all(&new).expect("removed");
+    let said = program(&[&of_one[..], &["60"]].concat()).expect("better even so");
+    assert!(said.contains("does not fall behind") && said.contains("may have seen these prompts."), "{said}");
+}
+
+#[test]
+fn a_holdout_that_says_nothing_gives_no_verdict() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, out) = (write(&folder, "one.jsonl", &poems(60)), folder.path().join("model"));
+    let arguments = ["--workload", str(&file), "--out", str(&out), "--epochs", "1", "--holdout", "0.001"];
+    let refusal = program(&arguments).expect_err("too few");
+    assert!(refusal.contains("no verdict: 0 held-out prompts are too few") && !out.exists(), "{refusal}");
+    program(&[&arguments[..], &["--force"]].concat()).expect("forced");
+}
+
+#[test]
+fn another_export_of_the_same_traffic_is_not_taken_for_unseen() {
+    let folder = TempDir::new().expect("a folder");
+    let lines: Vec<Value> = (0..240).map(selected).collect();
+    let (march, april) = (write(&folder, "march.jsonl", &lines[..200]), write(&folder, "april.jsonl", &lines));
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let quick = ["--members", "1", "--epochs", "4", "--holdout", "0.3", "--force"];
+    program(&[&["--traces", str(&march), "--out", str(&old)], &quick[..]].concat()).expect("trained");
+    let arguments = ["--traces", str(&april), "--out", str(&new), "--against", str(&old)];
+    program(&[&arguments[..], &quick].concat()).expect("trained");
+    assert_eq!(against(&new)["old_saw"], json!(["april.jsonl"]));
+}
+
+#[test]
+fn the_classifier_that_a_data_folder_uses_is_the_old_one_where_the_folder_is_given() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, again) = (write(&folder, "one.jsonl", &poems(300)), write(&folder, "two.jsonl", &poems(301)));
+    let (good, data) = (folder.path().join("good"), folder.path().join("data"));
+    let thorough = ["--epochs", "60", "--members", "1", "--holdout", "0.3"];
+    program(&[&["--workload", str(&file), "--out", str(&good)], &thorough[..]].concat()).expect("trained");
+    let mut taken = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    let taken = taken.args(["model", "use", str(&good), "--data-dir", str(&data)]).output().expect("runs");
+    assert!(taken.status.success());
+    let out = folder.path().join("bad");
+    let hasty = ["--epochs", "1", "--members", "1", "--holdout", "0.3", "--data-dir", str(&data)];
+    let refusal = program(&[&["--workload", str(&again), "--out", str(&out)], &hasty[..]].concat()).expect_err("worse");
+    assert!(refusal.contains("falls behind the classifier in use in") && !out.exists(), "{refusal}");
+    std::fs::remove_dir_all(data.join("models/good")).expect("removed");
+    let refusal = program(&[&["--workload", "nowhere", "--out", str(&out)], &hasty[..]].concat()).expect_err("gone");
+    assert!(refusal.contains("--data-dir: classifier good") && refusal.lines().count() == 1, "{refusal}");
 }
