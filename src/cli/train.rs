@@ -4,6 +4,7 @@ mod folds;
 pub mod gate;
 mod old;
 pub(super) mod output;
+mod tables;
 mod traffic;
 
 use std::path::PathBuf;
@@ -169,11 +170,11 @@ fn hold_out(
     let parts = Parts::new(data, args.holdout);
     let new = fit("all but the holdout", &parts.rest, options)?;
     let report = report(&new, &parts.held)?;
-    output::print(&report);
+    print!("{}", tables::of_report(&report));
     let (old, judged) = old::find(args, (&new, options), &parts, files)?;
     let new = gate::adapted(new.classifier, &new.prior, &parts.rest, &new.prior)?;
     let comparison = gate::compare(&new, &old, &judged, args.seed)?;
-    comparison.print();
+    print!("{}", tables::of_comparison(&comparison));
     gate::check(&comparison, args.force)?;
     let mut found = serde_json::to_value(&report)?;
     found["against"] = serde_json::to_value(&comparison)?;

@@ -325,11 +325,25 @@ fn traces_and_workloads_mix_and_are_reported_side_by_side() {
     let traces = write(&folder, "traces.jsonl", &(0..120).map(selected).collect::<Vec<_>>());
     let out = folder.path().join("model");
     let mixed = ["--workload", str(&file), "--traces", str(&traces), "--out", str(&out), "--members", "1"];
-    train(&mixed).expect("trained");
+    let said = program(&mixed).expect("trained");
     let bundle = Bundle::load(&out).expect("loads");
     let workloads: Vec<_> = bundle.manifest.holdout["workloads"].as_array().expect("reported").iter().collect();
     assert_eq!(workloads.iter().map(|w| w["workload"].as_str()).collect::<Vec<_>>(), [Some("toy"), Some("auto")]);
-    assert!(workloads[0]["cost_at_95"].is_number() && workloads[1]["cost_at_95"].is_null(), "one answer a prompt");
+    let costs = ["cost_at_90", "cost_at_95", "cost_at_99", "cost_at_100"];
+    assert!(
+        costs.iter().all(|cost| workloads[0][cost].is_number() && workloads[1].get(cost).is_none()),
+        "{workloads:?}"
+    );
+    let bins = workloads[0]["arms"][0]["reliability"].as_array().expect("a table");
+    let answers: u64 = bins.iter().filter_map(|bin| bin["answers"].as_u64()).sum();
+    assert!(bins.len() > 1 && Some(answers) == workloads[0]["prompts"].as_u64(), "{bins:?}");
+    let rows = |with: &str| said.lines().filter(|line| line.contains(with)).collect::<Vec<_>>();
+    assert_eq!(rows("predicted→found, by tenths").len(), 1, "{said}");
+    let of_toy = said.lines().rfind(|line| line.starts_with("toy  ") && line.contains("strong")).expect("costs");
+    assert_eq!(of_toy.matches(" → ").count(), 4, "beside the old one's: {of_toy}");
+    assert_eq!(rows("–             –             –             –").len(), 2, "one answer a prompt: {said}");
+    assert_eq!(rows("each prompt has one answer, and what another model would have made of it").len(), 2);
+    assert!(!said.contains("inf]") && rows("difficulty 0.0 to 0.1").len() == 1, "{said}");
     assert_eq!(bundle.prior.heads.len(), 4);
     let clash = write(&folder, "auto.jsonl", &workload(60));
     let refusal = train(&["--workload", str(&clash), "--traces", str(&traces), "--out", "x"]).expect_err("one name");

@@ -117,46 +117,6 @@ pub fn compare(new: &Trained, old: &Old, held: &Dataset, seed: u64) -> anyhow::R
     })
 }
 
-impl Comparison {
-    /// Prints it.
-    pub fn print(&self) {
-        let (against, new) = (&self.against, &self.new);
-        println!("Against {against} on the same prompts, both with what a gateway would have learned (old → new):");
-        if !self.left_out.is_empty() {
-            println!("(on {} prompts: it was trained on {})", self.new.prompts, self.left_out.join(", "));
-        }
-        println!("{:<14} {:<28} {:>15} {:>15}", "workload", "model", "AUC", "ECE");
-        let auc = |auc: Option<f64>| auc.map_or_else(|| "–".into(), |auc| format!("{auc:.3}"));
-        for (before, after) in self.old.workloads.iter().zip(&new.workloads) {
-            for (old, new) in before.arms.iter().zip(&after.arms) {
-                let (rank, level) = (auc(old.auc) + " → " + &auc(new.auc), format!("{:.3} → {:.3}", old.ece, new.ece));
-                println!("{:<14} {:<28} {rank:>15} {level:>15}", before.workload, old.model);
-            }
-        }
-        let cost = |cost: Option<f64>| cost.map_or_else(|| "cannot".into(), |cost| format!("{cost:.2}"));
-        println!("Cost at 95 %:");
-        for (old, new) in self.old.workloads.iter().zip(&new.workloads) {
-            println!("{:<43} {} → {}", old.workload, cost(old.cost_at_95), cost(new.cost_at_95));
-        }
-        println!("Log loss, and what changed for which prompts (below 0 is better, with 95 % intervals):");
-        self.by_task.iter().chain(&self.by_difficulty).for_each(Kind::print);
-        println!("{:<43} {}", "all", self.log_loss.text());
-    }
-}
-
-impl Kind {
-    fn print(&self) {
-        println!(
-            "{:<28} {:>5} prompts  {:.4} → {:.4}  {}",
-            self.kind,
-            self.prompts,
-            self.old,
-            self.new,
-            self.change.text()
-        );
-    }
-}
-
 /// Whether the new classifier may be taken up. `saw`: see [`Old::saw`].
 fn verdict(log_loss: &Change, saw: &[String]) -> Verdict {
     match log_loss.low > 0.0 {

@@ -1,4 +1,4 @@
-//! The folder that `train` writes, and the table that it prints.
+//! The folder that `train` writes.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +7,6 @@ use std::{fs, iter};
 use anyhow::{Context as _, bail, ensure};
 
 use crate::difficulty::Manifest;
-use crate::difficulty::train::Report;
 
 const MANIFEST: &str = "manifest.json";
 
@@ -104,25 +103,4 @@ fn name(folder: &Path) -> anyhow::Result<String> {
 /// The folder that a path is in.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Prints how a network did on prompts that it did not see.
-pub fn print(report: &Report) {
-    println!(
-        "On {} prompts that were held out, with near-duplicates (the weights written are trained on all):",
-        report.prompts
-    );
-    println!("{:<14} {:<28} {:>7} {:>8} {:>6} {:>6}", "workload", "model", "prompts", "quality", "AUC", "ECE");
-    for workload in &report.workloads {
-        for arm in &workload.arms {
-            let auc = arm.auc.map_or_else(|| "–".into(), |auc| format!("{auc:.3}"));
-            let (name, model, n) = (&workload.workload, &arm.model, arm.prompts);
-            println!("{name:<14} {model:<28} {n:>7} {:>8.3} {auc:>6} {:>6.3}", arm.quality, arm.ece);
-        }
-    }
-    println!("Cost of keeping 95 % of the best model's quality, as a share of that model's cost:");
-    for workload in &report.workloads {
-        let cost = workload.cost_at_95.map_or_else(|| "cannot".into(), |cost| format!("{cost:.2}"));
-        println!("{:<14} {:<28} {:>7} {cost:>8}", workload.workload, workload.best, workload.prompts);
-    }
 }
