@@ -134,6 +134,9 @@ fn verdict(log_loss: &Change, saw: &[String]) -> Verdict {
 pub fn check(comparison: &Comparison, force: bool) -> anyhow::Result<()> {
     let (against, loss) = (&comparison.against, comparison.log_loss.text());
     match comparison.verdict {
+        Verdict::Holds if comparison.log_loss.is_none() => {
+            println!("The new classifier is the same as {against}: the same settings, on the same prompts.");
+        }
         Verdict::Holds if comparison.old_saw.is_empty() => {
             println!("The new classifier does not fall behind {against}.");
         }

@@ -26,6 +26,11 @@ impl Change {
         self.low.is_finite()
     }
 
+    /// Whether both classifiers say the same of every prompt.
+    pub fn is_none(&self) -> bool {
+        (self.low, self.high) == (0.0, 0.0)
+    }
+
     /// For people.
     pub fn text(&self) -> String {
         if !self.is_known() {
