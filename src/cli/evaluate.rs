@@ -4,7 +4,7 @@
 pub mod online;
 mod output;
 mod svg;
-mod table;
+pub(super) mod table;
 mod traces;
 
 use std::path::PathBuf;

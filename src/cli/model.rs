@@ -58,9 +58,12 @@ pub fn run(options: &Options, now_ms: u64) -> anyhow::Result<String> {
 
 fn list(registry: &Registry) -> anyhow::Result<String> {
     let header = ["", "name", "fingerprint", "made", "in use since", "holdout"].map(String::from);
-    let rows: Vec<_> = std::iter::once(Ok(header))
-        .chain(registry.models()?.iter().map(|model| row(registry, model)))
-        .collect::<anyhow::Result<_>>()?;
+    let models = registry.models()?;
+    let is_gone = models.iter().all(|model| model.name != registry.current_name());
+    let rows: Vec<_> = std::iter::once(header)
+        .chain(models.iter().map(|model| row(registry, model)))
+        .chain(is_gone.then(|| gone(registry)))
+        .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let line = |row: &[String; 6]| {
         let cells = row.iter().enumerate().map(|(i, cell)| format!("{cell:width$}", width = width(i)));
@@ -69,9 +72,19 @@ fn list(registry: &Registry) -> anyhow::Result<String> {
     Ok(rows.iter().map(line).collect())
 }
 
-fn row(registry: &Registry, model: &Model) -> anyhow::Result<[String; 6]> {
+/// The classifier in use, whose folder somebody removed.
+fn gone(registry: &Registry) -> [String; 6] {
+    let name = registry.current_name();
+    let advice = "in use, missing: take another with `satisfice model use`, or go back with `satisfice model rollback`";
+    ["*".into(), name.into(), String::new(), String::new(), since(registry, name), advice.into()]
+}
+
+fn since(registry: &Registry, name: &str) -> String {
+    registry.since(name).map_or_else(String::new, day)
+}
+
+fn row(registry: &Registry, model: &Model) -> [String; 6] {
     let current = registry.current_name() == model.name;
-    let since = registry.since(&model.name).map_or_else(String::new, day);
     let (fingerprint, holdout) = match &model.bundle {
         Ok(summary) => (summary.fingerprint.clone(), summary.holdout.clone()),
         Err(problem) => (String::new(), format!("does not load: {problem}")),
@@ -81,7 +94,8 @@ fn row(registry: &Registry, model: &Model) -> anyhow::Result<[String; 6]> {
         None if model.name == IN_PROGRAM => "in the program".into(),
         None => String::new(),
     };
-    Ok([if current { "*" } else { "" }.into(), model.name.clone(), fingerprint, made, since, holdout])
+    let since = since(registry, &model.name);
+    [if current { "*" } else { "" }.into(), model.name.clone(), fingerprint, made, since, holdout]
 }
 
 fn day(ms: u64) -> String {

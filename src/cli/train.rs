@@ -2,20 +2,22 @@
 
 mod folds;
 pub mod gate;
+mod old;
 pub(super) mod output;
+mod tables;
 mod traffic;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::workload::{self, Reader};
 use crate::difficulty::train::{Dataset, Options, Trained, report, train};
-use crate::difficulty::{Bundle, DifficultyError, EncoderFiles, FileEntry, Manifest, Prior, files};
+use crate::difficulty::{DifficultyError, EncoderFiles, FileEntry, Manifest, files};
 use crate::features::{Extractor, SCHEMA_VERSION};
 use folds::Fold;
-use gate::Old;
+use traffic::Tally;
 
 /// Train the classifier and the policy's prior on recorded workloads, on exported traces, or on both.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,17 +29,23 @@ pub struct TrainArgs {
     /// most); a route is a workload. May be repeated.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub traces: Vec<PathBuf>,
-    /// Folder to write; it must not exist, unless --force is given.
+    /// Folder to write; it must not exist, unless --force is given and it is a classifier or empty.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace the folder; and write a classifier that falls behind the old one, loudly.
+    /// Replace the classifier in the folder; and write one that falls behind the old one, or of which that cannot be
+    /// known, loudly.
     #[arg(long)]
     pub force: bool,
-    /// The old classifier, which the new one must not fall behind on the holdout [default: the one in the program].
+    /// The old classifier, which the new one must not fall behind on the holdout [default: the one in the program]. It is
+    /// compared on files that it was not trained on; where there are none, it is trained anew without the holdout, for
+    /// which all of its files must be given.
     #[arg(long, value_name = "DIR")]
     pub against: Option<PathBuf>,
-    /// Train a network with the old classifier's settings on the same prompts, and compare with that: fair where the old
-    /// one has seen the holdout.
+    /// Compare with the classifier that the gateway of this data folder uses.
+    #[arg(long, conflicts_with = "against", value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// Compare with a network that has the old classifier's settings and is trained on the same prompts: with how it was
+    /// made, not with what it knows.
     #[arg(long)]
     pub retrain_old: bool,
     /// Same seed, same data: same weights, to the bit, on the same machine.
@@ -67,6 +75,28 @@ pub struct TrainArgs {
     pub encoder: Option<PathBuf>,
 }
 
+/// What the files hold.
+struct Read {
+    data: Dataset,
+    sources: Vec<FileEntry>,
+    /// Of traces, where there are some.
+    tally: Option<Tally>,
+}
+
+/// Prompts to learn from, and those held out.
+struct Parts {
+    rest: Dataset,
+    held: Dataset,
+}
+
+impl Parts {
+    /// `share`: of the groups of near-duplicates, that are held out.
+    fn new(data: &Dataset, share: f64) -> Self {
+        let held_out = |group: u64| folds::position(group) < share;
+        Self { rest: data.filter(|prompt| !held_out(prompt.group)), held: data.filter(|prompt| held_out(prompt.group)) }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -75,13 +105,12 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     check(args)?;
     let encoder = encoder(args)?;
     let extractor = encoder.extractor()?;
-    let (mut data, sources) = read(args, &extractor)?;
-    if let Some(fold) = args.exclude_fold {
-        if let Some(path) = &args.list_fold {
-            folds::list(&data, fold, path)?;
-        }
-        data = data.filter(|prompt| !fold.holds(prompt.group));
+    let Read { data, sources, tally } = read(args, &extractor)?;
+    tally.iter().for_each(|tally| println!("{tally}"));
+    if let (Some(fold), Some(path)) = (args.exclude_fold, &args.list_fold) {
+        folds::list(&data, fold, path)?;
     }
+    let data = folds::without(data, args.exclude_fold);
     let options = Options { seed: args.seed, epochs: args.epochs, members: args.members, ..Options::default() };
     let holdout = hold_out(args, &data, &options, (&encoder, &sources))?;
     let trained = fit("all prompts", &data, &options)?;
@@ -93,7 +122,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         training_data: sources,
         holdout,
     };
-    output::write(&args.out, args.force, &files(&trained, &encoder, manifest)?)?;
+    output::write(&args.out, args.force, &files(&trained, &encoder, manifest)?).context("--out")?;
     println!("wrote {}, trained on all {} prompts", args.out.display(), data.prompts.len());
     Ok(())
 }
@@ -107,96 +136,49 @@ fn encoder(args: &TrainArgs) -> Result<EncoderFiles, DifficultyError> {
 }
 
 /// Workloads, then traces.
-fn read(args: &TrainArgs, extractor: &Extractor) -> anyhow::Result<(Dataset, Vec<FileEntry>)> {
+fn read(args: &TrainArgs, extractor: &Extractor) -> anyhow::Result<Read> {
     let mut reader = Reader::new(extractor);
     args.workload.iter().try_for_each(|path| reader.workload(path))?;
-    if !args.traces.is_empty() {
-        println!("{}", traffic::read(&args.traces, &mut reader)?);
-    }
-    reader.finish()
+    let tally = (!args.traces.is_empty()).then(|| traffic::read(&args.traces, &mut reader)).transpose()?;
+    let (data, sources) = reader.finish()?;
+    Ok(Read { data, sources, tally })
 }
 
 fn check(args: &TrainArgs) -> anyhow::Result<()> {
     ensure!((0.0..=0.5).contains(&args.holdout), "--holdout {}: give a share from 0 to 0.5", args.holdout);
     ensure!(args.epochs > 0 && args.members > 0, "--epochs and --members must be at least 1");
-    if args.out.exists() && !args.force {
-        bail!("{} exists; choose another folder, or replace it with --force", args.out.display());
-    }
-    // It is needed after minutes of training, which a wrong folder should not take.
-    args.against.as_deref().map(Bundle::load).transpose().context("--against")?;
-    Ok(())
+    // Both are needed after minutes of training, which a wrong folder should not take.
+    output::check(&args.out, args.force).context("--out")?;
+    old::load(args).map(drop)
 }
 
 /// Trains without a share of the prompts, and holds the result against the old classifier on them. Prints how both do;
 /// gives it for the manifest.
 ///
 /// # Errors
-/// The new classifier falls behind, and nobody forces it.
+/// The new classifier falls behind, or that cannot be known, and nobody forces it.
 fn hold_out(
     args: &TrainArgs,
     data: &Dataset,
     options: &Options,
-    (encoder, sources): (&EncoderFiles, &[FileEntry]),
+    files: (&EncoderFiles, &[FileEntry]),
 ) -> anyhow::Result<serde_json::Value> {
     if args.holdout == 0.0 {
         println!("no holdout: nobody knows whether the new classifier falls behind the old one");
         return Ok(serde_json::Value::Null);
     }
-    let held_out = |group: u64| folds::position(group) < args.holdout;
-    let (rest, held) = (data.filter(|prompt| !held_out(prompt.group)), data.filter(|prompt| held_out(prompt.group)));
-    let seen = fit("all but the holdout", &rest, options)?;
-    let report = report(&seen, &held)?;
-    output::print(&report);
+    let parts = Parts::new(data, args.holdout);
+    let new = fit("all but the holdout", &parts.rest, options)?;
+    let report = report(&new, &parts.held)?;
+    print!("{}", tables::of_report(&report));
+    let (old, judged) = old::find(args, (&new, options), &parts, files)?;
+    let new = gate::adapted(new.classifier, &new.prior, &parts.rest, &new.prior)?;
+    let comparison = gate::compare(&new, &old, &judged, args.seed)?;
+    print!("{}", tables::of_comparison(&comparison));
+    gate::check(&comparison, args.force)?;
     let mut found = serde_json::to_value(&report)?;
-    if let Some(old) = old(args, &seen.prior, &rest, (encoder, sources))? {
-        let new = gate::adapted(seen.classifier, &seen.prior, &rest, &seen.prior)?;
-        let comparison = gate::compare(&new, &old, &held, args.seed)?;
-        comparison.print();
-        gate::check(&comparison, args.force)?;
-        found["against"] = serde_json::to_value(&comparison)?;
-    }
+    found["against"] = serde_json::to_value(&comparison)?;
     Ok(found)
-}
-
-/// The old classifier, having learned from `rest` what its gateway would; `None` where it cannot be compared.
-fn old(
-    args: &TrainArgs,
-    new: &Prior,
-    rest: &Dataset,
-    (encoder, sources): (&EncoderFiles, &[FileEntry]),
-) -> anyhow::Result<Option<Old>> {
-    let (bundle, name) = match &args.against {
-        Some(folder) => (Bundle::load(folder).context("--against")?, folder.display().to_string()),
-        None => (Bundle::embedded()?, "the classifier in the program".to_owned()),
-    };
-    if args.retrain_old {
-        let options = settings(&bundle.manifest.command);
-        let Trained { classifier, prior } = fit("the same, with the old settings", rest, &options)?;
-        let trained = gate::adapted(classifier, &prior, rest, new)?;
-        return Ok(Some(Old { trained, name: format!("the settings of {name}"), saw: Vec::new() }));
-    }
-    if !encoder.is_among(&bundle.manifest.files) {
-        println!("not compared with {name}, which has another encoder; --retrain-old compares its settings");
-        return Ok(None);
-    }
-    let knew = |source: &&FileEntry| bundle.manifest.training_data.iter().any(|entry| entry.sha256 == source.sha256);
-    let saw = sources.iter().filter(knew).map(|source| source.name.clone()).collect();
-    let trained = gate::adapted(bundle.classifier, &bundle.prior, rest, new)?;
-    Ok(Some(Old { trained, name, saw }))
-}
-
-/// The options that a bundle's command names.
-fn settings(command: &str) -> Options {
-    let words: Vec<&str> = command.split_whitespace().collect();
-    let value = |flag: &str| words.iter().position(|word| *word == flag).and_then(|i| words.get(i + 1));
-    let number = |flag: &str| value(flag).and_then(|text| text.parse().ok());
-    let usual = Options::default();
-    Options {
-        seed: number("--seed").unwrap_or(usual.seed),
-        epochs: number("--epochs").map_or(usual.epochs, |n| n as usize),
-        members: number("--members").map_or(usual.members, |n| n as usize),
-        ..usual
-    }
 }
 
 fn fit(what: &str, data: &Dataset, options: &Options) -> anyhow::Result<Trained> {

@@ -165,6 +165,33 @@ fn a_bundle_is_evaluated_with_its_own_encoder_and_folds_are_trained_on_one() {
 }
 
 #[test]
+fn classifiers_on_different_encoders_are_compared_on_the_same_prompts() {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let transformer = train(&folder, &bert(&folder, "bert", 1), "transformer");
+    let other = write(&folder, "other.jsonl", &workload(150));
+    let quick = ["train", "--members", "1", "--holdout", "0.3", "--force", "--epochs", "2", "--workload", str(&other)];
+    let compared = |arguments: &[&str], out: &str| {
+        let (code, said, error) = satisfice(&[&quick[..], arguments, &["--out", str(&at(out))]].concat());
+        assert_eq!(code, Some(0), "{error}");
+        assert!(said.contains("has another encoder, which reads the prompts as well"), "{said}");
+        let against = Bundle::load(&at(out)).unwrap().manifest.holdout["against"].clone();
+        let (old, new) = (&against["old"]["workloads"][0], &against["new"]["workloads"][0]);
+        assert!(old["prompts"].as_u64() > Some(20) && old["prompts"] == new["prompts"], "{against}");
+        assert_ne!((&against["log_loss"]["low"], old), (&json!(null), new));
+        against["log_loss"]["value"].as_f64().unwrap()
+    };
+    let against_static = compared(&["--encoder", str(&at("bert"))], "b");
+    let against_transformer = compared(&["--against", str(&transformer)], "a");
+    assert!(
+        against_static > against_transformer,
+        "{against_static} {against_transformer}: random weights know nothing"
+    );
+    // Its settings are compared in its own features.
+    compared(&["--against", str(&transformer), "--retrain-old"], "c");
+}
+
+#[test]
 fn a_bundle_is_never_used_with_another_encoder_than_it_was_trained_on() {
     let folder = TempDir::new().unwrap();
     let out = train(&folder, &bert(&folder, "bert", 1), "model");

@@ -91,6 +91,21 @@ fn classifiers_are_taken_into_use_and_given_back() {
 }
 
 #[test]
+fn the_list_says_where_the_classifier_in_use_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    train(&folder, "m1", "1");
+    let at = folder.path();
+    said(at, &["model", "use", "trained/m1"]);
+    assert!(!said(at, &["model", "list"]).contains("missing"));
+    std::fs::remove_dir_all(at.join("data/models/m1")).unwrap();
+    assert_eq!(listed(at), ("m1".into(), vec!["default".into(), "m1".into()]));
+    let list = said(at, &["model", "list"]);
+    assert!(list.contains("in use, missing: take another with `satisfice model use`"), "{list}");
+    said(at, &["model", "rollback"]);
+    assert_eq!(listed(at), ("default".into(), vec!["default".into()]));
+}
+
+#[test]
 fn what_cannot_be_used_is_refused_with_the_reason_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     train(&folder, "one", "1");

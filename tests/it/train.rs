@@ -88,17 +88,61 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
-fn a_folder_is_replaced_only_by_force() {
+fn a_classifier_is_replaced_only_by_force() {
     let folder = TempDir::new().expect("a folder");
     let (file, out) = (write(&folder, "toy.jsonl", &workload(60)), folder.path().join("model"));
-    std::fs::create_dir(&out).expect("made");
-    std::fs::write(out.join("mine.txt"), "precious").expect("written");
     let arguments = ["--workload", str(&file), "--out", str(&out), "--holdout", "0", "--epochs", "1", "--members", "1"];
-    let refusal = train(&arguments).expect_err("the folder exists");
-    assert!(refusal.contains("exists") && refusal.contains("--force"), "{refusal}");
-    assert!(out.join("mine.txt").exists());
-    train(&[&arguments[..], &["--force"]].concat()).expect("trained");
-    assert!(!out.join("mine.txt").exists() && Bundle::load(&out).is_ok());
+    train(&arguments).expect("trained");
+    let old = Bundle::load(&out).expect("loads").fingerprint;
+    let other = [&arguments[..], &["--seed", "8"]].concat();
+    let refusal = train(&other).expect_err("the folder exists");
+    assert!(refusal.starts_with("--out") && refusal.contains("exists") && refusal.contains("--force"), "{refusal}");
+    train(&[&other[..], &["--force"]].concat()).expect("trained");
+    assert_ne!(Bundle::load(&out).expect("loads").fingerprint, old);
+    std::fs::remove_dir_all(&out).expect("removed");
+    std::fs::create_dir(&out).expect("made");
+    train(&[&arguments[..], &["--force"]].concat()).expect("an empty folder has nothing to lose");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("read").collect();
+    assert_eq!(left.len(), 2, "nothing is left beside it: {left:?}");
+}
+
+#[test]
+fn what_is_no_classifier_is_never_replaced_and_no_training_is_done_before_that_is_said() {
+    let folder = TempDir::new().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let file = write(&folder, "toy.jsonl", &workload(60));
+    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1", "--force"];
+    let mine = at("models/mine");
+    program(&[&quick[..], &["--workload", str(&file), "--out", str(&mine)]].concat()).expect("trained");
+    // The workload is missing as well, which is found out later.
+    let out = |out: &Path| program(&["--workload", "nowhere.jsonl", "--out", str(out), "--force"]);
+    std::fs::create_dir(at("victim")).expect("made");
+    for precious in ["victim/thesis.txt", "models/mine/notes.txt", "file"] {
+        std::fs::write(at(precious), "precious").expect("written");
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("nowhere", at("link")).expect("linked");
+    let places = [
+        ("victim", "exists, and holds thesis.txt but no classifier"),
+        ("models", "exists, and holds mine but no classifier"),
+        ("models/mine", "exists, and holds notes.txt beside a classifier"),
+        ("file", "exists, and is no folder"),
+        #[cfg(unix)]
+        ("link", "exists, and is no folder"),
+        ("file/below", "file/below cannot be written, choose another folder"),
+        ("..", "is not the name of a folder"),
+    ];
+    for (place, problem) in places {
+        let refusal = out(&at(place)).expect_err(place);
+        assert!(refusal.starts_with("satisfice: --out: ") && refusal.contains(problem), "{place}: {refusal}");
+        assert_eq!(refusal.lines().count(), 1, "{refusal}");
+    }
+    for precious in ["victim/thesis.txt", "models/mine/notes.txt", "file"] {
+        assert_eq!(std::fs::read_to_string(at(precious)).expect("still there"), "precious");
+    }
+    Bundle::load(&at("models/mine")).expect("still whole");
+    #[cfg(target_os = "linux")]
+    assert!(out(Path::new("/proc/model")).expect_err("no place").contains("no folder can be made in /proc"));
 }
 
 #[test]
@@ -281,11 +325,25 @@ fn traces_and_workloads_mix_and_are_reported_side_by_side() {
     let traces = write(&folder, "traces.jsonl", &(0..120).map(selected).collect::<Vec<_>>());
     let out = folder.path().join("model");
     let mixed = ["--workload", str(&file), "--traces", str(&traces), "--out", str(&out), "--members", "1"];
-    train(&mixed).expect("trained");
+    let said = program(&mixed).expect("trained");
     let bundle = Bundle::load(&out).expect("loads");
     let workloads: Vec<_> = bundle.manifest.holdout["workloads"].as_array().expect("reported").iter().collect();
     assert_eq!(workloads.iter().map(|w| w["workload"].as_str()).collect::<Vec<_>>(), [Some("toy"), Some("auto")]);
-    assert!(workloads[0]["cost_at_95"].is_number() && workloads[1]["cost_at_95"].is_null(), "one answer a prompt");
+    let costs = ["cost_at_90", "cost_at_95", "cost_at_99", "cost_at_100"];
+    assert!(
+        costs.iter().all(|cost| workloads[0][cost].is_number() && workloads[1].get(cost).is_none()),
+        "{workloads:?}"
+    );
+    let bins = workloads[0]["arms"][0]["reliability"].as_array().expect("a table");
+    let answers: u64 = bins.iter().filter_map(|bin| bin["answers"].as_u64()).sum();
+    assert!(bins.len() > 1 && Some(answers) == workloads[0]["prompts"].as_u64(), "{bins:?}");
+    let rows = |with: &str| said.lines().filter(|line| line.contains(with)).collect::<Vec<_>>();
+    assert_eq!(rows("predicted→found, by tenths").len(), 1, "{said}");
+    let of_toy = said.lines().rfind(|line| line.starts_with("toy  ") && line.contains("strong")).expect("costs");
+    assert_eq!(of_toy.matches(" → ").count(), 4, "beside the old one's: {of_toy}");
+    assert_eq!(rows("–             –             –             –").len(), 2, "one answer a prompt: {said}");
+    assert_eq!(rows("each prompt has one answer, and what another model would have made of it").len(), 2);
+    assert!(!said.contains("inf]") && rows("difficulty 0.0 to 0.1").len() == 1, "{said}");
     assert_eq!(bundle.prior.heads.len(), 4);
     let clash = write(&folder, "auto.jsonl", &workload(60));
     let refusal = train(&["--workload", str(&clash), "--traces", str(&traces), "--out", "x"]).expect_err("one name");
@@ -350,12 +408,18 @@ fn poems(prompts: usize) -> Vec<Value> {
     (0..prompts).map(line).collect()
 }
 
-/// What `train` prints, or the line that it ends with.
+/// What `train` prints, or what it complains of, ending with code 2.
 fn program(arguments: &[&str]) -> Result<String, String> {
     let command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice")).arg("train").args(arguments).output();
     let output = command.expect("runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    match output.status.code() {
+        Some(0) => Ok(text(output.stdout)),
+        code => {
+            assert_eq!(code, Some(2));
+            Err(text(output.stderr))
+        }
+    }
 }
 
 #[test]
@@ -381,28 +445,110 @@ fn a_classifier_that_falls_behind_the_old_one_is_written_only_by_force_and_loudl
     assert!(said.contains("WARNING: the new classifier FALLS BEHIND") && Bundle::load(&bad).is_ok(), "{said}");
 }
 
+/// What a classifier's manifest says of how it stood against the old one.
+fn against(folder: &Path) -> Value {
+    Bundle::load(folder).expect("loads").manifest.holdout["against"].clone()
+}
+
 #[test]
-fn an_old_classifier_that_saw_the_holdout_gets_no_verdict_unless_it_is_trained_anew() {
+fn an_old_classifier_that_saw_the_holdout_is_trained_anew_without_it() {
     let folder = TempDir::new().expect("a folder");
-    let file = write(&folder, "one.jsonl", &poems(200));
+    let file = write(&folder, "one.jsonl", &poems(300));
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));
-    let quick = ["--epochs", "20", "--members", "1", "--workload", str(&file)];
-    program(&[&quick[..], &["--holdout", "0", "--out", str(&old)]].concat()).expect("trained");
-    let anew = [&quick[..], &["--holdout", "0.3", "--against", str(&old), "--out", str(&new)]].concat();
-    let said = program(&anew).expect("written");
-    assert!(said.contains("No verdict:") && said.contains("was trained on one.jsonl"), "{said}");
-    let fair = [&anew[..], &["--retrain-old", "--force"]].concat();
-    let said = program(&fair).expect("written");
-    assert!(said.contains("does not fall behind the settings of") && !said.contains("No verdict"), "{said}");
-    let same = &Bundle::load(&new).expect("loads").manifest.holdout["against"]["log_loss"];
-    assert_eq!(
-        (same["low"].as_f64(), same["high"].as_f64()),
-        (Some(0.0), Some(0.0)),
-        "the same settings: the same network"
-    );
+    let quick = ["--members", "1", "--workload", str(&file), "--holdout", "0.3"];
+    program(&[&quick[..], &["--epochs", "60", "--out", str(&old)]].concat()).expect("trained");
+    let anew = [&quick[..], &["--against", str(&old), "--out", str(&new), "--epochs"]].concat();
+    for flag in [None, Some("--retrain-old")] {
+        let refusal = program(&[&anew[..], &["1"], flag.as_slice()].concat()).expect_err("worse");
+        assert!(refusal.contains("the new classifier falls behind") && !new.exists(), "{refusal}");
+        let said = program(&[&anew[..], &["60", "--force"], flag.as_slice()].concat()).expect("written");
+        let name = if flag.is_some() { "the settings of" } else { "trained anew without the holdout" };
+        assert!(said.contains("The new classifier is the same as") && !said.contains("WARNING"), "{said}");
+        assert!(said.contains(name), "{said}");
+        let same = against(&new)["log_loss"].clone();
+        let ends = (same["low"].as_f64(), same["high"].as_f64());
+        assert_eq!(ends, (Some(0.0), Some(0.0)), "the same settings and prompts: the same network");
+        std::fs::remove_dir_all(&new).expect("removed");
+    }
+    let more = write(&folder, "more.jsonl", &poems(420)[300..]);
+    let both = [&anew[..], &["60", "--workload", str(&more)]].concat();
+    let said = program(&both).expect("not worse");
+    let found = against(&new);
+    assert!(said.contains("it was trained on one.jsonl)"), "{said}");
+    assert_eq!((&found["left_out"], &found["old_saw"]), (&json!(["one.jsonl"]), &json!([])));
+    assert_eq!(found["new"]["workloads"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!((&found["new"]["workloads"][0]["workload"], &found["verdict"]), (&json!("more"), &json!("holds")));
+
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
     let output = command.arg("train").args(quick).args(["--against", "nowhere", "--out", "x"]).output().expect("runs");
     let missing = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(missing.contains("--against") && missing.contains("nowhere"), "{missing}");
     assert!(output.stdout.is_empty() && missing.lines().count() == 1, "before the training: {missing}");
+}
+
+#[test]
+fn where_an_old_classifier_saw_the_holdout_and_its_files_are_missing_a_worse_one_is_written_only_by_force() {
+    let folder = TempDir::new().expect("a folder");
+    let (one, two) = (write(&folder, "one.jsonl", &poems(300)), write(&folder, "two.jsonl", &workload(80)));
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let made = ["--workload", str(&one), str(&two), "--out", str(&old), "--members", "1", "--holdout", "0.3"];
+    program(&[&made[..], &["--epochs", "60"]].concat()).expect("trained");
+    let of_one = ["--workload", str(&one), "--out", str(&new), "--members", "1", "--holdout", "0.3"];
+    let of_one = [&of_one[..], &["--against", str(&old), "--epochs"]].concat();
+    let refusal = program(&[&of_one[..], &["1"]].concat()).expect_err("nobody knows");
+    let expected = ["no verdict", "trained on one.jsonl and may have seen", "(missing: two.jsonl)", "--force"];
+    assert!(expected.iter().all(|part| refusal.contains(part)) && !new.exists(), "{refusal}");
+    let said = program(&[&of_one[..], &["1", "--force"]].concat()).expect("forced");
+    assert!(said.contains("WARNING: NO VERDICT") && against(&new)["verdict"] == "unknown", "{said}");
+    assert_eq!(against(&new)["old_saw"], json!(["one.jsonl"]));
+    let said = program(&[&of_one[..], &["1", "--force", "--retrain-old"]].concat()).expect("forced");
+    assert!(said.contains("FALLS BEHIND the settings of"), "{said}");
+
+    let hasty = [&made[..], &["--epochs", "1", "--force"]].concat();
+    program(&hasty).expect("trained");
+    std::fs::remove_dir_all(&new).expect("removed");
+    let said = program(&[&of_one[..], &["60"]].concat()).expect("better even so");
+    assert!(said.contains("does not fall behind") && said.contains("may have seen these prompts."), "{said}");
+}
+
+#[test]
+fn a_holdout_that_says_nothing_gives_no_verdict() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, out) = (write(&folder, "one.jsonl", &poems(60)), folder.path().join("model"));
+    let arguments = ["--workload", str(&file), "--out", str(&out), "--epochs", "1", "--holdout", "0.001"];
+    let refusal = program(&arguments).expect_err("too few");
+    assert!(refusal.contains("no verdict: 0 held-out prompts are too few") && !out.exists(), "{refusal}");
+    program(&[&arguments[..], &["--force"]].concat()).expect("forced");
+}
+
+#[test]
+fn another_export_of_the_same_traffic_is_not_taken_for_unseen() {
+    let folder = TempDir::new().expect("a folder");
+    let lines: Vec<Value> = (0..240).map(selected).collect();
+    let (march, april) = (write(&folder, "march.jsonl", &lines[..200]), write(&folder, "april.jsonl", &lines));
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let quick = ["--members", "1", "--epochs", "4", "--holdout", "0.3", "--force"];
+    program(&[&["--traces", str(&march), "--out", str(&old)], &quick[..]].concat()).expect("trained");
+    let arguments = ["--traces", str(&april), "--out", str(&new), "--against", str(&old)];
+    program(&[&arguments[..], &quick].concat()).expect("trained");
+    assert_eq!(against(&new)["old_saw"], json!(["april.jsonl"]));
+}
+
+#[test]
+fn the_classifier_that_a_data_folder_uses_is_the_old_one_where_the_folder_is_given() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, again) = (write(&folder, "one.jsonl", &poems(300)), write(&folder, "two.jsonl", &poems(301)));
+    let (good, data) = (folder.path().join("good"), folder.path().join("data"));
+    let thorough = ["--epochs", "60", "--members", "1", "--holdout", "0.3"];
+    program(&[&["--workload", str(&file), "--out", str(&good)], &thorough[..]].concat()).expect("trained");
+    let mut taken = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    let taken = taken.args(["model", "use", str(&good), "--data-dir", str(&data)]).output().expect("runs");
+    assert!(taken.status.success());
+    let out = folder.path().join("bad");
+    let hasty = ["--epochs", "1", "--members", "1", "--holdout", "0.3", "--data-dir", str(&data)];
+    let refusal = program(&[&["--workload", str(&again), "--out", str(&out)], &hasty[..]].concat()).expect_err("worse");
+    assert!(refusal.contains("falls behind the classifier in use in") && !out.exists(), "{refusal}");
+    std::fs::remove_dir_all(data.join("models/good")).expect("removed");
+    let refusal = program(&[&["--workload", "nowhere", "--out", str(&out)], &hasty[..]].concat()).expect_err("gone");
+    assert!(refusal.contains("--data-dir: classifier good") && refusal.lines().count() == 1, "{refusal}");
 }

@@ -1,5 +1,6 @@
 //! A report as text, in aligned columns.
 
+use crate::difficulty::train::Bin;
 use crate::evaluate::bootstrap::Interval;
 use crate::evaluate::report::{Figures, ModelReport, Report, SettingReport, TaskReport, WorkloadReport};
 
@@ -30,7 +31,7 @@ fn workload(report: &WorkloadReport) -> String {
         report.best_quality,
         usd(report.best_usd_per_1k)
     );
-    let mut out = title + &routers(report) + "\n" + &models(&report.models) + "\n" + &reliability(&report.models);
+    let mut out = title + &routers(report) + "\n" + &models(&report.models) + "\n" + &reliability_of(&report.models);
     if !report.settings.is_empty() {
         out += "\n";
         out += &settings(&report.settings);
@@ -81,16 +82,19 @@ fn models(models: &[ModelReport]) -> String {
     aligned(&std::iter::once(head).chain(models.iter().map(row)).collect::<Vec<_>>())
 }
 
-/// Mean predicted and found quality in bins of equally many prompts.
-fn reliability(models: &[ModelReport]) -> String {
-    let bins = models.iter().map(|model| model.reliability.len()).max().unwrap_or_default();
+fn reliability_of(models: &[ModelReport]) -> String {
+    reliability(models.iter().map(|model| (model.model.clone(), model.reliability.as_slice())))
+}
+
+/// Mean predicted and found quality in bins of equally many prompts, a line for each of what is named.
+pub(in crate::cli) fn reliability<'a>(of: impl Iterator<Item = (String, &'a [Bin])>) -> String {
+    let cell = |bin: &Bin| format!("{:.2}→{:.2}", bin.predicted, bin.found);
+    let rows: Vec<Vec<String>> =
+        of.map(|(name, bins)| std::iter::once(name).chain(bins.iter().map(cell)).collect()).collect();
+    let bins = rows.iter().map(|row| row.len() - 1).max().unwrap_or_default();
     let head = (1..=bins).map(|bin| format!("{bin}."));
     let head: Vec<String> = std::iter::once("predicted→found, by tenths".to_owned()).chain(head).collect();
-    let row = |model: &ModelReport| {
-        let cells = model.reliability.iter().map(|bin| format!("{:.2}→{:.2}", bin.predicted, bin.found));
-        std::iter::once(model.model.clone()).chain(cells).collect()
-    };
-    aligned(&std::iter::once(head).chain(models.iter().map(row)).collect::<Vec<_>>())
+    aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }
 
 fn settings(settings: &[SettingReport]) -> String {

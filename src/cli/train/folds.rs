@@ -43,6 +43,14 @@ impl fmt::Display for Fold {
     }
 }
 
+/// All prompts but a fold's.
+pub fn without(data: Dataset, fold: Option<Fold>) -> Dataset {
+    match fold {
+        Some(fold) => data.filter(|prompt| !fold.holds(prompt.group)),
+        None => data,
+    }
+}
+
 /// Where a group stands between 0 and 1.
 pub fn position(group: u64) -> f64 {
     (group >> 32) as f64 / f64::from(u32::MAX)

@@ -21,18 +21,30 @@ const SHOWN: usize = 20;
 /// The old classifier, ready to be compared.
 pub struct Old {
     pub trained: Trained,
+    /// The prompts to compare on, in its features.
+    pub held: Dataset,
     /// What reports call it.
     pub name: String,
-    /// Files that it was trained on and that the holdout is from: it may have seen these prompts.
+    /// Files that it was trained on, whose prompts are therefore not compared on.
+    pub left_out: Vec<String>,
+    /// Files that it was trained on and that the prompts are from: it may have seen these.
     pub saw: Vec<String>,
+    /// Files that it was trained on, and that nobody gave.
+    pub missing: Vec<String>,
 }
 
 /// New against old on the holdout.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
     pub against: String,
+    pub verdict: Verdict,
+    /// See [`Old::left_out`].
+    pub left_out: Vec<String>,
     /// See [`Old::saw`].
     pub old_saw: Vec<String>,
+    /// See [`Old::missing`].
+    #[serde(skip)]
+    missing: Vec<String>,
     /// Of the log loss, new less old: below 0 is better.
     pub log_loss: Change,
     /// By workload and task.
@@ -58,14 +70,15 @@ pub struct Kind {
 }
 
 /// What the gate says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Not worse beyond what chance does.
     Holds,
     /// Worse: the interval of the paired difference of log losses lies above 0.
     FallsBehind,
-    /// The old one may have seen the holdout; it cannot be said.
-    Unfair,
+    /// Worse than an old one that may have seen the prompts, or compared on too few of them.
+    Unknown,
 }
 
 /// One prompt's losses, summed over its outcomes.
@@ -77,90 +90,60 @@ struct Losses {
     new: f64,
 }
 
-/// Compares on `held`, which `new` has not seen. `seed`: of the bootstrap.
+/// Compares on `held`, which `new` has not seen: the prompts of `old.held`, in `new`'s features. `seed`: of the bootstrap.
 ///
 /// # Errors
 /// A network fails.
 pub fn compare(new: &Trained, old: &Old, held: &Dataset, seed: u64) -> anyhow::Result<Comparison> {
-    let losses = losses(new, &old.trained, held)?;
+    let losses = losses((new, held), (&old.trained, &old.held))?;
     let names = |i: usize| {
         let prompt = &held.prompts[i];
         let workload = &held.workloads[prompt.workload];
         if prompt.task.is_empty() { workload.clone() } else { format!("{workload}/{}", prompt.task) }
     };
     let deciles = deciles(new, held)?;
+    let log_loss = change(&losses, seed);
     Ok(Comparison {
         against: old.name.clone(),
+        verdict: verdict(&log_loss, &old.saw),
+        left_out: old.left_out.clone(),
         old_saw: old.saw.clone(),
-        log_loss: change(&losses, seed),
+        missing: old.missing.clone(),
+        log_loss,
         by_task: kinds(&losses, names, seed),
-        by_difficulty: kinds(&losses, |i| format!("difficulty {:02}", deciles[i]), seed),
-        old: report(&old.trained, held)?,
+        by_difficulty: kinds(&losses, |i| tenth(deciles[i]), seed),
+        old: report(&old.trained, &old.held)?,
         new: report(new, held)?,
     })
 }
 
-impl Comparison {
-    /// Whether the new classifier may be taken up.
-    pub fn verdict(&self) -> Verdict {
-        match self.log_loss.low > 0.0 {
-            _ if !self.old_saw.is_empty() => Verdict::Unfair,
-            true => Verdict::FallsBehind,
-            false => Verdict::Holds,
-        }
-    }
-
-    /// Prints it.
-    pub fn print(&self) {
-        let (against, new) = (&self.against, &self.new);
-        println!("Against {against} on the same prompts, both with what a gateway would have learned (old → new):");
-        println!("{:<14} {:<28} {:>15} {:>15}", "workload", "model", "AUC", "ECE");
-        let auc = |auc: Option<f64>| auc.map_or_else(|| "–".into(), |auc| format!("{auc:.3}"));
-        for (before, after) in self.old.workloads.iter().zip(&new.workloads) {
-            for (old, new) in before.arms.iter().zip(&after.arms) {
-                let (rank, level) = (auc(old.auc) + " → " + &auc(new.auc), format!("{:.3} → {:.3}", old.ece, new.ece));
-                println!("{:<14} {:<28} {rank:>15} {level:>15}", before.workload, old.model);
-            }
-        }
-        let cost = |cost: Option<f64>| cost.map_or_else(|| "cannot".into(), |cost| format!("{cost:.2}"));
-        println!("Cost at 95 %:");
-        for (old, new) in self.old.workloads.iter().zip(&new.workloads) {
-            println!("{:<43} {} → {}", old.workload, cost(old.cost_at_95), cost(new.cost_at_95));
-        }
-        println!("Log loss, and what changed for which prompts (below 0 is better, with 95 % intervals):");
-        self.by_task.iter().chain(&self.by_difficulty).for_each(Kind::print);
-        println!("{:<43} {}", "all", self.log_loss.text());
+/// Whether the new classifier may be taken up. `saw`: see [`Old::saw`].
+fn verdict(log_loss: &Change, saw: &[String]) -> Verdict {
+    match log_loss.low > 0.0 {
+        _ if !log_loss.is_known() => Verdict::Unknown,
+        false => Verdict::Holds,
+        true if saw.is_empty() => Verdict::FallsBehind,
+        true => Verdict::Unknown,
     }
 }
 
-impl Kind {
-    fn print(&self) {
-        println!(
-            "{:<28} {:>5} prompts  {:.4} → {:.4}  {}",
-            self.kind,
-            self.prompts,
-            self.old,
-            self.new,
-            self.change.text()
-        );
-    }
-}
-
-/// Refuses a classifier that falls behind, unless `force`; says what it cannot know.
+/// Refuses a classifier that falls behind, or of which that cannot be known, unless `force`.
 ///
 /// # Errors
-/// The new classifier falls behind.
+/// Says what was found, and what to do about it.
 pub fn check(comparison: &Comparison, force: bool) -> anyhow::Result<()> {
-    let against = &comparison.against;
-    match comparison.verdict() {
-        Verdict::Holds => println!("The new classifier does not fall behind {against}."),
-        Verdict::Unfair => println!(
-            "No verdict: {against} was trained on {}, so it may have seen these prompts and looks better than it is; \
-             --retrain-old trains one with its settings on the same prompts as the new one.",
-            comparison.old_saw.join(", ")
-        ),
+    let (against, loss) = (&comparison.against, comparison.log_loss.text());
+    match comparison.verdict {
+        Verdict::Holds if comparison.log_loss.is_none() => {
+            println!("The new classifier is the same as {against}: the same settings, on the same prompts.");
+        }
+        Verdict::Holds if comparison.old_saw.is_empty() => {
+            println!("The new classifier does not fall behind {against}.");
+        }
+        Verdict::Holds => {
+            println!("The new classifier does not fall behind {against}, though that may have seen these prompts.");
+        }
         Verdict::FallsBehind => {
-            let loss = comparison.log_loss.text();
             ensure!(
                 force,
                 "the new classifier falls behind {against} on the holdout (log loss {loss}); nothing is written: give it \
@@ -170,12 +153,40 @@ pub fn check(comparison: &Comparison, force: bool) -> anyhow::Result<()> {
                 "WARNING: the new classifier FALLS BEHIND {against} (log loss {loss}), and is written by --force."
             );
         }
+        Verdict::Unknown => {
+            let (reason, remedy) = doubt(comparison);
+            ensure!(force, "no verdict: {reason}; nothing is written: {remedy}, or take it all the same with --force");
+            println!("WARNING: NO VERDICT: {reason}; the new classifier is written by --force.");
+        }
     }
     Ok(())
 }
 
-fn losses(new: &Trained, old: &Trained, held: &Dataset) -> Result<Vec<Losses>, DifficultyError> {
-    let (of_new, of_old) = (log_losses(new, held)?, log_losses(old, held)?);
+/// Why there is no verdict, and what to do about it.
+fn doubt(comparison: &Comparison) -> (String, String) {
+    let Comparison { against, old_saw, missing, log_loss, new, .. } = comparison;
+    if !log_loss.is_known() {
+        let reason = format!("{} held-out prompts are too few to compare the new classifier on", new.prompts);
+        return (reason, "give it more data, or a larger --holdout".into());
+    }
+    (
+        format!(
+            "the new classifier does worse than {against} (log loss {}), which was trained on {} and may have seen these \
+             prompts",
+            log_loss.text(),
+            old_saw.join(", ")
+        ),
+        format!(
+            "give all that it was trained on, so that it can be trained anew without the holdout (missing: {}), compare \
+             with its settings alone by --retrain-old",
+            missing.join(", ")
+        ),
+    )
+}
+
+/// Of the same prompts, each in the classifier's features.
+fn losses((new, held): (&Trained, &Dataset), (old, own): (&Trained, &Dataset)) -> Result<Vec<Losses>, DifficultyError> {
+    let (of_new, of_old) = (log_losses(new, held)?, log_losses(old, own)?);
     let weights = held.weights().into_iter().zip(&held.prompts);
     let sums = weights.zip(of_new.into_iter().zip(of_old)).map(|((weight, prompt), (new, old))| Losses {
         group: prompt.group,
@@ -207,6 +218,11 @@ fn deciles(new: &Trained, held: &Dataset) -> Result<Vec<u8>, DifficultyError> {
         Ok((new.classifier.assess(&prompt.features)?.difficulty * 10.0).min(9.0) as u8)
     };
     held.prompts.iter().map(difficulty).collect()
+}
+
+/// What a tenth of difficulty is called; such names sort as the tenths do.
+fn tenth(decile: u8) -> String {
+    format!("difficulty 0.{decile} to {:.1}", f64::from(decile + 1) / 10.0)
 }
 
 /// Prompts by their kind, those of the greatest change if they are many, in the order of their names.

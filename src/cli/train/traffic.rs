@@ -21,6 +21,8 @@ use crate::difficulty::FileEntry;
 use crate::difficulty::train::Outcome;
 use crate::trace::line::TraceLine;
 
+/// What a manifest says of such a file.
+pub const SOURCE: &str = "exported traces";
 /// 1/π counts for at most this.
 const GREATEST_WEIGHT: f64 = 20.0;
 
@@ -38,7 +40,7 @@ pub struct Tally {
 pub fn read(paths: &[PathBuf], reader: &mut Reader<'_>) -> anyhow::Result<Tally> {
     for path in paths {
         let sha256 = digest(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        reader.sources.push(FileEntry { name: file_name(path), sha256, source: "exported traces".into() });
+        reader.sources.push(FileEntry { name: file_name(path), sha256, source: SOURCE.into() });
     }
     let (mut tally, first, before) = (Tally::default(), reader.data.prompts.len(), reader.data.workloads.len());
     traces::each(paths, |line| {

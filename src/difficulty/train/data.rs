@@ -70,6 +70,29 @@ impl Dataset {
         Self { workloads: self.workloads.clone(), arms: self.arms.clone(), prompts }
     }
 
+    /// The workloads for which `keep`, one a workload, holds, with their arms and prompts, and nothing else.
+    pub fn of_workloads(&self, keep: &[bool]) -> Self {
+        let kept = |workload: usize| keep[..workload].iter().filter(|keep| **keep).count();
+        let arm = |arm: usize| self.arms[..arm].iter().filter(|arm| keep[arm.workload]).count();
+        let arms = self.arms.iter().filter(|arm| keep[arm.workload]);
+        let mut prompts = self.filter(|prompt| keep[prompt.workload]).prompts;
+        for prompt in &mut prompts {
+            prompt.workload = kept(prompt.workload);
+            prompt.outcomes.iter_mut().for_each(|outcome| outcome.arm = arm(outcome.arm));
+        }
+        Self {
+            workloads: self
+                .workloads
+                .iter()
+                .zip(keep)
+                .filter(|(_, keep)| **keep)
+                .map(|(name, _)| name.clone())
+                .collect(),
+            arms: arms.map(|arm| Arm { workload: kept(arm.workload), model: arm.model.clone() }).collect(),
+            prompts,
+        }
+    }
+
     /// How much each prompt counts: a large workload and one with many models count more, but less than in proportion.
     /// Over all outcomes the weights come to 4 a prompt.
     pub fn weights(&self) -> Vec<f64> {

@@ -19,7 +19,7 @@ pub use data::{Arm, Dataset, Outcome, Prompt};
 pub use groups::groups;
 pub use heads::prices;
 pub use options::Options;
-pub use report::{ArmReport, Report, WorkloadReport, report};
+pub use report::{ArmReport, Costs, Report, WorkloadReport, report};
 
 use super::DifficultyError;
 use super::network::{Classifier, Weights, standardise};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Trained;
-use super::calibration::{Judged, auc, calibration_error};
+use super::calibration::{Bin, Judged, auc, calibration_error, reliability};
 use super::data::{Dataset, Outcome};
 use super::linear::dot;
 use crate::difficulty::DifficultyError;
@@ -22,10 +22,30 @@ pub struct WorkloadReport {
     pub prompts: usize,
     /// The model with the highest mean quality.
     pub best: String,
-    /// Cost of plug-in routing that keeps 95 % of the best model's quality, as a share of that model's cost; `None` if
-    /// it cannot.
-    pub cost_at_95: Option<f64>,
+    /// `None` where each prompt has one answer only: what another model would have answered is not known.
+    #[serde(flatten)]
+    pub costs: Option<Costs>,
     pub arms: Vec<ArmReport>,
+}
+
+/// The frontier of plug-in routing: the least cost that keeps a share of the best model's quality, as a share of that
+/// model's cost; `None` if none does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Costs {
+    pub cost_at_90: Option<f64>,
+    pub cost_at_95: Option<f64>,
+    pub cost_at_99: Option<f64>,
+    pub cost_at_100: Option<f64>,
+}
+
+impl Costs {
+    /// Shares of the best model's quality, in percent, as the fields have them.
+    pub const BARS: [u8; 4] = [90, 95, 99, 100];
+
+    /// In the order of [`Costs::BARS`].
+    pub fn all(self) -> [Option<f64>; 4] {
+        [self.cost_at_90, self.cost_at_95, self.cost_at_99, self.cost_at_100]
+    }
 }
 
 /// One model of a workload.
@@ -40,6 +60,8 @@ pub struct ArmReport {
     pub auc: Option<f64>,
     /// Expected calibration error over ten bins of equal size.
     pub ece: f64,
+    /// The bins that it is the mean over.
+    pub reliability: Vec<Bin>,
 }
 
 /// A prompt and an arm: what was predicted, and what happened.
@@ -105,7 +127,7 @@ fn workload_report(data: &Dataset, workload: usize, cases: &[&Case]) -> Workload
         workload: data.workloads[workload].clone(),
         prompts: prompts.len(),
         best: name,
-        cost_at_95: cost_at(0.95, best, cases).map(round),
+        costs: costs(best, cases),
         arms: arms.into_iter().map(|(_, report)| report).collect(),
     }
 }
@@ -119,6 +141,7 @@ fn arm_report(model: &str, cases: &[&Case]) -> ArmReport {
         quality: round(weighted_quality(cases)),
         auc: auc(&judged).map(round),
         ece: round(calibration_error(&judged)),
+        reliability: reliability(&judged).into_iter().map(rounded).collect(),
     }
 }
 
@@ -128,34 +151,41 @@ fn weighted_quality(cases: &[&Case]) -> f64 {
     sum(&|case| case.outcome.quality) / sum(&|_| 1.0)
 }
 
+fn rounded(bin: Bin) -> Bin {
+    Bin { predicted: round(bin.predicted), found: round(bin.found), ..bin }
+}
+
 /// To four digits: more would be noise.
 fn round(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-/// The least cost of `argmax ν·quality − cost`, over all ν, that keeps `share` of the best model's quality, relative to
-/// that model's cost.
-fn cost_at(share: f64, best: usize, cases: &[&Case]) -> Option<f64> {
+/// `None` where no prompt has two answers to choose from.
+fn costs(best: usize, cases: &[&Case]) -> Option<Costs> {
+    let frontier = frontier(best, cases)?;
+    let [cost_at_90, cost_at_95, cost_at_99, cost_at_100] = Costs::BARS.map(|percent| {
+        let kept = frontier.iter().filter(|(quality, _)| *quality >= f64::from(percent) / 100.0);
+        kept.map(|(_, cost)| *cost).min_by(f64::total_cmp).map(round)
+    });
+    Some(Costs { cost_at_90, cost_at_95, cost_at_99, cost_at_100 })
+}
+
+/// Quality and cost of `argmax ν·quality − cost`, for ν over all that is sensible, as shares of the best model's.
+fn frontier(best: usize, cases: &[&Case]) -> Option<Vec<(f64, f64)>> {
     let total = |cases: &mut dyn Iterator<Item = &Case>| {
         cases.fold((0.0, 0.0), |(q, c), case| (q + case.outcome.quality, c + case.outcome.cost_usd))
     };
     let (quality, cost) = total(&mut cases.iter().copied().filter(|case| case.outcome.arm == best));
     let usual = cases.iter().map(|case| case.cost).sum::<f64>() / cases.len() as f64;
     let by_prompt: Vec<&[&Case]> = cases.chunk_by(|a, b| a.prompt == b.prompt).collect();
-    if by_prompt.len() == cases.len() {
-        // One answer a prompt: there is nothing to choose from.
-        return None;
-    }
     let routed = |value: f64| {
         let worth = |case: &Case| value * case.quality - case.cost / usual;
         let chosen = by_prompt.iter().filter_map(|of| of.iter().max_by(|a, b| worth(a).total_cmp(&worth(b))));
-        total(&mut chosen.copied())
+        let (found, spent) = total(&mut chosen.copied());
+        (found / quality, spent / cost)
     };
-    (0..=120)
-        .map(|step| routed(10f64.powf(-2.5 + 6.5 * f64::from(step) / 120.0)))
-        .filter(|&(found, _)| found >= share * quality)
-        .map(|(_, spent)| spent / cost)
-        .min_by(f64::total_cmp)
+    let values = (0..=120).map(|step| 10f64.powf(-2.5 + 6.5 * f64::from(step) / 120.0));
+    (by_prompt.len() < cases.len()).then(|| values.map(routed).collect())
 }
 
 #[cfg(test)]
@@ -176,7 +206,21 @@ mod tests {
                 [case(i, 0, cheap, cheap, 1.0), case(i, 1, 1.0, 1.0, 10.0)]
             })
             .collect();
-        let cost = cost_at(0.95, 1, &cases.iter().collect::<Vec<_>>());
-        assert_eq!(cost, Some(0.28));
+        let costs = costs(1, &cases.iter().collect::<Vec<_>>()).map(Costs::all);
+        assert_eq!(costs, Some([Some(0.28); 4]));
+    }
+
+    #[test]
+    fn what_keeps_a_bar_costs_more_the_higher_it_is_and_a_wrong_prediction_keeps_none() {
+        let answers =
+            |i: usize, cheap: f64| [case(i, 0, cheap, 0.5 + 0.04 * i as f64, 1.0), case(i, 1, 1.0, 1.0, 10.0)];
+        let cases: Vec<Case> = (0..10).flat_map(|i| answers(i, if i < 1 { 0.0 } else { 1.0 })).collect();
+        let costs_of = |best| costs(best, &cases.iter().collect::<Vec<_>>()).map(Costs::all);
+        assert_eq!(costs_of(1), Some([Some(0.1), Some(0.19), Some(0.19), Some(0.19)]));
+        let alone: Vec<&Case> = cases.iter().filter(|case| case.prompt % 2 == case.outcome.arm).collect();
+        assert_eq!(costs(1, &alone), None, "one answer a prompt");
+        let dear: Vec<Case> = (0..2).flat_map(|i| [case(i, 0, 1.0, 0.5, 1.0), case(i, 1, 0.4, 0.9, 0.5)]).collect();
+        let costs = costs(0, &dear.iter().collect::<Vec<_>>()).map(Costs::all);
+        assert_eq!(costs, Some([None; 4]), "the worse model looks better and costs less");
     }
 }

@@ -15,14 +15,27 @@ const RESAMPLES: usize = 2_000;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Change {
     pub value: f64,
-    /// The 95 % interval.
+    /// The 95 % interval; infinite, and null in JSON, where there is only one group of near-duplicates.
     pub low: f64,
     pub high: f64,
 }
 
 impl Change {
+    /// Whether there is enough for an interval.
+    pub fn is_known(&self) -> bool {
+        self.low.is_finite()
+    }
+
+    /// Whether both classifiers say the same of every prompt.
+    pub fn is_none(&self) -> bool {
+        (self.low, self.high) == (0.0, 0.0)
+    }
+
     /// For people.
     pub fn text(&self) -> String {
+        if !self.is_known() {
+            return format!("{:+.4} (too few for an interval)", self.value);
+        }
         format!("{:+.4} [{:+.4}, {:+.4}]", self.value, self.low, self.high)
     }
 }
@@ -79,6 +92,6 @@ mod tests {
     #[test]
     fn of_one_group_nothing_can_be_said() {
         let one = change(&losses(|_| 1.0)[..1], 1);
-        assert!(one.low < 0.0 && one.high > 0.0 && one.value == 1.0);
+        assert!(!one.is_known() && one.text() == "+1.0000 (too few for an interval)", "{one:?}");
     }
 }
