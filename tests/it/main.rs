@@ -10,6 +10,7 @@ mod bedrock_streams;
 mod cache;
 mod cache_streams;
 mod calibrate;
+mod calibrate_judges;
 mod call_streams;
 mod catalogue;
 mod chat;
