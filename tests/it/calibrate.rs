@@ -340,7 +340,7 @@ async fn a_wrong_line_is_named_before_anything_is_sent() {
     let good = json!({"messages": [{"role": "user", "content": "?"}], "reference": "7"});
     let other = json!({"messages": [{"role": "user", "content": "?"}], "reference": "8"});
     let cases = [
-        (json!("text"), "not a prompt; a line is {\"messages\""),
+        (json!("text"), "not a prompt (invalid type: string \"text\", expected an object); a line is {\"messages\""),
         (json!({"reference": "7"}), "messages"),
         (json!({"messages": []}), "messages is empty"),
         (json!({"messages": [{"role": "user", "content": "?"}], "reference": 7}), "reference is 7; give"),
@@ -353,6 +353,23 @@ async fn a_wrong_line_is_named_before_anything_is_sent() {
         let (_, error) = bench.calibrate(&["--yes"]).await.unwrap_err();
         assert!(error.contains("prompts.jsonl:2: ") && error.contains(problem), "{error}");
         assert!(bench.upstream.seen().is_empty() && !bench.data().exists());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_json_or_there_twice_is_named_by_its_field() {
+    let (messages, bench) = ("\"messages\": [{\"role\": \"user\", \"content\": \"?\"}]", Bench::new(&[]).await);
+    for (line, problem) in [
+        (format!("{{{messages}, \"temperature\": NaN}}\n"), "jsonl:1: temperature is NaN; it must be a number"),
+        (
+            format!("{{{messages}, \"reference\": \"7\", \"reference\": \"8\"}}\n"),
+            "jsonl:1: not a prompt (\"reference\" is there twice; leave one of them out)",
+        ),
+        (format!("{{{messages}, \"refer"), "jsonl:1: the file is cut off here; fetch the file again"),
+    ] {
+        bench.write("prompts.jsonl", &line);
+        let (_, error) = bench.calibrate(&["--yes"]).await.unwrap_err();
+        assert!(error.contains(problem), "{error}");
     }
 }
 
