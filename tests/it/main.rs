@@ -63,6 +63,7 @@ mod sessions;
 mod shadow;
 mod sse;
 mod stream;
+mod traces_alarms;
 mod train;
 mod upstream_answers;
 mod upstream_azure;
