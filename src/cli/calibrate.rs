@@ -279,7 +279,7 @@ fn summarise(out: &mut impl Write, sent: &Sent, all: usize) -> std::io::Result<(
     writeln!(out, "\n{answered} answers for {} USD, {failed} calls failed", table::usd(sent.usd))?;
     if sent.graded + sent.ungraded > 0 {
         let again = if sent.ungraded > 0 { "; the next run asks for them" } else { "" };
-        writeln!(out, "{} grades by judges, in the same USD, {} not given{again}", sent.graded, sent.ungraded)?;
+        writeln!(out, "{} grades by judges (their cost is in that), {} not given{again}", sent.graded, sent.ungraded)?;
     }
     match all - sent.ended {
         0 => Ok(()),
