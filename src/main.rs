@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use satisfice::cli::demo::run::DemoError;
 use satisfice::cli::{calibrate, check, demo, evaluate, export, model, serve, train};
 use satisfice::config::Environment;
 use satisfice::gateway::unix_ms;
@@ -30,7 +31,8 @@ enum Command {
     Demo(demo::Options),
     /// Write what was decided, and how it was judged, to a file of traces.
     Export(export::Options),
-    /// Send each prompt of a file to every model of a route, score all answers, and learn from all of them.
+    /// Send each prompt of a file to every model of a route, score all answers by references and by the route's judges,
+    /// and learn from all of them.
     Calibrate(calibrate::Options),
     /// Train the classifier and the prior on recorded workloads.
     Train(train::TrainArgs),
@@ -64,7 +66,9 @@ fn one_line(said: &str) -> String {
 fn run(command: Command) -> ExitCode {
     match command {
         Command::Serve(options) => ended(runtime(serve::run(options)).map_err(Failure::mendable)),
-        Command::Demo(options) => ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::other)),
+        Command::Demo(options) => {
+            ended(runtime(async move { demo::run::run(&options).await }).map_err(Failure::of_demo))
+        }
         Command::Export(options) => ended(export::run(&options, unix_ms()).map(drop).map_err(Failure::mendable)),
         Command::Calibrate(options) => {
             init_tracing(LogFormat::default());
@@ -96,8 +100,11 @@ impl Failure {
         Self(format!("{:#}", error.into()), 2)
     }
 
-    fn other(error: impl Into<anyhow::Error>) -> Self {
-        Self(format!("{:#}", error.into()), 1)
+    fn of_demo(error: DemoError) -> Self {
+        match error {
+            DemoError::Start(error) => Self::mendable(error),
+            DemoError::Failed(error) => Self(format!("{error:#}"), 1),
+        }
     }
 }
 

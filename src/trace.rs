@@ -1,5 +1,6 @@
 //! The record of one request, and the closed set of things that the learner hears of.
 
+pub mod json_line;
 pub mod kept;
 pub mod line;
 

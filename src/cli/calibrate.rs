@@ -1,8 +1,9 @@
-//! `satisfice calibrate`: every prompt of a file to every model of a route. All answers are scored, and the posteriors
-//! take all of it: about a hundred prompts are worth weeks of exploration.
+//! `satisfice calibrate`: every prompt of a file to every model of a route. All answers are scored, by the reference
+//! answers and by the route's judges, and the posteriors take all of it: about a hundred prompts are worth weeks of
+//! exploration.
 //!
-//! The ledger has each answer as any other (decided, settled, scored: one append), so that a killed run keeps what was
-//! paid for and the next one asks only for the rest.
+//! The ledger has each answer as any other (decided, settled, scored: one append; a judge's grade comes after it), so that
+//! a killed run keeps what was paid for and the next one asks only for the rest.
 
 mod estimate;
 mod plan;
@@ -27,6 +28,7 @@ use crate::difficulty::Bundle;
 use crate::gateway::{self, RouteSettings};
 use crate::learner::{self, Bounds, Learner};
 use crate::policy::{RouteSpec, RouteState, Snapshot};
+use crate::scorers::judge::{Bench, JudgeSettings};
 use crate::scorers::{self, reference::Reference};
 use crate::store::memory::MemoryStore;
 use crate::store::{RedbStore, Retention, Store};
@@ -44,7 +46,8 @@ const NOT_KEPT: &str = "answers could not be written to the ledger, and no more 
 /// `satisfice calibrate`'s flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// One JSON object a line: {"messages": […], "reference": the right answer or null}; .jsonl or .jsonl.gz.
+    /// One JSON object a line: {"messages": […], "reference": the right answer or null}; .jsonl or .jsonl.gz. Answers are
+    /// scored by their reference and by the route's judges, which grade every one, whatever their share.
     #[arg(long, value_name = "FILE")]
     pub prompts: PathBuf,
     /// The route whose models are all asked.
@@ -59,10 +62,10 @@ pub struct Options {
     /// A classifier that `train` wrote, as the gateway is given it.
     #[arg(long, value_name = "FOLDER")]
     pub model: Option<PathBuf>,
-    /// Spend what it costs. Without it, the cost is estimated and nothing is sent.
+    /// Spend what it costs, answers and grades. Without it, the cost is estimated and nothing is sent.
     #[arg(long)]
     pub yes: bool,
-    /// Begin no more calls once so much was spent [default: the upper end of the estimate].
+    /// Begin no more calls once so much was spent, on answers and grades [default: the upper end of the estimate].
     #[arg(long, value_name = "USD", value_parser = amount)]
     pub max_usd: Option<f64>,
     /// Calls at one time.
@@ -71,7 +74,8 @@ pub struct Options {
     /// Only the first prompts of the file.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
-    /// Also ask what the ledger has an answer to; the new answer's scores revise the old one's.
+    /// Also ask what the ledger has an answer to; the new answer's scores revise the old one's. Without it, such an
+    /// answer only goes to judges that have not graded it.
     #[arg(long)]
     pub again: bool,
 }
@@ -93,9 +97,10 @@ pub async fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> 
     let bundle = Classifiers::of(&setup).in_use()?;
     let desk = Desk::open(&setup, bundle, options)?;
     let before = state(&desk.snapshot, route)?;
-    let plan = desk.plan(route, &before, prompts.prompts)?;
-    let estimate = Estimate::new(&plan, &before, options.again);
-    announce(out, &plan, route, &estimate, options.again)?;
+    let judges = setup.judging.get(&route.name).map_or(&[][..], Vec::as_slice);
+    let plan = desk.plan((route, judges), &before, prompts.prompts, options.again)?;
+    let estimate = Estimate::new(&plan, &before, judges, options.again);
+    announce(out, &plan, (route, judges), &estimate, options.again)?;
     if estimate.calls() == 0 {
         let reader = desk.store.reader();
         let sources = Sources { route, plan: &plan, sent: &Sent::default(), reader: &*reader, before: &before };
@@ -117,7 +122,7 @@ fn amount(text: &str) -> Result<f64, String> {
 fn announce(
     out: &mut impl Write,
     plan: &Plan,
-    route: &RouteSettings,
+    (route, judges): (&RouteSettings, &[Arc<JudgeSettings>]),
     estimate: &Estimate,
     again: bool,
 ) -> std::io::Result<()> {
@@ -136,20 +141,39 @@ fn announce(
             plan.unfit
         )?;
     }
-    let unjudged = plan.asked.iter().filter(|asked| asked.prompt.reference.is_none()).count();
-    if unjudged > 0 {
-        writeln!(
-            out,
-            "{unjudged} prompts have no reference, and no scorer judges them: their answers teach length and form, not quality"
-        )?;
-    }
+    announce_scorers(out, plan, judges)?;
     if estimate.calls() == 0 {
         return writeln!(out, "there is nothing to ask");
     }
-    write!(out, "{}", estimate.table(route))?;
+    write!(out, "{}", estimate.table(route, judges))?;
     writeln!(out, "ranges hold for nine of ten, as far as the lengths of the answers are known; see --max-usd")?;
     for model in Estimate::unpriced(route) {
         writeln!(out, "the price of {model} is not known; it counts as the dearest of the route")?;
+    }
+    for judge in judges.iter().filter(|judge| judge.model.price.is_none()) {
+        let model = &judge.model.id;
+        writeln!(out, "the price of {model} is not known, and neither sums nor --max-usd count it; give it one")?;
+    }
+    Ok(())
+}
+
+/// Who says how good the answers are, and of which nobody does.
+fn announce_scorers(out: &mut impl Write, plan: &Plan, judges: &[Arc<JudgeSettings>]) -> std::io::Result<()> {
+    for judge in judges {
+        let JudgeSettings { name, model, weight, .. } = &**judge;
+        writeln!(
+            out,
+            "the judge {name} ({}) grades every answer, and counts {weight} beside a reference's 1",
+            model.id
+        )?;
+    }
+    let unjudged = plan.asked.iter().filter(|asked| !asked.is_scored()).count();
+    if unjudged > 0 {
+        writeln!(
+            out,
+            "{unjudged} prompts have no reference, and no judge grades them: their answers teach length and form, not \
+             quality; give references, or the route a judge in [[scorers]]"
+        )?;
     }
     Ok(())
 }
@@ -179,9 +203,16 @@ impl Desk {
         Ok(Self { store, bundle, snapshot, specs, known, now_ms })
     }
 
-    fn plan(&self, route: &RouteSettings, state: &RouteState, prompts: Vec<prompts::Prompt>) -> anyhow::Result<Plan> {
+    fn plan(
+        &self,
+        (route, judges): (&RouteSettings, &[Arc<JudgeSettings>]),
+        state: &RouteState,
+        prompts: Vec<prompts::Prompt>,
+        again: bool,
+    ) -> anyhow::Result<Plan> {
         let (bundle, snapshot, known) = (&self.bundle, &self.snapshot, &self.known);
-        Planner { bundle, route, snapshot, state, known, at_ms: (self.now_ms)() }.plan(prompts)
+        let (reader, at_ms) = (&*self.store.reader(), (self.now_ms)());
+        Planner { bundle, route, snapshot, state, known, judges, reader, again, at_ms }.plan(prompts)
     }
 
     /// Each answer goes to the disk at once: it is paid for.
@@ -205,8 +236,10 @@ impl Desk {
         terms: Terms,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
-        let upstreams = Upstreams::new(setup.providers.clone(), setup.gateway.deadlines.connect)?;
+        let upstreams = Arc::new(Upstreams::new(setup.providers.clone(), setup.gateway.deadlines.connect)?);
         let limits = Limits::new(setup.gateway.deadlines, setup.gateway.attempts);
+        let bench = Arc::new(Bench::new(&setup.judging, upstreams.clone(), limits.clone(), Arc::default()));
+        let judges = setup.judging.get(&route.name).map_or(&[][..], Vec::as_slice);
         let settings = self.settings();
         let mut scorers = scorers::built_in();
         scorers.push(Box::new(Reference::new(references(plan))));
@@ -215,7 +248,8 @@ impl Desk {
         let (upstreams, limits, now_ms) = (&upstreams, &limits, &*self.now_ms);
         let calls = worth(plan, terms.again);
         let all = calls.len();
-        let sender = Sender { upstreams, limits, route, plan, learner: &learner, now_ms };
+        let (learning, bench, again) = (&learner, &bench, terms.again);
+        let sender = Sender { upstreams, limits, route, plan, learner: learning, bench, judges, again, now_ms };
         let sent = sender.send(calls, terms.concurrency, terms.limit_usd).await;
         finish(learner, self.specs, (self.now_ms)()).await?;
         let (sent, snapshot) = (sent?, snapshot.load_full());
@@ -224,6 +258,7 @@ impl Desk {
         let sources = Sources { route, plan, sent: &sent, reader: &*reader, before };
         write!(out, "{}", sources.report(&snapshot, &after)?)?;
         ensure_some(&sent)?;
+        ensure_graded(&sent)?;
         ensure_all(&sent, all, terms.limit_usd)
     }
 }
@@ -242,7 +277,11 @@ struct Terms {
 fn summarise(out: &mut impl Write, sent: &Sent, all: usize) -> std::io::Result<()> {
     let (answered, failed) = (sent.answered.len(), sent.failed.len());
     writeln!(out, "\n{answered} answers for {} USD, {failed} calls failed", table::usd(sent.usd))?;
-    match all - answered - failed {
+    if sent.graded + sent.ungraded > 0 {
+        let again = if sent.ungraded > 0 { "; the next run asks for them" } else { "" };
+        writeln!(out, "{} grades by judges (their cost is in that), {} not given{again}", sent.graded, sent.ungraded)?;
+    }
+    match all - sent.ended {
         0 => Ok(()),
         left => writeln!(out, "stopped before {left} calls; the next run asks for them"),
     }
@@ -264,7 +303,7 @@ fn references(plan: &Plan) -> HashMap<crate::trace::TraceId, String> {
 }
 
 fn worth(plan: &Plan, again: bool) -> Vec<usize> {
-    let calls = plan.calls.iter().enumerate().filter(|(_, call)| again || !call.known);
+    let calls = plan.calls.iter().enumerate().filter(|(_, call)| call.is_open(again));
     calls.map(|(index, _)| index).collect()
 }
 
@@ -280,7 +319,7 @@ async fn finish(learner: Learner, routes: Vec<RouteSpec>, at_ms: u64) -> anyhow:
 
 /// Who agreed to a price is asked before more is spent.
 fn ensure_all(sent: &Sent, all: usize, limit_usd: f64) -> anyhow::Result<()> {
-    let left = all - sent.answered.len() - sent.failed.len();
+    let left = all - sent.ended;
     ensure!(
         left == 0 || sent.usd <= limit_usd,
         "stopped before {left} calls: {} USD were spent, more than the {} that were agreed to; what was \
@@ -296,4 +335,13 @@ fn ensure_some(sent: &Sent) -> anyhow::Result<()> {
         Some((_, problem)) if sent.answered.is_empty() => bail!("no model answered: {problem}; nothing was learned"),
         _ => Ok(()),
     }
+}
+
+fn ensure_graded(sent: &Sent) -> anyhow::Result<()> {
+    let none = sent.graded == 0 && sent.ungraded > 0;
+    ensure!(
+        !none,
+        "no judge gave a grade, see the log above; mend that and run it again: no answer is asked for twice"
+    );
+    Ok(())
 }

@@ -13,7 +13,9 @@ use crate::api::chat::ChatRequest;
 use crate::difficulty::train::{Arm, Dataset, Outcome, Prompt, groups};
 use crate::difficulty::{FileEntry, sha256};
 use crate::features::{Draft, Extractor, Features};
+use crate::trace::json_line::{self, Fields};
 
+/// Fields that are not here are ignored, in outcomes too: a recording may say more than is learned from.
 #[derive(Deserialize)]
 struct Line<'a> {
     id: String,
@@ -21,7 +23,14 @@ struct Line<'a> {
     task: String,
     #[serde(borrow)]
     messages: &'a RawValue,
-    outcomes: BTreeMap<String, RawOutcome>,
+    outcomes: Fields<RawOutcome>,
+}
+
+fn not_a_prompt(problem: &str) -> String {
+    format!(
+        "not a prompt ({problem}); a line is {{\"id\", \"messages\", \"outcomes\": {{model: {{quality, cost_usd, \
+         input_tokens, output_tokens}}}}}}"
+    )
 }
 
 #[derive(Deserialize)]
@@ -86,7 +95,12 @@ impl<'a> Reader<'a> {
     fn file(&mut self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let name = file_name(path);
         let name = name.trim_end_matches(".gz").trim_end_matches(".jsonl").to_owned();
-        ensure!(!self.data.workloads.contains(&name), "{}: there is already a workload {name}", path.display());
+        ensure!(
+            !self.data.workloads.contains(&name),
+            "{}: there is already a workload {name}; it is called as its file: give each file once, and another name to \
+             one of two that share it",
+            path.display()
+        );
         self.data.workloads.push(name);
         let (before, mut ids) = (self.data.prompts.len(), HashSet::new());
         lines::each(path, bytes, |_, line| self.line(line, &mut ids))?;
@@ -99,14 +113,14 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&mut self, line: &[u8], ids: &mut HashSet<String>) -> anyhow::Result<()> {
-        let line: Line = serde_json::from_slice(line)
-            .context("not a prompt; a line is {\"id\", \"messages\", \"outcomes\": {model: {quality, cost_usd, input_tokens, output_tokens}}}")?;
+        let line: Line = json_line::read(line, not_a_prompt).map_err(anyhow::Error::msg)?;
         ensure!(ids.insert(line.id.clone()), "id {:?} is there twice; give every prompt its own", line.id);
-        ensure!(!line.outcomes.is_empty(), "no outcomes; leave the line out, or say what the models made of it");
+        let named = BTreeMap::from_iter(line.outcomes.0);
+        ensure!(!named.is_empty(), "no outcomes; leave the line out, or say what the models made of it");
         let body = format!(r#"{{"model":"auto","messages":{}}}"#, line.messages);
         let request = ChatRequest::parse(&Bytes::from(body)).map_err(|e| anyhow::anyhow!("{}", e.message))?;
-        let mut outcomes = Vec::with_capacity(line.outcomes.len());
-        for (model, outcome) in line.outcomes {
+        let mut outcomes = Vec::with_capacity(named.len());
+        for (model, outcome) in named {
             outcomes.push(self.outcome(model, &outcome)?);
         }
         let workload = self.data.workloads.len() - 1;
@@ -130,12 +144,15 @@ impl<'a> Reader<'a> {
 
     fn outcome(&mut self, model: String, raw: &RawOutcome) -> anyhow::Result<Outcome> {
         if !(0.0..=1.0).contains(&raw.quality) {
-            bail!("{model}: quality is {}; it must be from 0 to 1", raw.quality);
+            bail!("outcomes.{model}.quality is {}; it must be a number from 0 to 1", raw.quality);
         }
         for (field, value) in
             [("cost_usd", raw.cost_usd), ("input_tokens", raw.input_tokens), ("output_tokens", raw.output_tokens)]
         {
-            ensure!(value.is_finite() && value >= 0.0, "{model}: {field} is {value}; it must be a number from 0 on");
+            ensure!(
+                value.is_finite() && value >= 0.0,
+                "outcomes.{model}.{field} is {value}; it must be a number from 0 on"
+            );
         }
         Ok(Outcome {
             arm: self.arm(self.data.workloads.len() - 1, model),

@@ -65,7 +65,7 @@ pub(super) struct File {
 pub(super) struct Server {
     pub(super) listen: Option<Located<SocketAddr>>,
     pub(super) admin_listen: Option<Located<SocketAddr>>,
-    pub(super) data_dir: Option<PathBuf>,
+    pub(super) data_dir: Option<Located<PathBuf>>,
     pub(super) api_keys: Vec<SecretString>,
     /// The file lists keys, be they valid or not.
     pub(super) has_api_keys: bool,
@@ -345,15 +345,15 @@ fn rubric(section: &mut Section<'_, '_>) -> Option<String> {
 }
 
 fn classifier(section: &mut Section<'_, '_>) -> Option<PathBuf> {
-    path(section, "path", "a folder that `satisfice train` wrote")
+    path(section, "path", "a folder that `satisfice train` wrote").map(|folder| folder.value)
 }
 
-fn path(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Option<PathBuf> {
+fn path(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Option<Located<PathBuf>> {
     let path = section.string(key, expected)?;
     if path.value.is_empty() {
         section.findings.mistake(path.line, format!("`{key}` is empty; give {expected}"));
     }
-    Some(path.value.into())
+    Some(Located { value: path.value.into(), line: path.line })
 }
 
 /// `api_key`, or `api_keys` where there are several.

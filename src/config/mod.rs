@@ -18,6 +18,7 @@ mod section;
 mod segment;
 mod vertex;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -128,6 +129,17 @@ fn syntax<'i>(text: &'i str, lines: &Lines, findings: &mut Findings) -> Spanned<
         findings.syntax(error.span().map(|span| lines.line(span)), format!("not TOML: {}", error.message()));
     }
     root
+}
+
+/// Why a folder can neither be a data folder nor become one.
+pub fn folder_problem(folder: &Path) -> Option<String> {
+    let problem = match std::fs::metadata(folder) {
+        Ok(found) if !found.is_dir() => "is a file",
+        Err(error) if error.kind() == ErrorKind::NotADirectory => "would lie in a file",
+        _ => return None,
+    };
+    let remedy = "choose another folder (--data-dir, or `data_dir` in [server])";
+    Some(format!("the data folder {} {problem}; {remedy}", folder.display()))
 }
 
 fn text_of(path: &Path) -> Result<String, Finding> {

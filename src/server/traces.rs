@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::{App, json};
 use crate::api::metadata::Metadata;
+use crate::policy::{RouteState, Snapshot};
 use crate::store::{Scored, StoreError, TracePage, TraceReader, Unreadable};
 use crate::trace::Trace;
 
@@ -34,6 +35,17 @@ struct Listing {
     next: Option<Uuid>,
     /// Files of the data folder that cannot be read, and whose traces of this time are missing here.
     unreadable: Vec<String>,
+    /// The models whose quality was found to have changed, whether they are in this page or not.
+    alarms: Vec<AlarmView>,
+}
+
+/// A model of a route that drifted.
+#[derive(Serialize)]
+struct AlarmView {
+    route: String,
+    model: String,
+    /// How often, by now; at least 1.
+    drift_alarms: u64,
 }
 
 #[derive(Serialize)]
@@ -48,6 +60,9 @@ struct View {
     shadows: Option<Uuid>,
     /// `provider/model` that answered.
     model: Option<String>,
+    /// Times by now that the quality of the model that answered was found to have changed on this route; null where no
+    /// route's model answered.
+    drift_alarms: Option<u64>,
     outcome: Value,
     stream: bool,
     /// As the policy stored it; null where nothing was decided.
@@ -110,8 +125,10 @@ pub(super) async fn list(
     }
     let TracePage { traces, unreadable } = read(&app, move |reader| reader.newest(page.before, limit)).await?;
     let next = traces.last().filter(|_| traces.len() == limit).map(|t| t.id);
-    let traces = traces.into_iter().map(|trace| view(trace, None)).collect();
-    Ok(json(&Listing { traces, next, unreadable: unreadable.into_iter().map(told).collect() }))
+    let snapshot = app.learning.snapshot.load();
+    let traces = traces.into_iter().map(|trace| view(trace, &snapshot, None)).collect();
+    let unreadable = unreadable.into_iter().map(told).collect();
+    Ok(json(&Listing { traces, next, unreadable, alarms: alarms(&snapshot) }))
 }
 
 pub(super) async fn show(
@@ -128,7 +145,7 @@ pub(super) async fn show(
         Some(trace) => {
             let request = serde_json::from_slice(&trace.request).unwrap_or(Value::Null);
             let content = Content { request, reply: value(&trace.reply), scores };
-            Ok(json(&view(trace, Some(content))))
+            Ok(json(&view(trace, &app.learning.snapshot.load(), Some(content))))
         }
         None if scores.is_empty() => Err(unknown(id)),
         None => Ok(json(&ScoresOnly { id, scores })),
@@ -158,8 +175,25 @@ fn unknown(id: Uuid) -> ApiError {
     ApiError::invalid(StatusCode::NOT_FOUND, message).param("id").code("trace_not_found")
 }
 
-fn view(trace: Trace, content: Option<Content>) -> View {
-    let shadows = trace.shadows();
+fn alarms(snapshot: &Snapshot) -> Vec<AlarmView> {
+    snapshot.routes.iter().flat_map(|(route, state)| alarms_of(route, state)).collect()
+}
+
+fn alarms_of<'a>(route: &'a str, state: &'a RouteState) -> impl Iterator<Item = AlarmView> + use<'a> {
+    let arms = state.spec.arms.iter().zip(&state.arms).map(|(spec, arm)| (&spec.arm, arm.drift.alarms));
+    let drifted = arms.filter(|(_, drift_alarms)| *drift_alarms > 0);
+    drifted.map(|(model, drift_alarms)| AlarmView { route: route.to_owned(), model: model.clone(), drift_alarms })
+}
+
+/// Those of the model that answered.
+fn drift_alarms(trace: &Trace, snapshot: &Snapshot) -> Option<u64> {
+    let (state, model) = (snapshot.routes.get(trace.route.as_deref()?)?, trace.model.as_ref()?);
+    let arm = state.spec.arms.iter().position(|arm| arm.arm == model.model.as_str())?;
+    Some(state.arms[arm].drift.alarms)
+}
+
+fn view(trace: Trace, snapshot: &Snapshot, content: Option<Content>) -> View {
+    let (shadows, drift_alarms) = (trace.shadows(), drift_alarms(&trace, snapshot));
     let attempts = trace.attempts.into_iter().map(|attempt| AttemptView {
         model: attempt.model.to_string(),
         status: attempt.status,
@@ -173,6 +207,7 @@ fn view(trace: Trace, content: Option<Content>) -> View {
         shadows,
         route: trace.route.map(String::from),
         model: trace.model.map(|model| model.to_string()),
+        drift_alarms,
         outcome: value(&trace.outcome),
         stream: trace.stream,
         decision: value(&trace.decision),

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{JUDGE, Outcome, TraceId};
+use super::{JUDGE, Outcome, TraceId, json_line};
 use crate::api::metadata::Metadata;
 use crate::catalog::{Name, Usage};
 use crate::policy::{Candidate, Decision, Kind, Knob};
@@ -137,16 +137,18 @@ impl TraceLine {
         struct Versioned {
             version: Option<u32>,
         }
-        let not_one = |e| format!("not an exported trace ({e}); a line is what `satisfice export` writes");
-        let Versioned { version } = serde_json::from_slice(line).map_err(not_one)?;
-        match version {
-            Some(VERSION) => {}
-            Some(found) => {
+        match serde_json::from_slice(line) {
+            Ok(Versioned { version: Some(found) }) if found != VERSION => {
                 return Err(format!("version {found}, and this program reads version {VERSION}; export it again"));
             }
-            None => return Err("has no `version`; a line is what `satisfice export` writes".into()),
+            Ok(Versioned { version: None }) => {
+                return Err("has no `version`; a line is what `satisfice export` writes".into());
+            }
+            // What is no JSON has a field, which the whole knows.
+            Ok(_) | Err(_) => {}
         }
-        let line: Self = serde_json::from_slice(line).map_err(not_one)?;
+        let not_one = |e: &str| format!("not an exported trace ({e}); a line is what `satisfice export` writes");
+        let line: Self = json_line::read(line, not_one)?;
         line.decision.check()?;
         line.settlement.iter().try_for_each(SettlementLine::check)?;
         line.reward.iter().try_for_each(RewardLine::check)?;

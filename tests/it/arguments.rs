@@ -35,3 +35,27 @@ fn help_is_no_mistake_and_no_command_is_answered_with_it() {
     assert!(String::from_utf8(help.stdout).unwrap().contains("Usage: satisfice <COMMAND>"));
     assert!(refused("").contains("Usage: satisfice <COMMAND>"));
 }
+
+#[test]
+fn a_data_folder_that_is_a_file_is_one_mistake_wherever_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, config) = (folder.path().join("plain"), folder.path().join("c.toml"));
+    std::fs::write(&file, "text").unwrap();
+    std::fs::write(
+        &config,
+        "[[providers]]\nname = \"ollama\"\n[[models]]\nname = \"m\"\nprovider = \"ollama\"\n\
+         input_usd_per_mtok = 1\noutput_usd_per_mtok = 1\n",
+    )
+    .unwrap();
+    let (file, config) = (file.display(), config.display());
+    for command in
+        [format!("demo --requests 1 --data-dir {file}"), format!("serve --config {config} --data-dir {file}")]
+    {
+        let said = refused(&command);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(
+            said.contains(&format!("the data folder {file} is a file; choose another folder (--data-dir")),
+            "{said}"
+        );
+    }
+}

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::gateway::{ask, client, header};
 use crate::scripted::{Answer, Scripted};
 
-const PROMPTS: usize = 30;
+pub const PROMPTS: usize = 30;
 
 #[derive(clap::Parser)]
 struct Cli {
@@ -27,13 +27,13 @@ struct Cli {
 }
 
 /// A scripted provider of the models `small` and `large`, and a folder with configuration, prompts and data.
-struct Bench {
-    upstream: Scripted,
+pub struct Bench {
+    pub upstream: Scripted,
     folder: TempDir,
 }
 
 impl Bench {
-    async fn new(lines: &[Value]) -> Self {
+    pub async fn new(lines: &[Value]) -> Self {
         let (upstream, folder) = (Scripted::start().await, TempDir::new().unwrap());
         let bench = Self { upstream, folder };
         bench.write("satisfice.toml", &bench.config());
@@ -48,13 +48,13 @@ impl Bench {
         bench
     }
 
-    fn script(&self, small: u32, large: u32) {
+    pub fn script(&self, small: u32, large: u32) {
         for (model, number) in [("small", small), ("large", large)] {
             self.upstream.on(model, [Answer::completion(&format!("I say 3 + 4, so the answer is {number}."))]);
         }
     }
 
-    fn config(&self) -> String {
+    pub fn config(&self) -> String {
         let model = |name: &str, usd: f64| {
             let output = 2.0 * usd;
             format!(
@@ -71,8 +71,12 @@ impl Bench {
         )
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
     }
 
     fn data(&self) -> std::path::PathBuf {
@@ -87,7 +91,7 @@ impl Bench {
     }
 
     /// What it says, or why it fails behind that.
-    async fn calibrate(&self, more: &[&str]) -> Result<String, (String, String)> {
+    pub async fn calibrate(&self, more: &[&str]) -> Result<String, (String, String)> {
         let arguments = std::iter::once("calibrate".to_owned()).chain(self.arguments(more));
         let options = Cli::try_parse_from(arguments).unwrap().options;
         let mut out = Vec::new();
@@ -103,7 +107,7 @@ impl Bench {
         RedbStore::open(&self.data(), Retention::default()).unwrap()
     }
 
-    fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         let seen = self.store().replay(0, &mut |_, entry| {
             entries.push(entry);
@@ -113,7 +117,7 @@ impl Bench {
         entries
     }
 
-    fn route(&self) -> RouteState {
+    pub fn route(&self) -> RouteState {
         (*learned(&self.store()).routes["auto"]).clone()
     }
 }
@@ -132,17 +136,17 @@ fn learned(store: &dyn Store) -> Snapshot {
 }
 
 /// Posterior quality of `small` and `large` on the average request.
-fn qualities(route: &RouteState) -> [f64; 2] {
+pub fn qualities(route: &RouteState) -> [f64; 2] {
     let mut phi = vec![0.0; route.arms[0].quality.dim()];
     phi[0] = 1.0;
     [0, 1].map(|arm| route.arms[arm].outlook(&route.shift, &phi, 1.0).quality)
 }
 
-fn count(entries: &[Entry], kind: fn(&Entry) -> bool) -> usize {
+pub fn count(entries: &[Entry], kind: fn(&Entry) -> bool) -> usize {
     entries.iter().filter(|entry| kind(entry)).count()
 }
 
-fn is_decided(entry: &Entry) -> bool {
+pub fn is_decided(entry: &Entry) -> bool {
     matches!(entry, Entry::Decided { .. })
 }
 
@@ -150,7 +154,7 @@ fn is_settled(entry: &Entry) -> bool {
     matches!(entry, Entry::Settled { .. })
 }
 
-fn is_judged(entry: &Entry) -> bool {
+pub fn is_judged(entry: &Entry) -> bool {
     matches!(entry, Entry::Scored(scored) if scored.source == "reference" && scored.metric == "quality")
 }
 
@@ -336,7 +340,7 @@ async fn a_wrong_line_is_named_before_anything_is_sent() {
     let good = json!({"messages": [{"role": "user", "content": "?"}], "reference": "7"});
     let other = json!({"messages": [{"role": "user", "content": "?"}], "reference": "8"});
     let cases = [
-        (json!("text"), "not a prompt; a line is {\"messages\""),
+        (json!("text"), "not a prompt (invalid type: string \"text\", expected an object); a line is {\"messages\""),
         (json!({"reference": "7"}), "messages"),
         (json!({"messages": []}), "messages is empty"),
         (json!({"messages": [{"role": "user", "content": "?"}], "reference": 7}), "reference is 7; give"),
@@ -349,6 +353,23 @@ async fn a_wrong_line_is_named_before_anything_is_sent() {
         let (_, error) = bench.calibrate(&["--yes"]).await.unwrap_err();
         assert!(error.contains("prompts.jsonl:2: ") && error.contains(problem), "{error}");
         assert!(bench.upstream.seen().is_empty() && !bench.data().exists());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_json_or_there_twice_is_named_by_its_field() {
+    let (messages, bench) = ("\"messages\": [{\"role\": \"user\", \"content\": \"?\"}]", Bench::new(&[]).await);
+    for (line, problem) in [
+        (format!("{{{messages}, \"temperature\": NaN}}\n"), "jsonl:1: temperature is NaN; it must be a number"),
+        (
+            format!("{{{messages}, \"reference\": \"7\", \"reference\": \"8\"}}\n"),
+            "jsonl:1: not a prompt (\"reference\" is there twice; leave one of them out)",
+        ),
+        (format!("{{{messages}, \"refer"), "jsonl:1: the file is cut off here; fetch the file again"),
+    ] {
+        bench.write("prompts.jsonl", &line);
+        let (_, error) = bench.calibrate(&["--yes"]).await.unwrap_err();
+        assert!(error.contains(problem), "{error}");
     }
 }
 

@@ -554,3 +554,26 @@ fn what_cannot_be_of_a_cache_says_so() {
     assert!(unused.contains("nothing is cached: add [routes.cache]"), "{unused}");
     assert!(unused.contains("`disk_mib` is more than `memory_mib`"), "{unused}");
 }
+
+#[test]
+fn an_unknown_provider_is_said_beside_what_is_wrong_with_the_models_name() {
+    let text =
+        mistakes(&SMALL.replace("name = \"cheap\"\nprovider = \"openai\"", "name = \"a b\"\nprovider = \"opnai\""));
+    assert!(text.contains("the name \"a b\" holds a slash, white space"), "{text}");
+    assert!(text.contains("unknown provider \"opnai\"; did you mean \"openai\"?"), "{text}");
+}
+
+#[test]
+fn a_data_folder_that_is_a_file_or_lies_in_one_is_named_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plain");
+    std::fs::write(&file, "text").unwrap();
+    let text = mistakes(&format!("[server]\ndata_dir = {:?}\n{SMALL}", file.to_str().unwrap()));
+    let remedy = "choose another folder (--data-dir, or `data_dir` in [server])";
+    assert_eq!(text, format!("f.toml:2: the data folder {} is a file; {remedy}", file.display()));
+    let flags = Flags { data_dir: Some(file.join("below")), ..Flags::default() };
+    let text = read_with(SMALL, &flags).unwrap_err().to_string();
+    assert_eq!(text, format!("f.toml: the data folder {} would lie in a file; {remedy}", file.join("below").display()));
+    let flags = Flags { data_dir: Some(folder.path().join("not/there/yet")), ..Flags::default() };
+    assert!(read_with(SMALL, &flags).is_ok());
+}

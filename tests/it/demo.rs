@@ -1,9 +1,13 @@
 //! The demo from beginning to end, in this process.
 
+use satisfice::catalog::Price;
 use satisfice::cli::demo::Options;
 use satisfice::cli::demo::live::Live;
 use satisfice::cli::demo::report::Report;
 use satisfice::cli::demo::run::Demo;
+use satisfice::policy::{ArmSpec, Knob, RouteSpec};
+use satisfice::store::{Entry, RedbStore, Retention, Store};
+use tempfile::TempDir;
 
 const REQUESTS: u32 = 60;
 
@@ -39,6 +43,46 @@ async fn sixty_puzzles_are_asked_scored_and_reported() {
     let scored: u64 = route["models"].as_array().unwrap().iter().filter_map(|model| model["scored"].as_u64()).sum();
     assert!(scored > 0 && scored <= u64::from(REQUESTS), "{route}");
     demo.stop().await.unwrap();
+}
+
+/// Why a demo does not start in this folder.
+async fn refused(folder: &TempDir) -> String {
+    let options = Options { data_dir: Some(folder.path().to_owned()), ..options() };
+    let started = Demo::start(&options).await;
+    format!("{:#}", started.map(|_| ()).unwrap_err())
+}
+
+#[tokio::test]
+async fn a_folder_of_another_gateway_is_refused_and_left_as_it_is() {
+    let price = Some(Price::of(1.0, 2.0));
+    for (route, model, foreign) in
+        [("support", "swift", "the route \"support\""), ("auto", "gpt-4o", "the model \"gpt-4o\"")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let arms = vec![ArmSpec { arm: model.into(), price, context_window: None }];
+        let spec = RouteSpec { name: route.into(), knob: Knob::Quality(0.9), explore: true, arms, segments: vec![] };
+        let configured = Entry::Configured { at_ms: 1, fingerprint: "x".into(), routes: vec![spec] };
+        RedbStore::open(folder.path(), Retention::default()).unwrap().append(&[configured]).unwrap();
+        let said = refused(&folder).await;
+        assert!(said.contains("is another gateway's") && said.contains(foreign), "{said}");
+        assert!(said.contains("choose another folder, or leave --data-dir out"), "{said}");
+        let mut entries = 0;
+        let counted = RedbStore::open(folder.path(), Retention::default()).unwrap().replay(0, &mut |_, _| {
+            entries += 1;
+            Ok(())
+        });
+        counted.unwrap();
+        assert_eq!(entries, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demo_goes_on_in_the_folder_of_an_earlier_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let options = Options { data_dir: Some(folder.path().join("kept")), requests: 2, ..options() };
+        Demo::start(&options).await.unwrap().stop().await.unwrap();
+    }
 }
 
 fn check(report: &Report) {

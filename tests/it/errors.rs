@@ -226,7 +226,7 @@ async fn pages_of_traces_are_bounded() {
         assert_eq!(error(response).await.0, 400, "{query}");
     }
     let nothing = running.get("/v1/traces?limit=1").send().await.unwrap().text().await.unwrap();
-    assert_eq!(nothing, r#"{"traces":[],"next":null,"unreadable":[]}"#);
+    assert_eq!(nothing, r#"{"traces":[],"next":null,"unreadable":[],"alarms":[]}"#);
     let unknown = running.get("/v1/traces/01890a5d-ac96-774b-bcce-b302099a8057").send().await.unwrap();
     assert_eq!(error(unknown).await.0, 404);
     assert_eq!(error(running.get("/v1/traces/x").send().await.unwrap()).await.0, 400);

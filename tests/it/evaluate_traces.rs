@@ -136,7 +136,7 @@ fn every_mistake_is_named_with_its_line_and_a_remedy() {
         ),
         (
             with(&|line| drop(line["decision"]["candidates"][0].as_object_mut().unwrap().remove("propensity"))),
-            "bad.jsonl:2: not an exported trace (missing field `propensity`",
+            "bad.jsonl:2: not an exported trace (decision.candidates[0]: missing field `propensity`)",
         ),
         (
             with(&|line| line["decision"]["candidates"][0]["propensity"] = json!(0.3)),
@@ -179,9 +179,9 @@ fn files_that_are_cut_off_or_empty_and_names_that_do_not_exist_are_refused() {
         }],
     );
     let cases: [(&[&str], &str); 11] = [
-        (&["cut.jsonl"], "cut.jsonl:3"),
+        (&["cut.jsonl"], "the file is cut off here"),
         (&["empty.jsonl"], "empty.jsonl: holds no trace"),
-        (&["nan.jsonl"], "nan.jsonl:1: not an exported trace"),
+        (&["nan.jsonl"], "nan.jsonl:1: decision.candidates[1].quality is NaN; it must be a number from 0 to 1"),
         (&["nowhere.jsonl"], "nowhere.jsonl cannot be read"),
         (&["silent.jsonl"], "route \"auto\": 0 of 1 answers were judged"),
         (&["t.jsonl", "--route", "other"], "--route other: no request of it is in the traces; their routes are: auto"),

@@ -303,8 +303,7 @@ async fn a_shadow_of_a_segment_s_request_is_the_segment_s() {
     assert_usd(&route, [("spent_usd", 0.0), ("shadow_cost_usd", 0.0), ("judge_cost_usd", 0.0)]);
     assert_eq!((&segment["decided"], &route["decided"], &route["compared"]), (&json!(1), &json!(0), &json!(0)));
     gateway.until_metric("satisfice_route_compared{route=\"auto\",segment=\"search\"} 1.0").await;
-    let page: Value = serde_json::from_str(&gateway.get("/v1/traces").await).unwrap();
-    let shadow = page["traces"].as_array().unwrap().iter().find(|trace| trace["shadows"] == id.as_str()).unwrap();
+    let shadow = gateway.shadow_of(&id).await;
     assert_eq!((&shadow["metadata"], &shadow["decision"]["segment"]), (&json!({"team": "search"}), &json!("search")));
     gateway.stop().await;
 }

@@ -175,12 +175,28 @@ fn every_mistake_in_a_workload_is_named_with_its_line() {
         refusal(&lines)
     };
     let cases = [
-        (broken(&|line| line["outcomes"]["weak"]["quality"] = json!(1.5)), "bad.jsonl:2: weak: quality is 1.5"),
-        (broken(&|line| line["outcomes"]["weak"]["cost_usd"] = json!(-1)), "bad.jsonl:2: weak: cost_usd is -1"),
+        (
+            broken(&|line| line["outcomes"]["weak"]["quality"] = json!(1.5)),
+            "bad.jsonl:2: outcomes.weak.quality is 1.5; it must be a number from 0 to 1",
+        ),
+        (broken(&|line| line["outcomes"]["weak"]["cost_usd"] = json!(-1)), "bad.jsonl:2: outcomes.weak.cost_usd is -1"),
         (broken(&|line| line["outcomes"] = json!({})), "bad.jsonl:2: no outcomes"),
         (broken(&|line| line["id"] = json!("p/0")), "bad.jsonl:2: id \"p/0\" is there twice"),
         (broken(&|line| line["messages"] = json!([])), "bad.jsonl:2: messages is empty"),
-        (broken(&|line| *line = json!({"id": 7})), "bad.jsonl:2: not a prompt"),
+        (broken(&|line| *line = json!([])), "bad.jsonl:2: not a prompt (invalid length 0"),
+        (broken(&|line| line["id"] = json!(7)), "bad.jsonl:2: id is integer `7`; it must be a string"),
+        (
+            broken(&|line| line["outcomes"]["weak"]["quality"] = json!(null)),
+            "bad.jsonl:2: outcomes.weak.quality is null; it must be a number from 0 to 1",
+        ),
+        (
+            broken(&|line| line["outcomes"]["weak"]["quality"] = json!("good")),
+            "bad.jsonl:2: outcomes.weak.quality is string \"good\"; it must be a number from 0 to 1",
+        ),
+        (
+            broken(&|line| drop(line["outcomes"]["weak"].as_object_mut().expect("an object").remove("cost_usd"))),
+            "bad.jsonl:2: not a prompt (outcomes.weak: missing field `cost_usd`); a line is",
+        ),
         (refusal(&[]), "holds no prompt"),
         (refusal(&good[..20]), "20 prompts are too few"),
     ];
@@ -199,14 +215,36 @@ fn json_that_is_not_json_and_a_damaged_archive_are_named() {
         std::fs::write(&path, bytes).expect("written");
         train(&["--workload", str(&path), "--out", str(&out)]).expect_err("refused")
     };
-    let nan = workload(1)[0].to_string().replace("\"quality\":1.0", "\"quality\":NaN");
-    assert!(nan.contains("NaN") && refusal("nan.jsonl", nan.as_bytes()).contains("nan.jsonl:1: not a prompt"));
+    let line = workload(1)[0].to_string();
+    let with = |from: &str, to: &str| {
+        assert!(line.contains(from), "{line}");
+        refusal("odd.jsonl", format!("{}\n", line.replacen(from, to, 1)).as_bytes())
+    };
+    for number in ["NaN", "-Infinity", "1e400"] {
+        let said = with("\"quality\":1.0", &format!("\"quality\":{number}"));
+        let place = said.replace(".strong.", ".weak.");
+        let wanted = format!("odd.jsonl:1: outcomes.weak.quality is {number}; it must be a number from 0 to 1");
+        assert!(place.ends_with(&wanted), "{said}");
+    }
+    let twice = with("\"strong\":", "\"weak\":");
+    assert!(twice.contains("odd.jsonl:1: not a prompt (outcomes: \"weak\" is there twice"), "{twice}");
+    let plain = refusal("plain.jsonl", &line.as_bytes()[..line.len() - 60]);
+    assert!(
+        plain.contains("plain.jsonl:1: the file is cut off here") && plain.contains("fetch the file again"),
+        "{plain}"
+    );
     let text: String = workload(200).iter().map(|line| format!("{line}\n")).collect();
     let mut zip = GzEncoder::new(Vec::new(), Compression::default());
     zip.write_all(text.as_bytes()).expect("zipped");
     let zip = zip.finish().expect("zipped");
     let cut = refusal("cut.jsonl.gz", &zip[..zip.len() / 2]);
     assert!(cut.contains("cut.jsonl.gz:") && cut.contains("cut off or damaged"), "{cut}");
+    let file = write(&folder, "base.jsonl", &workload(1));
+    let again = train(&["--workload", str(&file), str(&file), "--out", str(&out)]).expect_err("the same twice");
+    assert!(
+        again.contains("there is already a workload base; it is called as its file: give each file once"),
+        "{again}"
+    );
     let missing = train(&["--workload", "nowhere.jsonl", "--out", str(&out)]).expect_err("missing");
     assert!(missing.contains("nowhere.jsonl cannot be read"), "{missing}");
     let share = train(&["--workload", "x", "--out", str(&out), "--holdout", "0.9"]).expect_err("too much");

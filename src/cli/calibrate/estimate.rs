@@ -1,10 +1,13 @@
 //! What it will cost, before it costs anything.
 
+use std::sync::Arc;
+
 use super::plan::{Asked, Plan};
 use super::table::{Table, usd};
 use crate::catalog::Price;
 use crate::gateway::RouteSettings;
 use crate::policy::{Arm, RouteState};
+use crate::scorers::judge::{JudgeSettings, MAX_TOKENS};
 
 /// Priced so, a cost is a number of tokens.
 const INPUT_TOKEN: Price = Price::of(1e6, 0.0);
@@ -14,6 +17,8 @@ const OUTPUT_TOKEN: Price = Price::of(0.0, 1e6);
 const NINE_OF_TEN: f64 = 1.645;
 /// … but no length is known better than to this factor: these prompts are not those that it was learned on.
 const LEAST_FACTOR: f64 = 2.0;
+/// A judge says its grade and no more, as it is told to; one that thinks first may take all it is given.
+const GRADE_TOKENS: Range = Range { low: 8.0, expected: 16.0, high: MAX_TOKENS as f64 };
 
 /// What an amount is believed to be: in nine of ten cases it lies between the ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -42,7 +47,7 @@ impl Range {
     }
 }
 
-/// What all calls of one model are expected to take.
+/// What all calls of one model, or all grades of one judge, are expected to take.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Bill {
     calls: usize,
@@ -52,42 +57,54 @@ pub(super) struct Bill {
     usd: Option<Range>,
 }
 
-/// The policy's own predictions for the calls that are to be made, a bill a model.
+/// The policy's own predictions for the calls that are to be made, a bill a model and a judge.
 pub(super) struct Estimate {
-    bills: Vec<Bill>,
+    models: Vec<Bill>,
+    judges: Vec<Bill>,
 }
 
 impl Estimate {
-    pub(super) fn new(plan: &Plan, state: &RouteState, again: bool) -> Self {
-        let mut bills = vec![Bill::default(); state.arms.len()];
-        for call in plan.calls.iter().filter(|call| again || !call.known) {
-            bills[call.arm].add(&plan.asked[call.asked], &state.arms[call.arm]);
+    pub(super) fn new(plan: &Plan, state: &RouteState, judges: &[Arc<JudgeSettings>], again: bool) -> Self {
+        let mut bills = [vec![Bill::default(); state.arms.len()], vec![Bill::default(); judges.len()]];
+        for call in &plan.calls {
+            let (asked, arm) = (&plan.asked[call.asked], &state.arms[call.arm]);
+            if call.is_asked(again) {
+                bills[0][call.arm].answer(asked, arm);
+            }
+            for &judge in &call.judges {
+                bills[1][judge].grade(asked.questions[judge], length(asked, arm).expected);
+            }
         }
-        for (bill, arm) in bills.iter_mut().zip(&state.spec.arms) {
-            let usd =
-                |p: Price| bill.output_tokens.map(|output| (bill.input_tokens * p.input + output * p.output) / 1e6);
-            bill.usd = arm.price.map(usd);
-        }
-        Self { bills }
+        let [models, graded] = bills;
+        let models = models.into_iter().zip(&state.spec.arms).map(|(bill, arm)| bill.priced(arm.price));
+        let graded = graded.into_iter().zip(judges).map(|(bill, judge)| bill.priced(judge.model.price));
+        Self { models: models.collect(), judges: graded.collect() }
+    }
+
+    fn bills(&self) -> impl Iterator<Item = &Bill> {
+        self.models.iter().chain(&self.judges)
     }
 
     /// Calls to be made.
     pub(super) fn calls(&self) -> usize {
-        self.bills.iter().map(|bill| bill.calls).sum()
+        self.bills().map(|bill| bill.calls).sum()
     }
 
-    /// Of the models whose price is known.
+    /// Of the models and judges whose price is known.
     pub(super) fn usd(&self) -> Range {
-        sum(self.bills.iter().filter_map(|bill| bill.usd))
+        sum(self.bills().filter_map(|bill| bill.usd))
     }
 
-    pub(super) fn table(&self, route: &RouteSettings) -> String {
-        let mut table = Table::new(["model", "prompts", "input tokens", "output tokens", "USD", "range"]);
-        for (model, bill) in route.models.iter().zip(&self.bills) {
+    pub(super) fn table(&self, route: &RouteSettings, judges: &[Arc<JudgeSettings>]) -> String {
+        let mut table = Table::new(["model", "calls", "input tokens", "output tokens", "USD", "range"]);
+        for (model, bill) in route.models.iter().zip(&self.models) {
             table.row(bill.row(&model.id.to_string()));
         }
-        let input_tokens = self.bills.iter().map(|bill| bill.input_tokens).sum();
-        let output_tokens = sum(self.bills.iter().map(|bill| bill.output_tokens));
+        for (judge, bill) in judges.iter().zip(&self.judges) {
+            table.row(bill.row(&format!("judge {}: {}", judge.name, judge.model.id)));
+        }
+        let input_tokens = self.bills().map(|bill| bill.input_tokens).sum();
+        let output_tokens = sum(self.bills().map(|bill| bill.output_tokens));
         let all = Bill { calls: self.calls(), input_tokens, output_tokens, usd: Some(self.usd()) };
         table.row(all.row("total, estimated"));
         table.to_string()
@@ -100,14 +117,24 @@ impl Estimate {
 }
 
 impl Bill {
-    fn add(&mut self, asked: &Asked, arm: &Arm) {
-        let context = &asked.context;
-        let predict = |price| arm.cost(price, &context.phi, context.verbosity, f64::from(context.input_tokens));
-        let most = asked.prompt.request.max_output_tokens.map_or(f64::INFINITY, f64::from);
+    fn answer(&mut self, asked: &Asked, arm: &Arm) {
+        self.add(predict(asked, arm, &INPUT_TOKEN), length(asked, arm));
+    }
+
+    /// `question`, `answer`: what the judge reads, tokens.
+    fn grade(&mut self, question: f64, answer: f64) {
+        self.add(question + answer, GRADE_TOKENS);
+    }
+
+    fn add(&mut self, input_tokens: f64, output_tokens: Range) {
         self.calls += 1;
-        self.input_tokens += predict(&INPUT_TOKEN);
-        let length = Range::log_normal(predict(&OUTPUT_TOKEN), arm.length_deviation(&context.phi), most);
-        self.output_tokens = self.output_tokens.plus(length);
+        self.input_tokens += input_tokens;
+        self.output_tokens = self.output_tokens.plus(output_tokens);
+    }
+
+    fn priced(self, price: Option<Price>) -> Self {
+        let usd = |p: Price| self.output_tokens.map(|output| (self.input_tokens * p.input + output * p.output) / 1e6);
+        Self { usd: price.map(usd), ..self }
     }
 
     fn row(&self, name: &str) -> [String; 6] {
@@ -116,6 +143,17 @@ impl Bill {
         let [input, output] = [self.input_tokens, self.output_tokens.expected].map(|tokens| format!("{tokens:.0}"));
         [name.into(), self.calls.to_string(), input, output, expected, range]
     }
+}
+
+fn predict(asked: &Asked, arm: &Arm, price: &Price) -> f64 {
+    let context = &asked.context;
+    arm.cost(price, &context.phi, context.verbosity, f64::from(context.input_tokens))
+}
+
+/// Tokens of an answer.
+fn length(asked: &Asked, arm: &Arm) -> Range {
+    let most = asked.prompt.request.max_output_tokens.map_or(f64::INFINITY, f64::from);
+    Range::log_normal(predict(asked, arm, &OUTPUT_TOKEN), arm.length_deviation(&asked.context.phi), most)
 }
 
 fn sum(ranges: impl Iterator<Item = Range>) -> Range {

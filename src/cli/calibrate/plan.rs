@@ -1,18 +1,22 @@
 //! Which model is asked what, what the policy expects of it, and what is known already.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::prompts::Prompt;
+use crate::api::chat::Message;
 use crate::catalog::Model;
 use crate::difficulty::{Bundle, Context};
-use crate::gateway::{Demand, RouteSettings};
+use crate::features::tokens;
+use crate::gateway::{Demand, MAX_KEPT_REQUEST, RouteSettings};
 use crate::policy::{Ask, Decision, RouteState, Snapshot, decide};
-use crate::store::{Entry, Store, StoreError, bundle_key};
-use crate::trace::TraceId;
+use crate::scorers::judge::{self, JudgeSettings};
+use crate::store::{Entry, Store, StoreError, TraceReader, bundle_key};
+use crate::trace::{JUDGE, TraceId};
 
 /// The name that decisions of a calibration carry in place of the policy's.
 pub(super) const POLICY: &str = "calibrate";
@@ -31,12 +35,19 @@ pub(super) struct Asked {
     pub(super) context: Context,
     /// The arms that can answer it.
     pub(super) eligible: Vec<usize>,
+    /// What each judge of the route has to read beside the answer, tokens; empty where none can grade the answers.
+    pub(super) questions: Vec<f64>,
 }
 
 impl Asked {
     /// Some model can.
     pub(super) fn can_be_answered(&self) -> bool {
         !self.eligible.is_empty()
+    }
+
+    /// A reference or a judge says how good the answers are.
+    pub(super) fn is_scored(&self) -> bool {
+        self.prompt.reference.is_some() || !self.questions.is_empty()
     }
 }
 
@@ -49,7 +60,21 @@ pub(super) struct Call {
     pub(super) id: TraceId,
     /// Its answer is in the ledger.
     pub(super) known: bool,
+    /// The judges that have to grade the answer: indices into the route's.
+    pub(super) judges: Vec<usize>,
     pub(super) decision: Decision,
+}
+
+impl Call {
+    /// Its model is asked; `again`: also where the answer is known.
+    pub(super) fn is_asked(&self, again: bool) -> bool {
+        again || !self.known
+    }
+
+    /// There is something to do for it.
+    pub(super) fn is_open(&self, again: bool) -> bool {
+        self.is_asked(again) || !self.judges.is_empty()
+    }
 }
 
 /// What makes up a plan.
@@ -59,6 +84,11 @@ pub(super) struct Planner<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) state: &'a RouteState,
     pub(super) known: &'a Known,
+    /// The route's.
+    pub(super) judges: &'a [Arc<JudgeSettings>],
+    pub(super) reader: &'a dyn TraceReader,
+    /// What is known is asked too.
+    pub(super) again: bool,
     /// Now, Unix milliseconds.
     pub(super) at_ms: u64,
 }
@@ -83,7 +113,16 @@ impl Planner<'_> {
         let demand = Demand::new(&prompt.request, context.input_tokens);
         let fits = |(_, model): &(usize, &std::sync::Arc<Model>)| demand.lacking(model).is_none();
         let eligible = self.route.models.iter().enumerate().filter(fits).map(|(arm, _)| arm).collect();
-        Ok(Asked { prompt, context, eligible })
+        let questions = self.questions(&prompt);
+        Ok(Asked { prompt, context, eligible, questions })
+    }
+
+    fn questions(&self, prompt: &Prompt) -> Vec<f64> {
+        let readable = prompt.request.needs.is_text() && prompt.body.len() <= MAX_KEPT_REQUEST;
+        let judges = self.judges.iter().filter(|_| readable);
+        let asked = judges.filter_map(|judge| judge.question(&prompt.body, "", TraceId::nil()));
+        let bytes = |turns: &[Message]| turns.iter().map(|turn| turn.content.text.len()).sum();
+        asked.map(|question| f64::from(tokens(bytes(&question.messages)))).collect()
     }
 
     fn calls(&self, asked: &Asked, index: usize) -> anyhow::Result<Vec<Call>> {
@@ -91,12 +130,22 @@ impl Planner<'_> {
         let call = |(candidate, &arm): (usize, &usize)| {
             let model = &self.route.models[arm].id.model;
             let name = Name::new(&self.route.name, model, &asked.prompt.body);
-            let known = self.known.0.get(&name).copied();
+            let given = self.known.0.get(&name);
             let decision = decision.clone().pinned(POLICY, candidate);
-            let id = known.unwrap_or_else(|| name.at(self.at_ms));
-            Call { asked: index, arm, id, known: known.is_some(), decision }
+            let id = given.map_or_else(|| name.at(self.at_ms), |given| given.trace);
+            let judges = self.graders(asked, given)?;
+            Ok(Call { asked: index, arm, id, known: given.is_some(), judges, decision })
         };
-        Ok(asked.eligible.iter().enumerate().map(call).collect())
+        asked.eligible.iter().enumerate().map(call).collect()
+    }
+
+    /// Who has to grade an answer: all, of one that comes; of one that was given, those that have not, if it can be read.
+    fn graders(&self, asked: &Asked, given: Option<&Given>) -> anyhow::Result<Vec<usize>> {
+        let all = 0..asked.questions.len();
+        let Some(given) = given.filter(|_| !self.again) else { return Ok(all.collect()) };
+        let missing: Vec<usize> = all.filter(|&judge| !given.graded.contains(&self.judges[judge].name)).collect();
+        let readable = !missing.is_empty() && self.reader.trace(given.trace)?.is_some_and(|t| judge::is_readable(&t));
+        Ok(if readable { missing } else { vec![] })
     }
 }
 
@@ -131,18 +180,30 @@ impl Name {
 
 /// The calls whose answers a ledger has.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashMap<Name, TraceId>);
+pub(super) struct Known(HashMap<Name, Given>);
+
+/// An answer that a ledger has.
+#[derive(Debug)]
+struct Given {
+    trace: TraceId,
+    /// The judges that graded it.
+    graded: Vec<String>,
+}
 
 impl Known {
     /// Reads the whole ledger. Answers that were assessed by another classifier teach this one nothing and do not count.
     pub(super) fn read(store: &dyn Store, fingerprint: &str) -> Result<Self, StoreError> {
-        let (mut known, current) = (HashMap::new(), bundle_key(fingerprint));
+        let (mut known, current) = (HashMap::<Name, Given>::new(), bundle_key(fingerprint));
         store.replay(0, &mut |_, entry| {
-            if let Entry::Decided { trace, bundle, decision, .. } = entry
-                && bundle == current
-                && decision.policy == POLICY
-            {
-                known.insert(Name::of(trace), trace);
+            match entry {
+                Entry::Decided { trace, bundle, decision, .. } if bundle == current && decision.policy == POLICY => {
+                    known.insert(Name::of(trace), Given { trace, graded: vec![] });
+                }
+                Entry::Scored(score) if score.metric == JUDGE => {
+                    let given = known.get_mut(&Name::of(score.trace)).filter(|given| given.trace == score.trace);
+                    given.into_iter().for_each(|given| given.graded.push(score.source.clone()));
+                }
+                _ => {}
             }
             Ok(())
         })?;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::api::chat::ChatRequest;
 use crate::cli::lines;
+use crate::trace::json_line::{self, Fields};
 
 /// Prompts of one file at most.
 const MAX_PROMPTS: usize = 100_000;
@@ -65,8 +66,8 @@ impl Prompts {
 }
 
 fn parse(line: &[u8], route: &str) -> anyhow::Result<Prompt> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(line)
-        .context("not a prompt; a line is {\"messages\": [{\"role\", \"content\"}], \"reference\": \"18\" or null}")?;
+    let fields: Fields<Value> = json_line::read(line, not_a_prompt).map_err(anyhow::Error::msg)?;
+    let mut fields = Map::from_iter(fields.0);
     let reference = reference(fields.shift_remove("reference"))?;
     fields.retain(|name, _| !NOT_SENT.contains(&name.as_str()));
     let mut request = Map::from_iter([("model".to_owned(), Value::from(route))]);
@@ -74,6 +75,13 @@ fn parse(line: &[u8], route: &str) -> anyhow::Result<Prompt> {
     let body = Bytes::from(Value::Object(request).to_string());
     let request = ChatRequest::parse(&body).map_err(|e| anyhow::anyhow!("{}", e.message))?;
     Ok(Prompt { body, request, reference })
+}
+
+fn not_a_prompt(problem: &str) -> String {
+    format!(
+        "not a prompt ({problem}); a line is {{\"messages\": [{{\"role\", \"content\"}}], \"reference\": \"18\" or \
+         null}}"
+    )
 }
 
 fn reference(value: Option<Value>) -> anyhow::Result<Option<String>> {

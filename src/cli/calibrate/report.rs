@@ -7,8 +7,8 @@ use super::send::Sent;
 use super::table::{self, Table};
 use crate::cli::interval::Interval;
 use crate::gateway::RouteSettings;
-use crate::policy::{Ask, NoCandidate, RouteState, Snapshot, decide};
-use crate::scorers::reward;
+use crate::policy::{Ask, NoCandidate, Reward, RouteState, Snapshot, decide};
+use crate::scorers::reward::{self, Part};
 use crate::store::{StoreError, TraceReader};
 use crate::trace::TraceId;
 
@@ -109,9 +109,11 @@ impl Sources<'_> {
 impl Measured {
     fn answer(&mut self, reader: &dyn TraceReader, id: TraceId) -> Result<(), StoreError> {
         let scores = reader.scores(id)?;
-        let qualities: Vec<f64> = scores.iter().filter(|s| s.metric == reward::QUALITY).map(|s| s.value).collect();
+        let parts = scores.iter().map(|s| Part { metric: &s.metric, value: s.value, weight: s.weight });
         self.answered += 1;
-        self.qualities.extend((!qualities.is_empty()).then(|| mean(&qualities)));
+        if let Reward::Scored { value, .. } = reward::resolve(parts) {
+            self.qualities.push(value);
+        }
         self.costs_usd.extend(reader.trace(id)?.and_then(|trace| trace.cost_usd));
         Ok(())
     }

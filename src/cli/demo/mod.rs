@@ -4,6 +4,7 @@
 //! the real gateway. A [scorer](scorer) reads the answers' text and reports to `POST /v1/feedback`; the gateway
 //! learns. Nothing of a puzzle but its prompt reaches the gateway.
 
+mod folder;
 pub mod live;
 pub mod models;
 pub mod provider;
@@ -36,7 +37,7 @@ pub struct Options {
     /// Chooses the puzzles and the simulated models' luck.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// Keep what was learned here [default: a temporary folder, removed at the end].
+    /// Keep what was learned here, in a folder of its own: another gateway's is refused [default: a temporary folder, removed at the end].
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
     /// Leave the gateway up after the run, to look at traces and metrics.

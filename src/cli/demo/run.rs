@@ -1,10 +1,8 @@
 //! One demo from beginning to end: provider, gateway, traffic, report.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Context;
-use tempfile::TempDir;
 
+use super::folder::Folder;
 use super::live::Live;
 use super::models::LADDER;
 use super::provider::Provider;
@@ -27,25 +25,19 @@ pub struct Demo {
     folder: Folder,
 }
 
-/// Where the gateway keeps what it learns.
-enum Folder {
-    Kept(PathBuf),
-    Temporary(TempDir),
+/// Why a demo did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// It cannot start: the user's to mend.
+    #[error("{0:#}")]
+    Start(anyhow::Error),
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
 }
 
-impl Folder {
-    fn new(chosen: Option<&PathBuf>) -> std::io::Result<Self> {
-        match chosen {
-            Some(folder) => Ok(Self::Kept(folder.clone())),
-            None => tempfile::Builder::new().prefix("satisfice-demo-").tempdir().map(Self::Temporary),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(folder) => folder,
-            Self::Temporary(folder) => folder.path(),
-        }
+impl From<std::io::Error> for DemoError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -53,13 +45,12 @@ impl Demo {
     /// Starts the simulated models and, in front of them, the gateway as `serve` would.
     ///
     /// # Errors
-    /// The loopback or the data folder cannot be used.
+    /// The loopback or the data folder cannot be used, or the folder is another gateway's.
     pub async fn start(options: &Options) -> anyhow::Result<Self> {
+        let folder = Folder::new(options.data_dir.as_ref())?;
         let puzzles = puzzles::generate(options.seed, options.requests as usize);
         let provider = Provider::start(&puzzles, options.seed, options.pace).await;
         let provider = provider.context("the simulated models need a port of 127.0.0.1")?;
-        let folder =
-            Folder::new(options.data_dir.as_ref()).context("no temporary folder; choose one with --data-dir")?;
         let config = settings::toml(&provider.base_url(), folder.path(), options.quality);
         let flags = Flags::default();
         let setup =
@@ -95,8 +86,8 @@ impl Demo {
 ///
 /// # Errors
 /// The demo cannot start, or the gateway failed a request.
-pub async fn run(options: &Options) -> anyhow::Result<()> {
-    let demo = Demo::start(options).await?;
+pub async fn run(options: &Options) -> Result<(), DemoError> {
+    let demo = Demo::start(options).await.map_err(DemoError::Start)?;
     println!("{}", opening(&demo));
     if options.show_config {
         println!("{}", demo.config);
@@ -110,7 +101,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         println!("\nThe gateway is up at {}; Ctrl-C stops it.", demo.gateway_url());
         tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
     }
-    demo.stop().await
+    Ok(demo.stop().await?)
 }
 
 fn opening(demo: &Demo) -> String {

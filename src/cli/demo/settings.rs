@@ -5,6 +5,9 @@ use std::path::Path;
 
 use super::models::LADDER;
 
+/// The route that the puzzles are sent to.
+pub const ROUTE: &str = "auto";
+
 /// A configuration file for these simulated models behind `base_url`, on free ports of the loopback.
 pub fn toml(base_url: &str, data_dir: &Path, quality: f64) -> String {
     let data_dir = toml::Value::from(data_dir.to_string_lossy().as_ref());
@@ -22,7 +25,7 @@ pub fn toml(base_url: &str, data_dir: &Path, quality: f64) -> String {
             model.name, model.price.input, model.price.output
         );
     }
-    let _ = write!(file, "\n[[routes]]\nname = \"auto\"\nmodels = [{}]\nquality = {quality}\n", names.join(", "));
+    let _ = write!(file, "\n[[routes]]\nname = \"{ROUTE}\"\nmodels = [{}]\nquality = {quality}\n", names.join(", "));
     file
 }
 

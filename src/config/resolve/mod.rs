@@ -21,8 +21,6 @@ use crate::catalog::providers::Catalogue;
 use crate::gateway::{DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, Settings};
 use crate::upstream::Deadlines;
 
-const DEFAULT_DATA_DIR: &str = "data";
-
 /// What the file means under these flags. Only to be used if no mistake was noted: what is wrong is left out.
 pub(super) fn resolve(
     mut file: File,
@@ -44,7 +42,7 @@ pub(super) fn resolve(
     let cache = cache::cache(&file, findings);
     Setup {
         server: server::server(&file.server, flags, findings),
-        data_dir: flags.data_dir.clone().or(file.server.data_dir).unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
+        data_dir: server::data_dir(file.server.data_dir, flags, findings),
         classifier: flags.classifier.clone().or(file.classifier),
         gateway: Settings {
             models,

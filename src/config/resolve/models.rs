@@ -63,8 +63,10 @@ fn model(
     catalogue: &Catalogue,
     findings: &mut Findings,
 ) -> Option<(ModelKind, Arc<Model>, PriceOrigin)> {
-    let (name, provider_name) = (typed.name.as_ref()?, typed.provider.as_ref()?);
-    let provider = provider_of(provider_name, &file.providers, findings)?;
+    let provider_name = typed.provider.as_ref()?;
+    // Looked up first: what is wrong with it is said beside what is wrong with the name.
+    let provider = provider_of(provider_name, &file.providers, findings);
+    let (name, provider) = (typed.name.as_ref()?, provider?);
     let upstream_name = typed.upstream_name.clone().unwrap_or_else(|| name.value.clone());
     let host = provider.base_url.as_ref().and_then(|url| url.value.host_str()).unwrap_or_default();
     let behind = |mark: char| upstream_name.rsplit(mark).next().unwrap_or_default();

@@ -1,16 +1,18 @@
 //! Addresses, keys and limits of the server.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use crate::config::Flags;
 use crate::config::file;
 use crate::config::findings::Findings;
 use crate::config::section::Located;
+use crate::config::{Flags, folder_problem};
 use crate::server::settings::ServerSettings;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 const DEFAULT_MAX_BODY_MIB: u32 = 32;
+const DEFAULT_DATA_DIR: &str = "data";
 
 pub(super) fn server(server: &file::Server, flags: &Flags, findings: &mut Findings) -> ServerSettings {
     let listen = listening("listen", flags.listen, server.listen.as_ref(), DEFAULT_LISTEN, server, findings);
@@ -41,4 +43,15 @@ fn listening(
             .mistake(line, format!("`{key}` {address} is open to other machines, and nobody needs a key; {remedy}"));
     }
     address
+}
+
+/// The data folder, which need not be there yet.
+pub(super) fn data_dir(typed: Option<Located<PathBuf>>, flags: &Flags, findings: &mut Findings) -> PathBuf {
+    let flag = flags.data_dir.clone().map(|value| (value, None));
+    let typed = typed.map(|folder| (folder.value, Some(folder.line)));
+    let (folder, line) = flag.or(typed).unwrap_or_else(|| (DEFAULT_DATA_DIR.into(), None));
+    if let Some(problem) = folder_problem(&folder) {
+        findings.mistake(line, problem);
+    }
+    folder
 }

@@ -1,7 +1,8 @@
 //! `judge`: a model that grades answers from 0 to 1, asked through the same upstreams, off the request path.
 //!
 //! The scorer itself only hands answers over: a queue of bounded length, and what it has no room for is dropped and
-//! counted. [`Desk::run`] asks the judges, so many at a time, and tells the learner.
+//! counted. [`Desk::run`] asks the judges, so many at a time, and tells the learner. Who has time to wait for grades asks
+//! the [`Bench`] itself.
 
 mod question;
 
@@ -22,7 +23,7 @@ use crate::telemetry::{Metrics, ModelMetrics};
 use crate::trace::{Event, Grade, Outcome, Trace, TraceId};
 use crate::upstream::{Dispatched, Limits, Reply, Upstreams};
 
-pub use question::DEFAULT_RUBRIC;
+pub use question::{DEFAULT_RUBRIC, MAX_TOKENS};
 
 /// Answers that wait for a judge at most.
 const QUEUE: usize = 256;
@@ -105,6 +106,36 @@ impl Bench {
         let judges = judging.iter().map(of_route).collect();
         Self { judges, upstreams, limits: Limits { attempts: ATTEMPTS, ..limits }, metrics }
     }
+
+    /// Has an answer graded by those judges of its route that `wanted` takes, whatever their share, one after the other.
+    /// The answer should be [readable](is_readable). `now_ms`: Unix milliseconds.
+    pub async fn grade(
+        self: &Arc<Self>,
+        trace: &Trace,
+        wanted: impl Fn(&JudgeSettings) -> bool,
+        now_ms: impl Fn() -> u64,
+    ) -> Vec<Grade> {
+        let judges = trace.route.as_deref().and_then(|route| self.judges.get(route)).into_iter().flatten();
+        let mut grades = Vec::new();
+        for judge in judges.filter(|judge| wanted(&judge.settings)) {
+            grades.push(Case::new(self, judge, trace).judged(&now_ms).await);
+        }
+        grades
+    }
+}
+
+impl JudgeSettings {
+    /// What the judge is asked of `answer` to `request`, a chat's body; `None` where that cannot be read.
+    pub fn question(&self, request: &Bytes, answer: &str, trace: TraceId) -> Option<ChatRequest> {
+        question::ask(request, answer, &self.rubric, trace)
+    }
+}
+
+/// Whether a judge could grade it: an answer, whole and in text, to a request in text that is kept.
+pub fn is_readable(trace: &Trace) -> bool {
+    let reply = &trace.reply;
+    let readable = trace.needs.is_text() && !trace.request.is_empty() && !reply.truncated && !reply.tool_calls;
+    trace.outcome == Outcome::Answered && readable
 }
 
 impl Scorer for Judges {
@@ -116,9 +147,7 @@ impl Scorer for Judges {
     fn score(&mut self, trace: &Trace) -> Option<Verdict> {
         let bench = self.bench.load();
         for judge in bench.judges.get(trace.route.as_deref()?)?.iter().filter(|judge| judge.is_to_grade(trace)) {
-            let (trace, request, answer) = (trace.id, trace.request.clone(), trace.reply.content.clone());
-            let case = Case { bench: bench.clone(), judge: judge.clone(), trace, request, answer };
-            if self.queue.try_send(case).is_err() {
+            if self.queue.try_send(Case::new(&bench, judge, trace)).is_err() {
                 bench.metrics.judged(&judge.name, "dropped");
             }
         }
@@ -127,14 +156,12 @@ impl Scorer for Judges {
 }
 
 impl Judge {
-    /// What is text, whole, and drawn: as one of the comparison, or by its share.
+    /// What is readable, and drawn: as one of the comparison, or by its share.
     fn is_to_grade(&self, trace: &Trace) -> bool {
-        let reply = &trace.reply;
-        let readable = trace.needs.is_text() && !trace.request.is_empty() && !reply.truncated && !reply.tool_calls;
         // What nobody decided is not learned from.
         let Some(decision) = &trace.decision else { return false };
         let drawn = || decision.audit.is_some() || draw(&self.name, trace.id) < self.settings.share;
-        trace.outcome == Outcome::Answered && readable && drawn()
+        is_readable(trace) && drawn()
     }
 
     /// What was billed, USD.
@@ -168,12 +195,8 @@ impl Desk {
             let (events, now_ms) = (&events, &now_ms);
             cases
                 .for_each_concurrent(CONCURRENCY, |case| async move {
-                    let (value, cost_usd, result) = case.grade().await;
-                    case.bench.metrics.judged(&case.judge.name, result);
-                    let JudgeSettings { name: judge, weight, .. } = &*case.judge.settings;
-                    let (trace, judge, weight, at_ms) = (case.trace, judge.clone(), *weight, now_ms());
                     // The learner has ended, if it does not hear this.
-                    let _ = events.send(Event::Graded(Grade { trace, judge, value, weight, cost_usd, at_ms })).await;
+                    let _ = events.send(Event::Graded(case.judged(now_ms).await)).await;
                 })
                 .await;
         }
@@ -181,10 +204,23 @@ impl Desk {
 }
 
 impl Case {
+    fn new(bench: &Arc<Bench>, judge: &Arc<Judge>, trace: &Trace) -> Self {
+        let (trace, request, answer) = (trace.id, trace.request.clone(), trace.reply.content.clone());
+        Self { bench: bench.clone(), judge: judge.clone(), trace, request, answer }
+    }
+
+    /// What the learner is told of it; its metrics are counted.
+    async fn judged(&self, now_ms: &impl Fn() -> u64) -> Grade {
+        let (value, cost_usd, result) = self.grade().await;
+        self.bench.metrics.judged(&self.judge.name, result);
+        let JudgeSettings { name: judge, weight, .. } = &*self.judge.settings;
+        Grade { trace: self.trace, judge: judge.clone(), value, weight: *weight, cost_usd, at_ms: now_ms() }
+    }
+
     /// The grade, what it cost, and what came of it.
     async fn grade(&self) -> (Option<f64>, Option<f64>, &'static str) {
         let judge = &self.judge.settings;
-        let Some(question) = question::ask(&self.request, &self.answer, &judge.rubric, self.trace) else {
+        let Some(question) = judge.question(&self.request, &self.answer, self.trace) else {
             return (None, None, "unreadable");
         };
         match self.put(&judge.model, &question).await {

@@ -14,7 +14,7 @@ pub const DEFAULT_RUBRIC: &str = "You grade the answer of an assistant. 1: corre
 /// Most bytes of the conversation that a judge reads: the newest.
 const MAX_CONVERSATION: usize = 64 << 10;
 /// Tokens that a judge may take to make up its mind.
-const MAX_TOKENS: u32 = 2048;
+pub const MAX_TOKENS: u32 = 2048;
 
 /// The question of what `answer` to `request` is worth; `None` where the request cannot be read.
 ///
