@@ -182,6 +182,17 @@ fn a_model_that_joins_is_adopted_and_one_that_gets_worse_is_found() {
     let worse = report(&[&base[..], &["--scenario", "quality=strong:0.4"]].concat());
     let detected = &worse["workloads"][0]["policies"][0]["detected_after"];
     assert!(detected["mean"].as_f64().is_some_and(|scores| scores < 150.0), "{worse}");
+    assert_eq!([adopted, detected].map(|wait| [&wait["seeds"], &wait["of"]]), [[&json!(3); 2]; 2]);
+}
+
+#[test]
+fn a_regression_that_nobody_finds_is_shown_as_never_found() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(120));
+    let base = ["--online", "--workload", str(&file), "--seeds", "3", "--scenario", "quality=strong:0.4"];
+    let text = evaluate(&[&base[..], &["--policy", "always=strong"]].concat()).stdout;
+    let text = String::from_utf8(text).expect("UTF-8");
+    assert!(text.contains("never, 0 of 3") && text.contains("detected after: scores of the changed model"), "{text}");
 }
 
 #[test]

@@ -151,14 +151,29 @@ fn share(value: f64, interval: Option<Interval>) -> String {
 }
 
 pub(super) fn range(interval: Interval) -> String {
-    let end = |end: Option<f64>| end.map_or_else(|| "cannot".into(), three);
+    between(interval, 3)
+}
+
+/// Its ends with so many digits after the point.
+pub(super) fn between(interval: Interval, digits: usize) -> String {
+    let end = |end: Option<f64>| end.map_or_else(|| "cannot".into(), |end| decimals(end, digits));
     // A dash before a minus sign would read as two of them.
-    let to = if interval.high.is_some_and(|high| high < 0.0) { " to " } else { "–" };
-    format!("{}{to}{}", end(interval.low), end(interval.high))
+    let (low, high) = (end(interval.low), end(interval.high));
+    let to = if high.starts_with('-') { " to " } else { "–" };
+    format!("{low}{to}{high}")
 }
 
 pub(super) fn three(value: f64) -> String {
-    format!("{value:.3}")
+    decimals(value, 3)
+}
+
+/// So many digits after the point; a zero has no sign.
+pub(super) fn decimals(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    match text.strip_prefix('-') {
+        Some(size) if size.bytes().all(|byte| matches!(byte, b'0' | b'.')) => size.to_owned(),
+        _ => text,
+    }
 }
 
 /// Three digits that mean something.
@@ -181,5 +196,6 @@ mod tests {
         let of = |low, high| range(Interval { low: Some(low), high: Some(high) });
         assert_eq!((of(0.1, 0.25), of(-0.1, 0.25)), ("0.100–0.250".into(), "-0.100–0.250".into()));
         assert_eq!(of(-0.25, -0.1), "-0.250 to -0.100");
+        assert_eq!(of(-0.0, -0.0001), "0.000–0.000");
     }
 }
