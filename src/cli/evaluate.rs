@@ -18,7 +18,7 @@ use super::workload;
 use crate::difficulty::train::{Dataset, Options};
 use crate::difficulty::{Bundle, EncoderFiles, FileEntry};
 use crate::evaluate::baselines::oracle;
-use crate::evaluate::cross::{Forecasts, cross_validate};
+use crate::evaluate::cross::{Baselines, Forecasts, baselines, cross_validate};
 use crate::evaluate::folds::{Folds, Unit};
 use crate::evaluate::frontier::Forecast;
 use crate::evaluate::judge::{Case, Questions, judge};
@@ -85,7 +85,7 @@ pub struct EvaluateArgs {
     pub svg: Option<PathBuf>,
 }
 
-/// Folds of --leave-task-out, and the most that are asked for in reason.
+/// Folds of --leave-task-out and of baselines beside given weights, and the most that are asked for in reason.
 const FOLDS: usize = 5;
 const MOST_FOLDS: usize = 100;
 /// Resamples at most.
@@ -172,7 +172,7 @@ fn cross_validated(args: &EvaluateArgs, count: usize) -> anyhow::Result<Report> 
     bar.finish_and_clear();
     let case = |(table, forecasts): (_, Forecasts)| Case {
         table,
-        forecasts: named(forecasts, table),
+        forecasts: named(forecasts.satisfice, Some(forecasts.baselines), table),
         folds: fold_of_rows(&folds, table),
     };
     let cases: Vec<Case> = tables.iter().zip(forecasts).map(case).collect();
@@ -184,13 +184,13 @@ fn fold_of_rows(folds: &Folds, table: &Table) -> Option<Vec<usize>> {
     table.rows.iter().map(|row| folds.of[row.prompt]).collect()
 }
 
-fn named(forecasts: Forecasts, table: &Table) -> Vec<(&'static str, Forecast)> {
-    vec![
-        ("satisfice", forecasts.satisfice),
-        ("nearest neighbours", forecasts.knn),
-        ("logistic regression", forecasts.logistic),
-        ("oracle", oracle(table)),
-    ]
+/// The router under test, what learned of the same prompts, and what knows all.
+fn named(ours: Forecast, baselines: Option<Baselines>, table: &Table) -> Vec<(&'static str, Forecast)> {
+    let learned = baselines.map(|Baselines { by_task, knn, logistic }| {
+        [("table by task", by_task), ("nearest neighbours", knn), ("logistic regression", logistic)]
+    });
+    let ours = std::iter::once(("satisfice", ours));
+    ours.chain(learned.into_iter().flatten()).chain([("oracle", oracle(table))]).collect()
 }
 
 fn protocol(count: usize, unit: Unit, prompts: usize) -> String {
@@ -204,21 +204,26 @@ fn protocol(count: usize, unit: Unit, prompts: usize) -> String {
     )
 }
 
-/// The given weights on the given prompts.
+/// The given weights on the given prompts, beside baselines that learned from the other folds of these.
 fn as_given(args: &EvaluateArgs) -> anyhow::Result<Report> {
     let bundle = bundle(args)?;
     let (data, sources) = workload::read(&args.workload, &bundle.extractor)?;
     let tables = tables(&data, &args.models)?;
-    let mut cases = Vec::with_capacity(tables.len());
+    let folds = Folds::new(&data, FOLDS, Unit::Group);
+    let (mut cases, mut alone) = (Vec::with_capacity(tables.len()), Vec::new());
     for table in &tables {
         let prices = price_list(&data, table, &(0..table.rows.len()).collect::<Vec<_>>());
         let router = Router::new(&bundle.classifier, &bundle.prior, table, &prices);
         let forecast = router.forecast(table.rows.iter().map(|row| &data.prompts[row.prompt]))?;
-        cases.push(Case { table, forecasts: vec![("satisfice", forecast), ("oracle", oracle(table))], folds: None });
+        let baselines = baselines(&data, table, &folds)?;
+        if baselines.is_none() {
+            alone.push(table.workload.as_str());
+        }
+        cases.push(Case { table, forecasts: named(forecast, baselines, table), folds: None });
     }
     let seen: Vec<&str> =
         sources.iter().filter(|source| trained_on(&bundle, source)).map(|s| s.name.as_str()).collect();
-    Ok(args.report(as_given_protocol(&bundle.fingerprint, &seen), &cases))
+    Ok(args.report(as_given_protocol(&bundle.fingerprint, &seen, &alone), &cases))
 }
 
 fn bundle(args: &EvaluateArgs) -> anyhow::Result<Bundle> {
@@ -232,14 +237,22 @@ fn trained_on(bundle: &Bundle, source: &FileEntry) -> bool {
     bundle.manifest.training_data.iter().any(|entry| entry.sha256 == source.sha256)
 }
 
-fn as_given_protocol(fingerprint: &str, seen: &[&str]) -> String {
+/// `seen`: files that the weights were trained on. `alone`: workloads without baselines that learn.
+fn as_given_protocol(fingerprint: &str, seen: &[&str], alone: &[&str]) -> String {
     let seen = if seen.is_empty() {
         "its manifest names none of these files as training data".to_owned()
     } else {
         format!("it was TRAINED on {}: figures there flatter it, use --cross-validate", seen.join(", "))
     };
+    let alone = if alone.is_empty() {
+        String::new()
+    } else {
+        format!(", and are left out of {}, whose prompts are all in one fold", alone.join(", "))
+    };
     format!(
-        "weights {fingerprint} on the prompts as given; {seen}; settings of the knob were solved on the same prompts"
+        "weights {fingerprint} on the prompts as given; {seen}; settings of the knob were solved on the same prompts; the \
+         table by task, nearest neighbours and logistic regression know all answers to the prompts, but not to those of \
+         the fold that they predict ({FOLDS} folds of near-duplicate groups){alone}"
     )
 }
 

@@ -50,7 +50,7 @@ fn on_easy_and_hard_prompts_routing_costs_half_and_an_oracle_is_never_worse() {
     assert!(figure("mixtures of models", "cost_at_95").is_some_and(|cost| cost > 0.85));
     assert_eq!(figure("uniform random", "cost_at_95"), None);
     assert!(figure("satisfice", "apgr").is_some_and(|apgr| apgr > 0.65));
-    for name in ["satisfice", "nearest neighbours", "logistic regression", "mixtures of models"] {
+    for name in ["satisfice", "table by task", "nearest neighbours", "logistic regression", "mixtures of models"] {
         assert!(figure(name, "aiq") <= figure("oracle", "aiq"), "{name}");
     }
     let interval = &of["intervals"]["cost_at_95"];
@@ -85,6 +85,29 @@ fn whole_tasks_can_be_left_out() {
     let tasks = report["workloads"][0]["tasks"].as_array().expect("tasks");
     let named: Vec<&Value> = tasks.iter().map(|task| &task["task"]).collect();
     assert_eq!(named, [&json!("t0"), &json!("t1"), &json!("t2")]);
+}
+
+#[test]
+fn a_table_by_task_is_as_good_as_the_tasks_tell_prompts_apart_and_stands_beside_given_weights_too() {
+    let folder = TempDir::new().expect("a folder");
+    let mut told = workload(240);
+    // What the models cost and are worth follows from the task alone, once it names the kind of prompt.
+    for line in &mut told {
+        let easy = line["outcomes"]["weak"]["quality"] == json!(1.0);
+        line["task"] = json!(if easy { "easy" } else { "hard" });
+    }
+    let mut untold = told.clone();
+    untold.iter_mut().for_each(|line| line["task"] = json!("one"));
+    let cost = |lines: &[Value]| {
+        let file = write(&folder, "toy.jsonl", lines);
+        let report = report(&["--workload", str(&file), "--bootstrap", "0"]);
+        assert!(router(&report, "nearest neighbours")["figures"]["aiq"].is_number(), "{report}");
+        let protocol = report["protocol"].as_str().expect("a sentence");
+        assert!(protocol.contains("not to those of the fold that they predict"), "{protocol}");
+        router(&report, "table by task")["figures"]["cost_at_95"].as_f64().expect("it can always ask the best")
+    };
+    let (apart, alike) = (cost(&told), cost(&untold));
+    assert!(apart < 0.6 && alike > 0.9, "{apart} {alike}");
 }
 
 #[test]

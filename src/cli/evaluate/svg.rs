@@ -20,6 +20,7 @@ const FAINT: RGBColor = RGBColor(150, 155, 165);
 const OURS: RGBColor = RGBColor(31, 95, 191);
 const WARM: RGBColor = RGBColor(214, 110, 30);
 const GREEN: RGBColor = RGBColor(40, 140, 90);
+const PURPLE: RGBColor = RGBColor(130, 80, 160);
 
 /// Names of files and their contents.
 ///

@@ -11,7 +11,7 @@ use plotters::element::{Circle, EmptyElement, PathElement, Text};
 use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::{Color, RGBColor, ShapeStyle, WHITE};
 
-use super::{Area, Drawn, FAINT, GREEN, INK, OURS, WARM, text};
+use super::{Area, Drawn, FAINT, GREEN, INK, OURS, PURPLE, WARM, text};
 use crate::evaluate::report::{PointReport, RouterReport, WorkloadReport};
 
 pub const SIZE: (u32, u32) = (960, 620);
@@ -67,6 +67,7 @@ enum Mark {
 fn mark(router: &str) -> Option<Mark> {
     match router {
         "satisfice" => Some(Mark::Line(OURS.stroke_width(3))),
+        "table by task" => Some(Mark::Line(PURPLE.stroke_width(1))),
         "nearest neighbours" => Some(Mark::Line(WARM.stroke_width(1))),
         "logistic regression" => Some(Mark::Line(GREEN.stroke_width(1))),
         "oracle" => Some(Mark::Line(FAINT.stroke_width(2))),
