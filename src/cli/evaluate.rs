@@ -1,6 +1,7 @@
 //! `satisfice evaluate`: what routing is worth: on recorded prompts of which every model's answer is known, in a
 //! simulation of the whole loop, or on traffic that was logged.
 
+mod flags;
 pub mod online;
 mod output;
 mod svg;
@@ -15,7 +16,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::workload;
-use crate::difficulty::train::{Dataset, Options};
+use crate::difficulty::train::{Arm, Dataset, Options};
 use crate::difficulty::{Bundle, EncoderFiles, FileEntry};
 use crate::evaluate::baselines::oracle;
 use crate::evaluate::cross::{Baselines, Forecasts, baselines, cross_validate};
@@ -26,15 +27,19 @@ use crate::evaluate::report::Report;
 use crate::evaluate::router::{Router, price_list};
 use crate::evaluate::table::Table;
 use crate::policy::Knob;
+use flags::Mode;
 
 /// Evaluate routing on recorded workloads: cost-quality frontier, baselines, and what settings of the knob come to.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EvaluateArgs {
+    /// Before the others, which take their values away.
+    #[command(flatten)]
+    pub given: flags::Given,
     /// Recorded prompts with the quality and cost of several models' answers (.jsonl or .jsonl.gz); may be repeated.
-    #[arg(long, required_unless_present = "traces", conflicts_with = "traces", num_args = 1.., value_name = "FILE")]
+    #[arg(long, conflicts_with = "traces", num_args = 1.., value_name = "FILE")]
     pub workload: Vec<PathBuf>,
     /// Traces that `export` wrote (.jsonl or .jsonl.gz), in place of workloads; may be repeated.
-    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["model", "models", "cross_validate", "leave_task_out", "online", "svg"])]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     pub traces: Vec<PathBuf>,
     /// Folder with weights that `train` wrote [default: those in the program].
     #[arg(long, value_name = "DIR")]
@@ -55,7 +60,7 @@ pub struct EvaluateArgs {
     #[arg(long)]
     pub leave_task_out: bool,
     /// Folder with a BERT (see `train --encoder`) that the folds are trained on, in place of the static encoder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "traces", "online"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "online"])]
     pub encoder: Option<PathBuf>,
     /// Resamples for the 95% intervals, 0 for none.
     #[arg(long, default_value_t = 200, value_name = "N")]
@@ -111,11 +116,19 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
+    ensure!(
+        !args.workload.is_empty() || !args.traces.is_empty(),
+        "nothing to evaluate; give recorded prompts with --workload FILE, or logged traffic with --traces FILE"
+    );
+    args.given.check(args.mode())?;
     for share in &args.quality {
         ensure!((0.0..=1.0).contains(share), "--quality {share}: give a share from 0 to 1");
     }
     for usd in &args.budget_per_1k {
         ensure!(usd.is_finite() && *usd > 0.0, "--budget-per-1k {usd}: give USD for 1,000 requests, above 0");
+    }
+    if let Some(usd) = args.online.value {
+        ensure!(usd.is_finite() && usd > 0.0, "--value {usd}: give USD for a unit of quality, above 0");
     }
     if let Some(count) = args.folds() {
         ensure!(args.model.is_none(), "--model and cross-validation: folds train their own weights; leave one out");
@@ -134,6 +147,15 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
 }
 
 impl EvaluateArgs {
+    fn mode(&self) -> Mode {
+        match self.folds() {
+            _ if !self.traces.is_empty() => Mode::Traces,
+            _ if self.online.online => Mode::Online,
+            Some(_) => Mode::Folds,
+            None => Mode::Workloads,
+        }
+    }
+
     fn folds(&self) -> Option<usize> {
         self.cross_validate.or(self.leave_task_out.then_some(FOLDS))
     }
@@ -267,6 +289,28 @@ fn tables(data: &Dataset, models: &[String]) -> anyhow::Result<Vec<Table>> {
     let keep = |name: &str| models.is_empty() || models.iter().any(|model| model == name);
     let tables: Vec<Table> =
         (0..data.workloads.len()).filter_map(|workload| Table::new(data, workload, keep)).collect();
-    ensure!(!tables.is_empty(), "no workload has prompts that two or more of the models answered; routing needs two");
+    ensure!(
+        !tables.is_empty(),
+        "no workload has a prompt that two or more models, and all that are to be compared, answered; routing needs \
+         some{}",
+        rarest(data, keep).map_or_else(String::new, |rare| format!(": {rare}"))
+    );
     Ok(tables)
+}
+
+/// The model whose answers are missing most often, where leaving it out might help.
+fn rarest(data: &Dataset, keep: impl Fn(&str) -> bool) -> Option<String> {
+    let answers = |arm: &usize| data.of_arm(*arm).count();
+    let arms = (0..data.arms.len()).filter(|&arm| keep(&data.arms[arm].model));
+    let rare = arms.clone().min_by_key(answers)?;
+    let Arm { workload, model } = &data.arms[rare];
+    let others: Vec<&str> = arms
+        .filter(|&arm| arm != rare && data.arms[arm].workload == *workload)
+        .map(|arm| data.arms[arm].model.as_str())
+        .collect();
+    let prompts = data.prompts.iter().filter(|prompt| prompt.workload == *workload).count();
+    (others.len() > 1).then(|| {
+        let (name, answers) = (&data.workloads[*workload], answers(&rare));
+        format!("{model} answered {answers} of {name}'s {prompts}; leave it out with --models {}", others.join(","))
+    })
 }
