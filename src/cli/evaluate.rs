@@ -78,7 +78,7 @@ pub struct EvaluateArgs {
     pub online: online::OnlineArgs,
     #[command(flatten)]
     pub off_policy: traces::OffPolicyArgs,
-    /// Replace the JSON file, and the SVG file of a simulation.
+    /// Replace the JSON file and the SVG files where they exist.
     #[arg(long)]
     pub force: bool,
     /// Write the report as JSON; `-` for standard output in place of the table.
@@ -102,17 +102,19 @@ const MOST_RESAMPLES: usize = 10_000;
 /// What is wrong with the arguments, a workload (with its line), the weights or the place to write to.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     check(args)?;
-    if !args.traces.is_empty() {
-        return traces::run(args);
-    }
     if args.online.online {
         return online::run(args);
+    }
+    output::check(args)?;
+    if !args.traces.is_empty() {
+        return traces::run(args);
     }
     let report = match args.folds() {
         Some(count) => cross_validated(args, count)?,
         None => as_given(args)?,
     };
-    output::write(&report, args.json.as_deref(), args.svg.as_deref())
+    let plots = args.svg.as_deref().map_or_else(|| Ok(vec![]), |folder| svg::plots(&report, folder));
+    output::write(&report, &table::text(&report), plots, args, &mut std::io::stdout().lock())
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
@@ -139,9 +141,6 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
         "--encoder trains folds on it: give --cross-validate too; weights that `train --encoder` wrote are judged by --model"
     );
     ensure!(args.bootstrap <= MOST_RESAMPLES, "--bootstrap {}: give at most {MOST_RESAMPLES}", args.bootstrap);
-    if let Some(path) = args.json.as_deref().filter(|path| path.exists() && !args.force) {
-        bail!("{} exists; choose another file, or replace it with --force", path.display());
-    }
     ensure!(args.epochs > 0 && args.members > 0, "--epochs and --members must be at least 1");
     Ok(())
 }

@@ -14,6 +14,10 @@ use crate::difficulty::train::{Arm, Dataset, Outcome, Prompt, groups};
 use crate::difficulty::{FileEntry, sha256};
 use crate::features::{Draft, Extractor, Features};
 
+/// An answer's cost in USD and its tokens at most: beyond any that there is, and far from what sums cannot hold.
+const MOST_USD: f64 = 1e6;
+const MOST_TOKENS: f64 = 1e9;
+
 #[derive(Deserialize)]
 struct Line<'a> {
     id: String,
@@ -45,6 +49,11 @@ pub fn read(paths: &[PathBuf], extractor: &Extractor) -> anyhow::Result<(Dataset
 /// The last part of a path.
 pub fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// What a file's workload is called.
+pub fn name(path: &Path) -> String {
+    file_name(path).trim_end_matches(".gz").trim_end_matches(".jsonl").to_owned()
 }
 
 /// Prompts, as they come together from several files.
@@ -84,8 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     fn file(&mut self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-        let name = file_name(path);
-        let name = name.trim_end_matches(".gz").trim_end_matches(".jsonl").to_owned();
+        let name = name(path);
         ensure!(!self.data.workloads.contains(&name), "{}: there is already a workload {name}", path.display());
         self.data.workloads.push(name);
         let (before, mut ids) = (self.data.prompts.len(), HashSet::new());
@@ -132,10 +140,12 @@ impl<'a> Reader<'a> {
         if !(0.0..=1.0).contains(&raw.quality) {
             bail!("{model}: quality is {}; it must be from 0 to 1", raw.quality);
         }
-        for (field, value) in
-            [("cost_usd", raw.cost_usd), ("input_tokens", raw.input_tokens), ("output_tokens", raw.output_tokens)]
-        {
-            ensure!(value.is_finite() && value >= 0.0, "{model}: {field} is {value}; it must be a number from 0 on");
+        for (field, value, most) in [
+            ("cost_usd", raw.cost_usd, MOST_USD),
+            ("input_tokens", raw.input_tokens, MOST_TOKENS),
+            ("output_tokens", raw.output_tokens, MOST_TOKENS),
+        ] {
+            ensure!((0.0..=most).contains(&value), "{model}: {field} is {value}; it must be a number from 0 to {most}");
         }
         Ok(Outcome {
             arm: self.arm(self.data.workloads.len() - 1, model),

@@ -144,6 +144,60 @@ fn files_are_written_whole_beside_the_table() {
 }
 
 #[test]
+fn places_that_cannot_be_written_are_named_before_the_work_and_plots_are_replaced_by_force_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, plots) = (write(&folder, "toy.jsonl", &workload(60)), folder.path().join("plots"));
+    let base = ["--workload", str(&file), "--bootstrap", "0"];
+    let with = |more: &[&str]| [&base[..], more].concat();
+    // Training would go on for hours.
+    let endless =
+        ["--cross-validate", "5", "--epochs", "100000000", "--json", str(&plots.join("x.json"))].map(String::from);
+    let endless: Vec<&str> = endless.iter().map(String::as_str).collect();
+    assert!(refusal(&with(&endless)).contains("x.json cannot be written"));
+    assert!(refusal(&with(&["--json", str(folder.path())])).contains("is a folder; give the name of a file"));
+    assert!(!plots.exists());
+    let drawn = with(&["--svg", str(&plots)]);
+    assert!(evaluate(&drawn).status.success());
+    let said = refusal(&drawn);
+    assert!(said.contains("toy-frontier.svg exists") && said.contains("--force"), "{said}");
+    assert!(evaluate(&[&drawn[..], &["--force"]].concat()).status.success());
+}
+
+#[test]
+fn shares_of_a_best_model_that_costs_nothing_are_left_out_and_nothing_is_nan_or_infinite() {
+    let folder = TempDir::new().expect("a folder");
+    let mut lines = workload(60);
+    lines.iter_mut().for_each(|line| line["outcomes"]["strong"]["cost_usd"] = json!(0));
+    let file = write(&folder, "free.jsonl", &lines);
+    let base = ["--workload", str(&file), "--quality", "0.9"];
+    for more in [&["--bootstrap", "20"][..], &["--online", "--seeds", "2", "--requests", "60"]] {
+        let output = evaluate(&[&base[..], more].concat());
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success() && text.contains('–'), "{text}");
+        assert!(!["NaN", "inf ", "inf)", "cannot–"].iter().any(|odd| text.contains(odd)), "{text}");
+    }
+    let report = report(&[&base[..], &["--bootstrap", "20"]].concat());
+    assert_eq!(router(&report, "satisfice")["figures"]["cost_at_95"], Value::Null);
+    assert_eq!(report["workloads"][0]["settings"][0]["cost_share"], Value::Null);
+}
+
+#[test]
+fn a_frontier_shows_every_model_however_bad_and_chance() {
+    let folder = TempDir::new().expect("a folder");
+    let mut lines = workload(60);
+    lines.iter_mut().for_each(|line| line["outcomes"]["weak"]["quality"] = json!(0.05));
+    let (file, plots) = (write(&folder, "toy.jsonl", &lines), folder.path().join("plots"));
+    assert!(evaluate(&["--workload", str(&file), "--svg", str(&plots), "--bootstrap", "0"]).status.success());
+    let svg = std::fs::read_to_string(plots.join("toy-frontier.svg")).expect("written");
+    let texts: Vec<&str> = svg.split("<text").skip(1).filter_map(|text| text.split(['>', '<']).nth(1)).collect();
+    for name in ["weak", "strong", "uniform random", "table by task"] {
+        assert!(texts.iter().any(|text| text.trim() == name), "{name}: {texts:?}");
+    }
+    // Both models, the chance's ring in the plot and the one in the legend.
+    assert_eq!(svg.matches("<circle").count(), 4);
+}
+
+#[test]
 fn every_mistake_is_one_line_and_nothing_is_written() {
     let folder = TempDir::new().expect("a folder");
     let file = write(&folder, "toy.jsonl", &workload(60));
@@ -151,6 +205,12 @@ fn every_mistake_is_one_line_and_nothing_is_written() {
     let mut alone = workload(60);
     alone.iter_mut().for_each(|line| drop(line["outcomes"].as_object_mut().expect("outcomes").remove("weak")));
     let alone = write(&folder, "alone.jsonl", &alone);
+    let mut stray = workload(60);
+    stray[7]["outcomes"]["cameo"] = stray[7]["outcomes"]["weak"].clone();
+    let stray = write(&folder, "stray.jsonl", &stray);
+    let mut dear = workload(2);
+    dear[0]["outcomes"]["weak"]["cost_usd"] = json!(1e308);
+    let dear = write(&folder, "dear.jsonl", &dear);
     let json = folder.path().join("report.json");
     let refused = |arguments: &[&str]| refusal(&[arguments, &["--json", str(&json)]].concat());
     let given = ["--workload", str(&file)];
@@ -162,14 +222,30 @@ fn every_mistake_is_one_line_and_nothing_is_written() {
         (with(&["--cross-validate", "1"]), "--cross-validate 1: give 2 to 100 folds"),
         (with(&["--bootstrap", "99999999"]), "--bootstrap 99999999: give at most 10000"),
         (with(&["--models", "weak,stranger"]), "--models stranger: no workload has this model; they have strong, weak"),
-        (with(&["--models", "weak"]), "two or more of the models"),
+        (with(&["--models", "weak"]), "two or more models"),
         (with(&["--model", "/nowhere"]), "--model /nowhere: "),
         (with(&["--leave-task-out"]), "no workload has two tasks"),
         (with(&["--model", "m", "--leave-task-out"]), "--model and cross-validation"),
         (with(&["--svg", str(&file)]), "toy.jsonl"),
         (refused(&["--workload", "nowhere.jsonl"]), "nowhere.jsonl cannot be read"),
         (refused(&["--workload", str(&empty)]), "holds no prompt"),
-        (refused(&["--workload", str(&alone)]), "two or more of the models"),
+        (refused(&["--workload", str(&alone)]), "two or more models"),
+        (
+            refused(&["--workload", str(&stray)]),
+            "cameo answered 1 of stray's 60; leave it out with --models strong,weak",
+        ),
+        (
+            refused(&["--workload", str(&dear)]),
+            "dear.jsonl:1: weak: cost_usd is 1e308; it must be a number from 0 to 1000000",
+        ),
+        (refused(&[]), "give recorded prompts with --workload FILE, or logged traffic with --traces FILE"),
+        (with(&["--clip", "3"]), "--clip would change nothing here: it is about logged traffic"),
+        (with(&["--compare", "logged", "uniform"]), "--compare would change nothing here"),
+        (with(&["--route", "foo"]), "--route would change nothing here"),
+        (with(&["--delay", "3"]), "--delay would change nothing here: it is about the simulation"),
+        (with(&["--policy", "linucb"]), "--policy would change nothing here"),
+        (with(&["--epochs", "3"]), "--epochs would change nothing here: it is about the training of folds"),
+        (with(&["--online", "--bootstrap", "5"]), "--bootstrap would change nothing here"),
     ];
     for (found, expected) in cases {
         assert!(found.starts_with("satisfice: ") && found.contains(expected), "{found}\nshould say: {expected}");
@@ -276,7 +352,7 @@ fn a_simulation_that_cannot_be_run_is_refused_in_one_line() {
         (&["--missing", "1.5"], "--missing 1.5: give a share from 0 to 1"),
         (&["--seeds", "0"], "--seeds 0: give 1 to 10,000"),
         (&["--scenario", "price=nobody:0.1"], "--scenario: no model nobody"),
-        (&["--policy", "always=nobody"], "--policy always=nobody: no such model"),
+        (&["--policy", "always=nobody"], "--policy always=nobody: no such model in toy; there are strong, weak"),
         (&["--quality", "0.9", "--value", "1"], "one setting of the knob"),
         (&["--cross-validate", "2"], "--online and cross-validation"),
     ];

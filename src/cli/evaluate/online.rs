@@ -3,6 +3,7 @@
 mod table;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -184,10 +185,9 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let trained_on_them = sources.iter().any(|source| super::trained_on(&bundle, source));
     let report =
         OnlineReport { weights: bundle.fingerprint.clone(), trained_on_them, seeds: args.online.seeds, workloads };
-    if let Some(path) = &args.svg {
-        output::file(path, svg::simulation(&report)?.as_bytes())?;
-    }
-    output::write_json(&report, args.json.as_deref(), &table::text(&report))
+    let plot = |path: &PathBuf| Ok(vec![(path.clone(), svg::simulation(&report)?)]);
+    let plots = args.svg.as_ref().map_or_else(|| Ok(vec![]), plot);
+    output::write(&report, &table::text(&report), plots, args, &mut std::io::stdout().lock())
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
@@ -200,13 +200,8 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.svg {
         let named = path.extension().is_some_and(|extension| extension == "svg") && !path.is_dir();
         ensure!(named, "--svg {}: with --online, give the name of one file, in .svg", path.display());
-        ensure!(
-            args.force || !path.exists(),
-            "{} exists; choose another file, or replace it with --force",
-            path.display()
-        );
     }
-    Ok(())
+    output::check(args)
 }
 
 fn knob(args: &EvaluateArgs) -> anyhow::Result<Knob> {

@@ -89,7 +89,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     check(args)?;
     let logs = read(args)?;
     let reports = logs.iter().map(|(route, log)| report_of(route, log, args)).collect::<anyhow::Result<Vec<_>>>()?;
-    output::write_json(&reports, args.json.as_deref(), &report::text(&reports))
+    output::write(&reports, &report::text(&reports), Ok(vec![]), args, &mut std::io::stdout().lock())
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
