@@ -148,15 +148,13 @@ fn places_that_cannot_be_written_are_named_before_the_work_and_plots_are_replace
     let folder = TempDir::new().expect("a folder");
     let (file, plots) = (write(&folder, "toy.jsonl", &workload(60)), folder.path().join("plots"));
     let base = ["--workload", str(&file), "--bootstrap", "0"];
-    let with = |more: &[&str]| [&base[..], more].concat();
     // Training would go on for hours.
-    let endless =
-        ["--cross-validate", "5", "--epochs", "100000000", "--json", str(&plots.join("x.json"))].map(String::from);
-    let endless: Vec<&str> = endless.iter().map(String::as_str).collect();
-    assert!(refusal(&with(&endless)).contains("x.json cannot be written"));
-    assert!(refusal(&with(&["--json", str(folder.path())])).contains("is a folder; give the name of a file"));
+    let endless = ["--cross-validate", "5", "--epochs", "100000000"];
+    let nowhere = plots.join("x.json");
+    assert!(refusal(&[&base[..], &endless, &["--json", str(&nowhere)]].concat()).contains("x.json cannot be written"));
+    assert!(refusal(&[&base[..], &["--json", str(folder.path())]].concat()).contains("is a folder"));
     assert!(!plots.exists());
-    let drawn = with(&["--svg", str(&plots)]);
+    let drawn = [&base[..], &["--svg", str(&plots)]].concat();
     assert!(evaluate(&drawn).status.success());
     let said = refusal(&drawn);
     assert!(said.contains("toy-frontier.svg exists") && said.contains("--force"), "{said}");
