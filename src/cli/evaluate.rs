@@ -1,6 +1,7 @@
 //! `satisfice evaluate`: what routing is worth: on recorded prompts of which every model's answer is known, in a
 //! simulation of the whole loop, or on traffic that was logged.
 
+mod flags;
 pub mod online;
 mod output;
 mod svg;
@@ -15,10 +16,10 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::workload;
-use crate::difficulty::train::{Dataset, Options};
+use crate::difficulty::train::{Arm, Dataset, Options};
 use crate::difficulty::{Bundle, EncoderFiles, FileEntry};
 use crate::evaluate::baselines::oracle;
-use crate::evaluate::cross::{Forecasts, cross_validate};
+use crate::evaluate::cross::{Baselines, Forecasts, baselines, cross_validate};
 use crate::evaluate::folds::{Folds, Unit};
 use crate::evaluate::frontier::Forecast;
 use crate::evaluate::judge::{Case, Questions, judge};
@@ -26,15 +27,19 @@ use crate::evaluate::report::Report;
 use crate::evaluate::router::{Router, price_list};
 use crate::evaluate::table::Table;
 use crate::policy::Knob;
+use flags::Mode;
 
 /// Evaluate routing on recorded workloads: cost-quality frontier, baselines, and what settings of the knob come to.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EvaluateArgs {
+    /// Before the others, which take their values away.
+    #[command(flatten)]
+    pub given: flags::Given,
     /// Recorded prompts with the quality and cost of several models' answers (.jsonl or .jsonl.gz); may be repeated.
-    #[arg(long, required_unless_present = "traces", conflicts_with = "traces", num_args = 1.., value_name = "FILE")]
+    #[arg(long, conflicts_with = "traces", num_args = 1.., value_name = "FILE")]
     pub workload: Vec<PathBuf>,
     /// Traces that `export` wrote (.jsonl or .jsonl.gz), in place of workloads; may be repeated.
-    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["model", "models", "cross_validate", "leave_task_out", "online", "svg"])]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     pub traces: Vec<PathBuf>,
     /// Folder with weights that `train` wrote [default: those in the program].
     #[arg(long, value_name = "DIR")]
@@ -55,7 +60,7 @@ pub struct EvaluateArgs {
     #[arg(long)]
     pub leave_task_out: bool,
     /// Folder with a BERT (see `train --encoder`) that the folds are trained on, in place of the static encoder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "traces", "online"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "online"])]
     pub encoder: Option<PathBuf>,
     /// Resamples for the 95% intervals, 0 for none.
     #[arg(long, default_value_t = 200, value_name = "N")]
@@ -73,7 +78,7 @@ pub struct EvaluateArgs {
     pub online: online::OnlineArgs,
     #[command(flatten)]
     pub off_policy: traces::OffPolicyArgs,
-    /// Replace the JSON file, and the SVG file of a simulation.
+    /// Replace the JSON file and the SVG files where they exist.
     #[arg(long)]
     pub force: bool,
     /// Write the report as JSON; `-` for standard output in place of the table.
@@ -85,7 +90,7 @@ pub struct EvaluateArgs {
     pub svg: Option<PathBuf>,
 }
 
-/// Folds of --leave-task-out, and the most that are asked for in reason.
+/// Folds of --leave-task-out and of baselines beside given weights, and the most that are asked for in reason.
 const FOLDS: usize = 5;
 const MOST_FOLDS: usize = 100;
 /// Resamples at most.
@@ -97,25 +102,35 @@ const MOST_RESAMPLES: usize = 10_000;
 /// What is wrong with the arguments, a workload (with its line), the weights or the place to write to.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     check(args)?;
-    if !args.traces.is_empty() {
-        return traces::run(args);
-    }
     if args.online.online {
         return online::run(args);
+    }
+    output::check(args)?;
+    if !args.traces.is_empty() {
+        return traces::run(args);
     }
     let report = match args.folds() {
         Some(count) => cross_validated(args, count)?,
         None => as_given(args)?,
     };
-    output::write(&report, args.json.as_deref(), args.svg.as_deref())
+    let plots = args.svg.as_deref().map_or_else(|| Ok(vec![]), |folder| svg::plots(&report, folder));
+    output::write(&report, &table::text(&report), plots, args, &mut std::io::stdout().lock())
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
+    ensure!(
+        !args.workload.is_empty() || !args.traces.is_empty(),
+        "nothing to evaluate; give recorded prompts with --workload FILE, or logged traffic with --traces FILE"
+    );
+    args.given.check(args.mode())?;
     for share in &args.quality {
         ensure!((0.0..=1.0).contains(share), "--quality {share}: give a share from 0 to 1");
     }
     for usd in &args.budget_per_1k {
         ensure!(usd.is_finite() && *usd > 0.0, "--budget-per-1k {usd}: give USD for 1,000 requests, above 0");
+    }
+    if let Some(usd) = args.online.value {
+        ensure!(usd.is_finite() && usd > 0.0, "--value {usd}: give USD for a unit of quality, above 0");
     }
     if let Some(count) = args.folds() {
         ensure!(args.model.is_none(), "--model and cross-validation: folds train their own weights; leave one out");
@@ -126,14 +141,20 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
         "--encoder trains folds on it: give --cross-validate too; weights that `train --encoder` wrote are judged by --model"
     );
     ensure!(args.bootstrap <= MOST_RESAMPLES, "--bootstrap {}: give at most {MOST_RESAMPLES}", args.bootstrap);
-    if let Some(path) = args.json.as_deref().filter(|path| path.exists() && !args.force) {
-        bail!("{} exists; choose another file, or replace it with --force", path.display());
-    }
     ensure!(args.epochs > 0 && args.members > 0, "--epochs and --members must be at least 1");
     Ok(())
 }
 
 impl EvaluateArgs {
+    fn mode(&self) -> Mode {
+        match self.folds() {
+            _ if !self.traces.is_empty() => Mode::Traces,
+            _ if self.online.online => Mode::Online,
+            Some(_) => Mode::Folds,
+            None => Mode::Workloads,
+        }
+    }
+
     fn folds(&self) -> Option<usize> {
         self.cross_validate.or(self.leave_task_out.then_some(FOLDS))
     }
@@ -172,7 +193,7 @@ fn cross_validated(args: &EvaluateArgs, count: usize) -> anyhow::Result<Report> 
     bar.finish_and_clear();
     let case = |(table, forecasts): (_, Forecasts)| Case {
         table,
-        forecasts: named(forecasts, table),
+        forecasts: named(forecasts.satisfice, Some(forecasts.baselines), table),
         folds: fold_of_rows(&folds, table),
     };
     let cases: Vec<Case> = tables.iter().zip(forecasts).map(case).collect();
@@ -184,13 +205,13 @@ fn fold_of_rows(folds: &Folds, table: &Table) -> Option<Vec<usize>> {
     table.rows.iter().map(|row| folds.of[row.prompt]).collect()
 }
 
-fn named(forecasts: Forecasts, table: &Table) -> Vec<(&'static str, Forecast)> {
-    vec![
-        ("satisfice", forecasts.satisfice),
-        ("nearest neighbours", forecasts.knn),
-        ("logistic regression", forecasts.logistic),
-        ("oracle", oracle(table)),
-    ]
+/// The router under test, what learned of the same prompts, and what knows all.
+fn named(ours: Forecast, baselines: Option<Baselines>, table: &Table) -> Vec<(&'static str, Forecast)> {
+    let learned = baselines.map(|Baselines { by_task, knn, logistic }| {
+        [("table by task", by_task), ("nearest neighbours", knn), ("logistic regression", logistic)]
+    });
+    let ours = std::iter::once(("satisfice", ours));
+    ours.chain(learned.into_iter().flatten()).chain([("oracle", oracle(table))]).collect()
 }
 
 fn protocol(count: usize, unit: Unit, prompts: usize) -> String {
@@ -204,21 +225,26 @@ fn protocol(count: usize, unit: Unit, prompts: usize) -> String {
     )
 }
 
-/// The given weights on the given prompts.
+/// The given weights on the given prompts, beside baselines that learned from the other folds of these.
 fn as_given(args: &EvaluateArgs) -> anyhow::Result<Report> {
     let bundle = bundle(args)?;
     let (data, sources) = workload::read(&args.workload, &bundle.extractor)?;
     let tables = tables(&data, &args.models)?;
-    let mut cases = Vec::with_capacity(tables.len());
+    let folds = Folds::new(&data, FOLDS, Unit::Group);
+    let (mut cases, mut alone) = (Vec::with_capacity(tables.len()), Vec::new());
     for table in &tables {
         let prices = price_list(&data, table, &(0..table.rows.len()).collect::<Vec<_>>());
         let router = Router::new(&bundle.classifier, &bundle.prior, table, &prices);
         let forecast = router.forecast(table.rows.iter().map(|row| &data.prompts[row.prompt]))?;
-        cases.push(Case { table, forecasts: vec![("satisfice", forecast), ("oracle", oracle(table))], folds: None });
+        let baselines = baselines(&data, table, &folds)?;
+        if baselines.is_none() {
+            alone.push(table.workload.as_str());
+        }
+        cases.push(Case { table, forecasts: named(forecast, baselines, table), folds: None });
     }
     let seen: Vec<&str> =
         sources.iter().filter(|source| trained_on(&bundle, source)).map(|s| s.name.as_str()).collect();
-    Ok(args.report(as_given_protocol(&bundle.fingerprint, &seen), &cases))
+    Ok(args.report(as_given_protocol(&bundle.fingerprint, &seen, &alone), &cases))
 }
 
 fn bundle(args: &EvaluateArgs) -> anyhow::Result<Bundle> {
@@ -232,14 +258,22 @@ fn trained_on(bundle: &Bundle, source: &FileEntry) -> bool {
     bundle.manifest.training_data.iter().any(|entry| entry.sha256 == source.sha256)
 }
 
-fn as_given_protocol(fingerprint: &str, seen: &[&str]) -> String {
+/// `seen`: files that the weights were trained on. `alone`: workloads without baselines that learn.
+fn as_given_protocol(fingerprint: &str, seen: &[&str], alone: &[&str]) -> String {
     let seen = if seen.is_empty() {
         "its manifest names none of these files as training data".to_owned()
     } else {
         format!("it was TRAINED on {}: figures there flatter it, use --cross-validate", seen.join(", "))
     };
+    let alone = if alone.is_empty() {
+        String::new()
+    } else {
+        format!(", and are left out of {}, whose prompts are all in one fold", alone.join(", "))
+    };
     format!(
-        "weights {fingerprint} on the prompts as given; {seen}; settings of the knob were solved on the same prompts"
+        "weights {fingerprint} on the prompts as given; {seen}; settings of the knob were solved on the same prompts; the \
+         table by task, nearest neighbours and logistic regression know all answers to the prompts, but not to those of \
+         the fold that they predict ({FOLDS} folds of near-duplicate groups){alone}"
     )
 }
 
@@ -254,6 +288,28 @@ fn tables(data: &Dataset, models: &[String]) -> anyhow::Result<Vec<Table>> {
     let keep = |name: &str| models.is_empty() || models.iter().any(|model| model == name);
     let tables: Vec<Table> =
         (0..data.workloads.len()).filter_map(|workload| Table::new(data, workload, keep)).collect();
-    ensure!(!tables.is_empty(), "no workload has prompts that two or more of the models answered; routing needs two");
+    ensure!(
+        !tables.is_empty(),
+        "no workload has a prompt that two or more models, and all that are to be compared, answered; routing needs \
+         some{}",
+        rarest(data, keep).map_or_else(String::new, |rare| format!(": {rare}"))
+    );
     Ok(tables)
+}
+
+/// The model whose answers are missing most often, where leaving it out might help.
+fn rarest(data: &Dataset, keep: impl Fn(&str) -> bool) -> Option<String> {
+    let answers = |arm: &usize| data.of_arm(*arm).count();
+    let arms = (0..data.arms.len()).filter(|&arm| keep(&data.arms[arm].model));
+    let rare = arms.clone().min_by_key(answers)?;
+    let Arm { workload, model } = &data.arms[rare];
+    let others: Vec<&str> = arms
+        .filter(|&arm| arm != rare && data.arms[arm].workload == *workload)
+        .map(|arm| data.arms[arm].model.as_str())
+        .collect();
+    let prompts = data.prompts.iter().filter(|prompt| prompt.workload == *workload).count();
+    (others.len() > 1).then(|| {
+        let (name, answers) = (&data.workloads[*workload], answers(&rare));
+        format!("{model} answered {answers} of {name}'s {prompts}; leave it out with --models {}", others.join(","))
+    })
 }

@@ -15,6 +15,10 @@ use crate::difficulty::{FileEntry, sha256};
 use crate::features::{Draft, Extractor, Features};
 use crate::trace::json_line::{self, Fields};
 
+/// An answer's cost in USD and its tokens at most: beyond any that there is, and far from what sums cannot hold.
+const MOST_USD: f64 = 1e6;
+const MOST_TOKENS: f64 = 1e9;
+
 /// Fields that are not here are ignored, in outcomes too: a recording may say more than is learned from.
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -56,6 +60,11 @@ pub fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
+/// What a file's workload is called.
+pub fn name(path: &Path) -> String {
+    file_name(path).trim_end_matches(".gz").trim_end_matches(".jsonl").to_owned()
+}
+
 /// Prompts, as they come together from several files.
 pub(super) struct Reader<'a> {
     extractor: &'a Extractor,
@@ -93,8 +102,7 @@ impl<'a> Reader<'a> {
     }
 
     fn file(&mut self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-        let name = file_name(path);
-        let name = name.trim_end_matches(".gz").trim_end_matches(".jsonl").to_owned();
+        let name = name(path);
         ensure!(
             !self.data.workloads.contains(&name),
             "{}: there is already a workload {name}; it is called as its file: give each file once, and another name to \
@@ -146,12 +154,14 @@ impl<'a> Reader<'a> {
         if !(0.0..=1.0).contains(&raw.quality) {
             bail!("outcomes.{model}.quality is {}; it must be a number from 0 to 1", raw.quality);
         }
-        for (field, value) in
-            [("cost_usd", raw.cost_usd), ("input_tokens", raw.input_tokens), ("output_tokens", raw.output_tokens)]
-        {
+        for (field, value, most) in [
+            ("cost_usd", raw.cost_usd, MOST_USD),
+            ("input_tokens", raw.input_tokens, MOST_TOKENS),
+            ("output_tokens", raw.output_tokens, MOST_TOKENS),
+        ] {
             ensure!(
-                value.is_finite() && value >= 0.0,
-                "outcomes.{model}.{field} is {value}; it must be a number from 0 on"
+                (0.0..=most).contains(&value),
+                "outcomes.{model}.{field} is {value}; it must be a number from 0 to {most}"
             );
         }
         Ok(Outcome {

@@ -1,17 +1,24 @@
 //! Cross-validation: all that learns is fitted without a fold and predicts on it; the predictions are pooled.
 
 use super::EvaluateError;
-use super::baselines::{Lesson, knn, logistic};
+use super::baselines::{Lesson, by_task, knn, logistic};
 use super::folds::Folds;
 use super::frontier::Forecast;
 use super::router::{Router, price_list};
-use super::table::Table;
+use super::table::{Row, Table};
 use crate::difficulty::train::{Dataset, Options, Prompt, Trained, train};
 
 /// What the routers that learn expect of one table's prompts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Forecasts {
     pub satisfice: Forecast,
+    pub baselines: Baselines,
+}
+
+/// What the baselines that learn expect of one table's prompts.
+#[derive(Debug, Clone)]
+pub struct Baselines {
+    pub by_task: Forecast,
     pub knn: Forecast,
     pub logistic: Forecast,
 }
@@ -44,6 +51,26 @@ pub fn cross_validate(
     Ok(pooled)
 }
 
+/// The baselines alone, which need no training: every row's forecast is made without its fold. `None` where one fold
+/// holds all of the table's prompts.
+///
+/// # Errors
+/// The logistic regression failed.
+pub fn baselines(data: &Dataset, table: &Table, folds: &Folds) -> Result<Option<Baselines>, EvaluateError> {
+    let mut pooled = Baselines::unknown(table);
+    for fold in 0..folds.count {
+        let split = Split::new(table, folds, fold, &folds.seen(data, fold));
+        if split.left_out.is_empty() {
+            continue;
+        }
+        if split.seen.is_empty() {
+            return Ok(None);
+        }
+        pooled.put(&split.left_out, split.baselines(data)?);
+    }
+    Ok(Some(pooled))
+}
+
 /// One table's rows in one fold.
 struct Split<'a> {
     table: &'a Table,
@@ -68,37 +95,59 @@ impl<'a> Split<'a> {
     fn forecasts(&self, data: &Dataset, trained: &Trained) -> Result<Forecasts, EvaluateError> {
         let prices = price_list(data, self.table, &self.seen);
         let router = Router::new(&trained.classifier, &trained.prior, self.table, &prices);
-        let prompt = |&row: &usize| &data.prompts[self.table.rows[row].prompt];
-        let features = |&row: &usize| prompt(&row).features.values.as_slice();
+        let prompts = self.left_out.iter().map(|&row| &data.prompts[self.table.rows[row].prompt]);
+        Ok(Forecasts { satisfice: router.forecast(prompts)?, baselines: self.baselines(data)? })
+    }
+
+    fn baselines(&self, data: &Dataset) -> Result<Baselines, EvaluateError> {
+        let row = |&row: &usize| &self.table.rows[row];
+        let features = |row: &Row| data.prompts[row.prompt].features.values.as_slice();
+        let seen: Vec<&Row> = self.seen.iter().map(row).collect();
         let lesson = Lesson {
-            features: self.seen.iter().map(features).collect(),
-            quality: self.seen.iter().map(|&row| self.table.rows[row].quality.as_slice()).collect(),
-            cost: self.seen.iter().map(|&row| self.table.rows[row].cost.as_slice()).collect(),
+            features: seen.iter().map(|row| features(row)).collect(),
+            quality: seen.iter().map(|row| row.quality.as_slice()).collect(),
+            cost: seen.iter().map(|row| row.cost.as_slice()).collect(),
         };
-        let asked: Vec<&[f32]> = self.left_out.iter().map(features).collect();
-        Ok(Forecasts {
-            satisfice: router.forecast(self.left_out.iter().map(prompt))?,
-            knn: knn(&lesson, &asked),
-            logistic: logistic(&lesson, &asked)?,
+        let asked = || self.left_out.iter().map(row);
+        let prompts: Vec<&[f32]> = asked().map(features).collect();
+        Ok(Baselines {
+            by_task: by_task(&seen, &asked().map(|row| row.task.as_str()).collect::<Vec<_>>()),
+            knn: knn(&lesson, &prompts),
+            logistic: logistic(&lesson, &prompts)?,
         })
     }
 }
 
 impl Forecasts {
     fn unknown(table: &Table) -> Self {
-        let empty = vec![Vec::new(); table.rows.len()];
-        let forecast = Forecast { quality: empty.clone(), cost: empty };
-        Self { satisfice: forecast.clone(), knn: forecast.clone(), logistic: forecast }
+        Self { satisfice: Forecast::unknown(table), baselines: Baselines::unknown(table) }
     }
 
     fn put(&mut self, rows: &[usize], found: Self) {
         self.satisfice.put(rows, found.satisfice);
+        self.baselines.put(rows, found.baselines);
+    }
+}
+
+impl Baselines {
+    fn unknown(table: &Table) -> Self {
+        let unknown = Forecast::unknown(table);
+        Self { by_task: unknown.clone(), knn: unknown.clone(), logistic: unknown }
+    }
+
+    fn put(&mut self, rows: &[usize], found: Self) {
+        self.by_task.put(rows, found.by_task);
         self.knn.put(rows, found.knn);
         self.logistic.put(rows, found.logistic);
     }
 }
 
 impl Forecast {
+    fn unknown(table: &Table) -> Self {
+        let empty = vec![Vec::new(); table.rows.len()];
+        Self { quality: empty.clone(), cost: empty }
+    }
+
     fn put(&mut self, rows: &[usize], found: Self) {
         for ((&row, quality), cost) in rows.iter().zip(found.quality).zip(found.cost) {
             (self.quality[row], self.cost[row]) = (quality, cost);

@@ -3,7 +3,7 @@
 use super::frontier::{Forecast, Step, Sweep};
 use super::metrics::{Hull, aiq, pair};
 use super::report::Figures;
-use super::table::{Point, Table, best};
+use super::table::{Point, Table, best, share_of};
 
 /// Shares of the best model's quality that are asked for.
 const SHARES: [f64; 4] = [0.9, 0.95, 0.99, 1.0];
@@ -38,10 +38,10 @@ impl Scale {
         }
     }
 
-    /// Costs to keep the quality, and AIQ.
+    /// Costs to keep the quality, `None` where the best model costs nothing, and AIQ.
     pub fn figures(&self, curve: &Curve) -> Figures<Option<f64>> {
         let [at_90, at_95, at_99, at_100] =
-            SHARES.map(|share| Some(curve.cost_at(share * self.best.quality)? / self.best.cost));
+            SHARES.map(|share| share_of(curve.cost_at(share * self.best.quality)?, self.best.cost));
         let range = (self.cheapest.cost, self.dearest);
         let area = (range.0 < range.1).then(|| aiq(&curve.hull(self.cheapest), range));
         Figures::of([at_90, at_95, at_99, at_100, area, None, None, None])

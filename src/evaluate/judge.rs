@@ -8,12 +8,15 @@ use super::bootstrap::{Groups, Interval, interval};
 use super::curve::{Curve, predicted, unpredicted};
 use super::frontier::{Forecast, Step, Sweep, cheapest, finest};
 use super::report::{Figures, ModelReport, PointReport, RouterReport, SettingReport, TaskReport, WorkloadReport};
-use super::table::{Point, Table, best};
+use super::table::{Point, Table, best, share_of};
 use crate::difficulty::train::{Judged, auc, calibration_error, reliability};
 use crate::policy::Knob;
 
 /// Points of a frontier that are reported at most.
 const REPORTED: usize = 200;
+
+/// The figures that are costs come first.
+const COSTS: usize = 4;
 
 /// A table with what routers expect of it.
 #[derive(Debug)]
@@ -67,13 +70,24 @@ pub fn judge(case: &Case, questions: &Questions, rng: &mut impl Rng) -> Workload
 /// The router under test on one resample.
 struct Draw {
     figures: [Option<f64>; 8],
-    /// Shares of the best model's quality and cost, one a setting.
-    shares: Vec<(f64, f64)>,
+    /// The best model costs nothing here, so that nothing is a share of its cost.
+    free: bool,
+    /// One a setting.
+    shares: Vec<Shares>,
+}
+
+/// Of the best model's quality and cost; `None` where that is 0.
+#[derive(Debug, Clone, Copy)]
+struct Shares {
+    quality: Option<f64>,
+    cost: Option<f64>,
 }
 
 fn intervals(draws: &[Draw]) -> Figures<Option<Interval>> {
     let has_meaning = |i: usize| draws.iter().any(|draw| draw.figures[i].is_some());
-    let of = |i: usize| has_meaning(i).then(|| interval(draws.iter().map(|draw| draw.figures[i]))).flatten();
+    let counts = |i: usize, draw: &Draw| !(draw.free && i < COSTS);
+    let values = |i: usize| draws.iter().filter(move |draw| counts(i, draw)).map(move |draw| draw.figures[i]);
+    let of = |i: usize| has_meaning(i).then(|| interval(values(i))).flatten();
     Figures::of(std::array::from_fn(of))
 }
 
@@ -98,7 +112,7 @@ impl Judge<'_> {
             auc: auc(&answers),
             ece: calibration_error(&answers),
             reliability: reliability(&answers),
-            predicted_cost: predicted_cost / self.fixed[model].cost,
+            predicted_cost: share_of(predicted_cost, self.fixed[model].cost),
         }
     }
 
@@ -120,35 +134,30 @@ impl Judge<'_> {
     fn draw(&self, weights: &[f64], ours: &Forecast, sweep: &Sweep, choices: &[Vec<usize>]) -> Draw {
         Draw {
             figures: predicted(self.table, ours, sweep, weights, self.best).all(),
+            free: self.table.value(weights, |_| self.best).cost <= 0.0,
             shares: choices.iter().map(|choices| self.shares(weights, choices)).collect(),
         }
     }
 
-    /// Of the best model's quality and cost.
-    fn shares(&self, weights: &[f64], choices: &[usize]) -> (f64, f64) {
+    fn shares(&self, weights: &[f64], choices: &[usize]) -> Shares {
         let (found, best) = (self.value(weights, choices), self.table.value(weights, |_| self.best));
-        (found.quality / best.quality, found.cost / best.cost)
+        Shares { quality: share_of(found.quality, best.quality), cost: share_of(found.cost, best.cost) }
     }
 
-    fn setting(
-        &self,
-        knob: Knob,
-        choices: &[usize],
-        resampled: Vec<(f64, f64)>,
-        frontier: Option<Step>,
-    ) -> SettingReport {
+    fn setting(&self, knob: Knob, choices: &[usize], resampled: Vec<Shares>, frontier: Option<Step>) -> SettingReport {
         let ones = self.table.ones();
-        let (found, (quality_share, cost_share)) = (self.value(&ones, choices), self.shares(&ones, choices));
+        let (found, shares) = (self.value(&ones, choices), self.shares(&ones, choices));
+        let over = |of: fn(&Shares) -> Option<f64>| interval(resampled.iter().filter_map(of).map(Some));
         let (name, asked) = named(knob);
         SettingReport {
             knob: name,
             asked,
             quality: found.quality,
-            quality_share,
-            quality_share_interval: interval(resampled.iter().map(|shares| Some(shares.0))),
+            quality_share: shares.quality,
+            quality_share_interval: over(|shares| shares.quality),
             usd_per_1k: 1_000.0 * found.cost,
-            cost_share,
-            cost_share_interval: interval(resampled.iter().map(|shares| Some(shares.1))),
+            cost_share: shares.cost,
+            cost_share_interval: over(|shares| shares.cost),
             calls: self.calls(choices),
             frontier: frontier.map(|step| step.point.into()),
         }
@@ -220,7 +229,7 @@ impl Judge<'_> {
             prompts: rows.len(),
             quality: found.quality,
             best_quality: best.quality,
-            cost_share: found.cost / best.cost,
+            cost_share: share_of(found.cost, best.cost),
         }
     }
 }
@@ -263,7 +272,7 @@ mod tests {
     fn without_folds_a_setting_is_solved_where_it_is_measured() {
         let half = report(None, Knob::Quality(0.5));
         let setting = &half.settings[0];
-        assert_eq!((setting.quality, setting.cost_share, &setting.calls), (0.5, 0.75, &vec![0.5, 0.5]));
+        assert_eq!((setting.quality, setting.cost_share, &setting.calls), (0.5, Some(0.75), &vec![0.5, 0.5]));
         assert_eq!(setting.frontier, Some(PointReport { usd_per_1k: 1500.0, quality: 0.5 }));
         let budget = report(None, Knob::BudgetPer1k(1_800.0));
         assert_eq!(budget.settings[0].usd_per_1k, 1_750.0);
@@ -288,11 +297,39 @@ mod tests {
         let report = report(None, Knob::Quality(0.5));
         let names: Vec<_> =
             report.tasks.iter().map(|task| (task.task.as_str(), task.prompts, task.cost_share)).collect();
-        assert_eq!(names, [("even", 2, 1.0), ("odd", 2, 1.0)]);
+        assert_eq!(names, [("even", 2, Some(1.0)), ("odd", 2, Some(1.0))]);
         assert_eq!(report.intervals.cost_at_95, Some(Interval { low: Some(1.0), high: Some(1.0) }));
         let share = report.settings[0].quality_share_interval.expect("resamples");
         assert!(share.low < Some(0.5) && share.high > Some(0.5), "{share:?}");
         assert_eq!(report.models[0].reliability.len(), 4);
+    }
+
+    /// Two models, of which the second is best; both cost what is said.
+    fn judged(costs: [(f64, f64); 4], best_quality: f64) -> WorkloadReport {
+        let found = costs.map(|(cheap, best)| [(0.0, cheap), (best_quality, best)]);
+        let table = table(&found.each_ref().map(|row| &row[..]));
+        let forecasts = vec![("satisfice", super::super::baselines::oracle(&table))];
+        let questions = Questions { knobs: vec![Knob::Quality(0.95)], resamples: 60 };
+        judge(&Case { table: &table, forecasts, folds: None }, &questions, &mut StdRng::seed_from_u64(1))
+    }
+
+    #[test]
+    fn nothing_is_a_share_of_what_a_free_model_costs_or_of_no_quality() {
+        let free = judged([(1.0, 0.0); 4], 1.0);
+        assert_eq!((free.routers[0].figures.cost_at_95, free.intervals.cost_at_95), (None, None));
+        assert_eq!((free.settings[0].cost_share, free.settings[0].cost_share_interval), (None, None));
+        assert_eq!(free.settings[0].quality_share, Some(1.0));
+        assert!(free.tasks.iter().all(|task| task.cost_share.is_none()));
+        assert_eq!(free.models.iter().map(|model| model.predicted_cost).collect::<Vec<_>>(), [None, Some(1.0)]);
+        let useless = judged([(1.0, 2.0); 4], 0.0);
+        assert_eq!(useless.settings[0].quality_share, None);
+    }
+
+    #[test]
+    fn resamples_in_which_the_best_model_is_free_do_not_count_as_unreached() {
+        let seldom = judged([(5.0, 0.0), (5.0, 0.0), (5.0, 0.0), (5.0, 4.0)], 1.0);
+        assert_eq!(seldom.intervals.cost_at_95, Some(Interval { low: Some(1.0), high: Some(1.0) }));
+        assert_eq!(seldom.settings[0].cost_share_interval, seldom.intervals.cost_at_95);
     }
 
     #[test]

@@ -50,8 +50,8 @@ pub struct ModelReport {
     /// Expected calibration error over the bins.
     pub ece: f64,
     pub reliability: Vec<Bin>,
-    /// Predicted mean cost, as a share of the mean found.
-    pub predicted_cost: f64,
+    /// Predicted mean cost, as a share of the mean found; `None` where that is 0.
+    pub predicted_cost: Option<f64>,
 }
 
 /// One router.
@@ -73,7 +73,7 @@ pub struct PointReport {
 /// What sums a router up; `None` where it cannot, or where the figure has no meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Figures<T> {
-    /// Cost of keeping 90 % of the best model's quality, as a share of that model's cost.
+    /// Cost of keeping 90 % of the best model's quality, as a share of that model's cost; has no meaning where that is 0.
     pub cost_at_90: T,
     pub cost_at_95: T,
     pub cost_at_99: T,
@@ -93,11 +93,11 @@ pub struct SettingReport {
     pub knob: &'static str,
     pub asked: f64,
     pub quality: f64,
-    /// Of the best model's.
-    pub quality_share: f64,
+    /// Of the best model's; as all shares `None` where that is 0.
+    pub quality_share: Option<f64>,
     pub quality_share_interval: Option<Interval>,
     pub usd_per_1k: f64,
-    pub cost_share: f64,
+    pub cost_share: Option<f64>,
     pub cost_share_interval: Option<Interval>,
     /// What is asked of each model, in the order of `models`; they sum to 1.
     pub calls: Vec<f64>,
@@ -112,8 +112,8 @@ pub struct TaskReport {
     pub prompts: usize,
     pub quality: f64,
     pub best_quality: f64,
-    /// Of what the best model costs on the same prompts.
-    pub cost_share: f64,
+    /// Of what the best model costs on the same prompts; `None` where that is 0.
+    pub cost_share: Option<f64>,
 }
 
 impl<T> Figures<T> {

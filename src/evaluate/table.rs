@@ -117,6 +117,11 @@ pub fn best(fixed: &[Point]) -> usize {
     fixed.iter().enumerate().max_by(|(_, a), (_, b)| better(a, b)).map_or(0, |(i, _)| i)
 }
 
+/// What part of `whole`; `None` of nothing.
+pub fn share_of(part: f64, whole: f64) -> Option<f64> {
+    (whole > 0.0).then(|| part / whole)
+}
+
 fn mean_cost(data: &Dataset, arm: usize) -> f64 {
     let (n, sum) = data.of_arm(arm).fold((0.0, 0.0), |(n, sum), (_, outcome)| (n + 1.0, sum + outcome.cost_usd));
     sum / f64::max(n, 1.0)

@@ -50,7 +50,7 @@ fn on_easy_and_hard_prompts_routing_costs_half_and_an_oracle_is_never_worse() {
     assert!(figure("mixtures of models", "cost_at_95").is_some_and(|cost| cost > 0.85));
     assert_eq!(figure("uniform random", "cost_at_95"), None);
     assert!(figure("satisfice", "apgr").is_some_and(|apgr| apgr > 0.65));
-    for name in ["satisfice", "nearest neighbours", "logistic regression", "mixtures of models"] {
+    for name in ["satisfice", "table by task", "nearest neighbours", "logistic regression", "mixtures of models"] {
         assert!(figure(name, "aiq") <= figure("oracle", "aiq"), "{name}");
     }
     let interval = &of["intervals"]["cost_at_95"];
@@ -88,6 +88,29 @@ fn whole_tasks_can_be_left_out() {
 }
 
 #[test]
+fn a_table_by_task_is_as_good_as_the_tasks_tell_prompts_apart_and_stands_beside_given_weights_too() {
+    let folder = TempDir::new().expect("a folder");
+    let mut told = workload(240);
+    // What the models cost and are worth follows from the task alone, once it names the kind of prompt.
+    for line in &mut told {
+        let easy = line["outcomes"]["weak"]["quality"] == json!(1.0);
+        line["task"] = json!(if easy { "easy" } else { "hard" });
+    }
+    let mut untold = told.clone();
+    untold.iter_mut().for_each(|line| line["task"] = json!("one"));
+    let cost = |lines: &[Value]| {
+        let file = write(&folder, "toy.jsonl", lines);
+        let report = report(&["--workload", str(&file), "--bootstrap", "0"]);
+        assert!(router(&report, "nearest neighbours")["figures"]["aiq"].is_number(), "{report}");
+        let protocol = report["protocol"].as_str().expect("a sentence");
+        assert!(protocol.contains("not to those of the fold that they predict"), "{protocol}");
+        router(&report, "table by task")["figures"]["cost_at_95"].as_f64().expect("it can always ask the best")
+    };
+    let (apart, alike) = (cost(&told), cost(&untold));
+    assert!(apart < 0.6 && alike > 0.9, "{apart} {alike}");
+}
+
+#[test]
 fn given_weights_say_whether_they_were_trained_on_the_file() {
     let folder = TempDir::new().expect("a folder");
     let (seen, other) = (write(&folder, "toy.jsonl", &workload(80)), write(&folder, "other.jsonl", &workload(40)));
@@ -121,6 +144,58 @@ fn files_are_written_whole_beside_the_table() {
 }
 
 #[test]
+fn places_that_cannot_be_written_are_named_before_the_work_and_plots_are_replaced_by_force_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let (file, plots) = (write(&folder, "toy.jsonl", &workload(60)), folder.path().join("plots"));
+    let base = ["--workload", str(&file), "--bootstrap", "0"];
+    // Training would go on for hours.
+    let endless = ["--cross-validate", "5", "--epochs", "100000000"];
+    let nowhere = plots.join("x.json");
+    assert!(refusal(&[&base[..], &endless, &["--json", str(&nowhere)]].concat()).contains("x.json cannot be written"));
+    assert!(refusal(&[&base[..], &["--json", str(folder.path())]].concat()).contains("is a folder"));
+    assert!(!plots.exists());
+    let drawn = [&base[..], &["--svg", str(&plots)]].concat();
+    assert!(evaluate(&drawn).status.success());
+    let said = refusal(&drawn);
+    assert!(said.contains("toy-frontier.svg exists") && said.contains("--force"), "{said}");
+    assert!(evaluate(&[&drawn[..], &["--force"]].concat()).status.success());
+}
+
+#[test]
+fn shares_of_a_best_model_that_costs_nothing_are_left_out_and_nothing_is_nan_or_infinite() {
+    let folder = TempDir::new().expect("a folder");
+    let mut lines = workload(60);
+    lines.iter_mut().for_each(|line| line["outcomes"]["strong"]["cost_usd"] = json!(0));
+    let file = write(&folder, "free.jsonl", &lines);
+    let base = ["--workload", str(&file), "--quality", "0.9"];
+    for more in [&["--bootstrap", "20"][..], &["--online", "--seeds", "2", "--requests", "60"]] {
+        let output = evaluate(&[&base[..], more].concat());
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success() && text.contains('–'), "{text}");
+        assert!(!["NaN", "inf ", "inf)", "cannot–"].iter().any(|odd| text.contains(odd)), "{text}");
+    }
+    let report = report(&[&base[..], &["--bootstrap", "20"]].concat());
+    assert_eq!(router(&report, "satisfice")["figures"]["cost_at_95"], Value::Null);
+    assert_eq!(report["workloads"][0]["settings"][0]["cost_share"], Value::Null);
+}
+
+#[test]
+fn a_frontier_shows_every_model_however_bad_and_chance() {
+    let folder = TempDir::new().expect("a folder");
+    let mut lines = workload(60);
+    lines.iter_mut().for_each(|line| line["outcomes"]["weak"]["quality"] = json!(0.05));
+    let (file, plots) = (write(&folder, "toy.jsonl", &lines), folder.path().join("plots"));
+    assert!(evaluate(&["--workload", str(&file), "--svg", str(&plots), "--bootstrap", "0"]).status.success());
+    let svg = std::fs::read_to_string(plots.join("toy-frontier.svg")).expect("written");
+    let texts: Vec<&str> = svg.split("<text").skip(1).filter_map(|text| text.split(['>', '<']).nth(1)).collect();
+    for name in ["weak", "strong", "uniform random", "table by task"] {
+        assert!(texts.iter().any(|text| text.trim() == name), "{name}: {texts:?}");
+    }
+    // Both models, the chance's ring in the plot and the one in the legend.
+    assert_eq!(svg.matches("<circle").count(), 4);
+}
+
+#[test]
 fn every_mistake_is_one_line_and_nothing_is_written() {
     let folder = TempDir::new().expect("a folder");
     let file = write(&folder, "toy.jsonl", &workload(60));
@@ -128,6 +203,12 @@ fn every_mistake_is_one_line_and_nothing_is_written() {
     let mut alone = workload(60);
     alone.iter_mut().for_each(|line| drop(line["outcomes"].as_object_mut().expect("outcomes").remove("weak")));
     let alone = write(&folder, "alone.jsonl", &alone);
+    let mut stray = workload(60);
+    stray[7]["outcomes"]["cameo"] = stray[7]["outcomes"]["weak"].clone();
+    let stray = write(&folder, "stray.jsonl", &stray);
+    let mut dear = workload(2);
+    dear[0]["outcomes"]["weak"]["cost_usd"] = json!(1e308);
+    let dear = write(&folder, "dear.jsonl", &dear);
     let json = folder.path().join("report.json");
     let refused = |arguments: &[&str]| refusal(&[arguments, &["--json", str(&json)]].concat());
     let given = ["--workload", str(&file)];
@@ -139,14 +220,30 @@ fn every_mistake_is_one_line_and_nothing_is_written() {
         (with(&["--cross-validate", "1"]), "--cross-validate 1: give 2 to 100 folds"),
         (with(&["--bootstrap", "99999999"]), "--bootstrap 99999999: give at most 10000"),
         (with(&["--models", "weak,stranger"]), "--models stranger: no workload has this model; they have strong, weak"),
-        (with(&["--models", "weak"]), "two or more of the models"),
+        (with(&["--models", "weak"]), "two or more models"),
         (with(&["--model", "/nowhere"]), "--model /nowhere: "),
         (with(&["--leave-task-out"]), "no workload has two tasks"),
         (with(&["--model", "m", "--leave-task-out"]), "--model and cross-validation"),
         (with(&["--svg", str(&file)]), "toy.jsonl"),
         (refused(&["--workload", "nowhere.jsonl"]), "nowhere.jsonl cannot be read"),
         (refused(&["--workload", str(&empty)]), "holds no prompt"),
-        (refused(&["--workload", str(&alone)]), "two or more of the models"),
+        (refused(&["--workload", str(&alone)]), "two or more models"),
+        (
+            refused(&["--workload", str(&stray)]),
+            "cameo answered 1 of stray's 60; leave it out with --models strong,weak",
+        ),
+        (
+            refused(&["--workload", str(&dear)]),
+            "dear.jsonl:1: weak: cost_usd is 1e308; it must be a number from 0 to 1000000",
+        ),
+        (refused(&[]), "give recorded prompts with --workload FILE, or logged traffic with --traces FILE"),
+        (with(&["--clip", "3"]), "--clip would change nothing here: it is about logged traffic"),
+        (with(&["--compare", "logged", "uniform"]), "--compare would change nothing here"),
+        (with(&["--route", "foo"]), "--route would change nothing here"),
+        (with(&["--delay", "3"]), "--delay would change nothing here: it is about the simulation"),
+        (with(&["--policy", "linucb"]), "--policy would change nothing here"),
+        (with(&["--epochs", "3"]), "--epochs would change nothing here: it is about the training of folds"),
+        (with(&["--online", "--bootstrap", "5"]), "--bootstrap would change nothing here"),
     ];
     for (found, expected) in cases {
         assert!(found.starts_with("satisfice: ") && found.contains(expected), "{found}\nshould say: {expected}");
@@ -182,6 +279,17 @@ fn a_model_that_joins_is_adopted_and_one_that_gets_worse_is_found() {
     let worse = report(&[&base[..], &["--scenario", "quality=strong:0.4"]].concat());
     let detected = &worse["workloads"][0]["policies"][0]["detected_after"];
     assert!(detected["mean"].as_f64().is_some_and(|scores| scores < 150.0), "{worse}");
+    assert_eq!([adopted, detected].map(|wait| [&wait["seeds"], &wait["of"]]), [[&json!(3); 2]; 2]);
+}
+
+#[test]
+fn a_regression_that_nobody_finds_is_shown_as_never_found() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "toy.jsonl", &workload(120));
+    let base = ["--online", "--workload", str(&file), "--seeds", "3", "--scenario", "quality=strong:0.4"];
+    let text = evaluate(&[&base[..], &["--policy", "always=strong"]].concat()).stdout;
+    let text = String::from_utf8(text).expect("UTF-8");
+    assert!(text.contains("never, 0 of 3") && text.contains("detected after: scores of the changed model"), "{text}");
 }
 
 #[test]
@@ -242,7 +350,7 @@ fn a_simulation_that_cannot_be_run_is_refused_in_one_line() {
         (&["--missing", "1.5"], "--missing 1.5: give a share from 0 to 1"),
         (&["--seeds", "0"], "--seeds 0: give 1 to 10,000"),
         (&["--scenario", "price=nobody:0.1"], "--scenario: no model nobody"),
-        (&["--policy", "always=nobody"], "--policy always=nobody: no such model"),
+        (&["--policy", "always=nobody"], "--policy always=nobody: no such model in toy; there are strong, weak"),
         (&["--quality", "0.9", "--value", "1"], "one setting of the knob"),
         (&["--cross-validate", "2"], "--online and cross-validation"),
     ];

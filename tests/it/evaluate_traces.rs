@@ -71,6 +71,65 @@ fn policies_are_compared_in_a_table() {
 }
 
 #[test]
+fn any_policy_that_a_log_can_tell_of_is_evaluated_on_it() {
+    let folder = folder();
+    let asked = ["--policy", "cheapest", "linucb", "squarecb", "thompson", "random", "always=small", "--value", "100"];
+    let (code, text, error) = evaluate(&folder, &[&["--traces", "t.jsonl", "--json", "-"], &asked[..]].concat());
+    assert_eq!((code, error.as_str()), (0, ""));
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let policies = found[0]["policies"].as_array().unwrap();
+    let names: Vec<&str> = policies.iter().map(|policy| policy["policy"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["logged", "value=100", "cheapest", "linucb", "squarecb", "thompson", "large", "small", "uniform"]
+    );
+    let learning = policies.iter().filter(|policy| policy["learns"] == true).count();
+    assert_eq!(learning, 3);
+    let quality = |name: &str| {
+        let policy = policies.iter().find(|policy| policy["policy"] == name).unwrap();
+        policy["quality"]["dr"]["value"].as_f64().unwrap()
+    };
+    assert!((quality("cheapest") - quality("small")).abs() < 1e-12);
+    assert!(["linucb", "squarecb", "thompson"].iter().all(|name| quality(name) > quality("uniform") + 0.05), "{text}");
+    let compare = ["--traces", "t.jsonl", "--compare", "thompson", "value=100"];
+    let (code, text, error) = evaluate(&folder, &compare);
+    assert!(code == 0 && text.contains("thompson less value=100, on the 600 requests"), "{text}{error}");
+    let (_, text, _) = evaluate(&folder, &["--traces", "t.jsonl", "--policy", "linucb"]);
+    assert!(text.contains("having learned from the logged answers to those\nbefore it"), "{text}");
+}
+
+#[test]
+fn what_a_log_cannot_tell_of_and_what_says_nothing_of_a_log_is_refused() {
+    let folder = folder();
+    let mixed = |n: usize| {
+        let mut line = line(n);
+        line["decision"]["bundle"] = format!("{:016x}", n % 2).into();
+        line
+    };
+    write(&folder, "mixed.jsonl", &(0..60).map(mixed).collect::<Vec<_>>());
+    let cases: [(&str, &[&str], &str); 9] = [
+        (
+            "t.jsonl",
+            &["--policy", "satisfice"],
+            "--policy satisfice: what it believed when it decided is not in a trace",
+        ),
+        ("t.jsonl", &["--policy", "always=gone"], "--policy always=gone: neither a policy nor a model"),
+        ("t.jsonl", &["--compare", "value=0", "logged"], "--compare value=0: give a positive number of USD"),
+        ("mixed.jsonl", &["--policy", "linucb"], "--policy linucb: it learns on the features of one training run"),
+        ("t.jsonl", &["--bootstrap", "5"], "--bootstrap would change nothing here"),
+        ("t.jsonl", &["--seed", "5"], "--seed would change nothing here"),
+        ("t.jsonl", &["--svg", "plots"], "--svg would change nothing here: it is about recorded workloads"),
+        ("t.jsonl", &["--online"], "--online would change nothing here"),
+        ("t.jsonl", &["--seeds", "5"], "--seeds would change nothing here"),
+    ];
+    for (file, arguments, expected) in cases {
+        let (code, out, error) = evaluate(&folder, &[&["--traces", file], arguments].concat());
+        assert_eq!((code, out.as_str(), error.lines().count()), (2, "", 1), "{error}");
+        assert!(error.contains(expected), "{error}\nshould say: {expected}");
+    }
+}
+
+#[test]
 fn one_segment_of_a_route_is_judged_by_itself() {
     let folder = folder();
     let line = |n: usize| {

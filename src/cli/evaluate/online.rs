@@ -2,6 +2,8 @@
 
 mod table;
 
+use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,33 +28,36 @@ pub struct OnlineArgs {
     /// Simulate the whole loop: requests one after another, feedback late or never, learning as it comes. One knob.
     #[arg(long)]
     pub online: bool,
-    /// Policies: `satisfice`, `cheapest`, `random`, `thompson` (task-blind), `linucb`, `squarecb`, `always=MODEL`.
-    #[arg(long = "policy", num_args = 1.., value_name = "NAME", default_value = "satisfice", requires = "online")]
+    /// Policies: `satisfice` (the default), `cheapest`, `random`, `thompson` (task-blind), `linucb`, `squarecb`,
+    /// `always=MODEL`. With --traces all but `satisfice`, whose favourites the knobs stand for; those that learn do so
+    /// from the logged answers to earlier requests.
+    #[arg(id = "policy", long, num_args = 1.., value_name = "NAME")]
     pub policies: Vec<PolicyName>,
     /// What happens: `none`, `price=MODEL:FACTOR` or `quality=MODEL:LEVEL` for the middle third, `newcomer=MODEL:FACTOR`
     /// joins at half time, at that multiple of its price.
-    #[arg(long, value_name = "WHAT", default_value = "none", requires = "online")]
+    #[arg(long, value_name = "WHAT", default_value = "none")]
     pub scenario: Plot,
     /// Mean delay of a score, in requests.
-    #[arg(long, default_value_t = 0.0, value_name = "REQUESTS", requires = "online")]
+    #[arg(long, default_value_t = 0.0, value_name = "REQUESTS")]
     pub delay: f64,
     /// Share of answers that are never scored, 0 to 1.
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE", requires = "online")]
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub missing: f64,
     /// Orders of the stream.
-    #[arg(long, default_value_t = 20, value_name = "N", requires = "online")]
+    #[arg(long, default_value_t = 20, value_name = "N")]
     pub seeds: usize,
     /// Requests of a run; beyond the workload's, its prompts come again in another order [default: each prompt once].
-    #[arg(long, value_name = "N", requires = "online")]
+    #[arg(long, value_name = "N")]
     pub requests: Option<usize>,
     /// Rename the models, so that no prior knows them.
-    #[arg(long, requires = "online")]
+    #[arg(long)]
     pub anonymous: bool,
     /// Prompts that all models answer before the first request, as `satisfice calibrate` does.
-    #[arg(long, default_value_t = 0, value_name = "N", requires = "online")]
+    #[arg(long, default_value_t = 0, value_name = "N")]
     pub calibrate: usize,
-    /// In place of a knob: USD that a unit of quality is worth, what policies without a controller are compared at.
-    #[arg(long, value_name = "USD", requires = "online")]
+    /// In place of a knob: USD that a unit of quality is worth, what policies without a controller are compared at; also
+    /// with --traces.
+    #[arg(long, value_name = "USD")]
     pub value: Option<f64>,
 }
 
@@ -86,6 +91,20 @@ impl FromStr for PolicyName {
                 }
             },
         })
+    }
+}
+
+impl fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Satisfice => f.write_str("satisfice"),
+            Self::Cheapest => f.write_str("cheapest"),
+            Self::Random => f.write_str("random"),
+            Self::Thompson => f.write_str("thompson"),
+            Self::LinUcb => f.write_str("linucb"),
+            Self::SquareCb => f.write_str("squarecb"),
+            Self::Always(model) => write!(f, "always={model}"),
+        }
     }
 }
 
@@ -166,10 +185,9 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let trained_on_them = sources.iter().any(|source| super::trained_on(&bundle, source));
     let report =
         OnlineReport { weights: bundle.fingerprint.clone(), trained_on_them, seeds: args.online.seeds, workloads };
-    if let Some(path) = &args.svg {
-        output::file(path, svg::simulation(&report)?.as_bytes())?;
-    }
-    output::write_json(&report, args.json.as_deref(), &table::text(&report))
+    let plot = |path: &PathBuf| Ok(vec![(path.clone(), svg::simulation(&report)?)]);
+    let plots = args.svg.as_ref().map_or_else(|| Ok(vec![]), plot);
+    output::write(&report, &table::text(&report), plots, args, &mut std::io::stdout().lock())
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
@@ -182,16 +200,8 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.svg {
         let named = path.extension().is_some_and(|extension| extension == "svg") && !path.is_dir();
         ensure!(named, "--svg {}: with --online, give the name of one file, in .svg", path.display());
-        ensure!(
-            args.force || !path.exists(),
-            "{} exists; choose another file, or replace it with --force",
-            path.display()
-        );
     }
-    if let Some(usd) = online.value {
-        ensure!(usd.is_finite() && usd > 0.0, "--value {usd}: give USD for a unit of quality, above 0");
-    }
-    Ok(())
+    output::check(args)
 }
 
 fn knob(args: &EvaluateArgs) -> anyhow::Result<Knob> {
@@ -232,12 +242,16 @@ fn simulate(args: &EvaluateArgs, data: &Dataset, workload: usize, bundle: &Bundl
     let prior = Snapshot::new(bundle.prior.clone());
     let reference = neighbours(data, &stream).map(|forecast| Reference::new(&stream, &forecast, &scenario, spec.knob));
     let mut policies = Vec::new();
-    for policy in &args.online.policies {
-        let arm = |model: &str| models.iter().position(|m| m == model).map(|i| stream.arms[i].clone());
+    let ours = [PolicyName::Satisfice];
+    for policy in if args.online.policies.is_empty() { &ours[..] } else { &args.online.policies } {
+        let arm = |model: &str| {
+            let known = models.iter().position(|m| m == model).map(|i| stream.arms[i].clone());
+            known.with_context(|| format!("no such model in {name}; there are {}", models.join(", ")))
+        };
         let make = maker(policy, &prior, &arm)?;
         let runs = runs(args, &stream, &spec, &*make, &scenario)?;
-        let name = make(&spec).name().to_owned();
-        policies.push(report(&stream, &scenario, reference.as_ref(), name, &runs, value));
+        let called = make(&spec).name().to_owned();
+        policies.push(report(&stream, &scenario, reference.as_ref(), called, &runs, value));
     }
     let requests = args.online.requests.unwrap_or(prompts - calibrate);
     Ok(OnlineWorkload {
@@ -276,7 +290,7 @@ type Maker<'a> = Box<dyn Fn(&RouteSpec) -> Box<dyn Policy> + Sync + 'a>;
 fn maker<'a>(
     policy: &PolicyName,
     prior: &'a Snapshot,
-    arm: &dyn Fn(&str) -> Option<String>,
+    arm: &dyn Fn(&str) -> anyhow::Result<String>,
 ) -> anyhow::Result<Maker<'a>> {
     Ok(match policy {
         PolicyName::Satisfice => Box::new(|spec| Box::new(Satisficing::new(prior.clone(), spec))),
@@ -286,7 +300,7 @@ fn maker<'a>(
         PolicyName::LinUcb => Box::new(|spec| Box::new(LinUcb::new(spec))),
         PolicyName::SquareCb => Box::new(|spec| Box::new(SquareCb::new(spec))),
         PolicyName::Always(model) => {
-            let arm = arm(model).with_context(|| format!("--policy always={model}: no such model in the workload"))?;
+            let arm = arm(model).with_context(|| format!("--policy always={model}"))?;
             Box::new(move |spec| Box::new(Fixed::model(spec, &arm)))
         }
     })

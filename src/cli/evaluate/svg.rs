@@ -4,12 +4,15 @@ mod course;
 mod frontier;
 mod reliability;
 
+use std::path::Path;
+
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
 use plotters::style::{Color, IntoFont, RGBColor, TextStyle, WHITE};
 
 use super::online::OnlineReport;
+use super::output::File;
 use crate::evaluate::report::Report;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -20,18 +23,23 @@ const FAINT: RGBColor = RGBColor(150, 155, 165);
 const OURS: RGBColor = RGBColor(31, 95, 191);
 const WARM: RGBColor = RGBColor(214, 110, 30);
 const GREEN: RGBColor = RGBColor(40, 140, 90);
+const PURPLE: RGBColor = RGBColor(130, 80, 160);
 
-/// Names of files and their contents.
+/// The files of a workload's plots: frontier and reliability.
+pub fn names(workload: &str) -> [String; 2] {
+    ["frontier", "reliability"].map(|plot| format!("{workload}-{plot}.svg"))
+}
+
+/// Files in `folder` and their contents.
 ///
 /// # Errors
 /// plotters'.
-pub fn plots(report: &Report) -> anyhow::Result<Vec<(String, String)>> {
+pub fn plots(report: &Report, folder: &Path) -> anyhow::Result<Vec<File>> {
     let mut plots = Vec::new();
     for workload in &report.workloads {
-        let frontier = drawn(frontier::SIZE, |area| frontier::draw(workload, area))?;
-        plots.push((format!("{}-frontier.svg", workload.workload), frontier));
-        let reliability = drawn(reliability::size(workload), |area| reliability::draw(workload, area))?;
-        plots.push((format!("{}-reliability.svg", workload.workload), reliability));
+        let [frontier, reliability] = names(&workload.workload).map(|name| folder.join(name));
+        plots.push((frontier, drawn(frontier::SIZE, |area| frontier::draw(workload, area))?));
+        plots.push((reliability, drawn(reliability::size(workload), |area| reliability::draw(workload, area))?));
     }
     Ok(plots)
 }

@@ -3,6 +3,7 @@
 use crate::difficulty::train::Bin;
 use crate::evaluate::bootstrap::Interval;
 use crate::evaluate::report::{Figures, ModelReport, Report, SettingReport, TaskReport, WorkloadReport};
+use crate::evaluate::table::share_of;
 
 /// Tasks that are listed at most.
 const TASKS: usize = 15;
@@ -49,7 +50,7 @@ fn routers(report: &WorkloadReport) -> String {
     let heads = ["cost at 90%", "at 95%", "at 99%", "at 100%", "AIQ", "APGR", "CPT(50%)", "CPT(80%)"];
     let mut rows = vec![std::iter::once("router").chain(heads).map(str::to_owned).take(columns + 1).collect()];
     for (i, router) in report.routers.iter().enumerate() {
-        rows.push(row(&router.router, cells(router.figures), columns));
+        rows.push(row(&router.router, cells(router.figures, report.best_usd_per_1k), columns));
         if i == 0 && report.intervals != Figures::default() {
             rows.push(row(
                 "",
@@ -65,19 +66,21 @@ fn row(name: &str, cells: [String; 8], columns: usize) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(cells).take(columns + 1).collect()
 }
 
-/// Costs that are not reached are said so; figures without a meaning are left empty.
-fn cells(figures: Figures<Option<f64>>) -> [String; 8] {
+/// A quality that is not reached at any cost is said so; nothing is a share of a best model's cost of 0; other figures
+/// without a meaning are left empty.
+fn cells(figures: Figures<Option<f64>>, best_usd: f64) -> [String; 8] {
     let mut cells = figures.all().map(|figure| figure.map_or_else(String::new, three));
-    cells[..4].iter_mut().filter(|cell| cell.is_empty()).for_each(|cell| "cannot".clone_into(cell));
+    let missing = if best_usd > 0.0 { "cannot" } else { "–" };
+    cells[..4].iter_mut().filter(|cell| cell.is_empty()).for_each(|cell| missing.clone_into(cell));
     cells
 }
 
 fn models(models: &[ModelReport]) -> String {
     let head = ["model", "quality", "USD per 1k", "AUC", "ECE", "cost predicted/found"].map(str::to_owned).to_vec();
     let row = |model: &ModelReport| {
-        let auc = model.auc.map_or_else(|| "–".into(), three);
         let (quality, cost) = (three(model.quality), usd(model.usd_per_1k));
-        vec![model.model.clone(), quality, cost, auc, three(model.ece), three(model.predicted_cost)]
+        let (auc, predicted_cost) = (if_any(model.auc), if_any(model.predicted_cost));
+        vec![model.model.clone(), quality, cost, auc, three(model.ece), predicted_cost]
     };
     aligned(&std::iter::once(head).chain(models.iter().map(row)).collect::<Vec<_>>())
 }
@@ -119,14 +122,14 @@ fn tasks(tasks: &[TaskReport]) -> String {
     largest.sort_by_key(|task| std::cmp::Reverse(task.prompts));
     let head = ["task, at 95%", "prompts", "quality", "best model's", "of best", "of cost"].map(str::to_owned).to_vec();
     let row = |task: &&TaskReport| {
-        let of_best = three(task.quality / task.best_quality);
+        let of_best = if_any(share_of(task.quality, task.best_quality));
         vec![
             task.task.clone(),
             task.prompts.to_string(),
             three(task.quality),
             three(task.best_quality),
             of_best,
-            three(task.cost_share),
+            if_any(task.cost_share),
         ]
     };
     let rows: Vec<_> = std::iter::once(head).chain(largest.iter().take(TASKS).map(row)).collect();
@@ -150,19 +153,38 @@ pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
-fn share(value: f64, interval: Option<Interval>) -> String {
-    interval.map_or_else(|| three(value), |interval| format!("{} ({})", three(value), range(interval)))
+fn share(value: Option<f64>, interval: Option<Interval>) -> String {
+    interval.map_or_else(|| if_any(value), |interval| format!("{} ({})", if_any(value), range(interval)))
+}
+
+fn if_any(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), three)
 }
 
 pub(super) fn range(interval: Interval) -> String {
-    let end = |end: Option<f64>| end.map_or_else(|| "cannot".into(), three);
+    between(interval, 3)
+}
+
+/// Its ends with so many digits after the point.
+pub(super) fn between(interval: Interval, digits: usize) -> String {
+    let end = |end: Option<f64>| end.map_or_else(|| "cannot".into(), |end| decimals(end, digits));
     // A dash before a minus sign would read as two of them.
-    let to = if interval.high.is_some_and(|high| high < 0.0) { " to " } else { "–" };
-    format!("{}{to}{}", end(interval.low), end(interval.high))
+    let (low, high) = (end(interval.low), end(interval.high));
+    let to = if high.starts_with('-') { " to " } else { "–" };
+    format!("{low}{to}{high}")
 }
 
 pub(super) fn three(value: f64) -> String {
-    format!("{value:.3}")
+    decimals(value, 3)
+}
+
+/// So many digits after the point; a zero has no sign.
+pub(super) fn decimals(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    match text.strip_prefix('-') {
+        Some(size) if size.bytes().all(|byte| matches!(byte, b'0' | b'.')) => size.to_owned(),
+        _ => text,
+    }
 }
 
 /// Three digits that mean something.
@@ -185,5 +207,6 @@ mod tests {
         let of = |low, high| range(Interval { low: Some(low), high: Some(high) });
         assert_eq!((of(0.1, 0.25), of(-0.1, 0.25)), ("0.100–0.250".into(), "-0.100–0.250".into()));
         assert_eq!(of(-0.25, -0.1), "-0.250 to -0.100");
+        assert_eq!(of(-0.0, -0.0001), "0.000–0.000");
     }
 }

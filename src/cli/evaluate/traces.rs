@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 
+use super::online::PolicyName;
 use super::{EvaluateArgs, output};
 use crate::cli::traces;
 use crate::evaluate::off_policy::{
-    Comparison, Estimates, Fixed, Greedy, Logged, Outcome, Row, Target, TooFew, Uniform, compare, estimate,
+    Cheapest, Comparison, Estimates, Fixed, Greedy, Logged, Outcome, Replay, Row, Target, TooFew, Uniform, compare,
+    estimate,
 };
-use crate::policy::Knob;
+use crate::policy::rivals::{LinUcb, SquareCb, TaskBlind};
+use crate::policy::{Knob, Policy, RouteSpec};
 use crate::trace::line::TraceLine;
 
 /// Shares of the best model's quality that are evaluated where no knob is given.
@@ -23,14 +26,16 @@ const USUAL_BARS: [f64; 3] = [0.9, 0.95, 0.99];
 #[command(next_help_heading = "Logged traffic")]
 pub struct OffPolicyArgs {
     /// Compare two policies on the same requests, at any time: each is `logged`, `uniform`, `quality=0.95`,
-    /// `budget=0.66`, or a model by its name (`model=NAME` where that is one of these words).
-    #[arg(long, num_args = 2, value_names = ["A", "B"], requires = "traces")]
+    /// `budget=0.66`, `value=0.1`, a policy as --policy names it, or a model by its name (`model=NAME` where that is one
+    /// of these words). At a knob it is what the logged predictions prefer, without exploration: beliefs from which to
+    /// draw are not in a trace.
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
     pub compare: Vec<String>,
     /// Cut importance weights at this: narrower intervals, about a slightly wrong value.
-    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true, requires = "traces")]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     pub clip: Option<f64>,
     /// Only this route's requests [default: every route by itself].
-    #[arg(long, value_name = "NAME", requires = "traces")]
+    #[arg(long, value_name = "NAME")]
     pub route: Option<String>,
     /// Only requests that this segment of the route decided [default: all of a route's].
     #[arg(long, value_name = "NAME", requires = "route")]
@@ -59,6 +64,8 @@ pub struct RouteReport {
 #[derive(Debug, Serialize)]
 pub struct PolicyReport {
     pub policy: String,
+    /// It was replayed, and learned on the way: see [`Replay`].
+    pub learns: bool,
     pub quality: Estimates,
     /// USD per 1,000 requests; null where costs are not known.
     pub usd_per_1k: Option<Estimates>,
@@ -82,7 +89,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     check(args)?;
     let logs = read(args)?;
     let reports = logs.iter().map(|(route, log)| report_of(route, log, args)).collect::<anyhow::Result<Vec<_>>>()?;
-    output::write_json(&reports, args.json.as_deref(), &report::text(&reports))
+    output::write(&reports, &report::text(&reports), Ok(vec![]), args, &mut std::io::stdout().lock())
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
@@ -96,6 +103,8 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
 #[derive(Default)]
 struct Log {
     rows: Vec<Row>,
+    /// The training runs that the rows' φ are of.
+    bundles: BTreeSet<String>,
     from_ms: u64,
     to_ms: u64,
 }
@@ -115,6 +124,7 @@ fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
         if is_wanted(&line) {
             let log = logs.entry(line.route.clone()).or_insert(Log { from_ms: u64::MAX, ..Log::default() });
             (log.from_ms, log.to_ms) = (log.from_ms.min(line.at_ms), log.to_ms.max(line.at_ms));
+            log.bundles.insert(line.decision.bundle.clone());
             log.rows.push(Row::of(line));
         } else {
             others.insert(place(line));
@@ -148,10 +158,11 @@ fn report_of(route: &str, log: &Log, args: &EvaluateArgs) -> anyhow::Result<Rout
         "route \"{route}\": {judged} of {} answers were judged, and at least 2 are needed; send scores to /v1/feedback",
         rows.len()
     );
-    let policies = policies(rows, args).into_iter();
+    let menu = Menu { log, value: args.online.value };
+    let policies = policies(&menu, args)?.into_iter();
     let policies = policies.filter_map(|policy| policy_report(&policy, rows, args.off_policy.clip)).collect();
     let comparison = match &args.off_policy.compare[..] {
-        [first, second] => Some(comparison(route, rows, (first, second), args.off_policy.clip)?),
+        [first, second] => Some(comparison(route, &menu, (first, second), args.off_policy.clip)?),
         _ => None,
     };
     let (from_ms, to_ms) = (log.from_ms, log.to_ms);
@@ -171,69 +182,130 @@ fn report_of(route: &str, log: &Log, args: &EvaluateArgs) -> anyhow::Result<Rout
 /// A policy and what reports call it.
 struct Named {
     name: String,
+    learns: bool,
     target: Box<dyn Target>,
 }
 
 impl Named {
     fn new(name: impl Into<String>, target: impl Target + 'static) -> Self {
-        Self { name: name.into(), target: Box::new(target) }
+        Self { name: name.into(), learns: false, target: Box::new(target) }
     }
+}
 
-    fn at(knob: Knob, rows: &[Row]) -> Self {
+/// What can be evaluated on a log.
+struct Menu<'a> {
+    log: &'a Log,
+    /// USD that a unit of quality is worth to policies that learn; `None`: quality is all that counts.
+    value: Option<f64>,
+}
+
+impl Menu<'_> {
+    fn at(&self, knob: Knob) -> Named {
         let name = match knob {
             Knob::Quality(q) => format!("quality={q}"),
             Knob::BudgetPer1k(usd) => format!("budget={usd}"),
             Knob::Value(usd) => format!("value={usd}"),
         };
-        Self::new(name, Greedy::at(knob, rows))
+        Named::new(name, Greedy::at(knob, &self.log.rows))
+    }
+
+    fn models(&self) -> BTreeSet<&str> {
+        self.log.rows.iter().flat_map(|row| &row.candidates).map(|candidate| candidate.arm.as_str()).collect()
+    }
+
+    fn model(&self, name: &str) -> anyhow::Result<Named> {
+        let known = self.models();
+        ensure!(
+            known.contains(name),
+            "neither a policy nor a model of these traces; the policies are logged, uniform, quality=Q, budget=USD, \
+             value=USD, cheapest, thompson, linucb and squarecb, the models {}",
+            known.iter().copied().collect::<Vec<_>>().join(", ")
+        );
+        Ok(Named::new(name, Fixed(name.to_owned())))
+    }
+
+    /// As `--policy` names it.
+    fn policy(&self, name: &PolicyName) -> anyhow::Result<Named> {
+        match name {
+            PolicyName::Satisfice => bail!(
+                "what it believed when it decided is not in a trace; `logged` is what it did, and --quality and \
+                 --budget-per-1k give its favourites at other knobs"
+            ),
+            PolicyName::Cheapest => Ok(Named::new("cheapest", Cheapest)),
+            PolicyName::Random => Ok(Named::new("uniform", Uniform)),
+            PolicyName::Thompson => Ok(self.learner("thompson", |spec| Box::new(TaskBlind::new(spec)))),
+            PolicyName::LinUcb => {
+                self.check_phi()?;
+                Ok(self.learner("linucb", |spec| Box::new(LinUcb::new(spec))))
+            }
+            PolicyName::SquareCb => {
+                self.check_phi()?;
+                Ok(self.learner("squarecb", |spec| Box::new(SquareCb::new(spec))))
+            }
+            PolicyName::Always(model) => self.model(model),
+        }
+    }
+
+    fn learner(&self, name: &str, make: fn(&RouteSpec) -> Box<dyn Policy>) -> Named {
+        let knob = self.value.map_or(Knob::Quality(1.0), Knob::Value);
+        Named { learns: true, ..Named::new(name, Replay::new(&self.log.rows, knob, make)) }
+    }
+
+    /// φ of one training run says nothing in another's.
+    fn check_phi(&self) -> anyhow::Result<()> {
+        let Log { rows, bundles, .. } = self.log;
+        let runs = || bundles.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        ensure!(
+            bundles.len() == 1,
+            "it learns on the features of one training run, and the requests were assessed by {} ({}); leave it out, or \
+             give the requests of one",
+            bundles.len(),
+            runs()
+        );
+        let width = |row: &Row| row.context.phi.len();
+        ensure!(
+            rows.windows(2).all(|pair| width(&pair[0]) == width(&pair[1])),
+            "the requests' phi have several lengths; export them again"
+        );
+        Ok(())
     }
 
     /// As `--compare` names it.
-    fn parse(text: &str, rows: &[Row]) -> anyhow::Result<Self> {
-        let model = |name: &str| {
-            let known = models(rows);
-            ensure!(
-                known.contains(name),
-                "--compare {text}: neither a policy nor a model of these traces; the policies are logged, uniform, \
-                 quality=Q and budget=USD, the models {}",
-                known.iter().copied().collect::<Vec<_>>().join(", ")
-            );
-            Ok(Self::new(name, Fixed(name.to_owned())))
+    fn parse(&self, text: &str) -> anyhow::Result<Named> {
+        let positive = |usd: &str| {
+            let usd = usd.parse::<f64>().ok().filter(|usd| usd.is_finite() && *usd > 0.0);
+            usd.context("give a positive number of USD")
         };
         match text.split_once('=') {
-            _ if text == "logged" => Ok(Self::new(text, Logged)),
-            _ if text == "uniform" => Ok(Self::new(text, Uniform)),
+            _ if text == "logged" => Ok(Named::new(text, Logged)),
+            _ if text == "uniform" => Ok(Named::new(text, Uniform)),
             Some(("quality", share)) => {
                 let share = share.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-                Ok(Self::at(
-                    Knob::Quality(share.with_context(|| format!("--compare {text}: give a share from 0 to 1"))?),
-                    rows,
-                ))
+                Ok(self.at(Knob::Quality(share.context("give a share from 0 to 1")?)))
             }
-            Some(("budget", usd)) => {
-                let usd = usd.parse::<f64>().ok().filter(|usd| usd.is_finite() && *usd > 0.0);
-                let usd = usd.with_context(|| format!("--compare {text}: give a positive number of USD"))?;
-                Ok(Self::at(Knob::BudgetPer1k(usd), rows))
-            }
-            Some(("model", name)) => model(name),
-            _ => model(text),
+            Some(("budget", usd)) => Ok(self.at(Knob::BudgetPer1k(positive(usd)?))),
+            Some(("value", usd)) => Ok(self.at(Knob::Value(positive(usd)?))),
+            Some(("model", name)) => self.model(name),
+            _ => text.parse().map_or_else(|_| self.model(text), |policy| self.policy(&policy)),
         }
     }
 }
 
-fn models(rows: &[Row]) -> BTreeSet<&str> {
-    rows.iter().flat_map(|row| &row.candidates).map(|candidate| candidate.arm.as_str()).collect()
-}
-
-fn policies(rows: &[Row], args: &EvaluateArgs) -> Vec<Named> {
-    let usual = if args.quality.is_empty() && args.budget_per_1k.is_empty() { &USUAL_BARS[..] } else { &[] };
-    let bars = args.quality.iter().chain(usual).map(|q| Knob::Quality(*q));
-    let knobs = bars.chain(args.budget_per_1k.iter().map(|usd| Knob::BudgetPer1k(*usd)));
+fn policies(menu: &Menu, args: &EvaluateArgs) -> anyhow::Result<Vec<Named>> {
+    let asked: Vec<Knob> = args.knobs().into_iter().chain(menu.value.map(Knob::Value)).collect();
+    let knobs = if asked.is_empty() { USUAL_BARS.map(Knob::Quality).to_vec() } else { asked };
     let mut all = vec![Named::new("logged", Logged)];
-    all.extend(knobs.map(|knob| Named::at(knob, rows)));
-    all.extend(models(rows).into_iter().map(|name| Named::new(name, Fixed(name.to_owned()))));
-    all.push(Named::new("uniform", Uniform));
-    all
+    all.extend(knobs.into_iter().map(|knob| menu.at(knob)));
+    let models = menu.models().into_iter().map(|name| Named::new(name, Fixed(name.to_owned())));
+    let usual: Vec<Named> = models.chain([Named::new("uniform", Uniform)]).collect();
+    for policy in &args.online.policies {
+        let policy = menu.policy(policy).with_context(|| format!("--policy {policy}"))?;
+        if all.iter().chain(&usual).all(|other| other.name != policy.name) {
+            all.push(policy);
+        }
+    }
+    all.extend(usual);
+    Ok(all)
 }
 
 /// `None` where hardly any request that it can answer was judged.
@@ -241,6 +313,7 @@ fn policy_report(policy: &Named, rows: &[Row], clip: Option<f64>) -> Option<Poli
     let of = |outcome| estimate(rows, &*policy.target, outcome, clip).ok();
     Some(PolicyReport {
         policy: policy.name.clone(),
+        learns: policy.learns,
         quality: of(Outcome::Quality)?,
         usd_per_1k: of(Outcome::Cost).map(|usd| usd.times(1000.0)),
     })
@@ -248,12 +321,13 @@ fn policy_report(policy: &Named, rows: &[Row], clip: Option<f64>) -> Option<Poli
 
 fn comparison(
     route: &str,
-    rows: &[Row],
+    menu: &Menu,
     (first, second): (&str, &str),
     clip: Option<f64>,
 ) -> anyhow::Result<ComparisonReport> {
-    let (first, second) = (Named::parse(first, rows)?, Named::parse(second, rows)?);
-    let of = |outcome| compare(rows, (&*first.target, &*second.target), outcome, clip);
+    let named = |text: &str| menu.parse(text).with_context(|| format!("--compare {text}"));
+    let (first, second) = (named(first)?, named(second)?);
+    let of = |outcome| compare(&menu.log.rows, (&*first.target, &*second.target), outcome, clip);
     let few = |error: TooFew| format!("route \"{route}\": {} and {}: {error}", first.name, second.name);
     let quality = of(Outcome::Quality).map_err(|error| anyhow::Error::msg(few(error)))?;
     let usd = of(Outcome::Cost).ok();

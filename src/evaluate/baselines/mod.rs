@@ -1,10 +1,12 @@
-//! What a router has to be better than, a file each: a nearest-neighbour router, a logistic regression a model, and
-//! what nothing can be better than, the oracle. Fixed models and their mixtures need no forecast.
+//! What a router has to be better than, a file each: a table by task, a nearest-neighbour router, a logistic regression a
+//! model, and what nothing can be better than, the oracle. Fixed models and their mixtures need no forecast.
 
+mod by_task;
 mod knn;
 mod logistic;
 mod oracle;
 
+pub use by_task::by_task;
 pub use knn::{knn, knn_of_others};
 pub use logistic::logistic;
 pub use oracle::oracle;

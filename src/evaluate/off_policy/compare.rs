@@ -31,8 +31,9 @@ pub fn compare(
     outcome: Outcome,
     clip: Option<f64>,
 ) -> Result<Comparison, TooFew> {
-    let both = |row| Some(((row, first.probabilities(row)?), (row, second.probabilities(row)?)));
-    let (of_first, of_second): (Vec<_>, Vec<_>) = rows.iter().filter_map(both).unzip();
+    let pairs = rows.iter().zip(first.over(rows).into_iter().zip(second.over(rows)));
+    let both = |(row, (first, second)): (_, (Option<_>, Option<_>))| Some(((row, first?), (row, second?)));
+    let (of_first, of_second): (Vec<_>, Vec<_>) = pairs.filter_map(both).unzip();
     let observed = of_first.iter().filter(|(row, _)| outcome.observed(row).is_some()).count();
     if observed < 2 {
         return Err(TooFew(observed));

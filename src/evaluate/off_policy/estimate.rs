@@ -78,7 +78,7 @@ struct Arm {
 /// # Errors
 /// [`TooFew`] outcomes.
 pub fn estimate(rows: &[Row], target: &dyn Target, outcome: Outcome, clip: Option<f64>) -> Result<Estimates, TooFew> {
-    let answered: Vec<_> = rows.iter().filter_map(|row| Some((row, target.probabilities(row)?))).collect();
+    let answered: Vec<_> = rows.iter().zip(target.over(rows)).filter_map(|(row, p)| Some((row, p?))).collect();
     let sample = Sample::new(&answered, outcome, clip);
     let observed = sample.observed().count();
     if observed < 2 {

@@ -19,25 +19,32 @@
 
 mod compare;
 mod estimate;
+mod replay;
 mod target;
 
 pub use crate::policy::{FIRST_LOOK, Sequence};
 pub use compare::{Comparison, compare};
 pub use estimate::{Estimate, Estimates, TooFew, estimate};
-pub use target::{Fixed, Greedy, Logged, Target, Uniform};
+pub use replay::Replay;
+pub use target::{Cheapest, Fixed, Greedy, Logged, Target, Uniform};
 
+use crate::catalog::Usage;
+use crate::difficulty::Context;
 use crate::policy::Candidate;
 use crate::trace::line::TraceLine;
 
 /// One decided request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// φ(x).
-    pub phi: Vec<f64>,
+    /// φ(x), and what else was known of the request before it was decided.
+    pub context: Context,
     /// At least one, with their logged propensities.
     pub candidates: Vec<Candidate>,
     /// The candidate that was drawn; its propensity is above 0.
     pub chosen: usize,
+    /// The candidate that answered: another than the drawn one where a fallback did; `None`: none of them.
+    pub answered: Option<usize>,
+    pub usage: Option<Usage>,
     /// Judged quality of the answer, 0 to 1; `None`: nobody judged it.
     pub quality: Option<f64>,
     /// What the answer cost; `None` where it is not known.
@@ -56,12 +63,22 @@ pub enum Outcome {
 impl Row {
     /// What evaluation needs of an exported request. Where a fallback answered, that is what choosing the arm led to.
     pub fn of(line: TraceLine) -> Self {
+        let (quality, decision, settlement) = (line.judged(), line.decision, line.settlement);
+        let arm = settlement.as_ref().and_then(|settlement| settlement.arm.as_ref());
         Self {
-            quality: line.judged(),
-            cost_usd: line.settlement.and_then(|settlement| settlement.cost_usd),
-            phi: line.decision.phi,
-            candidates: line.decision.candidates,
-            chosen: line.decision.chosen,
+            quality,
+            cost_usd: settlement.as_ref().and_then(|settlement| settlement.cost_usd),
+            usage: settlement.as_ref().and_then(|settlement| settlement.usage),
+            answered: arm.and_then(|arm| decision.candidates.iter().position(|candidate| candidate.arm == *arm)),
+            context: Context {
+                phi: decision.phi,
+                difficulty: decision.difficulty,
+                widening: decision.widening,
+                verbosity: decision.verbosity,
+                input_tokens: decision.input_tokens,
+            },
+            candidates: decision.candidates,
+            chosen: decision.chosen,
         }
     }
 

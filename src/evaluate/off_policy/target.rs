@@ -5,13 +5,15 @@ use crate::policy::Knob;
 
 /// A policy whose value is asked for.
 pub trait Target {
-    /// π′: a probability for each candidate of `row`, which sum to 1; `None` where the policy cannot answer it.
-    fn probabilities(&self, row: &Row) -> Option<Vec<f64>>;
+    /// π′ on each of `rows`, which are in the order of decision: a probability for each candidate of the row, which sum
+    /// to 1; `None` where the policy cannot answer it. Looks at no outcome of the row itself or of a later one.
+    fn over(&self, rows: &[Row]) -> Vec<Option<Vec<f64>>>;
 }
 
+/// One that looks at each request by itself.
 impl<F: Fn(&Row) -> Option<Vec<f64>>> Target for F {
-    fn probabilities(&self, row: &Row) -> Option<Vec<f64>> {
-        self(row)
+    fn over(&self, rows: &[Row]) -> Vec<Option<Vec<f64>>> {
+        rows.iter().map(self).collect()
     }
 }
 
@@ -22,6 +24,10 @@ pub struct Logged;
 /// Each candidate as often as the others.
 #[derive(Debug, Clone, Copy)]
 pub struct Uniform;
+
+/// On each request the candidate that was predicted to cost least.
+#[derive(Debug, Clone, Copy)]
+pub struct Cheapest;
 
 /// Always this model; it answers those requests of which it was a candidate.
 #[derive(Debug, Clone)]
@@ -35,27 +41,35 @@ pub struct Greedy {
 }
 
 impl Target for Logged {
-    fn probabilities(&self, row: &Row) -> Option<Vec<f64>> {
-        Some(row.candidates.iter().map(|candidate| candidate.propensity).collect())
+    fn over(&self, rows: &[Row]) -> Vec<Option<Vec<f64>>> {
+        let logged = |row: &Row| row.candidates.iter().map(|candidate| candidate.propensity).collect();
+        rows.iter().map(|row| Some(logged(row))).collect()
     }
 }
 
 impl Target for Uniform {
-    fn probabilities(&self, row: &Row) -> Option<Vec<f64>> {
-        Some(vec![1.0 / row.candidates.len() as f64; row.candidates.len()])
+    fn over(&self, rows: &[Row]) -> Vec<Option<Vec<f64>>> {
+        let even = |row: &Row| vec![1.0 / row.candidates.len() as f64; row.candidates.len()];
+        rows.iter().map(|row| Some(even(row))).collect()
+    }
+}
+
+impl Target for Cheapest {
+    fn over(&self, rows: &[Row]) -> Vec<Option<Vec<f64>>> {
+        Greedy { value: 0.0 }.over(rows)
     }
 }
 
 impl Target for Fixed {
-    fn probabilities(&self, row: &Row) -> Option<Vec<f64>> {
-        let arm = row.candidates.iter().position(|candidate| candidate.arm == self.0)?;
-        Some(certain(arm, row))
+    fn over(&self, rows: &[Row]) -> Vec<Option<Vec<f64>>> {
+        let arm = |row: &Row| row.candidates.iter().position(|candidate| candidate.arm == self.0);
+        rows.iter().map(|row| Some(certain(arm(row)?, row))).collect()
     }
 }
 
 impl Target for Greedy {
-    fn probabilities(&self, row: &Row) -> Option<Vec<f64>> {
-        Some(certain(self.choice(row), row))
+    fn over(&self, rows: &[Row]) -> Vec<Option<Vec<f64>>> {
+        rows.iter().map(|row| Some(certain(self.choice(row), row))).collect()
     }
 }
 
@@ -131,6 +145,7 @@ fn best_single(rows: &[Row]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::difficulty::Context;
     use crate::policy::Candidate;
 
     fn row(candidates: &[(&str, f64, f64)]) -> Row {
@@ -141,7 +156,8 @@ mod tests {
             propensity: 1.0 / candidates.len() as f64,
         };
         let candidates = candidates.iter().map(candidate).collect();
-        Row { phi: vec![1.0], candidates, chosen: 0, quality: None, cost_usd: None }
+        let context = Context { phi: vec![1.0], difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 1 };
+        Row { context, candidates, chosen: 0, answered: Some(0), usage: None, quality: None, cost_usd: None }
     }
 
     /// The dear model is needed for every fourth.
@@ -175,8 +191,14 @@ mod tests {
 
     #[test]
     fn a_model_answers_only_what_it_was_a_candidate_of() {
-        let row = row(&[("cheap", 0.5, 1e-3)]);
-        assert_eq!(Fixed("cheap".into()).probabilities(&row), Some(vec![1.0]));
-        assert_eq!(Fixed("dear".into()).probabilities(&row), None);
+        let rows = [row(&[("cheap", 0.5, 1e-3)])];
+        assert_eq!(Fixed("cheap".into()).over(&rows), [Some(vec![1.0])]);
+        assert_eq!(Fixed("dear".into()).over(&rows), [None]);
+    }
+
+    #[test]
+    fn the_cheapest_is_who_was_predicted_to_be_on_this_request() {
+        let rows = [row(&[("a", 0.5, 2e-3), ("b", 0.9, 1e-3)]), row(&[("a", 0.5, 2e-3), ("b", 0.9, 3e-3)])];
+        assert_eq!(Cheapest.over(&rows), [Some(vec![0.0, 1.0]), Some(vec![1.0, 0.0])]);
     }
 }

@@ -15,7 +15,7 @@ use crate::policy::{Decision, NoCandidate, Policy, RouteSpec, Settlement};
 
 pub use course::{Band, Stretch, Turn};
 pub use reference::{Reference, neighbours};
-pub use report::{Estimate, PhaseReport, PolicyReport, report};
+pub use report::{Estimate, PhaseReport, PolicyReport, Wait, report};
 use scenario::World;
 pub use scenario::{Change, Scenario};
 pub use stream::{Observed, Request, Stream};
@@ -174,11 +174,86 @@ impl Late {
             run.scores += 1;
             self.of_changed += u64::from(score.changed);
             let alarms = policy.alarms(arm) - before;
-            match (alarms > 0, world.has_changed(arm)) {
-                (true, true) => run.detected = run.detected.or(Some(self.of_changed)),
-                (true, false) => run.false_alarms += alarms,
+            let of_the_change = score.changed || world.is_changed(world.arm(arm));
+            match (alarms > 0, of_the_change, world.has_changed(arm)) {
+                (true, true, _) => run.detected = run.detected.or(Some(self.of_changed)),
+                (true, false, false) => run.false_alarms += alarms,
+                // That it is as before again is a change, too, and no discovery of the first one.
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Price, Usage};
+    use crate::difficulty::Context;
+    use crate::policy::rivals::Fixed;
+    use crate::policy::{ArmSpec, Knob};
+
+    /// Always the first arm; an alarm at one of its scores.
+    struct Watchful {
+        inner: Fixed,
+        scores: u64,
+        alarm_at: u64,
+    }
+
+    impl Policy for Watchful {
+        fn name(&self) -> &str {
+            self.inner.name()
+        }
+
+        fn configure(&mut self, spec: &RouteSpec) {
+            self.inner.configure(spec);
+        }
+
+        fn decide(&mut self, context: &Context, draw: f64) -> Result<Decision, NoCandidate> {
+            self.inner.decide(context, draw)
+        }
+
+        fn settled(&mut self, decision: &Decision, settlement: &Settlement) {
+            self.inner.settled(decision, settlement);
+        }
+
+        fn learn(&mut self, _: &Decision, _: f64) {
+            self.scores += 1;
+        }
+
+        fn alarms(&self, _: &str) -> u64 {
+            u64::from(self.scores >= self.alarm_at)
+        }
+    }
+
+    fn stream() -> (Stream, RouteSpec) {
+        let seen = Observed { quality: 1.0, usage: Usage::default(), cost_usd: 1.0 };
+        let context = Context { phi: vec![1.0], difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 1 };
+        let request = Request { prompt: 0, context, outcomes: vec![seen; 2] };
+        let (arms, price) = (["a", "b"].map(String::from), Price::of(1.0, 1.0));
+        let spec = |arm: &String| ArmSpec { arm: arm.clone(), price: Some(price), context_window: None };
+        let route = RouteSpec {
+            name: "auto".into(),
+            knob: Knob::Quality(0.9),
+            explore: true,
+            arms: arms.iter().map(spec).collect(),
+            segments: vec![],
+        };
+        (Stream { arms: arms.to_vec(), prices: vec![price; 2], requests: vec![request; 30] }, route)
+    }
+
+    #[test]
+    fn only_an_alarm_while_the_regression_lasts_detects_it() {
+        let ((stream, route), regression) = (stream(), Scenario { arm: 0, change: Change::Quality(0.5) });
+        let conditions = Conditions { seed: 1, delay: 0.0, missing: 0.0, requests: None, calibration: 0 };
+        let found = |alarm_at| {
+            let make = |spec: &RouteSpec| -> Box<dyn Policy> {
+                Box::new(Watchful { inner: Fixed::model(spec, "a"), scores: 0, alarm_at })
+            };
+            let run = play(&stream, &route, &make, &regression, &conditions).expect("two arms");
+            (run.detected, run.false_alarms)
+        };
+        // The middle third are the scores 11 to 20.
+        assert_eq!([5, 15, 25].map(found), [(None, 1), (Some(5), 0), (None, 0)]);
     }
 }

@@ -25,13 +25,28 @@ pub struct Estimate {
     pub seeds: usize,
 }
 
-/// Means over a part of the stream.
+/// How long something took in the seeds in which it came to pass. In the others it took longer than the stream: where
+/// there are such, the mean flatters.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Wait {
+    /// `None`: in no seed.
+    pub mean: Option<f64>,
+    /// 95 % of the bootstrap resamples of those seeds.
+    pub interval: Option<Interval>,
+    /// Seeds in which it came to pass …
+    pub seeds: usize,
+    /// … of so many.
+    pub of: usize,
+}
+
+/// Means over a part of the stream; `None` where it holds no request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PhaseReport {
     pub phase: &'static str,
     pub quality: Option<Estimate>,
     pub usd_per_1k: Option<Estimate>,
-    /// Share of the best fixed model's quality and cost over the whole stream, as it is without the scenario.
+    /// Share of the best fixed model's quality and cost over the whole stream, as it is without the scenario; `None`
+    /// where that is 0.
     pub of_best_quality: Option<Estimate>,
     pub of_best_cost: Option<Estimate>,
 }
@@ -50,10 +65,10 @@ pub struct PolicyReport {
     pub utility: Option<Estimate>,
     /// What nearest neighbours have more of it, at the price of quality at which they meet the knob.
     pub utility_gap: Option<Estimate>,
-    /// Requests from a newcomer's joining until it is in use for good; seeds in which it never is do not count.
-    pub adopted_after: Option<Estimate>,
-    /// Scores of the changed arm from its change to the alarm; seeds without one do not count.
-    pub detected_after: Option<Estimate>,
+    /// Requests from a newcomer's joining until it is in use for good; `None` without a newcomer.
+    pub adopted_after: Option<Wait>,
+    /// Scores of the changed arm from its change to the alarm; `None` where no arm's quality changes.
+    pub detected_after: Option<Wait>,
     /// Alarms that no change explains, for 10,000 scores.
     pub false_alarms: Option<Estimate>,
     /// How it went, stretch by stretch.
@@ -80,8 +95,8 @@ pub fn report(
         utility: value.and_then(|usd| over(&|run| Some(mean(&run.steps, |s| s.quality - s.cost_usd / usd)))),
         utility_gap: reference
             .and_then(|knn| over(&|run| Some(mean(&run.steps, |s| knn.gap(s))).filter(|gap| gap.is_finite()))),
-        adopted_after: newcomer.then(|| over(&|run| adopted(run, scenario.arm))).flatten(),
-        detected_after: watched.then(|| over(&|run| run.detected.map(|scores| scores as f64))).flatten(),
+        adopted_after: newcomer.then(|| Wait::of(runs, |run| adopted(run, scenario.arm))),
+        detected_after: watched.then(|| Wait::of(runs, |run| run.detected.map(|scores| scores as f64))),
         false_alarms: over(&|run| Some(1e4 * run.false_alarms as f64 / (run.scores.max(1)) as f64)),
         course: course(runs, stream.arms.len()),
     }
@@ -108,13 +123,27 @@ fn phase_report(stream: &Stream, (phase, from, to): Phase, runs: &[Run]) -> Phas
         let at = |share: f64| (share * run.steps.len() as f64).round() as usize;
         run.steps[at(from)..at(to)].to_vec()
     };
-    let over = |f: &dyn Fn(&Step) -> f64| estimate(&runs.iter().map(|run| mean(&part(run), f)).collect::<Vec<_>>());
+    let parts: Vec<Vec<Step>> = runs.iter().map(part).filter(|steps| !steps.is_empty()).collect();
+    let over = |f: &dyn Fn(&Step) -> f64| estimate(&parts.iter().map(|steps| mean(steps, f)).collect::<Vec<_>>());
+    let share = |whole: f64, f: fn(&Step) -> f64| (whole > 0.0).then(|| over(&|step| f(step) / whole)).flatten();
     PhaseReport {
         phase,
         quality: over(&|step| step.quality),
         usd_per_1k: over(&|step| 1e3 * step.cost_usd),
-        of_best_quality: over(&|step| step.quality / best.0),
-        of_best_cost: over(&|step| step.cost_usd / best.1),
+        of_best_quality: share(best.0, |step| step.quality),
+        of_best_cost: share(best.1, |step| step.cost_usd),
+    }
+}
+
+impl Wait {
+    fn of(runs: &[Run], wait: impl Fn(&Run) -> Option<f64>) -> Self {
+        let found = estimate(&runs.iter().filter_map(wait).collect::<Vec<_>>());
+        Self {
+            mean: found.map(|estimate| estimate.mean),
+            interval: found.and_then(|estimate| estimate.interval),
+            seeds: found.map_or(0, |estimate| estimate.seeds),
+            of: runs.len(),
+        }
     }
 }
 
@@ -147,7 +176,10 @@ fn estimate(values: &[f64]) -> Option<Estimate> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stream::{Observed, Request};
     use super::*;
+    use crate::catalog::{Price, Usage};
+    use crate::difficulty::Context;
 
     fn run(arms: &[usize]) -> Run {
         let step = |&arm| Step { request: 0, arm, quality: 1.0, cost_usd: 1.0, propensity: 1.0, changed: false };
@@ -162,6 +194,41 @@ mod tests {
         let late: Vec<usize> = before.iter().copied().chain([0; 100]).chain([1; 300]).collect();
         // The window that begins 75 requests after it joined has 25 of its 50.
         assert_eq!(adopted(&run(&late), 1), Some(75.0));
+    }
+
+    /// Two arms without a price, the second of no use.
+    fn free() -> Stream {
+        let outcome = |quality| Observed { quality, usage: Usage::default(), cost_usd: 0.0 };
+        let context = Context { phi: vec![1.0], difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 1 };
+        let request = Request { prompt: 0, context, outcomes: vec![outcome(1.0), outcome(0.0)] };
+        Stream {
+            arms: vec!["good".into(), "bad".into()],
+            prices: vec![Price::of(0.0, 0.0); 2],
+            requests: vec![request; 2],
+        }
+    }
+
+    #[test]
+    fn seeds_in_which_it_never_came_to_pass_are_counted_and_are_not_left_out_silently() {
+        let regression = Scenario { arm: 0, change: Change::Quality(0.5) };
+        let found = |detected: [Option<u64>; 3]| {
+            let runs = detected.map(|detected| Run { detected, ..run(&[0; 9]) });
+            report(&free(), &regression, None, "p".into(), &runs, None)
+                .detected_after
+                .expect("something is watched for")
+        };
+        let wait = found([Some(40), None, Some(60)]);
+        assert_eq!((wait.mean, wait.seeds, wait.of), (Some(50.0), 2, 3));
+        assert_eq!(found([None; 3]), Wait { mean: None, interval: None, seeds: 0, of: 3 });
+    }
+
+    #[test]
+    fn a_share_of_nothing_and_a_phase_without_requests_have_no_figure() {
+        let of = |steps: &[usize]| report(&free(), &Scenario::default(), None, "p".into(), &[run(steps)], None).phases;
+        let phases = of(&[0; 4]);
+        assert!(phases[0].of_best_cost.is_none() && phases[0].of_best_quality.is_some(), "{phases:?}");
+        let short = of(&[0]);
+        assert!(short[0].quality.is_some() && short.iter().any(|phase| phase.quality.is_none()), "{short:?}");
     }
 
     #[test]

@@ -96,6 +96,11 @@ impl World {
         spec
     }
 
+    /// The arm of this name.
+    pub(super) fn arm(&self, name: &str) -> usize {
+        self.whole.arms.iter().position(|arm| arm.arm == name).unwrap_or_default()
+    }
+
     /// Whether `arm`'s quality is another now than it was at the beginning.
     pub(super) fn is_changed(&self, arm: usize) -> bool {
         self.changed && arm == self.scenario.arm && matches!(self.scenario.change, Change::Quality(_))

@@ -7,7 +7,7 @@ use plotters::element::{PathElement, Polygon, Text};
 use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::{Color, RGBColor, WHITE};
 
-use super::{Area, Drawn, FAINT, GREEN, INK, OURS, WARM, text};
+use super::{Area, Drawn, FAINT, GREEN, INK, OURS, PURPLE, WARM, text};
 use crate::cli::evaluate::online::{OnlineReport, OnlineWorkload};
 use crate::evaluate::online::{Band, PolicyReport, Stretch};
 
@@ -19,7 +19,7 @@ const LEGEND: u32 = 220;
 /// Lines of a panel at most; of the models those that are asked most.
 const LINES: usize = 7;
 const COLOURS: [RGBColor; LINES] =
-    [OURS, WARM, GREEN, RGBColor(130, 80, 160), RGBColor(190, 50, 70), RGBColor(110, 120, 40), RGBColor(80, 80, 80)];
+    [OURS, WARM, GREEN, PURPLE, RGBColor(190, 50, 70), RGBColor(110, 120, 40), RGBColor(80, 80, 80)];
 /// Characters of a name in the legend.
 const NAME: usize = 30;
 

@@ -11,11 +11,13 @@ use plotters::element::{Circle, EmptyElement, PathElement, Text};
 use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::{Color, RGBColor, ShapeStyle, WHITE};
 
-use super::{Area, Drawn, FAINT, GREEN, INK, OURS, WARM, text};
+use super::{Area, Drawn, FAINT, GREEN, INK, OURS, PURPLE, WARM, text};
 use crate::evaluate::report::{PointReport, RouterReport, WorkloadReport};
 
 pub const SIZE: (u32, u32) = (960, 620);
 const LEGEND: u32 = 30;
+/// Where an axis of logarithms begins at the lowest.
+const LEAST_USD: f64 = 1e-6;
 const BAR: RGBColor = FAINT;
 /// Points on the straight line between two corners, which an axis of logarithms bends.
 const BENDS: usize = 24;
@@ -67,6 +69,7 @@ enum Mark {
 fn mark(router: &str) -> Option<Mark> {
     match router {
         "satisfice" => Some(Mark::Line(OURS.stroke_width(3))),
+        "table by task" => Some(Mark::Line(PURPLE.stroke_width(1))),
         "nearest neighbours" => Some(Mark::Line(WARM.stroke_width(1))),
         "logistic regression" => Some(Mark::Line(GREEN.stroke_width(1))),
         "oracle" => Some(Mark::Line(FAINT.stroke_width(2))),
@@ -153,14 +156,14 @@ fn models(chart: &mut Chart, report: &WorkloadReport, costs: &Range<f64>, qualit
     Ok(())
 }
 
-/// From the cheapest model to the dearest; from what routing starts with to what an oracle reaches.
+/// From the cheapest to the dearest and from the worst to the best that any router comes to, single models among them:
+/// whatever the legend names is within.
 fn window(report: &WorkloadReport) -> (Range<f64>, Range<f64>) {
     let points = || report.routers.iter().flat_map(|router| &router.frontier);
-    let usd = |usd: f64| usd.max(1e-6);
-    let low = points().map(|point| usd(point.usd_per_1k)).fold(f64::INFINITY, f64::min);
-    let high = points().map(|point| usd(point.usd_per_1k)).fold(0.0, f64::max);
-    let ours = report.routers.iter().take(1).flat_map(|router| &router.frontier);
-    let least = ours.map(|point| point.quality).fold(f64::INFINITY, f64::min).max(0.5 * report.best_quality);
+    let usd = |point: &PointReport| point.usd_per_1k.max(LEAST_USD);
+    let low = points().map(usd).fold(f64::INFINITY, f64::min);
+    let high = points().map(usd).fold(LEAST_USD, f64::max);
+    let least = points().map(|point| point.quality).fold(f64::INFINITY, f64::min);
     let most = points().map(|point| point.quality).fold(0.0, f64::max);
     let margin = 0.04 * (most - least).max(0.01);
     (low / 1.3..high * 1.3, least - margin..most + margin)

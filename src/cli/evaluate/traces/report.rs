@@ -10,6 +10,9 @@ const FEW: f64 = 50.0;
 /// Below this support a value rests on what was believed rather than on what was seen.
 const SUPPORTED: f64 = 0.99;
 
+const LEARNERS: &str = "Policies that learn: each request as they would have decided it, having learned from the logged answers to those\n\
+     before it, in the order of the files and as if scores came at once.\n";
+
 /// All routes, for people.
 pub fn text(reports: &[RouteReport]) -> String {
     let mut out = reports.iter().map(route).collect::<Vec<_>>().join("\n");
@@ -18,6 +21,9 @@ pub fn text(reports: &[RouteReport]) -> String {
          Assumed: whether an answer is judged depends on the request and the model, not on how good the answer is;\n\
          that some models' answers are judged more often is corrected for.\n",
     );
+    if reports.iter().flat_map(|report| &report.policies).any(|policy| policy.learns) {
+        out.push_str(LEARNERS);
+    }
     out
 }
 
@@ -32,8 +38,16 @@ fn route(report: &RouteReport) -> String {
         report.judged,
         report.clip.map_or(String::new(), |clip| format!("; weights cut at {clip}"))
     );
-    let header =
-        ["policy", "quality (DR)", "quality (SNIPS)", "(IPS)", "USD per 1k (DR)", "ESS", "largest w", "support"];
+    let header = [
+        "policy",
+        "quality (DR)",
+        "quality (SNIPS)",
+        "quality (IPS)",
+        "USD per 1k (DR)",
+        "ESS",
+        "largest w",
+        "support",
+    ];
     let rows: Vec<[String; 8]> =
         std::iter::once(header.map(String::from)).chain(report.policies.iter().map(policy)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
@@ -57,7 +71,7 @@ fn policy(report: &PolicyReport) -> [String; 8] {
         report.policy.clone(),
         interval(dr, 3),
         interval(snips, 3),
-        format!("{:.3}", ips.value),
+        interval(ips, 3),
         report.usd_per_1k.as_ref().map_or("unknown".into(), |usd| interval(&usd.dr, 4)),
         format!("{effective:.0}"),
         format!("{largest_weight:.1}"),
