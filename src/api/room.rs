@@ -1,7 +1,7 @@
 //! Buffers for what comes in pieces, up to a bound: they hold little more than the bound at any moment, and give up what
 //! a long part took.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// More than a connection gives at once, bytes. A longer buffer gets all the room that it may need, and gives it up when
 /// that is taken.
@@ -23,6 +23,48 @@ pub fn extend(buffer: &mut BytesMut, piece: &[u8], limit: usize) {
 pub fn release(buffer: &mut BytesMut, taken: usize) {
     if taken > PIECE {
         *buffer = BytesMut::from(&buffer[..]);
+    }
+}
+
+/// The pieces of a whole, put together: without a copy where there is one. A piece that is held as it came may hold the
+/// buffer that it was read into, many times its length.
+#[derive(Debug)]
+pub struct Gathered {
+    first: Bytes,
+    all: BytesMut,
+    limit: usize,
+}
+
+/// The whole is longer than its bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+impl Gathered {
+    /// Nothing yet, and never more than `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { first: Bytes::new(), all: BytesMut::new(), limit }
+    }
+
+    /// Adds the next piece.
+    ///
+    /// # Errors
+    /// It goes beyond the bound.
+    pub fn push(&mut self, piece: Bytes) -> Result<(), TooLong> {
+        if self.first.len() + self.all.len() + piece.len() > self.limit {
+            return Err(TooLong);
+        }
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = piece;
+        } else {
+            extend(&mut self.all, &std::mem::take(&mut self.first), self.limit);
+            extend(&mut self.all, &piece, self.limit);
+        }
+        Ok(())
+    }
+
+    /// The whole.
+    pub fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
 }
 
@@ -50,5 +92,19 @@ mod tests {
         let taken = buffer.split_to(2 * PIECE - 1);
         release(&mut buffer, taken.len());
         assert!(buffer.as_ptr() != taken.as_ptr_range().end && buffer.capacity() < PIECE && buffer[..] == b"x"[..]);
+    }
+
+    #[test]
+    fn one_piece_stays_where_it_is_and_more_are_copied_up_to_the_bound() {
+        let piece = Bytes::from(vec![b'x'; 9]);
+        let mut gathered = Gathered::new(12);
+        gathered.push(piece.clone()).unwrap();
+        assert_eq!(gathered.into_bytes().as_ptr(), piece.as_ptr());
+        let mut gathered = Gathered::new(12);
+        for piece in ["", "ab", "", "c", "defghijkl"] {
+            gathered.push(Bytes::from(piece)).unwrap();
+        }
+        assert_eq!(gathered.push(Bytes::from("m")), Err(TooLong));
+        assert_eq!(gathered.into_bytes(), "abcdefghijkl");
     }
 }

@@ -251,10 +251,10 @@ impl Call<'_> {
         Some(Decision::cached(how.name(), segment.as_deref(), knob, version))
     }
 
-    /// As long as for an upstream's first byte.
+    /// As long as for an upstream's first byte, and no longer than the request may take.
     fn patience(&self) -> Duration {
         let limits = self.route().map_or(&self.setup.limits, |route| &self.setup.routes[route].limits);
-        limits.deadlines.first_byte
+        limits.deadlines.first_byte.min(limits.deadlines.total.saturating_sub(self.arrival.instant.elapsed()))
     }
 }
 

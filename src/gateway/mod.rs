@@ -153,7 +153,8 @@ impl Gateway {
         let told = (&body[..], wishes.metadata);
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
         let (upstreams, models, abandoned) = (&recording.setup().upstreams, recording.models(), recording.abandoned());
-        let dispatched = upstreams.dispatch_telling(&models, &request, &limits, abandoned).await;
+        let limits = (&limits, arrival.instant);
+        let dispatched = upstreams.dispatch_telling(&models, &request, limits, abandoned).await;
         match dispatched {
             Ok(Dispatched { target, attempts, reply }) => {
                 if let Some(reading) = reading {

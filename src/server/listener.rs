@@ -5,22 +5,18 @@ use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::connection;
 use super::site::Site;
 use super::workers::Workers;
 
 /// Connections served at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16 * 1024;
-/// How long a connection may take over a request's head, idle time before it included.
-const HEAD_DEADLINE: Duration = Duration::from_secs(120);
 /// How long requests under way may take once the server stops: most answers end by then, and so does the process before
 /// what runs it loses patience, as Kubernetes does after 30 s.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
@@ -28,6 +24,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Pause after the system had no connection to give, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The log hears of it at most so often.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +95,7 @@ async fn accept(
     graceful: &GracefulShutdown,
     connections: &mut JoinSet<()>,
 ) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (room, mut refusals) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), Refusals::default());
     while let Ok(permit) = room.clone().acquire_owned().await {
         // Out of this runtime: the worker's own is to wake up for what comes.
         match listener.accept().await.and_then(|(stream, _peer)| stream.into_std()) {
@@ -106,7 +104,9 @@ async fn accept(
                 connections.spawn_on(served, workers.next());
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                if let Some(times) = refusals.add(Instant::now()) {
+                    tracing::warn!(%error, times, "cannot accept connections");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -115,19 +115,37 @@ async fn accept(
 }
 
 async fn connection(stream: StdStream, site: Arc<Site>, graceful: Watcher, _permit: OwnedSemaphorePermit) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
+    connection::serve(stream, site, graceful).await;
+}
+
+/// Connections that the system did not give.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// Since the log heard of them.
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl Refusals {
+    /// One more. So many have come since the log heard of them, if it is to hear of them now.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        if self.told.is_some_and(|told| now < told + TELL_EVERY) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.count))
     }
-    let stream = match TcpStream::from_std(stream) {
-        Ok(stream) => stream,
-        Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
-    };
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
-    builder.http2().timer(TokioTimer::new());
-    let service = service_fn(move |request| site.clone().answer(request));
-    let served = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-    if let Err(error) = served.await {
-        tracing::debug!(error, "a connection ended early");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_hears_of_connections_that_cannot_be_accepted_once_a_minute() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        let told: Vec<u64> = (0..1500).filter_map(|i| refusals.add(start + ACCEPT_PAUSE * i)).collect();
+        assert_eq!(told, [1, 1200], "75 s, and the second line says how many there were");
     }
 }

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod chat;
+mod connection;
 mod embeddings;
 mod error;
 mod feedback;
@@ -17,8 +18,10 @@ mod responses;
 mod routes;
 pub mod settings;
 mod site;
+mod socket;
 mod sse;
 mod status;
+mod taken;
 mod traces;
 mod workers;
 

@@ -25,11 +25,12 @@ struct Worker {
 }
 
 impl Workers {
-    /// One thread a core.
+    /// One thread a core, with as many file descriptors among them as the system gives: each connection takes one.
     ///
     /// # Errors
     /// The system gives no thread, or no file descriptors for its runtime.
     pub fn start() -> io::Result<Self> {
+        raise_descriptors();
         let mut workers = Self { handles: Vec::new(), threads: Vec::new() };
         for _ in 0..thread::available_parallelism()?.get() {
             workers.add()?;
@@ -61,11 +62,40 @@ impl Workers {
     }
 }
 
+/// Takes what the hard limit allows; the soft one, often 1,024, is there for programs that know no more.
+#[cfg(unix)]
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "no more file descriptors");
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_descriptors() {}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("a serving thread had panicked");
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    use super::*;
+
+    #[test]
+    fn workers_may_open_as_many_files_as_the_system_allows() {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let lower = Rlimit { current: maximum.map(|maximum| maximum - 1), maximum };
+        setrlimit(Resource::Nofile, lower).unwrap();
+        let _workers = Workers::start().unwrap();
+        assert_eq!(getrlimit(Resource::Nofile).current, maximum);
     }
 }

@@ -13,6 +13,7 @@ use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Outcome};
 use satisfice::upstream::Upstreams;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::gateway::{Options, Running, ask, ask_stream, body, error, header, settings};
 use crate::recorded::BEGIN_MS;
@@ -570,4 +571,38 @@ async fn the_learner_hears_of_a_streamed_hit_before_it_ends() {
     let id = header(&response, "x-satisfice-trace-id").unwrap().to_owned();
     let Event::Decided { trace, decision, .. } = running.event().await else { panic!("nothing to score") };
     assert_eq!((trace.to_string(), decision.kind), (id, Kind::Cache));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_anothers_call_takes_of_a_requests_own_time() {
+    let mut settings = cached(None);
+    settings.deadlines.first_byte = Duration::from_secs(3);
+    settings.deadlines.total = Duration::from_secs(8);
+    let running = Running::with(Options { settings, ..Options::default() }).await;
+    running.upstream.on("small-upstream", [Answer::default().hang()]);
+    let began = Instant::now();
+    let second = async {
+        running.upstream.until_seen(1).await;
+        running.chat(ask("small")).await
+    };
+    let (first, second) = tokio::join!(running.chat(ask("small")), second);
+    assert_eq!([first, second].map(|response| response.status().as_u16()), [504, 504]);
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_when_the_time_has_gone_with_waiting() {
+    let mut settings = cached(None);
+    settings.deadlines.first_byte = Duration::from_secs(8);
+    settings.deadlines.total = Duration::from_secs(8);
+    let running = Running::with(Options { settings, ..Options::default() }).await;
+    running.upstream.on("small-upstream", [Answer::default().hang()]);
+    let second = async {
+        running.upstream.until_seen(1).await;
+        running.chat(ask("small")).await
+    };
+    let (_, second) = tokio::join!(running.chat(ask("small")), second);
+    let (status, error) = error(second).await;
+    assert!(status == 504 && error["message"].as_str().unwrap().contains("the total deadline"), "{error}");
+    assert_eq!(running.upstream.seen().len(), 1);
 }

@@ -3,6 +3,7 @@
 use satisfice::server::ApiKeys;
 use satisfice::trace::Outcome;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::gateway::{BODY_LIMIT, Options, Running, ask, error, header};
 use crate::scripted::Answer;
@@ -120,6 +121,20 @@ async fn a_body_over_the_limit_is_refused_with_the_limit_and_the_client_hears_of
         futures_util::stream::iter([vec![b' '; BODY_LIMIT], vec![b' '; BODY_LIMIT]].map(Ok::<_, std::io::Error>));
     let (status, _) = refused(&running, reqwest::Body::wrap_stream(chunks)).await;
     assert_eq!(status, 413, "also where the length is not told beforehand");
+}
+
+#[tokio::test]
+async fn a_client_that_asks_whether_to_send_too_long_a_body_is_told_at_once_not_to() {
+    let running = Running::start().await;
+    let mut connection = running.connect().await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nexpect: 100-Continue\r\ncontent-length: {}\r\n\r\n",
+        BODY_LIMIT + 1
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    connection.read_to_string(&mut told).await.unwrap();
+    assert!(told.starts_with("HTTP/1.1 413") && told.contains(&BODY_LIMIT.to_string()), "{told}");
 }
 
 #[tokio::test]

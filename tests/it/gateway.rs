@@ -20,6 +20,7 @@ use satisfice::trace::{Event, Trace, TraceId};
 use satisfice::upstream::Upstreams;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -37,7 +38,8 @@ pub struct Running {
     pub upstream: Scripted,
     pub gateway: Arc<Gateway>,
     client: Client,
-    url: String,
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
     events: mpsc::Receiver<Event>,
     phase: watch::Sender<Phase>,
     served: JoinHandle<()>,
@@ -122,6 +124,11 @@ impl Running {
 
     pub fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.url)).body(body)
+    }
+
+    /// A connection without a client behind it: the test writes and reads its bytes.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.url.trim_start_matches("http://")).await.unwrap()
     }
 
     /// Sends one chat completion.

@@ -21,6 +21,7 @@ mod config;
 mod config_clouds;
 mod config_known;
 mod config_vertex;
+mod connections;
 mod conversations;
 mod crash;
 mod custom_tools;

@@ -124,7 +124,7 @@ async fn a_client_that_leaves_a_hedged_pair_of_which_one_failed_leaves_the_truth
     let (targets, request) = (models.iter().collect::<Vec<_>>(), request(false));
     let upstreams = upstreams(&upstream);
     let told = std::sync::OnceLock::new();
-    let mut answer = Box::pin(upstreams.dispatch_telling(&targets, &request, &limits, &told));
+    let mut answer = Box::pin(upstreams.dispatch_telling(&targets, &request, (&limits, Instant::now()), &told));
     // The failure counts against its model once it is known.
     while upstreams.standing(&models[1].id).is_none_or(|standing| standing.failures == 0) {
         let pending = std::future::poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending()));

@@ -171,3 +171,27 @@ async fn a_gateway_that_is_told_again_to_stop_ends_a_stream_with_an_error_and_re
         assert_eq!((trace.outcome, why), (Outcome::Cut, Some("the gateway was stopped before the answer's end")));
     }
 }
+
+#[tokio::test]
+async fn a_stream_of_several_choices_has_ended_well_once_each_of_them_has() {
+    let mut running = Running::start().await;
+    let choice = |index: usize, content: &str, reason: Value| {
+        json!({"id": "c", "object": "chat.completion.chunk", "choices": [
+            {"index": index, "delta": {"content": content}, "finish_reason": reason}]})
+        .to_string()
+    };
+    let cut = || Answer::stream().event(&choice(0, "a", Value::Null)).event(&choice(1, "b", Value::Null));
+    let cut = || cut().event(&choice(0, "", "stop".into()));
+    let unseen = Answer::stream().event(&choice(0, "a", "stop".into()));
+    let whole = cut().event(&choice(1, "", "length".into())).usage();
+    let endings = [(cut(), Outcome::Cut), (unseen, Outcome::Cut), (whole, Outcome::Answered)];
+    for (answer, outcome) in endings {
+        running.upstream.on("small-upstream", [answer.end()]);
+        let mut request = ask_stream("small");
+        request["n"] = 2.into();
+        let body = running.chat(request).await.text().await.unwrap();
+        let cut = outcome == Outcome::Cut;
+        assert_eq!((body.contains("[DONE]"), body.contains("the stream was cut")), (!cut, cut), "{body}");
+        assert_eq!(running.finished().await.outcome, outcome);
+    }
+}

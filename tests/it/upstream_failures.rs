@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use satisfice::upstream::{Cause, Limits, Upstreams};
+use futures_util::StreamExt;
+use satisfice::upstream::{Cause, Condition, Limits, Reply, Upstreams};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, advance};
 
@@ -163,6 +164,26 @@ async fn a_probe_that_fails_or_is_given_up_leaves_room_for_the_next() {
         () = upstream.until_seen(13) => {}
     }
     assert!(upstreams.healthy(&a.id), "nobody waits for the probe any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_streams_has_succeeded_when_it_begins_and_may_fail_later() {
+    let upstream = Scripted::start().await;
+    let upstreams = upstreams(&upstream);
+    let (a, gate) = (model("a"), Gate::closed());
+    upstream.on("a", [Answer::status(500, "no")]);
+    for _ in 0..5 {
+        ask(&upstreams, &["a", "b"], false).await.unwrap();
+    }
+    advance(Duration::from_secs(11)).await;
+    upstream.on("a", [Answer::stream().text("one").wait(&gate).close()]);
+    let Reply::Stream(mut probe) = ask(&upstreams, &["a"], true).await.unwrap().reply else { panic!("a stream") };
+    let standing = upstreams.standing(&a.id).unwrap();
+    assert_eq!((standing.healthy, standing.condition, standing.in_flight), (true, Condition::Closed, 1));
+    gate.open();
+    while let Some(Ok(_)) = probe.next().await {}
+    let standing = upstreams.standing(&a.id).unwrap();
+    assert_eq!((standing.failures, standing.in_flight), (1, 0), "the cut counts");
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,7 +87,7 @@ async fn a_stream_that_fails_before_its_first_event_goes_to_the_next() {
         (Answer::stream().event("[DONE]").end(), "ended before it began"),
         (Answer::stream().event("nonsense"), "not a chat completion"),
         (Answer::stream().hang(), "first-byte deadline"),
-        (Answer::stream().piece(": ping\n\n").hang(), "idle deadline"),
+        (Answer::stream().piece(": ping\n\n").hang(), "first-byte deadline"),
         (Answer::default().hang(), "first-byte deadline"),
         (Answer::status(503, "busy"), "busy"),
     ] {
@@ -99,6 +99,40 @@ async fn a_stream_that_fails_before_its_first_event_goes_to_the_next() {
         let (texts, end) = rest(stream(dispatched)).await;
         assert_eq!((texts.concat(), end), ("ok".into(), Ok(())));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn comments_before_the_first_event_put_no_deadline_off() {
+    let (upstream, gate) = (Scripted::start().await, Gate::closed());
+    let pinged = (0..60).fold(Answer::stream(), |answer, _| answer.piece(": ping\n\n").wait(&gate));
+    upstream.on("a", [pinged.text("late").finish().end()]);
+    let (upstreams, began) = (upstreams(&upstream), Instant::now());
+    let pings = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            gate.open();
+        }
+    };
+    let dispatched = tokio::select! {
+        dispatched = ask(&upstreams, &["a", "b"], true) => dispatched.unwrap(),
+        () = pings => unreachable!("they do not end"),
+    };
+    assert_eq!(causes(&dispatched.attempts), [Some(Cause::Timeout), None]);
+    assert!(began.elapsed() < LIMITS.deadlines.first_byte + Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(rest(stream(dispatched)).await, (vec!["ok".to_owned(), String::new(), String::new()], Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_always_has_a_piece_ends_at_the_total_deadline() {
+    let upstream = Scripted::start().await;
+    upstream.on("a", [Answer::stream().text("one").text("two").text("three").hang()]);
+    let mut stream = stream(ask(&upstreams(&upstream), &["a"], true).await.unwrap());
+    assert!(matches!(stream.next().await, Some(Ok(StreamItem::Chunk { .. }))));
+    // Its reader takes its time, and all of it is there by then.
+    tokio::time::advance(LIMITS.deadlines.total).await;
+    let (texts, end) = rest(stream).await;
+    assert_eq!(texts, [""; 0]);
+    assert_eq!(end.unwrap_err().message, "provider test: no whole answer within 100s (the total deadline)");
 }
 
 /// A chunk that says who speaks, and no more.

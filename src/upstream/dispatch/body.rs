@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::pool::Lease;
 use super::timing::{Due, Passed, Timing};
-use crate::api::room;
+use crate::api::room::{Gathered, TooLong};
 
 /// The rest of an answer as it comes from the network. Dropping it cancels the call.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Body {
     _lease: Lease,
     timing: Timing,
     due: Due,
+    /// The answer has begun: each further piece has a deadline of its own.
+    begun: bool,
     /// Made at the first wait: most whole answers are there at once and need no timer.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -34,9 +36,21 @@ pub enum BodyError {
 }
 
 impl Body {
-    /// A body whose first byte is due when `timing` says so.
+    /// A body whose answer is due to begin when `timing` says so for the first byte. Whoever reads it says when it has.
     pub fn new(inner: Incoming, lease: Lease, timing: Timing) -> Self {
-        Self { inner, _lease: lease, timing, due: timing.first_byte, timer: None }
+        Self { inner, _lease: lease, timing, due: timing.first_byte, begun: false, timer: None }
+    }
+
+    /// The answer has begun with the last piece.
+    pub fn begin(&mut self) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.due = self.timing.next_piece(Instant::now());
+        }
+    }
+
+    /// It begins with any piece.
+    fn takes_any_piece(&mut self) {
+        self.begun = true;
     }
 
     /// The next piece; `None` at the end.
@@ -49,13 +63,26 @@ impl Body {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::Broken(error)))),
                 Some(Ok(Ok(piece))) => {
-                    self.due = self.timing.next_piece(Instant::now());
+                    let now = Instant::now();
+                    if let Some(passed) = self.overdue(now) {
+                        return Poll::Ready(Some(Err(BodyError::Passed(passed))));
+                    }
+                    if self.begun {
+                        self.due = self.timing.next_piece(now);
+                    }
                     return Poll::Ready(Some(Ok(piece)));
                 }
                 // Trailers: nothing on this wire is in them.
                 Some(Ok(Err(_))) => {}
             }
         }
+    }
+
+    /// What ends the answer though there is always a piece of it. Its own deadline is not among it, where the next piece
+    /// waited for its reader.
+    fn overdue(&self, now: Instant) -> Option<Passed> {
+        let due = if self.begun { self.timing.total } else { self.due };
+        (now >= due.at).then_some(due.passed)
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Passed> {
@@ -73,25 +100,17 @@ impl Body {
     /// # Errors
     /// It broke off, was late, or is longer than `limit` bytes.
     pub async fn whole(mut self, limit: usize) -> Result<Bytes, BodyError> {
-        let mut first = Bytes::new();
-        let mut all = BytesMut::new();
+        self.takes_any_piece();
+        let mut all = Gathered::new(limit);
         while let Some(piece) = poll_fn(|cx| self.poll_piece(cx)).await {
-            let piece = piece?;
-            if first.len() + all.len() + piece.len() > limit {
-                return Err(BodyError::TooLong { limit });
-            }
-            if first.is_empty() && all.is_empty() {
-                first = piece;
-            } else {
-                room::extend(&mut all, &std::mem::take(&mut first), limit);
-                room::extend(&mut all, &piece, limit);
-            }
+            all.push(piece?).map_err(|TooLong| BodyError::TooLong { limit })?;
         }
-        Ok(if all.is_empty() { first } else { all.freeze() })
+        Ok(all.into_bytes())
     }
 
     /// At most the first `limit` bytes, and what there is of them if the rest does not come.
     pub async fn beginning(mut self, limit: usize) -> Bytes {
+        self.takes_any_piece();
         let mut all = BytesMut::new();
         while let Some(Ok(piece)) = poll_fn(|cx| self.poll_piece(cx)).await {
             all.extend_from_slice(&piece[..piece.len().min(limit - all.len())]);

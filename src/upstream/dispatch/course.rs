@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::super::{Attempt, Cause, UpstreamError};
-use super::timing::{Due, Timing};
+use super::timing::{Due, Passed, Timing};
 use super::{Dispatched, Exhausted, Limits, Reply, Upstreams, Work, backoff, local};
 use crate::catalog::Model;
 
@@ -38,16 +38,19 @@ impl<'a> Course<'a> {
         upstreams: &'a Upstreams,
         targets: &'a [&'a Model],
         work: Work<'a>,
-        limits: &'a Limits,
+        (limits, since): (&'a Limits, Instant),
         abandoned: &'a OnceLock<Vec<Attempt>>,
     ) -> Self {
-        let total = Due::total(limits.deadlines.total, Instant::now());
+        let total = Due::total(limits.deadlines.total, since);
         let queue = (0..limits.planned.min(targets.len())).collect();
         let (attempts, asking) = (Vec::with_capacity(1), [None; 2]);
         Self { upstreams, work, targets, limits, total, attempts, calls: 1, queue, asking, abandoned }
     }
 
     pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
+        if Instant::now() >= self.total.at {
+            return Err(Exhausted { attempts: vec![], error: late(self.total.passed) });
+        }
         self.upstreams.budget.deposit(1);
         let mut last = None;
         while let Some(target) = self.queue.pop_front() {
@@ -220,6 +223,11 @@ fn attempt(target: usize, error: Option<&UpstreamError>, began: Instant) -> Atte
         Some(error) => error.status,
     };
     Attempt { target, status, error: error.cloned(), duration: began.elapsed() }
+}
+
+/// There was no time left to ask anybody, whose fault it is not.
+fn late(passed: Passed) -> UpstreamError {
+    UpstreamError { cause: Cause::Timeout, ..local(passed.to_string()) }
 }
 
 fn nobody() -> UpstreamError {

@@ -30,6 +30,7 @@ use super::super::vertex::Vertex;
 use super::super::{Asked, Cause, KeyHeader, NoAnswer, Provider, Stamp, UpstreamError, WholeReply, WireRequest};
 use super::body::Body;
 use super::capacity;
+use super::choices::Choices;
 use super::connect::Connector;
 use super::fault::Reporter;
 use super::pool::{Lease, Pool};
@@ -256,7 +257,7 @@ impl Target {
                 Ok(Reply::Whole(reply))
             }
             Ok(Answer::Stream(body)) => {
-                let events = self.endpoint.provider.events(&asked);
+                let events = (self.endpoint.provider.events(&asked), Choices::of(request));
                 ReplyStream::begin(Arc::clone(&self.endpoint), body, events, call).await.map(Reply::Stream)
             }
             Err(error) => {

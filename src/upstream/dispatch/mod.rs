@@ -7,6 +7,7 @@ mod body;
 mod breaker;
 mod budget;
 mod capacity;
+mod choices;
 mod connect;
 mod course;
 mod embed;
@@ -248,10 +249,11 @@ impl Upstreams {
         request: &ChatRequest,
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
-        self.dispatch_telling(targets, request, limits, &OnceLock::new()).await
+        self.dispatch_telling(targets, request, (limits, Instant::now()), &OnceLock::new()).await
     }
 
-    /// The same; where the future is dropped before its end, `abandoned` is told the calls by then.
+    /// The same for a request whose total deadline counts from `since`; where the future is dropped before its end,
+    /// `abandoned` is told the calls by then.
     ///
     /// # Errors
     /// As [`dispatch`](Self::dispatch).
@@ -259,10 +261,10 @@ impl Upstreams {
         &self,
         targets: &[&Model],
         request: &ChatRequest,
-        limits: &Limits,
+        (limits, since): (&Limits, Instant),
         abandoned: &OnceLock<Vec<Attempt>>,
     ) -> Result<Dispatched, Exhausted> {
-        Course::new(self, targets, Work::Chat(request), limits, abandoned).run().await
+        Course::new(self, targets, Work::Chat(request), (limits, since), abandoned).run().await
     }
 
     /// Asks `targets` for embeddings, as [`dispatch`](Self::dispatch) does for an answer; the reply is whole.
@@ -276,7 +278,8 @@ impl Upstreams {
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
         let made = AtomicUsize::new(0);
-        Course::new(self, targets, Work::Embeddings(request, &made), limits, &OnceLock::new()).run().await
+        let (work, limits) = (Work::Embeddings(request, &made), (limits, Instant::now()));
+        Course::new(self, targets, work, limits, &OnceLock::new()).run().await
     }
 
     fn target(&self, model: &Model) -> Result<Arc<Target>, UpstreamError> {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::super::{Cause, Events, StreamItem, UpstreamError};
 use super::body::Body;
+use super::choices::Choices;
 use super::endpoint::Endpoint;
 use super::fault::Reporter;
 use super::frames::Frames;
@@ -34,6 +35,7 @@ struct Pieces {
     ready: VecDeque<StreamItem>,
     /// Taken to know that the stream has begun, and not yet given on.
     opening: Opening,
+    choices: Choices,
     progress: Progress,
 }
 
@@ -41,9 +43,9 @@ struct Pieces {
 enum Progress {
     /// Nothing came yet.
     Waiting,
-    /// Something came, no finish reason yet.
+    /// Something came, and not yet each choice's finish reason.
     Begun,
-    /// A finish reason came: it may end.
+    /// They came: it may end.
     Finished,
     Ended,
 }
@@ -53,17 +55,18 @@ impl ReplyStream {
     pub(super) async fn begin(
         endpoint: Arc<Endpoint>,
         body: Body,
-        events: Box<dyn Events>,
+        (events, choices): (Box<dyn Events>, Choices),
         call: Call,
     ) -> Result<Self, UpstreamError> {
         let frames = Frames::new(endpoint.provider.framing());
         let (ready, opening, progress) = (VecDeque::new(), Opening::default(), Progress::Waiting);
-        let mut pieces = Box::new(Pieces { endpoint, body, frames, events, call, ready, opening, progress });
+        let mut pieces = Box::new(Pieces { endpoint, body, frames, events, call, ready, opening, choices, progress });
         while let Some(item) = poll_fn(|cx| pieces.poll_item(cx)).await.transpose()? {
             if pieces.opening.push(item) {
                 break;
             }
         }
+        pieces.call.begun();
         Ok(Self(pieces))
     }
 }
@@ -75,7 +78,10 @@ impl Pieces {
         }
         let item = ready!(self.poll_next_item(cx));
         match &item {
-            Ok(StreamItem::Chunk { text, .. }) => self.advance(text.finish_reason.is_some()),
+            Ok(StreamItem::Chunk { data, text, .. }) => {
+                let finished = self.choices.take(data, text);
+                self.advance(finished);
+            }
             Ok(StreamItem::Done) => {
                 self.call.succeeded();
                 self.progress = Progress::Ended;
@@ -105,7 +111,11 @@ impl Pieces {
             }
             match self.frames.next_event() {
                 Ok(Some(event)) => match self.events.event(event, &mut self.ready) {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        // Comments, which keep a connection open while the model does not answer, are no event.
+                        self.body.begin();
+                        continue;
+                    }
                     Err(problem) => return Poll::Ready(Err(self.endpoint.no_answer(problem))),
                 },
                 Ok(None) => {}

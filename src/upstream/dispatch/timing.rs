@@ -57,7 +57,8 @@ impl Due {
 pub struct Timing {
     pub first_byte: Due,
     idle: Duration,
-    total: Due,
+    /// The end of the request.
+    pub total: Due,
 }
 
 impl Timing {

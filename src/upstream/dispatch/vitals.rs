@@ -128,9 +128,14 @@ impl Vitals {
     /// A call begins.
     pub fn begin(self: &Arc<Self>, now: Instant) -> Call {
         let key = self.key(now);
-        let breakers = [&self.shared.provider, &self.shared.keys[key], &self.model];
+        let probes = self.breakers(key).map(|breaker| breaker.begin(now));
         self.load.begin();
-        Call { vitals: Arc::clone(self), key, probes: breakers.map(|breaker| breaker.begin(now)), open: true }
+        Call { vitals: Arc::clone(self), key, probes, open: true }
+    }
+
+    /// What a call with this key passes.
+    fn breakers(&self, key: usize) -> [&Breaker; 3] {
+        [&self.shared.provider, &self.shared.keys[key], &self.model]
     }
 }
 
@@ -140,11 +145,26 @@ pub struct Call {
     vitals: Arc<Vitals>,
     /// Index into the provider's keys: the one to send.
     pub key: usize,
+    /// Whether it is the probe of each of its [`Vitals::breakers`].
     probes: [bool; 3],
     open: bool,
 }
 
 impl Call {
+    /// The model has begun to answer, in a stream: what it probes for answers again. How the stream ends counts as well,
+    /// like any other's.
+    pub fn begun(&mut self) {
+        if !self.open {
+            return;
+        }
+        let now = Instant::now();
+        for (breaker, probe) in self.vitals.breakers(self.key).into_iter().zip(&mut self.probes) {
+            if std::mem::take(probe) {
+                breaker.end(true, Some(Ok(())), now);
+            }
+        }
+    }
+
     /// The model answered to the end.
     pub fn succeeded(&mut self) {
         self.settle(Some(Ok(())), Instant::now());
@@ -162,9 +182,7 @@ impl Call {
         if !std::mem::take(&mut self.open) {
             return;
         }
-        let shared = &self.vitals.shared;
-        let breakers = [&shared.provider, &shared.keys[self.key], &self.vitals.model];
-        for (breaker, probe) in breakers.into_iter().zip(self.probes) {
+        for (breaker, probe) in self.vitals.breakers(self.key).into_iter().zip(self.probes) {
             breaker.end(probe, outcome, now);
         }
         self.vitals.load.end();
