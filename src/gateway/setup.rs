@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Wishes;
 use super::balance::{Balance, Deployment, order};
 use super::error::GatewayError;
+use super::filter::{Demand, Excluded, Reason};
 use super::pace::Pace;
 use super::rules::{Circumstances, Rule, Then};
 use super::sessions::{Reading, Warm};
@@ -132,6 +133,30 @@ impl Setup {
             )),
             None => unknown(asked, self.settings.embeddings.iter().map(|m| m.id.model.to_string()).collect()),
         })
+    }
+
+    /// Those of `targets` that can answer what is asked of them; the others are added to `unable`, with what they lack.
+    pub(super) fn able(
+        &self,
+        targets: impl IntoIterator<Item = usize>,
+        demand: &Demand,
+        unable: &mut Vec<Excluded>,
+    ) -> Vec<usize> {
+        let mut able = vec![];
+        for target in targets {
+            let model = &self.targets[target].model;
+            let inexpressible = || self.upstreams.refuses(&model.id, demand.request()).map(Reason::Inexpressible);
+            match demand.lacking(model).or_else(inexpressible) {
+                None => able.push(target),
+                Some(reason) => {
+                    let excluded = Excluded { model: model.id.model.to_string(), reason };
+                    if !unable.contains(&excluded) {
+                        unable.push(excluded);
+                    }
+                }
+            }
+        }
+        able
     }
 
     /// Those of `targets` that are the model called `name`, the one to ask first in front.

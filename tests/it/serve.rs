@@ -188,6 +188,26 @@ fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
 }
 
 #[cfg(unix)]
+#[test]
+fn a_file_behind_a_link_that_is_swapped_as_kubernetes_does_is_taken_up() {
+    use std::fs::{create_dir, rename, write};
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    create_dir(path("..1")).unwrap();
+    symlink("..1", path("..data")).unwrap();
+    symlink("..data/c.toml", path("c.toml")).unwrap();
+    let served = Served::start(folder.path());
+    served.says("for operators");
+    create_dir(path("..2")).unwrap();
+    write(path("..2").join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
+    symlink("..2", path("..data_tmp")).unwrap();
+    rename(path("..data_tmp"), path("..data")).unwrap();
+    std::fs::remove_dir_all(path("..1")).unwrap();
+    assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
+}
+
+#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_under_way_may_end_when_it_is_told_to_stop_and_are_ended_when_it_is_told_again() {
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -92,7 +92,8 @@ pub struct Fallbacks {
 }
 
 impl Fallbacks {
-    fn of(&self, cause: Cause) -> Option<&Vec<usize>> {
+    /// The list for what failed so.
+    pub fn of(&self, cause: Cause) -> Option<&Vec<usize>> {
         match cause {
             Cause::Connect
             | Cause::Server
