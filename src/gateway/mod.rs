@@ -197,8 +197,9 @@ impl Gateway {
         bundle.extractor.draft(request).input_tokens
     }
 
-    /// Serves `setup` from the next request on; those under way keep theirs.
+    /// Serves `setup` from the next request on; those under way keep theirs. How fast models write is remembered.
     pub fn replace(&self, setup: Setup) {
+        let setup = setup.paced_as(&self.setup.load());
         self.setup.store(Arc::new(setup));
     }
 

@@ -104,6 +104,19 @@ impl Setup {
         Self { names, embedders, targets, routes, upstreams: upstreams.into(), limits, settings }
     }
 
+    /// With what was measured of each model that stays the same.
+    pub(super) fn paced_as(mut self, before: &Self) -> Self {
+        for target in &mut self.targets {
+            let is_same = |other: &&Target| {
+                (&other.model.id, &other.model.upstream_name) == (&target.model.id, &target.model.upstream_name)
+            };
+            if let Some(same) = before.targets.iter().find(is_same) {
+                target.pace = same.pace.clone();
+            }
+        }
+        self
+    }
+
     pub(super) fn resolve(&self, asked: &str) -> Result<Name, GatewayError> {
         self.names.get(asked).copied().ok_or_else(|| match self.embedders.contains_key(asked) {
             true => wrong_kind(format!("\"{asked}\" makes embeddings; POST /v1/embeddings asks it")),

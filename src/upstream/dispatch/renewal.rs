@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
-use super::endpoint::{Endpoint, Target};
+use super::endpoint::Endpoint;
 use super::{SetupError, Upstreams, tls};
 use crate::catalog::Model;
 use crate::upstream::settings::ProviderSettings;
@@ -31,9 +31,7 @@ impl Upstreams {
         let kept = models.into_iter().filter_map(|model| {
             let before = self.known(&model.id, Arc::clone)?;
             let endpoint = renewed.endpoints.get(model.id.provider.as_str())?;
-            let is_same = Arc::ptr_eq(endpoint, &before.endpoint) && before.upstream_name == model.upstream_name;
-            let target = Target::new(endpoint.clone(), model).ok().filter(|_| is_same)?;
-            Some((model.id.clone(), Arc::new(Target { vitals: before.vitals.clone(), ..target })))
+            Some((model.id.clone(), Arc::new(before.renewed(endpoint, model)?)))
         });
         let kept = kept.collect();
         renewed.targets = RwLock::new(kept);
