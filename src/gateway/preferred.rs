@@ -146,7 +146,10 @@ impl Preferred {
         } else if self.preferences.deny_data_collection && !router && setup.upstreams.collects_data(provider) {
             Some(("data_collection".into(), "is \"deny\", and its provider is not configured to deny it"))
         } else {
-            others.first().filter(|_| !router).map(|field| (field.clone(), "is nothing that this gateway knows of it"))
+            others
+                .first()
+                .filter(|_| !router)
+                .map(|field| (format!("{field:.64}"), "is nothing that this gateway knows of it"))
         }
     }
 }

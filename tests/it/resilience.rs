@@ -228,7 +228,9 @@ fn reload(running: &Running, providers: Vec<ProviderSettings>) {
 /// Failed calls in a row to `small`.
 async fn failures(running: &Running) -> u64 {
     let listed = body(running.get("/v1/providers").send().await.unwrap()).await;
-    let models = listed["providers"][0]["models"].as_array().unwrap();
+    let providers = listed["providers"].as_array().unwrap();
+    let models =
+        providers.iter().find(|provider| provider["provider"] == "test").unwrap()["models"].as_array().unwrap();
     models.iter().find(|model| model["model"] == "small").unwrap()["failures"].as_u64().unwrap()
 }
 

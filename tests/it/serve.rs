@@ -162,6 +162,29 @@ async fn a_damaged_file_of_traces_is_named_in_the_list_and_the_log_and_hides_no_
     assert_eq!(std::fs::read_to_string(data.join(name)).unwrap(), "no database");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_get_metrics_without_a_key_and_with_one_the_traces_that_clients_do_not_get() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    command.env("ONE", "sk-one").env("TWO", "sk-two");
+    let config = format!("[server]\napi_keys = [\"env:ONE\", \"env:TWO\"]\n{CONFIG}");
+    let served = Served::configured(command, folder.path(), &config);
+    let (clients, operators) = (url(&served.says("serving on")), url(&served.says("for operators")));
+    let status = async |url: &str, path: &str, key: &str| {
+        client().get(format!("{url}{path}")).bearer_auth(key).send().await.unwrap().status().as_u16()
+    };
+    for (path, key, at_clients, at_operators) in [
+        ("/metrics", "sk-wrong", 401, 200),
+        ("/metrics", "sk-one", 200, 200),
+        ("/v1/traces", "sk-wrong", 401, 401),
+        ("/v1/traces", "sk-one", 403, 200),
+        ("/v1/routes", "sk-two", 200, 200),
+    ] {
+        let told = (status(&clients, path, key).await, status(&operators, path, key).await);
+        assert_eq!(told, (at_clients, at_operators), "{path} {key}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {
