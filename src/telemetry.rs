@@ -53,6 +53,7 @@ pub struct Metrics {
     pub undecided: Counter,
     pub cache: CacheMetrics,
     requests: Family<RequestLabels, Counter>,
+    refused: Family<RefusalLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     events_dropped: Family<KindLabel, Counter>,
     feedback: Family<KindLabel, Counter>,
@@ -89,6 +90,13 @@ pub struct RequestLabels {
     pub outcome: &'static str,
     /// `exploit`, `explore`, `pinned`, `fallback`, `cache` or `shadow`.
     pub decision: &'static str,
+}
+
+/// An error that a client was answered, whether or not its request came as far as a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    status: u32,
+    reason: &'static str,
 }
 
 /// The best model asked for comparison.
@@ -137,6 +145,7 @@ impl Default for Metrics {
             undecided: Counter::default(),
             cache: CacheMetrics::default(),
             requests: Family::default(),
+            refused: Family::default(),
             attempts: Family::default(),
             events_dropped: Family::default(),
             feedback: Family::default(),
@@ -158,6 +167,7 @@ impl Metrics {
         self.cache.register(r);
         r.register("in_flight_requests", "Requests that are being answered", self.in_flight.clone());
         r.register("requests", "Finished requests", self.requests.clone());
+        r.register("error_responses", "Errors that clients were answered, by status and reason", self.refused.clone());
         r.register("upstream_attempts", "Calls to upstreams by how they ended", self.attempts.clone());
         r.register(
             "undecided_requests",
@@ -199,6 +209,11 @@ impl Metrics {
     /// A request ended.
     pub fn request(&self, labels: &RequestLabels) {
         self.requests.get_or_create(labels).inc();
+    }
+
+    /// A client was answered an error of this HTTP status; `reason` is one of the gateway's own words.
+    pub fn refused(&self, status: u16, reason: &'static str) {
+        self.refused.get_or_create(&RefusalLabels { status: status.into(), reason }).inc();
     }
 
     /// A call to `model` ended: `ok`, or the kind of failure.

@@ -1,24 +1,27 @@
 //! An answer in OpenAI's shape read whole, for clients that speak another protocol. Where client and provider both
-//! speak OpenAI's, nothing is read this far.
+//! speak OpenAI's, nothing is read this far. What is beside the text may be null or of another form than OpenAI's: it is
+//! then not there, and the answer none the worse.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use super::chat::lenient;
+
 /// A completion, or a chunk of one; its first choice is the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Answer {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "forgiving")]
     pub id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "forgiving")]
     pub model: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "forgiving")]
     pub created: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "nullable")]
     choices: Vec<Choice>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub usage: Option<Usage>,
     /// Perplexity's: the pages of the web that all of the text rests on, in every piece of it.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "forgiving")]
     search_results: Vec<Page>,
 }
 
@@ -42,19 +45,24 @@ impl Page {
 /// One of `n` answers.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Choice {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "nullable")]
     index: u32,
-    #[serde(default, alias = "delta")]
+    /// What it says, or the piece of it: of `whole` and `piece`, which some servers send both, the one that is meant.
+    #[serde(skip)]
     pub message: Message,
+    #[serde(default, rename = "message")]
+    whole: Option<Message>,
+    #[serde(default, rename = "delta")]
+    piece: Option<Message>,
     #[serde(default)]
     pub finish_reason: Option<String>,
     /// vLLM's: the stop sequence that ended it, or the number of a token that did.
     #[serde(default)]
     stop_reason: Value,
     /// OpenRouter's: the provider's own word for why it ended.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub native_finish_reason: Option<String>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "forgiving")]
     pub logprobs: Logprobs,
 }
 
@@ -79,9 +87,12 @@ pub struct Message {
     pub content: String,
     #[serde(default)]
     pub refusal: Option<String>,
-    /// What it thought, as providers of OpenAI's wire call it.
-    #[serde(default, alias = "reasoning", deserialize_with = "text")]
-    pub reasoning_content: String,
+    /// What it thought, as most providers of OpenAI's wire call it.
+    #[serde(default, deserialize_with = "text")]
+    reasoning_content: String,
+    /// The same, as others do; some send it under both names.
+    #[serde(default, deserialize_with = "text")]
+    reasoning: String,
     /// The same in Anthropic's form, where the provider wants it back.
     #[serde(default, deserialize_with = "entries")]
     pub thinking_blocks: Vec<Value>,
@@ -99,15 +110,22 @@ pub struct Message {
     pub hosted_items: Vec<Value>,
 }
 
+impl Message {
+    /// What it thought, in words.
+    pub fn thoughts(&self) -> &str {
+        if self.reasoning_content.is_empty() { &self.reasoning } else { &self.reasoning_content }
+    }
+}
+
 /// A call of a function or of a custom tool, or a piece of one.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Call {
     /// Which of the answer's calls a piece belongs to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub index: Option<usize>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "nullable")]
     pub function: Function,
     #[serde(default)]
     pub custom: Option<Custom>,
@@ -192,12 +210,26 @@ pub struct CompletionDetails {
 }
 
 impl Answer {
-    /// Reads a completion or a chunk.
+    /// Reads a completion.
     ///
     /// # Errors
-    /// The bytes are neither.
-    pub fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(body)
+    /// The bytes are none.
+    pub fn whole(body: &[u8]) -> Result<Self, serde_json::Error> {
+        Self::read(body, |choice| choice.whole.take().or(choice.piece.take()))
+    }
+
+    /// Reads a chunk of a stream.
+    ///
+    /// # Errors
+    /// The bytes are none.
+    pub fn chunk(data: &[u8]) -> Result<Self, serde_json::Error> {
+        Self::read(data, |choice| choice.piece.take().or(choice.whole.take()))
+    }
+
+    fn read(body: &[u8], said: impl Fn(&mut Choice) -> Option<Message>) -> Result<Self, serde_json::Error> {
+        let mut answer: Self = serde_json::from_slice(body)?;
+        answer.choices.iter_mut().for_each(|choice| choice.message = said(choice).unwrap_or_default());
+        Ok(answer)
     }
 
     /// The choice of index 0; empty where there is none. Where it ends, the pages that it rests on are among its
@@ -235,9 +267,14 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 
 /// A list without the `index` that its entries have in a stream.
 fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
-    let mut list: Vec<Value> = nullable(deserializer)?;
+    let mut list: Vec<Value> = forgiving(deserializer)?;
     list.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("index")));
     Ok(list)
+}
+
+/// What is of another form says nothing.
+fn forgiving<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    lenient(deserializer).map(Option::unwrap_or_default)
 }
 
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
@@ -252,9 +289,38 @@ mod tests {
     fn entries_of_lists_are_read_without_their_places_in_a_stream() {
         let delta = json!({"thinking_blocks": [{"index": 1, "data": "x"}], "images": [{"index": 0, "n": 1}], "citations": null});
         let chunk = json!({"choices": [{"index": 0, "delta": delta}]}).to_string();
-        let message = Answer::read(chunk.as_bytes()).unwrap().first().message;
+        let message = Answer::chunk(chunk.as_bytes()).unwrap().first().message;
         assert_eq!((message.thinking_blocks, message.images), (vec![json!({"data": "x"})], vec![json!({"n": 1})]));
         assert!(message.citations.is_empty());
+    }
+
+    #[test]
+    fn of_a_message_and_a_piece_the_one_that_is_meant_counts_and_of_thoughts_under_two_names_one() {
+        let both = br#"{"choices":[{"message":{"content":"whole"},"delta":{"content":"piece"}}]}"#;
+        assert_eq!(Answer::whole(both).unwrap().first().message.content, "whole");
+        assert_eq!(Answer::chunk(both).unwrap().first().message.content, "piece");
+        let one = br#"{"choices":[{"message":null,"delta":{"content":"piece"}}]}"#;
+        assert_eq!(Answer::whole(one).unwrap().first().message.content, "piece");
+        for (thoughts, told) in [
+            (r#""reasoning":"a","reasoning_content":"a""#, "a"),
+            (r#""reasoning":"b","reasoning_content":null"#, "b"),
+            (r#""reasoning":{"text":"?"},"reasoning_content":"c""#, "c"),
+        ] {
+            let chunk = format!(r#"{{"choices":[{{"delta":{{{thoughts}}}}}]}}"#);
+            assert_eq!(Answer::chunk(chunk.as_bytes()).unwrap().first().message.thoughts(), told);
+        }
+    }
+
+    #[test]
+    fn what_is_beside_the_text_and_of_another_form_does_not_make_it_unreadable() {
+        let odd =
+            br#"{"id":null,"model":null,"created":1.5,"usage":"none","search_results":{},"choices":[{"index":null,
+            "logprobs":[],"native_finish_reason":7,"delta":{"content":"x","annotations":{},"tool_calls":[
+            {"index":-1,"id":3,"function":null}]}}]}"#;
+        let message = Answer::chunk(odd).unwrap().first().message;
+        assert_eq!((message.content.as_str(), &message.tool_calls[..]), ("x", &[Call::default()][..]));
+        assert_eq!(Answer::chunk(br#"{"choices":null}"#).unwrap(), Answer::default());
+        assert!(Answer::chunk(br#"{"choices":[{"delta":"x"}]}"#).is_err());
     }
 
     #[test]
@@ -263,7 +329,7 @@ mod tests {
         let annotations = |finish: Value| {
             let choice = json!({"index": 0, "delta": {"content": "x"}, "finish_reason": finish});
             let chunk = json!({"search_results": pages, "choices": [choice]}).to_string();
-            Answer::read(chunk.as_bytes()).unwrap().first().message.annotations
+            Answer::chunk(chunk.as_bytes()).unwrap().first().message.annotations
         };
         assert!(annotations(Value::Null).is_empty());
         let titles: Vec<Value> =

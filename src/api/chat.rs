@@ -3,9 +3,11 @@
 //! A request is read once. The fields that decide something are parsed; every other one is kept as the bytes it came
 //! in, so that forwarding a request changes nothing that the gateway did not mean to change.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memmem;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -218,8 +220,12 @@ pub struct ChatReply<'a> {
 pub struct Choice {
     #[serde(default)]
     pub index: Option<u32>,
-    #[serde(default, alias = "delta")]
+    /// What a whole answer says. Some servers send both this and `delta`, the one that is not meant as null or empty.
+    #[serde(default)]
     pub message: Option<ReplyMessage>,
+    /// What a chunk says.
+    #[serde(default)]
+    pub delta: Option<ReplyMessage>,
     #[serde(default)]
     pub finish_reason: Option<String>,
 }
@@ -231,8 +237,97 @@ pub struct ReplyMessage {
     pub content: Content,
     #[serde(default)]
     pub refusal: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    pub tool_calls: bool,
+    #[serde(default)]
+    pub tool_calls: Calls,
+    #[serde(default)]
+    reasoning_content: Length,
+    #[serde(default)]
+    reasoning: Length,
+}
+
+impl ReplyMessage {
+    /// What the model wrote for it, bytes: its text, its thoughts (which some servers send under both of their names) and
+    /// what its calls are given.
+    pub fn length(&self) -> usize {
+        let refusal = self.refusal.as_ref().map_or(0, String::len);
+        self.content.text.len() + refusal + self.reasoning_content.0.max(self.reasoning.0) + self.tool_calls.length
+    }
+}
+
+/// The calls of an answer or of a piece of it, as far as the gateway looks at them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// There are some.
+    pub any: bool,
+    /// Of what they are given, bytes.
+    length: usize,
+}
+
+impl<'de> Deserialize<'de> for Calls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        struct Call {
+            #[serde(default)]
+            function: Option<Given>,
+            #[serde(default)]
+            custom: Option<Given>,
+        }
+        #[derive(Deserialize)]
+        struct Given {
+            #[serde(default)]
+            arguments: Length,
+            #[serde(default)]
+            input: Length,
+        }
+        let length = |call: &&RawValue| {
+            let call: Call = serde_json::from_str(call.get()).unwrap_or_default();
+            call.function.iter().chain(&call.custom).map(|given| given.arguments.0 + given.input.0).sum::<usize>()
+        };
+        let calls = Option::<Vec<&RawValue>>::deserialize(deserializer)?.unwrap_or_default();
+        Ok(Self { any: !calls.is_empty(), length: calls.iter().map(length).sum() })
+    }
+}
+
+/// The length of a string, bytes; 0 of anything else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Length(usize);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let text = raw.strip_prefix('"').map(|_| serde_json::from_str::<Cow<'_, str>>(raw));
+        Ok(Self(text.and_then(Result::ok).map_or(0, |text| text.len())))
+    }
+}
+
+/// A chunk without its `usage`, where it has one: of a stream whose client did not ask for it.
+pub fn without_usage(chunk: Bytes) -> Bytes {
+    if !says_usage(&chunk) {
+        return chunk;
+    }
+    match parse_fields(&chunk) {
+        Ok(fields) if find(&fields, "usage").is_some() => {
+            let mut out = BytesMut::with_capacity(chunk.len());
+            for (name, value) in fields.iter().filter(|(name, _)| name != "usage") {
+                out.put_u8(if out.is_empty() { b'{' } else { b',' });
+                put_json(&mut out, name);
+                out.put_u8(b':');
+                out.put_slice(value);
+            }
+            out.put_slice(if out.is_empty() { b"{}" } else { b"}" });
+            out.freeze()
+        }
+        _ => chunk,
+    }
+}
+
+/// Whether a field `usage` that is not null is anywhere in it; OpenAI's chunks all have one that is.
+fn says_usage(chunk: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"usage\"";
+    memmem::find_iter(chunk, NAME).any(|at| {
+        let value = chunk[at + NAME.len()..].trim_ascii_start().strip_prefix(b":");
+        value.is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+    })
 }
 
 /// OpenAI's `usage` object.

@@ -214,7 +214,8 @@ impl Running {
         self.admin_address
     }
 
-    /// Takes up another configuration's providers, models, routes and keys, whole or not at all.
+    /// Takes up another configuration's providers, models, routes and keys, whole or not at all. Providers that stay as
+    /// they were keep their connections and their health.
     ///
     /// # Errors
     /// It has other listeners, another data folder or classifier, or other bounds of cache and bodies, which stay until
@@ -224,7 +225,10 @@ impl Running {
         if let Some((changed, _)) = settled(&setup).into_iter().find(|setting| !self.settled.contains(setting)) {
             return Err(AssembleError::Settled(changed));
         }
-        let upstreams = Arc::new(Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?);
+        let (connect, settings) = (setup.gateway.deadlines.connect, &setup.gateway);
+        let models = settings.models.iter().chain(&settings.embeddings).map(|model| &**model);
+        let upstreams = self.gateway.upstreams(|_, before| before.renewed(setup.providers, connect, models))?;
+        let upstreams = Arc::new(upstreams);
         let configured = Event::Configured { at_ms: self.gateway.now_ms(), routes: setup.gateway.route_specs() };
         self.learner.events.send(configured).await.map_err(|_| AssembleError::LearnerEnded)?;
         self.bench.store(Arc::new(bench(&setup.judging, &setup.gateway, upstreams.clone(), &self.metrics)));

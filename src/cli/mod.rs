@@ -15,4 +15,5 @@ pub mod registry;
 pub mod serve;
 pub mod traces;
 pub mod train;
+mod watch;
 pub mod workload;

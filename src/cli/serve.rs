@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::Watcher;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -14,6 +13,7 @@ use tokio::time::sleep;
 
 use super::assemble::{AssembleError, Classifiers, Running, assemble};
 use super::registry;
+use super::watch::watch;
 use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::config::{self, Environment, Flags, Mistakes, NoKeys, Setup};
 use crate::policy::Knob;
@@ -282,26 +282,6 @@ async fn reload(running: &Running, source: &Source) {
         Ok(summary) => tracing::info!("configuration reloaded: {summary}"),
         Err(error) => tracing::error!("configuration not reloaded, the old one stays in force: {error}"),
     }
-}
-
-/// Tells of each change of `file`. Its folder is watched, for editors put a new file in place of the old one.
-fn watch(file: &Path, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let name = file.file_name()?.to_owned();
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let heard = move |event: notify::Result<notify::Event>| {
-        let touches = |event: notify::Event| {
-            !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == Some(&name))
-        };
-        if event.is_ok_and(touches) {
-            // Full: a change waits already.
-            let _ = changed.try_send(());
-        }
-    };
-    let watcher = notify::recommended_watcher(heard).and_then(|mut watcher| {
-        watcher.watch(folder, notify::RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    watcher.inspect_err(|error| tracing::warn!(%error, "changes of the file are not seen; send SIGHUP")).ok()
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

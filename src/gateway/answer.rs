@@ -1,5 +1,6 @@
 //! What the gateway gives back: facts for the headers, and the answer, whole or in pieces.
 
+use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,6 +11,7 @@ use futures_util::Stream;
 use super::cache::{Listener, Shared, Ticket};
 use super::sink::kind_name;
 use super::telling::{Heard, Telling};
+use crate::api::chat::without_usage;
 use crate::policy::Kind;
 use crate::trace::TraceId;
 use crate::upstream::{Cause, UpstreamError};
@@ -89,25 +91,27 @@ impl AnswerStream {
         if std::mem::replace(&mut self.ended, true) {
             return None;
         }
-        let error = UpstreamError {
-            cause: Cause::Abandoned,
-            message: "the gateway was stopped before the answer's end".into(),
-            status: None,
-            retry_after: None,
-            detail: None,
-        };
-        match &mut self.source {
-            Source::Own(telling) => telling.end_early(&error),
-            Source::Shared(listener) => listener.end_early(&error),
-        }
+        let error = broken_off(Cause::Abandoned, "the gateway was stopped before the answer's end".into());
+        self.source.end_early(&error);
         Some(error)
+    }
+
+    /// Ends it where it is, because a chunk of it cannot be told in the client's protocol, and records that; what its
+    /// client is to hear of it.
+    pub fn end_unreadable(&mut self, problem: &dyn Display) -> UpstreamError {
+        self.ended = true;
+        let message = format!("a chunk of the upstream's cannot be told in this protocol: {problem}");
+        let error = broken_off(Cause::Malformed, message);
+        self.source.end_early(&error);
+        error
     }
 
     /// `None`: nothing of it is for the client.
     fn tell(&mut self, heard: Heard) -> Option<Result<Bytes, UpstreamError>> {
         self.ended = !matches!(heard, Heard::Chunk(_));
         match heard {
-            Heard::Chunk(chunk) => (self.show_usage || !chunk.usage_only).then_some(Ok(chunk.data)),
+            Heard::Chunk(chunk) if self.show_usage => Some(Ok(chunk.data)),
+            Heard::Chunk(chunk) => (!chunk.usage_only).then(|| Ok(without_usage(chunk.data))),
             Heard::Done => Some(Ok(Bytes::from_static(b"[DONE]"))),
             Heard::Cut(error) => Some(Err(error)),
         }
@@ -121,6 +125,17 @@ impl Source {
             Self::Own(telling) => telling.poll_to_the_end(cx),
         }
     }
+
+    fn end_early(&mut self, error: &UpstreamError) {
+        match self {
+            Self::Own(telling) => telling.end_early(error),
+            Self::Shared(listener) => listener.end_early(error),
+        }
+    }
+}
+
+fn broken_off(cause: Cause, message: String) -> UpstreamError {
+    UpstreamError { cause, message, status: None, retry_after: None, detail: None }
 }
 
 impl Stream for AnswerStream {

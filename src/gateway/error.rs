@@ -15,9 +15,9 @@ pub enum GatewayError {
     BadRequest(#[from] BadRequest),
     #[error("no route or model is called \"{asked}\"; there are: {}", known.join(", "))]
     UnknownModel { asked: String, known: Vec<String> },
-    /// Every model of the route lacks something that the request needs; nothing was recorded.
-    #[error("no model of the route \"{route}\" can answer this request: {}", Listed(excluded))]
-    NoModelFits { route: String, excluded: Vec<Excluded> },
+    /// Every model of a route or a list lacks something that the request needs; nothing was recorded.
+    #[error("no model of {of} can answer this request: {}", Listed(excluded))]
+    NoModelFits { of: String, excluded: Vec<Excluded> },
     /// The request takes a kept answer only, and there is none; nothing was recorded.
     #[error(
         "the cache of \"{asked}\" has no answer to this request, and x-satisfice-cache is only-if-cached; leave the header \
@@ -29,7 +29,8 @@ pub enum GatewayError {
     Exhausted { error: UpstreamError, facts: Box<Facts> },
 }
 
-struct Listed<'a>(&'a [Excluded]);
+/// Models, each with what it lacks.
+pub(super) struct Listed<'a>(pub(super) &'a [Excluded]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

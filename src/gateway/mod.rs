@@ -54,10 +54,11 @@ use crate::policy::Snapshot;
 use crate::telemetry::Metrics;
 use crate::trace::kept::{Form, Kept, Key, Shelving};
 use crate::trace::{Event, Outcome};
-use crate::upstream::{Dispatched, Exhausted, Reply, Upstreams};
+use crate::upstream::{Dispatched, Exhausted, Limits, Reply, UpstreamError, Upstreams};
 use bundles::Bundles;
 use cache::{Cache, Ticket};
 use cached::{Call, Found};
+use error::Listed;
 use plan::Plan;
 use planning::Routed;
 use preferred::Preferred;
@@ -145,11 +146,14 @@ impl Gateway {
                 let (setup, request, wishes, preferred) = (&*setup, &request, &wishes, preferred.as_ref());
                 self.plan(Routed { setup, route, request, wishes, preferred }).await?
             }
-            (_, Some(preferred)) => Plan::pinned(preferred.pinned(&setup, &request.model)?),
+            (_, Some(preferred)) => {
+                let demand = Demand::new(&request, self.input_tokens(&request));
+                Plan::pinned(preferred.pinned(&setup, &demand, &request.model)?)
+            }
             (Name::Deployment(target), None) => Plan::pinned(vec![target]),
             (Name::Model(first), None) => self.pinned(&setup, first),
         };
-        let (limits, reading) = (plan.limits(&setup), plan.reading);
+        let (limits, reading, unable) = (plan.limits(&setup), plan.reading, std::mem::take(&mut plan.rescue.unable));
         let told = (&body[..], wishes.metadata);
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
         let (upstreams, models, abandoned) = (&recording.setup().upstreams, recording.models(), recording.abandoned());
@@ -168,7 +172,7 @@ impl Gateway {
                 recording.attempted(attempts, None);
                 let facts = Box::new(recording.facts());
                 recording.finish(Outcome::Failed);
-                Err(GatewayError::Exhausted { error, facts })
+                Err(GatewayError::Exhausted { error: unrescued(error, &limits, &unable), facts })
             }
         }
     }
@@ -186,12 +190,17 @@ impl Gateway {
     pub fn count(&self, body: Bytes) -> Result<u32, GatewayError> {
         let request = ChatRequest::parse(&body)?;
         self.setup.load().resolve(&request.model)?;
-        let bundle = self.bundles.of(self.snapshot.load().bundle);
-        Ok(bundle.extractor.draft(&request).input_tokens)
+        Ok(self.input_tokens(&request))
     }
 
-    /// Serves `setup` from the next request on; those under way keep theirs.
+    fn input_tokens(&self, request: &ChatRequest) -> u32 {
+        let bundle = self.bundles.of(self.snapshot.load().bundle);
+        bundle.extractor.draft(request).input_tokens
+    }
+
+    /// Serves `setup` from the next request on; those under way keep theirs. How fast models write is remembered.
     pub fn replace(&self, setup: Setup) {
+        let setup = setup.paced_as(&self.setup.load());
         self.setup.store(Arc::new(setup));
     }
 
@@ -232,6 +241,16 @@ impl Gateway {
     pub fn metrics(&self) -> &Metrics {
         &self.sink.metrics
     }
+}
+
+/// The error, and why nobody was asked after it where the route falls back on models that are `unable`.
+fn unrescued(mut error: UpstreamError, limits: &Limits, unable: &[Excluded]) -> UpstreamError {
+    if !unable.is_empty() && limits.fallbacks.of(error.cause).is_some_and(Vec::is_empty) {
+        let note = format!("; no model that the route falls back on can answer this request: {}", Listed(unable));
+        error.message += &note;
+        error.detail.iter_mut().for_each(|detail| detail.message += &note);
+    }
+    error
 }
 
 /// `ticket`: where the answer is to be kept.

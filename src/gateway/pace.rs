@@ -1,15 +1,16 @@
 //! How fast a model writes, as a decaying mean of what was measured.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The weight of the newest measurement.
 const NEWEST: f64 = 0.125;
 
-/// One model's output tokens per second, request to end, since the configuration took effect: the bits of an f64, 0
-/// before the first answer.
-#[derive(Debug, Default)]
-pub(super) struct Pace(AtomicU64);
+/// One model's output tokens per second, request to end: the bits of an f64, 0 before the first answer. A clone is the
+/// same one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pace(Arc<AtomicU64>);
 
 impl Pace {
     /// An answer of `tokens` took so long. Two threads at once may lose one of them, which is as if it had not been

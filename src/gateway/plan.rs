@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalog::{ModelId, Price};
 use crate::policy::{Candidate, Decision, Kind, RouteState};
 
+use super::filter::Excluded;
 use super::sessions::Reading;
 use super::setup::{Fallbacks, Setup};
 use crate::upstream::Limits;
@@ -27,6 +28,16 @@ pub(super) struct Plan {
     pub(super) bundle: u64,
     /// The conversation that the answering model reads, where a cached prompt may be worth something.
     pub(super) reading: Option<Reading>,
+    pub(super) rescue: Rescue,
+}
+
+/// What a route falls back on by cause.
+#[derive(Debug, Default)]
+pub(super) struct Rescue {
+    /// Of each list, those that can answer this request.
+    pub(super) able: Fallbacks,
+    /// The others.
+    pub(super) unable: Vec<Excluded>,
 }
 
 impl Plan {
@@ -41,6 +52,7 @@ impl Plan {
             decision: None,
             bundle: 0,
             reading: None,
+            rescue: Rescue::default(),
         }
     }
 
@@ -51,7 +63,7 @@ impl Plan {
         decision: Option<Decision>,
         bundle: u64,
     ) -> Self {
-        Self { targets: vec![], route, segment, kind: Kind::Cache, confined: true, decision, bundle, reading: None }
+        Self { route, segment, kind: Kind::Cache, confined: true, decision, bundle, ..Self::pinned(vec![]) }
     }
 
     /// The chosen arm, then the other candidates: the best first, the cheapest first among equals. A fallback is there
@@ -73,16 +85,7 @@ impl Plan {
         for arm in chosen.into_iter().chain(others).map(|candidate| &candidate.arm) {
             setup.add_deployments(&mut targets, fit.iter().copied(), arm, balance, draw);
         }
-        Self {
-            targets,
-            route: Some(route),
-            segment: None,
-            kind: decision.kind,
-            confined: false,
-            decision: Some(decision),
-            bundle,
-            reading: None,
-        }
+        Self { route: Some(route), kind: decision.kind, decision: Some(decision), bundle, ..Self::pinned(targets) }
     }
 
     /// The model that the decision of a shadow of this request names, and no other: at the provider where this request
@@ -91,14 +94,13 @@ impl Plan {
         let arm = &decision.candidates.get(decision.chosen)?.arm;
         let target = self.targets.iter().find(|target| setup.targets[**target].model.id.model == *arm)?;
         Some(Self {
-            targets: vec![*target],
             route: self.route,
             segment: self.segment.clone(),
             kind: decision.kind,
             confined: true,
             decision: Some(decision),
             bundle: self.bundle,
-            reading: None,
+            ..Self::pinned(vec![*target])
         })
     }
 
@@ -109,16 +111,7 @@ impl Plan {
         let quality = |target| state.and_then(|state| average_quality(state, &model(target).id.model)).unwrap_or(0.0);
         let price = |target| model(target).price.as_ref().map_or(0.0, blended);
         fit.sort_by(|&a, &b| quality(b).total_cmp(&quality(a)).then(price(b).total_cmp(&price(a))));
-        Self {
-            targets: fit,
-            route: Some(route),
-            segment: None,
-            kind: Kind::Fallback,
-            confined: false,
-            decision: None,
-            bundle: 0,
-            reading: None,
-        }
+        Self { route: Some(route), kind: Kind::Fallback, ..Self::pinned(fit) }
     }
 }
 
@@ -150,13 +143,8 @@ impl Plan {
         if self.confined {
             return Limits { planned, ..route.limits.clone() };
         }
-        let mut place = |targets: &Vec<usize>| targets.iter().map(|target| self.place(*target)).collect::<Vec<_>>();
-        let fallbacks = Fallbacks {
-            error: route.fallbacks.error.as_ref().map(&mut place),
-            rate_limit: route.fallbacks.rate_limit.as_ref().map(&mut place),
-            context_length: route.fallbacks.context_length.as_ref().map(&mut place),
-            content_filter: route.fallbacks.content_filter.as_ref().map(&mut place),
-        };
+        let able = std::mem::take(&mut self.rescue.able);
+        let fallbacks = each(&able, |targets| targets.iter().map(|target| self.place(*target)).collect());
         Limits { planned, fallbacks, ..route.limits.clone() }
     }
 
@@ -167,6 +155,16 @@ impl Plan {
             self.targets.push(target);
             self.targets.len() - 1
         })
+    }
+}
+
+/// What `change` makes of each list.
+pub(super) fn each(lists: &Fallbacks, mut change: impl FnMut(&Vec<usize>) -> Vec<usize>) -> Fallbacks {
+    Fallbacks {
+        error: lists.error.as_ref().map(&mut change),
+        rate_limit: lists.rate_limit.as_ref().map(&mut change),
+        context_length: lists.context_length.as_ref().map(&mut change),
+        content_filter: lists.content_filter.as_ref().map(&mut change),
     }
 }
 

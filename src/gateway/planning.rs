@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::bundles::Held;
-use super::filter::{Demand, Excluded, Reason};
-use super::plan::Plan;
+use super::filter::Demand;
+use super::plan::{Plan, Rescue, each};
 use super::preferred::Preferred;
 use super::rules::{Circumstances, Then};
 use super::sessions::{Reading, Warm};
@@ -66,10 +66,11 @@ impl Gateway {
         let draft = mind.bundle.extractor.draft(routed.request);
         let tokens = draft.input_tokens;
         let rule = routed.rule(tokens, (self.sources.now_ms)());
-        let fit = routed.fit(tokens, rule)?;
+        let demand = Demand::new(routed.request, tokens);
+        let fit = routed.fit(&demand, rule)?;
         let segment = routed.of().segment(&routed.wishes.metadata).map(|segment| segment.name.clone());
         if let Some(preferred) = preferred.filter(|preferred| preferred.is_ordered()) {
-            let targets = preferred.with_fallbacks(setup, preferred.arranged(setup, fit));
+            let targets = preferred.with_fallbacks(setup, &demand, preferred.arranged(setup, fit));
             return Ok(Plan { route: Some(route), segment, confined: true, ..Plan::pinned(targets) });
         }
         let conversation = self.conversation(routed, tokens);
@@ -89,8 +90,11 @@ impl Gateway {
         };
         let plan = Plan { segment, reading: conversation.reading, ..plan };
         Ok(match preferred {
-            Some(preferred) => Plan { targets: preferred.after_decision(setup, plan.targets), confined: true, ..plan },
-            None => plan,
+            Some(preferred) => {
+                let targets = preferred.after_decision(setup, &demand, plan.targets);
+                Plan { targets, confined: true, ..plan }
+            }
+            None => Plan { rescue: routed.rescue(&demand), ..plan },
         })
     }
 
@@ -151,25 +155,19 @@ impl<'a> Routed<'a> {
     }
 
     /// The targets that can answer, among those that the client and the rule leave; healthy ones only unless none is.
-    fn fit(self, tokens: u32, rule: Option<&Then>) -> Result<Vec<usize>, GatewayError> {
-        let Self { setup, request, .. } = self;
+    fn fit(self, demand: &Demand, rule: Option<&Then>) -> Result<Vec<usize>, GatewayError> {
+        let Self { setup, .. } = self;
         let all = &self.of().targets;
         let restricted = self.preferred.map(|preferred| preferred.restricted(setup, all)).transpose()?;
-        let demand = Demand::new(request, tokens);
-        let (mut fit, mut excluded) = (Vec::with_capacity(all.len()), Vec::new());
-        for &target in restricted.as_ref().unwrap_or(all) {
-            let model = &setup.targets[target].model;
-            if rule.is_some_and(|rule| !rule.admits(&model.id.model)) {
-                continue;
-            }
-            let inexpressible = || setup.upstreams.refuses(&model.id, request).map(Reason::Inexpressible);
-            match demand.lacking(model).or_else(inexpressible) {
-                None => fit.push(target),
-                Some(reason) => excluded.push(Excluded { model: model.id.model.to_string(), reason }),
-            }
-        }
+        let admitted = |target: &usize| rule.is_none_or(|rule| rule.admits(&setup.targets[*target].model.id.model));
+        let admitted = restricted.as_ref().unwrap_or(all).iter().copied().filter(admitted);
+        let mut unable = vec![];
+        let fit = setup.able(admitted, demand, &mut unable);
         if fit.is_empty() {
-            return Err(GatewayError::NoModelFits { route: self.of().name.to_string(), excluded });
+            return Err(GatewayError::NoModelFits {
+                of: format!("the route \"{}\"", self.of().name),
+                excluded: unable,
+            });
         }
         let is_healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
         if !fit.iter().all(is_healthy) {
@@ -177,6 +175,15 @@ impl<'a> Routed<'a> {
             return Ok(if healthy.is_empty() { fit } else { healthy });
         }
         Ok(fit)
+    }
+}
+
+impl Routed<'_> {
+    /// What the route falls back on by cause: the same holds for it as for the route's own models.
+    fn rescue(self, demand: &Demand) -> Rescue {
+        let mut unable = vec![];
+        let able = each(&self.of().fallbacks, |list| self.setup.able(list.iter().copied(), demand, &mut unable));
+        Rescue { able, unable }
     }
 }
 

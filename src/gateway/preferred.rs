@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::error::GatewayError;
+use super::filter::Demand;
 use super::setup::{Name, Setup};
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -40,23 +41,30 @@ impl Preferred {
         Ok(Some(Self { preferences, fallbacks }))
     }
 
-    /// The targets for a model that the client named, in the order that it prefers, and those of its fallbacks.
+    /// The targets for a model that the client named, in the order that it prefers, and those of its fallbacks; where it
+    /// named several models, those that can answer.
     ///
     /// # Errors
     /// None is left; the message says why each is not.
-    pub(super) fn pinned(&self, setup: &Setup, asked: &str) -> Result<Vec<usize>, GatewayError> {
+    pub(super) fn pinned(&self, setup: &Setup, demand: &Demand, asked: &str) -> Result<Vec<usize>, GatewayError> {
         let mut groups = vec![candidates(setup, asked)?];
         groups.extend(self.fallbacks.iter().cloned());
         if self.preferences.sort.is_some_and(|sort| sort.across_models) {
             groups = vec![groups.concat()];
         }
-        let mut left = vec![];
-        let mut excluded = vec![];
+        let (mut left, mut excluded, mut unable) = (vec![], vec![], vec![]);
         for group in groups {
-            let group = self.fitting(setup, group, &mut excluded);
+            let mut group = self.fitting(setup, group, &mut excluded);
+            if !self.fallbacks.is_empty() {
+                group = setup.able(group, demand, &mut unable);
+            }
             append_new(&mut left, self.arranged(setup, group));
         }
-        if left.is_empty() { Err(nobody(excluded)) } else { Ok(left) }
+        match (left.is_empty(), unable.is_empty()) {
+            (false, _) => Ok(left),
+            (true, true) => Err(nobody(excluded)),
+            (true, false) => Err(GatewayError::NoModelFits { of: "your `models`".into(), excluded: unable }),
+        }
     }
 
     /// Those of a route's targets that may answer.
@@ -91,17 +99,18 @@ impl Preferred {
     }
 
     /// A route's decision, and after it what the client wants in place of the route's other models.
-    pub(super) fn after_decision(&self, setup: &Setup, mut targets: Vec<usize>) -> Vec<usize> {
+    pub(super) fn after_decision(&self, setup: &Setup, demand: &Demand, mut targets: Vec<usize>) -> Vec<usize> {
         if !self.fallbacks.is_empty() || !self.preferences.allow_fallbacks {
             targets.truncate(1);
         }
-        self.with_fallbacks(setup, targets)
+        self.with_fallbacks(setup, demand, targets)
     }
 
-    /// `targets`, then those of `models`.
-    pub(super) fn with_fallbacks(&self, setup: &Setup, mut targets: Vec<usize>) -> Vec<usize> {
+    /// `targets`, then those of `models` that can answer.
+    pub(super) fn with_fallbacks(&self, setup: &Setup, demand: &Demand, mut targets: Vec<usize>) -> Vec<usize> {
         for group in &self.fallbacks {
             let group = self.fitting(setup, group.clone(), &mut vec![]);
+            let group = setup.able(group, demand, &mut vec![]);
             append_new(&mut targets, self.arranged(setup, group));
         }
         targets
@@ -137,7 +146,10 @@ impl Preferred {
         } else if self.preferences.deny_data_collection && !router && setup.upstreams.collects_data(provider) {
             Some(("data_collection".into(), "is \"deny\", and its provider is not configured to deny it"))
         } else {
-            others.first().filter(|_| !router).map(|field| (field.clone(), "is nothing that this gateway knows of it"))
+            others
+                .first()
+                .filter(|_| !router)
+                .map(|field| (format!("{field:.64}"), "is nothing that this gateway knows of it"))
         }
     }
 }

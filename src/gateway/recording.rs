@@ -35,6 +35,8 @@ pub(super) struct Recording {
     answering: Option<usize>,
     /// Hedged calls that lost.
     superseded: Vec<usize>,
+    /// Of what the answer says by now, bytes: more than is kept of it.
+    said: usize,
     /// What the upstreams did for a client that left meanwhile.
     abandoned: OnceLock<Vec<upstream::Attempt>>,
     /// Taken when it is recorded.
@@ -102,6 +104,7 @@ impl Recording {
             began: arrival.instant,
             answering: None,
             superseded: vec![],
+            said: 0,
             abandoned: OnceLock::new(),
             trace: Some(Box::new(trace)),
         }
@@ -212,6 +215,7 @@ impl Recording {
 
     /// A piece of the answer's text.
     pub(super) fn heard(&mut self, text: Text) {
+        self.said += text.length;
         if let Some(trace) = &mut self.trace {
             append(&mut trace.reply, text);
         }
@@ -281,8 +285,7 @@ impl Recording {
         let uncounted = |t: &&Trace| matches!((t.usage, t.cost_usd, t.first_byte_us), (None, None, Some(_)));
         let Some(trace) = self.trace.as_deref().filter(uncounted) else { return };
         let asked = trace.decision.as_ref().map_or(tokens(trace.request.len()), |decision| decision.input_tokens);
-        let said = tokens(trace.reply.content.len());
-        self.used(Usage { input_tokens: asked, output_tokens: said, ..Usage::default() });
+        self.used(Usage { input_tokens: asked, output_tokens: tokens(self.said), ..Usage::default() });
     }
 
     fn count(&self, trace: &Trace, elapsed: Duration) {

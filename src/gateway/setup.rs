@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Wishes;
 use super::balance::{Balance, Deployment, order};
 use super::error::GatewayError;
+use super::filter::{Demand, Excluded, Reason};
 use super::pace::Pace;
 use super::rules::{Circumstances, Rule, Then};
 use super::sessions::{Reading, Warm};
@@ -103,6 +104,19 @@ impl Setup {
         Self { names, embedders, targets, routes, upstreams: upstreams.into(), limits, settings }
     }
 
+    /// With what was measured of each model that stays the same.
+    pub(super) fn paced_as(mut self, before: &Self) -> Self {
+        for target in &mut self.targets {
+            let is_same = |other: &&Target| {
+                (&other.model.id, &other.model.upstream_name) == (&target.model.id, &target.model.upstream_name)
+            };
+            if let Some(same) = before.targets.iter().find(is_same) {
+                target.pace = same.pace.clone();
+            }
+        }
+        self
+    }
+
     pub(super) fn resolve(&self, asked: &str) -> Result<Name, GatewayError> {
         self.names.get(asked).copied().ok_or_else(|| match self.embedders.contains_key(asked) {
             true => wrong_kind(format!("\"{asked}\" makes embeddings; POST /v1/embeddings asks it")),
@@ -132,6 +146,30 @@ impl Setup {
             )),
             None => unknown(asked, self.settings.embeddings.iter().map(|m| m.id.model.to_string()).collect()),
         })
+    }
+
+    /// Those of `targets` that can answer what is asked of them; the others are added to `unable`, with what they lack.
+    pub(super) fn able(
+        &self,
+        targets: impl IntoIterator<Item = usize>,
+        demand: &Demand,
+        unable: &mut Vec<Excluded>,
+    ) -> Vec<usize> {
+        let mut able = vec![];
+        for target in targets {
+            let model = &self.targets[target].model;
+            let inexpressible = || self.upstreams.refuses(&model.id, demand.request()).map(Reason::Inexpressible);
+            match demand.lacking(model).or_else(inexpressible) {
+                None => able.push(target),
+                Some(reason) => {
+                    let excluded = Excluded { model: model.id.model.to_string(), reason };
+                    if !unable.contains(&excluded) {
+                        unable.push(excluded);
+                    }
+                }
+            }
+        }
+        able
     }
 
     /// Those of `targets` that are the model called `name`, the one to ask first in front.

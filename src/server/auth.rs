@@ -1,10 +1,11 @@
 //! Who may call: keys as digests, compared in constant time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, ORIGIN};
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, Request};
 use secrecy::{ExposeSecret, SecretString};
@@ -57,12 +58,27 @@ impl<B> ValidateRequest<B> for RequireKey {
     }
 }
 
+/// Lets nobody through where several keys are set: traces do not say whose they are, and each key would read what was
+/// asked with the others.
+#[derive(Clone)]
+pub(super) struct RequireOneTenant(pub(super) Arc<App>);
+
+impl<B> ValidateRequest<B> for RequireOneTenant {
+    type ResponseBody = Body;
+
+    fn validate(&mut self, _request: &mut Request<B>) -> Result<(), Response> {
+        let several = self.0.keys.load().0.len() > 1;
+        if several { Err(ApiError::others_traces().into_response()) } else { Ok(()) }
+    }
+}
+
 /// What to say, in its protocol's words, to a request that may not be answered.
 pub(super) fn refusal<B>(app: &App, request: &Request<B>) -> Option<Response> {
     let keys = app.keys.load();
     let refusal = match keys.admits(request.headers()) {
-        true if keys.0.is_empty() && is_foreign_page(request.headers()) => ApiError::foreign_page(),
-        true => return None,
+        true if !keys.0.is_empty() => return None,
+        true if is_foreign_page(request.headers()) => ApiError::foreign_page(),
+        true => ApiError::foreign_host(foreign_host(request)?),
         false => ApiError::unauthorized(),
     };
     Some(match request.uri().path().starts_with("/v1/messages") {
@@ -81,10 +97,21 @@ fn is_foreign_page(headers: &HeaderMap) -> bool {
     }
 }
 
+/// The host that a request was sent to, where that is no name of this machine: a page from elsewhere whose own name leads
+/// here since it was loaded (DNS rebinding) reads what it asks for, and a browser sends no `Origin` with that. Programs
+/// of old send no host.
+fn foreign_host<B>(request: &Request<B>) -> Option<&str> {
+    let headers = request.headers().get_all(HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+    let mut hosts = request.uri().authority().map(Authority::as_str).into_iter().chain(headers);
+    hosts.find(|host| !is_this_machine(host))
+}
+
 /// `host` may have a port.
 fn is_this_machine(host: &str) -> bool {
-    let authority = host.parse::<Authority>();
-    authority.is_ok_and(|authority| matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]"))
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
 }
 
 /// Whose request it is, by the key that it brings; all without one are one.
@@ -140,6 +167,22 @@ mod tests {
             assert!(!origin(ours), "{ours}");
         }
         assert!(!is_foreign_page(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_name_that_only_leads_here_is_told_from_this_machines_own() {
+        let host = |value: &str| foreign_host(&Request::builder().header(HOST, value).body(()).unwrap()).is_some();
+        for foreign in
+            ["example.com", "localhost.example.com:8080", "10.0.0.1", "127.0.0.1.nip.io", "0.0.0.0", "", "a b"]
+        {
+            assert!(host(foreign), "{foreign}");
+        }
+        for ours in ["localhost", "LocalHost.:8080", "127.0.0.1:1", "127.1.2.3", "[::1]:8080", "[::ffff:127.0.0.1]"] {
+            assert!(!host(ours), "{ours}");
+        }
+        assert!(foreign_host(&Request::new(())).is_none(), "HTTP/1.0 has no Host");
+        let absolute = Request::builder().uri("http://example.com/v1/traces").header(HOST, "localhost");
+        assert!(foreign_host(&absolute.body(()).unwrap()).is_some());
     }
 
     #[test]

@@ -26,8 +26,8 @@ impl Protocol for Chat {
         Ok(body)
     }
 
-    fn chunk(&mut self, data: &[u8]) -> Bytes {
-        sse::event(None, data)
+    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, serde_json::Error> {
+        Ok(sse::event(None, data))
     }
 
     fn end(&mut self) -> Bytes {

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::headers;
-use crate::api::error::{BadRequest, ErrorBody, ErrorDetail};
+use crate::api::error::{BadRequest, ErrorBody, ErrorDetail, bounded};
 use crate::gateway::{Facts, GatewayError, Reason};
 use crate::store::StoreError;
 use crate::trace::FeedbackError;
@@ -23,13 +23,19 @@ struct Parts {
     status: StatusCode,
     body: ErrorBody,
     headers: HeaderMap,
+    /// As metrics count it: of a few.
+    reason: &'static str,
 }
+
+/// Why a response is an error, for those who count them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused(pub(super) &'static str);
 
 impl ApiError {
     /// `kind` is OpenAI's `type`.
     pub(super) fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
         let error = ErrorDetail { message: message.into(), kind: kind.into(), param: None, code: None };
-        Self(Box::new(Parts { status, body: ErrorBody { error }, headers: HeaderMap::new() }))
+        Self(Box::new(Parts { status, body: ErrorBody { error }, headers: HeaderMap::new(), reason: kind }))
     }
 
     pub(super) fn invalid(status: StatusCode, message: impl Into<String>) -> Self {
@@ -43,6 +49,7 @@ impl ApiError {
 
     pub(super) fn code(mut self, code: &'static str) -> Self {
         self.0.body.error.code = Some(code.into());
+        self.0.reason = code;
         self
     }
 
@@ -59,6 +66,20 @@ impl ApiError {
     pub(super) fn foreign_page() -> Self {
         let message = "a page from elsewhere may ask only with a key: set api_keys under [server], and send one";
         Self::new(StatusCode::FORBIDDEN, "permission_error", message).code("foreign_origin")
+    }
+
+    pub(super) fn foreign_host(host: &str) -> Self {
+        let message = format!(
+            "it was sent to the host \"{host:.64}\", and without a key only what is sent to localhost or a loopback address \
+             is answered; ask there, or set api_keys under [server] and send one"
+        );
+        Self::new(StatusCode::FORBIDDEN, "permission_error", message).code("foreign_host")
+    }
+
+    pub(super) fn others_traces() -> Self {
+        let message = "traces do not say whose they are, and there are several api_keys: they are read at the operators' \
+                       address alone, admin_listen under [server]";
+        Self::new(StatusCode::FORBIDDEN, "permission_error", message).code("traces_for_operators")
     }
 
     pub(super) fn too_large(limit: usize) -> Self {
@@ -109,10 +130,11 @@ impl ApiError {
 
     /// With a body of another shape.
     pub(super) fn response(self, body: Vec<u8>) -> Response {
-        let Parts { status, headers, .. } = *self.0;
+        let Parts { status, headers, reason, .. } = *self.0;
         let mut response = Response::new(body.into());
         *response.status_mut() = status;
         *response.headers_mut() = headers;
+        response.extensions_mut().insert(Refused(reason));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
@@ -169,7 +191,7 @@ impl From<GatewayError> for ApiError {
 
 impl From<FeedbackError> for ApiError {
     fn from(error: FeedbackError) -> Self {
-        let message = error.to_string();
+        let message = bounded(error.to_string());
         match error {
             FeedbackError::UnknownTrace(_) => {
                 Self::invalid(StatusCode::NOT_FOUND, message).param("trace_id").code("trace_not_found")

@@ -59,8 +59,8 @@ impl Protocol for Messages {
         reply(&body).map(Bytes::from).map_err(|problem| ApiError::untranslatable(&problem))
     }
 
-    fn chunk(&mut self, data: &[u8]) -> Bytes {
-        self.0.chunk(data).into()
+    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, serde_json::Error> {
+        self.0.chunk(data).map(Bytes::from)
     }
 
     fn end(&mut self) -> Bytes {

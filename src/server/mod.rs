@@ -39,7 +39,7 @@ use tokio::sync::Notify;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 pub use auth::ApiKeys;
-use auth::RequireKey;
+use auth::{RequireKey, RequireOneTenant};
 pub use error::ApiError;
 pub use learning::Learning;
 pub use listener::{BindError, Phase, bind, serve};
@@ -95,31 +95,37 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/responses", post(responses::create))
         .route("/v1/messages", post(messages::create))
-        .route("/v1/messages/count_tokens", post(messages::count));
-    finish(v1.merge(traces()), app).fallback(not_found)
+        .route("/v1/messages/count_tokens", post(messages::count))
+        .route("/metrics", get(status::metrics));
+    let own = ValidateRequestHeaderLayer::custom(RequireOneTenant(app.clone()));
+    finish(v1.merge(standing()).merge(traces().route_layer(own)), app).fallback(not_found)
 }
 
 /// What watches the process, and the traces.
 fn admin_router(app: Arc<App>) -> Router {
-    finish(traces(), app).fallback(not_found_here)
+    finish(standing().merge(traces()), app.clone())
+        .merge(Router::new().route("/metrics", get(status::metrics)).with_state(app))
+        .fallback(not_found_here)
 }
 
 fn traces() -> Router<Arc<App>> {
+    Router::new().route("/v1/traces", get(traces::list)).route("/v1/traces/{id}", get(traces::show))
+}
+
+fn standing() -> Router<Arc<App>> {
     Router::new()
-        .route("/v1/traces", get(traces::list))
-        .route("/v1/traces/{id}", get(traces::show))
         .route("/v1/providers", get(providers::list))
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{name}", get(routes::show))
 }
 
-/// Keys stand before everything that was added so far; health, readiness and metrics need none.
+/// Keys stand before everything that was added so far; health and readiness need none, nor do metrics at the operators'
+/// address.
 fn finish(guarded: Router<Arc<App>>, app: Arc<App>) -> Router {
     guarded
         .route_layer(ValidateRequestHeaderLayer::custom(RequireKey(app.clone())))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
-        .route("/metrics", get(status::metrics))
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)
 }
@@ -137,12 +143,12 @@ async fn not_found_here(method: Method, uri: Uri) -> ApiError {
 }
 
 fn not_served(method: &Method, uri: &Uri, what_is: &str) -> ApiError {
-    let message = format!("{method} {} is not served; {what_is}", uri.path());
+    let message = format!("{method:.16} {:.64} is not served; {what_is}", uri.path());
     ApiError::invalid(StatusCode::NOT_FOUND, message).code("not_found")
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    let message = format!("{} does not take {method}; the Allow header says what it takes", uri.path());
+    let message = format!("{:.64} does not take {method:.16}; the Allow header says what it takes", uri.path());
     ApiError::invalid(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed")
 }
 

@@ -22,7 +22,10 @@ pub(super) trait Protocol: Send + Unpin + 'static {
     fn whole(&self, body: Bytes) -> Result<Bytes, ApiError>;
 
     /// The framed events that one chunk makes; there may be none.
-    fn chunk(&mut self, data: &[u8]) -> Bytes;
+    ///
+    /// # Errors
+    /// It is no chunk that this protocol can tell, and neither can be what follows.
+    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, serde_json::Error>;
 
     /// The stream ended as it should.
     fn end(&mut self) -> Bytes;

@@ -31,8 +31,8 @@ impl Protocol for Responses {
         reply(&body, &self.echo).map(Bytes::from).map_err(|problem| ApiError::untranslatable(&problem))
     }
 
-    fn chunk(&mut self, data: &[u8]) -> Bytes {
-        self.stream.chunk(data).into()
+    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, serde_json::Error> {
+        self.stream.chunk(data).map(Bytes::from)
     }
 
     fn end(&mut self) -> Bytes {

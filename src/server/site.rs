@@ -14,7 +14,7 @@ use http::{Method, Request};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
-use super::error::ApiError;
+use super::error::{ApiError, Refused};
 use super::{App, admin_router, auth, chat, router};
 
 /// The way that does not go through the router.
@@ -51,7 +51,9 @@ impl Site {
             Some(app) => Box::pin(AssertUnwindSafe(straight(app.clone(), request)).catch_unwind()).await,
             None => AssertUnwindSafe(self.routed(request)).catch_unwind().await,
         };
-        Ok(answer.unwrap_or_else(|_panic| panicked()))
+        let answer = answer.unwrap_or_else(|_panic| panicked());
+        self.straight.iter().for_each(|app| count(app, &answer));
+        Ok(answer)
     }
 
     async fn routed(&self, request: Request<Incoming>) -> Response {
@@ -67,6 +69,14 @@ async fn straight(app: Arc<App>, request: Request<Incoming>) -> Response {
         return refusal;
     }
     chat::complete(State(app), request.map(Body::new)).await.into_response()
+}
+
+/// Counts what is an error: many never come as far as a record.
+fn count(app: &App, answer: &Response) {
+    if answer.status().is_client_error() || answer.status().is_server_error() {
+        let reason = answer.extensions().get().map_or("other", |Refused(reason)| reason);
+        app.gateway.metrics().refused(answer.status().as_u16(), reason);
+    }
 }
 
 fn panicked() -> Response<Body> {

@@ -35,6 +35,11 @@ impl<P: Protocol> SseBody<P> {
             ready => ready,
         }
     }
+
+    /// What its protocol cannot tell ends the stream: left out, it would be missed by nobody but the reader.
+    fn chunk(&mut self, data: &[u8]) -> Bytes {
+        self.protocol.chunk(data).unwrap_or_else(|problem| self.protocol.cut(&self.answer.end_unreadable(&problem)))
+    }
 }
 
 impl<P: Protocol> http_body::Body for SseBody<P> {
@@ -47,7 +52,7 @@ impl<P: Protocol> http_body::Body for SseBody<P> {
             let events = match ready!(this.poll_answer(cx)) {
                 None => return Poll::Ready(None),
                 Some(Ok(data)) if &data[..] == b"[DONE]" => this.protocol.end(),
-                Some(Ok(data)) => this.protocol.chunk(&data),
+                Some(Ok(data)) => this.chunk(&data),
                 Some(Err(cut)) => this.protocol.cut(&cut),
             };
             if !events.is_empty() {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::{App, json};
+use crate::api::error::bounded;
 use crate::api::metadata::Metadata;
 use crate::policy::{RouteState, Snapshot};
 use crate::store::{Scored, StoreError, TracePage, TraceReader, Unreadable};
@@ -115,7 +116,8 @@ pub(super) async fn list(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(page) = page.map_err(|e| {
-        let message = format!("{}; give `limit`, from 1 to {MAX_LIMIT}, and `before`, a trace id", e.body_text());
+        let problem = bounded(e.body_text());
+        let message = format!("{problem}; give `limit`, from 1 to {MAX_LIMIT}, and `before`, a trace id");
         ApiError::invalid(StatusCode::BAD_REQUEST, message)
     })?;
     let limit = page.limit.unwrap_or(DEFAULT_LIMIT);

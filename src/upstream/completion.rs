@@ -129,6 +129,7 @@ impl Choice {
             finish_reason: self.finish.map(|finish| finish.name().to_owned()),
             refusal: self.refusal.is_some(),
             tool_calls: !self.calls.is_empty(),
+            ..Text::default()
         }
     }
 
@@ -245,6 +246,7 @@ impl Chunks {
 
     /// One choice's piece, as it stands in `choices`.
     pub fn chunk(&self, choice: Value, text: Text) -> StreamItem {
+        let text = Text { length: length(&choice["delta"]), ..text };
         let body = self.head.json("chat.completion.chunk", vec![choice]);
         StreamItem::Chunk { data: bytes(&body), text, usage: None, usage_only: false }
     }
@@ -268,6 +270,14 @@ impl Head {
         ];
         fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
+}
+
+/// Of what a delta adds to what the model wrote, bytes.
+fn length(delta: &Value) -> usize {
+    let text = |value: &Value| value.as_str().map_or(0, str::len);
+    let given = |call: &Value| text(&call["function"]["arguments"]) + text(&call["custom"]["input"]);
+    let calls: usize = delta["tool_calls"].as_array().into_iter().flatten().map(given).sum();
+    ["content", "refusal", "reasoning_content"].map(|name| text(&delta[name])).iter().sum::<usize>() + calls
 }
 
 /// A call as it stands in `tool_calls`, but for a stream's `index`.

@@ -222,6 +222,9 @@ pub struct Text {
     pub finish_reason: Option<String>,
     pub refusal: bool,
     pub tool_calls: bool,
+    /// Of what the model wrote in this piece of a stream, bytes, of all choices: texts, thoughts, what calls are given. 0 of
+    /// a whole answer, which nobody breaks off.
+    pub length: usize,
 }
 
 /// How long to wait for each thing before giving up on an attempt.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::calls::Calls;
 use super::compatible::messages;
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
-use crate::api::chat::{ChatReply, ChatRequest, Choice, WireUsage};
+use crate::api::chat::{ChatReply, ChatRequest, Choice, ReplyMessage, WireUsage};
 use crate::api::conversation::{no_citations, no_hosted_tools, without_hosted_tools};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
@@ -52,7 +52,8 @@ impl Provider for OpenAi {
         if choices.is_empty() {
             return Err("the answer has no choices".into());
         }
-        Ok(WholeReply { usage: reply.usage.map(usage), text: first_choice(choices), body })
+        let (text, _) = text(choices, |choice| choice.message.take().or(choice.delta.take()));
+        Ok(WholeReply { usage: reply.usage.map(usage), text: Text { length: 0, ..text }, body })
     }
 
     fn events(&self, _asked: &Asked<'_>) -> Box<dyn Events> {
@@ -106,9 +107,9 @@ impl Stream {
         let choices = chunk.choices.unwrap_or_default();
         let usage = chunk.usage.map(usage);
         let usage_only = choices.is_empty() && usage.is_some();
-        let calls = choices.iter().any(|choice| choice.message.as_ref().is_some_and(|message| message.tool_calls));
+        let (text, calls) = text(choices, |choice| choice.delta.take().or(choice.message.take()));
         let data = if calls { self.calls.numbered(data) } else { data };
-        Ok(StreamItem::Chunk { usage, text: first_choice(choices), usage_only, data })
+        Ok(StreamItem::Chunk { usage, text, usage_only, data })
     }
 }
 
@@ -133,16 +134,27 @@ pub(super) fn usage(wire: WireUsage) -> Usage {
     }
 }
 
-/// The choice with index 0: streams interleave the pieces of `n` choices.
-fn first_choice(choices: Vec<Choice>) -> Text {
-    let first = choices.into_iter().find(|choice| choice.index.unwrap_or(0) == 0).unwrap_or_default();
-    let message = first.message.unwrap_or_default();
-    Text {
-        content: message.content.text,
-        finish_reason: first.finish_reason,
-        refusal: message.refusal.is_some_and(|refusal| !refusal.is_empty()),
-        tool_calls: message.tool_calls,
+/// The text of the choice with index 0, for streams interleave the pieces of `n` choices, and whether any calls tools.
+/// `said`: which of its messages is meant.
+fn text(choices: Vec<Choice>, said: impl Fn(&mut Choice) -> Option<ReplyMessage>) -> (Text, bool) {
+    let (mut first, mut length, mut calls) = (None, 0, false);
+    for mut choice in choices {
+        let message = said(&mut choice).unwrap_or_default();
+        length += message.length();
+        calls |= message.tool_calls.any;
+        if choice.index.unwrap_or(0) == 0 {
+            first.get_or_insert((message, choice.finish_reason));
+        }
     }
+    let (message, finish_reason) = first.unwrap_or_default();
+    let text = Text {
+        content: message.content.text,
+        finish_reason,
+        refusal: message.refusal.is_some_and(|refusal| !refusal.is_empty()),
+        tool_calls: message.tool_calls.any,
+        length,
+    };
+    (text, calls)
 }
 
 /// `{"error": {…}}`, and what servers of this wire put in its place: `{"error": "…"}`, `{"message": "…"}`,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use reqwest::Url;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Deadlines;
 use super::vertex::ServiceAccount;
@@ -106,6 +106,44 @@ impl Wire {
             Self::Cohere => Some("https://api.cohere.com/v2"),
             Self::Mistral => Some("https://api.mistral.ai/v1"),
         }
+    }
+}
+
+impl PartialEq for ProviderSettings {
+    fn eq(&self, other: &Self) -> bool {
+        // By name, so that a new field is not forgotten.
+        let Self {
+            name,
+            wire,
+            base_url,
+            api_keys,
+            deadlines,
+            service_account,
+            headers,
+            aws,
+            quirks,
+            api_version,
+            collects_data,
+        } = self;
+        (name, wire, base_url) == (&other.name, &other.wire, &other.base_url)
+            && api_keys
+                .iter()
+                .map(SecretString::expose_secret)
+                .eq(other.api_keys.iter().map(SecretString::expose_secret))
+            && (deadlines, service_account, headers) == (&other.deadlines, &other.service_account, &other.headers)
+            && (aws, quirks) == (&other.aws, &other.quirks)
+            && (api_version, collects_data) == (&other.api_version, &other.collects_data)
+    }
+}
+
+impl PartialEq for AwsKeys {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { region, access_key_id, secret_access_key, session_token } = self;
+        let token = |token: &Option<SecretString>| token.as_ref().map(|token| token.expose_secret().to_owned());
+        *region == other.region
+            && access_key_id.expose_secret() == other.access_key_id.expose_secret()
+            && secret_access_key.expose_secret() == other.secret_access_key.expose_secret()
+            && token(session_token) == token(&other.session_token)
     }
 }
 

@@ -228,9 +228,96 @@ async fn with_keys_set_only_a_bearer_of_one_is_served() {
     let (status, error) = refused(&running, ask("auto").to_string()).await;
     assert_eq!((status, &error["code"]), (401, &"invalid_api_key".into()));
     assert!(running.upstream.seen().is_empty());
-    for open in ["/health", "/ready", "/metrics"] {
+    for open in ["/health", "/ready"] {
         assert_eq!(running.get(open).send().await.unwrap().status(), 200);
     }
+    assert_eq!(running.get("/metrics").send().await.unwrap().status(), 401);
+    assert_eq!(running.get("/metrics").bearer_auth("sk-right").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn with_several_keys_no_client_reads_traces_which_do_not_say_whose_they_are() {
+    let keys = ApiKeys::new(&["sk-one".into(), "sk-two".into()]);
+    let running = Running::with(Options { keys, ..Options::default() }).await;
+    for path in ["/v1/traces", "/v1/traces/01890a5d-ac96-774b-bcce-b302099a8057"] {
+        assert_eq!(running.get(path).send().await.unwrap().status(), 401, "{path}");
+        let (status, error) = error(running.get(path).bearer_auth("sk-one").send().await.unwrap()).await;
+        assert_eq!((status, &error["code"]), (403, &"traces_for_operators".into()));
+        assert!(error["message"].as_str().unwrap().contains("admin_listen"), "{error}");
+    }
+    assert_eq!(running.get("/v1/providers").bearer_auth("sk-one").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn without_keys_a_name_that_leads_here_by_dns_alone_gets_nothing() {
+    let running = Running::start().await;
+    for path in ["/v1/traces", "/v1/models", "/metrics"] {
+        let asked = running.get(path).header("host", "rebound.example.com:8080").send().await.unwrap();
+        let (status, error) = error(asked).await;
+        assert_eq!((status, &error["code"]), (403, &"foreign_host".into()), "{path}");
+        assert!(error["message"].as_str().unwrap().contains("rebound.example.com"), "{error}");
+        assert_eq!(running.get(path).header("host", "localhost:1").send().await.unwrap().status(), 200, "{path}");
+    }
+    let spent = running.post("/v1/chat/completions", ask("small").to_string()).header("host", "example.com");
+    assert_eq!(spent.send().await.unwrap().status(), 403);
+    assert!(running.upstream.seen().is_empty());
+    let keys = ApiKeys::new(&["sk-right".into()]);
+    let running = Running::with(Options { keys, ..Options::default() }).await;
+    let named = running.get("/v1/models").header("host", "llm.example.com").bearer_auth("sk-right");
+    assert_eq!(named.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn errors_are_counted_by_status_and_reason_and_what_a_client_writes_makes_no_series() {
+    let running = Running::start().await;
+    refused(&running, "{").await;
+    refused(&running, ask("nobody").to_string()).await;
+    refused(&running, ask("nobody-else").to_string()).await;
+    running.get("/v1/nothing-of-that-name").send().await.unwrap();
+    running.upstream.on("small-upstream", [Answer::status(400, "no")]);
+    refused(&running, ask("small").to_string()).await;
+    let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
+    let mut counted: Vec<&str> =
+        metrics.lines().filter_map(|line| line.strip_prefix("satisfice_error_responses_total")).collect();
+    counted.sort_unstable();
+    assert_eq!(
+        counted,
+        [
+            r#"{status="400",reason="invalid_request_error"} 1"#,
+            r#"{status="400",reason="upstream_rejected"} 1"#,
+            r#"{status="404",reason="model_not_found"} 2"#,
+            r#"{status="404",reason="not_found"} 1"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_error_quotes_little_of_what_is_wrong() {
+    let running = Running::start().await;
+    let long = "x".repeat(20_000);
+    let mut bodies = vec![ask(&long).to_string(), json!(long).to_string(), json!({"models": [long]}).to_string()];
+    for field in ["stream", "messages", "tools", "response_format", "provider", "models"] {
+        let mut body = ask("auto");
+        body[field] = json!(long);
+        bodies.push(body.to_string());
+    }
+    let mut body = ask("auto");
+    body["provider"] = json!({"max_price": {long.clone(): 1}});
+    bodies.push(body.to_string());
+    for path in ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/feedback", "/v1/embeddings"] {
+        for body in &bodies {
+            let told = running.post(path, body.clone()).send().await.unwrap();
+            assert!(told.status().is_client_error());
+            let told = told.text().await.unwrap();
+            assert!(told.len() < 700, "{path} {}: {told}", &body[..60]);
+        }
+    }
+    let asked = running.post("/v1/chat/completions", ask("auto").to_string());
+    let (status, told) = error(asked.header("x-satisfice-quality", &long[..8000]).send().await.unwrap()).await;
+    assert_eq!(status, 400);
+    assert!(told.to_string().len() < 400, "{told}");
+    let nothing = running.get(&format!("/v1/{}", &long[..8000])).send().await.unwrap().text().await.unwrap();
+    assert!(nothing.len() < 400, "{nothing}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod architecture;
 mod arguments;
 mod bedrock;
 mod bedrock_streams;
+mod both_names;
 mod cache;
 mod cache_streams;
 mod calibrate;

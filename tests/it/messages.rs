@@ -123,12 +123,16 @@ fn a_stream_opens_and_closes_one_block_after_another() {
     let chunk =
         |choices: Value, usage: Value| json!({"id": "c", "model": "m", "choices": choices, "usage": usage}).to_string();
     for delta in deltas {
-        bytes.extend(stream.chunk(chunk(json!([{"index": 0, "delta": delta}]), Value::Null).as_bytes()));
+        bytes.extend(stream.chunk(chunk(json!([{"index": 0, "delta": delta}]), Value::Null).as_bytes()).unwrap());
     }
     bytes.extend(
-        stream.chunk(chunk(json!([{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]), Value::Null).as_bytes()),
+        stream
+            .chunk(chunk(json!([{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]), Value::Null).as_bytes())
+            .unwrap(),
     );
-    bytes.extend(stream.chunk(chunk(json!([]), json!({"prompt_tokens": 3, "completion_tokens": 2})).as_bytes()));
+    bytes.extend(
+        stream.chunk(chunk(json!([]), json!({"prompt_tokens": 3, "completion_tokens": 2})).as_bytes()).unwrap(),
+    );
     bytes.extend(stream.end());
     let told: Vec<String> = events(&bytes).iter().map(told).collect();
     assert_eq!(
@@ -161,7 +165,7 @@ fn told_of_calls(pieces: &[(u32, Option<&str>, &str)], last: Value) -> Vec<Strin
     let call = |(index, name, arguments): &(u32, Option<&str>, &str)| json!({"tool_calls": [{"index": index, "id": name, "function": {"name": name, "arguments": arguments}}]});
     let chunk = |delta: Value| json!({"id": "c", "choices": [{"index": 0, "delta": delta}]}).to_string();
     let deltas = pieces.iter().map(call).chain([last]);
-    let mut bytes: Vec<u8> = deltas.flat_map(|delta| stream.chunk(chunk(delta).as_bytes())).collect();
+    let mut bytes: Vec<u8> = deltas.flat_map(|delta| stream.chunk(chunk(delta).as_bytes()).unwrap()).collect();
     bytes.extend(stream.end());
     let told: Vec<String> = events(&bytes).iter().map(told).collect();
     told[1..told.len() - 2].to_vec()

@@ -253,7 +253,7 @@ fn streamed(answer: &[u8]) -> Vec<Value> {
     let mut out = vec![];
     for item in wire::streamed(&claude(), &wire::hello(), answer).unwrap() {
         match item {
-            StreamItem::Chunk { data, .. } => out.extend(stream.chunk(&data)),
+            StreamItem::Chunk { data, .. } => out.extend(stream.chunk(&data).unwrap()),
             StreamItem::Done => out.extend(stream.end()),
         }
     }
@@ -415,8 +415,9 @@ fn told_again(deltas: &[Value], finish: &str) -> Vec<StreamItem> {
         json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}).to_string()
     };
     let mut stream = Stream::default();
-    let mut told: Vec<u8> = deltas.iter().flat_map(|delta| stream.chunk(chunk(delta, None).as_bytes())).collect();
-    told.extend(stream.chunk(chunk(&json!({}), Some(finish)).as_bytes()));
+    let mut told: Vec<u8> =
+        deltas.iter().flat_map(|delta| stream.chunk(chunk(delta, None).as_bytes()).unwrap()).collect();
+    told.extend(stream.chunk(chunk(&json!({}), Some(finish)).as_bytes()).unwrap());
     told.extend(stream.end());
     wire::streamed(&claude(), &wire::hello(), told).unwrap()
 }

@@ -209,3 +209,48 @@ async fn a_null_is_no_wish() {
     let response = running.chat(wishing("", json!({"model": null, "models": ["test/large", "test/small"]}))).await;
     assert_eq!(answered(&response), ("test/large", "pinned", "1"), "OpenAI's SDK sends a null where there is no model");
 }
+
+/// A request that needs tools.
+fn calling(model: &str, wishes: Value) -> Value {
+    let mut body = wishing(model, wishes);
+    body["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    body
+}
+
+#[tokio::test]
+async fn a_fallback_of_the_clients_that_cannot_answer_is_not_asked() {
+    let running = Running::start().await;
+    for name in ["small-upstream", "large-upstream"] {
+        running.upstream.on(name, [Answer::status(401, "who?")]);
+    }
+    for model in ["auto", "small"] {
+        let response = running.chat(calling(model, json!({"models": ["plain"]}))).await;
+        assert_eq!(response.status(), 502, "{model}");
+    }
+    assert!(!asked(&running).contains(&"plain-upstream".into()), "{:?}", asked(&running));
+    let (status, error) = error(running.chat(calling("plain", json!({"models": ["plain"]}))).await).await;
+    assert_eq!((status, &error["code"], &error["param"]), (400, &json!("no_model_fits"), &json!("tools")));
+    assert!(error["message"].as_str().unwrap().contains("plain cannot call tools"), "{error}");
+    running.upstream.on("small-upstream", [Answer::completion("ok")]);
+    let response = running.chat(calling("plain", json!({"models": ["plain", "small"]}))).await;
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/small"));
+}
+
+#[tokio::test]
+async fn what_a_route_falls_back_on_is_asked_where_it_can_answer_and_else_the_error_says_why_not() {
+    let models = settings().models;
+    let (large, plain) = (models[1].clone(), models[2].clone());
+    let fallbacks = RouteFallbacks { error: Some(vec![plain]), ..RouteFallbacks::default() };
+    let resilience = Resilience { fallbacks, ..Resilience::default() };
+    let auto = RouteSettings { resilience, ..route("auto", vec![large]) };
+    let settings = Settings { routes: vec![auto], ..settings() };
+    let running = Running::with(Options { settings, ..Options::default() }).await;
+    running.upstream.on("large-upstream", [Answer::status(401, "who?")]);
+    let (status, error) = error(running.chat(calling("auto", json!({}))).await).await;
+    let message = error["message"].as_str().unwrap();
+    assert_eq!(status, 502);
+    assert!(message.contains("plain cannot call tools"), "{message}");
+    assert_eq!(running.upstream.counts(["large-upstream", "plain-upstream"]), [1, 0]);
+    let response = running.chat(ask("auto")).await;
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/plain"));
+}

@@ -5,7 +5,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use satisfice::catalog::{Model, ModelId};
-use satisfice::gateway::{Resilience, Settings};
+use satisfice::gateway::{Resilience, Settings, Setup};
+use satisfice::telemetry::Metrics;
+use satisfice::upstream::settings::ProviderSettings;
 use satisfice::upstream::{Cause, Fallbacks, Limits};
 use secrecy::SecretString;
 use serde_json::json;
@@ -212,4 +214,45 @@ async fn a_routes_own_fallbacks_are_asked_though_they_are_not_of_its_models() {
     let response = running.chat(question("auto")).await;
     assert_eq!(header(&response, "x-satisfice-model"), Some("test/plain"));
     assert_eq!(header(&response, "x-satisfice-decision"), Some("fallback"));
+}
+
+/// The gateway takes up another configuration with these providers.
+fn reload(running: &Running, providers: Vec<ProviderSettings>) {
+    let settings = running.gateway.settings();
+    let models = settings.models.iter().map(|model| &**model);
+    let connect = settings.deadlines.connect;
+    let upstreams = running.gateway.upstreams(|_, before| before.renewed(providers, connect, models)).unwrap();
+    running.gateway.replace(Setup::new(settings.clone(), upstreams, &Metrics::default()));
+}
+
+/// Failed calls in a row to `small`.
+async fn failures(running: &Running) -> u64 {
+    let listed = body(running.get("/v1/providers").send().await.unwrap()).await;
+    let providers = listed["providers"].as_array().unwrap();
+    let models =
+        providers.iter().find(|provider| provider["provider"] == "test").unwrap()["models"].as_array().unwrap();
+    models.iter().find(|model| model["model"] == "small").unwrap()["failures"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_health_and_the_connections_of_a_provider_that_stays_as_it_was() {
+    let running =
+        Running::with(Options { settings: Settings { attempts: 1, ..settings() }, ..Options::default() }).await;
+    running.upstream.on("small-upstream", [Answer::status(500, "broken")]);
+    let asking = ["large", "small", "large"];
+    for model in asking {
+        running.chat(question(model)).await;
+    }
+    let (failed, connections) = (failures(&running).await, running.upstream.connections());
+    assert!(failed > 0);
+    reload(&running, vec![running.upstream.provider("test"), running.upstream.provider("another")]);
+    assert_eq!(failures(&running).await, failed);
+    assert_eq!(running.chat(question("large")).await.status(), 200);
+    assert_eq!(running.upstream.connections(), connections, "the one from before");
+    let other_key = ProviderSettings { api_keys: vec!["sk-other".into()], ..running.upstream.provider("test") };
+    reload(&running, vec![other_key]);
+    assert_eq!(failures(&running).await, 0);
+    assert_eq!(running.chat(question("large")).await.status(), 200);
+    assert_eq!(running.upstream.connections(), connections + 1);
+    assert_eq!(running.upstream.seen().pop().unwrap().headers["authorization"], "Bearer sk-other");
 }

@@ -139,7 +139,7 @@ fn what_is_known_of_a_text_comes_along_whole_and_streamed() {
 
     let mut stream = Stream::new(echo);
     let chunk = json!({"id": "c", "model": "m", "choices": choice("delta"), "usage": usage}).to_string();
-    let bytes = [stream.chunk(chunk.as_bytes()), stream.end()].concat();
+    let bytes = [stream.chunk(chunk.as_bytes()).unwrap(), stream.end()].concat();
     let events = events(&bytes);
     assert_eq!(events.last().unwrap()["response"], whole);
     assert_eq!(events.last().unwrap()["type"], "response.incomplete");
@@ -158,7 +158,7 @@ fn calls_whose_pieces_come_in_any_order_are_items_of_their_own() {
     let mut bytes = vec![];
     for call in [begun(0, "f"), begun(1, "g"), piece(0, "{\"a\""), piece(1, "{}"), piece(0, ":1}")] {
         let chunk = json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});
-        bytes.extend(stream.chunk(chunk.to_string().as_bytes()));
+        bytes.extend(stream.chunk(chunk.to_string().as_bytes()).unwrap());
     }
     bytes.extend(stream.end());
     let events = events(&bytes);
@@ -184,9 +184,9 @@ fn a_summary_of_thoughts_is_a_part_that_begins_and_ends() {
     let mut stream = Stream::new(echo);
     let chunk = |delta: Value| json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]}).to_string();
     let redacted = json!({"thinking_blocks": [{"type": "redacted_thinking", "data": "RW13"}]});
-    let mut bytes = stream.chunk(chunk(json!({"reasoning_content": "Hm"})).as_bytes());
-    bytes.extend(stream.chunk(chunk(json!({"content": "So."})).as_bytes()));
-    bytes.extend(stream.chunk(chunk(redacted).as_bytes()));
+    let mut bytes = stream.chunk(chunk(json!({"reasoning_content": "Hm"})).as_bytes()).unwrap();
+    bytes.extend(stream.chunk(chunk(json!({"content": "So."})).as_bytes()).unwrap());
+    bytes.extend(stream.chunk(chunk(redacted).as_bytes()).unwrap());
     bytes.extend(stream.end());
     let events = events(&bytes);
     let of_summaries = events.iter().filter(|event| event["type"].as_str().unwrap().contains("summary"));
@@ -213,9 +213,11 @@ fn events_are_numbered_and_the_last_one_holds_the_whole() {
         json!({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}),
     ] {
         bytes.extend(
-            stream.chunk(
-                json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]}).to_string().as_bytes(),
-            ),
+            stream
+                .chunk(
+                    json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]}).to_string().as_bytes(),
+                )
+                .unwrap(),
         );
     }
     bytes.extend(stream.end());

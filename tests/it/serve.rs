@@ -162,6 +162,29 @@ async fn a_damaged_file_of_traces_is_named_in_the_list_and_the_log_and_hides_no_
     assert_eq!(std::fs::read_to_string(data.join(name)).unwrap(), "no database");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_get_metrics_without_a_key_and_with_one_the_traces_that_clients_do_not_get() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    command.env("ONE", "sk-one").env("TWO", "sk-two");
+    let config = format!("[server]\napi_keys = [\"env:ONE\", \"env:TWO\"]\n{CONFIG}");
+    let served = Served::configured(command, folder.path(), &config);
+    let (clients, operators) = (url(&served.says("serving on")), url(&served.says("for operators")));
+    let status = async |url: &str, path: &str, key: &str| {
+        client().get(format!("{url}{path}")).bearer_auth(key).send().await.unwrap().status().as_u16()
+    };
+    for (path, key, at_clients, at_operators) in [
+        ("/metrics", "sk-wrong", 401, 200),
+        ("/metrics", "sk-one", 200, 200),
+        ("/v1/traces", "sk-wrong", 401, 401),
+        ("/v1/traces", "sk-one", 403, 200),
+        ("/v1/routes", "sk-two", 200, 200),
+    ] {
+        let told = (status(&clients, path, key).await, status(&operators, path, key).await);
+        assert_eq!(told, (at_clients, at_operators), "{path} {key}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {
@@ -184,6 +207,26 @@ fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
         assert!(refused.contains(&format!("`{key}` is another than at the start")), "{refused}");
     }
     std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
+    assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_behind_a_link_that_is_swapped_as_kubernetes_does_is_taken_up() {
+    use std::fs::{create_dir, rename, write};
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    create_dir(path("..1")).unwrap();
+    symlink("..1", path("..data")).unwrap();
+    symlink("..data/c.toml", path("c.toml")).unwrap();
+    let served = Served::start(folder.path());
+    served.says("for operators");
+    create_dir(path("..2")).unwrap();
+    write(path("..2").join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
+    symlink("..2", path("..data_tmp")).unwrap();
+    rename(path("..data_tmp"), path("..data")).unwrap();
+    std::fs::remove_dir_all(path("..1")).unwrap();
     assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
 }
 

@@ -195,3 +195,41 @@ async fn a_stream_of_several_choices_has_ended_well_once_each_of_them_has() {
         assert_eq!(running.finished().await.outcome, outcome);
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_broke_off_costs_all_that_was_said_and_not_what_is_kept_of_it_alone() {
+    let mut running = Running::start().await;
+    let chunk = |index: usize, delta: Value| {
+        json!({"choices": [{"index": index, "delta": delta, "finish_reason": null}]}).to_string()
+    };
+    let forty = "x".repeat(40);
+    let called = json!([{"index": 0, "id": "a", "function": {"name": "f", "arguments": forty}}]);
+    let answer = Answer::stream()
+        .event(&chunk(0, json!({"reasoning": forty, "reasoning_content": forty})))
+        .event(&chunk(0, json!({"content": "y".repeat(100_000)})))
+        .event(&chunk(1, json!({"content": forty})))
+        .event(&chunk(0, json!({"tool_calls": called})))
+        .end();
+    running.upstream.on("small-upstream", [answer]);
+    running.chat(ask_stream("small")).await.text().await.unwrap();
+    let trace = running.finished().await;
+    assert_eq!((trace.outcome, trace.reply.truncated), (Outcome::Cut, true));
+    assert_eq!(trace.usage.unwrap().output_tokens, (100_000 + 3 * 40) / 4);
+}
+
+#[tokio::test]
+async fn usage_that_comes_with_the_finish_is_shown_to_who_asks_alone() {
+    let mut running = Running::start().await;
+    let finish = r#"{"id":"c","usage" : {"prompt_tokens":10,"completion_tokens":5},"x": 1.50,"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let said = r#"{"id":"c","usage":null,"choices":[{"index":0,"delta":{"content":"of \"usage\": 1"}}]}"#;
+    let answer = || Answer::stream().event(said).event(finish).event("[DONE]").end();
+    running.upstream.on("small-upstream", [answer(), answer()]);
+    let body = running.chat(ask_stream("small")).await.text().await.unwrap();
+    let without = r#"{"id":"c","x":1.50,"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    assert_eq!(events(&body), [said, without, "[DONE]"]);
+    assert_eq!(running.finished().await.usage.unwrap().output_tokens, 5);
+    let mut asking = ask_stream("small");
+    asking["stream_options"] = json!({"include_usage": true});
+    let body = running.chat(asking).await.text().await.unwrap();
+    assert_eq!(events(&body), [said, finish, "[DONE]"]);
+}

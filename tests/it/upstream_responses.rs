@@ -491,7 +491,7 @@ fn served_stream(deltas: &[Value], finish: &str) -> Vec<u8> {
     let mut stream = served::Stream::new(echo);
     let chunk = |delta: &Value, finish: Option<&str>| json!({"id": "1", "model": "m", "created": 7, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
     let chunks = deltas.iter().map(|delta| chunk(delta, None)).chain([chunk(&json!({}), Some(finish))]);
-    let mut bytes: Vec<u8> = chunks.flat_map(|chunk| stream.chunk(chunk.to_string().as_bytes())).collect();
+    let mut bytes: Vec<u8> = chunks.flat_map(|chunk| stream.chunk(chunk.to_string().as_bytes()).unwrap()).collect();
     bytes.extend(stream.end());
     bytes
 }

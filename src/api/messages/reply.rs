@@ -11,14 +11,14 @@ use crate::api::conversation::{Hosted, Protocol, Stretch, course};
 /// # Errors
 /// The bytes are no completion.
 pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
-    let mut answer = Answer::read(body)?;
+    let mut answer = Answer::whole(body)?;
     let choice = answer.first();
     let mut end = End::default();
     end.hear(&choice);
     let message = choice.message;
-    let mut thoughts = message.thinking_blocks;
-    if thoughts.is_empty() && !message.reasoning_content.is_empty() {
-        thoughts.push(thinking(&message.reasoning_content));
+    let mut thoughts = message.thinking_blocks.clone();
+    if thoughts.is_empty() && !message.thoughts().is_empty() {
+        thoughts.push(thinking(message.thoughts()));
     }
     let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
     let texts = sources::blocks(said, &[message.annotations, message.citations].concat());

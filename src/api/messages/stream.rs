@@ -20,10 +20,13 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// One chunk → the events that it makes, framed. What is no chunk makes none.
-    pub fn chunk(&mut self, data: &[u8]) -> Vec<u8> {
+    /// One chunk → the events that it makes, framed; there may be none.
+    ///
+    /// # Errors
+    /// It is no chunk: the stream cannot be told any further.
+    pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = vec![];
-        let Ok(mut answer) = Answer::read(data) else { return out };
+        let mut answer = Answer::chunk(data)?;
         self.begin(&answer, &mut out);
         self.usage = answer.usage.unwrap_or(self.usage);
         let choice = answer.first();
@@ -32,7 +35,7 @@ impl Stream {
         if choice.finish_reason.is_some() {
             self.blocks.end_all(&mut out);
         }
-        out
+        Ok(out)
     }
 
     /// The stream ended as it should.
@@ -68,8 +71,8 @@ impl Stream {
     }
 
     fn message(&mut self, message: Message, out: &mut Vec<u8>) {
-        if !message.reasoning_content.is_empty() {
-            self.think(&message.reasoning_content.into(), out);
+        if !message.thoughts().is_empty() {
+            self.think(&message.thoughts().into(), out);
         }
         message.thinking_blocks.iter().for_each(|block| self.thought(block, out));
         let did = Hosted::items(Protocol::Messages, &message.hosted_items);

@@ -13,7 +13,7 @@ use crate::api::conversation::{Hosted, Protocol, Stretch, characters, course};
 /// # Errors
 /// The bytes are no completion.
 pub fn reply(body: &[u8], echo: &Echo) -> Result<Vec<u8>, serde_json::Error> {
-    let mut answer = Answer::read(body)?;
+    let mut answer = Answer::whole(body)?;
     let choice = answer.first();
     let state = State::ended(choice.finish_reason.as_deref(), answer.usage);
     let output = output(&answer.id, choice, state.status());
@@ -82,9 +82,10 @@ pub(super) fn item_id(kind: &str, answer: &str, at: usize) -> String {
 /// `status`: of the last item, where the answer was cut; those before it are complete.
 fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     let message = choice.message;
+    let thought = message.thoughts().to_owned();
     let sources = message.annotations.into_iter().chain(message.citations).collect();
     let text = Said { text: message.content, from: 0, sources, logprobs: choice.logprobs.content };
-    let thoughts = (&*message.reasoning_content, &message.thinking_blocks[..]);
+    let thoughts = (&*thought, &message.thinking_blocks[..]);
     let mut output = in_order(answer, &message.hosted_items, thoughts, &text);
     message.refusal.into_iter().for_each(|refusal| refuse(answer, &mut output, &refusal));
     let first = output.len();

@@ -42,10 +42,13 @@ impl Stream {
         Self { echo, head: None, sequence: 0, output, open: None, calls, said: 0, finish: None, usage: None }
     }
 
-    /// One chunk → the events that it makes, framed. What is no chunk makes none.
-    pub fn chunk(&mut self, data: &[u8]) -> Vec<u8> {
+    /// One chunk → the events that it makes, framed; there may be none.
+    ///
+    /// # Errors
+    /// It is no chunk: the stream cannot be told any further.
+    pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = vec![];
-        let Ok(mut answer) = Answer::read(data) else { return out };
+        let mut answer = Answer::chunk(data)?;
         let choice = answer.first();
         self.usage = answer.usage.or(self.usage);
         if self.head.is_none() {
@@ -57,7 +60,7 @@ impl Stream {
         }
         self.finish = choice.finish_reason.clone().or(self.finish.take());
         self.choice(choice, &mut out);
-        out
+        Ok(out)
     }
 
     /// The stream ended as it should.
@@ -81,8 +84,8 @@ impl Stream {
     }
 
     fn choice(&mut self, Choice { message, logprobs, .. }: Choice, out: &mut Vec<u8>) {
-        if !message.reasoning_content.is_empty() || !message.thinking_blocks.is_empty() {
-            self.think(&message.reasoning_content, message.thinking_blocks, out);
+        if !message.thoughts().is_empty() || !message.thinking_blocks.is_empty() {
+            self.think(message.thoughts(), message.thinking_blocks.clone(), out);
         }
         Hosted::items(Protocol::Responses, &message.hosted_items).for_each(|item| self.did(item.is, out));
         if !message.content.is_empty() {

@@ -70,6 +70,8 @@ pub struct Endpoint {
     pub collects_data: bool,
     /// See [`Quirks::routes_itself`].
     pub routes_itself: bool,
+    /// What it was made of, with how long a connection may take.
+    made_of: (ProviderSettings, Duration),
 }
 
 impl Endpoint {
@@ -93,6 +95,7 @@ impl Endpoint {
         let keys = keys(&settings, &*provider)?;
         let vitals = Arc::new(Shared::new(&settings.name, keys.len()));
         let signer = settings.aws.as_ref().map(Signer::new);
+        let base = with_slash(settings.base_url.clone());
         Ok(Self {
             provider,
             reporter,
@@ -103,11 +106,17 @@ impl Endpoint {
             keys,
             pools: ThreadLocal::new(),
             connector,
-            base: with_slash(settings.base_url),
+            base,
             headers,
             tokens,
             signer,
+            made_of: (settings, connect),
         })
+    }
+
+    /// Whether another of these would be the same.
+    pub fn is_made_of(&self, settings: &ProviderSettings, connect: Duration) -> bool {
+        self.made_of.0 == *settings && self.made_of.1 == connect
     }
 
     /// This thread's connections.
@@ -212,6 +221,8 @@ fn provider(settings: &ProviderSettings) -> Box<dyn Provider> {
 pub struct Target {
     pub endpoint: Arc<Endpoint>,
     pub vitals: Arc<Vitals>,
+    /// The provider's name of the model.
+    upstream_name: String,
     whole: Uri,
     stream: Uri,
     /// The longest answer, tokens.
@@ -233,7 +244,16 @@ impl Target {
         let (whole, stream) = (uri(endpoint.provider.path(name, false))?, uri(endpoint.provider.path(name, true))?);
         let embeddings = endpoint.provider.embeddings().map(|wire| uri(wire.embeddings_path(name))).transpose()?;
         let vitals = Arc::new(Vitals::new(endpoint.vitals.clone(), model.id.to_string()));
-        Ok(Self { endpoint, vitals, whole, stream, longest: model.max_output_tokens, embeddings })
+        let (upstream_name, longest) = (name.clone(), model.max_output_tokens);
+        Ok(Self { endpoint, vitals, upstream_name, whole, stream, longest, embeddings })
+    }
+
+    /// `model` in another configuration, at `endpoint`, with the health that it has had so far; `None` where it is another
+    /// one now.
+    pub fn renewed(&self, endpoint: &Arc<Endpoint>, model: &Model) -> Option<Self> {
+        let is_same = Arc::ptr_eq(endpoint, &self.endpoint) && self.upstream_name == model.upstream_name;
+        let target = Self::new(endpoint.clone(), model).ok().filter(|_| is_same)?;
+        Some(Self { vitals: self.vitals.clone(), ..target })
     }
 
     /// Calls the model once. A stream is given back once it says something.

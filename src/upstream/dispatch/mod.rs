@@ -17,6 +17,7 @@ mod frames;
 mod load;
 mod opening;
 mod pool;
+mod renewal;
 mod sign;
 mod stream;
 mod timing;
@@ -51,8 +52,8 @@ pub struct Upstreams {
     endpoints: HashMap<String, Arc<Endpoint>, FixedState>,
     /// Filled as models are first called; bounded by the configuration, from which all targets come.
     targets: RwLock<HashMap<ModelId, Arc<Target>, FixedState>>,
-    budget: Budget,
-    jitter: Box<Jitter>,
+    budget: Arc<Budget>,
+    jitter: Arc<Jitter>,
 }
 
 /// A uniform draw in [0, 1).
@@ -93,7 +94,8 @@ pub struct Fallbacks {
 }
 
 impl Fallbacks {
-    fn of(&self, cause: Cause) -> Option<&Vec<usize>> {
+    /// The list for what failed so.
+    pub fn of(&self, cause: Cause) -> Option<&Vec<usize>> {
         match cause {
             Cause::Connect
             | Cause::Server
@@ -173,25 +175,13 @@ impl Upstreams {
     /// # Errors
     /// Which provider's setting cannot be used, or what this machine lacks.
     pub fn new(providers: Vec<ProviderSettings>, connect: Duration) -> Result<Self, SetupError> {
-        let tls = tls::client_config(providers.iter().any(ProviderSettings::needs_tls))?;
-        let tls = Arc::new(tls);
-        let mut endpoints = HashMap::with_capacity_and_hasher(providers.len(), FixedState::default());
-        for provider in providers {
-            let endpoint = Endpoint::new(provider, tls.clone(), connect)?;
-            endpoints.insert(endpoint.name().to_owned(), Arc::new(endpoint));
-        }
-        Ok(Self {
-            endpoints,
-            targets: RwLock::default(),
-            budget: Budget::default(),
-            jitter: Box::new(rand::random::<f64>),
-        })
+        Self::made(providers, connect, |_| None)
     }
 
     /// Draws the jitter of retries from `jitter` (uniform in [0, 1)) in place of the thread's generator.
     #[must_use]
     pub fn with_jitter(self, jitter: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
-        Self { jitter: Box::new(jitter), ..self }
+        Self { jitter: Arc::new(jitter), ..self }
     }
 
     /// Whether new requests should go to this model: false after several failures in a row, until a pause is over and

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
 use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use ring::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
@@ -88,6 +88,14 @@ fn private_key(pem: &str) -> Result<RsaKeyPair, String> {
 
 fn encoded(json: &Value) -> String {
     URL_SAFE_NO_PAD.encode(json.to_string())
+}
+
+impl PartialEq for ServiceAccount {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { email, key_id, key, token_uri, project } = self;
+        (email, key_id, token_uri, project) == (&other.email, &other.key_id, &other.token_uri, &other.project)
+            && key.public_key().as_ref() == other.key.public_key().as_ref()
+    }
 }
 
 impl fmt::Debug for ServiceAccount {
