@@ -133,12 +133,6 @@ impl Segments {
         beyond.iter().for_each(|file| file.close_if_idle());
     }
 
-    fn forget(&self, segment: Segment) -> Option<Arc<DatabaseFile>> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = files.iter().position(|(s, _)| *s == segment);
-        place.map(|place| files.remove(place).1)
-    }
-
     fn path(&self, segment: Segment) -> PathBuf {
         self.folder.join(file_name(segment))
     }
@@ -153,11 +147,11 @@ impl Segments {
     }
 
     fn remove(&self, segment: Segment) -> Result<(), StoreError> {
-        if let Some(file) = self.forget(segment) {
-            file.close();
-        }
+        self.file(segment).close();
         let path = self.path(segment);
-        fs::remove_file(&path).map_err(|e| StoreError::Failed(format!("{} cannot be removed: {e}", path.display())))
+        fs::remove_file(&path).map_err(|e| StoreError::Failed(format!("{} cannot be removed: {e}", path.display())))?;
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).retain(|(s, _)| *s != segment);
+        Ok(())
     }
 
     fn bytes(&self, segment: Segment) -> u64 {
