@@ -90,7 +90,8 @@ struct Losses {
     new: f64,
 }
 
-/// Compares on `held`, which `new` has not seen: the prompts of `old.held`, in `new`'s features. `seed`: of the bootstrap.
+/// Compares on `held`, which `new` has not seen: the prompts of `old.held`, in `new`'s features. `seed`: of the
+/// bootstrap.
 ///
 /// # Errors
 /// A network fails.

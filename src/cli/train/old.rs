@@ -1,8 +1,8 @@
 //! The old classifier: which one it is, what it has seen of the prompts at hand, and how it is compared fairly.
 //!
-//! Prompts that it was trained on flatter it. So it is asked about files that it has not seen; where there are none, and
-//! all of its own files are here, it is trained anew without the holdout; and else it is asked all the same, and the new
-//! classifier is taken up only if it holds even so.
+//! Prompts that it was trained on flatter it. So it is asked about files that it has not seen; where there are none,
+//! and all of its own files are here, it is trained anew without the holdout; and else it is asked all the same, and the
+//! new classifier is taken up only if it holds even so.
 
 use std::collections::HashSet;
 

@@ -26,8 +26,8 @@ pub fn check(folder: &Path, force: bool) -> anyhow::Result<()> {
 /// Writes a folder whole or not at all: into a temporary one beside it, which then takes its name.
 ///
 /// # Errors
-/// It cannot be written, or it exists and `force` is false, or something else than a classifier is there, which is never
-/// replaced. What was there is then still there.
+/// It cannot be written, or it exists and `force` is false, or something else than a classifier is there, which is
+/// never replaced. What was there is then still there.
 pub fn write(folder: &Path, force: bool, files: &[(&str, Vec<u8>)]) -> anyhow::Result<()> {
     vacant(folder, force)?;
     let failed = |what: &Path| format!("{} cannot be written", what.display());
