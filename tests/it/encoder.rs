@@ -151,16 +151,17 @@ fn a_bundle_is_evaluated_with_its_own_encoder_and_folds_are_trained_on_one() {
     let encoder = bert(&folder, "bert", 1);
     let out = train(&folder, &encoder, "model");
     let file = folder.path().join("toy.jsonl");
-    let quick = ["--workload", str(&file), "--epochs", "2", "--members", "1", "--bootstrap", "0"];
-    let evaluate = |flags: &[&str]| satisfice(&[&["evaluate"], flags, &quick[..]].concat());
+    let base = ["--workload", str(&file), "--bootstrap", "0"];
+    let evaluate = |flags: &[&str]| satisfice(&[&["evaluate"], flags, &base[..]].concat());
+    let trained = |flags: &[&str]| evaluate(&[flags, &["--epochs", "2", "--members", "1"]].concat());
     let (code, said, error) = evaluate(&["--model", str(&out)]);
     assert!(code == Some(0) && said.contains("TRAINED on toy.jsonl"), "{said}{error}");
-    let (code, on_bert, error) = evaluate(&["--encoder", str(&encoder), "--cross-validate", "3"]);
+    let (code, on_bert, error) = trained(&["--encoder", str(&encoder), "--cross-validate", "3"]);
     assert_eq!(code, Some(0), "{error}");
     // A bundle is an encoder's folder, too; the static encoder has other neighbours.
-    assert_eq!(evaluate(&["--encoder", str(&out), "--cross-validate", "3"]).1, on_bert);
-    assert_ne!(evaluate(&["--cross-validate", "3"]).1, on_bert);
-    let alone = refused(&[&["evaluate", "--encoder", str(&encoder)], &quick[..]].concat());
+    assert_eq!(trained(&["--encoder", str(&out), "--cross-validate", "3"]).1, on_bert);
+    assert_ne!(trained(&["--cross-validate", "3"]).1, on_bert);
+    let alone = refused(&[&["evaluate", "--encoder", str(&encoder)], &base[..]].concat());
     assert!(alone.contains("--encoder trains folds on it: give --cross-validate"), "{alone}");
 }
 

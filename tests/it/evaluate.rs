@@ -204,7 +204,9 @@ fn every_mistake_is_one_line_and_nothing_is_written() {
     alone.iter_mut().for_each(|line| drop(line["outcomes"].as_object_mut().expect("outcomes").remove("weak")));
     let alone = write(&folder, "alone.jsonl", &alone);
     let mut stray = workload(60);
-    stray[7]["outcomes"]["cameo"] = stray[7]["outcomes"]["weak"].clone();
+    let outcomes = stray[7]["outcomes"].as_object_mut().expect("outcomes");
+    let of_weak = outcomes.remove("weak").expect("it is there");
+    outcomes.insert("cameo".into(), of_weak);
     let stray = write(&folder, "stray.jsonl", &stray);
     let mut dear = workload(2);
     dear[0]["outcomes"]["weak"]["cost_usd"] = json!(1e308);

@@ -233,28 +233,44 @@ fn learners(rows: &[Row]) -> [Replay; 3] {
     makes.map(|make| Replay::new(rows, Knob::Quality(1.0), make))
 }
 
+/// What a replay came to, so that it need not run for each estimator anew.
+struct Replayed(Vec<Option<Vec<f64>>>);
+
+impl Target for Replayed {
+    fn over(&self, _: &[Row]) -> Vec<Option<Vec<f64>>> {
+        self.0.clone()
+    }
+}
+
+/// The mean over these requests of what a policy with these probabilities is worth.
+fn worth(rows: &[Row], probabilities: &[Option<Vec<f64>>]) -> f64 {
+    let of_row = |(row, p): (&Row, &Option<Vec<f64>>)| {
+        let p = p.as_ref().expect("all models were candidates");
+        (0..3).map(|k| p[k] * WORLD.quality(k, row.context.phi[1])).sum::<f64>()
+    };
+    rows.iter().zip(probabilities).map(of_row).sum::<f64>() / rows.len() as f64
+}
+
 #[test]
 fn what_a_learning_policy_was_worth_at_each_request_is_within_its_intervals() {
-    const DRAWS: usize = 300;
+    const DRAWS: usize = 200;
     let mut rng = StdRng::seed_from_u64(21);
     let mut covered = [[0_usize; 4]; 3];
     for _ in 0..DRAWS {
-        let rows = WORLD.rows(500, &mut rng);
+        let rows = WORLD.rows(2_000, &mut rng);
         for (learner, covered) in learners(&rows).iter().zip(&mut covered) {
-            let of_row = |(row, p): (&Row, Option<Vec<f64>>)| {
-                let p = p.expect("all models were candidates");
-                (0..3).map(|k| p[k] * WORLD.quality(k, row.context.phi[1])).sum::<f64>()
-            };
-            let truth = rows.iter().zip(learner.over(&rows)).map(of_row).sum::<f64>() / rows.len() as f64;
-            for (estimate, covered) in all(&quality(&rows, learner)).iter().zip(covered) {
+            let replayed = Replayed(learner.over(&rows));
+            let truth = worth(&rows, &replayed.0);
+            for (estimate, covered) in all(&quality(&rows, &replayed)).iter().zip(covered) {
                 *covered += usize::from((estimate.low..=estimate.high).contains(&truth));
             }
         }
     }
     let shares = covered.map(|of| of.map(|n| n as f64 / DRAWS as f64));
     println!("policy by ips, snips, dr, sndr: {shares:?}");
-    // Of the requests at hand, not of all there might be: an interval for these may be a little too wide.
-    assert!(shares.iter().flatten().all(|share| (0.92..=1.0).contains(share)), "{shares:?}");
+    // 0.95 less three standard errors of so many draws. The requests are those at hand, not all that there might be, for
+    // which an interval is rather too wide.
+    assert!(shares.iter().flatten().all(|share| *share >= 0.904), "{shares:?}");
 }
 
 #[test]
@@ -266,12 +282,7 @@ fn a_learning_policy_learns_from_the_log_and_never_from_what_is_still_to_come() 
         let (one, another) = (learner.over(&rows), learner.over(&other));
         assert_eq!(one[..=1_000], another[..=1_000]);
         assert_ne!(one[1_001..], another[1_001..]);
-        let late = rows[1_000..].iter().zip(&one[1_000..]);
-        let worth = |(row, p): (&Row, &Option<Vec<f64>>)| {
-            let p = p.as_ref().expect("all models were candidates");
-            (0..3).map(|k| p[k] * WORLD.quality(k, row.context.phi[1])).sum::<f64>()
-        };
-        assert!(late.map(worth).sum::<f64>() / 1_000.0 > WORLD.truth(&Uniform) + 0.05);
+        assert!(worth(&rows[1_000..], &one[1_000..]) > WORLD.truth(&Uniform) + 0.05);
     }
 }
 

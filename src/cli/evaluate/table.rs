@@ -21,6 +21,7 @@ pub fn text(report: &Report) -> String {
 fn workload(report: &WorkloadReport) -> String {
     let incomplete = match report.incomplete {
         0 => String::new(),
+        n if n > report.prompts => format!(" ({n} more, and most, were not answered by all; see --models)"),
         n => format!(" ({n} more were not answered by all)"),
     };
     let title = format!(
