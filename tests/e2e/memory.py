@@ -151,7 +151,7 @@ async def client(port, scenario, number):
     """Asks, reads as the scenario says, and gives back the connection and the end of what it read."""
     body = json.dumps({"model": scenario.asked, "stream": not scenario.whole, "messages": [{"role": "user", "content": f"Question {number}?"}]}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
-    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
     tail = b""
     while scenario.read:
         data = await reader.read(1 << 20)
