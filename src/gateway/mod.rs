@@ -157,8 +157,8 @@ impl Gateway {
         let told = (&body[..], wishes.metadata);
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
         let (upstreams, models, abandoned) = (&recording.setup().upstreams, recording.models(), recording.abandoned());
-        let limits = (&limits, arrival.instant);
-        let dispatched = upstreams.dispatch_telling(&models, &request, limits, abandoned).await;
+        let bounded = (&limits, arrival.instant);
+        let dispatched = upstreams.dispatch_telling(&models, &request, bounded, abandoned).await;
         match dispatched {
             Ok(Dispatched { target, attempts, reply }) => {
                 if let Some(reading) = reading {
