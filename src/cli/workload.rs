@@ -145,7 +145,10 @@ impl<'a> Reader<'a> {
             ("input_tokens", raw.input_tokens, MOST_TOKENS),
             ("output_tokens", raw.output_tokens, MOST_TOKENS),
         ] {
-            ensure!((0.0..=most).contains(&value), "{model}: {field} is {value}; it must be a number from 0 to {most}");
+            ensure!(
+                (0.0..=most).contains(&value),
+                "{model}: {field} is {value:?}; it must be a number from 0 to {most}"
+            );
         }
         Ok(Outcome {
             arm: self.arm(self.data.workloads.len() - 1, model),
