@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
         ] {
             ensure!(
                 (0.0..=most).contains(&value),
-                "outcomes.{model}.{field} is {value}; it must be a number from 0 to {most}"
+                "outcomes.{model}.{field} is {value:?}; it must be a number from 0 to {most}"
             );
         }
         Ok(Outcome {

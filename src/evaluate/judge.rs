@@ -320,7 +320,7 @@ mod tests {
         assert_eq!((free.settings[0].cost_share, free.settings[0].cost_share_interval), (None, None));
         assert_eq!(free.settings[0].quality_share, Some(1.0));
         assert!(free.tasks.iter().all(|task| task.cost_share.is_none()));
-        assert_eq!(free.models.iter().map(|model| model.predicted_cost).collect::<Vec<_>>(), [None, Some(1.0)]);
+        assert_eq!(free.models.iter().map(|model| model.predicted_cost).collect::<Vec<_>>(), [Some(1.0), None]);
         let useless = judged([(1.0, 2.0); 4], 0.0);
         assert_eq!(useless.settings[0].quality_share, None);
     }

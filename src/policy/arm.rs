@@ -308,9 +308,9 @@ mod tests {
         let mut shift = shared(1, 1.5, 0.3);
         // θ₁ = 0.4 + own + u + v, and θ₂ = 0.4 + own + u − v: variances 0.5 + 1.5 + 0.3, covariance 1.5 − 0.3.
         let mut joint = Gaussian { mean: vec![0.4, 0.4], covariance: vec![2.3, 1.2, 1.2, 2.3] };
-        let origin = [0.5e-5, 0.5e-5];
         for (arm, y) in [(0, 1.0), (0, 0.0), (1, 0.0), (0, 1.0), (1, 0.3), (1, 1.0)] {
-            joint.covariance[3 * arm] += origin[arm];
+            // What is the arm's own goes back towards the 0.5 that it was.
+            joint.covariance[3 * arm] += PROCESS_NOISE * (0.5 - [&one, &two][arm].quality.covariance[0]);
             let x = [f64::from(u8::from(arm == 0)), f64::from(u8::from(arm == 1))];
             let p = mean_sigmoid(joint.mean_along(&x), joint.variance_along(&x));
             let information = p * (1.0 - p);

@@ -20,7 +20,8 @@ const WINDOW: u32 = 1000;
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_is_closed() {
     let running = Running::start().await;
-    for opening in [&b""[..], b"PRI * HTT", PREFACE, b"GET /health HT", b"GET /health HTTP/1.1\r\nhost: x\r\n"] {
+    for opening in [&b""[..], b"PRI * HTT", PREFACE, b"GET /health HT", b"GET /health HTTP/1.1\r\nhost: localhost\r\n"]
+    {
         let (began, mut connection) = (Instant::now(), running.connect().await);
         connection.write_all(opening).await.unwrap();
         until_closed(&mut connection).await;
@@ -33,7 +34,7 @@ async fn a_connection_without_a_request_is_closed() {
 async fn a_connection_that_had_a_request_may_be_idle_for_longer() {
     let running = Running::start().await;
     let (began, mut connection) = (Instant::now(), running.connect().await);
-    connection.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    connection.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     until_closed(&mut connection).await;
     let took = began.elapsed().as_secs();
     assert!((119..122).contains(&took), "HTTP/1: {took} s");
@@ -73,7 +74,8 @@ async fn a_client_that_stops_reading_counts_as_gone() {
     running.upstream.on("small-upstream", [flood(32, 1 << 20)]);
     let mut connection = running.connect().await;
     let body = ask_stream("small").to_string();
-    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
     connection.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     timeout(LONG, running.upstream.until_hung_up(1)).await.expect("the upstream call is cancelled");
     assert_eq!(running.finished().await.outcome, Outcome::ClientGone);

@@ -128,7 +128,7 @@ async fn a_client_that_asks_whether_to_send_too_long_a_body_is_told_at_once_not_
     let running = Running::start().await;
     let mut connection = running.connect().await;
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nexpect: 100-Continue\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nexpect: 100-Continue\r\ncontent-length: {}\r\n\r\n",
         BODY_LIMIT + 1
     );
     connection.write_all(head.as_bytes()).await.unwrap();

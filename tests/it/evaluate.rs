@@ -236,7 +236,7 @@ fn every_mistake_is_one_line_and_nothing_is_written() {
         ),
         (
             refused(&["--workload", str(&dear)]),
-            "dear.jsonl:1: weak: cost_usd is 1e308; it must be a number from 0 to 1000000",
+            "dear.jsonl:1: outcomes.weak.cost_usd is 1e308; it must be a number from 0 to 1000000",
         ),
         (refused(&[]), "give recorded prompts with --workload FILE, or logged traffic with --traces FILE"),
         (with(&["--clip", "3"]), "--clip would change nothing here: it is about logged traffic"),

@@ -223,9 +223,11 @@ fn two_policies_of_different_value_are_told_apart_in_the_right_direction() {
     assert!((turned.difference.value + found.difference.value).abs() < 1e-12);
 }
 
+type Make = fn(&RouteSpec) -> Box<dyn Policy>;
+
 /// The policies that learn, with quality alone to count.
 fn learners(rows: &[Row]) -> [Replay; 3] {
-    let makes: [fn(&RouteSpec) -> Box<dyn Policy>; 3] = [
+    let makes: [Make; 3] = [
         |spec| Box::new(TaskBlind::new(spec)),
         |spec| Box::new(LinUcb::new(spec)),
         |spec| Box::new(SquareCb::new(spec)),
