@@ -149,7 +149,7 @@ impl Http2 {
     async fn send(&mut self, stream: u32, method: &str, path: &str, body: &[u8]) {
         // HPACK: `:scheme: http` from the static table, the others as literals with their names from there.
         let literal = |name: u8, value: &str| [&[name, value.len() as u8], value.as_bytes()].concat();
-        let head = [vec![0x86], literal(0x02, method), literal(0x04, path), literal(0x01, "x")].concat();
+        let head = [vec![0x86], literal(0x02, method), literal(0x04, path), literal(0x01, "localhost")].concat();
         self.frame((frame::HEADERS, stream), 0x4, &head).await;
         self.frame((frame::DATA, stream), 0x1, body).await;
     }
