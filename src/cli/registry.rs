@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{Readers, write_whole};
 use super::train::output::write as write_folder;
+use crate::config::folder_problem;
 use crate::difficulty::{Bundle, Manifest};
 use crate::store::make_folder;
 
@@ -91,8 +92,11 @@ pub fn in_use(data_dir: &Path) -> anyhow::Result<Bundle> {
 
 impl Registry {
     /// # Errors
-    /// It cannot be read, is damaged, or is of another version.
+    /// It cannot be read, is damaged, or is of another version; `data_dir` is no folder.
     pub fn open(data_dir: &Path) -> anyhow::Result<Self> {
+        if let Some(problem) = folder_problem(data_dir) {
+            bail!("{problem}");
+        }
         let folder = folder(data_dir);
         let path = folder.join(REGISTRY_FILE);
         let stored = match fs::metadata(&path) {

@@ -68,6 +68,19 @@ fn listed(folder: &Path) -> (String, Vec<String>) {
 }
 
 #[test]
+fn a_data_folder_that_is_a_file_is_said_to_be_one_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for folder_in_file in ["file", "file/data"] {
+        let error = refused(folder.path(), &["model", "list", "--data-dir", folder_in_file]);
+        assert!(
+            error.contains(&format!("the data folder {folder_in_file} ")) && error.contains("--data-dir"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn classifiers_are_taken_into_use_and_given_back() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (train(&folder, "one", "1"), train(&folder, "two", "2"));
