@@ -69,7 +69,7 @@ async fn answer(
 
 /// How many requests a connection has brought.
 #[derive(Debug, Default)]
-pub(super) struct Traffic {
+struct Traffic {
     begun: AtomicUsize,
     /// Of HTTP/2. Those of HTTP/1 never count as ended: hyper has a deadline for the head of the next one.
     ended: AtomicUsize,

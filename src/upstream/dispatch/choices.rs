@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use super::super::Text;
-use crate::api::chat::ChatRequest;
+use crate::api::chat::{ChatReply, ChatRequest};
 
 /// OpenAI's bound of `n`. Choices beyond it are not looked at.
 const MAX_CHOICES: usize = 128;
@@ -18,21 +15,6 @@ pub struct Choices {
     asked: usize,
     /// Those that something came of, and whether they have finished; kept only where several were asked for.
     finished: BTreeMap<usize, bool>,
-}
-
-/// As much of a chunk as tells whose end it is.
-#[derive(Deserialize)]
-struct Glance<'a> {
-    #[serde(default, borrow)]
-    choices: Option<Vec<ChoiceGlance<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct ChoiceGlance<'a> {
-    #[serde(default)]
-    index: Option<usize>,
-    #[serde(default, borrow)]
-    finish_reason: Option<&'a RawValue>,
 }
 
 impl Choices {
@@ -47,19 +29,14 @@ impl Choices {
         if self.asked == 1 {
             return text.finish_reason.is_some();
         }
-        let glance = serde_json::from_slice::<Glance>(data).ok().and_then(|glance| glance.choices);
-        for choice in glance.iter().flatten() {
-            let index = choice.index.unwrap_or(0);
+        let choices = serde_json::from_slice::<ChatReply<'_>>(data).ok().and_then(|chunk| chunk.choices);
+        for choice in choices.iter().flatten() {
+            let index = choice.index.map_or(0, |index| index as usize);
             if index < MAX_CHOICES {
-                *self.finished.entry(index).or_default() |= choice.has_finished();
+                let finished = choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty());
+                *self.finished.entry(index).or_default() |= finished;
             }
         }
         self.finished.len() >= self.asked && self.finished.values().all(|finished| *finished)
-    }
-}
-
-impl ChoiceGlance<'_> {
-    fn has_finished(&self) -> bool {
-        self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
     }
 }
