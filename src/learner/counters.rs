@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counted since the start, but for the last three, which are of the newest batch. Reading them waits for nobody.
+/// Counted since the start, except the last three, which are of the newest batch. Reading them waits for nobody.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Events heard of.
@@ -24,6 +24,7 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Failures of the ledger, the bodies or the checkpoint.
     pub store_failures: AtomicU64,
+    /// Checkpoints written.
     pub checkpoints: AtomicU64,
     /// Events in the newest batch.
     pub batch_events: AtomicU64,
