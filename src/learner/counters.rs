@@ -20,7 +20,7 @@ pub struct Counters {
     pub revisions: AtomicU64,
     /// Scores that were there already, with the same value.
     pub duplicates: AtomicU64,
-    /// Scores that were refused: unknown trace, unknown metric, out of range.
+    /// Scores that were refused: unknown trace, unknown metric, too many sources.
     pub refused: AtomicU64,
     /// Failures of the ledger, the bodies or the checkpoint.
     pub store_failures: AtomicU64,

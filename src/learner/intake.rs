@@ -202,13 +202,10 @@ impl Intake {
         if feedback.metric != reward::QUALITY {
             return Err(FeedbackError::UnknownMetric(feedback.metric.clone()));
         }
-        if !(0.0..=1.0).contains(&feedback.value) {
-            return Err(FeedbackError::OutOfRange(feedback.value));
-        }
         let standing = self.scorable(feedback.trace, desk).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
         let standing = standing.ok_or(FeedbackError::UnknownTrace(feedback.trace))?;
         let Feedback { metric, source, value, comment, .. } = feedback;
-        match standing.repeats(metric, source, *value, comment.as_deref()) {
+        match standing.repeats(metric, source, value.get(), comment.as_deref()) {
             None if standing.sources() >= MAX_SOURCES => Err(FeedbackError::TooManySources(feedback.trace)),
             None => Ok(News::First),
             Some(true) => Ok(News::Repeated),
@@ -264,5 +261,5 @@ fn settled(trace: &Trace) -> Entry {
 
 fn scored(feedback: Feedback) -> Scored {
     let Feedback { trace, metric, source, value, comment, at_ms } = feedback;
-    Scored { trace, at_ms, metric, source, value, weight: 1.0, comment }
+    Scored { trace, at_ms, metric, source, value: value.get(), weight: 1.0, comment }
 }
