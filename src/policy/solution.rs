@@ -13,7 +13,6 @@ use super::gaussian::Gaussian;
 use super::logistic::normal_cdf;
 use super::measured::{Measured, Spending};
 use super::mixture::Mixture;
-use super::snapshot::prices;
 use super::window::{Row, contexts};
 use super::{Knob, RouteSpec};
 
@@ -190,7 +189,7 @@ impl Forecast {
         let d = problem.arms.first().map_or(0, |arm| arm.quality.dim());
         let contexts = contexts(&problem.rows, d);
         let (k, n) = (problem.arms.len(), contexts.len() as f64);
-        let prices = prices(problem.spec);
+        let prices = problem.spec.prices();
         let mut gradients = vec![vec![0.0; d]; k];
         let (mut quality, mut cost) = (Vec::with_capacity(contexts.len()), Vec::with_capacity(contexts.len()));
         for (phi, verbosity, input) in &contexts {
