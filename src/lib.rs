@@ -45,7 +45,9 @@
 //!   learned on, and a decision is learned from only in the φ that it was made or assessed again in.
 //! - Every decision stores φ, the candidates, the whole propensity vector and the snapshot's version: it can be
 //!   replayed to the bit.
-//! - Only [`store`]'s versioned types go to disk; only [`api`] types and the server's own views go on the wire.
+//! - Only [`store`]'s versioned types go to disk. What a checkpoint holds is the policy's own state, as it is: one of
+//!   another version, classifier or shape is thrown away, and the ledger is learned from anew.
+//! - Only [`api`] types and the server's own views go on the wire.
 
 pub mod api;
 pub mod catalog;

@@ -143,13 +143,29 @@ pub struct Adopted {
 #[error("the ledger cannot be learned from anew: {0}")]
 pub struct AdoptError(pub String);
 
-/// A validated score of an answer.
+/// How good somebody found an answer: 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quality(f64);
+
+impl Quality {
+    /// `None` where `value` is out of range, or not a number.
+    pub fn new(value: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&value).then_some(Self(value))
+    }
+
+    /// 0 to 1.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// A score of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feedback {
     pub trace: TraceId,
     pub metric: String,
     pub source: String,
-    pub value: f64,
+    pub value: Quality,
     pub comment: Option<String>,
     /// Unix milliseconds.
     pub at_ms: u64,
@@ -184,8 +200,6 @@ pub enum FeedbackError {
     UnknownTrace(TraceId),
     #[error("unknown metric \"{0}\"; the metrics are: quality")]
     UnknownMetric(String),
-    #[error("value {0} is out of range; send a number from 0 to 1, or a boolean")]
-    OutOfRange(f64),
     #[error("the trace {0} has scores from {MAX_SOURCES} sources, the most that are kept; revise one of them instead")]
     TooManySources(TraceId),
     /// The disk; a retry may help.

@@ -3,6 +3,7 @@
 mod bundle;
 mod encoder;
 mod layers;
+mod names;
 mod network;
 mod prior;
 pub mod train;
@@ -10,8 +11,9 @@ mod vocabulary;
 
 pub use bundle::{Bundle, FileEntry, Manifest, files, sha256};
 pub use encoder::{EncoderFiles, EncoderRecord};
+pub use names::undated;
 pub use network::{Classifier, Weights};
-pub use prior::{ArmPrior, Entrant, Head, Population, Prior, RoutePrior, undated};
+pub use prior::{ArmPrior, Entrant, Head, Population, Prior, RoutePrior};
 
 use std::time::Duration;
 

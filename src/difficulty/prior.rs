@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::names::{canonical, undated};
+
 /// Heads of all known models, and what they have in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prior {
@@ -296,23 +298,6 @@ fn named<'a>(heads: &[&'a Head], name: &str) -> Vec<&'a Head> {
     heads.iter().copied().filter(|head| undated(&canonical(&head.model)) == undated(&name)).collect()
 }
 
-/// In lower case, without the provider before it.
-fn canonical(name: &str) -> String {
-    name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase()
-}
-
-/// A model's name without `-2024-08-06` or `-20240806` at the end: what its versions have in common.
-pub fn undated(name: &str) -> &str {
-    let like = |text: &str, pattern: &str| {
-        text.bytes().zip(pattern.bytes()).all(|(byte, p)| if p == b'0' { byte.is_ascii_digit() } else { byte == p })
-    };
-    let cut = |pattern: &&str| {
-        let (head, tail) = name.split_at_checked(name.len().checked_sub(pattern.len())?)?;
-        like(tail, pattern).then_some(head)
-    };
-    ["-0000-00-00", "-00000000"].iter().find_map(cut).unwrap_or(name)
-}
-
 /// Slope of θ's intercept on ln price, least squares over `models` as (ln price, intercept), pulled towards 0.
 pub(super) fn price_slope(models: &[(f64, f64)]) -> f64 {
     let usual = models.iter().map(|(price, _)| price).sum::<f64>() / models.len() as f64;
@@ -429,19 +414,5 @@ mod tests {
         assert!((strangers.shift[8] - prior.price_variance()).abs() < 1e-12);
         assert_eq!(strangers.arms[0].on_shift(), [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
         assert_eq!(strangers.arms[2].price, 0.0);
-    }
-
-    #[test]
-    fn dates_are_cut_off_and_nothing_else() {
-        let cases = [
-            ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
-            ("claude-3-haiku-20240307", "claude-3-haiku"),
-            ("gpt-3.5-turbo-0125", "gpt-3.5-turbo-0125"),
-            ("2024-07-18", "2024-07-18"),
-            ("é-20240307", "é"),
-        ];
-        for (name, expected) in cases {
-            assert_eq!(undated(name), expected);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counted since the start, but for the last three, which are of the newest batch. Reading them waits for nobody.
+/// Counted since the start, except the last three, which are of the newest batch. Reading them waits for nobody.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Events heard of.
@@ -20,10 +20,11 @@ pub struct Counters {
     pub revisions: AtomicU64,
     /// Scores that were there already, with the same value.
     pub duplicates: AtomicU64,
-    /// Scores that were refused: unknown trace, unknown metric, out of range.
+    /// Scores that were refused: unknown trace, unknown metric, too many sources.
     pub refused: AtomicU64,
     /// Failures of the ledger, the bodies or the checkpoint.
     pub store_failures: AtomicU64,
+    /// Checkpoints written.
     pub checkpoints: AtomicU64,
     /// Events in the newest batch.
     pub batch_events: AtomicU64,

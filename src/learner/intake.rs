@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::policy::Kind;
+use crate::policy::{Kind, RouteSpec};
 use crate::scorers::{Scorer, reward};
 use crate::store::{Entry, Scored, Store, StoreError, score_id};
 use crate::trace::{Event, Feedback, FeedbackError, Grade, JUDGE, MAX_SOURCES, Trace, TraceId};
@@ -47,17 +47,7 @@ impl Intake {
         let taken = match event {
             Event::Decided { trace, at_ms, route, bundle, decision } => {
                 let kind = decision.kind;
-                let decided = Entry::Decided { trace, at_ms, route, bundle, decision };
-                match kind {
-                    Kind::Cache => desk.again.begin(trace, decided),
-                    _ => self.record(decided, desk),
-                }
-                Ok(())
-            }
-            Event::Finished(trace) if again::is_again(&trace) => {
-                desk.again.end(trace.id);
-                self.again.extend(again::decided(&trace, desk.fold.bundle()).map(|decided| (trace.id, decided)));
-                self.stage(&trace, desk);
+                self.decided(kind, trace, Entry::Decided { trace, at_ms, route, bundle, decision }, desk);
                 Ok(())
             }
             Event::Finished(trace) => {
@@ -70,13 +60,12 @@ impl Intake {
                 Ok(())
             }
             Event::Graded(grade) => self.graded(grade, desk),
-            // The worker's own: it is no part of a batch.
-            Event::Reclassified(..) => Ok(()),
             Event::Configured { at_ms, routes } => {
-                let fingerprint = desk.fold.fingerprint().to_owned();
-                self.record(Entry::Configured { at_ms, fingerprint, routes }, desk);
+                self.configured(at_ms, routes, desk);
                 Ok(())
             }
+            // The worker's own: it is no part of a batch.
+            Event::Reclassified(..) => Ok(()),
         };
         if let Err(error) = taken {
             Counters::add(&desk.counters.dropped_events, 1);
@@ -122,7 +111,24 @@ impl Intake {
         }
     }
 
+    fn decided(&mut self, kind: Kind, trace: TraceId, decided: Entry, desk: &mut Desk<'_>) {
+        match kind {
+            Kind::Cache => desk.again.begin(trace, decided),
+            _ => self.record(decided, desk),
+        }
+    }
+
+    fn configured(&mut self, at_ms: u64, routes: Vec<RouteSpec>, desk: &mut Desk<'_>) {
+        let fingerprint = desk.fold.fingerprint().to_owned();
+        self.record(Entry::Configured { at_ms, fingerprint, routes }, desk);
+    }
+
     fn finished(&mut self, trace: &Trace, desk: &mut Desk<'_>) -> Result<(), StoreError> {
+        if again::is_again(trace) {
+            desk.again.end(trace.id);
+            self.again.extend(again::decided(trace, desk.fold.bundle()).map(|decided| (trace.id, decided)));
+            return Ok(());
+        }
         let (Some(route), Some(decision)) = (&trace.route, &trace.decision) else { return Ok(()) };
         match standing(desk, trace.id)? {
             // Asked again on purpose: the new answer's scores revise those of the first.
@@ -196,13 +202,10 @@ impl Intake {
         if feedback.metric != reward::QUALITY {
             return Err(FeedbackError::UnknownMetric(feedback.metric.clone()));
         }
-        if !(0.0..=1.0).contains(&feedback.value) {
-            return Err(FeedbackError::OutOfRange(feedback.value));
-        }
         let standing = self.scorable(feedback.trace, desk).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
         let standing = standing.ok_or(FeedbackError::UnknownTrace(feedback.trace))?;
         let Feedback { metric, source, value, comment, .. } = feedback;
-        match standing.repeats(metric, source, *value, comment.as_deref()) {
+        match standing.repeats(metric, source, value.get(), comment.as_deref()) {
             None if standing.sources() >= MAX_SOURCES => Err(FeedbackError::TooManySources(feedback.trace)),
             None => Ok(News::First),
             Some(true) => Ok(News::Repeated),
@@ -258,5 +261,5 @@ fn settled(trace: &Trace) -> Entry {
 
 fn scored(feedback: Feedback) -> Scored {
     let Feedback { trace, metric, source, value, comment, at_ms } = feedback;
-    Scored { trace, at_ms, metric, source, value, weight: 1.0, comment }
+    Scored { trace, at_ms, metric, source, value: value.get(), weight: 1.0, comment }
 }

@@ -25,6 +25,7 @@ mod alarms;
 mod checkpoint;
 mod counters;
 mod fold;
+mod inbox;
 mod intake;
 mod standing;
 mod worker;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::policy::Snapshot;
 use crate::scorers::Scorer;
@@ -14,6 +14,7 @@ use crate::trace::{AdoptError, Adopted, Event, Reclassified};
 use super::again::Again;
 use super::counters::Counters;
 use super::fold::Fold;
+use super::inbox::Inbox;
 use super::intake::{Desk, Intake};
 use super::{Bounds, adopt, alarms, checkpoint};
 
@@ -73,7 +74,7 @@ impl Worker {
 
     /// Until all senders are gone, or `stop` is told and what waits is worked off.
     pub(super) async fn run(mut self, events: mpsc::Receiver<Event>, stop: oneshot::Receiver<()>) {
-        let mut inbox = Inbox { events, stop, listening: true, came: Vec::new() };
+        let mut inbox = Inbox::new(events, stop);
         let bounds = self.bounds;
         loop {
             let mut batch = None;
@@ -81,7 +82,7 @@ impl Worker {
             let open = inbox.gather(&bounds, chore, |event| self.take(event, &mut batch)).await;
             if let Some(intake) = batch {
                 self.end(intake);
-                Counters::set(&self.counters.waiting, inbox.events.len() as u64);
+                Counters::set(&self.counters.waiting, inbox.waiting() as u64);
             }
             self.chores(!open);
             if !open {
@@ -247,63 +248,4 @@ impl Worker {
 /// Requests that the policy has learned from, of all its routes.
 fn decided(snapshot: &Snapshot) -> u64 {
     snapshot.routes.values().map(|route| route.decided()).sum()
-}
-
-/// What comes in, as batches.
-struct Inbox {
-    events: mpsc::Receiver<Event>,
-    stop: oneshot::Receiver<()>,
-    listening: bool,
-    /// Received and not yet taken.
-    came: Vec<Event>,
-}
-
-impl Inbox {
-    /// Has `take` take the next batch, event by event; none where `chore` came first. False: it is the last.
-    async fn gather(&mut self, bounds: &Bounds, chore: Option<Instant>, mut take: impl FnMut(Event)) -> bool {
-        let (mut until, mut room) = (chore, bounds.batch);
-        while room > 0 {
-            match self.receive(room, until).await {
-                Received::Nothing => return true,
-                Received::End => return false,
-                Received::Some => {}
-            }
-            if room == bounds.batch {
-                until = Some(Instant::now() + bounds.linger);
-            }
-            room -= self.came.len();
-            let urgent = self.came.iter().any(|event| matches!(event, Event::Feedback(..)));
-            self.came.drain(..).for_each(&mut take);
-            if urgent {
-                return true;
-            }
-            sleep(bounds.nap).await;
-        }
-        true
-    }
-
-    async fn receive(&mut self, limit: usize, until: Option<Instant>) -> Received {
-        loop {
-            tokio::select! {
-                biased;
-                told = &mut self.stop, if self.listening => {
-                    self.listening = false;
-                    if told.is_ok() {
-                        self.events.close();
-                    }
-                }
-                n = self.events.recv_many(&mut self.came, limit) => {
-                    return if n == 0 { Received::End } else { Received::Some };
-                }
-                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => return Received::Nothing,
-            }
-        }
-    }
-}
-
-enum Received {
-    Some,
-    /// The time is up.
-    Nothing,
-    End,
 }

@@ -1,7 +1,6 @@
 //! The choice: posterior, shadow price, exact propensities, one draw.
 
 use super::propensity;
-use super::snapshot::prices;
 use super::solution::greatest;
 use super::{Ask, Candidate, Controller, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot, Warm};
 use crate::difficulty::Context;
@@ -123,7 +122,7 @@ struct Field {
 
 impl Field {
     fn new(route: &RouteState, context: &Context, eligible: &[usize], warm: Option<Warm>, in_force: &Prices) -> Self {
-        let prices = prices(&route.spec);
+        let prices = route.spec.prices();
         let (n, value) = (eligible.len(), in_force.likelier.exp());
         let mut field = Self {
             quality: Vec::with_capacity(n),

@@ -8,13 +8,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::arm::Arm;
-use super::decide::{mean_loading, set_apart};
+use super::forecast::{Forecast, Summary};
 use super::gaussian::Gaussian;
 use super::logistic::normal_cdf;
 use super::measured::{Measured, Spending};
 use super::mixture::Mixture;
-use super::snapshot::prices;
-use super::window::{Row, contexts};
+use super::window::Row;
 use super::{Knob, RouteSpec};
 
 /// Points of ln V, from [`LOW`] to [`HIGH`] about the dearest model's mean cost.
@@ -27,9 +26,6 @@ const OPTIMISM: f64 = 0.1;
 /// to be worth its price, and a curve fitted there holds it too low elsewhere: on five of six recorded workloads by .002
 /// to .026, at a bar of .95.
 const MISFIT: f64 = 0.16;
-/// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
-const RESIDUAL_BELIEF: f64 = 400.0;
-const GREATEST_WEIGHT: f64 = 10.0;
 /// How much of the measured distance to the bar is made good, at most this much of quality (anti-windup).
 const GAIN: f64 = 1.0;
 const GREATEST_CORRECTION: f64 = 0.02;
@@ -85,14 +81,6 @@ struct Point {
     cost_usd: f64,
 }
 
-/// One arm on the window.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    pub quality: f64,
-    pub deviation: f64,
-    pub cost_usd: f64,
-}
-
 /// What a solution is made of.
 pub struct Problem<'a> {
     pub spec: &'a RouteSpec,
@@ -105,20 +93,13 @@ pub struct Problem<'a> {
     pub spending: &'a Spending,
 }
 
-/// Predictions on the window, a row a request.
-struct Forecast {
-    quality: Vec<Vec<f64>>,
-    cost: Vec<Vec<f64>>,
-    summaries: Vec<Summary>,
-}
-
 impl Solution {
     /// Solves anew; `before` is what is smoothed from.
     pub fn new(problem: &Problem, before: Option<&Self>) -> Self {
         let mut forecast = Forecast::new(problem);
         let table = frontier(&forecast);
         let answered = answered(problem);
-        residuals(problem, &answered, &mut forecast);
+        forecast.correct(problem, &answered);
         let reference = reference(problem.knob, &answered, &forecast.summaries);
         let mut solution = Self {
             log_value: 0.0,
@@ -185,46 +166,6 @@ impl Solution {
     }
 }
 
-impl Forecast {
-    fn new(problem: &Problem) -> Self {
-        let d = problem.arms.first().map_or(0, |arm| arm.quality.dim());
-        let contexts = contexts(&problem.rows, d);
-        let (k, n) = (problem.arms.len(), contexts.len() as f64);
-        let prices = prices(problem.spec);
-        let mut gradients = vec![vec![0.0; d]; k];
-        let (mut quality, mut cost) = (Vec::with_capacity(contexts.len()), Vec::with_capacity(contexts.len()));
-        for (phi, verbosity, input) in &contexts {
-            let outlooks = problem.arms.iter().map(|arm| arm.outlook(problem.shift, phi, 1.0).quality);
-            let row: Vec<f64> = outlooks.collect();
-            for (gradient, p) in gradients.iter_mut().zip(&row) {
-                let slope = p * (1.0 - p) / n;
-                gradient.iter_mut().zip(phi).for_each(|(g, x)| *g += slope * x);
-            }
-            let arms = problem.arms.iter().zip(&prices);
-            cost.push(arms.map(|(arm, price)| arm.cost(price, phi, *verbosity, *input)).collect());
-            quality.push(row);
-        }
-        let mut loadings: Vec<_> =
-            problem.arms.iter().zip(&gradients).map(|(arm, gradient)| arm.loading(gradient)).collect();
-        let usual = mean_loading(loadings.iter().map(Vec::as_slice));
-        loadings.iter_mut().for_each(|loading| set_apart(loading, &usual));
-        let variance = |i: usize| {
-            problem.arms[i].quality.variance_along(&gradients[i]) + problem.shift.variance_along(&loadings[i])
-        };
-        let summary = |i: usize| Summary {
-            quality: column_mean(&quality, i),
-            deviation: variance(i).sqrt(),
-            cost_usd: column_mean(&cost, i),
-        };
-        let summaries = (0..k).map(summary).collect();
-        Self { quality, cost, summaries }
-    }
-}
-
-fn column_mean(rows: &[Vec<f64>], column: usize) -> f64 {
-    rows.iter().map(|row| row[column]).sum::<f64>() / rows.len().max(1) as f64
-}
-
 /// Which arm each request of the window went to; `None`: one that is in the route no more.
 fn answered(problem: &Problem) -> Vec<Option<usize>> {
     let index = |row: &&Row| problem.spec.arms.iter().position(|arm| arm.arm == row.arm);
@@ -241,26 +182,6 @@ fn reference(knob: Knob, answered: &[Option<usize>], arms: &[Summary]) -> f64 {
     };
     let held = |(i, arm): (usize, &Summary)| arm.quality + OPTIMISM * arm.deviation + misfit * unasked(i);
     arms.iter().enumerate().map(held).fold(0.0, f64::max)
-}
-
-/// Moves each arm's mean quality by its own scored answers, weighted by 1/π: the doubly robust estimate (Dudík,
-/// Langford & Li, 2011), with clipped weights and shrunk by the effective number of scores.
-fn residuals(problem: &Problem, answered: &[Option<usize>], forecast: &mut Forecast) {
-    let (summaries, quality) = (&mut forecast.summaries, &forecast.quality);
-    let mut sums = vec![(0.0, 0.0, 0.0); problem.arms.len()];
-    for ((row, arm), predicted) in problem.rows.iter().zip(answered).zip(quality) {
-        if let (Some(score), Some(arm)) = (row.score, *arm) {
-            let weight = (1.0 / row.propensity).min(GREATEST_WEIGHT);
-            let sum = &mut sums[arm];
-            *sum = (sum.0 + weight, sum.1 + weight * weight, sum.2 + weight * (score - predicted[arm]));
-        }
-    }
-    for (summary, (weights, squares, residuals)) in summaries.iter_mut().zip(sums) {
-        if weights > 0.0 {
-            let effective = weights * weights / squares;
-            summary.quality += residuals / weights * effective / (effective + RESIDUAL_BELIEF);
-        }
-    }
 }
 
 /// Mean quality and cost of the choice argmax V·p̃ − ĉ, for each V of the grid; both grow with V.

@@ -42,6 +42,17 @@ pub struct RouteSpec {
     pub segments: Vec<SegmentSpec>,
 }
 
+impl RouteSpec {
+    /// Each arm's price; the dearest of the route where it is unknown, and the same for all where none is.
+    pub(super) fn prices(&self) -> Vec<Price> {
+        let blended = |price: &Price| 3.0 * price.input + price.output;
+        let known = self.arms.iter().filter_map(|arm| arm.price);
+        let dearest = known.max_by(|a, b| blended(a).total_cmp(&blended(b)));
+        let unknown = dearest.unwrap_or(Price::of(1.0, 1.0));
+        self.arms.iter().map(|arm| arm.price.unwrap_or(unknown)).collect()
+    }
+}
+
 /// A part of a route's traffic. Which requests are its is for the gateway to say; the arms are the route's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentSpec {

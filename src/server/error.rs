@@ -199,9 +199,6 @@ impl From<FeedbackError> for ApiError {
             FeedbackError::UnknownMetric(_) => {
                 Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, message).param("name").code("unknown_metric")
             }
-            FeedbackError::OutOfRange(_) => {
-                Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, message).param("value").code("value_out_of_range")
-            }
             FeedbackError::TooManySources(_) => {
                 Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, message).param("source").code("too_many_sources")
             }

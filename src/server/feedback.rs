@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::{App, body, json};
 use crate::api::error::BadRequest;
 use crate::api::feedback::{FeedbackRequest, FeedbackResponse, FeedbackValue};
-use crate::trace::{Event, Feedback, FeedbackError};
+use crate::trace::{Event, Feedback, FeedbackError, Quality};
 
 /// Most bytes of a score with its comment.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -47,13 +47,13 @@ fn unread(error: ApiError) -> ApiError {
 }
 
 fn validate(request: FeedbackRequest, at_ms: u64) -> Result<Feedback, BadRequest> {
-    let value = match request.value {
+    let given = match request.value {
         FeedbackValue::Flag(flag) => f64::from(u8::from(flag)),
         FeedbackValue::Number(number) => number,
     };
-    if !(0.0..=1.0).contains(&value) {
-        return Err(BadRequest::field("value", format!("value must be from 0 to 1, or true or false; it is {value}")));
-    }
+    let value = Quality::new(given).ok_or_else(|| {
+        BadRequest::field("value", format!("value must be from 0 to 1, or true or false; it is {given}"))
+    })?;
     let source = request.source.unwrap_or_else(|| "client".into());
     if source.is_empty() || source.chars().count() > MAX_SOURCE {
         let message = format!("source must have 1 to {MAX_SOURCE} characters; leave it out for \"client\"");

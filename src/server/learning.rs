@@ -63,12 +63,13 @@ impl Learning {
 
     fn counts(&self, registry: &mut Registry) {
         let counters = &self.counters;
-        let all: [(&str, &str, &AtomicU64); 10] = [
+        let all: [(&str, &str, &AtomicU64); 11] = [
             ("learner_events", "Events heard of", &counters.events),
             ("learner_dropped_events", "Events that could not be written to the ledger", &counters.dropped_events),
             ("learner_dropped_bodies", "Trace bodies that could not be kept", &counters.dropped_bodies),
             ("learner_commits", "Ledger commits", &counters.commits),
             ("learner_entries", "Ledger entries", &counters.entries),
+            ("learner_checkpoints", "Checkpoints written", &counters.checkpoints),
             ("learner_scores", "Scores taken", &counters.scores),
             ("learner_revisions", "Scores that changed an earlier one", &counters.revisions),
             ("learner_duplicates", "Scores that repeated an earlier one", &counters.duplicates),
@@ -78,6 +79,8 @@ impl Learning {
         for (name, help, value) in all {
             registry.register(name, help, ConstCounter::new(value.load(Ordering::Relaxed)));
         }
+        let batch = ConstGauge::new(counters.batch_events.load(Ordering::Relaxed) as f64);
+        registry.register("learner_batch_events", "Events in the newest batch", batch);
         let commit = ConstGauge::new(counters.commit_us.load(Ordering::Relaxed) as f64 / 1e6);
         registry.register_with_unit("learner_commit", "How long the newest commit took", Unit::Seconds, commit);
         let waiting = ConstGauge::new(counters.waiting.load(Ordering::Relaxed) as f64);

@@ -23,6 +23,7 @@ mod sse;
 mod status;
 mod taken;
 mod traces;
+mod view;
 mod workers;
 
 use std::sync::Arc;

@@ -10,8 +10,9 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::error::ApiError;
+use super::view::KnobView;
 use super::{App, json};
-use crate::policy::{self, Controller, Knob, RouteState, SegmentSpec};
+use crate::policy::{self, Controller, RouteState, SegmentSpec};
 
 #[derive(Serialize)]
 struct Listing {
@@ -37,7 +38,7 @@ struct SegmentView {
 /// The requests that one controller steers.
 #[derive(Serialize)]
 struct Steered {
-    knob: Knob,
+    knob: KnobView,
     /// Requests decided.
     decided: u64,
     /// Since the knob was set: of the scored answers. Null while there are few.
@@ -135,7 +136,7 @@ impl Steered {
     fn new(state: &RouteState, controller: &Controller) -> Self {
         let (audit, spending) = (&controller.audit, &controller.spending);
         Self {
-            knob: controller.knob,
+            knob: controller.knob.into(),
             decided: controller.schedule.decided,
             measured_quality: audit.own().map(Measure::from),
             best_quality: audit.best().map(Measure::from),

@@ -11,6 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::ApiError;
+use super::view::{self, DecisionView, ReplyView, UsageView};
 use super::{App, json};
 use crate::api::error::bounded;
 use crate::api::metadata::Metadata;
@@ -64,12 +65,12 @@ struct View {
     /// Times by now that the quality of the model that answered was found to have changed on this route; null where no
     /// route's model answered.
     drift_alarms: Option<u64>,
-    outcome: Value,
+    outcome: &'static str,
     stream: bool,
-    /// As the policy stored it; null where nothing was decided.
-    decision: Value,
+    /// Null where nothing was decided.
+    decision: Option<DecisionView>,
     attempts: Vec<AttemptView>,
-    usage: Value,
+    usage: Option<UsageView>,
     cost_usd: Option<f64>,
     first_byte_us: Option<u64>,
     total_us: u64,
@@ -90,7 +91,7 @@ struct AttemptView {
 struct Content {
     /// As the client sent it; null where it was too long to keep.
     request: Value,
-    reply: Value,
+    reply: ReplyView,
     scores: Vec<ScoreView>,
 }
 
@@ -144,9 +145,9 @@ pub(super) async fn show(
     let (trace, scores) = read(&app, move |reader| Ok((reader.trace(id)?, reader.scores(id)?))).await?;
     let scores: Vec<_> = scores.into_iter().map(score).collect();
     match trace {
-        Some(trace) => {
+        Some(mut trace) => {
             let request = serde_json::from_slice(&trace.request).unwrap_or(Value::Null);
-            let content = Content { request, reply: value(&trace.reply), scores };
+            let content = Content { request, reply: std::mem::take(&mut trace.reply).into(), scores };
             Ok(json(&view(trace, &app.learning.snapshot.load(), Some(content))))
         }
         None if scores.is_empty() => Err(unknown(id)),
@@ -196,6 +197,7 @@ fn drift_alarms(trace: &Trace, snapshot: &Snapshot) -> Option<u64> {
 
 fn view(trace: Trace, snapshot: &Snapshot, content: Option<Content>) -> View {
     let (shadows, drift_alarms) = (trace.shadows(), drift_alarms(&trace, snapshot));
+    let usage = UsageView::of(&trace);
     let attempts = trace.attempts.into_iter().map(|attempt| AttemptView {
         model: attempt.model.to_string(),
         status: attempt.status,
@@ -210,11 +212,11 @@ fn view(trace: Trace, snapshot: &Snapshot, content: Option<Content>) -> View {
         route: trace.route.map(String::from),
         model: trace.model.map(|model| model.to_string()),
         drift_alarms,
-        outcome: value(&trace.outcome),
+        outcome: view::outcome(trace.outcome),
         stream: trace.stream,
-        decision: value(&trace.decision),
+        decision: trace.decision.as_deref().map(DecisionView::from),
         attempts: attempts.collect(),
-        usage: value(&trace.usage),
+        usage,
         cost_usd: trace.cost_usd,
         first_byte_us: trace.first_byte_us,
         total_us: trace.total_us,
@@ -237,7 +239,132 @@ fn timestamp(ms: u64) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }
 
-/// The records of a trace always serialise.
-fn value(part: &impl Serialize) -> Value {
-    serde_json::to_value(part).unwrap_or(Value::Null)
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::api::chat::Needs;
+    use crate::catalog::{ModelId, Usage};
+    use crate::difficulty::{Population, Prior};
+    use crate::policy::{Audited, Candidate, Decision, Kind, Knob};
+    use crate::server::view::KnobView;
+    use crate::trace::{Attempt, Outcome, ReplyText};
+
+    const ID: Uuid = Uuid::from_u128(0x0193_5a7b_0000_7000_8000_0000_0000_0001);
+
+    fn decision(kind: Kind, knob: Knob) -> Decision {
+        let candidate = |arm: &str, propensity| Candidate { arm: arm.into(), quality: 0.5, cost_usd: 1e-7, propensity };
+        Decision {
+            kind,
+            policy: "thompson".into(),
+            snapshot_version: 7,
+            segment: Some("strict".into()),
+            knob,
+            phi: vec![1.0, -0.1 - 0.2],
+            widening: 1.5,
+            verbosity: f64::NAN,
+            input_tokens: 200,
+            difficulty: 0.1,
+            candidates: vec![candidate("small", 0.75), candidate("large", 0.25)],
+            preferred: 0,
+            chosen: 1,
+            draw: 0.875,
+            audit: Some(Audited { share: 0.25, best: 1 }),
+        }
+    }
+
+    fn usage() -> Usage {
+        Usage {
+            input_tokens: 300,
+            output_tokens: 5,
+            cached_input_tokens: 1,
+            cache_write_tokens: 4,
+            cache_write_1h_tokens: 3,
+            reasoning_tokens: 2,
+        }
+    }
+
+    fn trace() -> Trace {
+        let attempt = Attempt { model: ModelId::of("p", "small"), status: Some(503), error: None, duration_us: 60 };
+        Trace {
+            id: ID,
+            at_ms: 1_732_406_400_000,
+            route: Some("auto".into()),
+            metadata: Metadata::default(),
+            decision: Some(decision(Kind::Shadow, Knob::BudgetPer1k(2.0)).into()),
+            bundle: None,
+            attempts: vec![attempt],
+            model: Some(ModelId::of("p", "large")),
+            outcome: Outcome::ClientGone,
+            needs: Needs::default(),
+            stream: true,
+            usage: Some(usage()),
+            cost_usd: Some(0.125),
+            first_byte_us: Some(70),
+            total_us: 80,
+            request: Bytes::new(),
+            reply: ReplyText { content: "hi".into(), refusal: true, ..ReplyText::default() },
+        }
+    }
+
+    fn unlearned() -> Snapshot {
+        let one = || vec![1.0];
+        let population = Population {
+            mean: one(),
+            price_slope: 0.5,
+            within: one(),
+            between: one(),
+            token_mean: one(),
+            token_variance: one(),
+        };
+        Snapshot::new(Arc::new(Prior { dimension: 1, population, heads: Vec::new() }))
+    }
+
+    fn shown(view: &impl Serialize) -> String {
+        serde_json::to_string(view).unwrap()
+    }
+
+    #[test]
+    fn the_json_of_a_trace_stays_as_it_is() {
+        let mut trace = trace();
+        let reply = std::mem::take(&mut trace.reply).into();
+        let scored = Scored {
+            trace: ID,
+            at_ms: 1_732_406_400_000,
+            metric: "quality".into(),
+            source: "client".into(),
+            value: 0.5,
+            weight: 1.0,
+            comment: None,
+        };
+        let content = Content { request: serde_json::json!({"n": 1.5}), reply, scores: vec![score(scored)] };
+        insta::assert_snapshot!(shown(&view(trace, &unlearned(), Some(content))), @r#"{"id":"01935a7b-0000-7000-8000-000000000001","at":"2024-11-24T00:00:00Z","route":"auto","metadata":{},"shadows":"01935a7b-0000-7000-8000-000000000000","model":"p/large","drift_alarms":null,"outcome":"client_gone","stream":true,"decision":{"kind":"shadow","policy":"thompson","snapshot_version":7,"segment":"strict","knob":{"budget_per_1k":2.0},"phi":[1.0,-0.30000000000000004],"widening":1.5,"verbosity":null,"input_tokens":200,"difficulty":0.10000000149011612,"candidates":[{"arm":"small","quality":0.5,"cost_usd":1e-7,"propensity":0.75},{"arm":"large","quality":0.5,"cost_usd":1e-7,"propensity":0.25}],"preferred":0,"chosen":1,"draw":0.875,"audit":{"share":0.25,"best":1}},"attempts":[{"model":"p/small","status":503,"error":null,"duration_us":60}],"usage":{"input_tokens":300,"output_tokens":5,"cached_input_tokens":1,"cache_write_tokens":4,"cache_write_1h_tokens":3,"reasoning_tokens":2},"cost_usd":0.125,"first_byte_us":70,"total_us":80,"request":{"n":1.5},"reply":{"content":"hi","finish_reason":null,"refusal":true,"tool_calls":false,"truncated":false},"scores":[{"id":"05af42a5-c859-8e05-b585-33c69b37fa60","at":"2024-11-24T00:00:00Z","name":"quality","source":"client","value":0.5,"comment":null}]}"#);
+    }
+
+    #[test]
+    fn what_was_not_decided_or_counted_is_null() {
+        let bare = Trace {
+            route: None,
+            decision: None,
+            model: None,
+            usage: None,
+            cost_usd: None,
+            attempts: vec![],
+            ..trace()
+        };
+        insta::assert_snapshot!(shown(&view(bare, &unlearned(), None)), @r#"{"id":"01935a7b-0000-7000-8000-000000000001","at":"2024-11-24T00:00:00Z","route":null,"metadata":{},"shadows":null,"model":null,"drift_alarms":null,"outcome":"client_gone","stream":true,"decision":null,"attempts":[],"usage":null,"cost_usd":null,"first_byte_us":70,"total_us":80}"#);
+    }
+
+    #[test]
+    fn the_words_for_kinds_knobs_and_outcomes_stay_as_they_are() {
+        let kinds = [Kind::Exploit, Kind::Explore, Kind::Pinned, Kind::Fallback, Kind::Cache, Kind::Shadow];
+        let kinds = kinds.map(|kind| DecisionView::from(&decision(kind, Knob::Quality(1.0))));
+        let kinds = kinds.map(|view| serde_json::to_value(view).unwrap()["kind"].clone());
+        assert_eq!(kinds, ["exploit", "explore", "pinned", "fallback", "cache", "shadow"]);
+        let knobs = [Knob::Quality(0.95), Knob::BudgetPer1k(2.0), Knob::Value(0.5)].map(KnobView::from);
+        assert_eq!(shown(&knobs), r#"[{"quality":0.95},{"budget_per_1k":2.0},{"value":0.5}]"#);
+        let outcomes = [Outcome::Answered, Outcome::ClientGone, Outcome::Cut, Outcome::Failed].map(view::outcome);
+        assert_eq!(outcomes, ["answered", "client_gone", "cut", "failed"]);
+    }
 }

@@ -162,9 +162,12 @@ fn read(database: &Database, path: &Path, memory: u64, now_ms: u64) -> Result<(u
         all += bytes.value();
         let Some(row) = answers.get(age.value().1).map_err(failed)?.filter(|_| taken < memory) else { continue };
         let answer = form::read_kept(path, row.value().1)?;
-        let key = Key::try_from(age.value().1).map_err(|e| StoreError::damaged(path, e))?;
+        if answer.until_ms <= now_ms {
+            continue;
+        }
         taken += answer.weight() as u64;
-        if answer.until_ms > now_ms && taken <= memory {
+        if taken <= memory {
+            let key = Key::try_from(age.value().1).map_err(|e| StoreError::damaged(path, e))?;
             kept.push((key, answer));
         }
     }

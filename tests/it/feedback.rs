@@ -34,7 +34,7 @@ async fn a_score_is_acknowledged_once_the_learner_has_it() {
         assert_eq!(response.status(), 200);
         let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
         assert_eq!(body, json!({"feedback_id": id}));
-        assert_eq!((heard.value, heard.metric.as_str(), heard.source.as_str()), (meant, "quality", "client"));
+        assert_eq!((heard.value.get(), heard.metric.as_str(), heard.source.as_str()), (meant, "quality", "client"));
         assert_eq!(heard.trace.to_string(), TRACE);
     }
 }

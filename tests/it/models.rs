@@ -79,6 +79,8 @@ async fn a_gateway_is_alive_ready_and_counts() {
         "satisfice_in_flight_requests 0",
         "# TYPE satisfice_learner_scores counter",
         "satisfice_learner_scores_total 0",
+        "satisfice_learner_checkpoints_total 0",
+        "satisfice_learner_batch_events 0.0",
         "# UNIT satisfice_learner_commit_seconds seconds",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");

@@ -9,7 +9,7 @@ use satisfice::catalog::{ModelId, Price, Usage};
 use satisfice::difficulty::{Population, Prior};
 use satisfice::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec, SegmentSpec, Snapshot};
 use satisfice::store::{Entry, Scored};
-use satisfice::trace::{Feedback, Outcome, ReplyText, Trace, TraceId};
+use satisfice::trace::{Feedback, Outcome, Quality, ReplyText, Trace, TraceId};
 
 pub const ROUTE: &str = "auto";
 /// A segment of each route.
@@ -127,7 +127,7 @@ pub fn settled(n: u64) -> Entry {
 
 pub fn scored(n: u64, source: &str, value: f64) -> Entry {
     let Feedback { trace, metric, source, value, comment, at_ms } = feedback(n, source, value);
-    Entry::Scored(Scored { trace, metric, source, value, weight: 1.0, comment, at_ms })
+    Entry::Scored(Scored { trace, metric, source, value: value.get(), weight: 1.0, comment, at_ms })
 }
 
 pub fn feedback(n: u64, source: &str, value: f64) -> Feedback {
@@ -135,7 +135,7 @@ pub fn feedback(n: u64, source: &str, value: f64) -> Feedback {
         trace: id(n),
         metric: "quality".into(),
         source: source.into(),
-        value,
+        value: Quality::new(value).unwrap(),
         comment: None,
         at_ms: BEGIN_MS + n + 60_000,
     }

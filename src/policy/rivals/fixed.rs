@@ -3,7 +3,6 @@
 use super::Arms;
 use crate::difficulty::Context;
 use crate::policy::decide::certain;
-use crate::policy::snapshot::prices;
 use crate::policy::{Decision, NoCandidate, Policy, RouteSpec, Settlement};
 
 /// Always one model: a named one, or the one with the lowest price.
@@ -29,7 +28,7 @@ impl Fixed {
     fn arm(&self) -> Option<usize> {
         let named = self.model.as_ref().and_then(|model| self.arms.find(model));
         named.or_else(|| {
-            let prices = prices(&self.arms.spec);
+            let prices = self.arms.spec.prices();
             let usd = |i: &usize| 3.0 * prices[*i].input + prices[*i].output;
             (0..prices.len()).min_by(|a, b| usd(a).total_cmp(&usd(b)))
         })

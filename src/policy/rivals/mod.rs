@@ -16,7 +16,6 @@ pub use squarecb::SquareCb;
 pub use thompson::TaskBlind;
 
 use super::decide::pick;
-use super::snapshot::prices;
 use super::solution::greatest;
 use super::{Candidate, Decision, Kind, Knob, RouteSpec, Settlement};
 use crate::difficulty::Context;
@@ -41,13 +40,13 @@ struct Arms {
 impl Arms {
     fn new(spec: &RouteSpec) -> Self {
         let usual = |output: f64| MeanCost { usd: output * USUAL_OUTPUT / 1e6, answers: 1.0 };
-        Self { cost: prices(spec).iter().map(|price| usual(price.output)).collect(), spec: spec.clone() }
+        Self { cost: spec.prices().iter().map(|price| usual(price.output)).collect(), spec: spec.clone() }
     }
 
     /// Arms that stay keep their mean, scaled to their new price.
     fn configure(&mut self, spec: &RouteSpec) {
-        let (mut fresh, before) = (Self::new(spec), prices(&self.spec));
-        for (i, (arm, price)) in spec.arms.iter().zip(prices(spec)).enumerate() {
+        let (mut fresh, before) = (Self::new(spec), self.spec.prices());
+        for (i, (arm, price)) in spec.arms.iter().zip(spec.prices()).enumerate() {
             if let Some(k) = self.find(&arm.arm) {
                 let factor = price.output / before[k].output.max(1e-12);
                 fresh.cost[i] = MeanCost { usd: self.cost[k].usd * factor, ..self.cost[k] };

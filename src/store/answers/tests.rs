@@ -52,6 +52,17 @@ fn a_restart_finds_what_was_kept_and_still_holds() {
 }
 
 #[test]
+fn answers_that_hold_no_more_take_no_room_from_those_that_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = ([0; 32], Kept { until_ms: 10_000, ..plain(0) });
+    let short = (1..6).map(|n| ([n; 32], plain(n)));
+    let answers: Vec<(Key, Kept)> = std::iter::once(long.clone()).chain(short).collect();
+    write(folder.path(), PLENTY, &answers);
+    let room_for_one = answers.iter().map(|(_, kept)| kept.weight() as u64).max().unwrap();
+    assert_eq!(read(folder.path(), room_for_one, 2000), [long]);
+}
+
+#[test]
 fn a_newer_answer_takes_the_place_of_an_older_one() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), PLENTY, &[([1; 32], plain(1)), ([1; 32], plain(5))]);

@@ -31,6 +31,10 @@ pub(super) const FORM: u16 = 2;
 /// No value is larger unpacked: a length beyond it is damage, and not reserved.
 const MAX_UNPACKED: u32 = 1 << 30;
 
+/// Nor is what LZ4 makes of a byte: a match is made 255 longer by each further byte of its length
+/// ([block format](https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md)).
+const MAX_RATIO: usize = 255;
+
 /// Writes stored values, one after another, in the same memory.
 #[derive(Default)]
 pub(super) struct Writer {
@@ -140,12 +144,13 @@ fn unpack<T: DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T, StoreErro
 
 /// The postcard encoding of a value.
 fn unpacked(file: &Path, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let packed = &bytes[form(file, bytes)?.to_le_bytes().len()..];
-    let size = packed.first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
-    if u32::from_le_bytes(*size) > MAX_UNPACKED {
+    let sized = &bytes[form(file, bytes)?.to_le_bytes().len()..];
+    let (size, packed) = sized.split_first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
+    let size = u32::from_le_bytes(*size);
+    if size > MAX_UNPACKED || size as usize > packed.len().saturating_mul(MAX_RATIO) {
         return Err(StoreError::damaged(file, "a value has no valid header"));
     }
-    block::decompress_size_prepended(packed).map_err(|e| StoreError::damaged(file, e))
+    block::decompress(packed, size as usize).map_err(|e| StoreError::damaged(file, e))
 }
 
 fn decode<'a, T: Deserialize<'a>>(file: &Path, plain: &'a [u8]) -> Result<T, StoreError> {

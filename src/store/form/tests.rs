@@ -216,6 +216,18 @@ fn damage_is_an_error_that_names_the_file_wherever_it_is() {
 
 #[test]
 fn a_length_from_a_damaged_header_is_not_reserved() {
-    let bytes = [1, 0, 0xff, 0xff, 0xff, 0xff, 0];
-    assert!(matches!(read_entries(somewhere(), &bytes), Err(StoreError::Damaged { .. })));
+    // The largest there is, the largest of a value, and one byte more than LZ4 can make of one.
+    for length in [u32::MAX, MAX_UNPACKED, 256] {
+        let bytes = [&[1, 0][..], &length.to_le_bytes(), &[0]].concat();
+        let error = read_entries(somewhere(), &bytes).unwrap_err();
+        assert!(error.to_string().contains("a value has no valid header"), "{length}: {error}");
+    }
+}
+
+#[test]
+fn what_packs_best_is_read_back() {
+    let checkpoint = Checkpoint { position: 0, state: vec![0; 1 << 20] };
+    let bytes = Writer::default().checkpoint(&checkpoint).unwrap().to_vec();
+    assert!(bytes.len() * (MAX_RATIO + 1) > checkpoint.state.len(), "{}", bytes.len());
+    assert_eq!(read_checkpoint(somewhere(), &bytes).unwrap().state, checkpoint.state);
 }

@@ -1,0 +1,272 @@
+//! What the policy knows of one route, and how each thing that is heard of its requests changes that.
+
+use std::iter;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::arm::Arm;
+use super::controller::{Controller, Schedule};
+use super::form::Form;
+use super::gaussian::Gaussian;
+use super::retired::Retired;
+use super::solution::{Problem, Solution};
+use super::{ArmSpec, Decision, Kind, Reward, RouteSpec, SegmentSpec, Settlement};
+use crate::difficulty::{Entrant, Prior, RoutePrior, undated};
+
+/// One route's arms, and who steers them: the route's own knob, and each segment's. What one of them hears of an answer
+/// teaches the arms, and with them all others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteState {
+    pub spec: RouteSpec,
+    /// One a `spec.arms`, in their order.
+    pub arms: Vec<Arc<Arm>>,
+    /// Arms that are configured no more: scores of their answers still come, and a model that is put back goes on with
+    /// what is known of it.
+    retired: Retired<Arm>,
+    /// What the route's prompts and scorers have moved all arms by, and how much better its dear models are than elsewhere.
+    pub shift: Arc<Gaussian>,
+    /// The route's own, then one a `spec.segments`, in their order.
+    controllers: Vec<Controller>,
+    form: Form,
+    /// Of those controllers that have few requests: by all requests of the route.
+    schedule: Schedule,
+}
+
+/// The route's own controller among all.
+const OWN: usize = 0;
+
+impl RouteState {
+    pub(super) fn configured(spec: &RouteSpec, prior: &Prior, before: Option<Self>) -> Self {
+        let entrants: Vec<Entrant> = spec.arms.iter().map(entrant).collect();
+        let RoutePrior { shift, arms } = prior.route(&entrants);
+        let fresh = arms.iter().map(|arm| Arc::new(Arm::new(arm))).collect();
+        match before {
+            Some(before) => before.reconfigured(spec, fresh),
+            None => Self::cold(spec, fresh, Gaussian { mean: vec![0.0; prior.shared()], covariance: shift }),
+        }
+    }
+
+    fn cold(spec: &RouteSpec, arms: Vec<Arc<Arm>>, shift: Gaussian) -> Self {
+        let mut state = Self {
+            spec: spec.clone(),
+            arms,
+            retired: Retired::default(),
+            shift: Arc::new(shift),
+            controllers: controllers(spec, |_| None),
+            schedule: Schedule::default(),
+            form: Form::default(),
+        };
+        state.solve_all();
+        state
+    }
+
+    fn reconfigured(mut self, spec: &RouteSpec, fresh: Vec<Arc<Arm>>) -> Self {
+        let before: Vec<(String, Arc<Arm>)> =
+            self.spec.arms.iter().map(|arm| arm.arm.clone()).zip(std::mem::take(&mut self.arms)).collect();
+        let known = |name: &str| before.iter().find(|(arm, _)| arm == name).map(|(_, arm)| arm.clone());
+        let parent = |name: &str| {
+            let version = before.iter().find(|(arm, _)| undated(arm) == undated(name));
+            version.map(|(_, arm)| Arc::new(Arm::inherit(arm)))
+        };
+        let mut arm = |name: &str, fresh| {
+            known(name).or_else(|| self.retired.take(name)).or_else(|| parent(name)).unwrap_or(fresh)
+        };
+        self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
+        let gone = before.iter().filter(|(name, _)| spec.arms.iter().all(|arm| arm.arm != *name));
+        gone.for_each(|(name, arm)| self.retired.put(name, arm.clone()));
+        self.controllers = controllers(spec, |segment| Some(self.controllers[self.index(segment)?].clone()));
+        self.spec = spec.clone();
+        self.solve_all();
+        self
+    }
+
+    /// The route's own: of the requests that are in no segment.
+    pub fn controller(&self) -> &Controller {
+        &self.controllers[OWN]
+    }
+
+    /// The segments' own.
+    pub fn segments(&self) -> impl Iterator<Item = (&SegmentSpec, &Controller)> {
+        self.spec.segments.iter().zip(&self.controllers[OWN + 1..])
+    }
+
+    /// Who steers the requests of a segment, and its name; of one that is not known, the route.
+    pub(super) fn steering<'a>(&self, segment: Option<&'a str>) -> (&Controller, Option<&'a str>) {
+        match self.index(segment) {
+            Some(one) => (&self.controllers[one], segment),
+            None => (self.controller(), None),
+        }
+    }
+
+    /// The controller of a segment, or the route's own.
+    fn index(&self, segment: Option<&str>) -> Option<usize> {
+        let Some(name) = segment else { return Some(OWN) };
+        self.spec.segments.iter().position(|segment| segment.name == name).map(|i| OWN + 1 + i)
+    }
+
+    /// The controller whose decision it is. None has pinned it or made it of a shadow, and its request is no part of the
+    /// route's traffic: arms alone learn of it. So they do where the segment is configured no more.
+    fn steered(&self, decision: &Decision) -> Option<usize> {
+        self.index(decision.segment.as_deref()).filter(|_| decision.is_traffic())
+    }
+
+    /// Who pays for what a request's shadow and its judges cost, and is compared: the controller of its segment; none
+    /// where that is configured no more.
+    pub(super) fn responsible(&mut self, decision: &Decision) -> Option<&mut Controller> {
+        let one = self.index(decision.segment.as_deref())?;
+        Some(&mut self.controllers[one])
+    }
+
+    /// The arm that the controller of a decision is to be compared with: its best, if its own knob decided.
+    pub fn best_for(&self, decision: &Decision) -> Option<&str> {
+        let controller = &self.controllers[self.index(decision.segment.as_deref())?];
+        controller.best_name(&self.spec).filter(|_| controller.owns(decision))
+    }
+
+    /// Requests decided, whoever steered.
+    pub fn decided(&self) -> u64 {
+        self.controllers.iter().map(|controller| controller.schedule.decided).sum()
+    }
+
+    /// An arm that answered, whether or not it is configured still, and the shift.
+    fn arm(&mut self, name: &str) -> Option<(&mut Arm, &mut Arc<Gaussian>)> {
+        let arm = match self.spec.arms.iter().position(|arm| arm.arm == name) {
+            Some(arm) => &mut self.arms[arm],
+            None => self.retired.get_mut(name)?,
+        };
+        Some((Arc::make_mut(arm), &mut self.shift))
+    }
+
+    pub(super) fn hear(&mut self, decision: &Decision) {
+        if let (Some(one), Some(chosen)) = (self.steered(decision), decision.candidates.get(decision.chosen)) {
+            self.controllers[one].hear(decision, chosen);
+            self.schedule.hear();
+        }
+    }
+
+    pub(super) fn settle(&mut self, decision: &Decision, settlement: &Settlement) {
+        if let (Some((arm, _)), Some(usage)) = (self.arm(&settlement.arm), &settlement.usage) {
+            let input = f64::from(decision.input_tokens);
+            arm.settle(usage, &decision.phi, decision.verbosity, input);
+        }
+        if let (Some(usd), Kind::Shadow) = (settlement.cost_usd, decision.kind) {
+            self.responsible(decision).into_iter().for_each(|controller| controller.spending.shadow_usd += usd);
+        }
+        let Some(one) = self.steered(decision) else { return };
+        settlement.cost_usd.iter().for_each(|usd| self.controllers[one].settle(&self.spec, decision, *usd));
+        self.solve_due(one);
+    }
+
+    /// After an answer to a request of controller `one`. Those with few requests follow what the route learns from others'.
+    fn solve_due(&mut self, one: usize) {
+        let (own, pooled) = (self.controllers[one].schedule.due(), self.schedule.due());
+        for other in 0..self.controllers.len() {
+            if (own && other == one) || (pooled && self.controllers[other].window.is_few()) {
+                self.solve(other, true);
+            }
+        }
+    }
+
+    /// What was solved before says nothing of how things are now.
+    fn solve_all(&mut self) {
+        (0..self.controllers.len()).for_each(|one| self.solve(one, false));
+    }
+
+    /// Solves anew for one of the controllers; `smoothly`: from what was solved before.
+    fn solve(&mut self, one: usize, smoothly: bool) {
+        let controller = &self.controllers[one];
+        let others = self.controllers.iter().enumerate().filter(|(other, _)| *other != one);
+        let problem = Problem {
+            spec: &self.spec,
+            knob: controller.knob,
+            arms: &self.arms,
+            shift: &self.shift,
+            rows: controller.window.pooled(others.map(|(_, other)| &*other.window)),
+            measured: &controller.measured,
+            spending: &controller.spending,
+        };
+        let solution = Solution::new(&problem, smoothly.then_some(&*controller.solution));
+        self.controllers[one].solution = Arc::new(solution);
+    }
+
+    pub(super) fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
+        match (was.worth(), now.worth()) {
+            (Some((old, old_weight)), Some((value, weight))) => self.posterior(name, |arm, shift| {
+                arm.correct(shift, &decision.phi, value - old, old_weight);
+                if weight > old_weight {
+                    arm.learn(shift, &decision.phi, value, weight - old_weight);
+                }
+            }),
+            (None, Some((value, weight))) => self.posterior(name, |arm, shift| {
+                now.judged().iter().for_each(|y| arm.watch(shift, &decision.phi, *y));
+                arm.learn(shift, &decision.phi, value, weight);
+            }),
+            (Some((blamed, weight)), None) => self.expected(name, decision, blamed, weight),
+            (None, None) if (was, now) == (Reward::Unknown, Reward::WellFormed) => self.well_formed(name, decision),
+            (None, None) => {}
+        }
+        self.form.hear(was, now);
+        self.count(name, was, now);
+        self.measure(decision, name, was, now);
+    }
+
+    fn posterior(&mut self, name: &str, change: impl FnOnce(&mut Arm, &mut Gaussian)) {
+        let Some((arm, shift)) = self.arm(name) else { return };
+        let alarms = arm.drift.alarms;
+        change(arm, Arc::make_mut(shift));
+        if arm.drift.alarms > alarms {
+            self.solve_all();
+        }
+    }
+
+    /// How many of an arm's answers somebody judged: each once.
+    fn count(&mut self, name: &str, was: Reward, now: Reward) {
+        if let (None, Some(_), Some((arm, _))) = (was.judged(), now.judged(), self.arm(name)) {
+            arm.scored += 1;
+        }
+    }
+
+    /// A malformed answer is scored 0. If a share f of answers is, then among the others quality is p/(1−f) on average:
+    /// the mean moves towards that, so that form alone leaves p where it is unless an arm's share differs from the
+    /// route's. The covariance stays: nobody judged the answer.
+    fn well_formed(&mut self, name: &str, decision: &Decision) {
+        let malformed = self.form.malformed();
+        self.posterior(name, |arm, shift| {
+            let quality = arm.outlook(shift, &decision.phi, 1.0).quality;
+            let raise = quality * malformed / (1.0 - malformed);
+            arm.correct(shift, &decision.phi, raise, Reward::FORM_WEIGHT);
+        });
+    }
+
+    /// What was `blamed` on an answer does not stand any more, and nobody judged it: the mean goes back to where an answer
+    /// as good as was expected would have left it.
+    fn expected(&mut self, name: &str, decision: &Decision, blamed: f64, weight: f64) {
+        self.posterior(name, |arm, shift| {
+            let quality = arm.outlook(shift, &decision.phi, 1.0).quality;
+            arm.correct(shift, &decision.phi, quality - blamed, weight);
+        });
+    }
+
+    /// A judged answer of the arm that was drawn says how good the route's answers are; a fallback's was not drawn.
+    fn measure(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
+        let Some(one) = self.steered(decision) else { return };
+        let Some(chosen) = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == name) else { return };
+        let Some(value) = now.judged() else { return };
+        self.controllers[one].measure(&self.spec, decision, chosen, was.judged(), value);
+    }
+}
+
+/// The controllers of a route, where `known` has no earlier state of one, a new one.
+fn controllers(spec: &RouteSpec, known: impl Fn(Option<&str>) -> Option<Controller>) -> Vec<Controller> {
+    let one = |segment: Option<&str>, knob, explore| match known(segment) {
+        Some(controller) => controller.turned(knob, explore),
+        None => Controller::new(knob, explore),
+    };
+    let segments = spec.segments.iter().map(|segment| one(Some(&segment.name), segment.knob, segment.explore));
+    iter::once(one(None, spec.knob, spec.explore)).chain(segments).collect()
+}
+
+fn entrant(arm: &ArmSpec) -> Entrant<'_> {
+    Entrant { name: &arm.arm, log_price: arm.price.map(|price| Prior::log_price(price.input, price.output)) }
+}

@@ -1,0 +1,170 @@
+//! Writes bodies to the segments, and drops the oldest of them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ::redb::Durability;
+
+use super::{HOUR_MS, SEGMENT_MS, Segment, Segments, TRACES, segment_of};
+use crate::store::file::failed;
+use crate::store::{StoreError, form};
+use crate::trace::{Trace, TraceId};
+
+/// How long trace bodies are kept.
+///
+/// Whatever comes first drops the oldest segment (six hours). The segment being written is never dropped: where it
+/// alone takes `bytes`, new bodies are refused (and counted by the learner) until the next one begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    pub days: u32,
+    pub bytes: u64,
+}
+
+impl Default for Retention {
+    /// 30 days, 20 GiB.
+    fn default() -> Self {
+        Self { days: 30, bytes: 20 << 30 }
+    }
+}
+
+/// The one writer of the segments.
+#[derive(Debug)]
+pub(in crate::store) struct SegmentWriter {
+    segments: Arc<Segments>,
+    retention: Retention,
+    /// The newest segment written to.
+    current: Option<Segment>,
+    /// Segments with commits that are not durable yet; at most a handful, as requests end soon after they began.
+    unflushed: Vec<Segment>,
+    /// Set while the segment that is written takes all the room.
+    full: Option<u64>,
+    /// What is too old could not be dropped the last time.
+    stuck: bool,
+    writer: form::Writer,
+    staged: Staged,
+}
+
+/// A packed body and whose it is.
+type Body<'a> = (TraceId, &'a [u8]);
+
+/// Bodies that wait to be kept, one behind another.
+#[derive(Debug, Default)]
+struct Staged {
+    packed: Vec<u8>,
+    /// Where each lies in `packed`.
+    places: Vec<(TraceId, Range<usize>)>,
+}
+
+impl Staged {
+    /// Room that stays taken for the next ones, bytes.
+    const ROOM: usize = 4 << 20;
+
+    fn push(&mut self, id: TraceId, body: &[u8]) {
+        let start = self.packed.len();
+        self.packed.extend_from_slice(body);
+        self.places.push((id, start..self.packed.len()));
+    }
+
+    /// In the order of their ids, which is that of the tree.
+    fn sorted(&self) -> Vec<Body<'_>> {
+        let bodies = self.places.iter().map(|(id, place)| (*id, &self.packed[place.clone()]));
+        let mut bodies: Vec<_> = bodies.collect();
+        bodies.sort_unstable_by_key(|(id, _)| *id);
+        bodies
+    }
+
+    fn clear(&mut self) {
+        self.packed.clear();
+        self.packed.shrink_to(Self::ROOM);
+        self.places.clear();
+    }
+}
+
+impl SegmentWriter {
+    pub(in crate::store) fn new(segments: Arc<Segments>, retention: Retention) -> Self {
+        let (writer, staged) = (form::Writer::default(), Staged::default());
+        Self { segments, retention, current: None, unflushed: Vec::new(), full: None, stuck: false, writer, staged }
+    }
+
+    pub(in crate::store) fn stage(&mut self, trace: &Trace) -> Result<(), StoreError> {
+        self.staged.push(trace.id, self.writer.trace(trace)?);
+        Ok(())
+    }
+
+    pub(in crate::store) fn keep(&mut self) -> Result<(), StoreError> {
+        let mut staged = std::mem::take(&mut self.staged);
+        let bodies = staged.sorted();
+        let mut runs = bodies.chunk_by(|(a, _), (b, _)| segment_of(*a) == segment_of(*b));
+        let kept = runs.try_for_each(|run| self.keep_in(segment_of(run[0].0), run));
+        staged.clear();
+        self.staged = staged;
+        kept
+    }
+
+    pub(in crate::store) fn flush(&mut self) -> Result<(), StoreError> {
+        let unflushed = std::mem::take(&mut self.unflushed).into_iter();
+        // One that cannot be written keeps no other from it.
+        let flushed = unflushed.map(|s| self.commit(s, &[], Durability::Immediate)).fold(Ok(()), Result::and);
+        self.retain();
+        flushed
+    }
+
+    fn keep_in(&mut self, segment: Segment, bodies: &[Body<'_>]) -> Result<(), StoreError> {
+        if self.current.is_none_or(|current| segment > current) {
+            self.flush()?;
+            self.current = Some(segment);
+            self.full = None;
+        }
+        if let Some(bytes) = self.full {
+            return Err(StoreError::Full { bytes });
+        }
+        self.commit(segment, bodies, Durability::None)?;
+        if !self.unflushed.contains(&segment) {
+            self.unflushed.push(segment);
+        }
+        Ok(())
+    }
+
+    fn commit(&self, segment: Segment, bodies: &[Body<'_>], durability: Durability) -> Result<(), StoreError> {
+        self.segments.with(segment, |database| {
+            let mut transaction = database.begin_write().map_err(failed)?;
+            transaction.set_durability(durability).map_err(failed)?;
+            transaction.set_quick_repair(matches!(durability, Durability::Immediate));
+            let mut table = transaction.open_table(TRACES).map_err(failed)?;
+            for (id, body) in bodies {
+                table.insert(id.as_u128(), body).map_err(failed)?;
+            }
+            drop(table);
+            transaction.commit().map_err(failed)
+        })
+    }
+
+    /// New bodies are kept whether or not old ones can be dropped; that they cannot is said once.
+    fn retain(&mut self) {
+        let Some(current) = self.current else { return };
+        let retained = self.drop_oldest(current);
+        if let (Err(error), false) = (&retained, self.stuck) {
+            tracing::error!(%error, "old traces cannot be dropped; new ones are kept while there is room");
+        }
+        self.stuck = retained.is_err();
+    }
+
+    /// Drops what is too old, then the oldest until the rest fits. What cannot be dropped goes on taking room.
+    fn drop_oldest(&mut self, current: Segment) -> Result<(), StoreError> {
+        let oldest_kept = current.saturating_sub(u64::from(self.retention.days) * 24 * HOUR_MS / SEGMENT_MS);
+        let stored = self.segments.stored()?;
+        let mut bytes: u64 = stored.iter().map(|s| self.segments.bytes(*s)).sum();
+        let mut dropped = Ok(());
+        for segment in stored.into_iter().filter(|s| *s < current) {
+            if segment < oldest_kept || bytes >= self.retention.bytes {
+                let freed = self.segments.bytes(segment);
+                match self.segments.remove(segment) {
+                    Ok(()) => bytes -= freed,
+                    error => dropped = dropped.and(error),
+                }
+            }
+        }
+        self.full = (bytes >= self.retention.bytes).then_some(bytes);
+        dropped
+    }
+}
