@@ -1,6 +1,7 @@
 //! Model and provider ids, prices, limits, capabilities.
 
 pub mod facts;
+pub mod host;
 pub mod providers;
 pub mod quirks;
 
