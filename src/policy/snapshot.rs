@@ -415,9 +415,8 @@ fn entrant(arm: &super::ArmSpec) -> Entrant<'_> {
 
 /// Each arm's price; the dearest of the route where it is unknown, and the same for all where none is.
 pub fn prices(spec: &RouteSpec) -> Vec<Price> {
-    let blended = |price: &Price| 3.0 * price.input + price.output;
     let known = spec.arms.iter().filter_map(|arm| arm.price);
-    let dearest = known.max_by(|a, b| blended(a).total_cmp(&blended(b)));
+    let dearest = known.max_by(|a, b| a.blended().total_cmp(&b.blended()));
     let unknown = dearest.unwrap_or(Price::of(1.0, 1.0));
     spec.arms.iter().map(|arm| arm.price.unwrap_or(unknown)).collect()
 }
