@@ -19,7 +19,7 @@
 //! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, telemetry, policy, trace, upstream |
 //! | [`learner`] | the one thread that owns the mutable policy | catalog, policy, store, scorers, trace |
 //! | [`gateway`] | the request path, readable on one screen; the end-of-stream guard; answers given again | api, catalog, telemetry, features, difficulty, policy, upstream, trace |
-//! | [`server`] | axum routes, SSE, the one place where errors become statuses | api, policy, gateway, store, learner, trace, upstream |
+//! | [`server`] | axum routes, SSE, the one place where errors become statuses | api, catalog, policy, gateway, store, learner, trace, upstream |
 //! | [`config`] | raw TOML → validated settings; only the binary uses it | api, catalog, policy, upstream, scorers, gateway, server |
 //! | [`cli`] | commands; wiring; ordered shutdown | everything |
 //!

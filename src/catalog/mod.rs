@@ -1,6 +1,7 @@
 //! Model and provider ids, prices, limits, capabilities.
 
 pub mod facts;
+pub mod host;
 pub mod providers;
 pub mod quirks;
 
@@ -54,6 +55,12 @@ impl Price {
     /// A price that knows nothing of caches.
     pub const fn of(input: f64, output: f64) -> Self {
         Self { input, output, cached_input: None, cache_write: None }
+    }
+
+    /// One number, to say which of two prices is dearer: USD for three million tokens of input and one of output, the usual
+    /// blend (Artificial Analysis' "blended price" is a quarter of it).
+    pub fn blended(&self) -> f64 {
+        3.0 * self.input + self.output
     }
 
     /// USD for these many tokens.
@@ -120,6 +127,12 @@ pub struct Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_prices_the_dearer_is_the_one_for_what_is_mostly_read() {
+        let (for_readers, for_writers) = (Price::of(1.0, 5.0), Price::of(2.0, 3.0));
+        assert_eq!((for_readers.blended(), for_writers.blended()), (8.0, 9.0));
+    }
 
     /// 1,000 tokens in: 600 read from the cache, 300 written to it, 100 of them for an hour.
     const USAGE: Usage = Usage {

@@ -1,6 +1,6 @@
 //! Embeddings: nothing to decide, and nothing to learn from; asked, counted and passed on.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::answer::{Answer, AnswerBody, Facts};
 use super::balance::Balance;
 use super::setup::Setup;
-use super::sink::{Ended, Sink, cause_name};
+use super::sink::{Ended, Sink, left};
 use super::{Gateway, GatewayError};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::catalog::Usage;
@@ -30,14 +30,15 @@ impl Gateway {
         let targets = setup.deployments(targets.iter().copied(), &name, Balance::Weight, &*self.sources.draw);
         let models: Vec<_> = targets.iter().map(|target| &*setup.targets[*target].model).collect();
         let mut tally = Tally::begin(setup.clone(), self.sink.clone(), targets);
-        match setup.upstreams.embed(&models, &request, &setup.limits).await {
+        let dispatched = setup.upstreams.embed_telling(&models, &request, &setup.limits, &tally.abandoned).await;
+        match dispatched {
             Ok(dispatched) => {
                 tally.attempted(&dispatched.attempts, Some(dispatched.target));
                 Ok(tally.answered(dispatched.reply))
             }
             Err(Exhausted { attempts, error }) => {
                 tally.attempted(&attempts, None);
-                tally.outcome = Outcome::Failed;
+                tally.outcome = Some(Outcome::Failed);
                 Err(GatewayError::Exhausted { error, facts: Box::new(tally.facts()) })
             }
         }
@@ -55,7 +56,10 @@ struct Tally {
     attempts: usize,
     usage: Usage,
     cost_usd: Option<f64>,
-    outcome: Outcome,
+    /// `None` until the end.
+    outcome: Option<Outcome>,
+    /// What the upstreams did for a client that left meanwhile.
+    abandoned: OnceLock<Vec<Attempt>>,
 }
 
 impl Tally {
@@ -70,7 +74,8 @@ impl Tally {
             attempts: 0,
             usage: Usage::default(),
             cost_usd: None,
-            outcome: Outcome::ClientGone,
+            outcome: None,
+            abandoned: OnceLock::new(),
         }
     }
 
@@ -78,13 +83,12 @@ impl Tally {
         self.attempts = attempts.len();
         self.answering = answering.map(|i| self.targets[i]);
         for attempt in attempts {
-            let result = attempt.error.as_ref().map_or("ok", |error| cause_name(error.cause));
-            self.sink.metrics.attempt(&self.setup.targets[self.targets[attempt.target]].label, result);
+            self.sink.metrics.attempt(&self.setup.targets[self.targets[attempt.target]].label, attempt.result());
         }
     }
 
     fn answered(mut self, reply: Reply) -> Answer {
-        self.outcome = Outcome::Answered;
+        self.outcome = Some(Outcome::Answered);
         let reply = match reply {
             Reply::Whole(reply) => reply,
             // Embeddings are never asked for as a stream.
@@ -116,11 +120,14 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
+        if let Some(attempts) = self.abandoned.take() {
+            self.attempted(&attempts, None);
+        }
         self.sink.count(Ended {
             route: None,
             segment: None,
             target: self.answering.map(|target| &self.setup.targets[target]),
-            outcome: self.outcome,
+            outcome: self.outcome.unwrap_or_else(left),
             kind: Kind::Pinned,
             usage: self.usage,
             cost_usd: self.cost_usd.unwrap_or(0.0),

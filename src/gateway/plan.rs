@@ -109,7 +109,7 @@ impl Plan {
     pub(super) fn safest(setup: &Setup, route: usize, mut fit: Vec<usize>, state: Option<&RouteState>) -> Self {
         let model = |target: usize| &*setup.targets[target].model;
         let quality = |target| state.and_then(|state| average_quality(state, &model(target).id.model)).unwrap_or(0.0);
-        let price = |target| model(target).price.as_ref().map_or(0.0, blended);
+        let price = |target| model(target).price.as_ref().map_or(0.0, Price::blended);
         fit.sort_by(|&a, &b| quality(b).total_cmp(&quality(a)).then(price(b).total_cmp(&price(a))));
         Self { route: Some(route), kind: Kind::Fallback, ..Self::pinned(fit) }
     }
@@ -174,9 +174,4 @@ fn average_quality(state: &RouteState, arm: &str) -> Option<f64> {
     let mut phi = vec![0.0; arm.quality.dim()];
     *phi.first_mut()? = 1.0;
     Some(arm.outlook(&state.shift, &phi, 1.0).quality)
-}
-
-/// One number to say which of two prices is dearer: as much is read as is written.
-fn blended(price: &Price) -> f64 {
-    price.input + price.output
 }

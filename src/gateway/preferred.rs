@@ -258,7 +258,7 @@ fn latency_s(setup: &Setup, target: usize) -> Option<f64> {
 /// The better first; what is not known comes last.
 fn compare(setup: &Setup, by: SortBy, a: usize, b: usize) -> Ordering {
     let measure = |target: usize| match by {
-        SortBy::Price => setup.targets[target].model.price.map(|price| price.input + price.output),
+        SortBy::Price => setup.targets[target].model.price.map(|price| price.blended()),
         SortBy::Latency => latency_s(setup, target),
         SortBy::Throughput => setup.targets[target].pace.tokens_per_s().map(|tokens| -tokens),
     };

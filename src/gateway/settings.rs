@@ -8,7 +8,7 @@ use super::balance::Balance;
 use super::cache::{CacheRule, CacheSettings};
 use super::rules::Rule;
 use crate::api::metadata::Metadata;
-use crate::catalog::{Model, ModelId, Price};
+use crate::catalog::{Model, ModelId};
 use crate::policy::{ArmSpec, Knob, RouteSpec, SegmentSpec};
 use crate::upstream::{Deadlines, Limits};
 
@@ -143,7 +143,7 @@ impl RouteSettings {
 
     /// This route's arms for the policy. A model without a price counts as the dearest of the route.
     pub fn spec(&self) -> RouteSpec {
-        let dearest = self.models.iter().filter_map(|m| m.price).max_by(|a, b| blended(a).total_cmp(&blended(b)));
+        let dearest = self.models.iter().filter_map(|m| m.price).max_by(|a, b| a.blended().total_cmp(&b.blended()));
         let arms = self.models.iter().map(|m| ArmSpec {
             arm: m.id.model.to_string(),
             price: m.price.or(dearest),
@@ -163,9 +163,4 @@ impl SegmentSettings {
     fn spec(&self) -> SegmentSpec {
         SegmentSpec { name: self.name.clone(), knob: self.knob, explore: self.explore }
     }
-}
-
-/// One number for a price, to say which of two is dearer: as much is read as is written.
-fn blended(price: &Price) -> f64 {
-    price.input + price.output
 }

@@ -215,7 +215,7 @@ impl Setup {
         Deployment {
             target,
             weight: self.settings.weights.get(&model.id).copied().unwrap_or(1.0),
-            price: model.price.map_or(f64::INFINITY, |price| price.input + price.output),
+            price: model.price.map_or(f64::INFINITY, |price| price.blended()),
             standing: self.upstreams.standing(&model.id),
         }
     }

@@ -10,7 +10,6 @@ use crate::catalog::Usage;
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels};
 use crate::trace::{Event, Outcome};
-use crate::upstream::Cause;
 
 /// Where events go. Never waits: what the learner has no room for is dropped and counted.
 pub(super) struct Sink {
@@ -58,22 +57,9 @@ impl Sink {
     }
 }
 
-pub(super) fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Caller => "caller",
-        Cause::Unsupported => "unsupported",
-        Cause::Credentials => "credentials",
-        Cause::RateLimited => "rate_limited",
-        Cause::ContextLength => "context_length",
-        Cause::ContentFilter => "content_filter",
-        Cause::Superseded => "superseded",
-        Cause::Abandoned => "abandoned",
-        Cause::Server => "server",
-        Cause::Connect => "connect",
-        Cause::Timeout => "timeout",
-        Cause::Malformed => "malformed",
-        Cause::TooLong => "too_long",
-    }
+/// How a request ended whose future is dropped before its end: its client left, unless the gateway itself failed at it.
+pub(super) fn left() -> Outcome {
+    if std::thread::panicking() { Outcome::Failed } else { Outcome::ClientGone }
 }
 
 fn outcome_name(outcome: Outcome) -> &'static str {
@@ -94,5 +80,33 @@ pub(super) fn kind_name(kind: Kind) -> &'static str {
         Kind::Fallback => "fallback",
         Kind::Cache => "cache",
         Kind::Shadow => "shadow",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Tells how it was left.
+    struct Guard(mpsc::Sender<Outcome>);
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.send(left()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_request_that_the_gateway_panics_at_failed_and_its_client_did_not_leave() {
+        let (told, outcomes) = mpsc::channel();
+        drop(Guard(told.clone()));
+        let panicked = std::thread::spawn(move || {
+            let _guard = Guard(told);
+            panic!("as meant");
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!(outcomes.iter().collect::<Vec<_>>(), [Outcome::ClientGone, Outcome::Failed]);
     }
 }

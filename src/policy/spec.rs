@@ -45,9 +45,8 @@ pub struct RouteSpec {
 impl RouteSpec {
     /// Each arm's price; the dearest of the route where it is unknown, and the same for all where none is.
     pub(super) fn prices(&self) -> Vec<Price> {
-        let blended = |price: &Price| 3.0 * price.input + price.output;
         let known = self.arms.iter().filter_map(|arm| arm.price);
-        let dearest = known.max_by(|a, b| blended(a).total_cmp(&blended(b)));
+        let dearest = known.max_by(|a, b| a.blended().total_cmp(&b.blended()));
         let unknown = dearest.unwrap_or(Price::of(1.0, 1.0));
         self.arms.iter().map(|arm| arm.price.unwrap_or(unknown)).collect()
     }

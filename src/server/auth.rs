@@ -1,6 +1,5 @@
 //! Who may call: keys as digests, compared in constant time.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -16,6 +15,7 @@ use tower_http::validate_request::ValidateRequest;
 use super::App;
 use super::error::ApiError;
 use super::messages::MessagesError;
+use crate::catalog::host::is_loopback;
 use crate::gateway::Tenant;
 
 /// The gateway's own keys. It keeps digests only; none at all: everybody who reaches the listener may call.
@@ -109,9 +109,7 @@ fn foreign_host<B>(request: &Request<B>) -> Option<&str> {
 /// `host` may have a port.
 fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
-    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
-    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
+    is_loopback(authority.host())
 }
 
 /// Whose request it is, by the key that it brings; all without one are one.

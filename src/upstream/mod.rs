@@ -295,7 +295,33 @@ pub enum Cause {
     TooLong,
 }
 
+impl Attempt {
+    /// How it ended, as metrics count it: `ok`, or the [name](Cause::name) of its failure's cause.
+    pub fn result(&self) -> &'static str {
+        self.error.as_ref().map_or("ok", |error| error.cause.name())
+    }
+}
+
 impl Cause {
+    /// As metrics print it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Unsupported => "unsupported",
+            Self::Credentials => "credentials",
+            Self::RateLimited => "rate_limited",
+            Self::ContextLength => "context_length",
+            Self::ContentFilter => "content_filter",
+            Self::Superseded => "superseded",
+            Self::Abandoned => "abandoned",
+            Self::Server => "server",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Malformed => "malformed",
+            Self::TooLong => "too_long",
+        }
+    }
+
     /// Another model may do what this one could not.
     pub fn another_may_answer(self) -> bool {
         !matches!(self, Self::Caller | Self::ContentFilter)

@@ -302,3 +302,12 @@ proptest! {
         prop_assert!(roles[0] == "user" && roles.windows(2).all(|pair| pair[0] != pair[1]), "{:?}", roles);
     }
 }
+
+#[test]
+fn impossible_counts_of_cached_tokens_are_as_many_as_were_written() {
+    let mut answer: Value = serde_json::from_slice(&fixture!("converse.json")).unwrap();
+    let most = json!({"ttl": "1h", "inputTokens": u32::MAX});
+    answer["usage"]["cacheDetails"] = json!([most, most]);
+    let usage = wire::whole(&Bedrock, &wire::hello(), answer.to_string()).usage.unwrap();
+    assert_eq!((usage.cache_write_tokens, usage.cache_write_1h_tokens), (3000, 3000));
+}

@@ -332,9 +332,26 @@ async fn after_a_reload_only_models_of_the_route_as_it_is_are_heard() {
     assert!(!hit(&running, ask("auto")).await);
     reload(&|route| route.knob = Knob::Quality(0.99));
     assert!(!hit(&running, ask("auto")).await);
-    reload(&|route| route.cache = Some(CacheRule { ttl: Duration::from_millis(1), ..rule(None) }));
-    assert!(!hit(&running, says("something new")).await);
     reload(&|route| route.cache = None);
+    assert!(!hit(&running, ask("auto")).await);
+}
+
+#[tokio::test]
+async fn a_shorter_life_holds_for_what_is_kept_already() {
+    let clock = Arc::new(AtomicU64::new(BEGIN_MS));
+    let running =
+        Running::with(Options { settings: cached(None), clock: Some(clock.clone()), ..Options::default() }).await;
+    let reload = |ttl: Duration| {
+        let mut settings = cached(None);
+        settings.routes[0].cache = Some(CacheRule { ttl, ..rule(None) });
+        let upstreams = Upstreams::new(vec![running.upstream.provider("test")], settings.deadlines.connect).unwrap();
+        running.gateway.replace(Setup::new(settings, upstreams, &Metrics::default()));
+    };
+    assert!(!hit(&running, ask("auto")).await);
+    clock.fetch_add(2, Ordering::Relaxed);
+    reload(TTL);
+    assert!(hit(&running, ask("auto")).await);
+    reload(Duration::from_millis(1));
     assert!(!hit(&running, ask("auto")).await);
 }
 

@@ -123,6 +123,28 @@ fn a_whole_answer_has_its_text_its_thoughts_its_sources_and_what_is_paid_for() {
 }
 
 #[test]
+fn citations_of_impossible_places_end_with_the_text() {
+    for far in [9, u64::MAX] {
+        let citation = json!({"start": far, "end": far, "sources": [{"id": "a"}]});
+        let block = json!({"type": "text", "text": "Hyvää"});
+        let message = json!({"tool_plan": "Joo. ", "content": [block], "citations": [citation]});
+        let whole = json!({"id": "1", "finish_reason": "COMPLETE", "message": message});
+        let reply = wire::whole(&Cohere, &wire::hello(), whole.to_string());
+        let place = json_of(&reply.body)["choices"][0]["message"]["annotations"][0]["url_citation"].take();
+        assert_eq!((&place["start_index"], &place["end_index"]), (&json!(10), &json!(10)));
+        let events = [
+            json!({"type": "content-start", "index": 0, "delta": {"message": {"content": block}}}),
+            json!({"type": "citation-start", "index": 0, "delta": {"message": {"citations": citation}}}),
+            json!({"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}),
+        ];
+        let sent: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+        let chunks = wire::chunks(&wire::streamed(&Cohere, &wire::hello(), sent).unwrap());
+        let place = &chunks[1]["choices"][0]["delta"]["annotations"][0]["url_citation"];
+        assert_eq!((&place["start_index"], &place["end_index"]), (&json!(5), &json!(5)));
+    }
+}
+
+#[test]
 fn a_plan_is_text_and_comes_back_as_a_plan() {
     let reply = wire::whole(&Cohere, &wire::hello(), fixture!("tools.json"));
     assert_eq!((&*reply.text.content, reply.text.tool_calls), ("I will look both up.", true));

@@ -9,6 +9,7 @@ use satisfice::upstream::Upstreams;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 
+use crate::cache::{in_flight, metric};
 use crate::gateway::{Options, Running, ask, body, error, header, model_of, settings};
 use crate::scripted::{Answer, Gate, Scripted, Seen};
 use crate::upstream_answers::LIMITS;
@@ -246,4 +247,21 @@ async fn token_ids_go_to_a_provider_that_takes_them_and_are_refused_where_there_
     assert_eq!((status, &refused["param"]), (400, &"input".into()));
     let response = embed(&running, json!({"model": "vectors", "input": [1, 2]})).await;
     assert_eq!(header(&response, "x-satisfice-model"), Some("other/vectors"));
+}
+
+#[tokio::test]
+async fn the_call_of_a_client_that_leaves_is_counted() {
+    let running = running().await;
+    running.upstream.on("test-vectors", [Answer::default().wait(&Gate::closed())]);
+    let asked = running.post("/v1/embeddings", json!({"model": "test/vectors", "input": "a"}).to_string()).send();
+    let asked = tokio::spawn(asked);
+    running.upstream.until_seen(1).await;
+    asked.abort();
+    in_flight(&running, 0).await;
+    for line in [
+        "satisfice_upstream_attempts_total{model=\"test/vectors\",result=\"abandoned\"} 1",
+        "satisfice_requests_total{route=\"\",segment=\"\",model=\"\",outcome=\"client_gone\",decision=\"pinned\"} 1",
+    ] {
+        metric(&running, line).await;
+    }
 }

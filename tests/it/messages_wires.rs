@@ -377,6 +377,13 @@ fn blocks(text: &str, sources: &[(Option<(usize, usize)>, &str)]) -> Vec<(String
 }
 
 #[test]
+fn a_source_of_impossible_places_is_cited_at_the_end_of_the_text() {
+    let far = u64::MAX as usize;
+    assert_eq!(blocks("it rains", &[(Some((3, far)), "a")]), [("it ".into(), 0), ("rains".into(), 1)]);
+    assert_eq!(blocks("it rains", &[(Some((far - 1, far)), "a")]), [("it rains".into(), 1)]);
+}
+
+#[test]
 fn a_text_is_cut_where_its_sources_say_and_nowhere_else() {
     let blocks = |text: &str, sources: &[(Option<(usize, usize)>, &str)]| {
         let told = blocks(text, sources);

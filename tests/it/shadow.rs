@@ -259,6 +259,7 @@ async fn a_judge_that_gives_no_grade_costs_and_says_nothing() {
     let gateway = bench.start().await;
     gateway.chat(ask("auto")).await;
     gateway.until_metric(r#"satisfice_judgements_total{judge="strict",result="unreadable"} 2"#).await;
+    gateway.until_metric(r#"satisfice_upstream_attempts_total{model="test/judge",result="ok"} 2"#).await;
     let route = gateway.until(|route| usd(route, "judge_cost_usd") > 1.5 * JUDGE).await;
     assert_usd(&route, [("judge_cost_usd", 2.0 * JUDGE), ("shadow_cost_usd", LARGE), ("compared", 0.0)]);
     assert_eq!((&route["models"][0]["scored"], &route["models"][1]["scored"]), (&json!(0), &json!(0)));

@@ -127,7 +127,7 @@ fn range(source: &Value) -> (usize, usize) {
 fn bytes(text: &str, characters: impl Iterator<Item = usize>) -> BTreeMap<usize, usize> {
     let mut bytes: BTreeMap<usize, usize> = characters.map(|character| (character, text.len())).collect();
     let last = bytes.keys().next_back().copied().unwrap_or(0);
-    for (character, (byte, _)) in text.char_indices().enumerate().take(last + 1) {
+    for (character, (byte, _)) in text.char_indices().enumerate().take_while(|(character, _)| *character <= last) {
         bytes.entry(character).and_modify(|at| *at = byte);
     }
     bytes

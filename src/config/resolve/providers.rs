@@ -1,6 +1,7 @@
 //! Providers: unique names, and what is worth a remark.
 
 use super::unique;
+use crate::catalog::host::is_loopback;
 use crate::catalog::providers::Catalogue;
 use crate::config::file;
 use crate::config::findings::Findings;
@@ -44,7 +45,7 @@ fn remark_on(provider: &file::Provider, models: &[file::Model], catalogue: &Cata
     let (Some(name), Some(url)) = (&provider.name, &provider.base_url) else { return };
     let name = &name.value;
     let host = url.value.host_str().unwrap_or_default();
-    if url.value.scheme() == "http" && !is_loopback(&url.value) {
+    if url.value.scheme() == "http" && !is_loopback(host) {
         let text = format!("provider \"{name}\": prompts and key go unencrypted to {host}; use https://");
         findings.warning(url.line, text);
     }
@@ -54,9 +55,4 @@ fn remark_on(provider: &file::Provider, models: &[file::Model], catalogue: &Cata
     if !models.iter().any(|m| m.provider.as_ref().is_some_and(|p| p.value == *name)) {
         findings.warning(provider.line, format!("no model is of provider \"{name}\""));
     }
-}
-
-fn is_loopback(url: &reqwest::Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }

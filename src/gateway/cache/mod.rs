@@ -142,7 +142,7 @@ impl Question {
 
     /// By the rule of now: one that was shortened holds for what is kept already.
     fn is_fresh(&self, kept: &Kept) -> bool {
-        self.now_ms < kept.until_ms.min(kept.at_ms + millis(self.rule.ttl))
+        self.now_ms < kept.until_ms.min(kept.at_ms.saturating_add(millis(self.rule.ttl)))
     }
 }
 
@@ -235,7 +235,7 @@ impl Ticket {
         let model = trace.model.clone().filter(|_| fits);
         let kept = model.map(|model| Kept {
             at_ms,
-            until_ms: at_ms + millis(rule.ttl),
+            until_ms: at_ms.saturating_add(millis(rule.ttl)),
             model,
             usage: trace.usage,
             text: trace.reply.clone(),

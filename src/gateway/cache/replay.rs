@@ -94,8 +94,9 @@ fn joined(pieces: &Pieces) -> Option<Bytes> {
     let mut choices: Vec<Value> = vec![];
     for (piece, _) in pieces.iter() {
         let mut chunk: Map<String, Value> = serde_json::from_slice(&piece).ok()?;
-        let of_choices = chunk.remove("choices").unwrap_or_default();
-        of_choices.as_array().into_iter().flatten().for_each(|choice| add_element(&mut choices, choice));
+        let mut of_choices = chunk.remove("choices").unwrap_or_default();
+        objects(Some(&mut of_choices)).filter(|choice| choice.get("index").is_none_or(Value::is_null)).for_each(first);
+        of_choices.as_array().into_iter().flatten().for_each(|choice| add_element(&mut choices, choice, &GROWING));
         for (name, value) in chunk.into_iter().filter(|(_, value)| !value.is_null()) {
             reply.insert(name, value);
         }
@@ -106,6 +107,11 @@ fn joined(pieces: &Pieces) -> Option<Bytes> {
     reply.insert("choices".into(), choices.into());
     usage.into_iter().for_each(|usage| drop(reply.insert("usage".into(), usage)));
     Some(bytes(&reply))
+}
+
+/// A choice that does not say which it is, is the first: [`is_complete`] reads it so too.
+fn first(choice: &mut Map<String, Value>) {
+    choice.insert("index".into(), 0.into());
 }
 
 /// `delta` becomes the `message` that it is the sum of, with what a whole one always has.
@@ -127,29 +133,45 @@ fn close(choice: &mut Value) {
 /// Texts that come in pieces; any other text is said once, or again as it was.
 const GROWING: [&str; 9] =
     ["content", "refusal", "reasoning_content", "reasoning", "arguments", "input", "thinking", "transcript", "data"];
+/// Those of OpenRouter's [`DETAILS`]: elsewhere, texts of these names come whole.
+const GROWING_DETAILS: [&str; 3] = ["text", "summary", "data"];
+const DETAILS: &str = "reasoning_details";
 
-/// Adds a piece of an object to what came before of it: texts and lists grow, null says nothing, the rest is replaced.
-fn add(whole: &mut Map<String, Value>, piece: &Map<String, Value>) {
+/// Adds a piece of an object to what came before of it: `growing` texts and all lists grow, null says nothing, the rest is
+/// replaced.
+fn add(whole: &mut Map<String, Value>, piece: &Map<String, Value>, growing: &[&str]) {
     for (name, piece) in piece {
+        let growing = if name == DETAILS { &GROWING_DETAILS } else { growing };
         match (whole.get_mut(name), piece) {
             (None, _) => drop(whole.insert(name.clone(), piece.clone())),
             (Some(_), Value::Null) => {}
-            (Some(Value::String(text)), Value::String(more)) if GROWING.contains(&name.as_str()) => text.push_str(more),
-            (Some(Value::Array(list)), Value::Array(more)) => more.iter().for_each(|one| add_element(list, one)),
-            (Some(Value::Object(whole)), Value::Object(piece)) => add(whole, piece),
+            (Some(Value::String(text)), Value::String(more)) if growing.contains(&name.as_str()) => text.push_str(more),
+            (Some(Value::Array(list)), Value::Array(more)) => {
+                more.iter().for_each(|one| add_element(list, one, growing))
+            }
+            (Some(Value::Object(whole)), Value::Object(piece)) => add(whole, piece, growing),
             (Some(whole), piece) => *whole = piece.clone(),
         }
     }
 }
 
-/// An element that says which it is belongs to the earlier one of that index; another is a new one.
-fn add_element(list: &mut Vec<Value>, piece: &Value) {
-    let index = piece.get("index").and_then(Value::as_u64);
-    let earlier = list.iter_mut().find(|one| index.is_some() && one.get("index").and_then(Value::as_u64) == index);
+/// An element that says which it is belongs to the earlier one of that index, unless that is of another type; another is
+/// a new one.
+fn add_element(list: &mut Vec<Value>, piece: &Value, growing: &[&str]) {
+    let earlier = list.iter_mut().find(|one| is_continued(one, piece));
     match (earlier.and_then(Value::as_object_mut), piece.as_object()) {
-        (Some(whole), Some(piece)) => add(whole, piece),
+        (Some(whole), Some(piece)) => add(whole, piece, growing),
         _ => list.push(piece.clone()),
     }
+}
+
+fn is_continued(one: &Value, piece: &Value) -> bool {
+    let index = piece["index"].as_u64();
+    index.is_some() && index == one["index"].as_u64() && kind(one).zip(kind(piece)).is_none_or(|(a, b)| a == b)
+}
+
+fn kind(element: &Value) -> Option<&str> {
+    element["type"].as_str().filter(|kind| !kind.is_empty())
 }
 
 /// JSON values always serialise.

@@ -29,8 +29,7 @@ impl Fixed {
         let named = self.model.as_ref().and_then(|model| self.arms.find(model));
         named.or_else(|| {
             let prices = self.arms.spec.prices();
-            let usd = |i: &usize| 3.0 * prices[*i].input + prices[*i].output;
-            (0..prices.len()).min_by(|a, b| usd(a).total_cmp(&usd(b)))
+            (0..prices.len()).min_by(|a, b| prices[*a].blended().total_cmp(&prices[*b].blended()))
         })
     }
 }

@@ -21,7 +21,7 @@ use crate::api::chat::ChatRequest;
 use crate::catalog::{Model, Usage};
 use crate::telemetry::{Metrics, ModelMetrics};
 use crate::trace::{Event, Grade, Outcome, Trace, TraceId};
-use crate::upstream::{Dispatched, Limits, Reply, Upstreams};
+use crate::upstream::{Dispatched, Exhausted, Limits, Reply, Upstreams, WholeReply};
 
 pub use question::{DEFAULT_RUBRIC, MAX_TOKENS};
 
@@ -65,6 +65,8 @@ pub struct Bench {
 struct Judge {
     settings: Arc<JudgeSettings>,
     name: Arc<str>,
+    /// `provider/model`.
+    label: Arc<str>,
     metrics: ModelMetrics,
 }
 
@@ -98,9 +100,9 @@ impl Bench {
     /// `upstreams` must know the provider of each judge's model; `limits` are those of clients' requests.
     pub fn new(judging: &Judging, upstreams: Arc<Upstreams>, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let judge = |settings: &Arc<JudgeSettings>| {
-            let label = settings.model.id.to_string().into();
+            let label: Arc<str> = settings.model.id.to_string().into();
             let (name, metrics) = (settings.name.as_str().into(), metrics.model(&label));
-            Arc::new(Judge { settings: settings.clone(), name, metrics })
+            Arc::new(Judge { settings: settings.clone(), name, label, metrics })
         };
         let of_route = |(route, judges): (&String, &Vec<_>)| (route.clone(), judges.iter().map(judge).collect());
         let judges = judging.iter().map(of_route).collect();
@@ -236,16 +238,18 @@ impl Case {
         }
     }
 
-    async fn put(&self, model: &Model, question: &ChatRequest) -> Option<crate::upstream::WholeReply> {
+    async fn put(&self, model: &Model, question: &ChatRequest) -> Option<WholeReply> {
         let dispatched = self.bench.upstreams.dispatch(&[model], question, &self.bench.limits).await;
-        match dispatched {
-            Ok(Dispatched { reply: Reply::Whole(reply), .. }) => Some(reply),
-            Ok(_) => None,
-            Err(error) => {
+        let (attempts, reply) = match dispatched {
+            Ok(Dispatched { attempts, reply: Reply::Whole(reply), .. }) => (attempts, Some(reply)),
+            Ok(Dispatched { attempts, .. }) => (attempts, None),
+            Err(Exhausted { attempts, error }) => {
                 tracing::warn!(judge = &*self.judge.name, %error, "a judge did not answer");
-                None
+                (attempts, None)
             }
-        }
+        };
+        attempts.iter().for_each(|attempt| self.bench.metrics.attempt(&self.judge.label, attempt.result()));
+        reply
     }
 }
 

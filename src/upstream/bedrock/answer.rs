@@ -100,7 +100,8 @@ impl TokenUsage {
     /// As OpenAI counts: Bedrock's `inputTokens` are only those that its cache had no part in.
     fn usage(&self) -> Usage {
         let (read, written) = (self.cache_read_input_tokens, self.cache_write_input_tokens);
-        let hour: u32 = self.cache_details.iter().filter(|d| d.ttl == "1h").map(|d| d.input_tokens).sum();
+        let of_hour = self.cache_details.iter().filter(|detail| detail.ttl == "1h");
+        let hour = of_hour.fold(0_u32, |sum, detail| sum.saturating_add(detail.input_tokens));
         Usage {
             input_tokens: self.input_tokens.saturating_add(read).saturating_add(written),
             output_tokens: self.output_tokens,

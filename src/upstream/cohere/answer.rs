@@ -96,12 +96,14 @@ impl Message {
         let plan = self.tool_plan.unwrap_or_default();
         let starts = citations::starts(plan.chars().count(), &blocks);
         let texts = blocks.iter().filter_map(|block| block.text.as_deref());
+        let content: String = std::iter::once(&*plan).chain(texts).collect();
+        let length = content.chars().count();
         let citations = self.citations.unwrap_or_default();
         Choice {
-            content: std::iter::once(&*plan).chain(texts).collect(),
+            content,
             reasoning: blocks.iter().filter_map(|block| block.thinking.as_deref()).collect(),
             calls: self.tool_calls.unwrap_or_default().into_iter().map(ToolCall::from).collect(),
-            annotations: citations.into_iter().flat_map(|citation| citation.annotations(&starts)).collect(),
+            annotations: citations.into_iter().flat_map(|citation| citation.annotations(&starts, length)).collect(),
             ..Choice::default()
         }
     }

@@ -37,13 +37,15 @@ pub(super) fn starts(before: usize, blocks: &[Block]) -> Vec<usize> {
 }
 
 impl Citation {
-    /// One for each source. A source without a URL stands with its id.
-    pub(super) fn annotations(self, starts: &[usize]) -> Vec<Value> {
+    /// One for each source. A source without a URL stands with its id. `starts`: of each block in the text, which has
+    /// `length` characters by now; what is said to lie beyond them lies at their end.
+    pub(super) fn annotations(self, starts: &[usize], length: usize) -> Vec<Value> {
         if self.kind.as_deref().is_some_and(|kind| kind != "TEXT_CONTENT") {
             return vec![];
         }
         let start = starts.get(self.content_index).copied().unwrap_or(0);
-        let (start, end) = (start + self.start, start + self.end);
+        let (start, end) = (start.saturating_add(self.start), start.saturating_add(self.end));
+        let (start, end) = (start.min(length), end.min(length));
         self.sources.iter().map(|source| source.annotation(start, end)).collect()
     }
 }

@@ -101,7 +101,7 @@ impl Translation {
             }
             "citation-start" => {
                 let citation = message.citations.unwrap_or_default();
-                out.extend(self.chunks.listed("annotations", citation.annotations(&self.starts)));
+                out.extend(self.chunks.listed("annotations", citation.annotations(&self.starts, self.length)));
             }
             // The ends of blocks, calls and citations, and what is yet to come.
             _ => {}

@@ -42,6 +42,7 @@ use super::vitals::{Shared, Vitals};
 use super::{ProviderStanding, Reply, SetupError};
 use crate::api::chat::ChatRequest;
 use crate::catalog::Model;
+use crate::catalog::host::is_loopback;
 use crate::catalog::quirks::Quirks;
 
 /// The longest whole answer, bytes: several times what the longest outputs with log probabilities take.
@@ -456,11 +457,6 @@ fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
 
 /// A proxy from the environment is for the way out, not for a model server on this machine.
 pub fn proxies(base: &Url) -> Matcher {
-    if is_loopback(base) { Matcher::builder().build() } else { Matcher::from_env() }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    let is_here = base.host_str().is_some_and(is_loopback);
+    if is_here { Matcher::builder().build() } else { Matcher::from_env() }
 }

@@ -267,9 +267,23 @@ impl Upstreams {
         request: &EmbeddingsRequest,
         limits: &Limits,
     ) -> Result<Dispatched, Exhausted> {
+        self.embed_telling(targets, request, limits, &OnceLock::new()).await
+    }
+
+    /// The same; where the future is dropped before its end, `abandoned` is told the calls by then.
+    ///
+    /// # Errors
+    /// As [`dispatch`](Self::dispatch).
+    pub async fn embed_telling(
+        &self,
+        targets: &[&Model],
+        request: &EmbeddingsRequest,
+        limits: &Limits,
+        abandoned: &OnceLock<Vec<Attempt>>,
+    ) -> Result<Dispatched, Exhausted> {
         let made = AtomicUsize::new(0);
         let (work, limits) = (Work::Embeddings(request, &made), (limits, Instant::now()));
-        Course::new(self, targets, work, limits, &OnceLock::new()).run().await
+        Course::new(self, targets, work, limits, abandoned).run().await
     }
 
     fn target(&self, model: &Model) -> Result<Arc<Target>, UpstreamError> {

@@ -86,3 +86,59 @@ fn an_answer_without_an_end_or_ended_by_a_filter_is_not_complete() {
     assert!(!is_complete(&Form::Whole("{".into()), 1));
     assert!(!is_complete(&pieces(&[piece(json!({"index": 0, "delta": {"content": "x"}}))]), 1));
 }
+
+#[test]
+fn choices_that_do_not_say_which_they_are_are_the_first() {
+    for index in [None, Some(Value::Null)] {
+        let said = |content: &str, finish: Value| {
+            let mut choice = json!({"delta": {"content": content}, "finish_reason": finish});
+            index.iter().for_each(|index| choice["index"] = index.clone());
+            piece(choice)
+        };
+        let form = pieces(&[said("a", Value::Null), said("b", Value::Null), said("c", json!("stop"))]);
+        assert!(is_complete(&form, 1));
+        let choices = whole_json(&form)["choices"].take();
+        assert_eq!((choices.as_array().unwrap().len(), &choices[0]["message"]["content"]), (1, &json!("abc")));
+        assert_eq!((&choices[0]["index"], &choices[0]["finish_reason"]), (&json!(0), &json!("stop")));
+    }
+}
+
+#[test]
+fn every_text_that_comes_in_pieces_comes_back_whole() {
+    let entry = |list: &str, entry: Value| json!({list: [entry]});
+    let call = |at: &str, name: &str, text: &str| entry("tool_calls", json!({"index": 0, at: {name: text}}));
+    let detail = |kind: &str, name: &str, text: &str| {
+        entry("reasoning_details", json!({"index": 0, "type": format!("reasoning.{kind}"), "format": "f", name: text}))
+    };
+    type Delta<'a> = &'a dyn Fn(&str) -> Value;
+    let fields: [(&str, Delta<'_>); 11] = [
+        ("/content", &|text| json!({"content": text})),
+        ("/refusal", &|text| json!({"refusal": text})),
+        ("/reasoning", &|text| json!({"reasoning": text})),
+        ("/reasoning_content", &|text| json!({"reasoning_content": text})),
+        ("/audio/transcript", &|text| json!({"audio": {"id": "a", "transcript": text}})),
+        ("/tool_calls/0/function/arguments", &|text| call("function", "arguments", text)),
+        ("/tool_calls/0/custom/input", &|text| call("custom", "input", text)),
+        ("/thinking_blocks/0/thinking", &|text| entry("thinking_blocks", json!({"index": 0, "thinking": text}))),
+        ("/reasoning_details/0/text", &|text| detail("text", "text", text)),
+        ("/reasoning_details/0/summary", &|text| detail("summary", "summary", text)),
+        ("/reasoning_details/0/data", &|text| detail("encrypted", "data", text)),
+    ];
+    for (path, delta) in fields {
+        let told = ["One ", "two ", "three"].map(|text| piece(json!({"index": 0, "delta": delta(text)})));
+        let whole = whole_json(&pieces(&told));
+        let message = &whole["choices"][0]["message"];
+        assert_eq!(message.pointer(path), Some(&json!("One two three")), "{path}: {message}");
+        assert!(message["reasoning_details"][0]["format"].as_str().is_none_or(|format| format == "f"), "{message}");
+    }
+}
+
+#[test]
+fn details_of_one_index_and_two_types_stay_two() {
+    let summary = json!({"type": "reasoning.summary", "summary": "s", "index": 0});
+    let encrypted = json!({"type": "reasoning.encrypted", "data": "e", "index": 0});
+    let told =
+        [&summary, &encrypted].map(|detail| piece(json!({"index": 0, "delta": {"reasoning_details": [detail]}})));
+    let details = whole_json(&pieces(&told))["choices"][0]["message"]["reasoning_details"].take();
+    assert_eq!(details, json!([summary, encrypted]));
+}
