@@ -60,7 +60,7 @@ pub enum AssembleError {
     Registry(anyhow::Error),
     #[error(transparent)]
     Adopt(#[from] AdoptError),
-    #[error("`{0}` is another than at the start, and a running gateway keeps it; restart it, or set that back")]
+    #[error("{0} is another than at the start, and a running gateway keeps it; restart it, or set that back")]
     Settled(&'static str),
     #[error("the learner has ended; restart the gateway")]
     LearnerEnded,
@@ -124,13 +124,13 @@ type Settled = [(&'static str, String); 7];
 fn settled(setup: &config::Setup) -> Settled {
     let (server, cache) = (&setup.server, &setup.gateway.cache);
     [
-        ("listen", server.listen.to_string()),
-        ("admin_listen", server.admin_listen.to_string()),
-        ("max_body_mib", server.max_body_bytes.to_string()),
-        ("data_dir", format!("{:?}", setup.data_dir)),
-        ("path", format!("{:?}", setup.classifier)),
-        ("memory_mib", cache.memory_bytes.to_string()),
-        ("disk_mib", format!("{:?}", cache.disk_bytes)),
+        ("`listen` of [server]", server.listen.to_string()),
+        ("`admin_listen` of [server]", server.admin_listen.to_string()),
+        ("`max_body_mib` of [server]", server.max_body_bytes.to_string()),
+        ("`data_dir` of [server]", format!("{:?}", setup.data_dir)),
+        ("`path` of [classifier]", format!("{:?}", setup.classifier)),
+        ("`memory_mib` of [cache]", cache.memory_bytes.to_string()),
+        ("`disk_mib` of [cache]", format!("{:?}", cache.disk_bytes)),
     ]
 }
 
