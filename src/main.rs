@@ -44,7 +44,7 @@ enum Command {
     Check(check::Options),
 }
 
-/// What the user can mend exits with 2, as a wrong flag does; anything else with 1.
+/// What the user can mend exits with 2, as a wrong flag does; a demo that fails on its way, with 1.
 fn main() -> ExitCode {
     match Arguments::try_parse() {
         Ok(arguments) => run(arguments.command),

@@ -18,7 +18,7 @@ use crate::difficulty::{Bundle, DifficultyError};
 use crate::gateway::{CacheSettings, Gateway, Settings, Setup, Sources, unix_ms};
 use crate::learner::{self, Bounds, Learner, LearnerError};
 use crate::policy::Snapshot;
-use crate::scorers::judge::{self, Bench, Desk, Judging};
+use crate::scorers::judge::{self, Bench, Judging};
 use crate::scorers::{self, Scorer};
 use crate::server::{self, ApiKeys, App, BindError, Phase, Site, Workers};
 use crate::store::{AnswerShelf, RedbStore, Retention, StoreError};
@@ -60,7 +60,7 @@ pub enum AssembleError {
     Registry(anyhow::Error),
     #[error(transparent)]
     Adopt(#[from] AdoptError),
-    #[error("`{0}` is another than at the start, and a running gateway keeps it; restart it, or set that back")]
+    #[error("{0} is another than at the start, and a running gateway keeps it; restart it, or set that back")]
     Settled(&'static str),
     #[error("the learner has ended; restart the gateway")]
     LearnerEnded,
@@ -80,13 +80,10 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let address = listener.local_addr().map_or(setup.server.listen, |address| address);
     let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
     let bundle = Arc::new(Classifiers::of(&setup).in_use()?);
-    let metrics = Arc::new(Metrics::default());
-    let upstreams = Arc::new(Upstreams::new(setup.providers, setup.gateway.deadlines.connect)?);
-    let sources = Sources::system();
-    let bench = bench(&setup.judging, &setup.gateway, upstreams.clone(), &metrics);
-    let bench = Arc::new(ArcSwap::from_pointee(bench));
-    let (judges, desk) = judge::judges(bench.clone());
-    let learner = learn(&setup.data_dir, setup.gateway.route_specs(), &bundle, (sources.now_ms)(), judges)?;
+    let (metrics, sources) = (Arc::new(Metrics::default()), Sources::system());
+    let upstreams = Arc::new(Upstreams::new(setup.providers.clone(), setup.gateway.deadlines.connect)?);
+    let LearningSide { learner, bench, judging } =
+        learning_side(&setup, &upstreams, &bundle, &metrics, (sources.now_ms)())?;
     let in_force = Setup::new(setup.gateway, upstreams, &metrics);
     let (snapshot, events) = (learner.snapshot.clone(), learner.events.clone());
     let gateway = Arc::new(Gateway::new(in_force, snapshot, bundle, events, metrics.clone(), sources));
@@ -94,14 +91,7 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let keys = ApiKeys::new(&setup.server.api_keys);
     let learning = server::Learning { snapshot: learner.snapshot.clone(), counters: learner.counters.clone() };
     let app = App::new(gateway.clone(), learner.reader.clone(), learning, keys, setup.server.max_body_bytes);
-    let (phase, told) = watch::channel(Phase::Serving);
-    let mut listeners = JoinSet::new();
-    let workers = Workers::start().map_err(AssembleError::Threads)?;
-    listeners.spawn(server::serve(listener, Site::of_clients(app.clone()), workers, told.clone()));
-    if let Some(admin) = admin {
-        listeners.spawn(server::serve(admin, Site::of_admins(app.clone()), Workers::here(), told));
-    }
-    let _judging = judging(desk, &learner);
+    let (phase, listeners) = listening_side(listener, admin, &app)?;
     Ok(Running {
         address,
         admin_address,
@@ -114,8 +104,49 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
         learner,
         bench,
         answers,
-        _judging,
+        _judging: judging,
     })
+}
+
+/// What learns, and what it hears from.
+struct LearningSide {
+    learner: Learner,
+    bench: Arc<ArcSwap<Bench>>,
+    /// The judges' desk.
+    judging: JoinSet<()>,
+}
+
+/// The learner on the data folder's store, with the judges that report to it. `at_ms`: now.
+fn learning_side(
+    setup: &config::Setup,
+    upstreams: &Arc<Upstreams>,
+    bundle: &Bundle,
+    metrics: &Arc<Metrics>,
+    at_ms: u64,
+) -> Result<LearningSide, AssembleError> {
+    let bench = bench(&setup.judging, &setup.gateway, upstreams.clone(), metrics);
+    let bench = Arc::new(ArcSwap::from_pointee(bench));
+    let (judges, desk) = judge::judges(bench.clone());
+    let learner = learn(&setup.data_dir, setup.gateway.route_specs(), bundle, at_ms, judges)?;
+    let mut judging = JoinSet::new();
+    judging.spawn(desk.run(learner.events.clone(), unix_ms));
+    Ok(LearningSide { learner, bench, judging })
+}
+
+/// The listeners, at work, and what tells them to end.
+fn listening_side(
+    clients: TcpListener,
+    admins: Option<TcpListener>,
+    app: &Arc<App>,
+) -> Result<(watch::Sender<Phase>, JoinSet<()>), AssembleError> {
+    let (phase, told) = watch::channel(Phase::Serving);
+    let mut listeners = JoinSet::new();
+    let workers = Workers::start().map_err(AssembleError::Threads)?;
+    listeners.spawn(server::serve(clients, Site::of_clients(app.clone()), workers, told.clone()));
+    if let Some(admins) = admins {
+        listeners.spawn(server::serve(admins, Site::of_admins(app.clone()), Workers::here(), told));
+    }
+    Ok((phase, listeners))
 }
 
 /// What is taken up at the start only, by its name in the file.
@@ -124,25 +155,19 @@ type Settled = [(&'static str, String); 7];
 fn settled(setup: &config::Setup) -> Settled {
     let (server, cache) = (&setup.server, &setup.gateway.cache);
     [
-        ("listen", server.listen.to_string()),
-        ("admin_listen", server.admin_listen.to_string()),
-        ("max_body_mib", server.max_body_bytes.to_string()),
-        ("data_dir", format!("{:?}", setup.data_dir)),
-        ("path", format!("{:?}", setup.classifier)),
-        ("memory_mib", cache.memory_bytes.to_string()),
-        ("disk_mib", format!("{:?}", cache.disk_bytes)),
+        ("`listen` of [server]", server.listen.to_string()),
+        ("`admin_listen` of [server]", server.admin_listen.to_string()),
+        ("`max_body_mib` of [server]", server.max_body_bytes.to_string()),
+        ("`data_dir` of [server]", format!("{:?}", setup.data_dir)),
+        ("`path` of [classifier]", format!("{:?}", setup.classifier)),
+        ("`memory_mib` of [cache]", cache.memory_bytes.to_string()),
+        ("`disk_mib` of [cache]", format!("{:?}", cache.disk_bytes)),
     ]
 }
 
 fn bench(judging: &Judging, settings: &Settings, upstreams: Arc<Upstreams>, metrics: &Arc<Metrics>) -> Bench {
     let limits = Limits::new(settings.deadlines, settings.attempts);
     Bench::new(judging, upstreams, limits, metrics.clone())
-}
-
-fn judging(desk: Desk, learner: &Learner) -> JoinSet<()> {
-    let mut judging = JoinSet::new();
-    judging.spawn(desk.run(learner.events.clone(), unix_ms));
-    judging
 }
 
 /// Where the classifier comes from.

@@ -5,12 +5,12 @@
 //! The ledger has each answer as any other (decided, settled, scored: one append; a judge's grade comes after it), so that
 //! a killed run keeps what was paid for and the next one asks only for the rest.
 
+mod amount;
 mod estimate;
 mod plan;
 mod prompts;
 mod report;
 mod send;
-mod table;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -22,6 +22,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 
 use super::assemble::Classifiers;
+use super::numbers;
 use super::serve::Source;
 use crate::config::{Flags, Setup};
 use crate::difficulty::Bundle;
@@ -66,7 +67,7 @@ pub struct Options {
     #[arg(long)]
     pub yes: bool,
     /// Begin no more calls once so much was spent, on answers and grades [default: the upper end of the estimate].
-    #[arg(long, value_name = "USD", value_parser = amount)]
+    #[arg(long, value_name = "USD", value_parser = numbers::usd)]
     pub max_usd: Option<f64>,
     /// Calls at one time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -107,15 +108,10 @@ pub async fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> 
         return Ok(write!(out, "{}", sources.report(&desk.snapshot, &before)?)?);
     }
     let (usd, limit_usd) = (estimate.usd(), options.max_usd.unwrap_or(estimate.usd().high));
-    let (about, most) = (table::usd(usd.expected), table::usd(limit_usd));
+    let (about, most) = (amount::usd(usd.expected), amount::usd(limit_usd));
     ensure!(options.yes, "nothing was sent; add --yes to spend about {about} USD, {most} at most");
     let terms = Terms { again: options.again, concurrency: usize::from(options.concurrency), limit_usd };
     desk.spend(&setup, route, &plan, &before, terms, out).await
-}
-
-fn amount(text: &str) -> Result<f64, String> {
-    let usd = text.parse().ok().filter(|usd: &f64| usd.is_finite() && *usd > 0.0);
-    usd.ok_or_else(|| "give USD, above 0".into())
 }
 
 /// What is asked, what it will teach, and what it costs.
@@ -276,7 +272,7 @@ struct Terms {
 /// Of `all` calls that were to be made.
 fn summarise(out: &mut impl Write, sent: &Sent, all: usize) -> std::io::Result<()> {
     let (answered, failed) = (sent.answered.len(), sent.failed.len());
-    writeln!(out, "\n{answered} answers for {} USD, {failed} calls failed", table::usd(sent.usd))?;
+    writeln!(out, "\n{answered} answers for {} USD, {failed} calls failed", amount::usd(sent.usd))?;
     if sent.graded + sent.ungraded > 0 {
         let again = if sent.ungraded > 0 { "; the next run asks for them" } else { "" };
         writeln!(out, "{} grades by judges (their cost is in that), {} not given{again}", sent.graded, sent.ungraded)?;
@@ -324,8 +320,8 @@ fn ensure_all(sent: &Sent, all: usize, limit_usd: f64) -> anyhow::Result<()> {
         left == 0 || sent.usd <= limit_usd,
         "stopped before {left} calls: {} USD were spent, more than the {} that were agreed to; what was \
          answered is learned, and the next run estimates the rest from it (--max-usd sets another limit)",
-        table::usd(sent.usd),
-        table::usd(limit_usd)
+        amount::usd(sent.usd),
+        amount::usd(limit_usd)
     );
     Ok(())
 }

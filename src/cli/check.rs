@@ -1,9 +1,9 @@
 //! `satisfice check`: is this configuration valid, and what does it mean?
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::serve::DEFAULT_FILE;
+use super::table;
 use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::catalog::{Model, Price};
 use crate::config::{self, Environment, Flags, Mistakes, PriceOrigin, Setup};
@@ -63,15 +63,8 @@ pub fn describe(setup: &Setup, source_name: &str) -> String {
 /// A title and its rows, columns aligned; nothing where there are no rows.
 fn section<const N: usize>(out: &mut String, title: &str, rows: impl Iterator<Item = [String; N]>) {
     let rows: Vec<_> = rows.collect();
-    if rows.is_empty() {
-        return;
-    }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; N] = std::array::from_fn(width);
-    let _ = writeln!(out, "{title}");
-    for row in &rows {
-        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(out, "  {}", cells.join("  ").trim_end());
+    if !rows.is_empty() {
+        *out += &format!("{title}\n{}", table::words("  ", &rows));
     }
 }
 

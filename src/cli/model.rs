@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::registry::{IN_PROGRAM, Model, Registry};
+use super::table;
 
 /// `satisfice model`'s flags.
 #[derive(Debug, Clone, clap::Args)]
@@ -64,12 +65,7 @@ fn list(registry: &Registry) -> anyhow::Result<String> {
         .chain(models.iter().map(|model| row(registry, model)))
         .chain(is_gone.then(|| gone(registry)))
         .collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let line = |row: &[String; 6]| {
-        let cells = row.iter().enumerate().map(|(i, cell)| format!("{cell:width$}", width = width(i)));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    Ok(rows.iter().map(line).collect())
+    Ok(table::words("", &rows))
 }
 
 /// The classifier in use, whose folder somebody removed.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::assemble::{AssembleError, Classifiers, Running, assemble};
+use super::numbers;
 use super::registry;
 use super::watch::watch;
 use crate::catalog::providers::{Catalogue, CatalogueError};
@@ -42,10 +43,10 @@ pub struct Options {
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
     /// Keep at least this share (0 to 1) of the best model's measured quality, as cheaply as possible.
-    #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "budget_per_1k")]
+    #[arg(long, value_name = "SHARE", value_parser = numbers::share, conflicts_with = "budget_per_1k")]
     pub quality: Option<f64>,
     /// The best quality for at most this many USD per 1,000 requests.
-    #[arg(long, value_name = "USD", value_parser = usd, allow_negative_numbers = true)]
+    #[arg(long, value_name = "USD", value_parser = numbers::usd, allow_negative_numbers = true)]
     pub budget_per_1k: Option<f64>,
     /// A classifier that `train` wrote, in place of the one in the program.
     #[arg(long, value_name = "FOLDER")]
@@ -286,20 +287,4 @@ async fn reload(running: &Running, source: &Source) {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:8080".into())
-}
-
-/// A number in [0, 1].
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("give a number from 0 to 1, such as 0.95".into()),
-    }
-}
-
-/// A positive number.
-fn usd(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(usd) if usd.is_finite() && usd > 0.0 => Ok(usd),
-        _ => Err("give a positive number of USD, such as 0.66".into()),
-    }
 }

@@ -20,6 +20,7 @@ use crate::catalog::quirks::Quirks;
 use crate::catalog::{Capabilities, Price};
 use crate::gateway::Balance;
 use crate::policy::Knob;
+use crate::upstream::Fallbacks;
 use crate::upstream::settings::{AwsKeys, OwnDeadlines, Wire};
 use crate::upstream::vertex::ServiceAccount;
 
@@ -141,17 +142,9 @@ pub(super) struct Route {
     pub(super) attempts: Option<u32>,
     pub(super) hedge: Option<Duration>,
     pub(super) deadlines: Deadlines,
-    pub(super) fallbacks: Fallbacks,
+    /// Names of models.
+    pub(super) fallbacks: Fallbacks<Vec<Located<String>>>,
     pub(super) cache: Option<RouteCache>,
-}
-
-/// Names of models by the cause that they are for.
-#[derive(Debug, Default)]
-pub(super) struct Fallbacks {
-    pub(super) error: Option<Vec<Located<String>>>,
-    pub(super) rate_limit: Option<Vec<Located<String>>>,
-    pub(super) context_length: Option<Vec<Located<String>>>,
-    pub(super) content_filter: Option<Vec<Located<String>>>,
 }
 
 #[derive(Debug)]
@@ -282,7 +275,7 @@ impl Route {
                 idle: seconds(section, "idle_s"),
                 total: seconds(section, "total_s"),
             },
-            fallbacks: section.section("fallbacks", Fallbacks::read).unwrap_or_default(),
+            fallbacks: section.section("fallbacks", fallbacks).unwrap_or_default(),
             segments: section.sections("segments", Segment::read).unwrap_or_default(),
             rules: section.sections("rules", Rule::read).unwrap_or_default(),
             cache: section.section("cache", RouteCache::read),
@@ -294,18 +287,16 @@ impl Route {
     }
 }
 
-impl Fallbacks {
-    fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut models = |cause| {
-            let expected = "a list of names of [[models]]; an empty one: nobody else is asked";
-            section.strings(cause, expected).map(|models| models.value)
-        };
-        Self {
-            error: models("error"),
-            rate_limit: models("rate_limit"),
-            context_length: models("context_length"),
-            content_filter: models("content_filter"),
-        }
+fn fallbacks(section: &mut Section<'_, '_>) -> Fallbacks<Vec<Located<String>>> {
+    let mut models = |cause| {
+        let expected = "a list of names of [[models]]; an empty one: nobody else is asked";
+        section.strings(cause, expected).map(|models| models.value)
+    };
+    Fallbacks {
+        error: models("error"),
+        rate_limit: models("rate_limit"),
+        context_length: models("context_length"),
+        content_filter: models("content_filter"),
     }
 }
 

@@ -10,7 +10,7 @@ use super::cache::{self, CacheRule, CacheWish, Follow, Hit, How, Question, Scope
 use super::error::GatewayError;
 use super::plan::Plan;
 use super::recording::Recording;
-use super::setup::{Fallbacks, Name, Setup, Target};
+use super::setup::{Name, Setup, Target};
 use super::sources::Arrival;
 use super::telling::Telling;
 use super::{Gateway, Wishes};
@@ -235,9 +235,7 @@ impl Call<'_> {
             }
             Name::Route(route) => {
                 let route = &self.setup.routes[route];
-                let Fallbacks { error, rate_limit, context_length, content_filter } = &route.fallbacks;
-                let others = [error, rate_limit, context_length, content_filter];
-                route.targets.iter().chain(others.into_iter().flatten().flatten()).copied().collect()
+                route.targets.iter().chain(route.fallbacks.iter().flatten()).copied().collect()
             }
         }
     }

@@ -32,6 +32,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub use crate::upstream::Fallbacks;
 pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
 pub use balance::Balance;
 pub use bundles::assess_again;
@@ -41,8 +42,7 @@ pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
 pub use rules::{Condition, Rule, Then};
 pub use settings::{
-    DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, DEFAULT_SHADOW, Fallbacks, Resilience, RouteSettings, SegmentSettings,
-    Settings,
+    DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, DEFAULT_SHADOW, Resilience, RouteSettings, SegmentSettings, Settings,
 };
 pub use setup::Setup;
 pub use sources::{Sources, unix_ms};

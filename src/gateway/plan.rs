@@ -7,8 +7,8 @@ use crate::policy::{Candidate, Decision, Kind, RouteState};
 
 use super::filter::Excluded;
 use super::sessions::Reading;
-use super::setup::{Fallbacks, Setup};
-use crate::upstream::Limits;
+use super::setup::Setup;
+use crate::upstream::{Fallbacks, Limits};
 
 /// The models to ask.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Plan {
 #[derive(Debug, Default)]
 pub(super) struct Rescue {
     /// Of each list, those that can answer this request.
-    pub(super) able: Fallbacks,
+    pub(super) able: Fallbacks<Vec<usize>>,
     /// The others.
     pub(super) unable: Vec<Excluded>,
 }
@@ -144,7 +144,7 @@ impl Plan {
             return Limits { planned, ..route.limits.clone() };
         }
         let able = std::mem::take(&mut self.rescue.able);
-        let fallbacks = each(&able, |targets| targets.iter().map(|target| self.place(*target)).collect());
+        let fallbacks = able.map(|targets| targets.iter().map(|target| self.place(*target)).collect());
         Limits { planned, fallbacks, ..route.limits.clone() }
     }
 
@@ -155,16 +155,6 @@ impl Plan {
             self.targets.push(target);
             self.targets.len() - 1
         })
-    }
-}
-
-/// What `change` makes of each list.
-pub(super) fn each(lists: &Fallbacks, mut change: impl FnMut(&Vec<usize>) -> Vec<usize>) -> Fallbacks {
-    Fallbacks {
-        error: lists.error.as_ref().map(&mut change),
-        rate_limit: lists.rate_limit.as_ref().map(&mut change),
-        context_length: lists.context_length.as_ref().map(&mut change),
-        content_filter: lists.content_filter.as_ref().map(&mut change),
     }
 }
 

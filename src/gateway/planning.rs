@@ -6,7 +6,7 @@ use arc_swap::Guard;
 
 use super::bundles::Held;
 use super::filter::Demand;
-use super::plan::{Plan, Rescue, each};
+use super::plan::{Plan, Rescue};
 use super::preferred::Preferred;
 use super::rules::{Circumstances, Then};
 use super::sessions::{Reading, Warm};
@@ -182,7 +182,7 @@ impl Routed<'_> {
     /// What the route falls back on by cause: the same holds for it as for the route's own models.
     fn rescue(self, demand: &Demand) -> Rescue {
         let mut unable = vec![];
-        let able = each(&self.of().fallbacks, |list| self.setup.able(list.iter().copied(), demand, &mut unable));
+        let able = self.of().fallbacks.map(|list| self.setup.able(list.iter().copied(), demand, &mut unable));
         Rescue { able, unable }
     }
 }

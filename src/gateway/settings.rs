@@ -10,7 +10,7 @@ use super::rules::Rule;
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId};
 use crate::policy::{ArmSpec, Knob, RouteSpec, SegmentSpec};
-use crate::upstream::{Deadlines, Limits};
+use crate::upstream::{Deadlines, Fallbacks, Limits};
 
 /// Models and routes of one configuration, all references resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,16 +74,7 @@ pub struct Resilience {
     pub total: Option<Duration>,
     /// See [`Limits::hedge`].
     pub hedge: Option<Duration>,
-    pub fallbacks: Fallbacks,
-}
-
-/// Models to ask after a failure, by its cause, as [`crate::upstream::Fallbacks`] has them.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Fallbacks {
-    pub error: Option<Vec<Arc<Model>>>,
-    pub rate_limit: Option<Vec<Arc<Model>>>,
-    pub context_length: Option<Vec<Arc<Model>>>,
-    pub content_filter: Option<Vec<Arc<Model>>>,
+    pub fallbacks: Fallbacks<Vec<Arc<Model>>>,
 }
 
 impl Resilience {

@@ -17,7 +17,7 @@ use crate::api::metadata::Metadata;
 use crate::catalog::Model;
 use crate::policy::{self, Snapshot};
 use crate::telemetry::{Metrics, ModelMetrics};
-use crate::upstream::{Limits, Upstreams};
+use crate::upstream::{Fallbacks, Limits, Upstreams};
 
 /// One configuration in force.
 pub struct Setup {
@@ -47,7 +47,7 @@ pub(super) struct Route {
     pub(super) targets: Vec<usize>,
     pub(super) balance: Balance,
     pub(super) limits: Limits,
-    pub(super) fallbacks: Fallbacks,
+    pub(super) fallbacks: Fallbacks<Vec<usize>>,
     pub(super) segments: Vec<Segment>,
     pub(super) rules: Vec<Rule>,
     /// A provider of it charges less for what it has read before.
@@ -59,9 +59,6 @@ pub(super) struct Segment {
     pub(super) name: Arc<str>,
     metadata: Metadata,
 }
-
-/// Indices into [`Setup::targets`], by cause.
-pub(super) type Fallbacks = crate::upstream::Fallbacks;
 
 /// What a client's `model` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,23 +77,15 @@ impl Setup {
         let targets: Vec<Target> = models.map(|model| Target::new(model, metrics)).collect();
         let index = |model: &Arc<Model>| settings.models.iter().position(|m| m.id == model.id);
         let indices = |models: &Vec<Arc<Model>>| models.iter().filter_map(index).collect::<Vec<_>>();
-        let routes = settings.routes.iter().map(|route| {
-            let wanted = &route.resilience.fallbacks;
-            Route {
-                name: route.name.as_str().into(),
-                targets: [indices(&route.models), indices(&route.alternates)].concat(),
-                balance: route.resilience.balance,
-                limits: route.resilience.limits(&settings),
-                segments: route.segments.iter().map(Segment::new).collect(),
-                rules: route.rules.clone(),
-                caches: route.models.iter().any(|model| charges_less(model)),
-                fallbacks: Fallbacks {
-                    error: wanted.error.as_ref().map(indices),
-                    rate_limit: wanted.rate_limit.as_ref().map(indices),
-                    context_length: wanted.context_length.as_ref().map(indices),
-                    content_filter: wanted.content_filter.as_ref().map(indices),
-                },
-            }
+        let routes = settings.routes.iter().map(|route| Route {
+            name: route.name.as_str().into(),
+            targets: [indices(&route.models), indices(&route.alternates)].concat(),
+            balance: route.resilience.balance,
+            limits: route.resilience.limits(&settings),
+            segments: route.segments.iter().map(Segment::new).collect(),
+            rules: route.rules.clone(),
+            caches: route.models.iter().any(|model| charges_less(model)),
+            fallbacks: route.resilience.fallbacks.map(indices),
         });
         let routes = routes.collect();
         let limits = Limits::new(settings.deadlines, settings.attempts);

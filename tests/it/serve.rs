@@ -200,11 +200,18 @@ fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(folder.path());
     served.says("for operators");
-    for (key, value) in [("max_body_mib", "1"), ("data_dir", "\"elsewhere\"")] {
-        let changed = format!("[server]\n{key} = {value}\n{}", CONFIG.replace("auto", "other"));
+    let keys = [
+        ("server", "max_body_mib", "1"),
+        ("server", "data_dir", "\"elsewhere\""),
+        ("classifier", "path", "\"elsewhere\""),
+        ("cache", "memory_mib", "1"),
+        ("cache", "disk_mib", "1"),
+    ];
+    for (section, key, value) in keys {
+        let changed = format!("[{section}]\n{key} = {value}\n{}", CONFIG.replace("auto", "other"));
         std::fs::write(folder.path().join("c.toml"), changed).unwrap();
         let refused = served.says("not reloaded");
-        assert!(refused.contains(&format!("`{key}` is another than at the start")), "{refused}");
+        assert!(refused.contains(&format!("`{key}` of [{section}] is another than at the start")), "{refused}");
     }
     std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
     assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));

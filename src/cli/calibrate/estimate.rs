@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::amount::usd;
 use super::plan::{Asked, Plan};
-use super::table::{Table, usd};
 use crate::catalog::Price;
+use crate::cli::table;
 use crate::gateway::RouteSettings;
 use crate::policy::{Arm, RouteState};
 use crate::scorers::judge::{JudgeSettings, MAX_TOKENS};
@@ -96,18 +97,16 @@ impl Estimate {
     }
 
     pub(super) fn table(&self, route: &RouteSettings, judges: &[Arc<JudgeSettings>]) -> String {
-        let mut table = Table::new(["model", "calls", "input tokens", "output tokens", "USD", "range"]);
-        for (model, bill) in route.models.iter().zip(&self.models) {
-            table.row(bill.row(&model.id.to_string()));
-        }
-        for (judge, bill) in judges.iter().zip(&self.judges) {
-            table.row(bill.row(&format!("judge {}: {}", judge.name, judge.model.id)));
-        }
+        let head = ["model", "calls", "input tokens", "output tokens", "USD", "range"].map(str::to_owned);
+        let models = route.models.iter().zip(&self.models).map(|(model, bill)| bill.row(&model.id.to_string()));
+        let judges = judges.iter().zip(&self.judges);
+        let judges = judges.map(|(judge, bill)| bill.row(&format!("judge {}: {}", judge.name, judge.model.id)));
         let input_tokens = self.bills().map(|bill| bill.input_tokens).sum();
         let output_tokens = sum(self.bills().map(|bill| bill.output_tokens));
         let all = Bill { calls: self.calls(), input_tokens, output_tokens, usd: Some(self.usd()) };
-        table.row(all.row("total, estimated"));
-        table.to_string()
+        let rows: Vec<_> =
+            [head].into_iter().chain(models).chain(judges).chain([all.row("total, estimated")]).collect();
+        table::figures("  ", &rows)
     }
 
     /// Models of which it is not known what they cost.

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::amount;
 use super::plan::{Asked, Plan};
 use super::send::Sent;
-use super::table::{self, Table};
 use crate::cli::interval::Interval;
+use crate::cli::table;
 use crate::gateway::RouteSettings;
 use crate::policy::{Ask, NoCandidate, Reward, RouteState, Snapshot, decide};
 use crate::scorers::reward::{self, Part};
@@ -65,36 +66,36 @@ impl Sources<'_> {
 
     fn answers(&self, measured: &[Measured], after: &RouteState) -> String {
         let head = ["model", "answered", "quality", "95% interval", "USD per 1,000", "believed before", "now"];
-        let mut table = Table::new(head);
+        let mut rows = vec![head.map(str::to_owned)];
         for (arm, (model, one)) in self.route.models.iter().zip(measured).enumerate() {
             let quality = Interval::of_mean(mean(&one.qualities), one.qualities.len());
             let unknown = |known: bool, text: String| if known { text } else { "–".into() };
-            table.row([
+            rows.push([
                 model.id.to_string(),
                 one.answered.to_string(),
                 unknown(!one.qualities.is_empty(), format!("{:.3}", quality.mean)),
                 unknown(!one.qualities.is_empty(), format!("{:.3}–{:.3}", quality.low, quality.high)),
-                unknown(!one.costs_usd.is_empty(), table::usd(1000.0 * mean(&one.costs_usd))),
+                unknown(!one.costs_usd.is_empty(), amount::usd(1000.0 * mean(&one.costs_usd))),
                 format!("{:.3}", believed(self.before, arm, &self.plan.asked)),
                 format!("{:.3}", believed(after, arm, &self.plan.asked)),
             ]);
         }
-        table.to_string()
+        table::figures("  ", &rows)
     }
 
     /// What the route would do with these prompts.
     fn choice(&self, snapshot: &Snapshot, after: &RouteState) -> anyhow::Result<String> {
         let outlook = Outlook::new(self.route, self.plan, snapshot, after)?;
         let mut out = format!("\nWith these prompts the route would now, at {}, choose\n", after.spec.knob);
-        let mut table = Table::new(["model", "share", "expected quality", "USD per 1,000"]);
+        let mut rows = vec![["model", "share", "expected quality", "USD per 1,000"].map(str::to_owned)];
         for (model, arm) in self.route.models.iter().zip(&outlook.arms) {
             let (quality, usd) = (arm.quality / arm.able, 1000.0 * arm.usd / arm.able);
             let share = format!("{:.1}%", 100.0 * arm.share / outlook.requests);
-            table.row([model.id.to_string(), share, format!("{quality:.3}"), table::usd(usd)]);
+            rows.push([model.id.to_string(), share, format!("{quality:.3}"), amount::usd(usd)]);
         }
         let (quality, usd) = (outlook.quality / outlook.requests, 1000.0 * outlook.usd / outlook.requests);
-        table.row(["the route".into(), String::new(), format!("{quality:.3}"), table::usd(usd)]);
-        write!(out, "{table}")?;
+        rows.push(["the route".into(), String::new(), format!("{quality:.3}"), amount::usd(usd)]);
+        out += &table::figures("  ", &rows);
         if let Some((model, best)) = outlook.best(self.route) {
             let (of_quality, of_usd) = (quality / (best.quality / best.able), usd / (1000.0 * best.usd / best.able));
             writeln!(

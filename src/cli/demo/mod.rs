@@ -25,6 +25,8 @@ use puzzles::Puzzle;
 use tally::Tally;
 use traffic::TrafficError;
 
+use super::numbers;
+
 /// `satisfice demo`'s flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
@@ -32,7 +34,7 @@ pub struct Options {
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub requests: u32,
     /// The share of the best model's quality to keep, 0 to 1.
-    #[arg(long, default_value_t = 0.95, value_parser = share)]
+    #[arg(long, default_value_t = 0.95, value_parser = numbers::share)]
     pub quality: f64,
     /// Chooses the puzzles and the simulated models' luck.
     #[arg(long, default_value_t = 7)]
@@ -69,15 +71,6 @@ pub async fn play(gateway: &str, puzzles: &[Puzzle], live: &Live) -> Result<Tall
     tally
 }
 
-fn share(typed: &str) -> Result<f64, String> {
-    within(typed, 1.0, "give a share of the best model's quality from 0 to 1, such as 0.95")
-}
-
 fn pace(typed: &str) -> Result<f64, String> {
-    within(typed, 100.0, "give a factor from 0 (answer at once) to 100")
-}
-
-fn within(typed: &str, most: f64, remedy: &str) -> Result<f64, String> {
-    let value = typed.parse().ok().filter(|value| (0.0..=most).contains(value));
-    value.ok_or_else(|| remedy.to_owned())
+    numbers::within(typed, 100.0, "give a factor from 0 (answer at once) to 100")
 }

@@ -221,53 +221,87 @@ fn budget(knob: Knob) -> Option<f64> {
     if let Knob::BudgetPer1k(usd) = knob { Some(usd) } else { None }
 }
 
+/// One workload, ready to be simulated.
+struct Simulation<'a> {
+    name: &'a str,
+    /// By their names in the workload, in the order of the stream's arms.
+    models: Vec<String>,
+    stream: Stream,
+    scenario: Scenario,
+    spec: RouteSpec,
+    reference: Option<Reference>,
+}
+
 fn simulate(args: &EvaluateArgs, data: &Dataset, workload: usize, bundle: &Bundle) -> anyhow::Result<OnlineWorkload> {
-    let name = &data.workloads[workload];
-    let models: Vec<String> =
-        data.arms.iter().filter(|arm| arm.workload == workload).map(|a| a.model.clone()).collect();
-    let models: Vec<String> =
-        models.into_iter().filter(|model| args.models.is_empty() || args.models.contains(model)).collect();
-    let mut stream = Stream::new(data, workload, &models, &bundle.classifier)?;
-    ensure!(models.len() > 1 && !stream.requests.is_empty(), "{name}: no prompt was answered by two of the models");
-    let scenario = scenario(&args.online.scenario, &models)?;
-    let (prompts, calibrate) = (stream.requests.len(), args.online.calibrate);
-    ensure!(calibrate < prompts, "--calibrate {calibrate}: {name} has {prompts} prompts; leave some to be routed");
-    let best = models[stream.best()].clone();
-    if args.online.anonymous {
-        stream.arms = (0..models.len()).map(|i| format!("model-{i:02}")).collect();
+    let simulation = Simulation::new(args, data, workload, bundle)?;
+    let policies = simulation.policies(args, &Snapshot::new(bundle.prior.clone()))?;
+    Ok(simulation.report(args, policies))
+}
+
+impl<'a> Simulation<'a> {
+    fn new(args: &EvaluateArgs, data: &'a Dataset, workload: usize, bundle: &Bundle) -> anyhow::Result<Self> {
+        let (name, models) = (&data.workloads[workload], models(args, data, workload));
+        let mut stream = Stream::new(data, workload, &models, &bundle.classifier)?;
+        ensure!(models.len() > 1 && !stream.requests.is_empty(), "{name}: no prompt was answered by two of the models");
+        let scenario = scenario(&args.online.scenario, &models)?;
+        let (prompts, calibrate) = (stream.requests.len(), args.online.calibrate);
+        ensure!(calibrate < prompts, "--calibrate {calibrate}: {name} has {prompts} prompts; leave some to be routed");
+        if args.online.anonymous {
+            stream.arms = (0..models.len()).map(|i| format!("model-{i:02}")).collect();
+        }
+        let spec = route(&stream, knob(args)?);
+        let neighbours = neighbours(data, &stream);
+        let reference = neighbours.map(|forecast| Reference::new(&stream, &forecast, &scenario, spec.knob));
+        Ok(Self { name, models, stream, scenario, spec, reference })
     }
-    let spec = route(&stream, knob(args)?);
-    let (best_quality, best_usd) = stream.fixed(stream.best());
-    let value = args.online.value;
-    let prior = Snapshot::new(bundle.prior.clone());
-    let reference = neighbours(data, &stream).map(|forecast| Reference::new(&stream, &forecast, &scenario, spec.knob));
-    let mut policies = Vec::new();
-    let ours = [PolicyName::Satisfice];
-    for policy in if args.online.policies.is_empty() { &ours[..] } else { &args.online.policies } {
-        let arm = |model: &str| {
-            let known = models.iter().position(|m| m == model).map(|i| stream.arms[i].clone());
-            known.with_context(|| format!("no such model in {name}; there are {}", models.join(", ")))
+
+    /// Each policy that is asked for, over all orders of the stream.
+    fn policies(&self, args: &EvaluateArgs, prior: &Snapshot) -> anyhow::Result<Vec<PolicyReport>> {
+        let Self { stream, scenario, spec, reference, .. } = self;
+        let ours = [PolicyName::Satisfice];
+        let asked = if args.online.policies.is_empty() { &ours[..] } else { &args.online.policies };
+        let outcome = |policy: &PolicyName| {
+            let make = maker(policy, prior, &|model| self.arm(model))?;
+            let runs = runs(args, stream, spec, &*make, scenario)?;
+            let called = make(spec).name().to_owned();
+            Ok(report(stream, scenario, reference.as_ref(), called, &runs, args.online.value))
         };
-        let make = maker(policy, &prior, &arm)?;
-        let runs = runs(args, &stream, &spec, &*make, &scenario)?;
-        let called = make(&spec).name().to_owned();
-        policies.push(report(&stream, &scenario, reference.as_ref(), called, &runs, value));
+        asked.iter().map(outcome).collect()
     }
-    let requests = args.online.requests.unwrap_or(prompts - calibrate);
-    Ok(OnlineWorkload {
-        workload: name.clone(),
-        requests,
-        knob: spec.knob.to_string(),
-        bar: share(spec.knob).map(|share| scenario.best_quality(&stream).map(|best| share * best)),
-        budget_per_1k: budget(spec.knob),
-        turns: scenario.turns(requests, &models[scenario.arm]),
-        models,
-        best,
-        best_quality,
-        best_usd_per_1k: 1e3 * best_usd,
-        knn: reference.map(|reference| reference.usual().into()),
-        policies,
-    })
+
+    /// What policies call this model.
+    fn arm(&self, model: &str) -> anyhow::Result<String> {
+        let known = self.models.iter().position(|known| known == model).map(|i| self.stream.arms[i].clone());
+        known.with_context(|| format!("no such model in {}; there are {}", self.name, self.models.join(", ")))
+    }
+
+    fn report(self, args: &EvaluateArgs, policies: Vec<PolicyReport>) -> OnlineWorkload {
+        let Self { name, models, stream, scenario, spec, reference } = self;
+        let requests = args.online.requests.unwrap_or(stream.requests.len() - args.online.calibrate);
+        let best = stream.best();
+        let (best_quality, best_usd) = stream.fixed(best);
+        OnlineWorkload {
+            workload: name.to_owned(),
+            requests,
+            knob: spec.knob.to_string(),
+            bar: share(spec.knob).map(|share| scenario.best_quality(&stream).map(|best| share * best)),
+            budget_per_1k: budget(spec.knob),
+            turns: scenario.turns(requests, &models[scenario.arm]),
+            best: models[best].clone(),
+            best_quality,
+            best_usd_per_1k: 1e3 * best_usd,
+            models,
+            knn: reference.map(|reference| reference.usual().into()),
+            policies,
+        }
+    }
+}
+
+/// The workload's models, or those of them that `--models` names.
+fn models(args: &EvaluateArgs, data: &Dataset, workload: usize) -> Vec<String> {
+    let is_asked = |model: &String| args.models.is_empty() || args.models.contains(model);
+    let arms = data.arms.iter().filter(|arm| arm.workload == workload);
+    arms.map(|arm| arm.model.clone()).filter(is_asked).collect()
 }
 
 fn scenario(plot: &Plot, models: &[String]) -> anyhow::Result<Scenario> {

@@ -1,5 +1,6 @@
 //! A report as text, in aligned columns.
 
+use crate::cli::table::figures;
 use crate::difficulty::train::Bin;
 use crate::evaluate::bootstrap::Interval;
 use crate::evaluate::report::{Figures, ModelReport, Report, SettingReport, TaskReport, WorkloadReport};
@@ -60,7 +61,7 @@ fn routers(report: &WorkloadReport) -> String {
             ));
         }
     }
-    aligned(&rows)
+    figures("", &rows)
 }
 
 fn row(name: &str, cells: [String; 8], columns: usize) -> Vec<String> {
@@ -83,7 +84,7 @@ fn models(models: &[ModelReport]) -> String {
         let (auc, predicted_cost) = (if_any(model.auc), if_any(model.predicted_cost));
         vec![model.model.clone(), quality, cost, auc, three(model.ece), predicted_cost]
     };
-    aligned(&std::iter::once(head).chain(models.iter().map(row)).collect::<Vec<_>>())
+    figures("", &std::iter::once(head).chain(models.iter().map(row)).collect::<Vec<_>>())
 }
 
 fn reliability_of(models: &[ModelReport]) -> String {
@@ -98,7 +99,7 @@ pub(in crate::cli) fn reliability<'a>(of: impl Iterator<Item = (String, &'a [Bin
     let bins = rows.iter().map(|row| row.len() - 1).max().unwrap_or_default();
     let head = (1..=bins).map(|bin| format!("{bin}."));
     let head: Vec<String> = std::iter::once("predicted→found, by tenths".to_owned()).chain(head).collect();
-    aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+    figures("", &std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }
 
 fn settings(settings: &[SettingReport]) -> String {
@@ -115,7 +116,7 @@ fn settings(settings: &[SettingReport]) -> String {
             frontier.map_or_else(String::new, |point| usd(point.usd_per_1k)),
         ]
     };
-    aligned(&std::iter::once(head.map(str::to_owned).to_vec()).chain(settings.iter().map(row)).collect::<Vec<_>>())
+    figures("", &std::iter::once(head.map(str::to_owned).to_vec()).chain(settings.iter().map(row)).collect::<Vec<_>>())
 }
 
 fn tasks(tasks: &[TaskReport]) -> String {
@@ -136,22 +137,7 @@ fn tasks(tasks: &[TaskReport]) -> String {
     let rows: Vec<_> = std::iter::once(head).chain(largest.iter().take(TASKS).map(row)).collect();
     let more = largest.len().saturating_sub(TASKS);
     let rest = if more > 0 { format!("({more} smaller tasks: see --json)\n") } else { String::new() };
-    aligned(&rows) + &rest
-}
-
-/// The first column to the left, the others to the right.
-pub(super) fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(i, (cell, &width))| match i {
-            0 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    figures("", &rows) + &rest
 }
 
 fn share(value: Option<f64>, interval: Option<Interval>) -> String {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::online::PolicyName;
 use super::{EvaluateArgs, output};
-use crate::cli::traces;
+use crate::cli::{numbers, traces};
 use crate::evaluate::off_policy::{
     Cheapest, Comparison, Estimates, Fixed, Greedy, Logged, Outcome, Replay, Row, Target, TooFew, Uniform, compare,
     estimate,
@@ -272,19 +272,13 @@ impl Menu<'_> {
 
     /// As `--compare` names it.
     fn parse(&self, text: &str) -> anyhow::Result<Named> {
-        let positive = |usd: &str| {
-            let usd = usd.parse::<f64>().ok().filter(|usd| usd.is_finite() && *usd > 0.0);
-            usd.context("give a positive number of USD")
-        };
+        let usd = |typed: &str| numbers::usd(typed).map_err(anyhow::Error::msg);
         match text.split_once('=') {
             _ if text == "logged" => Ok(Named::new(text, Logged)),
             _ if text == "uniform" => Ok(Named::new(text, Uniform)),
-            Some(("quality", share)) => {
-                let share = share.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-                Ok(self.at(Knob::Quality(share.context("give a share from 0 to 1")?)))
-            }
-            Some(("budget", usd)) => Ok(self.at(Knob::BudgetPer1k(positive(usd)?))),
-            Some(("value", usd)) => Ok(self.at(Knob::Value(positive(usd)?))),
+            Some(("quality", typed)) => Ok(self.at(Knob::Quality(numbers::share(typed).map_err(anyhow::Error::msg)?))),
+            Some(("budget", typed)) => Ok(self.at(Knob::BudgetPer1k(usd(typed)?))),
+            Some(("value", typed)) => Ok(self.at(Knob::Value(usd(typed)?))),
             Some(("model", name)) => self.model(name),
             _ => text.parse().map_or_else(|_| self.model(text), |policy| self.policy(&policy)),
         }

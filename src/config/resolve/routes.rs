@@ -10,7 +10,7 @@ use crate::config::Flags;
 use crate::config::file::{self, File};
 use crate::config::findings::Findings;
 use crate::config::section::Located;
-use crate::gateway::{Fallbacks, Resilience, RouteSettings};
+use crate::gateway::{Resilience, RouteSettings};
 
 /// The route that a file without `[[routes]]` gets.
 const IMPLICIT_ROUTE: &str = "auto";
@@ -90,12 +90,10 @@ fn resilience(
     models: &[Arc<Model>],
     findings: &mut Findings,
 ) -> Resilience {
-    let mut named = |names: &Option<Vec<Located<String>>>| {
-        let names = names.as_ref()?;
+    let named = |names: &Vec<Located<String>>| {
         names.iter().for_each(|name| note_unknown_model(name, known, findings));
-        Some(names.iter().flat_map(|name| models.iter().filter(|m| is_called(m, &name.value))).cloned().collect())
+        names.iter().flat_map(|name| models.iter().filter(|m| is_called(m, &name.value))).cloned().collect()
     };
-    let typed = &route.fallbacks;
     Resilience {
         balance: route.balance,
         attempts: route.attempts.map(|n| n as usize),
@@ -103,12 +101,7 @@ fn resilience(
         idle: route.deadlines.idle,
         total: route.deadlines.total,
         hedge: route.hedge,
-        fallbacks: Fallbacks {
-            error: named(&typed.error),
-            rate_limit: named(&typed.rate_limit),
-            context_length: named(&typed.context_length),
-            content_filter: named(&typed.content_filter),
-        },
+        fallbacks: route.fallbacks.map(named),
     }
 }
 

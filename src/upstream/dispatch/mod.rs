@@ -12,6 +12,7 @@ mod connect;
 mod course;
 mod embed;
 mod endpoint;
+mod fallbacks;
 mod fault;
 mod frames;
 mod load;
@@ -44,6 +45,7 @@ pub use breaker::Condition;
 use budget::Budget;
 use course::Course;
 use endpoint::{Endpoint, Target};
+pub use fallbacks::Fallbacks;
 pub use stream::ReplyStream;
 pub use vitals::Standing;
 
@@ -68,7 +70,8 @@ pub struct Limits {
     pub attempts: usize,
     /// So many of the targets are asked in their order; those behind are there for `fallbacks`.
     pub planned: usize,
-    pub fallbacks: Fallbacks,
+    /// Indices into the targets.
+    pub fallbacks: Fallbacks<Vec<usize>>,
     /// Ask the next target too where the first has not begun to answer after this: at most once a request, and both may
     /// be billed.
     pub hedge: Option<Duration>,
@@ -78,36 +81,6 @@ impl Limits {
     /// Of a request without hedging or fallbacks of its own.
     pub fn new(deadlines: Deadlines, attempts: usize) -> Self {
         Self { deadlines, attempts, planned: usize::MAX, fallbacks: Fallbacks::default(), hedge: None }
-    }
-}
-
-/// Whom to ask after a failure, by its cause: indices into the targets. `None`: the rest of the plan.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fallbacks {
-    /// No connection, 5xx, a deadline, nonsense, an answer beyond its bound, the gateway's own credentials.
-    pub error: Option<Vec<usize>>,
-    pub rate_limit: Option<Vec<usize>>,
-    /// The prompt is too long; without a list, the rest of the plan that has a larger context window.
-    pub context_length: Option<Vec<usize>>,
-    /// The provider will not have this content; without a list, the client hears of it.
-    pub content_filter: Option<Vec<usize>>,
-}
-
-impl Fallbacks {
-    /// The list for what failed so.
-    pub fn of(&self, cause: Cause) -> Option<&Vec<usize>> {
-        match cause {
-            Cause::Connect
-            | Cause::Server
-            | Cause::Timeout
-            | Cause::Malformed
-            | Cause::TooLong
-            | Cause::Credentials => self.error.as_ref(),
-            Cause::RateLimited => self.rate_limit.as_ref(),
-            Cause::ContextLength => self.context_length.as_ref(),
-            Cause::ContentFilter => self.content_filter.as_ref(),
-            Cause::Caller | Cause::Unsupported | Cause::Superseded | Cause::Abandoned => None,
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! A simulation's report as text.
 
-use super::super::table::{aligned, between, decimals, usd};
+use super::super::table::{between, decimals, usd};
 use super::{OnlineReport, OnlineWorkload};
+use crate::cli::table::figures;
 use crate::evaluate::online::{Estimate, PolicyReport, Wait};
 
 /// A figure of the whole stream.
@@ -87,7 +88,7 @@ fn phases(policies: &[PolicyReport]) -> String {
             [policy.policy.clone(), phase.phase.to_owned()].into_iter().chain(cells).collect()
         })
     });
-    aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+    figures("", &std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }
 
 /// The figures, and what they are.
@@ -101,7 +102,7 @@ fn totals(policies: &[PolicyReport]) -> String {
     };
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(policies.iter().map(row)).collect();
     let legend = asked.iter().map(|Total { head, legend, .. }| format!("{head}: {legend}\n"));
-    std::iter::once(aligned(&rows)).chain(legend).collect()
+    std::iter::once(figures("", &rows)).chain(legend).collect()
 }
 
 fn cell(figure: Option<String>) -> String {

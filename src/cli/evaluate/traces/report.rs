@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{ComparisonReport, PolicyReport, RouteReport};
+use crate::cli::table;
 use crate::evaluate::off_policy::{Comparison, Estimate, Estimates, FIRST_LOOK};
 
 /// Below this effective number of requests an interval is not to be trusted.
@@ -50,12 +51,7 @@ fn route(report: &RouteReport) -> String {
     ];
     let rows: Vec<[String; 8]> =
         std::iter::once(header.map(String::from)).chain(report.policies.iter().map(policy)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().enumerate().map(|(i, cell)| format!("{cell:width$}", width = width(i))).collect();
-        let _ = writeln!(out, "  {}", cells.join("  ").trim_end());
-    }
+    out += &table::words("  ", &rows);
     for remark in report.policies.iter().filter_map(|policy| remark(policy, report.requests)) {
         let _ = writeln!(out, "  {remark}");
     }
