@@ -34,6 +34,7 @@ mod errors;
 mod evaluate;
 mod evaluate_traces;
 mod export;
+mod failing;
 mod features;
 mod feedback;
 mod gateway;
