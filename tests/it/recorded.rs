@@ -110,7 +110,7 @@ pub fn decided(n: u64) -> Entry {
         trace: id(n),
         at_ms: BEGIN_MS + n,
         route: ROUTE.into(),
-        bundle: satisfice::store::bundle_key("bundle"),
+        bundle: satisfice::policy::bundle_key("bundle"),
         decision: decision(n).into(),
     }
 }

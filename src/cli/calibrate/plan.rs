@@ -13,9 +13,9 @@ use crate::catalog::Model;
 use crate::difficulty::{Bundle, Context};
 use crate::features::tokens;
 use crate::gateway::{Demand, MAX_KEPT_REQUEST, RouteSettings};
-use crate::policy::{Ask, Decision, RouteState, Snapshot, decide};
+use crate::policy::{Ask, Decision, RouteState, Snapshot, bundle_key, decide};
 use crate::scorers::judge::{self, JudgeSettings};
-use crate::store::{Entry, Store, StoreError, TraceReader, bundle_key};
+use crate::store::{Entry, Store, StoreError, TraceReader};
 use crate::trace::{JUDGE, TraceId};
 
 /// The name that decisions of a calibration carry in place of the policy's.
