@@ -47,7 +47,7 @@ const NOT_KEPT: &str = "answers could not be written to the ledger, and no more 
 /// `satisfice calibrate`'s flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// One JSON object a line: {"messages": […], "reference": the right answer or null}; .jsonl or .jsonl.gz. Answers are
+    /// One JSON object per line: {"messages": […], "reference": the right answer or null}; .jsonl or .jsonl.gz. Answers are
     /// scored by their reference and by the route's judges, which grade every one, whatever their share.
     #[arg(long, value_name = "FILE")]
     pub prompts: PathBuf,

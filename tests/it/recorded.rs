@@ -26,7 +26,7 @@ pub fn id_at(at_ms: u64, n: u16) -> TraceId {
     uuid::Builder::from_unix_timestamp_millis(at_ms, &random).into_uuid()
 }
 
-/// The `n`th request, one a millisecond.
+/// The `n`th request, one per millisecond.
 pub fn id(n: u64) -> TraceId {
     id_at(BEGIN_MS + n, 0)
 }

@@ -1,4 +1,4 @@
-//! Full-information logistic regression, one a model, on all features: what a plain linear classifier makes of them.
+//! Full-information logistic regression, one per model, on all features: what a plain linear classifier makes of them.
 
 use super::Lesson;
 use crate::difficulty::train::linear::{Cholesky, NotPositiveDefinite, add_outer, diagonal, dot};
