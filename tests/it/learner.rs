@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::failing::{Failing, FailingStore};
-use crate::recorded::{BEGIN_MS, ROUTE, decision, feedback, id, prior, routes, trace};
+use crate::recorded::{BEGIN_MS, ROUTE, bytes, decision, feedback, id, prior, routes, stop, trace};
 
 fn settings(bounds: Bounds) -> Settings {
     Settings { routes: routes(&[ROUTE]), fingerprint: "bundle".into(), prior: prior(), at_ms: BEGIN_MS, bounds }
@@ -70,18 +70,6 @@ fn score(learner: &Learner, feedback: Feedback) -> Result<Uuid, FeedbackError> {
     let (acknowledge, answer) = oneshot::channel();
     send(learner, Event::Feedback(feedback, acknowledge));
     answer.blocking_recv().unwrap()
-}
-
-/// To the bit.
-fn bytes(snapshot: &Snapshot) -> Vec<u8> {
-    serde_json::to_vec(snapshot).unwrap()
-}
-
-/// Lets the learner work off what waits; the snapshot that it leaves.
-fn stop(learner: Learner) -> Arc<Snapshot> {
-    let snapshot = learner.snapshot.clone();
-    learner.stop();
-    snapshot.load_full()
 }
 
 /// What the same ledger leads to without any checkpoint, from its first entry to its last.

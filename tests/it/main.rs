@@ -62,6 +62,7 @@ mod rules;
 mod scripted;
 mod segments;
 mod serve;
+mod served;
 mod sessions;
 mod shadow;
 mod sse;

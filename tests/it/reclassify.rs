@@ -15,7 +15,7 @@ use satisfice::trace::{
 use tokio::sync::oneshot;
 
 use crate::failing::{Failing, FailingStore};
-use crate::recorded::{BEGIN_MS, ROUTE, decision, feedback, id, prior, routes, trace};
+use crate::recorded::{BEGIN_MS, ROUTE, bytes, decision, feedback, id, prior, routes, stop, trace};
 
 const OLD: &str = "bundle";
 const NEW: &str = "another";
@@ -50,16 +50,6 @@ fn adopt(learner: &Learner, fingerprint: &str, assessed: Vec<(TraceId, Decision)
     let (answer, adopted) = oneshot::channel();
     learner.events.blocking_send(Event::Reclassified(Box::new(news), answer)).unwrap();
     adopted.blocking_recv().unwrap()
-}
-
-fn bytes(snapshot: &Snapshot) -> Vec<u8> {
-    serde_json::to_vec(snapshot).unwrap()
-}
-
-fn stop(learner: Learner) -> Arc<Snapshot> {
-    let snapshot = learner.snapshot.clone();
-    learner.stop();
-    snapshot.load_full()
 }
 
 /// What the ledger alone leads to, from its first entry.

@@ -7,6 +7,7 @@ use satisfice::api::chat::Needs;
 use satisfice::api::metadata::Metadata;
 use satisfice::catalog::{ModelId, Price, Usage};
 use satisfice::difficulty::{Population, Prior};
+use satisfice::learner::Learner;
 use satisfice::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec, SegmentSpec, Snapshot};
 use satisfice::store::{Entry, Scored};
 use satisfice::trace::{Feedback, Outcome, ReplyText, Trace, TraceId};
@@ -139,4 +140,16 @@ pub fn feedback(n: u64, source: &str, value: f64) -> Feedback {
         comment: None,
         at_ms: BEGIN_MS + n + 60_000,
     }
+}
+
+/// Lets the learner work off what waits; the snapshot that it leaves.
+pub fn stop(learner: Learner) -> Arc<Snapshot> {
+    let snapshot = learner.snapshot.clone();
+    learner.stop();
+    snapshot.load_full()
+}
+
+/// A snapshot, to the bit.
+pub fn bytes(snapshot: &Snapshot) -> Vec<u8> {
+    serde_json::to_vec(snapshot).unwrap()
 }
