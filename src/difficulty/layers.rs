@@ -25,13 +25,13 @@ const INPUT_SCALE: f32 = 1600.0;
 /// The greatest input as an integer.
 const INPUT_MOST: f32 = INPUT_SCALE * INPUT_LIMIT;
 
-/// The hidden layer in integers with one scale per unit: weight = integer · scale. Integers are multiplied and added up two
-/// at a time, and their sums are exact: in whatever order, on whatever processor. What is rounded off moves φ by less than
-/// 10⁻³.
+/// The hidden layer in integers with one scale per unit: weight = integer · scale. Integers are multiplied and added up
+/// two at a time, and their sums are exact: in whatever order, on whatever processor. What is rounded off moves φ by less
+/// than 10⁻³.
 #[derive(Debug)]
 struct Hidden {
-    /// A block of units after another, in each a row per pair of inputs, of a pair per unit. Units and inputs that are not there
-    /// fill up the last ones.
+    /// A block of units after another, in each a row per pair of inputs, of a pair per unit. Units and inputs that are
+    /// not there fill up the last ones.
     weights: Vec<[i16; 2]>,
     /// One per unit: what 1 in its sum comes to.
     scales: Vec<f32>,
