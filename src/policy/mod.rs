@@ -29,6 +29,7 @@ pub use controller::{Controller, Schedule};
 pub use decide::decide;
 pub use drift::{Drift, SCORES_BETWEEN_FALSE_ALARMS};
 pub use gaussian::Gaussian;
+pub use logistic::sigmoid;
 pub use measured::{Measured, Spending};
 pub use ours::Satisficing;
 pub use sequence::{FIRST_LOOK, Sequence};
