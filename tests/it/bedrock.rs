@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::anthropic::fixture as anthropic_fixture;
 use crate::conversations::{Said, any_conversation};
-use crate::wire;
+use crate::wire::{self, Posts as _};
 
 macro_rules! fixture {
     ($name:literal) => {

@@ -19,7 +19,7 @@ use satisfice::upstream::{Provider, StreamItem, WireEvent};
 use serde_json::{Value, json};
 
 use crate::upstream_responses::paths;
-use crate::wire::{asked, hello};
+use crate::wire::{Posts as _, asked, hello};
 
 macro_rules! fixture {
     ($name:literal) => {

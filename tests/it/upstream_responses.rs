@@ -11,7 +11,7 @@ use satisfice::upstream::{Provider, StreamItem, Text};
 use serde_json::{Value, json};
 
 use crate::conversations::{Said, any_conversation};
-use crate::wire;
+use crate::wire::{self, Posts as _};
 
 macro_rules! fixture {
     ($name:literal) => {
