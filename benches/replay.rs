@@ -12,8 +12,8 @@ use std::time::Instant;
 use satisfice::catalog::{Price, Usage};
 use satisfice::difficulty::Bundle;
 use satisfice::learner;
-use satisfice::policy::{ArmSpec, Candidate, Decision, Knob, RouteSpec, Snapshot};
-use satisfice::store::{Entry, RedbStore, Retention, Store, bundle_key};
+use satisfice::policy::{ArmSpec, Candidate, Decision, Knob, RouteSpec, Snapshot, bundle_key};
+use satisfice::store::{Entry, RedbStore, Retention, Store};
 use satisfice::trace::Outcome;
 use tempfile::TempDir;
 

@@ -11,7 +11,7 @@
 //! | [`telemetry`] | tracing set-up and metrics | – |
 //! | [`features`] | request → [`features::Features`]: tokenizer, static encoder or transformer, hand-made signals | api |
 //! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | catalog, features |
-//! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, features, difficulty |
+//! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, difficulty |
 //! | [`trace`] | the record of one request, and its exported line; the closed [`trace::Event`] enum | api, catalog, policy |
 //! | [`evaluate`] | what a policy is worth, found offline: frontiers, baselines, simulation, off-policy estimates; pure | catalog, features, difficulty, policy, trace |
 //! | [`upstream`] | [`upstream::Provider`]: pure translation, one file each; `dispatch` does the network | api, catalog |
@@ -31,7 +31,7 @@
 //!
 //! # Invariants
 //!
-//! - `features`, `difficulty` (but for loading), `policy` and `evaluate` do no I/O, read no clock and own no
+//! - `features`, `difficulty` (except loading), `policy` and `evaluate` do no I/O, read no clock and own no
 //!   randomness: a draw is an argument.
 //! - The request path holds no lock across an await, never waits for disk, learner or scorer, and counts what it
 //!   has to drop.

@@ -1,4 +1,4 @@
-//! The `satisfice` program: one match arm a command.
+//! The `satisfice` program: one match arm per command.
 
 mod allocator;
 

@@ -47,7 +47,7 @@ const NOT_KEPT: &str = "answers could not be written to the ledger, and no more 
 /// `satisfice calibrate`'s flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// One JSON object a line: {"messages": […], "reference": the right answer or null}; .jsonl or .jsonl.gz. Answers are
+    /// One JSON object per line: {"messages": […], "reference": the right answer or null}; .jsonl or .jsonl.gz. Answers are
     /// scored by their reference and by the route's judges, which grade every one, whatever their share.
     #[arg(long, value_name = "FILE")]
     pub prompts: PathBuf,
@@ -96,22 +96,22 @@ pub async fn run(options: &Options, out: &mut impl Write) -> anyhow::Result<()> 
         writeln!(out, "{} lines repeat an earlier request, which is sent once", prompts.repeated)?;
     }
     let bundle = Classifiers::of(&setup).in_use()?;
-    let desk = Desk::open(&setup, bundle, options)?;
-    let before = state(&desk.snapshot, route)?;
+    let folder = Folder::open(&setup, bundle, options)?;
+    let before = state(&folder.snapshot, route)?;
     let judges = setup.judging.get(&route.name).map_or(&[][..], Vec::as_slice);
-    let plan = desk.plan((route, judges), &before, prompts.prompts, options.again)?;
+    let plan = folder.plan((route, judges), &before, prompts.prompts, options.again)?;
     let estimate = Estimate::new(&plan, &before, judges, options.again);
     announce(out, &plan, (route, judges), &estimate, options.again)?;
     if estimate.calls() == 0 {
-        let reader = desk.store.reader();
+        let reader = folder.store.reader();
         let sources = Sources { route, plan: &plan, sent: &Sent::default(), reader: &*reader, before: &before };
-        return Ok(write!(out, "{}", sources.report(&desk.snapshot, &before)?)?);
+        return Ok(write!(out, "{}", sources.report(&folder.snapshot, &before)?)?);
     }
     let (usd, limit_usd) = (estimate.usd(), options.max_usd.unwrap_or(estimate.usd().high));
     let (about, most) = (amount::usd(usd.expected), amount::usd(limit_usd));
     ensure!(options.yes, "nothing was sent; add --yes to spend about {about} USD, {most} at most");
     let terms = Terms { again: options.again, concurrency: usize::from(options.concurrency), limit_usd };
-    desk.spend(&setup, route, &plan, &before, terms, out).await
+    folder.spend(&setup, route, &plan, &before, terms, out).await
 }
 
 /// What is asked, what it will teach, and what it costs.
@@ -175,7 +175,7 @@ fn announce_scorers(out: &mut impl Write, plan: &Plan, judges: &[Arc<JudgeSettin
 }
 
 /// The data folder, held by this process, and what it has taught.
-struct Desk {
+struct Folder {
     store: Box<dyn Store>,
     bundle: Bundle,
     specs: Vec<RouteSpec>,
@@ -184,7 +184,7 @@ struct Desk {
     now_ms: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
-impl Desk {
+impl Folder {
     /// Only reads: a folder that is not there yet is not made for an estimate.
     fn open(setup: &Setup, bundle: Bundle, options: &Options) -> anyhow::Result<Self> {
         let store: Box<dyn Store> = match options.yes || setup.data_dir.exists() {

@@ -24,7 +24,7 @@ pub struct Options {
 /// A configuration that `serve` would not take.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// All of them, one a line, as `FILE:LINE: message`.
+    /// All of them, one per line, as `FILE:LINE: message`.
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
     #[error("{file}: the classifier cannot be loaded: {reason}; check `path` in [classifier]")]

@@ -1,4 +1,4 @@
-//! `satisfice export`: the ledger and the trace bodies → a file of traces, one decided request a line.
+//! `satisfice export`: the ledger and the trace bodies → a file of traces, one decided request per line.
 
 mod output;
 mod parquet;
@@ -22,7 +22,7 @@ use output::Output;
 /// `satisfice export`'s flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// File to write, .jsonl, .jsonl.gz or .parquet (a row a request, nested things as JSON); it must not exist, unless --force is given.
+    /// File to write, .jsonl, .jsonl.gz or .parquet (a row per request, nested things as JSON); it must not exist, unless --force is given.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// The data folder of a gateway that is not running.

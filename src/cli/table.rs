@@ -1,4 +1,4 @@
-//! Columns for people: a row a line, two spaces between its cells and none at its end.
+//! Columns for people: a row per line, two spaces between its cells and none at its end.
 
 /// Every cell to the left of its column. `indent` stands before each line.
 pub(super) fn words(indent: &str, rows: &[impl AsRef<[String]>]) -> String {

@@ -1,4 +1,4 @@
-//! Recorded workloads: one JSON object a line, each a prompt with what several models made of it.
+//! Recorded workloads: one JSON object per line, each a prompt with what several models made of it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -69,9 +69,9 @@ pub fn name(path: &Path) -> String {
 pub(super) struct Reader<'a> {
     extractor: &'a Extractor,
     pub(super) data: Dataset,
-    /// One a prompt: near-duplicates are found by it.
+    /// One per prompt: near-duplicates are found by it.
     texts: Vec<String>,
-    /// One a prompt: they are embedded when all are read.
+    /// One per prompt: they are embedded when all are read.
     drafts: Vec<Draft>,
     pub(super) sources: Vec<FileEntry>,
 }
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         lines::each(path, bytes, |_, line| self.line(line, &mut ids))?;
         ensure!(
             self.data.prompts.len() > before,
-            "{}: holds no prompt; give a file with one JSON object a line",
+            "{}: holds no prompt; give a file with one JSON object per line",
             path.display()
         );
         Ok(())

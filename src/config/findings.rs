@@ -19,7 +19,7 @@ pub struct Mistakes {
 }
 
 impl fmt::Display for Mistakes {
-    /// One mistake a line: `FILE:LINE: message`.
+    /// One mistake per line: `FILE:LINE: message`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<String> = self.findings.iter().map(|finding| finding.located(&self.source_name)).collect();
         f.write_str(&lines.join("\n"))

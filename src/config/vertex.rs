@@ -80,7 +80,7 @@ fn identifier(section: &mut Section<'_, '_>, key: &'static str, expected: &str) 
     let typed = section.string(key, expected)?;
     let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_');
     if typed.value.is_empty() || !typed.value.chars().all(fit) {
-        section.findings.mistake(typed.line, format!("`{key}` {:?} is none; give {expected}", typed.value));
+        section.findings.mistake(typed.line, format!("`{key}` {:?} is not one; give {expected}", typed.value));
         return None;
     }
     Some(typed)

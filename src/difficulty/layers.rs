@@ -11,7 +11,7 @@ pub(super) struct Layers {
     hidden: Hidden,
     /// A row an output.
     projection: Vec<f32>,
-    /// One an output.
+    /// One per output.
     offset: Vec<f32>,
     /// The vector instructions that this processor has.
     arch: pulp::Arch,
@@ -25,17 +25,17 @@ const INPUT_SCALE: f32 = 1600.0;
 /// The greatest input as an integer.
 const INPUT_MOST: f32 = INPUT_SCALE * INPUT_LIMIT;
 
-/// The hidden layer in integers with one scale a unit: weight = integer · scale. Integers are multiplied and added up two
-/// at a time, and their sums are exact: in whatever order, on whatever processor. What is rounded off moves φ by less than
-/// 10⁻³.
+/// The hidden layer in integers with one scale per unit: weight = integer · scale. Integers are multiplied and added up
+/// two at a time, and their sums are exact: in whatever order, on whatever processor. What is rounded off moves φ by less
+/// than 10⁻³.
 #[derive(Debug)]
 struct Hidden {
-    /// A block of units after another, in each a row a pair of inputs of a pair a unit. Units and inputs that are not there
-    /// fill up the last ones.
+    /// A block of units after another, in each a row per pair of inputs, of a pair per unit. Units and inputs that are
+    /// not there fill up the last ones.
     weights: Vec<[i16; 2]>,
-    /// One a unit: what 1 in its sum comes to.
+    /// One per unit: what 1 in its sum comes to.
     scales: Vec<f32>,
-    /// One a unit.
+    /// One per unit.
     offset: Vec<f32>,
 }
 
@@ -190,7 +190,7 @@ impl<W: Products> pulp::NullaryFnOnce for Sums<'_, W> {
     }
 }
 
-/// One dot product a row, compiled for each kind of vector instructions: hence all of it inline.
+/// One dot product per row, compiled for each kind of vector instructions: hence all of it inline.
 struct Dots<'a> {
     matrix: &'a [f32],
     input: &'a [f32],

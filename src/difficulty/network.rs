@@ -24,7 +24,7 @@ pub struct Weights {
     pub deviation: Vec<f32>,
     /// A row a feature of a value a hidden unit.
     pub hidden: Vec<f32>,
-    /// One a hidden unit.
+    /// One per hidden unit.
     pub hidden_offset: Vec<f32>,
     /// Features + hidden units rows of (axes + 1): features and units → z, and in the last column → ln of the relative
     /// answer length.

@@ -16,7 +16,7 @@ pub struct Prior {
     /// Length of φ.
     pub dimension: usize,
     pub population: Population,
-    /// One a (workload, model), in the order of workloads.
+    /// One per (workload, model), in the order of workloads.
     pub heads: Vec<Head>,
 }
 
@@ -68,7 +68,7 @@ pub struct Entrant<'a> {
 pub struct RoutePrior {
     /// Covariance of what all arms share, (u, v), row by row; its mean is 0. See [`Prior::shared`].
     pub shift: Vec<f64>,
-    /// One a entrant, in their order.
+    /// One per entrant, in their order.
     pub arms: Vec<ArmPrior>,
 }
 

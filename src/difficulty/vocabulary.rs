@@ -21,7 +21,7 @@ struct Model {
     vocab: serde_json::Value,
 }
 
-/// One piece a line, in the order of their ids.
+/// One piece per line, in the order of their ids.
 ///
 /// # Errors
 /// What is wrong with the file.

@@ -18,7 +18,7 @@ pub enum Unit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folds {
     pub count: usize,
-    /// 0 to count − 1, one a prompt; `None` for what is never left out.
+    /// 0 to count − 1, one per prompt; `None` for what is never left out.
     pub of: Vec<Option<usize>>,
 }
 

@@ -17,7 +17,7 @@ pub struct Forecast {
 /// Every change of choice, by rising V.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sweep {
-    /// The choice at V = 0, one a row.
+    /// The choice at V = 0, one per row.
     first: Vec<usize>,
     switches: Vec<Switch>,
 }

@@ -72,7 +72,7 @@ struct Draw {
     figures: [Option<f64>; 8],
     /// The best model costs nothing here, so that nothing is a share of its cost.
     free: bool,
-    /// One a setting.
+    /// One per setting.
     shares: Vec<Shares>,
 }
 

@@ -17,7 +17,7 @@ pub struct Router<'a> {
 }
 
 impl<'a> Router<'a> {
-    /// A route of `table`'s models. `prices`: one a model.
+    /// A route of `table`'s models. `prices`: one per model.
     pub fn new(classifier: &'a Classifier, prior: &Prior, table: &Table, prices: &[Price]) -> Self {
         let log_prices = prices.iter().map(|price| Some(Prior::log_price(price.input, price.output)));
         let models = table.models.iter().zip(log_prices);

@@ -23,9 +23,9 @@ pub struct Row {
     pub task: String,
     /// Near-duplicates share it.
     pub group: u64,
-    /// 0 to 1, one a model.
+    /// 0 to 1, one per model.
     pub quality: Vec<f64>,
-    /// USD, one a model.
+    /// USD, one per model.
     pub cost: Vec<f64>,
 }
 
@@ -55,7 +55,7 @@ impl Table {
         })
     }
 
-    /// What always asking one model is worth, one a model; a row counts by its weight.
+    /// What always asking one model is worth, one per model; a row counts by its weight.
     pub fn fixed(&self, weights: &[f64]) -> Vec<Point> {
         (0..self.models.len()).map(|model| self.value(weights, |_| model)).collect()
     }

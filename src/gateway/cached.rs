@@ -10,7 +10,7 @@ use super::cache::{self, CacheRule, CacheWish, Follow, Hit, How, Question, Scope
 use super::error::GatewayError;
 use super::plan::Plan;
 use super::recording::Recording;
-use super::setup::{Name, Setup, Target};
+use super::setup::{Asked, Setup, Target};
 use super::sources::Arrival;
 use super::telling::Telling;
 use super::{Gateway, Wishes};
@@ -28,7 +28,7 @@ const OTHERS_CALLS: usize = 3;
 /// A request, as far as the cache asks.
 pub(super) struct Call<'a> {
     pub(super) setup: &'a Arc<Setup>,
-    pub(super) name: Name,
+    pub(super) name: Asked,
     pub(super) request: &'a ChatRequest,
     pub(super) body: &'a [u8],
     pub(super) wishes: &'a Wishes,
@@ -111,13 +111,13 @@ impl Gateway {
     fn again(&self, call: &Call<'_>, hit: &Hit) -> Option<Answer> {
         let kept = &hit.kept;
         let target = call.target(&kept.model)?;
-        let form = Form::of(kept, call.request.stream)?;
+        let rendered = Rendered::of(kept, call.request.stream)?;
         let mut recording = self.repeat(call, hit.how, target);
         recording.said(kept.text.clone());
         self.cache.metrics().hit(hit.how.name(), cost(&call.setup.targets[target], kept));
         let age_s = call.arrival.at_ms.saturating_sub(kept.at_ms) / 1000;
         let facts = Facts { cache: Some(hit.how.name()), age_s: Some(age_s), ..recording.facts() };
-        Some(Answer { facts, body: form.body(recording, call.request.include_usage) })
+        Some(Answer { facts, body: rendered.body(recording, call.request.include_usage) })
     }
 
     /// The answer to another request as it comes; `None` where its model is gone.
@@ -146,12 +146,12 @@ impl Gateway {
 }
 
 /// A kept answer as it is asked for.
-enum Form {
+enum Rendered {
     Whole(Bytes),
     Stream(Vec<StreamItem>),
 }
 
-impl Form {
+impl Rendered {
     fn of(kept: &Kept, stream: bool) -> Option<Self> {
         Some(match stream {
             true => Self::Stream(cache::stream(&kept.form)?),
@@ -176,8 +176,8 @@ impl Form {
 impl Call<'_> {
     fn route(&self) -> Option<usize> {
         match self.name {
-            Name::Route(route) => Some(route),
-            Name::Model(_) | Name::Deployment(_) => None,
+            Asked::Route(route) => Some(route),
+            Asked::Model(_) | Asked::Deployment(_) => None,
         }
     }
 
@@ -229,11 +229,11 @@ impl Call<'_> {
     fn answering(&self) -> Vec<usize> {
         let name_of = |target: usize| &self.setup.targets[target].model.id.model;
         match self.name {
-            Name::Deployment(target) => vec![target],
-            Name::Model(first) => {
+            Asked::Deployment(target) => vec![target],
+            Asked::Model(first) => {
                 (0..self.setup.targets.len()).filter(|target| name_of(*target) == name_of(first)).collect()
             }
-            Name::Route(route) => {
+            Asked::Route(route) => {
                 let route = &self.setup.routes[route];
                 route.targets.iter().chain(route.fallbacks.iter().flatten()).copied().collect()
             }

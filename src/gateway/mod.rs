@@ -64,7 +64,7 @@ use planning::Routed;
 use preferred::Preferred;
 use recording::Recording;
 use sessions::Sessions;
-use setup::Name;
+use setup::Asked;
 use shadow::Shadows;
 use sink::Sink;
 use telling::Telling;
@@ -142,7 +142,7 @@ impl Gateway {
             Found::Nothing(ticket) => ticket,
         };
         let mut plan = match (name, &preferred) {
-            (Name::Route(route), preferred) => {
+            (Asked::Route(route), preferred) => {
                 let (setup, request, wishes, preferred) = (&*setup, &request, &wishes, preferred.as_ref());
                 self.plan(Routed { setup, route, request, wishes, preferred }).await?
             }
@@ -150,8 +150,8 @@ impl Gateway {
                 let demand = Demand::new(&request, self.input_tokens(&request));
                 Plan::pinned(preferred.pinned(&setup, &demand, &request.model)?)
             }
-            (Name::Deployment(target), None) => Plan::pinned(vec![target]),
-            (Name::Model(first), None) => self.pinned(&setup, first),
+            (Asked::Deployment(target), None) => Plan::pinned(vec![target]),
+            (Asked::Model(first), None) => self.pinned(&setup, first),
         };
         let (limits, reading, unable) = (plan.limits(&setup), plan.reading, std::mem::take(&mut plan.rescue.unable));
         let told = (&body[..], wishes.metadata);

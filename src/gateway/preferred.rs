@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::error::GatewayError;
 use super::filter::Demand;
-use super::setup::{Name, Setup};
+use super::setup::{Asked, Setup};
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
 use crate::api::preferences::{MaxPrice, Preferences, Sort, SortBy};
@@ -181,9 +181,9 @@ fn nobody(excluded: Vec<Unwanted>) -> GatewayError {
 /// Who may answer to a name: a route's models, one model, or a model of several providers by its plain name.
 fn candidates(setup: &Setup, asked: &str) -> Result<Vec<usize>, GatewayError> {
     match setup.resolve(asked)? {
-        Name::Route(route) => Ok(setup.routes[route].targets.clone()),
-        Name::Model(first) => Ok(setup.everywhere(first)),
-        Name::Deployment(target) => Ok(vec![target]),
+        Asked::Route(route) => Ok(setup.routes[route].targets.clone()),
+        Asked::Model(first) => Ok(setup.everywhere(first)),
+        Asked::Deployment(target) => Ok(vec![target]),
     }
 }
 
@@ -196,11 +196,11 @@ fn fallbacks<'m>(
     let (mut ours, mut left) = (vec![], vec![]);
     for (i, name) in models.iter().enumerate() {
         match setup.resolve(name) {
-            Ok(Name::Model(first)) => ours.push(setup.everywhere(first)),
-            Ok(Name::Deployment(target)) => ours.push(vec![target]),
+            Ok(Asked::Model(first)) => ours.push(setup.everywhere(first)),
+            Ok(Asked::Deployment(target)) => ours.push(vec![target]),
             // The route that is asked for anyway.
-            Ok(Name::Route(_)) if i == 0 => {}
-            Ok(Name::Route(_)) => {
+            Ok(Asked::Route(_)) if i == 0 => {}
+            Ok(Asked::Route(_)) => {
                 let text = format!("models[{i}] is the route \"{name}\"; list models, or ask for the route by `model`");
                 return Err(BadRequest::field(format!("models[{i}]"), text).into());
             }

@@ -27,7 +27,7 @@ pub struct Setup {
     pub(super) upstreams: Arc<Upstreams>,
     /// Of a request to a model by its name.
     pub(super) limits: Limits,
-    names: HashMap<String, Name>,
+    names: HashMap<String, Asked>,
     /// Embedding models by plain name (of each provider that has one) and as `provider/model`.
     embedders: HashMap<String, Vec<usize>>,
 }
@@ -62,7 +62,7 @@ pub(super) struct Segment {
 
 /// What a client's `model` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum Asked {
     Route(usize),
     /// A model at whichever provider: the first one's target.
     Model(usize),
@@ -106,7 +106,7 @@ impl Setup {
         self
     }
 
-    pub(super) fn resolve(&self, asked: &str) -> Result<Name, GatewayError> {
+    pub(super) fn resolve(&self, asked: &str) -> Result<Asked, GatewayError> {
         self.names.get(asked).copied().ok_or_else(|| match self.embedders.contains_key(asked) {
             true => wrong_kind(format!("\"{asked}\" makes embeddings; POST /v1/embeddings asks it")),
             false => unknown(asked, self.known()),
@@ -126,11 +126,11 @@ impl Setup {
             return Ok(targets);
         }
         Err(match self.names.get(asked) {
-            Some(Name::Route(_)) => wrong_kind(format!(
+            Some(Asked::Route(_)) => wrong_kind(format!(
                 "\"{asked}\" is a route, and routing does not apply to embeddings: vectors of different models cannot be \
                  compared; name one model"
             )),
-            Some(Name::Model(_) | Name::Deployment(_)) => wrong_kind(format!(
+            Some(Asked::Model(_) | Asked::Deployment(_)) => wrong_kind(format!(
                 "\"{asked}\" answers chats; an embedding model has kind = \"embedding\" in [[models]]"
             )),
             None => unknown(asked, self.settings.embeddings.iter().map(|m| m.id.model.to_string()).collect()),
@@ -235,14 +235,14 @@ fn embedders(settings: &Settings) -> HashMap<String, Vec<usize>> {
 }
 
 /// `provider/model` always means that one; a plain name means a route, else the model of that name wherever it is.
-fn names(settings: &Settings) -> HashMap<String, Name> {
+fn names(settings: &Settings) -> HashMap<String, Asked> {
     let mut names = HashMap::new();
     for (i, route) in settings.routes.iter().enumerate() {
-        names.entry(route.name.clone()).or_insert(Name::Route(i));
+        names.entry(route.name.clone()).or_insert(Asked::Route(i));
     }
     for (i, model) in settings.models.iter().enumerate() {
-        names.entry(model.id.model.to_string()).or_insert(Name::Model(i));
-        names.entry(model.id.to_string()).or_insert(Name::Deployment(i));
+        names.entry(model.id.model.to_string()).or_insert(Asked::Model(i));
+        names.entry(model.id.to_string()).or_insert(Asked::Deployment(i));
     }
     names
 }

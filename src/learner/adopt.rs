@@ -4,8 +4,8 @@
 //! more in the new φ, followed by copies of its end and its scores and by what judging it has cost: the ledger alone, without the bodies, which retention
 //! drops, then leads to the same posterior at every later start.
 
-use crate::policy::{Decision, RouteSpec};
-use crate::store::{Entry, Position, Store, StoreError, bundle_key, newest_scores};
+use crate::policy::{Decision, RouteSpec, bundle_key};
+use crate::store::{Entry, Position, Store, StoreError, newest_scores};
 use crate::trace::{Reclassified, TraceId};
 
 use super::configure;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::catalog::Name;
-use crate::policy::{Reward, RouteSpec, Settlement, Snapshot};
-use crate::store::{Entry, Position, Store, StoreError, bundle_key};
+use crate::policy::{Reward, RouteSpec, Settlement, Snapshot, bundle_key};
+use crate::store::{Entry, Position, Store, StoreError};
 use crate::trace::{TraceId, twin};
 
 use super::checkpoint;

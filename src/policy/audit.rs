@@ -102,11 +102,6 @@ impl Audit {
         Some(self.measure(BEST)?.within(0.0, 1.0))
     }
 
-    /// The one less the other: below zero where the best model is better.
-    pub fn difference(&self) -> Option<Measure> {
-        Some(self.measure((1.0, -1.0))?.within(-1.0, 1.0))
-    }
-
     /// The share of the best model's quality that was kept: own / best, by one step of Newton's method on
     /// own − share · best = 0, which is a mean of rows.
     pub fn kept(&self) -> Option<Measure> {

@@ -34,6 +34,7 @@ pub use decide::decide;
 pub use drift::{Drift, SCORES_BETWEEN_FALSE_ALARMS};
 pub use forecast::Summary;
 pub use gaussian::Gaussian;
+pub use logistic::sigmoid;
 pub use measured::{Measured, Spending};
 pub use ours::Satisficing;
 pub use route_state::RouteState;

@@ -1,4 +1,4 @@
-//! A store without a disk, for tests: it can be told to fail.
+//! A store without a disk: for a look at what a data folder would have that is not there, and for tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Checkpoint, Entry, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit, newest_scores};
 use crate::trace::{Trace, TraceId};
 
-/// Clones share what is stored: keep one to look into it or to make it fail.
+/// Clones share what is stored: keep one to look into it.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     shared: Arc<Mutex<Stored>>,
@@ -19,26 +19,9 @@ struct Stored {
     checkpoint: Option<Checkpoint>,
     staged: Vec<Trace>,
     traces: BTreeMap<TraceId, Trace>,
-    failing: Failing,
-}
-
-/// What fails from now on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Failing {
-    #[default]
-    Nothing,
-    /// Every write.
-    Writes,
-    /// Every write and every read.
-    Everything,
 }
 
 impl MemoryStore {
-    /// From now on.
-    pub fn fail(&self, failing: Failing) {
-        self.stored().failing = failing;
-    }
-
     /// The whole ledger.
     pub fn ledger(&self) -> Vec<Entry> {
         self.stored().ledger.clone()
@@ -49,56 +32,37 @@ impl MemoryStore {
         self.stored().commits
     }
 
-    /// Forgets the checkpoint, so that the next start folds the whole ledger.
-    pub fn forget_checkpoint(&self) {
-        self.stored().checkpoint = None;
-    }
-
     fn stored(&self) -> MutexGuard<'_, Stored> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn read(&self) -> Result<MutexGuard<'_, Stored>, StoreError> {
-        let stored = self.stored();
-        if stored.failing == Failing::Everything { Err(told()) } else { Ok(stored) }
-    }
-
-    fn write(&self) -> Result<MutexGuard<'_, Stored>, StoreError> {
-        let stored = self.stored();
-        if stored.failing == Failing::Nothing { Ok(stored) } else { Err(told()) }
-    }
-}
-
-fn told() -> StoreError {
-    StoreError::Failed("the test said so".into())
 }
 
 impl Store for MemoryStore {
     fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
-        let mut stored = self.write()?;
+        let mut stored = self.stored();
         stored.ledger.extend_from_slice(entries);
         stored.commits += 1;
         Ok(stored.ledger.len() as Position)
     }
 
     fn replay(&self, after: Position, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let ledger = self.read()?.ledger.clone();
+        let ledger = self.stored().ledger.clone();
         (1..).zip(ledger).filter(|(position, _)| *position > after).try_for_each(|(p, entry)| visit(p, entry))
     }
 
     fn history(&self, trace: TraceId, before: Position) -> Result<Vec<Entry>, StoreError> {
-        let stored = self.read()?;
+        let stored = self.stored();
         let earlier = (1..before).zip(&stored.ledger).map(|(_, entry)| entry);
         Ok(earlier.filter(|entry| entry.trace() == Some(trace)).cloned().collect())
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        self.write()?.checkpoint = Some(checkpoint.clone());
+        self.stored().checkpoint = Some(checkpoint.clone());
         Ok(())
     }
 
     fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
-        Ok(self.read()?.checkpoint.clone())
+        Ok(self.stored().checkpoint.clone())
     }
 
     fn stage(&mut self, trace: &Trace) -> Result<(), StoreError> {
@@ -108,12 +72,12 @@ impl Store for MemoryStore {
 
     fn keep(&mut self) -> Result<(), StoreError> {
         let staged = std::mem::take(&mut self.stored().staged);
-        self.write()?.traces.extend(staged.into_iter().map(|trace| (trace.id, trace)));
+        self.stored().traces.extend(staged.into_iter().map(|trace| (trace.id, trace)));
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        self.write().map(drop)
+        Ok(())
     }
 
     fn reader(&self) -> Arc<dyn TraceReader> {
@@ -123,11 +87,11 @@ impl Store for MemoryStore {
 
 impl TraceReader for MemoryStore {
     fn trace(&self, id: TraceId) -> Result<Option<Trace>, StoreError> {
-        Ok(self.read()?.traces.get(&id).cloned())
+        Ok(self.stored().traces.get(&id).cloned())
     }
 
     fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<TracePage, StoreError> {
-        let (before, stored) = (before.unwrap_or(TraceId::max()), self.read()?);
+        let (before, stored) = (before.unwrap_or(TraceId::max()), self.stored());
         let traces = stored.traces.range(..before).rev().take(limit).map(|(_, trace)| trace.clone());
         Ok(TracePage { traces: traces.collect(), unreadable: vec![] })
     }

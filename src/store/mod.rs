@@ -10,7 +10,6 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::catalog::{Name, Usage};
-pub use crate::policy::bundle_key;
 use crate::policy::{Decision, RouteSpec};
 use crate::trace::{Outcome, Trace, TraceId};
 
@@ -47,7 +46,7 @@ pub enum Entry {
         trace: TraceId,
         at_ms: u64,
         route: Name,
-        /// The training run that φ is of: [`bundle_key`] of its fingerprint.
+        /// The training run that φ is of: [`bundle_key`](crate::policy::bundle_key) of its fingerprint.
         bundle: u64,
         decision: Arc<Decision>,
     },

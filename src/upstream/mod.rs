@@ -79,14 +79,6 @@ pub trait Provider: Send + Sync {
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest>;
 
-    /// The same for a model of which that is not known.
-    ///
-    /// # Errors
-    /// As [`request_up_to`](Self::request_up_to).
-    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
-        self.request_up_to(upstream_model, None, request)
-    }
-
     /// A whole successful answer → the client's body and what the gateway reads of it.
     ///
     /// # Errors

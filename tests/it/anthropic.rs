@@ -9,7 +9,7 @@ use satisfice::upstream::{Asked, Provider, Text, WholeReply};
 use serde_json::{Value, json};
 
 use crate::conversations::{Said, any_conversation};
-use crate::wire;
+use crate::wire::{self, Posts as _};
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -466,11 +466,6 @@ proptest! {
     #[test]
     fn everything_that_is_said_arrives_in_its_order_and_roles_alternate(conversation in any_conversation()) {
         let body = posted("claude-opus-5", json!({"messages": conversation.messages}));
-        prop_assert_eq!(said(&body), conversation.said);
-        let system = body["system"].as_array().cloned().unwrap_or_default();
-        let system: Vec<&str> = system.iter().map(|block| block["text"].as_str().unwrap()).collect();
-        prop_assert_eq!(system, conversation.system);
-        let roles: Vec<&Value> = body["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
-        prop_assert!(roles[0] == "user" && roles.windows(2).all(|pair| pair[0] != pair[1]), "{:?}", roles);
+        conversation.arrives(&body, said(&body))?;
     }
 }

@@ -9,15 +9,12 @@ type Table = BTreeMap<String, Vec<String>>;
 
 #[test]
 fn modules_use_what_the_table_allows_and_nothing_else() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let table = table(&fs::read_to_string(source.join("lib.rs")).unwrap());
+    let (source, table) = (source(), table(&lib()));
     assert!(table.len() > 10, "the table was not found: {table:?}");
     let mut wrong = vec![];
     for (module, allowed) in &table {
         for file in files(&source, module) {
-            let text = fs::read_to_string(&file).unwrap();
-            let used = used(outside_tests(&text));
-            let forbidden = used.into_iter().filter(|m| m != module && !allows(allowed, m));
+            let forbidden = uses(&source, &file).into_iter().filter(|m| m != module && !allows(allowed, m));
             wrong.extend(forbidden.map(|m| format!("{} uses {m}", file.strip_prefix(&source).unwrap().display())));
         }
     }
@@ -25,8 +22,20 @@ fn modules_use_what_the_table_allows_and_nothing_else() {
 }
 
 #[test]
+fn the_table_allows_nothing_that_nobody_uses() {
+    let source = source();
+    let mut idle = vec![];
+    for (module, allowed) in table(&lib()) {
+        let used: BTreeSet<String> = files(&source, &module).iter().flat_map(|file| uses(&source, file)).collect();
+        let unused = allowed.into_iter().filter(|allowed| allowed != "everything" && !used.contains(allowed));
+        idle.extend(unused.map(|allowed| format!("{module} does not use {allowed}")));
+    }
+    assert!(idle.is_empty(), "take these out of the table of src/lib.rs:\n{}", idle.join("\n"));
+}
+
+#[test]
 fn every_module_is_in_the_table() {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let text = lib();
     let table = table(&text);
     let modules = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     let missing: Vec<_> = modules.filter(|module| !table.contains_key(*module)).collect();
@@ -36,8 +45,19 @@ fn every_module_is_in_the_table() {
 #[test]
 fn imports_are_found_however_they_are_written() {
     let text = "use crate::api::chat;\nfn f() { crate::policy::g(); }\nuse crate::{\n    store::Store,\n    trace,\n};\n// crate::server::x\n";
-    assert_eq!(used(text), BTreeSet::from(["api", "policy", "store", "trace"].map(String::from)));
+    assert_eq!(used(text, 1), BTreeSet::from(["api", "policy", "store", "trace"].map(String::from)));
+    assert_eq!(used("use super::super::api::chat;\nuse super::policy;\n", 2), BTreeSet::from(["api".into()]));
+    let source = Path::new("src");
+    assert_eq!(["a.rs", "a/mod.rs", "a/b.rs", "a/b/c.rs"].map(|file| depth(source, &source.join(file))), [1, 1, 2, 3]);
     assert_eq!(outside_tests("a\n#[cfg(test)]\nmod tests {\n}\n"), "a\n");
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn lib() -> String {
+    fs::read_to_string(source().join("lib.rs")).unwrap()
 }
 
 fn allows(allowed: &[String], module: &str) -> bool {
@@ -78,10 +98,21 @@ fn outside_tests(text: &str) -> &str {
     text.split_once("#[cfg(test)]\nmod tests").map_or(text, |(code, _)| code)
 }
 
-/// Modules named after `crate::`, comments apart.
-fn used(text: &str) -> BTreeSet<String> {
+/// What a file of the sources uses, its tests apart.
+fn uses(source: &Path, file: &Path) -> BTreeSet<String> {
+    used(outside_tests(&fs::read_to_string(file).unwrap()), depth(source, file))
+}
+
+/// How often `super` leads from a file to the crate's root.
+fn depth(source: &Path, file: &Path) -> usize {
+    let within = file.strip_prefix(source).unwrap().components().count();
+    if file.ends_with("mod.rs") { within - 1 } else { within }
+}
+
+/// Modules named after `crate::`, or after as many `super::` as lead to the root; comments apart.
+fn used(text: &str, depth: usize) -> BTreeSet<String> {
     let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
-    let code = code.join(" ");
+    let code = code.join(" ").replace(&"super::".repeat(depth), "crate::");
     code.split("crate::").skip(1).flat_map(heads).collect()
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::anthropic::fixture as anthropic_fixture;
 use crate::conversations::{Said, any_conversation};
-use crate::wire;
+use crate::wire::{self, Posts as _};
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -294,12 +294,7 @@ proptest! {
     #[test]
     fn everything_that_is_said_arrives_in_its_order_and_roles_alternate(conversation in any_conversation()) {
         let body = posted(NOVA, json!({"messages": conversation.messages}));
-        prop_assert_eq!(said(&body), conversation.said);
-        let system = body["system"].as_array().cloned().unwrap_or_default();
-        let system: Vec<&str> = system.iter().map(|block| block["text"].as_str().unwrap()).collect();
-        prop_assert_eq!(system, conversation.system);
-        let roles: Vec<&Value> = body["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
-        prop_assert!(roles[0] == "user" && roles.windows(2).all(|pair| pair[0] != pair[1]), "{:?}", roles);
+        conversation.arrives(&body, said(&body))?;
     }
 }
 

@@ -9,7 +9,7 @@ use satisfice::upstream::{Provider, StreamItem, Text};
 use serde_json::{Value, json};
 
 use crate::conversations::{Said, any_conversation};
-use crate::wire;
+use crate::wire::{self, Posts as _};
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -241,7 +241,7 @@ fn text_of(item: &StreamItem) -> Text {
     }
 }
 
-/// What is said in Cohere's messages, but for the system's.
+/// What is said in Cohere's messages, except the system's.
 fn said(body: &Value) -> Vec<Said> {
     body["messages"]
         .as_array()

@@ -61,8 +61,8 @@ fn what_is_wrong_is_said_with_its_line_and_a_remedy() {
     f.toml:1: `project` of [[providers]] is missing; give the id of the Google Cloud project that pays
     "#);
     insta::assert_snapshot!(mistakes("project = \"a/b\"\nlocation = \"\"\ncredentials = \"env:NONE\""), @r#"
-    f.toml:4: `project` "a/b" is none; give the id of a Google Cloud project, such as "my-project"
-    f.toml:5: `location` "" is none; give a place such as "global" or "europe-west4"
+    f.toml:4: `project` "a/b" is not one; give the id of a Google Cloud project, such as "my-project"
+    f.toml:5: `location` "" is not one; give a place such as "global" or "europe-west4"
     f.toml:6: `credentials` is not set: export the environment variable "NONE" before satisfice starts
     "#);
     insta::assert_snapshot!(mistakes("credentials = \"env:JUNK\""), @"f.toml:4: `credentials` is not the JSON of a service account's key (line 1, column 5)");

@@ -2,6 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use serde_json::{Value, json};
 
 /// One thing that is said, in the order of the conversation.
@@ -28,6 +29,20 @@ pub struct Conversation {
     pub messages: Vec<Value>,
     pub system: Vec<String>,
     pub said: Vec<Said>,
+}
+
+impl Conversation {
+    /// Checks that all of it arrives in its order, and that roles alternate from the user's on. `body`: as it is posted,
+    /// with `system` beside the `messages`; `said`: what the messages say.
+    pub fn arrives(self, body: &Value, said: Vec<Said>) -> Result<(), TestCaseError> {
+        prop_assert_eq!(said, self.said);
+        let system = body["system"].as_array().cloned().unwrap_or_default();
+        let system: Vec<&str> = system.iter().map(|block| block["text"].as_str().unwrap()).collect();
+        prop_assert_eq!(system, self.system);
+        let roles: Vec<&Value> = body["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
+        prop_assert!(roles[0] == "user" && roles.windows(2).all(|pair| pair[0] != pair[1]), "{:?}", roles);
+        Ok(())
+    }
 }
 
 /// Up to 8 exchanges of text, pictures, parallel calls and their results, from a user's first words on, with system

@@ -63,7 +63,7 @@ fn a_line_has_everything_and_keeps_its_form() {
     let options = options(&folder, "traces.jsonl");
     assert_eq!(run(&options, BEGIN_MS).unwrap(), Summary { requests: 1, bodies: 1, rewards: 1 });
     let text = std::fs::read_to_string(&options.out).unwrap();
-    insta::assert_snapshot!(text.trim_end(), @r#"{"version":1,"trace":"01a205b3-d001-7000-8000-000000000000","at_ms":1795392000001,"route":"auto","metadata":{"n":"1"},"request":{"model": "auto",   "messages": [{"role":"user","content":"a\nb"}], "seed": 1.50},"decision":{"policy":"thompson","kind":"explore","segment":null,"knob":{"quality":0.95},"phi":[1.0,-0.6666666666666667],"widening":1.0,"verbosity":0.1,"input_tokens":100,"difficulty":0.5,"candidates":[{"arm":"small","quality":0.5,"cost_usd":0.001,"propensity":0.5},{"arm":"large","quality":0.5,"cost_usd":0.001,"propensity":0.5}],"preferred":0,"chosen":1,"draw":0.25,"snapshot_version":1,"bundle":"1e6ed65d77d6364e"},"settlement":{"arm":"large","usage":null,"cost_usd":0.001,"outcome":"answered"},"scores":[{"metric":"quality","source":"client","value":0.25,"at_ms":1795392060001}],"reward":{"value":0.25,"weight":1.0}}"#);
+    assert_eq!(text, include_str!("../fixtures/export/line.jsonl"));
     assert_eq!(serde_json::to_string(&lines(&text)[0]).unwrap(), text.trim_end(), "it is read as it was written");
 }
 

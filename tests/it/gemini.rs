@@ -9,7 +9,7 @@ use satisfice::upstream::{KeyHeader, Provider, StreamItem, Text};
 use serde_json::{Value, json};
 
 use crate::conversations::{Said, any_conversation};
-use crate::wire;
+use crate::wire::{self, Posts as _};
 
 macro_rules! fixture {
     ($name:literal) => {

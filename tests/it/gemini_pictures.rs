@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::gateway::{Options, Running, ask, ask_stream, body};
 use crate::scripted::Answer;
-use crate::wire;
+use crate::wire::{self, Posts as _};
 
 const PICTURE: &str = include_str!("../fixtures/gemini/picture.json");
 const PICTURES: &str = include_str!("../fixtures/gemini/pictures.sse");

@@ -7,15 +7,16 @@ use std::time::Duration;
 use proptest::prelude::*;
 use satisfice::catalog::Usage;
 use satisfice::learner::{self, Bounds, Learner, Settings};
-use satisfice::policy::{Audited, Decision, Knob, RouteSpec, Snapshot};
+use satisfice::policy::{Audited, Decision, Knob, RouteSpec, Snapshot, bundle_key};
 use satisfice::scorers;
-use satisfice::store::memory::{Failing, MemoryStore};
-use satisfice::store::{Entry, RedbStore, Retention, Store, bundle_key};
+use satisfice::store::memory::MemoryStore;
+use satisfice::store::{Entry, RedbStore, Retention, Store};
 use satisfice::trace::{Event, Feedback, FeedbackError, Grade, MAX_SOURCES, Outcome, Quality, Trace, twin};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::recorded::{BEGIN_MS, ROUTE, decision, feedback, id, prior, routes, trace};
+use crate::failing::{Failing, FailingStore};
+use crate::recorded::{BEGIN_MS, ROUTE, bytes, decision, feedback, id, prior, routes, stop, trace};
 
 fn settings(bounds: Bounds) -> Settings {
     Settings { routes: routes(&[ROUTE]), fingerprint: "bundle".into(), prior: prior(), at_ms: BEGIN_MS, bounds }
@@ -69,18 +70,6 @@ fn score(learner: &Learner, feedback: Feedback) -> Result<Uuid, FeedbackError> {
     let (acknowledge, answer) = oneshot::channel();
     send(learner, Event::Feedback(feedback, acknowledge));
     answer.blocking_recv().unwrap()
-}
-
-/// To the bit.
-fn bytes(snapshot: &Snapshot) -> Vec<u8> {
-    serde_json::to_vec(snapshot).unwrap()
-}
-
-/// Lets the learner work off what waits; the snapshot that it leaves.
-fn stop(learner: Learner) -> Arc<Snapshot> {
-    let snapshot = learner.snapshot.clone();
-    learner.stop();
-    snapshot.load_full()
 }
 
 /// What the same ledger leads to without any checkpoint, from its first entry to its last.
@@ -371,7 +360,7 @@ fn a_score_for_a_request_of_before_the_restart_counts() {
 
 #[test]
 fn while_the_disk_fails_scores_are_refused_and_nothing_is_learned() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(store.clone(), prompt());
     decide(&learner, 1);
     score(&learner, feedback(1, "client", 0.9)).unwrap();
@@ -397,7 +386,7 @@ fn while_the_disk_fails_scores_are_refused_and_nothing_is_learned() {
 
 #[test]
 fn new_routes_wait_for_a_failing_disk() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(store.clone(), prompt());
     decide(&learner, 1);
     store.fail(Failing::Writes);
@@ -563,7 +552,7 @@ proptest! {
     fn live_restart_and_replay_agree_to_the_bit_whatever_comes_and_whatever_fails(
         steps in prop::collection::vec(prop_oneof![9 => step(), 1 => failure()], 0..150)
     ) {
-        let store = MemoryStore::default();
+        let store = FailingStore::default();
         let mut learner = start(store.clone(), cramped(3));
         for step in &steps {
             match *step {

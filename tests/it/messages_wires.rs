@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::anthropic::{claude, fixture};
 use crate::conversations::any_conversation;
-use crate::wire::{self, events};
+use crate::wire::{self, Posts as _, events};
 
 /// A body of `/v1/messages` that says Hello and these fields, as a chat.
 fn chat(fields: Value) -> satisfice::api::chat::ChatRequest {

@@ -1,10 +1,6 @@
 //! `satisfice model`: classifiers of a data folder, and a running gateway that changes over to another one.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use satisfice::difficulty::Bundle;
 use serde_json::{Value, json};
@@ -12,12 +8,10 @@ use tempfile::TempDir;
 
 use crate::gateway::{ask, client, header};
 use crate::scripted::Scripted;
-
-/// How long a process may take to say something, at worst.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::served::{Served, program, url};
 
 fn satisfice(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_satisfice")).args(arguments).current_dir(folder).output().unwrap();
+    let output = program().args(arguments).current_dir(folder).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -155,57 +149,13 @@ fn what_cannot_be_used_is_refused_with_the_reason_and_changes_nothing() {
     assert!(refused(at, &["model", "list"]).contains("registry.json: damaged; move it away"));
 }
 
-/// A gateway process, and what it logs.
-struct Served {
-    child: Child,
-    log: Receiver<Value>,
+fn start(folder: &Path) -> Served {
+    Served::start(&mut program(), folder, &["--log-format", "json"])
 }
 
-impl Served {
-    fn start(folder: &Path) -> Self {
-        let flags = ["serve", "--config", "c.toml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
-        let command = command.args(flags).args(["--log-format", "json"]).current_dir(folder).env_remove("RUST_LOG");
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let (lines, log) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let told = lines.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
-                if told.is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, log }
-    }
-
-    /// Waits for a line whose message holds `text`; its fields.
-    fn says(&self, text: &str) -> Value {
-        let mut heard = vec![];
-        loop {
-            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{text}: {e} after {heard:#?}"));
-            if line["fields"]["message"].as_str().is_some_and(|message| message.contains(text)) {
-                return line["fields"].clone();
-            }
-            heard.push(line);
-        }
-    }
-}
-
-impl Served {
-    /// Lets it end in order.
-    fn stop(mut self) {
-        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(told.success() && self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The fields of the line that says `text`.
+fn told(served: &Served, text: &str) -> Value {
+    serde_json::from_str::<Value>(&served.says(text)).unwrap()["fields"].take()
 }
 
 const CONFIG: &str = r#"
@@ -234,10 +184,8 @@ async fn a_running_gateway_changes_over_and_back_and_loses_nothing_it_learned() 
     let (at, upstream) = (folder.path(), Scripted::start().await);
     let new = train(&folder, "new", "3");
     std::fs::write(at.join("c.toml"), CONFIG.replace("URL", &upstream.base_url())).unwrap();
-    let served = Served::start(at);
-    let serving = served.says("serving on http://")["message"].as_str().unwrap().to_owned();
-    let url =
-        serving.split_whitespace().find(|word| word.starts_with("http")).unwrap().trim_end_matches(':').to_owned();
+    let served = start(at);
+    let url = url(told(&served, "serving on http://")["message"].as_str().unwrap());
     let http = client();
     let request = async |n: usize| {
         let mut body = ask("auto");
@@ -257,13 +205,13 @@ async fn a_running_gateway_changes_over_and_back_and_loses_nothing_it_learned() 
     }
 
     said(at, &["model", "use", "trained/new"]);
-    let taken = served.says("another classifier is in use");
+    let taken = told(&served, "another classifier is in use");
     assert_eq!((taken["fingerprint"].as_str(), taken["assessed"].as_u64()), (Some(&*new), Some(6)), "{taken}");
     assert_eq!(taken["left_out"], 0);
     request(6).await;
 
     said(at, &["model", "rollback"]);
-    let back = served.says("another classifier is in use");
+    let back = told(&served, "another classifier is in use");
     assert_eq!((back["assessed"].as_u64(), back["left_out"].as_u64()), (Some(1), Some(0)), "{back}");
     assert_eq!(back["fingerprint"], Bundle::embedded().unwrap().fingerprint);
     request(7).await;
@@ -271,7 +219,8 @@ async fn a_running_gateway_changes_over_and_back_and_loses_nothing_it_learned() 
     std::fs::write(at.join("data/models/registry.json"), "{").unwrap();
     served.says("the classifier that was in use stays");
     request(8).await;
-    served.stop();
+    served.terminate();
+    served.ends();
 
     std::fs::remove_file(at.join("data/models/registry.json")).unwrap();
     assert_eq!(said(at, &["export", "--out", "t.jsonl"]), "wrote t.jsonl: 9 requests, 9 with their body, 9 judged\n");
@@ -280,7 +229,7 @@ async fn a_running_gateway_changes_over_and_back_and_loses_nothing_it_learned() 
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["decision"]["bundle"].clone()).collect();
     // A start with it goes on from the ledger, and brings in the two that it has not assessed yet.
     said(at, &["model", "use", "new"]);
-    let brought_in = Served::start(at).says("the ledger has requests that another classifier decided");
+    let brought_in = told(&start(at), "the ledger has requests that another classifier decided");
     assert_eq!((brought_in["fingerprint"].as_str(), brought_in["assessed"].as_u64()), (Some(&*new), Some(2)));
     assert!(bundles[6] != bundles[0] && bundles.iter().filter(|bundle| **bundle == bundles[0]).count() == 8);
 }

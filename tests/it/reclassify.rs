@@ -8,19 +8,19 @@ use proptest::prelude::*;
 use satisfice::learner::{self, Bounds, Learner, Settings};
 use satisfice::policy::{Audited, Decision, Snapshot, bundle_key};
 use satisfice::scorers;
-use satisfice::store::memory::{Failing, MemoryStore};
 use satisfice::store::{Entry, Store};
 use satisfice::trace::{
     AdoptError, Adopted, Event, Feedback, FeedbackError, Grade, Reclassified, Trace, TraceId, twin,
 };
 use tokio::sync::oneshot;
 
-use crate::recorded::{BEGIN_MS, ROUTE, decision, feedback, id, prior, routes, trace};
+use crate::failing::{Failing, FailingStore};
+use crate::recorded::{BEGIN_MS, ROUTE, bytes, decision, feedback, id, prior, routes, stop, trace};
 
 const OLD: &str = "bundle";
 const NEW: &str = "another";
 
-fn start(store: &MemoryStore, fingerprint: &str) -> Learner {
+fn start(store: &FailingStore, fingerprint: &str) -> Learner {
     let bounds = Bounds { linger: Duration::ZERO, recent: 4, ..Bounds::default() };
     let settings =
         Settings { routes: routes(&[ROUTE]), fingerprint: fingerprint.into(), prior: prior(), at_ms: BEGIN_MS, bounds };
@@ -52,19 +52,9 @@ fn adopt(learner: &Learner, fingerprint: &str, assessed: Vec<(TraceId, Decision)
     adopted.blocking_recv().unwrap()
 }
 
-fn bytes(snapshot: &Snapshot) -> Vec<u8> {
-    serde_json::to_vec(snapshot).unwrap()
-}
-
-fn stop(learner: Learner) -> Arc<Snapshot> {
-    let snapshot = learner.snapshot.clone();
-    learner.stop();
-    snapshot.load_full()
-}
-
 /// What the ledger alone leads to, from its first entry.
-fn replayed(store: &MemoryStore, fingerprint: &str) -> Arc<Snapshot> {
-    let mut copy = MemoryStore::default();
+fn replayed(store: &FailingStore, fingerprint: &str) -> Arc<Snapshot> {
+    let mut copy = FailingStore::default();
     copy.append(&store.ledger()).unwrap();
     stop(start(&copy, fingerprint))
 }
@@ -75,7 +65,7 @@ fn scores_heard(snapshot: &Snapshot) -> u64 {
 
 #[test]
 fn a_request_that_is_known_in_the_new_phi_and_ends_once_more_in_the_old_one_is_learned_from_as_it_stands() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(&store, NEW);
     request(&learner, 9, NEW, 1.0);
     learner.stop();
@@ -88,7 +78,7 @@ fn a_request_that_is_known_in_the_new_phi_and_ends_once_more_in_the_old_one_is_l
 
 #[test]
 fn what_was_learned_is_learned_anew_and_the_ledger_alone_leads_there_again() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(&store, OLD);
     (0..12).for_each(|n| request(&learner, n, OLD, (n % 2) as f64));
     let before = learner.snapshot.load_full();
@@ -102,7 +92,7 @@ fn what_was_learned_is_learned_anew_and_the_ledger_alone_leads_there_again() {
     assert_eq!(bytes(&replayed(&store, NEW)), bytes(&after), "without bodies, without a checkpoint");
 
     // The same scores on requests that were in the new φ from the start teach the same.
-    let direct = MemoryStore::default();
+    let direct = FailingStore::default();
     let fresh = start(&direct, NEW);
     for n in 2..12 {
         let decision = Some(reassessed(n).1);
@@ -129,7 +119,7 @@ fn what_was_learned_is_learned_anew_and_the_ledger_alone_leads_there_again() {
 
 #[test]
 fn a_request_under_way_with_the_old_classifier_is_not_learned_from_with_the_new_one() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(&store, OLD);
     adopt(&learner, NEW, vec![]).unwrap();
     let before = learner.snapshot.load_full();
@@ -143,7 +133,7 @@ fn a_request_under_way_with_the_old_classifier_is_not_learned_from_with_the_new_
 
 #[test]
 fn going_back_finds_what_was_learned_and_brings_in_what_came_meanwhile() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(&store, OLD);
     (0..6).for_each(|n| request(&learner, n, OLD, 1.0));
     let first = learner.snapshot.load_full();
@@ -165,7 +155,7 @@ fn going_back_finds_what_was_learned_and_brings_in_what_came_meanwhile() {
 
 #[test]
 fn an_answer_counts_once_though_it_stands_in_the_ledger_twice() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(&store, OLD);
     (0..6).for_each(|n| request(&learner, n, OLD, 1.0));
     let before = learner.snapshot.load_full();
@@ -179,7 +169,7 @@ fn an_answer_counts_once_though_it_stands_in_the_ledger_twice() {
 
 #[test]
 fn what_judging_cost_counts_once_however_often_the_classifier_changes() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(&store, OLD);
     let graded = |judge: &str| {
         let (judge, value, cost_usd) = (judge.to_owned(), Some(1.0), Some(0.25));
@@ -206,7 +196,7 @@ fn what_judging_cost_counts_once_however_often_the_classifier_changes() {
 
 #[test]
 fn a_start_with_another_classifier_says_that_there_is_something_to_bring_in() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(&store, OLD);
     (0..3).for_each(|n| request(&learner, n, OLD, 1.0));
     assert!(!learner.incomplete);
@@ -220,7 +210,7 @@ fn a_start_with_another_classifier_says_that_there_is_something_to_bring_in() {
 
 #[test]
 fn while_the_disk_fails_the_old_classifier_stays_and_goes_on_learning_afterwards() {
-    let store = MemoryStore::default();
+    let store = FailingStore::default();
     let learner = start(&store, OLD);
     (0..3).for_each(|n| request(&learner, n, OLD, 1.0));
     let before = learner.snapshot.load_full();
@@ -293,7 +283,7 @@ proptest! {
     fn live_restart_and_replay_agree_to_the_bit_whichever_classifier_takes_over_and_whatever_fails(
         steps in prop::collection::vec(step(), 1..60)
     ) {
-        let store = MemoryStore::default();
+        let store = FailingStore::default();
         let (mut learner, mut in_use) = (start(&store, OLD), false);
         for step in steps {
             match step {

@@ -7,6 +7,7 @@ use satisfice::api::chat::Needs;
 use satisfice::api::metadata::Metadata;
 use satisfice::catalog::{ModelId, Price, Usage};
 use satisfice::difficulty::{Population, Prior};
+use satisfice::learner::Learner;
 use satisfice::policy::{ArmSpec, Candidate, Decision, Kind, Knob, RouteSpec, SegmentSpec, Snapshot};
 use satisfice::store::{Entry, Scored};
 use satisfice::trace::{Feedback, Outcome, Quality, ReplyText, Trace, TraceId};
@@ -26,7 +27,7 @@ pub fn id_at(at_ms: u64, n: u16) -> TraceId {
     uuid::Builder::from_unix_timestamp_millis(at_ms, &random).into_uuid()
 }
 
-/// The `n`th request, one a millisecond.
+/// The `n`th request, one per millisecond.
 pub fn id(n: u64) -> TraceId {
     id_at(BEGIN_MS + n, 0)
 }
@@ -110,7 +111,7 @@ pub fn decided(n: u64) -> Entry {
         trace: id(n),
         at_ms: BEGIN_MS + n,
         route: ROUTE.into(),
-        bundle: satisfice::store::bundle_key("bundle"),
+        bundle: satisfice::policy::bundle_key("bundle"),
         decision: decision(n).into(),
     }
 }
@@ -139,4 +140,16 @@ pub fn feedback(n: u64, source: &str, value: f64) -> Feedback {
         comment: None,
         at_ms: BEGIN_MS + n + 60_000,
     }
+}
+
+/// Lets the learner work off what waits; the snapshot that it leaves.
+pub fn stop(learner: Learner) -> Arc<Snapshot> {
+    let snapshot = learner.snapshot.clone();
+    learner.stop();
+    snapshot.load_full()
+}
+
+/// A snapshot, to the bit.
+pub fn bytes(snapshot: &Snapshot) -> Vec<u8> {
+    serde_json::to_vec(snapshot).unwrap()
 }

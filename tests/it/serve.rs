@@ -1,19 +1,14 @@
 //! `satisfice serve`: what its log says, and what a changed file may not change.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::process::Command;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::gateway::{ask, client};
-
-/// How long a process may take to say something, at worst.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::served::{Served, program, url};
 
 /// Nobody listens on port 1.
 const CONFIG: &str = r#"
@@ -37,69 +32,14 @@ models = ["small", "large"]
 quality = 0.9
 "#;
 
-/// A gateway process, and the lines that it logs.
-struct Served {
-    child: Child,
-    log: Receiver<String>,
+fn start(folder: &Path) -> Served {
+    configured(&mut program(), folder, CONFIG)
 }
 
-impl Served {
-    fn start(folder: &Path) -> Self {
-        Self::through(Command::new(env!("CARGO_BIN_EXE_satisfice")), folder)
-    }
-
-    /// `command` and the flags are the gateway's command line.
-    fn through(command: Command, folder: &Path) -> Self {
-        Self::configured(command, folder, CONFIG)
-    }
-
-    fn configured(mut command: Command, folder: &Path, config: &str) -> Self {
-        std::fs::write(folder.join("c.toml"), config).unwrap();
-        let flags = ["serve", "--config", "c.toml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        let command = command.args(flags).current_dir(folder).env_remove("RUST_LOG");
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let (lines, log) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
-        Self { child, log }
-    }
-
-    /// Waits for a line that holds `text`.
-    fn says(&self, text: &str) -> String {
-        let mut heard = vec![];
-        loop {
-            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{text}: {e} after {heard:#?}"));
-            if line.contains(text) {
-                return line;
-            }
-            heard.push(line);
-        }
-    }
-
-    /// Tells it to stop, as the system does.
-    #[cfg(unix)]
-    fn terminate(&self) {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
-    }
-
-    /// Ends it; what it said that nobody waited for.
-    fn rest(mut self) -> Vec<String> {
-        self.child.kill().unwrap();
-        self.log.iter().collect()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The address in a line of the log.
-fn url(line: &str) -> String {
-    let word = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
-    word.trim_end_matches(':').to_owned()
+/// `command` is the program, or what runs it.
+fn configured(command: &mut Command, folder: &Path, config: &str) -> Served {
+    std::fs::write(folder.join("c.toml"), config).unwrap();
+    Served::start(command, folder, &[])
 }
 
 async fn get(url: String) -> Value {
@@ -110,7 +50,7 @@ async fn get(url: String) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_is_plain_text_with_both_addresses_and_tells_of_a_provider_that_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(folder.path());
+    let served = start(folder.path());
     let serving = served.says("serving on");
     assert!(!serving.contains('\x1b'), "no colours in a file: {serving:?}");
     let operators = url(&served.says("for operators"));
@@ -146,7 +86,7 @@ async fn a_damaged_file_of_traces_is_named_in_the_list_and_the_log_and_hides_no_
     std::fs::create_dir(&data).unwrap();
     let name = "traces-20990101T00.redb";
     std::fs::write(data.join(name), "no database").unwrap();
-    let served = Served::start(folder.path());
+    let served = start(folder.path());
     let asked = url(&served.says("serving on"));
     let operators = url(&served.says("for operators"));
     client().post(format!("{asked}/v1/chat/completions")).body(ask("auto").to_string()).send().await.unwrap();
@@ -165,10 +105,10 @@ async fn a_damaged_file_of_traces_is_named_in_the_list_and_the_log_and_hides_no_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_get_metrics_without_a_key_and_with_one_the_traces_that_clients_do_not_get() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    let mut command = program();
     command.env("ONE", "sk-one").env("TWO", "sk-two");
     let config = format!("[server]\napi_keys = [\"env:ONE\", \"env:TWO\"]\n{CONFIG}");
-    let served = Served::configured(command, folder.path(), &config);
+    let served = configured(&mut command, folder.path(), &config);
     let (clients, operators) = (url(&served.says("serving on")), url(&served.says("for operators")));
     let status = async |url: &str, path: &str, key: &str| {
         client().get(format!("{url}{path}")).bearer_auth(key).send().await.unwrap().status().as_u16()
@@ -190,7 +130,7 @@ async fn operators_get_metrics_without_a_key_and_with_one_the_traces_that_client
 fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    Served::start(folder.path()).says("for operators");
+    start(folder.path()).says("for operators");
     let mode = std::fs::metadata(folder.path().join("data")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "{mode:o}");
 }
@@ -198,7 +138,7 @@ fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {
 #[test]
 fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(folder.path());
+    let served = start(folder.path());
     served.says("for operators");
     let keys = [
         ("server", "max_body_mib", "1"),
@@ -227,7 +167,7 @@ fn a_file_behind_a_link_that_is_swapped_as_kubernetes_does_is_taken_up() {
     create_dir(path("..1")).unwrap();
     symlink("..1", path("..data")).unwrap();
     symlink("..data/c.toml", path("c.toml")).unwrap();
-    let served = Served::start(folder.path());
+    let served = start(folder.path());
     served.says("for operators");
     create_dir(path("..2")).unwrap();
     write(path("..2").join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
@@ -243,7 +183,7 @@ async fn requests_under_way_may_end_when_it_is_told_to_stop_and_are_ended_when_i
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = CONFIG.replace("127.0.0.1:1", &upstream.local_addr().unwrap().to_string());
     let folder = tempfile::tempdir().unwrap();
-    let mut served = Served::configured(Command::new(env!("CARGO_BIN_EXE_satisfice")), folder.path(), &config);
+    let served = configured(&mut program(), folder.path(), &config);
     let url = format!("{}/v1/chat/completions", url(&served.says("serving on")));
     let asked = tokio::spawn(client().post(&url).body(ask("auto").to_string()).send());
     let _silent = upstream.accept().await.unwrap();
@@ -255,7 +195,7 @@ async fn requests_under_way_may_end_when_it_is_told_to_stop_and_are_ended_when_i
     served.terminate();
     served.says("ending them");
     assert!(asked.await.unwrap().is_err());
-    assert!(served.child.wait().unwrap().success());
+    served.ends();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -264,7 +204,7 @@ async fn a_disk_without_room_is_said_once_and_not_with_each_batch() {
     let mut bounded = Command::new("sh");
     // No file above 256 KiB; without the trap the system would end the process instead of refusing the write.
     bounded.args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_satisfice")]);
-    let served = Served::through(bounded, folder.path());
+    let served = configured(&mut bounded, folder.path(), CONFIG);
     let url = url(&served.says("serving on"));
     let failures = async || -> u64 {
         let metrics = client().get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();

@@ -8,7 +8,7 @@ use satisfice::upstream::openai::OpenAi;
 use satisfice::upstream::{Provider, StreamItem};
 use serde_json::{Value, json};
 
-use crate::wire::{self, chat, posted};
+use crate::wire::{self, Posts as _, chat, posted};
 
 /// A known provider, as a configuration makes it.
 fn known(name: &str) -> Compatible {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::gateway::{Options, Running, ask_stream};
 use crate::scripted::{Answer, Scripted};
-use crate::wire::{self, chat, posted};
+use crate::wire::{self, Posts as _, chat, posted};
 
 macro_rules! fixture {
     ($name:literal) => {

@@ -10,7 +10,7 @@ use satisfice::upstream::{Provider, StreamItem, Text, WholeReply, WireEvent};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::wire;
+use crate::wire::{self, Posts as _};
 
 macro_rules! fixture {
     ($name:literal) => {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::scripted::{Answer, Gate, Scripted};
 use crate::upstream_answers::{ask, causes, whole, with};
-use crate::wire;
+use crate::wire::{self, Posts as _};
 
 const KEY_FILE: &str = include_str!("../fixtures/vertex/key_of_no_account.json");
 const MODEL: &str = "gemini-2.5-pro";

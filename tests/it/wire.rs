@@ -4,14 +4,26 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use satisfice::api::chat::ChatRequest;
+use satisfice::api::error::BadRequest;
 use satisfice::api::sse::Decoder;
-use satisfice::upstream::{Asked, Provider, Stamp, StreamItem, WholeReply, WireEvent};
+use satisfice::upstream::{Asked, Provider, Stamp, StreamItem, WholeReply, WireEvent, WireRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
 /// The provider's name of the model.
 pub const MODEL: &str = "upstream-model";
 pub const STAMP: Stamp = Stamp { id: Uuid::nil(), created_s: 1_700_000_000 };
+
+/// What a provider posts for a model of which it is not known how much it can write.
+pub trait Posts {
+    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest>;
+}
+
+impl<P: Provider + ?Sized> Posts for P {
+    fn request(&self, upstream_model: &str, request: &ChatRequest) -> Result<WireRequest, BadRequest> {
+        self.request_up_to(upstream_model, None, request)
+    }
+}
 
 pub fn chat(body: impl Into<Bytes>) -> ChatRequest {
     ChatRequest::parse(&body.into()).unwrap()
@@ -70,7 +82,7 @@ pub fn chunks(items: &[StreamItem]) -> Vec<Value> {
     data.collect()
 }
 
-/// A stream whose bytes end after its last event, but for `[DONE]`: with what the translation owes at the end.
+/// A stream whose bytes end after its last event, except `[DONE]`: with what the translation owes at the end.
 pub fn streamed_to_end(provider: &dyn Provider, request: &ChatRequest, bytes: impl AsRef<[u8]>) -> Vec<StreamItem> {
     streamed_in_pieces(provider, request, bytes, vec![])
 }

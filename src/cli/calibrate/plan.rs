@@ -13,9 +13,9 @@ use crate::catalog::Model;
 use crate::difficulty::{Bundle, Context};
 use crate::features::tokens;
 use crate::gateway::{Demand, MAX_KEPT_REQUEST, RouteSettings};
-use crate::policy::{Ask, Decision, RouteState, Snapshot, decide};
+use crate::policy::{Ask, Decision, RouteState, Snapshot, bundle_key, decide};
 use crate::scorers::judge::{self, JudgeSettings};
-use crate::store::{Entry, Store, StoreError, TraceReader, bundle_key};
+use crate::store::{Entry, Store, StoreError, TraceReader};
 use crate::trace::{JUDGE, TraceId};
 
 /// The name that decisions of a calibration carry in place of the policy's.
@@ -129,10 +129,10 @@ impl Planner<'_> {
         let decision = decide(self.snapshot, self.state, &asked.context, &asked.eligible, Ask::default(), 0.0)?;
         let call = |(candidate, &arm): (usize, &usize)| {
             let model = &self.route.models[arm].id.model;
-            let name = Name::new(&self.route.name, model, &asked.prompt.body);
-            let given = self.known.0.get(&name);
+            let key = CallKey::new(&self.route.name, model, &asked.prompt.body);
+            let given = self.known.0.get(&key);
             let decision = decision.clone().pinned(POLICY, candidate);
-            let id = given.map_or_else(|| name.at(self.at_ms), |given| given.trace);
+            let id = given.map_or_else(|| key.at(self.at_ms), |given| given.trace);
             let judges = self.graders(asked, given)?;
             Ok(Call { asked: index, arm, id, known: given.is_some(), judges, decision })
         };
@@ -152,9 +152,9 @@ impl Planner<'_> {
 /// What a call is known by whenever it is made: the first 80 bits of the SHA-256 of route, model and request, as far as
 /// a UUIDv7 has room for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Name(u128);
+struct CallKey(u128);
 
-impl Name {
+impl CallKey {
     const BITS: u128 = (1 << 80) - 1;
 
     fn new(route: &str, model: &str, body: &[u8]) -> Self {
@@ -180,7 +180,7 @@ impl Name {
 
 /// The calls whose answers a ledger has.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashMap<Name, Given>);
+pub(super) struct Known(HashMap<CallKey, Given>);
 
 /// An answer that a ledger has.
 #[derive(Debug)]
@@ -193,14 +193,14 @@ struct Given {
 impl Known {
     /// Reads the whole ledger. Answers that were assessed by another classifier teach this one nothing and do not count.
     pub(super) fn read(store: &dyn Store, fingerprint: &str) -> Result<Self, StoreError> {
-        let (mut known, current) = (HashMap::<Name, Given>::new(), bundle_key(fingerprint));
+        let (mut known, current) = (HashMap::<CallKey, Given>::new(), bundle_key(fingerprint));
         store.replay(0, &mut |_, entry| {
             match entry {
                 Entry::Decided { trace, bundle, decision, .. } if bundle == current && decision.policy == POLICY => {
-                    known.insert(Name::of(trace), Given { trace, graded: vec![] });
+                    known.insert(CallKey::of(trace), Given { trace, graded: vec![] });
                 }
                 Entry::Scored(score) if score.metric == JUDGE => {
-                    let given = known.get_mut(&Name::of(score.trace)).filter(|given| given.trace == score.trace);
+                    let given = known.get_mut(&CallKey::of(score.trace)).filter(|given| given.trace == score.trace);
                     given.into_iter().for_each(|given| given.graded.push(score.source.clone()));
                 }
                 _ => {}

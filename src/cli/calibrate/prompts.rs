@@ -1,4 +1,4 @@
-//! The file of prompts: a request a line, and what the right answer is where one is known.
+//! The file of prompts: a request per line, and what the right answer is where one is known.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path, route: &str, limit: Option<usize>) -> anyhow::Re
     let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read; check --prompts", path.display()))?;
     let mut all = Prompts::default();
     lines::each(path, &*bytes, |number, line| all.add(number, parse(line, route)?))?;
-    ensure!(!all.prompts.is_empty(), "{}: holds no prompt; give a file with one JSON object a line", path.display());
+    ensure!(!all.prompts.is_empty(), "{}: holds no prompt; give a file with one JSON object per line", path.display());
     all.prompts.truncate(limit.unwrap_or(usize::MAX));
     Ok(all)
 }

@@ -7,6 +7,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{Price, Usage};
+use crate::policy::sigmoid;
 
 use super::puzzles::{Kind, Puzzle};
 
@@ -87,8 +88,7 @@ impl SimulatedModel {
     /// The chance of a right answer.
     pub fn chance(&self, puzzle: &Puzzle) -> f64 {
         let special = if puzzle.kind == self.speciality.0 { self.speciality.1 } else { 0.0 };
-        let logit = self.slope * (self.ability + special - puzzle.difficulty);
-        1.0 / (1.0 + (-logit).exp())
+        sigmoid(self.slope * (self.ability + special - puzzle.difficulty))
     }
 
     /// What it says. The same seed, model and prompt: the same answer, as at temperature 0, whoever asks when.

@@ -134,7 +134,7 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-/// One event a line of the text, then the end, the usage and `[DONE]`.
+/// One event per line of the text, then the end, the usage and `[DONE]`.
 fn streamed(model: &SimulatedModel, text: &str, usage: &Usage) -> Response {
     let chunk = |choices: Value, usage: Value| {
         let data = json!({

@@ -340,7 +340,7 @@ fn maker<'a>(
     })
 }
 
-/// One run a seed, on all cores.
+/// One run per seed, on all cores.
 fn runs(
     args: &EvaluateArgs,
     stream: &Stream,

@@ -75,7 +75,7 @@ const COLUMNS: [Column; 30] = {
 /// Rows on their way into a file.
 pub struct Rows<W: Write + Send> {
     writer: SerializedFileWriter<W>,
-    /// One a column.
+    /// One per column.
     cells: Vec<Cells>,
     rows: usize,
     bytes: usize,

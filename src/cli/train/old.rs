@@ -122,7 +122,7 @@ fn anew(rest: &Dataset, known: &[bool], settings: &Options, twin: Option<&Traine
 struct Seen {
     /// Names of the files.
     files: Vec<String>,
-    /// One a workload.
+    /// One per workload.
     workloads: Vec<bool>,
     /// Files that it was trained on, and that are not at hand.
     missing: Vec<String>,

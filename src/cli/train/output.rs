@@ -58,7 +58,7 @@ fn exchange(folder: &Path, new: &Path, old: &Path) -> io::Result<()> {
     fs::rename(new, folder).or_else(|error| fs::rename(old, folder).and(Err(error)))
 }
 
-/// Refuses a place where something is, but for a classifier or an empty folder that is to be replaced.
+/// Refuses a place where something is, except a classifier or an empty folder that is to be replaced.
 fn vacant(folder: &Path, force: bool) -> anyhow::Result<()> {
     if !is_there(folder) {
         return Ok(());

@@ -53,7 +53,7 @@ pub fn of_comparison(comparison: &Comparison) -> String {
     text + &format!("{:<43} {}\n", "all", comparison.log_loss.text())
 }
 
-/// A line a workload: its best model, and what keeping shares of that one's quality costs.
+/// A line per workload: its best model, and what keeping shares of that one's quality costs.
 fn costs<'a>(title: &str, rows: impl Iterator<Item = (&'a WorkloadReport, &'a str, [String; 4])>) -> String {
     let line = |name: &str, model: &str, prompts: &str, cells: [String; 4]| {
         let cells = cells.map(|cell| format!(" {cell:>13}")).concat();

@@ -25,7 +25,7 @@ pub(super) fn complete(
         if !typed.has_kind {
             complete_kind(typed, known, catalogue, findings);
         }
-        // What is asked for beside a kind depends on it.
+        // Which other keys are required depends on the kind.
         if !typed.has_base_url && (typed.wire.is_some() || !is_called_as_a_kind(typed)) {
             complete_address(typed, known, environment, findings);
         }

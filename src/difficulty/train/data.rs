@@ -70,7 +70,7 @@ impl Dataset {
         Self { workloads: self.workloads.clone(), arms: self.arms.clone(), prompts }
     }
 
-    /// The workloads for which `keep`, one a workload, holds, with their arms and prompts, and nothing else.
+    /// The workloads for which `keep`, one per workload, holds, with their arms and prompts, and nothing else.
     pub fn of_workloads(&self, keep: &[bool]) -> Self {
         let kept = |workload: usize| keep[..workload].iter().filter(|keep| **keep).count();
         let arm = |arm: usize| self.arms[..arm].iter().filter(|arm| keep[arm.workload]).count();

@@ -22,11 +22,11 @@ const OWN: f32 = 0.5;
 #[derive(Debug)]
 pub struct Fit {
     pub hidden: Hidden,
-    /// B: one row of rank values a feature, then one a hidden unit.
+    /// B: one row of rank values per feature, then one per hidden unit.
     pub projection: Vec<Vec<f64>>,
     /// θ: one row of rank values an arm.
     pub slopes: Vec<Vec<f64>>,
-    /// c: one an arm.
+    /// c: one per arm.
     pub intercepts: Vec<f64>,
 }
 
@@ -88,7 +88,7 @@ pub fn fit(
 }
 
 impl Batches {
-    /// `inputs`: one standardised row a prompt.
+    /// `inputs`: one standardised row per prompt.
     pub fn new(data: &Dataset, inputs: &[Vec<f32>]) -> Result<Self> {
         let (prompts, arms) = (data.prompts.len(), data.arms.len());
         let width = inputs.first().map_or(0, Vec::len);
@@ -197,7 +197,7 @@ fn base_rates(batches: &Batches) -> Result<Tensor> {
     (&mean / (1.0 - &mean)?)?.log()
 }
 
-/// One row a model name and one a arm; one column a arm. An arm whose quality never varies
+/// One row per model name and one per arm; one column per arm. An arm whose quality never varies
 /// says nothing of its model elsewhere, and shares with nobody.
 fn sharing(data: &Dataset) -> Result<Tensor> {
     let key = |i: usize| {

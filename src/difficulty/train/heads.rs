@@ -26,7 +26,7 @@ struct Seen<'a> {
     log_price: f64,
 }
 
-/// Fits the prior. `phi` and `verbosity`: one a prompt.
+/// Fits the prior. `phi` and `verbosity`: one per prompt.
 pub fn prior(
     data: &Dataset,
     space: &Latent,

@@ -7,7 +7,7 @@ use super::linear::dot;
 pub struct Hidden {
     /// One row of weights a unit.
     pub weights: Vec<Vec<f64>>,
-    /// One a unit.
+    /// One per unit.
     pub offset: Vec<f64>,
 }
 

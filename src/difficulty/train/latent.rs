@@ -13,7 +13,7 @@ use crate::difficulty::network::LATENT_LIMIT;
 #[derive(Debug)]
 pub struct Latent {
     pub hidden: Hidden,
-    /// One row of axes a feature, then one a hidden unit.
+    /// One row of axes per feature, then one per hidden unit.
     pub projection: Vec<Vec<f64>>,
     pub offset: Vec<f64>,
     /// θ: intercept and slopes, one row an arm.
@@ -22,7 +22,7 @@ pub struct Latent {
 
 /// Networks without a choice of axes: logit = [inputs, hidden units] · matrix + intercepts.
 struct Logits {
-    /// One row of arms a feature, then one a hidden unit.
+    /// One row of arms per feature, then one per hidden unit.
     matrix: Vec<Vec<f64>>,
     intercepts: Vec<f64>,
 }
@@ -124,7 +124,7 @@ fn add(sum: &mut [f64], row: &[f64]) {
     sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
 }
 
-/// input · matrix, with one row a input value.
+/// input · matrix, with one row per input value.
 fn product(input: &[f32], matrix: &[Vec<f64>]) -> Vec<f64> {
     let mut out = vec![0.0; matrix.first().map_or(0, Vec::len)];
     for (&value, row) in input.iter().zip(matrix) {

@@ -1,4 +1,4 @@
-//! Training: prompts with known outcomes → the network's weights and the policy's prior. Pure but for the time it takes.
+//! Training: prompts with known outcomes → the network's weights and the policy's prior. Pure, but it takes its time.
 
 mod calibration;
 mod data;

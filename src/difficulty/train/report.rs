@@ -218,7 +218,7 @@ mod tests {
         let costs_of = |best| costs(best, &cases.iter().collect::<Vec<_>>()).map(Costs::all);
         assert_eq!(costs_of(1), Some([Some(0.1), Some(0.19), Some(0.19), Some(0.19)]));
         let alone: Vec<&Case> = cases.iter().filter(|case| case.prompt % 2 == case.outcome.arm).collect();
-        assert_eq!(costs(1, &alone), None, "one answer a prompt");
+        assert_eq!(costs(1, &alone), None, "one answer per prompt");
         let dear: Vec<Case> = (0..2).flat_map(|i| [case(i, 0, 1.0, 0.5, 1.0), case(i, 1, 0.4, 0.9, 0.5)]).collect();
         let costs = costs(0, &dear.iter().collect::<Vec<_>>()).map(Costs::all);
         assert_eq!(costs, Some([None; 4]), "the worse model looks better and costs less");

@@ -15,7 +15,7 @@ pub struct Whitening {
 /// Axes in which `rows` of z have mean 0 and covariance 1 under `weights`. The first is the mean of the arms' slopes;
 /// the others follow by how much the slopes spread along them.
 ///
-/// `slopes`: one a arm, θ of z · θ.
+/// `slopes`: one per arm, θ of z · θ.
 pub fn whiten(rows: &[Vec<f64>], weights: &[f64], slopes: &[Vec<f64>]) -> Whitening {
     let (mean, covariance) = moments(rows, weights);
     let n = mean.len();

@@ -7,7 +7,7 @@ use crate::evaluate::frontier::Forecast;
 use crate::evaluate::table::Row;
 
 /// Mean quality and cost of each model over the task's rows of `seen`; over all of them for a task that is not among
-/// them. `tasks`: what is asked, one a prompt.
+/// them. `tasks`: what is asked, one per prompt.
 pub fn by_task(seen: &[&Row], tasks: &[&str]) -> Forecast {
     let mut of_task: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
     seen.iter().for_each(|row| of_task.entry(&row.task).or_default().push(row));
@@ -22,7 +22,7 @@ pub fn by_task(seen: &[&Row], tasks: &[&str]) -> Forecast {
     forecast
 }
 
-/// Means over rows, one a model.
+/// Means over rows, one per model.
 #[derive(Debug, Clone)]
 struct Means {
     quality: Vec<f64>,

@@ -12,7 +12,7 @@ pub fn knn(lesson: &Lesson, prompts: &[&[f32]]) -> Forecast {
     nearest_mean(lesson, prompts, NEIGHBOURS)
 }
 
-/// The same for the lesson's own prompts, each by those of another group (one a prompt) than its own: near-duplicates
+/// The same for the lesson's own prompts, each by those of another group (one per prompt) than its own: near-duplicates
 /// would tell it its answers. `None` where all are of one group.
 pub fn knn_of_others(lesson: &Lesson, groups: &[u64]) -> Option<Forecast> {
     let first = groups.first()?;

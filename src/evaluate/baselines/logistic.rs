@@ -1,8 +1,9 @@
-//! Full-information logistic regression, one a model, on all features: what a plain linear classifier makes of them.
+//! Full-information logistic regression, one per model, on all features: what a plain linear classifier makes of them.
 
 use super::Lesson;
 use crate::difficulty::train::linear::{Cholesky, NotPositiveDefinite, add_outer, diagonal, dot};
 use crate::evaluate::frontier::Forecast;
+use crate::policy::sigmoid;
 
 /// Penalty on squared weights, in prompts; the intercept has none to speak of.
 const RIDGE: f64 = 100.0;
@@ -110,10 +111,6 @@ impl Scale {
         let scaled = row.iter().zip(&self.0).map(|(&x, (mean, deviation))| (f64::from(x) - mean) / deviation);
         std::iter::once(1.0).chain(scaled.map(|x| x.clamp(-LIMIT, LIMIT))).collect()
     }
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub use oracle::oracle;
 /// Prompts that a baseline learns from, of one table.
 #[derive(Debug, Clone, Default)]
 pub struct Lesson<'a> {
-    /// Features, one a prompt.
+    /// Features, one per prompt.
     pub features: Vec<&'a [f32]>,
     /// Rows × models.
     pub quality: Vec<&'a [f64]>,

@@ -15,7 +15,7 @@ pub struct Pair {
 const BINS: usize = 10;
 
 /// The figures of a router that asks the strong model where `score` is at least a threshold. `strong` and `weak`: the
-/// models' qualities, one a prompt. `None` if the strong model does not lead.
+/// models' qualities, one per prompt. `None` if the strong model does not lead.
 ///
 /// With PGR = (quality − weak) / (strong − weak), as in Ong et al., *RouteLLM* (arXiv 2406.18665, §3.2): APGR is its
 /// mean over the share of strong calls, and CPT(x) the least share of strong calls with PGR ≥ x. Thresholds are the

@@ -1,5 +1,5 @@
 //! What a policy is measured against: a nearest-neighbour router that knows every model's answer to all other prompts,
-//! and every change as it happens. A policy that learns from one answer a request, late or never, can hardly do better.
+//! and every change as it happens. A policy that learns from one answer per request, late or never, can hardly do better.
 
 use super::scenario::Scenario;
 use super::{Step, Stream};
@@ -37,7 +37,7 @@ pub struct Reference {
 struct Choices {
     /// USD that a unit of quality is worth: the knob's own, else the least at which the choices meet it.
     value: f64,
-    /// What the chosen arm's answer is worth, one a request of the stream.
+    /// What the chosen arm's answer is worth, one per request of the stream.
     points: Vec<Point>,
 }
 

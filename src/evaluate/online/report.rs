@@ -75,7 +75,7 @@ pub struct PolicyReport {
     pub course: Vec<Stretch>,
 }
 
-/// Judges the runs of one policy, one a seed; `value`: USD that a unit of quality is worth.
+/// Judges the runs of one policy, one per seed; `value`: USD that a unit of quality is worth.
 pub fn report(
     stream: &Stream,
     scenario: &Scenario,
@@ -161,7 +161,7 @@ fn adopted(run: &Run, newcomer: usize) -> Option<f64> {
     (last >= LEAST_USE).then_some(first as f64)
 }
 
-/// The mean of one value a seed; `None` of none.
+/// The mean of one value per seed; `None` of none.
 fn estimate(values: &[f64]) -> Option<Estimate> {
     let n = values.len();
     let mean = |of: &mut dyn Iterator<Item = f64>| of.sum::<f64>() / n as f64;

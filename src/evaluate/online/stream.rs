@@ -20,7 +20,7 @@ pub struct Request {
     /// The data set's index of the prompt.
     pub prompt: usize,
     pub context: Context,
-    /// One an arm, in the order of [`Stream::arms`].
+    /// One per arm, in the order of [`Stream::arms`].
     pub outcomes: Vec<Observed>,
 }
 

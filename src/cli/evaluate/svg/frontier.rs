@@ -131,7 +131,7 @@ fn bent(corners: &[PointReport]) -> Vec<(f64, f64)> {
     corners.windows(2).flat_map(between).collect()
 }
 
-/// A dot a model with its name, as far as it is within the window.
+/// A dot per model with its name, as far as it is within the window.
 fn models(chart: &mut Chart, report: &WorkloadReport, costs: &Range<f64>, qualities: &Range<f64>) -> Drawn {
     let within = report.models.iter().filter(|model| qualities.contains(&model.quality));
     let mut taken: Vec<(f64, f64)> = Vec::new();

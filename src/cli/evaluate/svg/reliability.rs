@@ -1,4 +1,4 @@
-//! Found over predicted quality, a small plot a model: on the diagonal a prediction is right on average.
+//! Found over predicted quality, a small plot per model: on the diagonal a prediction is right on average.
 
 use plotters::chart::ChartBuilder;
 use plotters::element::{Circle, PathElement};

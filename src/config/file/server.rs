@@ -1,0 +1,73 @@
+//! `[server]` and `[deadlines]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::{path, seconds};
+use crate::config::environment::{Environment, secret};
+use crate::config::section::{Located, Section};
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct Server {
+    pub(in crate::config) listen: Option<Located<SocketAddr>>,
+    pub(in crate::config) admin_listen: Option<Located<SocketAddr>>,
+    pub(in crate::config) data_dir: Option<Located<PathBuf>>,
+    pub(in crate::config) api_keys: Vec<SecretString>,
+    /// The file lists keys, be they valid or not.
+    pub(in crate::config) has_api_keys: bool,
+    pub(in crate::config) max_body_mib: Option<u32>,
+    pub(in crate::config) attempts: Option<u32>,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct Deadlines {
+    pub(in crate::config) connect: Option<Duration>,
+    pub(in crate::config) first_byte: Option<Duration>,
+    pub(in crate::config) idle: Option<Duration>,
+    pub(in crate::config) total: Option<Duration>,
+}
+
+impl Server {
+    pub(super) fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
+        let keys = section.strings("api_keys", "a list such as [\"env:SATISFICE_KEY\"]");
+        let none = keys.as_ref().is_some_and(|keys| keys.value.is_empty());
+        let keys = keys.map_or(vec![], |keys| keys.value);
+        let valid = keys.iter().filter_map(|key| secret(key, "a key of `api_keys`", environment, section.findings));
+        let api_keys = valid.collect();
+        Self {
+            has_api_keys: section.had("api_keys") && !none,
+            api_keys,
+            listen: address(section, "listen"),
+            admin_listen: address(section, "admin_listen"),
+            data_dir: path(section, "data_dir", "a folder such as \"data\""),
+            max_body_mib: section.whole("max_body_mib", 1, 1024).map(|n| n.value),
+            attempts: section.whole("attempts", 1, 10).map(|n| n.value),
+        }
+    }
+}
+
+impl Deadlines {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        Self {
+            connect: seconds(section, "connect_s"),
+            first_byte: seconds(section, "first_byte_s"),
+            idle: seconds(section, "idle_s"),
+            total: seconds(section, "total_s"),
+        }
+    }
+}
+
+fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<SocketAddr>> {
+    let typed = section.string(key, "an IP address and a port, such as \"127.0.0.1:8080\"")?;
+    match typed.value.parse() {
+        Ok(value) => Some(Located { value, line: typed.line }),
+        Err(_) => {
+            let remedy = "give an IP address and a port, such as \"127.0.0.1:8080\"";
+            section.findings.mistake(typed.line, format!("`{key}` \"{}\" is no address; {remedy}", typed.value));
+            None
+        }
+    }
+}
