@@ -1,4 +1,4 @@
-//! Thompson sampling that does not look at the request: one Beta belief a model.
+//! Thompson sampling that does not look at the request: one Beta belief per model.
 
 use super::{Arms, value};
 use crate::difficulty::Context;
