@@ -1,4 +1,4 @@
-//! Alarms of drift, said aloud.
+//! Logs alarms of drift.
 
 use crate::policy::{SCORES_BETWEEN_FALSE_ALARMS, Snapshot};
 
