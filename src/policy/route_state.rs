@@ -126,6 +126,11 @@ impl RouteState {
         controller.best_name(&self.spec).filter(|_| controller.owns(decision))
     }
 
+    /// Times that the quality of an arm was found to have changed; `None` where it is not configured.
+    pub fn drift_alarms(&self, arm: &str) -> Option<u64> {
+        Some(self.arms[self.spec.arm_index(arm)?].drift.alarms)
+    }
+
     /// Requests decided, by any of the controllers.
     pub fn decided(&self) -> u64 {
         self.controllers.iter().map(|controller| controller.schedule.decided).sum()
@@ -133,7 +138,7 @@ impl RouteState {
 
     /// An arm that answered, whether or not it is still configured, and the shift.
     fn arm(&mut self, name: &str) -> Option<(&mut Arm, &mut Arc<Gaussian>)> {
-        let arm = match self.spec.arms.iter().position(|arm| arm.arm == name) {
+        let arm = match self.spec.arm_index(name) {
             Some(arm) => &mut self.arms[arm],
             None => self.retired.get_mut(name)?,
         };

@@ -168,8 +168,7 @@ impl Solution {
 
 /// The arm that each request of the window went to; `None`: one that is no longer in the route.
 fn answered(problem: &Problem) -> Vec<Option<usize>> {
-    let index = |row: &&Row| problem.spec.arms.iter().position(|arm| arm.arm == row.arm);
-    problem.rows.iter().map(index).collect()
+    problem.rows.iter().map(|row| problem.spec.arm_index(&row.arm)).collect()
 }
 
 /// What the best single model is held to be worth on the window.

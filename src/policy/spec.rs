@@ -52,6 +52,11 @@ impl RouteSpec {
         let unknown = dearest.unwrap_or(Price::of(1.0, 1.0));
         self.arms.iter().map(|arm| arm.price.unwrap_or(unknown)).collect()
     }
+
+    /// Where an arm stands in `arms`; `None` where it is not configured.
+    pub fn arm_index(&self, name: &str) -> Option<usize> {
+        self.arms.iter().position(|arm| arm.arm == name)
+    }
 }
 
 /// A part of a route's traffic. The gateway says which requests belong to it; the arms are the route's.

@@ -20,7 +20,7 @@ impl Regressions {
     }
 
     pub(super) fn configure(&mut self, spec: &RouteSpec) {
-        let kept = |arm: &str| self.arms.find(arm).and_then(|k| self.beliefs[k].clone());
+        let kept = |arm: &str| self.arms.spec.arm_index(arm).and_then(|k| self.beliefs[k].clone());
         self.beliefs = spec.arms.iter().map(|arm| kept(&arm.arm)).collect();
         self.arms.configure(spec);
     }

@@ -47,7 +47,7 @@ impl Arms {
     fn configure(&mut self, spec: &RouteSpec) {
         let (mut fresh, before) = (Self::new(spec), self.spec.prices());
         for (i, (arm, price)) in spec.arms.iter().zip(spec.prices()).enumerate() {
-            if let Some(k) = self.find(&arm.arm) {
+            if let Some(k) = self.spec.arm_index(&arm.arm) {
                 let factor = price.output / before[k].output.max(1e-12);
                 fresh.cost[i] = MeanCost { usd: self.cost[k].usd * factor, ..self.cost[k] };
             }
@@ -55,12 +55,8 @@ impl Arms {
         *self = fresh;
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
-        self.spec.arms.iter().position(|arm| arm.arm == name)
-    }
-
     fn settled(&mut self, settlement: &Settlement) {
-        if let (Some(arm), Some(usd)) = (self.find(&settlement.arm), settlement.cost_usd) {
+        if let (Some(arm), Some(usd)) = (self.spec.arm_index(&settlement.arm), settlement.cost_usd) {
             let mean = &mut self.cost[arm];
             (mean.usd, mean.answers) = (mean.usd + usd, mean.answers + 1.0);
         }
@@ -73,7 +69,7 @@ impl Arms {
 
     /// The arm that answered, and its score as a utility at `value` USD per unit of quality, in units of quality.
     fn utility(&self, decision: &Decision, score: f64, value: f64) -> Option<(usize, f64)> {
-        let arm = self.find(&decision.candidates[decision.chosen].arm)?;
+        let arm = self.spec.arm_index(&decision.candidates[decision.chosen].arm)?;
         Some((arm, score - self.cost(arm) / value))
     }
 
