@@ -1,8 +1,7 @@
-//! The process's allocator: mimalloc, by its plain doors.
+//! The process's allocator: mimalloc, through its plain functions.
 //!
-//! The crate `mimalloc` asks for each block by its alignment. For most sizes that goes the slow way through a block that
-//! is larger, though mimalloc aligns whatever it gives out as nearly everything wants to be aligned: 2 µs of a request
-//! that takes 50.
+//! The `mimalloc` crate always calls the aligned functions, which over-allocate for most sizes, although plain
+//! `mi_malloc` aligns to 16 bytes already. Calling that saves 2 of 50 µs per request.
 
 use std::alloc::{GlobalAlloc, Layout};
 

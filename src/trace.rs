@@ -1,4 +1,4 @@
-//! The record of one request, and the closed set of things that the learner hears of.
+//! The record of one request, and the closed set of events that the learner receives.
 
 pub mod json_line;
 pub mod kept;
@@ -18,7 +18,7 @@ use crate::policy::{Decision, Kind, RouteSpec, Snapshot};
 /// UUIDv7: its order is the order of arrival.
 pub type TraceId = Uuid;
 
-/// The id of the shadow of a request, and of the request of a shadow: the same moment, the last bit another.
+/// The id of a request's shadow, and of a shadow's request: the same moment, with the last bit flipped.
 pub fn twin(id: TraceId) -> TraceId {
     Uuid::from_u128(id.as_u128() ^ 1)
 }
@@ -31,10 +31,10 @@ pub struct Trace {
     pub at_ms: u64,
     /// `None` where the client named a model.
     pub route: Option<Name>,
-    /// What the client said of the request in `x-satisfice-metadata`.
+    /// What the client said about the request in `x-satisfice-metadata`.
     pub metadata: Metadata,
     pub decision: Option<Arc<Decision>>,
-    /// The training run that the decision's φ is of, by its key. Not kept with the body: the ledger has it.
+    /// The key of the training run that the decision's φ comes from. Not kept with the body: the ledger has it.
     pub bundle: Option<u64>,
     pub attempts: Vec<Attempt>,
     /// The model that answered.
@@ -55,7 +55,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The request whose answer this one is compared with; `None` where this one is no shadow.
+    /// The request whose answer this one is compared with; `None` where this one is not a shadow.
     pub fn shadows(&self) -> Option<TraceId> {
         let is_shadow = self.decision.as_ref().is_some_and(|decision| decision.kind == Kind::Shadow);
         is_shadow.then(|| twin(self.id))
@@ -90,29 +90,31 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     pub model: ModelId,
-    /// HTTP status, where there was one; of an error that came in place of an answer under a 200, the one it stands for.
+    /// HTTP status, where there was one; for an error that came under a 200 in place of an answer, the one it stands
+    /// for.
     pub status: Option<u16>,
     /// `None`: it answered, to the end.
     pub error: Option<String>,
     pub duration_us: u64,
 }
 
-/// What the learner hears of. Closed: a new kind is a decision about what learning means.
+/// What the learner receives. Closed: a new kind is a decision about what learning means.
 #[derive(Debug)]
 pub enum Event {
     /// A route chose who streams an answer; sent before the upstream is called, so that a score may come before the
-    /// answer ends. Of an answer that comes whole nobody knows before its end, which has the decision too.
-    /// `bundle`: the training run that φ is of, by its key; not always the learner's of the moment.
+    /// answer ends. Not sent for whole answers: nobody can score them before `Finished`, which carries the decision.
+    /// `bundle`: the key of the training run that φ comes from; not always the learner's current one.
     Decided { trace: TraceId, at_ms: u64, route: Name, bundle: u64, decision: Arc<Decision> },
     /// The request ended, however it did.
     Finished(Box<Trace>),
     /// A score from outside. The answer comes once it is durable.
     Feedback(Feedback, tokio::sync::oneshot::Sender<Result<Uuid, FeedbackError>>),
-    /// A judge of the gateway's own is done with an answer.
+    /// One of the gateway's own judges is done with an answer.
     Graded(Grade),
-    /// The routes changed; `routes` are all that there are now.
+    /// The routes changed; `routes` is the whole set.
     Configured { at_ms: u64, routes: Vec<RouteSpec> },
-    /// Another training run's classifier takes over. The answer comes once the snapshot that it decides with is published.
+    /// Another training run's classifier takes over. The answer comes once the snapshot that it decides with is
+    /// published.
     Reclassified(Box<Reclassified>, tokio::sync::oneshot::Sender<Result<Adopted, AdoptError>>),
 }
 
@@ -125,7 +127,7 @@ pub struct Reclassified {
     pub fingerprint: String,
     /// What it believes before anything was seen; without routes.
     pub prior: Snapshot,
-    /// Earlier decisions with φ as it assesses their requests, oldest first: of the requests whose body is kept.
+    /// Earlier decisions with φ as it assesses their requests, oldest first: those whose request's body is kept.
     pub assessed: Vec<(TraceId, Decision)>,
 }
 
@@ -134,11 +136,11 @@ pub struct Reclassified {
 pub struct Adopted {
     /// Learned from in the new φ, for the first time.
     pub assessed: usize,
-    /// Learned from before, and no more: their bodies are gone.
+    /// Learned from before, and no longer: their bodies are gone.
     pub left_out: u64,
 }
 
-/// The classifier before stays in use.
+/// The earlier classifier stays in use.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("the ledger cannot be learned from anew: {0}")]
 pub struct AdoptError(pub String);
@@ -171,16 +173,16 @@ pub struct Feedback {
     pub at_ms: u64,
 }
 
-/// The metric that the gateway's own judges write, each by its name as the source. Clients cannot write it.
+/// The metric that the gateway's own judges write, each with its name as the source. Clients cannot write it.
 pub const JUDGE: &str = "judge";
 
-/// What a judge of the gateway's own made of an answer.
+/// The verdict of one of the gateway's own judges on an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grade {
     pub trace: TraceId,
     /// Its name: the source.
     pub judge: String,
-    /// 0 to 1; `None`: it gave no grade, and may have cost something all the same.
+    /// 0 to 1; `None`: it gave no grade, but may still have cost something.
     pub value: Option<f64>,
     /// How much it counts beside a client's own score (1); above 0.
     pub weight: f64,

@@ -10,8 +10,7 @@ use std::fmt;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-/// A configured name. It lies in its owner up to 24 bytes: a request's record carries a dozen, and the thread that frees
-/// them is another.
+/// A configured name, stored inline up to 24 bytes: traces hold a dozen and are freed on another thread.
 pub type Name = CompactString;
 
 /// `provider/model`, as headers and reports print it.

@@ -1,5 +1,5 @@
-//! Eight bytes of a text at once. Where a word ends cannot be predicted, and a loop over its letters that is left
-//! unpredicted costs more than all that it does.
+//! Eight bytes of a text at once. Where a word ends cannot be predicted, and leaving a loop over its letters at a
+//! mispredicted branch costs more than all the work in it.
 
 /// The lowest bit of each byte …
 const ONES: u64 = u64::from_le_bytes([1; 8]);

@@ -1,4 +1,4 @@
-//! What makes one vector of a text's tokens: the static table, or a transformer for those who accept its latency.
+//! What turns a text's tokens into one vector: the static table, or a transformer for those who accept its latency.
 
 mod table;
 mod transformer;
@@ -16,7 +16,7 @@ pub enum Encoder {
     Transformer(Box<Transformer>),
 }
 
-/// A text could not be embedded; the next may well be.
+/// A text could not be embedded; the next one may well be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the encoder failed: {0}")]
 pub struct EmbedError(pub(super) String);
@@ -30,7 +30,7 @@ impl Encoder {
         }
     }
 
-    /// Whether embedding takes so long that the threads that serve should not do it.
+    /// Whether embedding takes too long for the threads that serve.
     pub fn is_slow(&self) -> bool {
         matches!(self, Self::Transformer(_))
     }
@@ -45,7 +45,7 @@ impl Encoder {
     }
 }
 
-/// The first and the last `half` of `ids`; all of them, in the first, if they are not more.
+/// The first and the last `half` of `ids`; all of them, in the first, if there are no more.
 fn ends(ids: &[u32], half: usize) -> (&[u32], &[u32]) {
     if ids.len() <= 2 * half {
         return (ids, &[]);

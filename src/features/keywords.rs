@@ -116,7 +116,7 @@ const LONGEST: usize = 11;
 struct Table {
     /// The lists of each word, packed.
     sets: HashMap<u128, u16, FixedState>,
-    /// The lengths, as bits, of the words with each first and last letter: most words are none of them and need no
+    /// The lengths, as bits, of the words with each first and last letter: most words match none of them and need no
     /// look-up.
     lengths: [[u16; 26]; 26],
 }

@@ -1,4 +1,4 @@
-//! What a text's lines tell: choices, the stem before them, and what is asked.
+//! What a text's lines say: choices, the stem before them, and what is asked.
 
 use super::keywords::{self, NEGATION};
 
@@ -19,7 +19,7 @@ pub struct Lines {
     /// Characters of the longest.
     pub longest_option: u32,
     pub options_with_digit: u32,
-    /// Choices that speak of the others: "all of", "none of", "both".
+    /// Choices that refer to the others: "all of", "none of", "both".
     pub options_of_options: u32,
     /// Characters of all other lines, trimmed.
     pub stem_chars: u32,
@@ -28,7 +28,7 @@ pub struct Lines {
     pub asked: bool,
 }
 
-/// The last sentence that ends with a question mark and is no choice; without any, the last one before the choices.
+/// The last sentence that ends with a question mark and is not a choice; failing that, the last one before the choices.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Question {
     pub chars: u32,
@@ -55,7 +55,7 @@ impl Lines {
         }
     }
 
-    /// Whether this line tells what is asked better than those before it.
+    /// Whether this line is a better candidate for what is asked than those before it.
     fn line(&mut self, line: &str) -> bool {
         let trimmed = line.trim();
         if trimmed.is_empty() {
@@ -121,7 +121,7 @@ fn speaks_of_others(option: &str) -> bool {
     WAYS.into_iter().any(begins)
 }
 
-/// What stands after the mark of a choice: `^[ \t]*\(?[A-Ja-j1-9][).:][ \t]+(.*)$`.
+/// What follows the mark of a choice: `^[ \t]*\(?[A-Ja-j1-9][).:][ \t]+(.*)$`.
 fn option(line: &str) -> Option<&str> {
     let blank = [' ', '\t'];
     let line = line.trim_start_matches(blank);

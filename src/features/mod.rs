@@ -18,7 +18,7 @@ use crate::api::chat::ChatRequest;
 use signals::SIGNALS;
 use window::Window;
 
-/// Which features, computed how: a bundle of weights made for another version does not fit this code.
+/// The version of the features and how they are computed: a bundle made for another version does not fit this code.
 pub const SCHEMA_VERSION: u32 = 2;
 /// How many of the [`Features`], at the front, are hand-made signals; the embedding follows.
 pub const SIGNAL_WIDTH: usize = SIGNALS;
@@ -51,7 +51,7 @@ impl Features {
     }
 }
 
-/// A request as it was read, before its text is embedded.
+/// A request that has been read, before its text is embedded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     /// The signals, with room for the embedding.
@@ -70,13 +70,13 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// An extractor of these; `encoder` knows each piece of `vocabulary`.
+    /// An extractor; `encoder` must know each piece of `vocabulary`.
     pub fn new(vocabulary: WordPiece, encoder: Encoder) -> Self {
         Self { vocabulary, encoder }
     }
 
-    /// Same request: same bits. Signals look at the whole conversation (but at most 64 KiB of it, its beginning and
-    /// its end), embeddings at a bounded [window](window) of it: the first system prompt and the newest user turn.
+    /// Same request: same bits. Signals look at the whole conversation (at most 64 KiB of it, its beginning and its
+    /// end), embeddings at a bounded [window](window) of it: the first system prompt and the newest user turn.
     ///
     /// # Errors
     /// Those of [`Self::embed`].
@@ -84,7 +84,7 @@ impl Extractor {
         self.embed(self.draft(request))
     }
 
-    /// All of [`Self::extract`] that takes microseconds whatever the encoder.
+    /// The part of [`Self::extract`] that takes microseconds whatever the encoder.
     pub fn draft(&self, request: &ChatRequest) -> Draft {
         let scan = window::scan(request);
         let window = Window::of(request);
@@ -110,9 +110,9 @@ impl Extractor {
         SIGNAL_WIDTH + self.encoder.dim()
     }
 
-    /// The direction of the mean of the newest user turn's token vectors: [`DIM`] values, of length 1. `None` where there
-    /// is no user's turn, nothing in it to pool, or more than is pooled (what is not looked at cannot be compared), and
-    /// where a transformer embeds: that is too slow to be asked beside.
+    /// The direction of the mean of the newest user turn's token vectors: [`DIM`] values, of length 1. `None` where
+    /// there is no user turn, nothing in it to pool, or more than is pooled (what is not looked at cannot be compared),
+    /// and where a transformer embeds, which would be too slow.
     pub fn meaning(&self, request: &ChatRequest) -> Option<[f32; DIM]> {
         let Encoder::Table(table) = &self.encoder else { return None };
         let turn = window::whole_turn(request)?;
@@ -137,7 +137,7 @@ impl Extractor {
     }
 }
 
-/// Four bytes a token: right within a tenth for English, and on the safe side for most other scripts.
+/// Four bytes per token: right within a tenth for English, and on the safe side for most other scripts.
 pub fn tokens(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX)
 }

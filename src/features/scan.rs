@@ -1,4 +1,4 @@
-//! Counts of what a text is made of, in one pass over its characters and one over its lines.
+//! Counts what a text is made of, in one pass over its characters and one over its lines.
 
 use super::eight::Eight;
 use super::keywords::{self, KEYWORDS};
@@ -99,7 +99,7 @@ impl Scan {
             }
             rest = chars.as_str();
         }
-        // Both are made of what counts as code: most texts need not be searched.
+        // Both consist of what counts as code: most texts need not be searched.
         if self.code > code {
             self.fences += count(memchr::memmem::find_iter(text.as_bytes(), "```"));
             self.blanks += count(memchr::memmem::find_iter(text.as_bytes(), "__"));
@@ -140,14 +140,14 @@ impl Scan {
         self.before_previous.unwrap_or('\n')
     }
 
-    /// What most often stands between words.
+    /// What most often comes between words.
     fn space(&mut self) {
         let previous = self.follow(' ');
         self.chars += 1;
         self.sentence_ends += u32::from(matches!(previous, '.' | '?' | '!'));
     }
 
-    /// Any character but an ASCII letter.
+    /// Any character except an ASCII letter.
     fn character(&mut self, c: char) {
         let previous = self.follow(c);
         self.chars += 1;

@@ -110,7 +110,7 @@ fn rarity(vocabulary: &WordPiece, ids: &[u32], window_words: u32) -> [f64; 5] {
     let tokens = ids.len().max(1) as f64;
     let share = |n: usize| n as f64 / tokens;
     let ranked = ranks(ids).count();
-    // A logarithm of a product is a sum of logarithms, and dearer than the product. No chunk's product overflows.
+    // One logarithm per chunk: that of a product is the sum of its factors'. No chunk's product overflows.
     let product = |ids: &[u32]| ranks(ids).map(|rank| f64::from(rank) + 10.0).product::<f64>();
     let log_rank: f64 = ids.chunks(16).map(|ids| product(ids).ln()).sum();
     [
@@ -138,7 +138,7 @@ fn variety(vocabulary: &WordPiece, ids: &[u32]) -> f64 {
     f64::from(distinct) / ids.len().max(1) as f64
 }
 
-/// Most counts are 0, which need no logarithm.
+/// Most counts are 0, which needs no logarithm.
 fn log1p(count: u32) -> f64 {
     if count == 0 { 0.0 } else { f64::from(count).ln_1p() }
 }

@@ -42,7 +42,7 @@ impl<'a> Window<'a> {
     }
 }
 
-/// The text of the newest user turn; `None` where there is none, or it is longer than what is embedded of one.
+/// The text of the newest user turn; `None` where there is none, or it is longer than what is embedded.
 pub fn whole_turn(request: &ChatRequest) -> Option<&str> {
     let turn = request.messages.iter().rfind(|message| message.role == "user")?;
     Some(text(turn)).filter(|text| text.len() <= 2 * TURN_HALF)

@@ -1,8 +1,8 @@
 //! WordPiece as uncased BERT tokenizes: clean, lowercase, strip accents, split at punctuation and ideographs, then
 //! greedily take the longest piece of the vocabulary.
 //!
-//! The rules are those of Hugging Face's `BertNormalizer`, `BertPreTokenizer` and `WordPiece` (a test holds this to
-//! them), with one difference: the text of a prompt never becomes a special token, so `[SEP]` is five characters here.
+//! The rules are those of Hugging Face's `BertNormalizer`, `BertPreTokenizer` and `WordPiece` (checked by a test), with
+//! one difference: the text of a prompt never becomes a special token, so `[SEP]` is five characters here.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -20,7 +20,7 @@ const MAX_WORD_CHARS: usize = 100;
 const CONTINUES: &str = "##";
 const UNKNOWN: &str = "[UNK]";
 
-/// A WordPiece vocabulary: one piece a line, the line's number is the id.
+/// A WordPiece vocabulary: one piece per line, whose number is the id.
 #[derive(Debug)]
 pub struct WordPiece {
     text: Cow<'static, str>,
@@ -30,7 +30,7 @@ pub struct WordPiece {
     initial: HashTable<Entry>,
     /// Pieces that continue one.
     continuing: HashTable<Entry>,
-    /// Which ids continue a word, a bit each.
+    /// Which ids continue a word, one bit per id.
     continues: Vec<u64>,
     /// Ids of the one-character ASCII pieces.
     ascii: [u32; 128],
@@ -53,8 +53,8 @@ struct Entry {
     id: u32,
 }
 
-/// A piece of up to seven bytes, as most are: its length in the first byte of eight and then its bytes, so that the
-/// table itself tells whether it is the one. Of a longer piece, a part of its hash behind a zero.
+/// A piece of up to seven bytes, as most are: its length in the first of eight bytes and then its bytes, so that the
+/// table itself tells whether it matches. For a longer piece, a zero and a part of its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key(u64);
 
@@ -84,7 +84,7 @@ impl Key {
     }
 }
 
-/// The text is no WordPiece vocabulary.
+/// The text is not a WordPiece vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VocabularyError {
     #[error("line {0} is empty; every line must hold one piece")]
@@ -207,7 +207,8 @@ impl WordPiece {
         self.end_word(&mut word, ids);
     }
 
-    /// Most words are short, ASCII, and one piece: its id and bytes, where `text` begins with such a one that ends there.
+    /// Most words are short, ASCII, and a single piece: its id and bytes, where `text` begins with such a word that
+    /// ends there.
     fn short_word(&self, text: &[u8]) -> Option<(u32, usize)> {
         let eight = Eight::of(text);
         let length = eight.alphanumerics();
@@ -219,7 +220,8 @@ impl WordPiece {
         self.initial.find(key.hash(), |entry| entry.key == key).map(|entry| (entry.id, length))
     }
 
-    /// A run without ASCII. Canonical decomposition never crosses an ASCII character, so runs can be treated alone.
+    /// A run with non-ASCII characters. Canonical decomposition never crosses an ASCII character, so runs can be
+    /// treated separately.
     fn encode_unicode(&self, run: &str, word: &mut Vec<u8>, ids: &mut Vec<u32>) {
         for c in spaced(run).nfd().filter(|c| c.general_category() != GeneralCategory::NonspacingMark) {
             if c.is_whitespace() {
@@ -247,7 +249,7 @@ impl WordPiece {
         word.clear();
     }
 
-    /// Longest piece first; false if a rest is left that no piece begins.
+    /// Longest piece first; false if a remainder is left that no piece begins.
     fn spell(&self, word: &[u8], ids: &mut Vec<u32>) -> bool {
         let mut rest = word;
         while !rest.is_empty() {
@@ -281,7 +283,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, VocabularyError> {
     let mut start = 0;
     for (line, text) in text.split_terminator('\n').enumerate() {
         let piece = text.strip_suffix('\r').unwrap_or(text);
-        // "##" alone is the word itself, not an empty rest.
+        // "##" alone is a word, not an empty continuation.
         let continues = piece.len() > CONTINUES.len() && piece.starts_with(CONTINUES);
         let mark = if continues { CONTINUES.len() } else { 0 };
         let len = u16::try_from(piece.len() - mark).map_err(|_| VocabularyError::TooLong(line + 1))?;
@@ -299,7 +301,7 @@ fn slice(text: &str, piece: Piece) -> &[u8] {
 }
 
 fn is_too_long(word: &[u8]) -> bool {
-    // Characters of UTF-8: all bytes but the continuation bytes.
+    // Characters in UTF-8: all bytes except the continuation bytes.
     let chars = || word.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
     word.len() > MAX_WORD_CHARS && chars() > MAX_WORD_CHARS
 }
@@ -308,7 +310,7 @@ fn push_char(word: &mut Vec<u8>, c: char) {
     word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// `run` without control characters, and with each ideograph a word of its own.
+/// `run` without control characters, and with each ideograph as a word of its own.
 fn spaced(run: &str) -> String {
     let mut out = String::with_capacity(run.len() * 2);
     for c in run.chars().filter(|&c| !is_control(c)) {
@@ -346,7 +348,7 @@ enum Class {
     NotAscii,
 }
 
-/// Where a run of [`Class::Letter`] ends that goes on at least until `at`.
+/// Where a run of [`Class::Letter`] ends that reaches at least to `at`.
 fn letters_end(text: &[u8], at: usize) -> usize {
     let is_letter = |byte: &u8| matches!(CLASS[usize::from(*byte)], Class::Letter);
     text[at..].iter().position(|byte| !is_letter(byte)).map_or(text.len(), |length| at + length)

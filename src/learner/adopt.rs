@@ -1,8 +1,8 @@
-//! Another training run's φ: the ledger is folded anew on it.
+//! Takes up another training run's φ: the ledger is folded again on it.
 //!
 //! φ of one run says nothing in another's. A decision whose request was assessed again is written to the ledger once
-//! more in the new φ, followed by copies of its end and its scores and by what judging it has cost: the ledger alone, without the bodies, which retention
-//! drops, then leads to the same posterior at every later start.
+//! more in the new φ, followed by copies of its end and its scores and by what judging it has cost. Then the ledger
+//! alone leads to the same posterior at every later start, without the bodies, which retention drops.
 
 use crate::policy::{Decision, RouteSpec, bundle_key};
 use crate::store::{Entry, Position, Store, StoreError, newest_scores};
@@ -12,14 +12,14 @@ use super::configure;
 use super::fold::Fold;
 use super::standing::Charges;
 
-/// Decisions of one commit.
+/// Decisions per commit.
 const BATCH: usize = 256;
 
 /// Folds the ledger on the new φ; also says how many decisions were brought into it.
 ///
 /// # Errors
-/// The ledger cannot be read or written. What was written by then is true all the same, and changes nothing for the
-/// fold that was in use.
+/// The ledger cannot be read or written. What was written by then is still true, and changes nothing for the fold in
+/// use.
 pub(super) fn adopt(
     store: &mut dyn Store,
     news: Reclassified,
@@ -55,7 +55,7 @@ pub(super) fn adopt(
     Ok((fold, brought_in))
 }
 
-/// A request's entries once more, in the new φ; none where nobody decided it, or it stands there in that φ already.
+/// A request's entries once more, in the new φ; empty where nobody decided it, or it is there in that φ already.
 fn again(history: Vec<Entry>, trace: TraceId, bundle: u64, decision: Decision) -> Vec<Entry> {
     let mut first = None;
     for entry in &history {

@@ -1,5 +1,5 @@
-//! Answers given again. Nothing is chosen or learned by them, so nothing of them is in the ledger, which is never
-//! compacted, until somebody scores one: only then is it written down whose score that is.
+//! Answers given again. Nothing is chosen or learned by them, so they are left out of the ledger, which is never
+//! compacted. Only when somebody scores one is its decision written down, so that the score belongs to something.
 
 use std::collections::VecDeque;
 
@@ -7,15 +7,16 @@ use crate::policy::Kind;
 use crate::store::{Entry, Store, StoreError};
 use crate::trace::{Trace, TraceId};
 
-/// Streams under way that are remembered at most, the newest.
+/// The most streams under way that are remembered; the oldest are forgotten.
 const MOST: usize = 1024;
 
-/// Answers that are streamed again: they may be scored before they have ended, and their trace is kept.
+/// Streamed answers that are given again, from their beginning until their trace is kept: they may be scored before
+/// they end.
 #[derive(Debug, Default)]
 pub(super) struct Again(VecDeque<(TraceId, Entry)>);
 
 impl Again {
-    /// A stream began; `decided` is what the ledger is to have if it is scored.
+    /// A stream began; `decided` goes to the ledger if it is scored.
     pub(super) fn begin(&mut self, trace: TraceId, decided: Entry) {
         if self.0.len() == MOST {
             self.0.pop_front();
@@ -28,9 +29,9 @@ impl Again {
         self.0.retain(|(id, _)| *id != trace);
     }
 
-    /// What the ledger is to have of `trace` before its first score; `None` where no answer was given again. `ended` are
-    /// those whose traces are on their way to `store`; `bundle` stands where nobody knows which training run its request
-    /// came in.
+    /// The entry that the ledger needs before the first score of `trace`; `None` where it is not an answer given again.
+    /// `ended` are those whose traces are on their way to `store`; `bundle` is used where nobody knows which training
+    /// run the request came in.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -48,12 +49,12 @@ impl Again {
     }
 }
 
-/// Whether `trace` is of an answer that was given again.
+/// Whether `trace` is that of an answer given again.
 pub(super) fn is_again(trace: &Trace) -> bool {
     trace.decision.as_ref().is_some_and(|decision| decision.kind == Kind::Cache)
 }
 
-/// What the ledger is to have of `trace` if it is scored; `None` where it is of no answer that was given again.
+/// The entry that the ledger needs if `trace` is scored; `None` where it is not that of an answer given again.
 pub(super) fn decided(trace: &Trace, bundle: u64) -> Option<Entry> {
     let (route, decision) = (trace.route.clone()?, trace.decision.clone()?);
     let bundle = trace.bundle.unwrap_or(bundle);

@@ -1,4 +1,4 @@
-//! Alarms of drift, said aloud.
+//! Logs alarms of drift.
 
 use crate::policy::{SCORES_BETWEEN_FALSE_ALARMS, Snapshot};
 
@@ -7,8 +7,7 @@ pub(super) fn report(before: &Snapshot, after: &Snapshot) {
     for (name, state) in &after.routes {
         let Some(known) = before.routes.get(name) else { continue };
         for (spec, arm) in state.spec.arms.iter().zip(&state.arms) {
-            let earlier = known.spec.arms.iter().position(|other| other.arm == spec.arm);
-            let earlier = earlier.map_or(0, |i| known.arms[i].drift.alarms);
+            let earlier = known.drift_alarms(&spec.arm).unwrap_or(0);
             if arm.drift.alarms > earlier {
                 tracing::warn!(
                     route = name,

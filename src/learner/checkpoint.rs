@@ -1,4 +1,4 @@
-//! Checkpoints: a snapshot beside the conditions under which it may stand in for the ledger before it.
+//! Checkpoints: a snapshot, and the conditions under which it may stand in for the ledger before it.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use crate::store::{Checkpoint, Position, Store, StoreError};
 
 use super::fold::Fold;
 
-/// Another version may fold the same ledger to another state.
+/// Another version may fold the same ledger to a different state.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// As JSON, so that a snapshot of another shape is seen to be one: it is then folded anew, which is always right.
+/// As JSON, so that a snapshot of another shape is recognised: the ledger is then folded again, which is always right.
 /// Its numbers are written so that they read back to the bit.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +30,7 @@ pub(super) fn take(fold: &Fold) -> Option<Checkpoint> {
     Some(Checkpoint { position: fold.position(), state: state? })
 }
 
-/// What reads back as it was, or nothing: JSON has `null` for a number that is not finite, and does not complain.
+/// The bytes, if they read back as the same snapshot: JSON silently writes `null` for a number that is not finite.
 fn written<S: Serialize + DeserializeOwned + PartialEq>(fingerprint: &str, snapshot: &S) -> Option<Vec<u8>> {
     let (version, fingerprint) = (VERSION.to_owned(), fingerprint.to_owned());
     let state = serde_json::to_vec(&State { version, fingerprint, snapshot }).ok()?;
@@ -38,7 +38,7 @@ fn written<S: Serialize + DeserializeOwned + PartialEq>(fingerprint: &str, snaps
     (read.snapshot == *snapshot).then_some(state)
 }
 
-/// The newest checkpoint, if this version made it on this training run.
+/// The newest checkpoint, if this version made it for this training run.
 pub(super) fn usable(store: &dyn Store, fingerprint: &str) -> Result<Option<(Position, Snapshot)>, StoreError> {
     let Some(Checkpoint { position, state }) = store.latest_checkpoint()? else { return Ok(None) };
     match serde_json::from_slice::<State<Snapshot>>(&state) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counted since the start, except the last three, which are of the newest batch. Reading them waits for nobody.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Events heard of.
+    /// Events received.
     pub events: AtomicU64,
     /// Decisions and answers that could not be written to the ledger.
     pub dropped_events: AtomicU64,
@@ -30,7 +30,7 @@ pub struct Counters {
     pub batch_events: AtomicU64,
     /// How long its ledger commit took, µs.
     pub commit_us: AtomicU64,
-    /// Events that came meanwhile and wait.
+    /// Events that came in the meantime and wait.
     pub waiting: AtomicU64,
 }
 

@@ -56,19 +56,19 @@ impl Change {
     }
 }
 
-/// The state of the fold: the snapshot after `position`, and entries that are staged beyond it.
+/// The state of the fold: the snapshot after `position`, and entries staged beyond it.
 ///
 /// An entry is staged first, which only moves the standings. Once the store has it, [`Fold::commit`] moves the
-/// snapshot; if the store refused it, [`Fold::abandon`] forgets the standings it touched, and the ledger, when next
-/// asked, tells them as they were.
+/// snapshot. If the store refused it, [`Fold::abandon`] forgets the standings it touched, and they are read from the
+/// ledger when next needed.
 #[derive(Debug)]
 pub(super) struct Fold {
     fingerprint: String,
-    /// Has no routes: what stands for the snapshot while it changes.
+    /// Has no routes: stands in for the snapshot while it changes.
     blank: Snapshot,
     snapshot: Snapshot,
     position: Position,
-    /// Where the checkpoint stood that it began with.
+    /// Where the checkpoint stood that it started from.
     origin: Position,
     standings: Standings,
     /// Whether the ledger may have decisions of this training run so far …
@@ -80,7 +80,7 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    /// The state that a ledger leads to, from its newest checkpoint that can be used, else from its first entry.
+    /// The state that a ledger leads to, from its newest usable checkpoint, else from its first entry.
     pub(super) fn restore(
         store: &dyn Store,
         prior: Snapshot,
@@ -105,7 +105,7 @@ impl Fold {
             Entry::Decided { bundle, .. } if *bundle == self.standings.bundle() => self.own = true,
             Entry::Decided { trace, .. } => {
                 self.foreign = true;
-                // It may stand in the ledger in this φ too, further up: whoever speaks of it next looks there.
+                // The ledger may have it in this φ too, earlier: the next entry that concerns it looks there.
                 if self.own && self.standings.get(*trace).is_none() {
                     self.position = position;
                     return Ok(());
@@ -149,8 +149,8 @@ impl Fold {
         self.standings.get(trace)
     }
 
-    /// Has `trace`'s standing in memory, as the entries before `before` say; there is none where nobody decided it. Also
-    /// that of the request that it is compared with.
+    /// Brings `trace`'s standing into memory as of position `before`, if anybody decided it, and that of the request it
+    /// is compared with.
     pub(super) fn load(&mut self, store: &dyn Store, trace: TraceId, before: Position) -> Result<(), StoreError> {
         self.load_one(store, trace, before)?;
         match self.standings.get(trace).is_some_and(Standing::is_audited) {
@@ -197,7 +197,7 @@ impl Fold {
         }
     }
 
-    /// Gives up standings beyond what may be held. Only where nothing is staged: a batch needs all of its own.
+    /// Drops standings beyond capacity. Only where nothing is staged: a batch needs all of its own.
     pub(super) fn trim(&mut self) {
         self.standings.trim();
     }

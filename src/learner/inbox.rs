@@ -25,7 +25,7 @@ impl Inbox {
         self.events.len()
     }
 
-    /// Has `take` take the next batch, event by event; none where `chore` came first. False: it is the last.
+    /// Passes the next batch to `take`, event by event; none if `chore` came first. False: it is the last.
     pub(super) async fn gather(
         &mut self,
         bounds: &Bounds,

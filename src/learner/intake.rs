@@ -24,14 +24,14 @@ pub(super) struct Intake {
     pub(super) entries: Vec<Entry>,
     /// Events that were taken in.
     pub(super) events: usize,
-    /// Trace bodies that were staged.
+    /// Staged trace bodies.
     pub(super) bodies: usize,
-    /// Answers given again, of which nothing is in the ledger unless they are scored.
+    /// Answers given again; the ledger has nothing of them unless they are scored.
     again: Vec<(TraceId, Entry)>,
     acknowledgements: Vec<(Acknowledge, Uuid)>,
 }
 
-/// What an event is read with.
+/// What is needed to read an event.
 pub(super) struct Desk<'a> {
     pub(super) store: &'a mut dyn Store,
     pub(super) scorers: &'a mut [Box<dyn Scorer>],
@@ -64,7 +64,7 @@ impl Intake {
                 self.configured(at_ms, routes, desk);
                 Ok(())
             }
-            // The worker's own: it is no part of a batch.
+            // The worker handles it: it belongs to no batch.
             Event::Reclassified(..) => Ok(()),
         };
         if let Err(error) = taken {
@@ -73,7 +73,7 @@ impl Intake {
         }
     }
 
-    /// Adds an entry that an earlier batch could not get to the ledger.
+    /// Adds an entry that an earlier batch could not write to the ledger.
     pub(super) fn resume(&mut self, postponed: Option<Entry>, fold: &mut Fold) {
         if let Some(entry) = postponed {
             fold.stage(&entry);
@@ -81,7 +81,7 @@ impl Intake {
         }
     }
 
-    /// Answers all whose score is durable now.
+    /// Answers the clients whose scores are durable now.
     pub(super) fn acknowledge(&mut self) {
         for (acknowledge, id) in self.acknowledgements.drain(..) {
             // A client that has left needs no answer.
@@ -89,7 +89,7 @@ impl Intake {
         }
     }
 
-    /// Tells them that it is not.
+    /// Tells them that their scores are not durable.
     pub(super) fn refuse(&mut self, error: &StoreError) {
         for (acknowledge, _) in self.acknowledgements.drain(..) {
             let _ = acknowledge.send(Err(FeedbackError::Unavailable(error.to_string())));
@@ -164,7 +164,7 @@ impl Intake {
         }
     }
 
-    /// What it cost counts also where it gave no grade.
+    /// The cost counts even where there is no grade.
     fn graded(&mut self, grade: Grade, desk: &mut Desk<'_>) -> Result<(), StoreError> {
         if standing(desk, grade.trace)?.is_none() {
             return Ok(());
@@ -213,7 +213,7 @@ impl Intake {
         }
     }
 
-    /// The standing of a request that may be scored; an answer that was given again gets one by its first score.
+    /// The standing of a request that may be scored; an answer given again gets one with its first score.
     fn scorable<'a>(&mut self, trace: TraceId, desk: &'a mut Desk<'_>) -> Result<Option<&'a Standing>, StoreError> {
         if standing(desk, trace)?.is_none() {
             let decided = desk.again.decided(trace, &self.again, desk.store, desk.fold.bundle())?;
@@ -228,7 +228,7 @@ impl Intake {
 enum News {
     First,
     Revised,
-    /// The same value again, as when a client did not hear the answer. Not written, but acknowledged.
+    /// The same value again, as when a client did not get the answer. Not written, but acknowledged.
     Repeated,
 }
 
@@ -242,7 +242,7 @@ impl News {
     }
 }
 
-/// Where a trace stands after all that is in the ledger and in this batch; `None`: nobody decided it.
+/// Where a trace stands after the whole ledger and this batch; `None`: nobody decided it.
 fn standing<'a>(desk: &'a mut Desk<'_>, trace: TraceId) -> Result<Option<&'a Standing>, StoreError> {
     let after_all = desk.fold.position() + 1;
     desk.fold.load(desk.store, trace, after_all)?;

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Nothing is learned that is not in the ledger, and a score is acknowledged once it is both durable and in the
-//! published snapshot. A batch is one commit: what came while the disk was busy goes together.
+//! published snapshot. A batch is one commit: what arrived while the disk was busy goes together.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -52,21 +52,21 @@ pub struct Settings {
 /// The learner's bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Events that wait; a sender finds the channel full beyond it and decides what to drop.
+    /// Events that may wait; a sender that finds the channel full decides what to drop.
     pub queue: usize,
-    /// Events of one commit.
+    /// Events per commit.
     pub batch: usize,
-    /// How long the first event of a batch waits for others: what a crash can lose of decisions and answers that
-    /// nobody scored, and how late the policy hears of them. A score from outside ends the waiting.
+    /// How long the first event of a batch waits for others: how much a crash can lose of decisions and answers that
+    /// nobody scored, and how late the policy learns of them. A score from outside ends the wait.
     pub linger: Duration,
-    /// Pause between two looks at what came: under load, waking up for each event costs more than the event.
+    /// Pause between two looks at the queue: under load, waking up for each event costs more than the event.
     pub nap: Duration,
     /// Requests held in memory; older ones are read from the ledger.
     pub recent: usize,
-    /// Entries and time between checkpoints: whichever is first.
+    /// Entries and time between checkpoints: whichever comes first.
     pub checkpoint_entries: u64,
     pub checkpoint_every: Duration,
-    /// Time between making trace bodies durable: what a crash can lose of them.
+    /// Time between flushes of trace bodies: how much of them a crash can lose.
     pub flush_every: Duration,
 }
 
@@ -93,8 +93,8 @@ pub struct Learner {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub reader: Arc<dyn TraceReader>,
     pub counters: Arc<Counters>,
-    /// The ledger was learned from anew, and has decisions of another training run, which
-    /// [`Event::Reclassified`] could bring in.
+    /// The ledger was learned from the start, and has decisions of another training run, which [`Event::Reclassified`]
+    /// could bring in.
     pub incomplete: bool,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
@@ -142,9 +142,9 @@ pub fn restore(store: &dyn Store, prior: Snapshot, fingerprint: &str) -> Result<
 }
 
 impl Learner {
-    /// Takes no more events, works off those that wait, writes a checkpoint and ends. Blocks until then.
+    /// Takes no more events, handles those that wait, writes a checkpoint and ends. Blocks until then.
     pub fn stop(self) {
-        // It has ended already, if it does not hear this.
+        // A send fails only if the learner has ended already.
         let _ = self.stop.send(());
         if self.thread.join().is_err() {
             tracing::error!("the learner had panicked; what it had acknowledged is in the ledger");
@@ -152,7 +152,7 @@ impl Learner {
     }
 }
 
-/// Writes the routes down where they are others than the ledger leads to.
+/// Writes the routes down if they differ from those that the ledger leads to.
 fn configure(fold: &mut Fold, store: &mut dyn Store, at_ms: u64, routes: Vec<RouteSpec>) -> Result<(), StoreError> {
     if has_routes(fold.snapshot(), &routes) {
         return Ok(());

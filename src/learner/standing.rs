@@ -49,17 +49,17 @@ struct Score {
     comment: Option<u64>,
 }
 
-/// What judges cost, once each: where a request is brought into another φ, what they had cost by then is written again, in
-/// one sum, right behind its decision and its end.
+/// Judge costs, each counted once. When a request is assessed again for another classifier, their sum so far is written
+/// again after the repeated decision; `repeated` marks it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Charges {
     usd: f64,
-    /// The next one is that sum.
+    /// The next charge is that sum.
     repeated: bool,
 }
 
 impl Charges {
-    /// Of a request's entries so far.
+    /// From a request's entries so far.
     pub(super) fn of(history: &[Entry]) -> Self {
         let mut charges = Self::default();
         for entry in history {
@@ -81,7 +81,7 @@ impl Charges {
         self.repeated = self.usd > 0.0;
     }
 
-    /// What of it was not known.
+    /// The part of a charge that is new.
     fn charge(&mut self, usd: f64) -> Option<f64> {
         let new = !std::mem::take(&mut self.repeated);
         self.usd += if new { usd } else { 0.0 };
@@ -95,7 +95,7 @@ impl Score {
     }
 }
 
-/// A request of the comparison with the best model, both answers judged.
+/// A request of the comparison with the best model, with both answers judged.
 struct Pair {
     /// The request's own.
     choice: Arc<Choice>,
@@ -112,7 +112,7 @@ impl Standing {
         self.scores.len()
     }
 
-    /// Whether this source's newest score says nothing that it has not said; `None`: it has not scored yet.
+    /// Whether this source's newest score already says this; `None`: it has not scored yet.
     pub(super) fn repeats(&self, metric: &str, source: &str, value: f64, comment: Option<&str>) -> Option<bool> {
         let score = self.scores.iter().find(|s| s.metric == metric && s.source == source)?;
         Some(score.value == value && (comment.is_none() || comment.map(hash) == score.comment))
@@ -126,7 +126,7 @@ impl Standing {
         self.choice.decision.kind == Kind::Shadow
     }
 
-    /// What a judge of the gateway's own gave to the answer of the model that was drawn.
+    /// Grades by the gateway's own judges of the answer of the model that was drawn.
     fn grades(&self) -> impl Iterator<Item = &Score> {
         let decision = &self.choice.decision;
         let drawn = decision.candidates.get(decision.chosen).map(|candidate| &candidate.arm);
@@ -155,7 +155,7 @@ impl Standing {
         }
     }
 
-    /// What the posterior is to hear, if anything changed. Nothing until it is known who answered.
+    /// What the posterior has to learn, if anything changed. Nothing until it is known who answered.
     fn believe(&mut self) -> Option<Change> {
         let arm = self.arm.clone()?;
         let now = reward::resolve(self.scores.iter().map(Score::part));
@@ -174,7 +174,7 @@ pub(super) struct Standings {
     bundle: u64,
     capacity: usize,
     held: HashMap<TraceId, Standing, FixedState>,
-    /// In the order of their coming; may name some that are gone.
+    /// In the order they came; may name some that are gone.
     order: VecDeque<TraceId>,
 }
 
@@ -191,8 +191,8 @@ impl Standings {
         self.held.get(&trace)
     }
 
-    /// Adds what an entry says, and gives what the policy is to hear of it. Entries of a trace that is not held are
-    /// of no consequence: load it first.
+    /// Adds what an entry says, and appends the changes that the policy has to learn. Entries of a trace that is not
+    /// held are ignored: load it first.
     pub(super) fn apply(&mut self, entry: &Entry, changes: &mut Vec<Change>) {
         match entry {
             Entry::Configured { .. } => {}
@@ -203,7 +203,7 @@ impl Standings {
                 let Some(standing) = self.held.get_mut(trace).filter(|standing| !standing.settled) else { return };
                 standing.settle(arm.as_ref());
                 if let (Some(arm), true) = (arm, standing.comparable) {
-                    // How long an answer would have been, one that broke off does not say.
+                    // An answer that broke off does not tell how long it would have been.
                     let usage = usage.filter(|_| *outcome == Outcome::Answered);
                     let settlement = Settlement { arm: arm.clone(), usage, cost_usd: *cost_usd };
                     changes.push(Change::Settled { choice: standing.choice.clone(), settlement });
@@ -225,7 +225,7 @@ impl Standings {
         }
     }
 
-    /// A pair as it stands, if `trace` is of one: by the judges that graded both answers.
+    /// The pair that `trace` belongs to, as it stands: by the judges that graded both answers.
     fn pair(&self, trace: TraceId) -> Option<Pair> {
         let this = self.held.get(&trace)?;
         let audit = this.choice.decision.audit?;
@@ -242,7 +242,7 @@ impl Standings {
         Some(Pair { choice: own.choice.clone(), values: (sum.0 / n, sum.1 / n) })
     }
 
-    /// What the route's comparison is to hear once `trace` was scored.
+    /// What the route's comparison has to learn once `trace` was scored.
     fn compare(&self, trace: TraceId, was: Option<Pair>) -> Option<Change> {
         let (was, Pair { choice, values: now }) = (was.map(|pair| pair.values), self.pair(trace)?);
         (was != Some(now)).then_some(Change::Compared { choice, was, now })

@@ -33,11 +33,11 @@ pub(super) struct Worker {
     flushed: Instant,
     /// New routes that the ledger could not take yet.
     postponed: Option<Entry>,
-    /// What could not be written the last time.
+    /// What could not be written last time.
     failing: Vec<Written>,
 }
 
-/// What is written, as the log calls it, and what comes of it where it cannot be.
+/// What is written, as the log calls it, and what follows if it cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Written(&'static str, &'static str);
 
@@ -72,7 +72,7 @@ impl Worker {
         }
     }
 
-    /// Until all senders are gone, or `stop` is told and what waits is worked off.
+    /// Runs until all senders are gone, or until `stop` is told and all waiting events are handled.
     pub(super) async fn run(mut self, events: mpsc::Receiver<Event>, stop: oneshot::Receiver<()>) {
         let mut inbox = Inbox::new(events, stop);
         let bounds = self.bounds;
@@ -91,14 +91,14 @@ impl Worker {
         }
     }
 
-    /// Reads an event when it comes, while it is at hand: of a batch that is read at its end, the processor would have
-    /// forgotten the most.
+    /// Reads an event as it comes, while it is in the processor's cache: by the end of a batch most of it would have
+    /// left.
     fn take(&mut self, event: Event, batch: &mut Option<Intake>) {
         Counters::add(&self.counters.events, 1);
         if let Event::Reclassified(news, answer) = event {
             let intake = batch.take().unwrap_or_else(|| self.intake());
             self.end(intake);
-            // Nobody waits for it any more, if it is not heard.
+            // A send fails only if nobody waits for it any more.
             let _ = answer.send(self.adopt(*news));
             return;
         }
@@ -124,7 +124,7 @@ impl Worker {
         self.keep(intake.bodies);
     }
 
-    /// Learns on another φ from here on; what was learned before is learned anew as far as it can be.
+    /// Learns on another φ from here on; what was learned before is learned again as far as possible.
     fn adopt(&mut self, news: Reclassified) -> Result<Adopted, AdoptError> {
         if self.postponed.is_some() {
             return Err(AdoptError("new routes wait for it already".into()));
@@ -167,7 +167,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Nothing of the batch is in the ledger. New routes wait for the next one; the rest is gone.
+    /// Nothing of the batch is in the ledger. New routes wait for the next batch; the rest is lost.
     fn lost(&mut self, intake: &mut Intake, error: &StoreError) {
         self.failed(LEDGER, error);
         intake.refuse(error);
@@ -191,7 +191,7 @@ impl Worker {
         }
     }
 
-    /// When [`Self::chores`] has something to do though nothing comes.
+    /// When [`Self::chores`] has something to do even if nothing comes.
     fn next_chore(&self) -> Option<Instant> {
         let flush = self.unflushed.then(|| self.flushed + self.bounds.flush_every);
         let (position, at) = self.checkpointed;
@@ -227,7 +227,7 @@ impl Worker {
         }
     }
 
-    /// Said once, and not with each batch: the log may be on the same disk.
+    /// Logged once, not with each batch: the log may be on the same disk.
     fn failed(&mut self, what: Written, error: &StoreError) {
         Counters::add(&self.counters.store_failures, 1);
         if !self.failing.contains(&what) {
@@ -245,7 +245,7 @@ impl Worker {
     }
 }
 
-/// Requests that the policy has learned from, of all its routes.
+/// Requests that the policy has learned from, over all its routes.
 fn decided(snapshot: &Snapshot) -> u64 {
     snapshot.routes.values().map(|route| route.decided()).sum()
 }

@@ -10,7 +10,7 @@ use super::logistic::mean_sigmoid;
 use crate::catalog::{Price, Usage};
 use crate::difficulty::ArmPrior;
 
-/// Process noise a score, in units of the prior's covariance: what was learned 10⁵ scores ago counts little.
+/// Process noise per score, in units of the prior's covariance: what was learned 10⁵ scores ago counts little.
 const PROCESS_NOISE: f64 = 1e-5;
 /// What an alarm adds, in the same units: the next scores are then believed about as much as all before …
 const ALARMED: f64 = 0.3;
@@ -30,7 +30,8 @@ const LOG_TOKENS: (f64, f64) = (-2.0, 11.0);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Arm {
     pub quality: Gaussian,
-    /// M, d rows of u's length: the prior's before the first score, towards 0 as the arm speaks for itself.
+    /// M, d rows of u's length: the prior's before the first score, and shrinking towards 0 as the arm's own scores
+    /// come.
     on_shift: Vec<f64>,
     /// The covariance that it began with.
     origin: Vec<f64>,
@@ -66,19 +67,19 @@ impl Ratio {
     }
 }
 
-/// What an arm is expected to be worth on one request.
+/// What an arm is expected to be worth for one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outlook {
     /// p̃ = E σ(θ·φ).
     pub quality: f64,
-    /// Derivative of p̃ by the logit.
+    /// Derivative of p̃ with respect to the logit.
     pub slope: f64,
     /// Var θ·φ where the shift is known, not widened.
     pub given_shift: f64,
 }
 
 impl Arm {
-    /// An arm that nobody has seen in this route.
+    /// An arm that has not been seen in this route.
     pub fn new(prior: &ArmPrior) -> Self {
         let usual = token_prediction(prior.token_mean.first().copied().unwrap_or(5.0)).min(1e4);
         Self {
@@ -94,30 +95,31 @@ impl Arm {
         }
     }
 
-    /// A newer version of the model that `parent` is: what was learned holds, less surely.
+    /// A newer version of the model `parent`: what was learned still holds, with less certainty.
     pub fn inherit(parent: &Self) -> Self {
         let mut arm = Self { scored: 0, drift: Drift::default(), ..parent.clone() };
         arm.widen(INHERITED);
         arm
     }
 
-    /// Adds `share` of the covariance that it began with.
+    /// Adds `share` of the covariance that the arm began with.
     fn widen(&mut self, share: f64) {
         self.quality.covariance.iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * o);
     }
 
-    /// Takes `share` of what is known back: to what it began with, and no further, where nothing more is learned.
+    /// Forgets `share` of what is known: without further scores, the covariance returns to what it began with, and no
+    /// further.
     fn forget(&mut self, share: f64) {
         self.quality.covariance.iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * (o - *c));
     }
 
-    /// E θ, without the shift as a condition.
+    /// E θ, marginal over the shift.
     pub fn theta(&self, shift: &Gaussian) -> Vec<f64> {
         let rows = self.on_shift.chunks_exact(shift.dim());
         rows.zip(&self.quality.mean).map(|(row, a)| a + dot(row, &shift.mean)).collect()
     }
 
-    /// θ without the shift as a condition: a Gaussian of its own.
+    /// θ marginal over the shift: a Gaussian of its own.
     fn marginal(&self, shift: &Gaussian) -> Gaussian {
         let rows = || self.on_shift.chunks_exact(shift.dim());
         let through: Vec<Vec<f64>> = rows().map(|row| shift.covariance_times(row)).collect();
@@ -139,7 +141,7 @@ impl Arm {
         Outlook { quality, slope: quality * (1.0 - quality) / (1.0 + PI * variance / 8.0).sqrt(), given_shift }
     }
 
-    /// Mᵀx: how θ·x goes with the shift.
+    /// Mᵀx: how θ·x moves with the shift.
     pub fn loading(&self, x: &[f64]) -> Vec<f64> {
         let mut loading = vec![0.0; self.on_shift.len() / x.len()];
         self.add_loading(x, &mut loading);

@@ -1,19 +1,19 @@
-//! Is the bar met? What the scored answers say of it, whatever the model believes of itself.
+//! Is the bar met? What the scored answers say, whatever the model believes about itself.
 //!
-//! Two samples say it, and each request is in one of them by a coin that was thrown before anybody judged it:
+//! Two samples say it. A coin, tossed before anybody judges, puts each request into one of them:
 //!
-//! - of a *shadowed* request both the route's answer and the best model's are judged by the gateway itself: pairs;
-//! - of the others some are *scored* from outside, and exploration lets the best model give some of those: doubly robust
-//!   (Dudík, Langford & Li, 2011), with weights that are cut at [`GREATEST_WEIGHT`].
+//! - *shadowed* requests, of which the gateway itself judges both the route's answer and the best model's: pairs;
+//! - all others, of which some are *scored* from outside; exploration lets the best model answer some of those: doubly
+//!   robust (Dudík, Langford & Li, 2011), with weights that are cut at [`GREATEST_WEIGHT`].
 //!
-//! Cutting weights leans on what was predicted. By how much, the pairs say: an answer of the best model, drawn with
+//! Cutting weights leans on what was predicted. The pairs say by how much: an answer of the best model, drawn with
 //! probability π, counts there for the share 1 − min(1, π·[`GREATEST_WEIGHT`]) that the cut took. So with λ from 0 to 1
 //!
 //! λ · (mean of the scored + mean of the cut among the pairs) + (1 − λ) · mean of the pairs
 //!
-//! is free of that bias whatever λ is; it is the one with the least variance. That is so while both samples measure the same.
-//! Where what they say of the route's own answers differs by more than chance, clients and the judge mean different things
-//! by quality, and a mixture of both would be neither's: then the pairs speak alone, of both models by one measure.
+//! is free of that bias for any λ; the λ of least variance is used. This holds while both samples measure the same thing.
+//! Where they differ about the route's own answers by more than chance, clients and the judge mean different things by
+//! quality, and a mixture would be neither's: then the pairs count alone, which measure both models alike.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +21,14 @@ use super::moments::Moments;
 use super::sequence::{ALPHA, FIRST_LOOK, UNSEEN, half_width};
 use super::{Candidate, Decision};
 
-/// A rare answer of the best model stands for at most so many requests.
+/// A rare answer of the best model stands for at most this many requests.
 const GREATEST_WEIGHT: f64 = 20.0;
-/// The chance of error is shared by what one sample says and what both say: the one is looked at before the other.
+/// The chance of error is shared between what one sample says and what both say: the one is looked at before the other.
 const SHARED_ALPHA: f64 = ALPHA / 2.0;
-/// A best model that is worth less than this is nothing to be a share of.
+/// A share of a best model that is worth less than this means nothing.
 const LEAST_QUALITY: f64 = 0.01;
 
-/// The quality of a route's answers since its knob was set, beside what the best model's would have been worth.
+/// The quality of a route's answers since its knob was set, next to what the best model's would have been worth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Audit {
     /// Rows of (own, best, 0), the best doubly robust.
@@ -53,7 +53,7 @@ const OWN: Along = (1.0, 0.0);
 const BEST: Along = (0.0, 1.0);
 
 impl Measure {
-    /// No part of it beyond what can be.
+    /// Clamped to what is possible.
     fn within(self, least: f64, most: f64) -> Self {
         let [mean, low, high] = [self.mean, self.low, self.high].map(|end| end.clamp(least, most));
         Self { mean, low, high, rows: self.rows }
@@ -61,23 +61,24 @@ impl Measure {
 }
 
 impl Audit {
-    /// The answer of a decision was scored; `best` names the model that was best by all that was known before. A shadowed
-    /// request is in the other sample.
+    /// The answer to a decision was scored; `best` names the model that was best by all that was known before. Shadowed
+    /// requests are in the other sample.
     pub(super) fn scored(&mut self, decision: &Decision, best: &str, value: f64) {
         if let Some((predicted, weight)) = best_of(decision, best) {
             self.scored.push([value, predicted + weight * (value - predicted), 0.0]);
         }
     }
 
-    /// A score of the route's answers grew by `change`. `best`, as of now: it may have changed since the score came, and then
-    /// what that said of the best model stays as it was.
+    /// A score of the route's answers changed by `change`. If the best model has changed since, what the score said of
+    /// the old one stays.
     pub(super) fn revised(&mut self, decision: &Decision, best: &str, change: f64) {
         if let Some((_, weight)) = best_of(decision, best) {
             self.scored.revise([change, weight * change, 0.0]);
         }
     }
 
-    /// Of a shadowed request the answers (own, best) are worth `now`, and were `was` before a judge changed its mind.
+    /// The answers (own, best) to a shadowed request are worth `now`, and were worth `was` before a judge changed its
+    /// mind.
     pub(super) fn compared(&mut self, decision: &Decision, was: Option<(f64, f64)>, now: (f64, f64)) {
         let Some(best) = decision.audit.and_then(|audit| decision.candidates.get(audit.best)) else { return };
         let cut = 1.0 - (best.propensity * GREATEST_WEIGHT).min(1.0);
@@ -87,7 +88,7 @@ impl Audit {
         }
     }
 
-    /// Requests of which both answers were judged.
+    /// Requests with both answers judged.
     pub fn pairs(&self) -> usize {
         self.pairs.rows()
     }
@@ -123,7 +124,7 @@ impl Audit {
         }
     }
 
-    /// Whether both samples may well mean the same by quality.
+    /// Whether both samples may well mean the same thing by quality.
     fn agree(&self) -> bool {
         let (scored, pairs) = (alone(&self.scored, OWN), alone(&self.pairs, OWN));
         scored.low <= pairs.high && pairs.low <= scored.high
@@ -145,8 +146,8 @@ impl Audit {
     }
 }
 
-/// What was predicted of the best model's answer, and how often the answer that came stands for it; `None` where `best` was
-/// no candidate, or the request is in the other sample.
+/// What was predicted of the best model's answer, and the weight of the answer that came as an answer of that model;
+/// `None` where `best` was not a candidate, or the request is in the other sample.
 fn best_of(decision: &Decision, best: &str) -> Option<(f64, f64)> {
     let k = decision.candidates.iter().position(|candidate| candidate.arm == best);
     let k = k.filter(|_| decision.audit.is_none())?;
@@ -160,13 +161,13 @@ fn alone(moments: &Moments, (own, best): Along) -> Measure {
     about(moments.mean_along(along), covariance(moments, along, along), moments.rows())
 }
 
-/// As if each column had differed by [`UNSEEN`] more than it has, by itself.
+/// As if each column had differed by [`UNSEEN`] more than it has, independently of the others.
 fn covariance(moments: &Moments, v: [f64; 3], w: [f64; 3]) -> f64 {
     let unseen: f64 = v.iter().zip(w).map(|(v, w)| UNSEEN * v * w).sum();
     moments.covariance_along(v, w) + unseen / moments.rows() as f64
 }
 
-/// `variance`: of one row.
+/// `variance`: of a single row.
 fn about(mean: f64, variance: f64, rows: usize) -> Measure {
     let half = half_width(rows, variance, SHARED_ALPHA);
     Measure { mean, low: mean - half, high: mean + half, rows }

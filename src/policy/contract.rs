@@ -8,7 +8,7 @@ pub trait Policy: Send {
     /// As reports call it.
     fn name(&self) -> &str;
 
-    /// The route's arms, prices and knob are these from here on; what was learned of arms that stay is kept.
+    /// From here on, the route's arms, prices and knob are these; what was learned of arms that stay is kept.
     fn configure(&mut self, spec: &RouteSpec);
 
     /// Chooses an arm; `draw`, uniform in [0, 1), is the only chance.
@@ -23,12 +23,13 @@ pub trait Policy: Send {
     /// The answer was scored `value` in [0, 1]. It may come late, or never.
     fn learn(&mut self, decision: &Decision, value: f64);
 
-    /// Alarms so far that this arm's quality has changed; a policy that does not watch for it raises none.
+    /// Alarms so far that this arm's quality has changed; always 0 for a policy that does not watch for it.
     fn alarms(&self, _arm: &str) -> u64 {
         0
     }
 
-    /// Whether all arms' answers to a prompt are worth hearing before the first request: see [`Decision::pinned`].
+    /// Whether the policy learns from all arms' answers to calibration prompts, before the first request: see
+    /// [`Decision::pinned`].
     fn can_be_calibrated(&self) -> bool {
         false
     }

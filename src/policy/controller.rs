@@ -47,7 +47,8 @@ impl Controller {
         }
     }
 
-    /// The same requests from here on at this knob: what was measured at another one says nothing of it.
+    /// The same requests, steered by this knob from here on: what was measured at another knob says nothing about this
+    /// one.
     pub(super) fn turned(self, knob: Knob, explore: bool) -> Self {
         if self.knob == knob {
             return Self { explore, ..self };
@@ -55,8 +56,8 @@ impl Controller {
         Self { window: self.window, solution: self.solution, schedule: self.schedule, ..Self::new(knob, explore) }
     }
 
-    /// The controller's own knob decided: what came of it tells of the controller. A request that brought its own, or of
-    /// before the knob was turned, does not.
+    /// Whether the controller's current knob made this decision. Requests that were pinned, brought another knob in
+    /// `x-satisfice-quality`, or were decided before the knob changed do not count.
     pub(super) fn owns(&self, decision: &Decision) -> bool {
         decision.is_traffic() && decision.knob == self.knob
     }
@@ -78,7 +79,7 @@ impl Controller {
         }
     }
 
-    /// The answer of the arm that was drawn is judged `value`, after `was`.
+    /// The answer of the arm that was drawn is judged to be worth `value`; it was `was` before.
     pub(super) fn measure(
         &mut self,
         spec: &RouteSpec,
@@ -103,7 +104,7 @@ impl Controller {
         }
     }
 
-    /// Of a request of the comparison, the answers (own, best) are worth `now`; they were worth `was` before.
+    /// The answers (own, best) to a request of the comparison are worth `now`; they were worth `was` before.
     pub(super) fn compare(&mut self, decision: &Decision, was: Option<(f64, f64)>, now: (f64, f64)) {
         if self.owns(decision) {
             self.audit.compared(decision, was, now);
@@ -126,7 +127,7 @@ impl Schedule {
         self.decided += 1;
     }
 
-    /// Whether a solution is due; if so, the next one is due later.
+    /// Whether a solution is due; if so, schedules the next one.
     pub(super) fn due(&mut self) -> bool {
         let due = self.decided >= self.next;
         if due {
@@ -136,7 +137,7 @@ impl Schedule {
     }
 }
 
-/// Requests to the next solution: often while little is known, then so that solving costs a few µs a request.
+/// Requests until the next solution: few while little is known, then enough that solving costs a few µs per request.
 fn stride(decided: u64) -> u64 {
     match decided {
         0..64 => 1,

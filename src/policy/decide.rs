@@ -9,19 +9,19 @@ use crate::difficulty::Context;
 const LEAST_WIDTH: f64 = 0.1;
 /// … and the logit deviation at which it is a half: wide arms are explored in earnest.
 const HALF_WIDTH: f64 = 0.8;
-/// Probability that is spread over all arms, as equal money rather than equal chances.
+/// Probability that is spread over all arms, so that each gets equal money rather than equal chances.
 const FLOOR: f64 = 0.005;
-/// Where a budget pays, an arm beside the favourite is drawn for at most this share of it, dearer or cheaper.
+/// Under a budget, each arm other than the favourite is drawn for at most this share of the budget, dearer or cheaper.
 const DRAWN_COST: f64 = 0.2;
 /// An arm's curiosity may cost at most this share of a usual answer …
 const CURIOSITY_COST: f64 = 0.3;
 /// … and all exploration beyond Thompson's takes at most this probability.
 const GREATEST_EXPLORATION: f64 = 0.2;
 
-/// Chooses an arm of `route` among those whose index in `spec.arms` `eligible` names.
+/// Chooses an arm of `route` among `eligible`, which are indices into `spec.arms`.
 ///
 /// Pure: `draw`, uniform in [0, 1), is the only chance. A segment that the state does not know yet, as while a new
-/// configuration is taken up, is steered by the route.
+/// configuration is being taken up, is steered by the route.
 ///
 /// # Errors
 /// [`NoCandidate`] if `eligible` names no arm.
@@ -81,7 +81,7 @@ fn choose(controller: &Controller, field: &mut Field, eligible: &[usize], prices
         other_favourite = field.favourite();
     }
     let chosen = pick(&propensities, draw);
-    // The favourite at either price is no exploration.
+    // Drawing the favourite of either price is not exploration.
     let preferred = if chosen == other_favourite { other_favourite } else { favourite };
     Choice { preferred, chosen, propensities }
 }
@@ -108,7 +108,7 @@ impl Prices {
     }
 }
 
-/// The eligible arms on one request, a value each.
+/// The eligible arms for one request, one value per arm in each field.
 struct Field {
     quality: Vec<f64>,
     cost: Vec<f64>,
@@ -167,9 +167,8 @@ impl Field {
         self.utility = worth.collect();
     }
 
-    /// Of each arm to be the best by its posterior. Where a budget pays, the price of quality that spends it is found by
-    /// what the means choose: where a dear arm is believed little better than a cheap one, as it often is for long, draws
-    /// alone would decide what is spent.
+    /// Probability of each arm being the best (Thompson sampling). Under a budget, V is solved for what the posterior
+    /// means choose, and sampling alone could spend another sum: every arm other than the favourite is capped.
     fn thompson(&self) -> Vec<f64> {
         let mut drawn = propensity::greatest(&self.utility, &self.deviation);
         if let Knob::BudgetPer1k(usd) = self.knob {
@@ -219,24 +218,24 @@ pub(super) fn certain(arm: usize, n: usize) -> Vec<f64> {
     (0..n).map(|k| f64::from(u8::from(k == arm))).collect()
 }
 
-/// The mean of the arms' loadings: how a usual arm goes with the shift.
+/// The mean of the arms' loadings: how a usual arm moves with the shift.
 pub(super) fn mean_loading<'a>(loadings: impl ExactSizeIterator<Item = &'a [f64]> + Clone) -> Vec<f64> {
     let (d, n) = (loadings.clone().next().map_or(0, <[f64]>::len), loadings.len() as f64);
     (0..d).map(|i| loadings.clone().map(|loading| loading[i]).sum::<f64>() / n).collect()
 }
 
-/// How an arm goes with the shift otherwise than a usual one: what all arms share ranks none above another.
+/// How an arm moves with the shift differently from a usual one: what all arms share ranks none above another.
 pub(super) fn set_apart(loading: &mut [f64], usual: &[f64]) {
     loading.iter_mut().zip(usual).for_each(|(own, usual)| *own -= usual);
 }
 
-/// The arm on which `draw` falls when the arms share [0, 1) in their order by their probabilities.
+/// The arm that `draw` falls on when the arms divide [0, 1) among themselves in order, by their probabilities.
 pub(super) fn pick(propensities: &[f64], draw: f64) -> usize {
     let mut reached = 0.0;
     let falls = |p: &f64| {
         reached += p;
         draw < reached
     };
-    // Rounding may leave a gap below 1: the likeliest arm has it.
+    // Rounding may leave a gap below 1, which goes to the likeliest arm.
     propensities.iter().position(falls).unwrap_or_else(|| greatest(propensities.iter().copied()))
 }

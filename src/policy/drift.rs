@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use super::gaussian::{Gaussian, dot};
 use super::logistic::sigmoid;
 
-/// Changes of the logit that are looked for, and how much of the statistic each has: a model that got worse is the
-/// greater harm.
+/// Changes of the logit to look for, and the weight of each in the statistic: a model that got worse does the greater
+/// harm.
 const ALTERNATIVES: [(f64, f64); 4] = [(-0.5, 0.4), (-1.3, 0.4), (0.5, 0.1), (1.3, 0.1)];
 /// The alarm's threshold, and with it the least mean number of scores between false alarms: under an exact reference
 /// the statistic less the number of scores is a martingale (Pollak, Optimal detection of a change in distribution,
 /// 1985).
 pub const SCORES_BETWEEN_FALSE_ALARMS: f64 = 1e4;
-/// Scores of an arm before its posterior is a reference. It is taken anew each time they have doubled.
+/// Scores of an arm before its posterior becomes the reference, which is replaced each time they have doubled.
 const FIRST_REFERENCE: u64 = 256;
-/// The reference counts as so many deviations closer to the change that is looked for: it is an estimate.
+/// The reference is moved this many deviations towards the change that is looked for, since it is only an estimate.
 const CAUTION: f64 = 0.5;
 
 /// One arm's detector.
@@ -36,8 +36,8 @@ impl Default for Drift {
 }
 
 impl Drift {
-    /// Hears a score `y` in [0, 1] of a request with context `phi`; true: an alarm, and it begins anew. `current` is
-    /// the arm's posterior before the score.
+    /// Takes a score `y` in [0, 1] of a request with context `phi`; true: an alarm, and the detector starts over.
+    /// `current` is the arm's posterior before the score.
     pub fn hear(&mut self, phi: &[f64], y: f64, current: impl FnOnce() -> Gaussian) -> bool {
         self.scores += 1;
         if self.scores >= FIRST_REFERENCE && self.scores.is_power_of_two() {
@@ -59,8 +59,8 @@ impl Drift {
     }
 }
 
-/// Of a score under one mean and another. For scores between 0 and 1 it is at most the average of a good and a bad
-/// one's, so that alarms are no more frequent than for those.
+/// The likelihood ratio of a score under two means. For scores between 0 and 1 it is at most the average of a good and
+/// a bad one's, so that alarms are no more frequent than for those.
 fn likelihood_ratio(y: f64, changed: f64, expected: f64) -> f64 {
     (y * (changed / expected).ln() + (1.0 - y) * ((1.0 - changed) / (1.0 - expected)).ln()).exp()
 }

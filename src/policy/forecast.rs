@@ -1,4 +1,4 @@
-//! What the arms are expected to answer to the newest requests: the quality and the cost of each on each.
+//! What the arms are expected to answer to the newest requests: the quality and cost of each arm on each request.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use super::window::contexts;
 /// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
 const RESIDUAL_BELIEF: f64 = 400.0;
 const GREATEST_WEIGHT: f64 = 10.0;
+
 /// Predictions on the window, one row per request, one column per arm.
 pub struct Forecast {
     pub quality: Vec<Vec<f64>>,
@@ -25,7 +26,7 @@ pub struct Summary {
 }
 
 impl Forecast {
-    /// What the arms are expected to answer to the requests of the window.
+    /// Predicts each arm on each request of the window.
     pub fn new(problem: &Problem) -> Self {
         let d = problem.arms.first().map_or(0, |arm| arm.quality.dim());
         let contexts = contexts(&problem.rows, d);

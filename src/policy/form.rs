@@ -18,7 +18,7 @@ impl Default for Form {
 }
 
 impl Form {
-    /// An answer that nobody had said anything of is well formed or is not; a judgement says nothing of its form.
+    /// An answer that nothing was known of turns out to be well formed or not; a judgement says nothing about its form.
     pub fn hear(&mut self, was: Reward, now: Reward) {
         match (was, now) {
             (Reward::Unknown, Reward::WellFormed) => self.answers += 1.0,

@@ -19,7 +19,7 @@ pub fn mean_sigmoid(mean: f64, variance: f64) -> f64 {
 }
 
 /// Φ(x), the normal distribution function, to 1.5·10⁻⁴: Page's logistic form (Approximations to the cumulative normal
-/// function, 1977). What is drawn with it is recorded with it, so that its error never biases an estimate.
+/// function, 1977). Propensities computed with it are recorded as drawn, so its error never biases an estimate.
 pub fn normal_cdf(x: f64) -> f64 {
     match x {
         x if x > 6.0 => 1.0,

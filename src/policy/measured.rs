@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Decision;
 
-/// Predicted quality of the chosen answers, corrected by how the scored ones differed from what was predicted. Scores
-/// come for a part of the answers only, and late: the correction needs no score of each.
+/// Predicted quality of the chosen answers, corrected by how the scored ones differed from the prediction. Scores come
+/// late and only for some answers: the correction does not need a score of each.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     predicted: f64,
@@ -17,11 +17,11 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Answers that count.
+    /// Answers in memory.
     const MEMORY: f64 = 1_500.0;
-    /// Scores that count for the bias of predictions.
+    /// Scores in memory for the bias of predictions.
     const RECENT: f64 = 300.0;
-    /// Scores before the bias is believed by half.
+    /// Scores at which half of the bias is believed.
     const BELIEF: f64 = 200.0;
     /// A prediction's bias is corrected by at most this.
     const GREATEST_BIAS: f64 = 0.02;
@@ -44,7 +44,7 @@ impl Measured {
         self.recent_scores = self.recent_scores * keep + 1.0;
     }
 
-    /// A score grew by `change`.
+    /// A score changed by `change`.
     pub fn revised(&mut self, change: f64) {
         self.surprise += change;
         self.recent_surprise += change;
@@ -72,9 +72,9 @@ pub struct Spending {
     pub answers: f64,
     /// What the best model was predicted to cost in their place, USD.
     pub always_best_usd: f64,
-    /// Of the best model's answers that no client saw, USD: not part of `spent_usd`.
+    /// USD for the best model's answers that no client saw: not part of `spent_usd`.
     pub shadow_usd: f64,
-    /// Of judging answers, USD: not part of `spent_usd` either.
+    /// USD for judging answers: not part of `spent_usd` either.
     pub judge_usd: f64,
     recent: f64,
     recent_answers: f64,
@@ -114,7 +114,8 @@ impl Spending {
         self.recent / self.recent_answers.max(1.0)
     }
 
-    /// USD paid for each that the greedy choice was predicted to cost, shrunk to 1 by twenty answers of `scale` USD.
+    /// USD paid per USD that the greedy choice was predicted to cost, shrunk towards 1 by twenty answers of `scale`
+    /// USD.
     pub fn overrun(&self, scale: f64) -> f64 {
         (self.paid + 20.0 * scale) / (self.foreseen + 20.0 * scale)
     }

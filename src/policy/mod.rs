@@ -113,7 +113,8 @@ pub struct Decision {
     pub chosen: usize,
     /// The uniform draw in [0, 1) that chose it.
     pub draw: f64,
-    /// The request is one of the sample on which the route is compared with its best model; also of that model's answer.
+    /// The request belongs to the sample on which the route is compared with its best model; set for that model's
+    /// answer too.
     pub audit: Option<Audited>,
 }
 
@@ -138,7 +139,8 @@ impl Decision {
         Self { kind: Kind::Pinned, policy: policy.into(), chosen, draw, ..self }
     }
 
-    /// The same, drawn with probability `share` for a comparison with `best`, if that is a candidate.
+    /// The same, in the sample for a comparison with `best`, drawn with probability `share`; not in it if `best` is not
+    /// a candidate.
     #[must_use]
     pub fn audited(self, best: &str, share: f64) -> Self {
         let best = self.candidates.iter().position(|candidate| candidate.arm == best);
@@ -156,7 +158,7 @@ impl Decision {
         self.kind.is_traffic()
     }
 
-    /// Nothing was decided: an answer that was given before is given again. `how` stands for the policy. Has no
+    /// Nothing was decided: an earlier answer is given again. `how` takes the place of the policy's name. Has no
     /// candidates, and nobody learns from it.
     pub fn cached(how: &str, segment: Option<&str>, knob: Knob, snapshot_version: u64) -> Self {
         Self {

@@ -24,7 +24,7 @@ impl Moments {
         }
     }
 
-    /// One of the rows grew by `change`; the spread is left as it is.
+    /// One of the rows changed by `change`; the spread is left as it is.
     pub fn revise(&mut self, change: [f64; N]) {
         if self.rows > 0 {
             self.mean.iter_mut().zip(change).for_each(|(mean, change)| *mean += change / self.rows as f64);

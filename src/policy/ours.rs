@@ -56,9 +56,7 @@ impl Policy for Satisficing {
     }
 
     fn alarms(&self, arm: &str) -> u64 {
-        let route = self.snapshot.routes.get(&self.route);
-        let state = route.and_then(|route| Some((route, route.spec.arms.iter().position(|spec| spec.arm == arm)?)));
-        state.map_or(0, |(route, i)| route.arms[i].drift.alarms)
+        self.snapshot.routes.get(&self.route).and_then(|route| route.drift_alarms(arm)).unwrap_or(0)
     }
 
     fn can_be_calibrated(&self) -> bool {

@@ -2,11 +2,11 @@
 
 use super::logistic::normal_cdf;
 
-/// Cells of the quadrature. The result is what is drawn from and recorded, so that the grid's error is no bias.
+/// Cells of the quadrature. The arm is drawn from the very result that is recorded, so the grid's error is no bias.
 const CELLS: usize = 48;
-/// An arm is left out whose mean plus so many deviations stays below another arm's lower end.
+/// An arm is left out if its mean plus this many deviations stays below another arm's lower end.
 const REACH: f64 = 3.5;
-/// The lower end of an arm, in deviations below its mean: what lies deeper counts as there.
+/// The lower end of an arm, in deviations below its mean: what lies deeper counts as lying there.
 const DEPTH: f64 = 2.5;
 
 /// P(arm k is the greatest) for independent utilities N(`mean[k]`, `deviation[k]`²): K values that sum to 1.
@@ -36,7 +36,7 @@ fn best(mean: &[f64], deviation: &[f64], z: f64) -> (usize, f64) {
     bounds.fold((0, f64::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best })
 }
 
-/// An arm that may be the greatest, and where the integration is with it.
+/// An arm that may be the greatest, and the state of the integration for it.
 struct Rival {
     arm: usize,
     mean: f64,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What is configured no more, by name, the newest last: at most [`Self::MOST`], and the oldest is forgotten.
+/// What is no longer configured, by name, the newest last: at most [`Self::MOST`], then the oldest is forgotten.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Retired<T>(Vec<(String, Arc<T>)>);
 

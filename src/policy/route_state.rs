@@ -1,4 +1,4 @@
-//! What the policy knows of one route, and how each thing that is heard of its requests changes that.
+//! What the policy knows of one route, and how each piece of news about its requests changes that.
 
 use std::iter;
 use std::sync::Arc;
@@ -14,26 +14,27 @@ use super::solution::{Problem, Solution};
 use super::{ArmSpec, Decision, Kind, Reward, RouteSpec, SegmentSpec, Settlement};
 use crate::difficulty::{Entrant, Prior, RoutePrior, undated};
 
-/// One route's arms, and who steers them: the route's own knob, and each segment's. What one of them hears of an answer
-/// teaches the arms, and with them all others.
+/// One route's arms, and who steers them: the route's own knob, and each segment's. The arms learn from every answer,
+/// whichever controller decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RouteState {
     pub spec: RouteSpec,
-    /// One a `spec.arms`, in their order.
+    /// One per arm of `spec.arms`, in their order.
     pub arms: Vec<Arc<Arm>>,
-    /// Arms that are configured no more: scores of their answers still come, and a model that is put back goes on with
-    /// what is known of it.
+    /// Arms that are no longer configured: scores of their answers still come, and a model that is put back keeps what
+    /// is known of it.
     retired: Retired<Arm>,
-    /// What the route's prompts and scorers have moved all arms by, and how much better its dear models are than elsewhere.
+    /// How far the route's prompts and scorers have moved all arms, and how much better its dear models are than
+    /// elsewhere.
     pub shift: Arc<Gaussian>,
-    /// The route's own, then one a `spec.segments`, in their order.
+    /// The route's own, then one per segment of `spec.segments`, in their order.
     controllers: Vec<Controller>,
     form: Form,
-    /// Of those controllers that have few requests: by all requests of the route.
+    /// When controllers with few requests are solved again, counted over the whole route.
     schedule: Schedule,
 }
 
-/// The route's own controller among all.
+/// Index of the route's own controller.
 const OWN: usize = 0;
 
 impl RouteState {
@@ -81,17 +82,18 @@ impl RouteState {
         self
     }
 
-    /// The route's own: of the requests that are in no segment.
+    /// The route's own: for requests in no segment.
     pub fn controller(&self) -> &Controller {
         &self.controllers[OWN]
     }
 
-    /// The segments' own.
+    /// The segments, each with its controller.
     pub fn segments(&self) -> impl Iterator<Item = (&SegmentSpec, &Controller)> {
         self.spec.segments.iter().zip(&self.controllers[OWN + 1..])
     }
 
-    /// Who steers the requests of a segment, and its name; of one that is not known, the route.
+    /// The controller that steers the requests of a segment, and the segment's name; for an unknown segment, the
+    /// route's.
     pub(super) fn steering<'a>(&self, segment: Option<&'a str>) -> (&Controller, Option<&'a str>) {
         match self.index(segment) {
             Some(one) => (&self.controllers[one], segment),
@@ -99,39 +101,44 @@ impl RouteState {
         }
     }
 
-    /// The controller of a segment, or the route's own.
+    /// Index of the controller of a segment, or of the route's own; `None` for an unknown segment.
     fn index(&self, segment: Option<&str>) -> Option<usize> {
         let Some(name) = segment else { return Some(OWN) };
         self.spec.segments.iter().position(|segment| segment.name == name).map(|i| OWN + 1 + i)
     }
 
-    /// The controller whose decision it is. None has pinned it or made it of a shadow, and its request is no part of the
-    /// route's traffic: arms alone learn of it. So they do where the segment is configured no more.
+    /// Index of the controller that decided. `None` for pinned requests, shadows, and segments no longer configured:
+    /// then only the arms learn.
     fn steered(&self, decision: &Decision) -> Option<usize> {
         self.index(decision.segment.as_deref()).filter(|_| decision.is_traffic())
     }
 
-    /// Who pays for what a request's shadow and its judges cost, and is compared: the controller of its segment; none
-    /// where that is configured no more.
+    /// The controller that pays for a request's shadow and judges, and is compared: its segment's; `None` where the
+    /// segment is no longer configured.
     pub(super) fn responsible(&mut self, decision: &Decision) -> Option<&mut Controller> {
         let one = self.index(decision.segment.as_deref())?;
         Some(&mut self.controllers[one])
     }
 
-    /// The arm that the controller of a decision is to be compared with: its best, if its own knob decided.
+    /// The arm to compare the decision's controller with: its best, if its own knob decided.
     pub fn best_for(&self, decision: &Decision) -> Option<&str> {
         let controller = &self.controllers[self.index(decision.segment.as_deref())?];
         controller.best_name(&self.spec).filter(|_| controller.owns(decision))
     }
 
-    /// Requests decided, whoever steered.
+    /// Times that the quality of an arm was found to have changed; `None` where it is not configured.
+    pub fn drift_alarms(&self, arm: &str) -> Option<u64> {
+        Some(self.arms[self.spec.arm_index(arm)?].drift.alarms)
+    }
+
+    /// Requests decided, by any of the controllers.
     pub fn decided(&self) -> u64 {
         self.controllers.iter().map(|controller| controller.schedule.decided).sum()
     }
 
-    /// An arm that answered, whether or not it is configured still, and the shift.
+    /// An arm that answered, whether or not it is still configured, and the shift.
     fn arm(&mut self, name: &str) -> Option<(&mut Arm, &mut Arc<Gaussian>)> {
-        let arm = match self.spec.arms.iter().position(|arm| arm.arm == name) {
+        let arm = match self.spec.arm_index(name) {
             Some(arm) => &mut self.arms[arm],
             None => self.retired.get_mut(name)?,
         };
@@ -158,7 +165,8 @@ impl RouteState {
         self.solve_due(one);
     }
 
-    /// After an answer to a request of controller `one`. Those with few requests follow what the route learns from others'.
+    /// After an answer to a request of controller `one`. Controllers with few requests follow what the route learns
+    /// from others'.
     fn solve_due(&mut self, one: usize) {
         let (own, pooled) = (self.controllers[one].schedule.due(), self.schedule.due());
         for other in 0..self.controllers.len() {
@@ -168,12 +176,12 @@ impl RouteState {
         }
     }
 
-    /// What was solved before says nothing of how things are now.
+    /// From scratch: earlier solutions say nothing about how things are now.
     fn solve_all(&mut self) {
         (0..self.controllers.len()).for_each(|one| self.solve(one, false));
     }
 
-    /// Solves anew for one of the controllers; `smoothly`: from what was solved before.
+    /// Solves again for one of the controllers; `smoothly`: starting from its earlier solution.
     fn solve(&mut self, one: usize, smoothly: bool) {
         let controller = &self.controllers[one];
         let others = self.controllers.iter().enumerate().filter(|(other, _)| *other != one);
@@ -220,14 +228,14 @@ impl RouteState {
         }
     }
 
-    /// How many of an arm's answers somebody judged: each once.
+    /// Counts an arm's answers that somebody judged, each once.
     fn count(&mut self, name: &str, was: Reward, now: Reward) {
         if let (None, Some(_), Some((arm, _))) = (was.judged(), now.judged(), self.arm(name)) {
             arm.scored += 1;
         }
     }
 
-    /// A malformed answer is scored 0. If a share f of answers is, then among the others quality is p/(1−f) on average:
+    /// A malformed answer is scored 0. If a share f of answers is malformed, the mean quality of the others is p/(1−f):
     /// the mean moves towards that, so that form alone leaves p where it is unless an arm's share differs from the
     /// route's. The covariance stays: nobody judged the answer.
     fn well_formed(&mut self, name: &str, decision: &Decision) {
@@ -239,8 +247,8 @@ impl RouteState {
         });
     }
 
-    /// What was `blamed` on an answer does not stand any more, and nobody judged it: the mean goes back to where an answer
-    /// as good as was expected would have left it.
+    /// The blame put on an answer no longer stands, and nobody judged the answer: the mean moves to where an answer as
+    /// good as expected would have left it.
     fn expected(&mut self, name: &str, decision: &Decision, blamed: f64, weight: f64) {
         self.posterior(name, |arm, shift| {
             let quality = arm.outlook(shift, &decision.phi, 1.0).quality;
@@ -248,7 +256,7 @@ impl RouteState {
         });
     }
 
-    /// A judged answer of the arm that was drawn says how good the route's answers are; a fallback's was not drawn.
+    /// A judged answer by the arm that was drawn says how good the route's answers are; one by a fallback does not.
     fn measure(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
         let Some(one) = self.steered(decision) else { return };
         let Some(chosen) = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == name) else { return };
@@ -257,7 +265,7 @@ impl RouteState {
     }
 }
 
-/// The controllers of a route, where `known` has no earlier state of one, a new one.
+/// The controllers of a route: `known` ones as they were, new ones for the rest.
 fn controllers(spec: &RouteSpec, known: impl Fn(Option<&str>) -> Option<Controller>) -> Vec<Controller> {
     let one = |segment: Option<&str>, knob, explore| match known(segment) {
         Some(controller) => controller.turned(knob, explore),

@@ -3,9 +3,10 @@
 
 /// Chance, over the whole stream, that the mean is ever outside.
 pub(super) const ALPHA: f64 = 0.05;
-/// The number of rows at which the sequence is narrowest for its validity. Fixed, for a choice by the data would spoil it.
+/// The number of rows at which the sequence is narrowest. Fixed: choosing it by the data would make the sequence
+/// invalid.
 const TUNED_FOR: f64 = 1_000.0;
-/// Before so many rows the variance is not believed, and nothing is said.
+/// With fewer rows than this the variance is not believed, and nothing is said.
 pub const FIRST_LOOK: usize = 100;
 /// Squared distances to the mean, in squares of a unit, that count beside those that were seen: of answers that are nearly
 /// always as good, the first hundred may all be, and a variance of 0 would make an interval of no width. With none, the
@@ -21,7 +22,7 @@ pub(super) const UNSEEN: f64 = 2.0;
 /// not have been seen: hence a constant beside the variance that was.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sequence {
-    /// By how much a value may well differ from another.
+    /// How far one value may plausibly be from another.
     unit: f64,
     rows: usize,
     mean: f64,
@@ -30,7 +31,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Of values that may well differ by `unit`: 1 for qualities.
+    /// Of values that may plausibly differ by `unit`: 1 for qualities.
     pub fn new(unit: f64) -> Self {
         Self { unit, rows: 0, mean: 0.0, squares: 0.0 }
     }

@@ -1,5 +1,4 @@
-//! The state of the policy and how each thing that is heard changes it. By value: a state is never changed under a
-//! reader.
+//! The state of the policy and how each piece of news changes it. By value: a state never changes under a reader.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ pub struct Snapshot {
     /// The training run whose φ it is learned on, by its [`bundle_key`]: only that run's contexts may be decided with it.
     pub bundle: u64,
     pub routes: BTreeMap<String, Arc<RouteState>>,
-    /// Routes that are configured no more, as [`RouteState::retired`] keeps arms.
+    /// Routes that are no longer configured, kept as [`RouteState`] keeps retired arms.
     retired: Retired<RouteState>,
     /// Where new arms start.
     prior: Arc<Prior>,
@@ -39,7 +38,7 @@ impl Snapshot {
         Self { version: 0, bundle: 0, routes: BTreeMap::new(), retired: Retired::default(), prior }
     }
 
-    /// With the name of the training run that the prior is of.
+    /// Names the training run that the prior comes from.
     pub fn learned_on(self, fingerprint: &str) -> Self {
         Self { bundle: bundle_key(fingerprint), ..self }
     }
@@ -57,7 +56,7 @@ impl Snapshot {
         Self { version: self.version + 1, routes, ..self }
     }
 
-    /// The controller hears of a decision.
+    /// A route decided; its controller takes note.
     pub fn decided(self, route: &str, decision: &Decision) -> Self {
         self.with(route, decision, |state| state.hear(decision))
     }
@@ -67,13 +66,13 @@ impl Snapshot {
         self.with(route, decision, |state| state.settle(decision, settlement))
     }
 
-    /// An answer by `arm` was believed to be `was` and now is `now`: the posterior follows. A revision corrects what
-    /// the first score did.
+    /// An answer by `arm` was believed to be `was` and now is `now`: the posterior follows. A revision corrects the
+    /// effect of the first score.
     pub fn learn(self, route: &str, decision: &Decision, arm: &str, was: Reward, now: Reward) -> Self {
         self.with(route, decision, |state| state.learn(decision, arm, was, now))
     }
 
-    /// The best model's answer to a request of the comparison, and the route's own, are believed to be worth `now`, as
+    /// The route's own and the best model's answer to a request of the comparison are believed to be worth `now`, as
     /// (own, best); it was `was` before.
     pub fn compared(self, route: &str, decision: &Decision, was: Option<(f64, f64)>, now: (f64, f64)) -> Self {
         self.with(route, decision, |state| {
@@ -88,7 +87,7 @@ impl Snapshot {
         })
     }
 
-    /// Applies a change to one route. An answer that was given again changes none: nothing was chosen or spent, and no model
+    /// Applies a change to one route. A cached answer changes nothing: nothing was chosen or spent, and no model
     /// answered this request.
     fn with(mut self, route: &str, decision: &Decision, change: impl FnOnce(&mut RouteState)) -> Self {
         let chosen = decision.kind != Kind::Cache;

@@ -1,4 +1,4 @@
-//! What the newest requests say that an answer may cost: the shadow price of quality, and how much to explore.
+//! The shadow price of quality that follows from the newest requests, and how much to explore.
 //!
 //! The constrained problem (least cost at a mean quality, or most quality at a mean cost) has a Lagrangian that
 //! separates by request: choose argmax V·p̃ₖ(x) − ĉₖ(x), with one V (USD for a unit of quality) for all. V is found
@@ -20,11 +20,11 @@ use super::{Knob, RouteSpec};
 const GRID: usize = 41;
 const LOW: f64 = -10.0;
 const HIGH: f64 = 7.0;
-/// The best model's quality is taken this many deviations high: too low a reference would break the bar unseen …
+/// The best model's quality is estimated this many deviations high: too low a reference would break the bar unseen …
 const OPTIMISM: f64 = 0.1;
-/// … and by this share of what a bar lets go where none of the requests went to it. A model is asked where it is believed
-/// to be worth its price, and a curve fitted there holds it too low elsewhere: on five of six recorded workloads by .002
-/// to .026, at a bar of .95.
+/// … and, where none of the requests went to it, by this share of what a bar lets go. A model is asked where it is
+/// believed to be worth its price, and a curve fitted there underrates it elsewhere: on five of six recorded workloads
+/// by .002 to .026, at a bar of .95.
 const MISFIT: f64 = 0.16;
 /// How much of the measured distance to the bar is made good, at most this much of quality (anti-windup).
 const GAIN: f64 = 1.0;
@@ -32,33 +32,33 @@ const GREATEST_CORRECTION: f64 = 0.02;
 const MEASURED_BELIEF: f64 = 200.0;
 /// The last bit of quality is never worth the whole scale of V.
 const SLACK: f64 = 0.003;
-/// A new V counts for at least so much beside the old one: quality is concave in it, so that its noise costs some.
+/// A new V has at least this weight against the old one: quality is concave in V, so that its noise costs some.
 const SMOOTHING: f64 = 0.02;
-/// … but V stands no further from the newest than this, in ln V: what a cold start believed is not paid for long after.
+/// … but V stays within this distance of the newest, in ln V: what a cold start believed must not cost money for long.
 const FARTHEST: f64 = 3.0;
 /// Requests over which an overspent budget is made good.
 const BUDGET_HORIZON: f64 = 200.0;
-/// At most this share of the budget is held back for what was overspent …
+/// At most this share of the budget is held back to make good overspending …
 const OVERSPENT: f64 = 0.5;
-/// … and at most this share is added for what was saved: who pays by the month counts each day.
+/// … and at most this share is added because of savings: a monthly budget should last every day of the month.
 const SAVED: f64 = 0.02;
-/// Exploration of an arm whose mean quality is known to ± 0.1; half of it where there is a bar, which asks for many arms'
-/// quality.
+/// Exploration of an arm whose mean quality is known to ± 0.1; half of it where there is a bar, which needs the quality
+/// of many arms.
 const EXPLORATION: f64 = 0.02;
-/// An arm up to this many deviations below the best is explored as that is, so that a newcomer of whom only the price is
-/// known gets its chance …
+/// An arm up to this many deviations below the best is explored as much as the best, so that a newcomer known only by
+/// its price gets its chance …
 const HOPEFUL: f64 = 1.0;
-/// … and beyond, in proportion to the normal tail: at so many times the distance where there is a bar, for of a dozen arms
-/// that are likely worse, all explored a little, much is asked in vain. A budget that buys a dear model's answers only now
-/// and then has to know it all the same.
+/// … and one further below in proportion to the normal tail. A bar multiplies the distance by this: of a dozen arms
+/// that are likely worse, all explored a little, most would be asked in vain. A budget that buys a dear model's answers
+/// only now and then still has to know it.
 const RESIGNED: f64 = 2.0;
 
-/// The controller's answer for the present.
+/// The controller's present answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Solution {
-    /// ln V, smoothed; of a budget the likelier of two.
+    /// ln V, smoothed; under a budget the likelier of two.
     pub log_value: f64,
-    /// Of a budget: the prices that spend it.
+    /// Under a budget: the prices that spend it.
     pub mixture: Option<Mixture>,
     /// Quality and cost of the means' choices on the window, for each ln V.
     table: Vec<Point>,
@@ -94,7 +94,7 @@ pub struct Problem<'a> {
 }
 
 impl Solution {
-    /// Solves anew; `before` is what is smoothed from.
+    /// Solves again; `before` is what is smoothed from.
     pub fn new(problem: &Problem, before: Option<&Self>) -> Self {
         let mut forecast = Forecast::new(problem);
         let table = frontier(&forecast);
@@ -118,7 +118,7 @@ impl Solution {
         solution
     }
 
-    /// ln V of a request that brought its own knob: the window's answer, without what the route's knob has to make
+    /// ln V for a request that brought its own knob: the window's answer, without what the route's knob has to make
     /// good.
     pub fn log_value_for(&self, knob: Knob) -> f64 {
         match knob {
@@ -136,7 +136,7 @@ impl Solution {
         }
     }
 
-    /// What the means should promise so that what is measured meets q times the best model.
+    /// The quality that the means should promise so that the measured one meets q times the best model's.
     fn target(&self, q: f64, measured: &Measured) -> f64 {
         let bar = q * self.reference;
         let correction = measured.quality().map_or(0.0, |(quality, answers)| {
@@ -166,10 +166,9 @@ impl Solution {
     }
 }
 
-/// Which arm each request of the window went to; `None`: one that is in the route no more.
+/// The arm that each request of the window went to; `None`: one that is no longer in the route.
 fn answered(problem: &Problem) -> Vec<Option<usize>> {
-    let index = |row: &&Row| problem.spec.arms.iter().position(|arm| arm.arm == row.arm);
-    problem.rows.iter().map(index).collect()
+    problem.rows.iter().map(|row| problem.spec.arm_index(&row.arm)).collect()
 }
 
 /// What the best single model is held to be worth on the window.
@@ -191,7 +190,7 @@ fn frontier(forecast: &Forecast) -> Vec<Point> {
     (0..GRID).map(|i| at(forecast, log_value(i))).collect()
 }
 
-/// What the choice at one V comes to.
+/// Mean quality and cost of the choice at one V.
 fn at(forecast: &Forecast, log_value: f64) -> Point {
     let (value, n) = (log_value.exp(), forecast.quality.len().max(1) as f64);
     let (mut quality, mut cost_usd) = (0.0, 0.0);
@@ -242,8 +241,9 @@ fn allowance(budget: f64, spending: &Spending) -> f64 {
     (budget - over.clamp(-SAVED * budget, OVERSPENT * budget)) / spending.overrun(budget)
 }
 
-/// The wider an arm's mean quality and the likelier it is best, the more it is asked: best at this V, or, where a bar is
-/// a share of the best quality, in quality alone. Elsewhere an arm that is too dear at any quality need not be known.
+/// The wider an arm's mean quality and the likelier it is best, the more it is asked: best at this V or, where a bar is
+/// a share of the best quality, in quality alone. Without a bar, an arm that is too dear at any quality need not be
+/// known.
 fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     let has_bar = matches!(knob, Knob::Quality(_));
     let utility = |arm: &Summary| value * arm.quality - arm.cost_usd;
@@ -259,7 +259,7 @@ fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     arms.iter().map(wish).collect()
 }
 
-/// What of its exploration is left to an arm that stands `z` deviations above the best: 0 to 1.
+/// The share of its exploration left to an arm that stands `z` deviations above the best: 0 to 1.
 fn hope(z: f64, steepness: f64) -> f64 {
     (2.0 * normal_cdf(steepness * (z + HOPEFUL))).min(1.0)
 }

@@ -1,4 +1,4 @@
-//! What a route and its arms are, and what is heard of their answers.
+//! What a route and its arms are, and what comes of their answers.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ pub enum Knob {
     /// The best quality for at most this many USD per 1,000 requests.
     #[serde(rename = "budget_per_1k")]
     BudgetPer1k(f64),
-    /// The most quality less cost, where a unit of quality is worth this many USD: what policies without a controller
-    /// are compared at.
+    /// The most quality less cost, where a unit of quality is worth this many USD: the scale for comparing policies
+    /// without a controller.
     Value(f64),
 }
 
@@ -43,16 +43,22 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
-    /// Each arm's price; the dearest of the route where it is unknown, and the same for all where none is.
+    /// Each arm's price. Where it is unknown: the dearest known price of the route, or, if none is known, the same for
+    /// all.
     pub(super) fn prices(&self) -> Vec<Price> {
         let known = self.arms.iter().filter_map(|arm| arm.price);
         let dearest = known.max_by(|a, b| a.blended().total_cmp(&b.blended()));
         let unknown = dearest.unwrap_or(Price::of(1.0, 1.0));
         self.arms.iter().map(|arm| arm.price.unwrap_or(unknown)).collect()
     }
+
+    /// Where an arm stands in `arms`; `None` where it is not configured.
+    pub fn arm_index(&self, name: &str) -> Option<usize> {
+        self.arms.iter().position(|arm| arm.arm == name)
+    }
 }
 
-/// A part of a route's traffic. Which requests are its is for the gateway to say; the arms are the route's.
+/// A part of a route's traffic. The gateway says which requests belong to it; the arms are the route's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentSpec {
     pub name: String,
@@ -61,7 +67,7 @@ pub struct SegmentSpec {
     pub explore: bool,
 }
 
-/// How a request wants to be decided: by default as its route is.
+/// How a request wants to be decided: by default like its route.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Ask<'a> {
     /// The segment that it is in.
@@ -72,7 +78,7 @@ pub struct Ask<'a> {
     pub warm: Option<Warm>,
 }
 
-/// An arm that answers a request for less than another time, because its provider still holds the prompt in a cache.
+/// An arm that can answer a request for less than usual, because its provider still holds the prompt in a cache.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Warm {
     /// Index into the route's arms.
@@ -86,12 +92,12 @@ pub struct Warm {
 pub struct ArmSpec {
     /// The configured model name; unique within a route.
     pub arm: String,
-    /// Unknown: costs as much as the dearest of the route.
+    /// `None`: unknown, and counts as the dearest of the route.
     pub price: Option<Price>,
     pub context_window: Option<u32>,
 }
 
-/// What a finished call cost.
+/// What a finished call used and cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settlement {
     /// The arm that answered.
@@ -108,18 +114,18 @@ pub enum Reward {
     Unknown,
     /// Well formed, and judged by nobody: balances the malformed ones, which are scored 0.
     WellFormed,
-    /// Of broken form, and judged by nobody: as if scored 0, at half the weight.
+    /// Malformed, and judged by nobody: as if scored 0, at half the weight.
     Malformed,
     /// Judged. `value` in [0, 1]; `weight` > 0: how much it counts beside a client's own score (1).
     Scored { value: f64, weight: f64 },
 }
 
 impl Reward {
-    /// How much an answer of broken form counts beside a client's own judgement (1): a refusal or a cut-off answer may
-    /// still be of use, and nobody has read it.
+    /// How much a malformed answer counts beside a client's own judgement (1): a refusal or a cut-off answer may still
+    /// be of use, and nobody has read it.
     pub const FORM_WEIGHT: f64 = 0.5;
 
-    /// Value and weight of what the posterior learns from an answer by itself.
+    /// Value and weight of what the posterior learns from the answer alone.
     pub fn worth(self) -> Option<(f64, f64)> {
         match self {
             Self::Unknown | Self::WellFormed => None,
@@ -128,7 +134,7 @@ impl Reward {
         }
     }
 
-    /// The quality that somebody found in it.
+    /// The quality that somebody judged it to have.
     pub fn judged(self) -> Option<f64> {
         match self {
             Self::Scored { value, .. } => Some(value),

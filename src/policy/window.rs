@@ -1,4 +1,4 @@
-//! The newest requests of a route: what it has to answer, as a sample of what it will have to.
+//! A route's newest requests, as a sample of those to come.
 
 use std::collections::VecDeque;
 
@@ -9,12 +9,12 @@ use crate::catalog::Name;
 
 /// Requests kept. A solution costs time in proportion; the error of a mean over them is about 2%.
 const CAPACITY: usize = 512;
-/// With fewer requests than these, points about the training's mean stand beside them.
+/// With fewer requests than this, points around the training's mean are added.
 const FEW: usize = 32;
-/// With fewer requests of its own than these, a controller sees what they lack of the others': the error of a mean over
-/// them is about 4%.
+/// With fewer requests of its own than this, a controller borrows the missing ones from the others: the error of a mean
+/// over them is about 4%.
 const POOLED: usize = 128;
-/// The length of a request before any came, tokens.
+/// The assumed length of a request before any came, tokens.
 const USUAL_INPUT: f64 = 150.0;
 
 /// A ring of the newest decided requests.
@@ -34,7 +34,7 @@ pub struct Row {
     /// Its π.
     pub propensity: f64,
     pub score: Option<f64>,
-    /// Tells it from the others.
+    /// Tells it apart from the others.
     key: (u64, u64),
 }
 
@@ -56,7 +56,7 @@ impl Window {
         });
     }
 
-    /// The request's answer is scored; a request that has left the window is none of its concern.
+    /// The request's answer is scored; ignored if the request has left the window.
     pub fn score(&mut self, decision: &Decision, value: f64) {
         let key = key(decision);
         if let Some(row) = self.rows.iter_mut().rev().find(|row| row.key == key) {
@@ -64,12 +64,12 @@ impl Window {
         }
     }
 
-    /// So few requests that others' stand in for what they lack.
+    /// Whether there are so few requests that others' have to make up for them.
     pub fn is_few(&self) -> bool {
         self.rows.len() < POOLED
     }
 
-    /// The requests, and while they are few, an even sample of the `others`' beside them.
+    /// The requests and, while they are few, an even sample of the `others`'.
     pub fn pooled<'a>(&'a self, others: impl Iterator<Item = &'a Self>) -> Vec<&'a Row> {
         let mut rows: Vec<&Row> = self.rows.iter().collect();
         if self.is_few() {
@@ -86,7 +86,7 @@ impl Window {
     }
 }
 
-/// Contexts to solve for, as (φ, verbosity, input tokens): the requests, and while they are few, points one deviation
+/// Contexts to solve for, as (φ, verbosity, input tokens): the requests and, while they are few, points one deviation
 /// from the training's mean along each axis.
 pub fn contexts(rows: &[&Row], d: usize) -> Vec<(Vec<f64>, f64, f64)> {
     let mut all: Vec<_> = rows.iter().map(|row| (row.phi.clone(), row.verbosity, row.input_tokens)).collect();
@@ -98,7 +98,7 @@ pub fn contexts(rows: &[&Row], d: usize) -> Vec<(Vec<f64>, f64, f64)> {
     all
 }
 
-/// The draw is as good as unique; the snapshot's version makes it so where a test draws the same twice.
+/// The draw is as good as unique; the snapshot's version sets requests apart where a test repeats a draw.
 fn key(decision: &Decision) -> (u64, u64) {
     (decision.draw.to_bits(), decision.snapshot_version)
 }

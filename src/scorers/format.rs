@@ -1,9 +1,9 @@
-//! `format`: an answer that is not what was asked for in form, whoever wrote it.
+//! `format`: does an answer have the form that was asked for? Whoever wrote it.
 //!
-//! 0: empty without a tool call, refused, cut off by the token limit, or not the JSON that `response_format` asked
-//! for. 1: none of these. Nothing is said where the request failed, the client left or the upstream broke off: none of
-//! that is the model's answer. Nor where the trace has only a part of the text, the text is empty and pictures were
-//! asked for, or the schema is beyond the bounds.
+//! 0: empty without a tool call, refused, cut off by the token limit, or not the JSON that `response_format` asked for.
+//! 1: none of these. No verdict where the request failed, the client left or the upstream broke off, for none of that
+//! is the model's doing; nor where the trace has only part of the text, where the text is empty and pictures were asked
+//! for, or where the schema is beyond the bounds.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,14 +15,14 @@ use super::{Scorer, Verdict, reward};
 use crate::api::chat::ChatRequest;
 use crate::trace::{Outcome, ReplyText, Trace};
 
-/// Longer answers are only parsed as JSON, not held against their schema.
+/// Longer answers are only parsed as JSON, not validated against their schema.
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 /// Larger schemas are not compiled.
 const MAX_SCHEMA_BYTES: usize = 64 << 10;
-/// Most of (references in the schema) × (depth of the answer + 1). Each reference can double the work at each level:
-/// at this bound the worst schema that can be made costs 3^(40/3), about two million steps.
+/// The most of (references in the schema) × (depth of the answer + 1). Each reference can double the work at each
+/// level: at this bound the worst possible schema costs 3^(40/3), about two million steps.
 const MAX_BRANCHING: usize = 40;
-/// Compiled schemas that are kept; the oldest goes.
+/// Compiled schemas that are kept; the oldest is dropped.
 const CACHED_SCHEMAS: usize = 64;
 
 /// The scorer, with the schemas that it has compiled.
@@ -80,21 +80,21 @@ impl Format {
     }
 }
 
-/// An answer may then be one, and a trace does not keep it.
+/// An answer may then be a picture, which a trace does not keep.
 fn wants_pictures(trace: &Trace) -> bool {
     let request = ChatRequest::parse(&trace.request).ok();
     let modalities = request.and_then(|request| request.field::<Vec<String>>("modalities", "a list").ok()?);
     modalities.is_some_and(|modalities| modalities.iter().any(|modality| modality == "image"))
 }
 
-/// `response_format.json_schema.schema`, where it is there and of bounded size.
+/// `response_format.json_schema.schema`, if present and of bounded size.
 fn schema(trace: &Trace) -> Option<Value> {
     let request = ChatRequest::parse(&trace.request).ok()?;
     let mut format: Value = serde_json::from_slice(bounded(request.raw("response_format")?)?).ok()?;
     format.get_mut("json_schema")?.get_mut("schema").map(Value::take)
 }
 
-/// How many places of a schema lead elsewhere in it.
+/// How many references within itself a schema has.
 fn references(schema: &Value) -> usize {
     match schema {
         Value::Object(members) => {

@@ -21,11 +21,11 @@ pub trait Scorer: Send {
     fn metric(&self) -> &'static str {
         self.name()
     }
-    /// `None`: this scorer has nothing to say of such a request. Missing is not zero.
+    /// `None`: this scorer has nothing to say about such a request. Missing is not zero.
     fn score(&mut self, trace: &Trace) -> Option<Verdict>;
 }
 
-/// Those that always run.
+/// The scorers that always run.
 pub fn built_in() -> Vec<Box<dyn Scorer>> {
     vec![Box::new(format::Format::default())]
 }

@@ -1,4 +1,4 @@
-//! Scores of one answer → what is believed of its quality. Pure.
+//! Scores of one answer → what is believed about its quality. Pure.
 
 use crate::policy::Reward;
 pub use crate::trace::JUDGE;
@@ -8,7 +8,7 @@ pub const QUALITY: &str = "quality";
 /// The metric of the built-in scorer, 0 or 1.
 pub const FORMAT: &str = "format";
 
-/// One score as a reward is made of it.
+/// The part of a score that a reward is made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Part<'a> {
     pub metric: &'a str,
@@ -20,8 +20,8 @@ pub struct Part<'a> {
 
 /// The reward of an answer from its scores, the newest of each source.
 ///
-/// The weighted mean of `quality` and `judge` over their sources, if there is any, which counts as much as the weightiest
-/// of them; else what `format` says; other metrics are only kept.
+/// The weighted mean of `quality` and `judge` over their sources, if there is any, with the greatest of their weights;
+/// else what `format` says. Other metrics are kept, and do not count.
 pub fn resolve<'a>(scores: impl IntoIterator<Item = Part<'a>>) -> Reward {
     let (mut sum, mut weights, mut greatest, mut well_formed) = (0.0, 0.0, 0.0_f64, None);
     for Part { metric, value, weight } in scores {

@@ -190,9 +190,7 @@ fn alarms_of<'a>(route: &'a str, state: &'a RouteState) -> impl Iterator<Item = 
 
 /// Those of the model that answered.
 fn drift_alarms(trace: &Trace, snapshot: &Snapshot) -> Option<u64> {
-    let (state, model) = (snapshot.routes.get(trace.route.as_deref()?)?, trace.model.as_ref()?);
-    let arm = state.spec.arms.iter().position(|arm| arm.arm == model.model.as_str())?;
-    Some(state.arms[arm].drift.alarms)
+    snapshot.routes.get(trace.route.as_deref()?)?.drift_alarms(&trace.model.as_ref()?.model)
 }
 
 fn view(trace: Trace, snapshot: &Snapshot, content: Option<Content>) -> View {

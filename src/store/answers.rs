@@ -1,8 +1,8 @@
-//! `cache.redb`: answers that are given again, so that a restart does not forget them. One thread writes; it is told what
-//! to write through a bounded channel, and whoever finds that full drops and counts.
+//! `cache.redb`: answers that are given again, so that a restart does not forget them. One thread writes what it is
+//! sent through a bounded channel; a sender that finds the channel full drops and counts.
 //!
-//! Nothing here is the truth of anything: a file that cannot be read is put aside and a new one begun. Commits are not
-//! durable one by one, and a crash loses what came within the last seconds.
+//! Nothing depends on this file: one that cannot be read is put aside and a new one begun. Single commits are not
+//! durable, and a crash loses what came within the last seconds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::trace::kept::{Kept, Key, Shelving};
 
 /// When it was given (Unix milliseconds), and the answer.
 const ANSWERS: TableDefinition<&[u8], (u64, &[u8])> = TableDefinition::new("answers");
-/// The same by age: how many bytes it takes.
+/// The same by age, with the bytes each takes.
 const AGES: TableDefinition<(u64, &[u8]), u64> = TableDefinition::new("ages");
 
-/// The file of a data folder.
+/// The file's name in a data folder.
 pub const ANSWERS_FILE: &str = "cache.redb";
 const CACHE_BYTES: usize = 4 << 20;
-/// Answers that wait to be written.
+/// Answers that may wait to be written.
 const QUEUE: usize = 256;
-/// Answers of one commit.
+/// Answers per commit.
 const BATCH: usize = 64;
-/// What a crash can lose.
+/// How much a crash can lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
 /// The thread that writes answers down.
@@ -42,14 +42,14 @@ pub struct AnswerShelf {
 #[derive(Debug)]
 struct Answers {
     file: DatabaseFile,
-    /// The oldest go beyond it.
+    /// Beyond this many bytes the oldest go.
     limit: u64,
     bytes: u64,
 }
 
 impl AnswerShelf {
-    /// Opens the folder's file, bounds it to `limit` bytes of answers, and reads the newest of those that hold at
-    /// `now_ms` (Unix milliseconds), as many as take `memory` bytes; the oldest come first.
+    /// Opens the folder's file, bounds it to `limit` bytes of answers, and reads the newest of those still valid at
+    /// `now_ms` (Unix milliseconds), as many as fit into `memory` bytes, oldest first.
     ///
     /// # Errors
     /// Another process holds the file, it cannot be made, or the system gives no thread.
@@ -70,14 +70,14 @@ impl AnswerShelf {
         Ok((Self { sender, thread: thread.map_err(|e| StoreError::Failed(e.to_string()))? }, kept))
     }
 
-    /// Where it is told what to write.
+    /// Takes what is to be written.
     pub fn sender(&self) -> SyncSender<Shelving> {
         self.sender.clone()
     }
 
-    /// Writes down what waits, and ends. Blocks until then.
+    /// Writes what waits, and ends. Blocks until then.
     pub fn stop(self) {
-        // It has ended already, if it does not hear this.
+        // A send fails only if the thread has ended already.
         let _ = self.sender.send(Shelving::Stop);
         if self.thread.join().is_err() {
             tracing::error!("the thread that writes kept answers had panicked");
@@ -90,12 +90,12 @@ impl Answers {
         let file = DatabaseFile::new(path.to_owned(), CACHE_BYTES);
         let (bytes, kept) = file.with(|database| read(database, path, memory, now_ms))?;
         let mut answers = Self { file, limit, bytes };
-        // What an earlier start had a larger limit for goes.
+        // An earlier start may have had a larger limit.
         answers.write(&[], true)?;
         Ok((answers, kept))
     }
 
-    /// Until it is told to stop, or nobody is left to tell it anything.
+    /// Runs until it is told to stop, or until no sender is left.
     fn run(mut self, shelvings: &Receiver<Shelving>) {
         let (mut unflushed, mut flushed, mut batch) = (false, Instant::now(), Vec::with_capacity(BATCH));
         loop {
@@ -117,7 +117,7 @@ impl Answers {
         }
     }
 
-    /// One commit; beyond the limit the oldest make room.
+    /// One commit; beyond the limit the oldest are removed.
     fn write(&mut self, batch: &[(Key, Arc<Kept>)], durably: bool) -> Result<(), StoreError> {
         let (limit, before) = (self.limit, self.bytes);
         let after = self.file.with(|database| {
@@ -148,7 +148,7 @@ impl Answers {
     }
 }
 
-/// What all take, bytes, and the newest that hold, the oldest of them first.
+/// The bytes that all answers take, and the newest that are still valid, oldest first.
 fn read(database: &Database, path: &Path, memory: u64, now_ms: u64) -> Result<(u64, Vec<(Key, Kept)>), StoreError> {
     let transaction = database.begin_read().map_err(failed)?;
     let ages = match transaction.open_table(AGES) {
@@ -175,7 +175,7 @@ fn read(database: &Database, path: &Path, memory: u64, now_ms: u64) -> Result<(u
     Ok((all, kept))
 }
 
-/// What is to be written next, at most one batch; true: it is the last.
+/// Collects at most one batch to write; true: it is the last.
 fn gather(shelvings: &Receiver<Shelving>, batch: &mut Vec<(Key, Arc<Kept>)>) -> bool {
     let mut next = shelvings.recv_timeout(FLUSH_EVERY);
     loop {

@@ -1,4 +1,4 @@
-//! One redb file: opened when first needed, and opened anew after a failure.
+//! One redb file: opened when first needed, and opened again after a failure.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,16 +9,16 @@ use ::redb::{Database, DatabaseError, StorageError};
 
 use super::StoreError;
 
-/// The path of a file that is damaged, where redb says so and does not say which.
+/// The path of a damaged file, where redb reports damage without saying of which file.
 const UNNAMED: &str = "";
 
-/// A file and its handle, shared by the writer and the readers of this process. redb locks the file against others, and
-/// against a second handle of this process: hence nobody has the handle but under the lock.
+/// A file and its handle, shared by the writer and the readers of this process. redb locks the file against other
+/// processes, and against a second handle of this one: hence the handle never leaves the lock.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
     cache_bytes: usize,
-    /// Read by all that work with the file; written to open and to close it.
+    /// Locked for reading by all that work with the file, for writing to open and close it.
     handle: RwLock<Option<Database>>,
 }
 
@@ -31,8 +31,9 @@ impl DatabaseFile {
         &self.path
     }
 
-    /// Runs `work` on the open file, which is made where there is none, and closes the file if it fails: after an I/O error
-    /// redb refuses everything until the file is opened anew. `work` must not come here again: closing waits for it.
+    /// Runs `work` on the open file, which is created if missing, and closes the file if `work` fails: after an I/O
+    /// error redb refuses everything until the file is opened again. `work` must not call this again: closing waits for
+    /// it.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let done = loop {
             if let Some(database) = &*self.handle.read().unwrap_or_else(PoisonError::into_inner) {
@@ -72,14 +73,15 @@ impl DatabaseFile {
     /// Whoever wants the file waits until it is closed, which may take a write to the disk.
     fn shut(&self, mut handle: RwLockWriteGuard<'_, Option<Database>>) {
         let database = handle.take();
-        // Where it cannot be closed in order, opening it anew says what is the matter.
+        // If it cannot be closed properly, opening it again reports what is wrong.
         let _ = self.guarded(|| {
             drop(database);
             Ok(())
         });
     }
 
-    /// What `redb` panics at is a page that is not as it was written: the file is damaged, and nobody else's thread ends.
+    /// redb panics at a page that is not as it was written: the file is damaged, and the panic must not end the
+    /// caller's thread.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let panicked = |_| Err(StoreError::damaged(&self.path, "its pages are not what was written"));
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked)

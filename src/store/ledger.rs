@@ -1,8 +1,9 @@
-//! `ledger.redb`: blocks of entries in one order, and an index from each request to the blocks that speak of it.
+//! `ledger.redb`: blocks of entries in order, and an index from each request to the blocks that concern it.
 //!
-//! A commit appends blocks of at most [`BLOCK_ENTRIES`] entries: few enough that a late score's look-up unpacks little,
-//! many enough that a commit writes few values. Every commit is durable when it returns (two-phase, so that a torn
-//! write cannot pass for a commit; quick-repair, so that opening after a crash does not walk the file).
+//! A commit appends blocks of at most [`BLOCK_ENTRIES`] entries: few enough that looking up one request for a late
+//! score unpacks little, many enough that a commit writes few values. Every commit is durable when it returns
+//! (two-phase, so that a torn write cannot pass for a commit; quick-repair, so that opening after a crash does not walk
+//! the file).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,18 +27,18 @@ const CHECKPOINTS: TableDefinition<u8, &[u8]> = TableDefinition::new("checkpoint
 const META: TableDefinition<&str, u16> = TableDefinition::new("meta");
 
 const BLOCK_ENTRIES: usize = 64;
-/// Blocks that a replay reads at once.
+/// Blocks that a replay reads at a time.
 const REPLAY_BLOCKS: usize = 16;
 const CACHE_BYTES: usize = 8 << 20;
 
 #[derive(Debug)]
 pub(super) struct Ledger {
     reader: LedgerReader,
-    /// The last position that a caller was told of.
+    /// The last position that was returned to a caller.
     position: Position,
-    /// No request in the index has a greater id: of one that is new nothing need be looked up.
+    /// The greatest request id in the index: a newer request need not be looked up.
     greatest: u128,
-    /// A commit failed since: blocks after `position` may have reached the disk all the same.
+    /// A commit has failed: blocks after `position` may have reached the disk all the same.
     doubtful: bool,
     writer: form::Writer,
 }
@@ -71,7 +72,7 @@ impl Ledger {
 
     pub(super) fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
         let last = self.position + entries.len() as u64;
-        // Also where the commit fails: something of it may have reached the disk.
+        // Set even if the commit fails: parts of it may have reached the disk.
         self.greatest = entries.iter().filter_map(Entry::trace).map(|id| id.as_u128()).fold(self.greatest, u128::max);
         let writer = &mut self.writer;
         let committed = self.reader.file.with(|database| {
@@ -91,7 +92,8 @@ impl Ledger {
     pub(super) fn replay(&self, after: Position, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let (file, mut read) = (&self.reader.file, after);
         loop {
-            // The visitor may itself ask the ledger, and its failures are no damage of the file: it is shown what was read.
+            // The visitor may itself read the ledger, and its failures do not mean that the file is damaged: it runs
+            // outside the read.
             let blocks = file.with(|database| blocks(database, file.path(), read, self.position))?;
             let Some((last, _)) = blocks.last() else { return Ok(()) };
             read = *last;
@@ -134,7 +136,7 @@ fn history(database: &Database, path: &Path, trace: TraceId, before: Position) -
     let transaction = database.begin_read().map_err(failed)?;
     let index = transaction.open_table(INDEX).map_err(failed)?;
     let mut rows = index.range((trace.as_u128(), 0)..=(trace.as_u128(), u64::MAX)).map_err(failed)?.peekable();
-    // Most that is asked for is not there.
+    // Most requests that are looked up are not there.
     if rows.peek().is_none() {
         return Ok(Vec::new());
     }
@@ -142,7 +144,7 @@ fn history(database: &Database, path: &Path, trace: TraceId, before: Position) -
     let mut history = Vec::new();
     for row in rows {
         let last = row.map_err(failed)?.0.value().1;
-        // A row whose block is gone is left over from a commit that was taken back.
+        // A row whose block is gone is a leftover of a commit that was taken back.
         if let Some(bytes) = blocks.get(last).map_err(failed)? {
             let entries = numbered(last, form::read_entries(path, bytes.value())?);
             history.extend(
@@ -159,7 +161,7 @@ fn history(database: &Database, path: &Path, trace: TraceId, before: Position) -
 /// A block's last position, and its entries.
 type Block = (Position, Vec<Entry>);
 
-/// The next [`REPLAY_BLOCKS`] that hold entries after `after`, up to that of `until`; none: there is no more.
+/// The next [`REPLAY_BLOCKS`] blocks with entries after `after`, up to position `until`; empty: there are no more.
 fn blocks(database: &Database, path: &Path, after: Position, until: Position) -> Result<Vec<Block>, StoreError> {
     let transaction = database.begin_read().map_err(failed)?;
     let blocks = transaction.open_table(BLOCKS).map_err(failed)?;
@@ -174,8 +176,8 @@ fn blocks(database: &Database, path: &Path, after: Position, until: Position) ->
     read.collect()
 }
 
-/// Makes the tables of a new file, and marks an older one as having values of this form from here on; refuses a file of
-/// a newer form before anything is written.
+/// Makes the tables of a new file, and marks an older file as having values of this form from here on; refuses a file
+/// of a newer form before anything is written.
 fn prepare(database: &Database) -> Result<(), StoreError> {
     match stored_form(&database.begin_read().map_err(failed)?)? {
         Some(form::FORM) => return Ok(()),
@@ -243,7 +245,7 @@ fn write_index(index: &mut Table<'_, (u128, u64), ()>, last: Position, block: &[
     Ok(())
 }
 
-/// Takes back what a failed commit may have left: nobody was told of it, and it was not learned from.
+/// Takes back what a failed commit may have left: no caller was told of it, and nothing was learned from it.
 fn forget_after(transaction: &WriteTransaction, position: Position) -> Result<(), StoreError> {
     let mut blocks = transaction.open_table(BLOCKS).map_err(failed)?;
     blocks.retain_in(position + 1.., |_, _| false).map_err(failed)

@@ -25,7 +25,7 @@ pub use self::redb::{RedbStore, make_folder};
 pub use answers::{ANSWERS_FILE, AnswerShelf};
 pub use segments::Retention;
 
-/// The file of a data folder that holds the ledger; a folder without it was never a gateway's.
+/// The ledger's file in a data folder; a folder without it has never been a gateway's.
 pub const LEDGER_FILE: &str = "ledger.redb";
 
 /// Position in the ledger; entries are numbered from 1 without gaps.
@@ -40,8 +40,8 @@ pub enum Entry {
         fingerprint: String,
         routes: Vec<RouteSpec>,
     },
-    /// What a route decided. Where another training run's classifier took over, the decision stands here again with φ as
-    /// that run assesses the request, and after it what had come of it: a run learns from the decisions in its own φ.
+    /// What a route decided. When another training run's classifier takes over, the decision is written again with φ as
+    /// that run assesses the request, followed by what had come of it: a run learns from the decisions in its own φ.
     Decided {
         trace: TraceId,
         at_ms: u64,
@@ -59,7 +59,7 @@ pub enum Entry {
         outcome: Outcome,
     },
     Scored(Scored),
-    /// Judging an answer to the request cost something.
+    /// Judging an answer to the request had a cost.
     Charged {
         trace: TraceId,
         usd: f64,
@@ -67,7 +67,7 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// The request that the entry is of.
+    /// The request that the entry belongs to.
     pub fn trace(&self) -> Option<TraceId> {
         match self {
             Entry::Configured { .. } => None,
@@ -109,15 +109,15 @@ pub fn score_id(trace: TraceId, metric: &str, source: &str) -> Uuid {
     uuid::Builder::from_custom_bytes(id).into_uuid()
 }
 
-/// A folded ledger: the learner's state after `position`. Only saves time: without it the ledger is folded anew.
+/// A folded ledger: the learner's state after `position`. It only saves time: without it the ledger is folded again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     pub position: Position,
-    /// Opaque here; the learner says which of them it can still read.
+    /// Opaque here; the learner decides whether it can still read it.
     pub state: Vec<u8>,
 }
 
-/// What [`Store::replay`] shows its entries to.
+/// Receives the entries of [`Store::replay`].
 pub type Visit<'a> = dyn FnMut(Position, Entry) -> Result<(), StoreError> + 'a;
 
 /// Where the learner keeps what it must not forget. One writer; readers through [`Store::reader`].
@@ -152,7 +152,7 @@ pub trait Store: Send {
     /// The ledger cannot be read.
     fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError>;
 
-    /// Packs a trace body for the next [`Store::keep`], so that nobody need hold the trace until then.
+    /// Packs a trace body for the next [`Store::keep`], so that nobody has to hold the trace until then.
     ///
     /// # Errors
     /// It cannot be packed, and will not be kept.
@@ -182,8 +182,8 @@ pub trait TraceReader: Send + Sync {
     /// The traces cannot be read.
     fn trace(&self, id: TraceId) -> Result<Option<Trace>, StoreError>;
 
-    /// The newest `limit` traces, newest first, that came before `before`; those of a time segment that cannot be read are
-    /// left out, and it is named.
+    /// The newest `limit` traces, newest first, that came before `before`; those in a time segment that cannot be read
+    /// are left out, and the segment is named.
     ///
     /// # Errors
     /// None of the traces can be read.

@@ -20,7 +20,7 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// Opens the folder, and makes it where there is none.
+    /// Opens the folder, and creates it if missing.
     ///
     /// # Errors
     /// [`StoreError::InUse`] where another process holds it; [`StoreError::Folder`] where it cannot be made or
@@ -40,7 +40,8 @@ fn make(folder: &Path) -> Result<PathBuf, StoreError> {
     folder.canonicalize().map_err(unusable)
 }
 
-/// Makes a data folder, or one in it, where there is none: for its owner alone, since it holds what people asked.
+/// Creates a data folder, or a folder within one, if missing: readable by its owner alone, since it holds what people
+/// asked.
 ///
 /// # Errors
 /// It cannot be made.

@@ -1,7 +1,7 @@
 //! `traces-*.redb`: bodies by time segment. Retention drops whole segments, so that it costs no rewriting.
 //!
-//! A body belongs to the segment of its id's time (UUIDv7), so that an id alone says where to look. Commits are not
-//! durable one by one: [`SegmentWriter::flush`] makes them so, and a crash loses what came after the last one.
+//! A body belongs to the segment of its id's time (UUIDv7), so that an id alone says where to look. Single commits are
+//! not durable: [`SegmentWriter::flush`] makes them so, and a crash loses what came after the last one.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,10 +22,10 @@ pub(super) use writer::SegmentWriter;
 const TRACES: TableDefinition<u128, &[u8]> = TableDefinition::new("traces");
 
 const HOUR_MS: u64 = 3_600_000;
-/// Six hours a file: retention by bytes gives up little at a time, and 30 days are 120 files.
+/// Six hours per file: retention by bytes gives up little at a time, and 30 days are 120 files.
 const SEGMENT_MS: u64 = 6 * HOUR_MS;
 const CACHE_BYTES: usize = 4 << 20;
-/// Files held open at once, by the writer and the readers together, beside those that are worked with just now.
+/// Files held open, by the writer and the readers together, in addition to those in use.
 const OPEN_FILES: usize = 3;
 
 /// Segments since 1970.
@@ -35,7 +35,7 @@ type Segment = u64;
 #[derive(Debug)]
 pub(super) struct Segments {
     folder: PathBuf,
-    /// One a segment that was asked for, open or closed: most recently used last.
+    /// One per segment that was asked for, open or closed: most recently used last.
     files: Mutex<Vec<(Segment, Arc<DatabaseFile>)>>,
 }
 
@@ -52,7 +52,7 @@ impl Segments {
         Ok(self.read(segment, id.as_u128()..=id.as_u128(), 1)?.pop())
     }
 
-    /// A segment that cannot be read hides no other.
+    /// A segment that cannot be read does not hide the others.
     pub(super) fn newest(&self, before: Option<TraceId>, limit: usize) -> Result<TracePage, StoreError> {
         let before = before.unwrap_or(Uuid::max());
         let mut page = TracePage::default();
@@ -89,7 +89,7 @@ impl Segments {
         })
     }
 
-    /// Runs `work` on the segment's file, which is made where there is none.
+    /// Runs `work` on the segment's file, which is created if missing.
     fn with<T>(
         &self,
         segment: Segment,
@@ -100,7 +100,7 @@ impl Segments {
         done
     }
 
-    /// The same one for all that ask while it is open: a file cannot be opened twice.
+    /// The same for all callers while it is open: a file cannot be opened twice.
     fn file(&self, segment: Segment) -> Arc<DatabaseFile> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let file = match files.iter().position(|(s, _)| *s == segment) {
@@ -111,8 +111,8 @@ impl Segments {
         file
     }
 
-    /// Closes what is open beyond [`OPEN_FILES`], but for what somebody works with: who does so comes here after it. Closing
-    /// may take a write to the disk, for which only those wait that want this very file.
+    /// Closes all but the most recently used files, skipping those in use; their users call this again. Only users of a
+    /// file wait for its closing.
     fn close_idle(&self) {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let beyond: Vec<_> = files.iter().rev().skip(OPEN_FILES).map(|(_, file)| file.clone()).collect();
@@ -150,7 +150,7 @@ impl Segments {
     }
 }
 
-/// Ids that are not of version 7 count as of 1970; the gateway makes none.
+/// An id that is not of version 7 counts as from 1970; the gateway makes none.
 fn segment_of(id: TraceId) -> Segment {
     let time = if id.get_version_num() == 7 { id.get_timestamp() } else { None };
     let (seconds, nanos) = time.map_or((0, 0), |time| time.to_unix());

@@ -1,4 +1,4 @@
-//! A line of JSON, read so that a mistake is named by its field, with what is wrong with it and what to do about it.
+//! A line of JSON, read so that an error names the field, what is wrong with it and what to do about it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,15 +6,16 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-/// Reads a line, with or without its line break. `not_one` says of other mistakes what the line should have been.
+/// Reads a line, with or without its line break. For other mistakes, `not_one` says what the line should have been.
 ///
 /// # Errors
-/// What is wrong with it: `outcomes.m.quality is NaN; it must be a number from 0 to 1`. The caller knows its file and line.
+/// What is wrong with it: `outcomes.m.quality is NaN; it must be a number from 0 to 1`. The caller adds the file and
+/// line.
 pub fn read<'a, T: Deserialize<'a>>(line: &'a [u8], not_one: impl FnOnce(&str) -> String) -> Result<T, String> {
     serde_json::from_slice(line).map_err(|error| explain::<T>(line, &error, not_one))
 }
 
-/// Reads it again, for the place of the mistake: lines that are right need not pay for that.
+/// Reads it again to locate the mistake, so that correct lines do not pay for that.
 fn explain<'a, T: Deserialize<'a>>(
     line: &'a [u8],
     error: &serde_json::Error,
@@ -22,7 +23,7 @@ fn explain<'a, T: Deserialize<'a>>(
 ) -> String {
     let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(line));
     let path = again.err().map(|error| error.path().to_string());
-    // What has no name is `.` or `?` there.
+    // The path of a value without a name is `.` or `?`.
     let path =
         path.map(|path| path.strip_suffix(".?").unwrap_or(&path).to_owned()).filter(|path| path != "." && path != "?");
     if error.is_eof() {
@@ -41,7 +42,7 @@ fn explain<'a, T: Deserialize<'a>>(
     }
 }
 
-/// What a field must be, in the words of people.
+/// What a field must be, in plain words.
 fn wanted<'a>(path: &str, expected: &'a str) -> &'a str {
     let is_share =
         path.rsplit('.').next().is_some_and(|field| ["quality", "propensity", "difficulty"].contains(&field));
@@ -66,7 +67,7 @@ fn not_finite(line: &[u8], column: usize) -> Option<&str> {
     words.find(|word| word.parse::<f64>().is_ok_and(|number| !number.is_finite()))
 }
 
-/// The fields of an object, in their order; a field that is there twice is a mistake.
+/// The fields of an object, in their order; a repeated field is a mistake.
 #[derive(Debug)]
 pub struct Fields<V>(pub Vec<(String, V)>);
 

@@ -1,4 +1,4 @@
-//! An answer that is kept, to be given again: what the gateway's cache holds and the store writes down.
+//! An answer that is kept to be given again: what the gateway's cache holds and the store writes down.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub type Key = [u8; 32];
 pub struct Kept {
     /// When it was given, Unix milliseconds.
     pub at_ms: u64,
-    /// Not to be given again from here on, Unix milliseconds.
+    /// Must not be given again from here on, Unix milliseconds.
     pub until_ms: u64,
     /// The model that gave it.
     pub model: ModelId,
@@ -23,13 +23,13 @@ pub struct Kept {
     /// As traces have it.
     pub text: ReplyText,
     pub form: Form,
-    /// What the request meant, where requests that mean the same may have the answer too.
+    /// What the request meant, where the answer may also be given to requests with the same meaning.
     pub meaning: Option<Meaning>,
 }
 
 #[cfg(test)]
 impl Kept {
-    /// One that says nothing, for a moment.
+    /// An empty one that expires at once.
     pub(crate) fn sample(meaning: Option<Meaning>) -> Arc<Self> {
         Arc::new(Self {
             at_ms: 0,
@@ -50,7 +50,7 @@ pub enum Form {
     Streamed(Pieces),
 }
 
-/// The chunks of a stream, one behind the other in one buffer.
+/// The chunks of a stream, one after another in one buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pieces {
     bytes: Bytes,
@@ -61,7 +61,7 @@ pub struct Pieces {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
     pub end: u32,
-    /// The chunk says what the answer took and nothing else.
+    /// The chunk holds usage and nothing else.
     pub usage_only: bool,
 }
 
@@ -74,12 +74,12 @@ pub struct Meaning {
     pub vector: Vec<f32>,
 }
 
-/// What the store is told of the cache.
+/// What the cache tells the store.
 #[derive(Debug)]
 pub enum Shelving {
     /// Write this answer down, in place of an older one for the key.
     Keep(Key, Arc<Kept>),
-    /// Write down what waits, and end.
+    /// Write what waits, and end.
     Stop,
 }
 
@@ -91,7 +91,7 @@ impl Pieces {
         (whole && ends.is_sorted()).then_some(Self { bytes, cuts })
     }
 
-    /// Those of a stream, copied: what they came in may be a larger buffer.
+    /// The chunks of a stream, copied: the buffers that they came in may be larger.
     pub fn of<'a>(chunks: impl IntoIterator<Item = (&'a [u8], bool)>) -> Self {
         let (mut bytes, mut cuts) = (BytesMut::new(), Vec::new());
         for (chunk, usage_only) in chunks {
@@ -101,7 +101,7 @@ impl Pieces {
         Self { bytes: bytes.freeze(), cuts }
     }
 
-    /// Each chunk, and whether it says what the answer took and nothing else.
+    /// Each chunk, and whether it holds usage and nothing else.
     pub fn iter(&self) -> impl Iterator<Item = (Bytes, bool)> {
         let starts = std::iter::once(0).chain(self.cuts.iter().map(|cut| cut.end as usize));
         let chunks = starts.zip(&self.cuts);
@@ -128,7 +128,7 @@ impl Form {
 }
 
 impl Kept {
-    /// Bytes of memory that it takes, all in all; within some tens.
+    /// Bytes of memory that it takes in total, to within a few tens.
     pub fn weight(&self) -> usize {
         let cuts = match &self.form {
             Form::Whole(_) => 0,

@@ -1,7 +1,7 @@
 //! One decided request as a line of JSON: what `export` writes, and `evaluate` and `train` read.
 //!
-//! A file of traces is JSON Lines, one [`TraceLine`] a line, in the order of decision. Numbers are written so that they
-//! read back to the bit. A field that is added keeps the version; one that changes or goes makes a new one.
+//! A file of traces is JSON Lines, one [`TraceLine`] per line, in the order of decision. Numbers are written so that
+//! they read back to the bit. An added field keeps the version; a changed or removed one makes a new version.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -19,7 +19,7 @@ const JUDGED: f64 = 1.0;
 /// Propensities sum to 1 within this.
 const ROUNDING: f64 = 1e-6;
 
-/// One decided request with all that came of it so far.
+/// One decided request with everything that has come of it so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TraceLine {
     /// [`VERSION`].
@@ -29,9 +29,9 @@ pub struct TraceLine {
     /// Arrival, Unix milliseconds.
     pub at_ms: u64,
     pub route: String,
-    /// What the client said of the request in `x-satisfice-metadata`; null where the request is not kept.
+    /// What the client said about the request in `x-satisfice-metadata`; null where the request is not kept.
     pub metadata: Option<Metadata>,
-    /// The body as the client sent it, but for line breaks between its tokens; null where it was too long to keep, was
+    /// The body as the client sent it, except line breaks between its tokens; null where it was too long to keep, was
     /// dropped under load, or is past retention.
     pub request: Option<Box<RawValue>>,
     pub decision: DecisionLine,
@@ -39,7 +39,7 @@ pub struct TraceLine {
     pub settlement: Option<SettlementLine>,
     /// The newest of each (metric, source), in the order of their first arrival: late scores and revisions are in it.
     pub scores: Vec<ScoreLine>,
-    /// What the scores come to; null where nobody judged the answer, or no model gave one: missing is not zero.
+    /// What the scores amount to; null where nobody judged the answer, or no model gave one: missing is not zero.
     pub reward: Option<RewardLine>,
 }
 
@@ -53,7 +53,7 @@ pub struct DecisionLine {
     pub knob: KnobLine,
     /// φ(x) = [1, z(x)], as the training run `bundle` assessed the request.
     pub phi: Vec<f64>,
-    /// ≥ 1: by how much the predictive variance was widened.
+    /// ≥ 1: the factor by which the predictive variance was widened.
     pub widening: f64,
     /// ln of the answer's expected length beside the model's usual.
     pub verbosity: f64,
@@ -102,7 +102,7 @@ pub struct ScoreLine {
     pub metric: String,
     pub source: String,
     pub value: f64,
-    /// How much it counts beside a client's own (1): less where a judge of the gateway's own gave it.
+    /// How much it counts beside a client's own (1): less where one of the gateway's own judges gave it.
     #[serde(default = "full_weight", skip_serializing_if = "is_full_weight")]
     pub weight: f64,
     /// Unix milliseconds.
@@ -131,7 +131,7 @@ impl TraceLine {
     /// Reads and checks one line.
     ///
     /// # Errors
-    /// What is wrong with it and what to do about it; the caller knows its file and line.
+    /// What is wrong with it and what to do about it; the caller adds the file and line.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -155,8 +155,8 @@ impl TraceLine {
         Ok(line)
     }
 
-    /// The answer's quality as somebody judged it, 0 to 1. A reward of the form alone is none: it only ever blames, so
-    /// that a mean of such would too.
+    /// The answer's quality as somebody judged it, 0 to 1. A reward for form alone does not count: it can only blame,
+    /// so a mean of such rewards would be too low.
     pub fn judged(&self) -> Option<f64> {
         let by_a_judge = || self.scores.iter().any(|score| score.metric == JUDGE);
         self.reward.filter(|reward| reward.weight >= JUDGED || by_a_judge()).map(|reward| reward.value)
@@ -169,7 +169,7 @@ impl TraceLine {
 }
 
 impl DecisionLine {
-    /// `bundle`: the key of the training run that the decision's φ is of.
+    /// The key of the training run that the decision's φ comes from, as in `bundle`.
     pub fn of(decision: Decision, bundle: u64) -> Self {
         Self {
             policy: decision.policy.into(),

@@ -1,4 +1,4 @@
-//! The static encoder: one small vector a token, pooled. No forward pass, so a look-up and a mean.
+//! The static encoder: one small vector per token, pooled. No forward pass, just a look-up and a mean.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,10 @@ pub const DIM: usize = 128;
 const BLOCK: usize = 64;
 /// Tokens pooled at most: this many at the start of the window and as many at its end.
 const HALF_WINDOW: usize = 256;
-/// Tokens of which none is left out.
+/// Up to this many tokens, none is left out.
 pub const POOLED: usize = 2 * HALF_WINDOW;
 
-/// Token vectors as 8-bit integers with one scale a row: vector = row · scale.
+/// Token vectors as 8-bit integers with one scale per row: vector = row · scale.
 #[derive(Debug)]
 pub struct TokenTable {
     /// The safetensors file, as it lies in the binary or was read.
@@ -31,7 +31,7 @@ pub struct TokenTable {
     arch: pulp::Arch,
 }
 
-/// The bytes are no encoder table.
+/// The bytes are not an encoder table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     #[error("is not a safetensors file, or is cut off ({0})")]
@@ -61,15 +61,15 @@ impl TokenTable {
         Ok(Self { file, rows, weights, factors, arch: pulp::Arch::new() })
     }
 
-    /// Weighted mean of the vectors of `ids`, of which the middle is left out if they are many.
-    /// All zero if there is nothing to pool.
+    /// Weighted mean of the vectors of `ids`, without the middle if they are many. All zero if there is nothing to
+    /// pool.
     pub fn pool(&self, ids: &[u32]) -> [f32; DIM] {
-        // Wider vectors where the processor has them. They change no bit: each value is summed by itself.
+        // Wider vector instructions where the processor has them. They change no bit: each value is summed separately.
         self.arch.dispatch(Pooling { table: self, ids: ends(ids, HALF_WINDOW) })
     }
 }
 
-/// One text's pooling, compiled for each kind of vector instructions: hence all of it inline.
+/// One text's pooling, compiled for each kind of vector instructions: hence everything inline.
 struct Pooling<'a> {
     table: &'a TokenTable,
     ids: (&'a [u32], &'a [u32]),

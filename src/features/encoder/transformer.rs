@@ -1,4 +1,4 @@
-//! The transformer: a BERT of candle's, mean-pooled as sentence-transformers does.
+//! The transformer: candle's BERT, mean-pooled as sentence-transformers does.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use safetensors::{Dtype, SafeTensors};
 use super::{EmbedError, ends};
 use crate::features::WordPiece;
 
-/// How a text becomes an embedding: which tokens, which pooling. Weights that learned from another way do not fit.
+/// How a text becomes an embedding: which tokens, which pooling. Weights learned with another way do not fit.
 pub const TRANSFORMER_SCHEMA: u32 = 1;
-/// Tokens that are looked at, `[CLS]` and `[SEP]` included: what all-MiniLM-L6-v2 reads at most, and a bound on how long
-/// it takes.
+/// Tokens that are looked at, including `[CLS]` and `[SEP]`: the most that all-MiniLM-L6-v2 reads, and a bound on how
+/// long it takes.
 const MOST_TOKENS: usize = 256;
-/// Values of a vector and layers at most: more would be no BERT that a gateway can wait for.
+/// The most values per vector and layers: a gateway cannot wait for a larger BERT.
 const MOST_HIDDEN: usize = 4096;
 const MOST_LAYERS: usize = 48;
 
-/// A BERT with what frames its texts.
+/// A BERT, and the tokens that frame its texts.
 pub struct Transformer {
     model: BertModel,
     dim: usize,
@@ -29,7 +29,7 @@ pub struct Transformer {
     frame: (u32, u32),
 }
 
-/// The files are no BERT, or do not belong together.
+/// The files are not a BERT, or do not belong together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransformerError {
     #[error("{0}")]
@@ -62,7 +62,7 @@ impl Transformer {
         let model = BertModel::load(tensors, &config).map_err(unfit)?;
         let half = (MOST_TOKENS.min(config.max_position_embeddings) - 2) / 2;
         let transformer = Self { model, dim: config.hidden_size, half, frame };
-        // Heads, kinds of tokens and the like show only where they are used.
+        // Wrong numbers of heads, kinds of tokens and the like show only in use.
         let probe = transformer.embed(&[vocabulary.unknown()]);
         probe.map_err(|EmbedError(e)| TransformerError::Weights(format!("do not run as config.json says: {e}")))?;
         Ok(transformer)
@@ -73,7 +73,7 @@ impl Transformer {
         self.dim
     }
 
-    /// Mean over the last layer's vectors, at length 1. Of many tokens the middle is left out.
+    /// Mean over the last layer's vectors, scaled to length 1. If there are many tokens, the middle is left out.
     ///
     /// # Errors
     /// candle fails, or a value is not finite.
@@ -146,7 +146,7 @@ fn check_weights(weights: &[u8]) -> Result<(), TransformerError> {
     }
 }
 
-/// The first line of candle's errors; where they were made follows.
+/// The first line of candle's error; a backtrace follows it.
 fn line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }

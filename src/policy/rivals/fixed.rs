@@ -26,7 +26,7 @@ impl Fixed {
     }
 
     fn arm(&self) -> Option<usize> {
-        let named = self.model.as_ref().and_then(|model| self.arms.find(model));
+        let named = self.model.as_ref().and_then(|model| self.arms.spec.arm_index(model));
         named.or_else(|| {
             let prices = self.arms.spec.prices();
             (0..prices.len()).min_by(|a, b| prices[*a].blended().total_cmp(&prices[*b].blended()))

@@ -1,4 +1,4 @@
-//! Ridge regression of utility on φ, one an arm: what LinUCB and SquareCB have in common.
+//! Ridge regression of utility on φ, one per arm: what LinUCB and SquareCB have in common.
 
 use super::Arms;
 use crate::policy::gaussian::{Gaussian, identity};
@@ -7,7 +7,7 @@ use crate::policy::{Decision, RouteSpec};
 /// λ: the ridge.
 const RIDGE: f64 = 1.0;
 
-/// One regression an arm, as a Gaussian belief with unit noise: mean θ̂ and covariance A⁻¹, A = λI + Σφφᵀ.
+/// One regression per arm, as a Gaussian belief with unit noise: mean θ̂ and covariance A⁻¹, A = λI + Σφφᵀ.
 #[derive(Debug, Clone)]
 pub(super) struct Regressions {
     pub(super) arms: Arms,
@@ -20,7 +20,7 @@ impl Regressions {
     }
 
     pub(super) fn configure(&mut self, spec: &RouteSpec) {
-        let kept = |arm: &str| self.arms.find(arm).and_then(|k| self.beliefs[k].clone());
+        let kept = |arm: &str| self.arms.spec.arm_index(arm).and_then(|k| self.beliefs[k].clone());
         self.beliefs = spec.arms.iter().map(|arm| kept(&arm.arm)).collect();
         self.arms.configure(spec);
     }

@@ -1,4 +1,4 @@
-//! Policies that others use, for comparison: every claim of ours is one that anybody can rerun against these.
+//! Policies in use elsewhere, for comparison: anybody can rerun every claim of ours against these.
 //!
 //! They weigh quality against cost at a fixed exchange rate, or do not weigh it at all; none has a controller.
 
@@ -47,7 +47,7 @@ impl Arms {
     fn configure(&mut self, spec: &RouteSpec) {
         let (mut fresh, before) = (Self::new(spec), self.spec.prices());
         for (i, (arm, price)) in spec.arms.iter().zip(spec.prices()).enumerate() {
-            if let Some(k) = self.find(&arm.arm) {
+            if let Some(k) = self.spec.arm_index(&arm.arm) {
                 let factor = price.output / before[k].output.max(1e-12);
                 fresh.cost[i] = MeanCost { usd: self.cost[k].usd * factor, ..self.cost[k] };
             }
@@ -55,12 +55,8 @@ impl Arms {
         *self = fresh;
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
-        self.spec.arms.iter().position(|arm| arm.arm == name)
-    }
-
     fn settled(&mut self, settlement: &Settlement) {
-        if let (Some(arm), Some(usd)) = (self.find(&settlement.arm), settlement.cost_usd) {
+        if let (Some(arm), Some(usd)) = (self.spec.arm_index(&settlement.arm), settlement.cost_usd) {
             let mean = &mut self.cost[arm];
             (mean.usd, mean.answers) = (mean.usd + usd, mean.answers + 1.0);
         }
@@ -71,13 +67,13 @@ impl Arms {
         self.cost[arm].usd / self.cost[arm].answers
     }
 
-    /// The arm that answered, and its score as a utility at `value` USD a unit of quality, in units of quality.
+    /// The arm that answered, and its score as a utility at `value` USD per unit of quality, in units of quality.
     fn utility(&self, decision: &Decision, score: f64, value: f64) -> Option<(usize, f64)> {
-        let arm = self.find(&decision.candidates[decision.chosen].arm)?;
+        let arm = self.spec.arm_index(&decision.candidates[decision.chosen].arm)?;
         Some((arm, score - self.cost(arm) / value))
     }
 
-    /// The decision that draws from `propensities`, one an arm; `quality` is what the policy expects.
+    /// The decision that draws from `propensities`, one per arm; `quality` is what the policy expects.
     fn decision(&self, name: &str, context: &Context, quality: &[f64], propensities: &[f64], draw: f64) -> Decision {
         let candidate = |i: usize| Candidate {
             arm: self.spec.arms[i].arm.as_str().into(),
@@ -107,8 +103,8 @@ impl Arms {
     }
 }
 
-/// USD that a unit of quality is worth by the route's knob; a bar or a budget says nothing of that, and then quality is
-/// all that counts.
+/// USD that a unit of quality is worth at the route's knob; a bar or a budget does not say, and then quality is all
+/// that counts.
 fn value(spec: &RouteSpec) -> f64 {
     match spec.knob {
         Knob::Value(usd) => usd,

@@ -1,4 +1,4 @@
-//! Thompson sampling that does not look at the request: one Beta belief a model.
+//! Thompson sampling that does not look at the request: one Beta belief per model.
 
 use super::{Arms, value};
 use crate::difficulty::Context;
@@ -45,7 +45,7 @@ impl Policy for TaskBlind {
     }
 
     fn configure(&mut self, spec: &RouteSpec) {
-        let kept = |arm: &str| self.arms.find(arm).map_or(Beta::UNIFORM, |k| self.beliefs[k]);
+        let kept = |arm: &str| self.arms.spec.arm_index(arm).map_or(Beta::UNIFORM, |k| self.beliefs[k]);
         self.beliefs = spec.arms.iter().map(|arm| kept(&arm.arm)).collect();
         self.arms.configure(spec);
     }
@@ -69,7 +69,7 @@ impl Policy for TaskBlind {
     }
 
     fn learn(&mut self, decision: &Decision, score: f64) {
-        if let Some(arm) = self.arms.find(&decision.candidates[decision.chosen].arm) {
+        if let Some(arm) = self.arms.spec.arm_index(&decision.candidates[decision.chosen].arm) {
             let belief = &mut self.beliefs[arm];
             (belief.good, belief.bad) = (belief.good + score, belief.bad + 1.0 - score);
         }

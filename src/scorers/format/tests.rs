@@ -136,7 +136,7 @@ fn a_schema_that_refers_to_itself_ends() {
         json!({"if": {"$ref": "#"}, "then": false}),
         json!({"unevaluatedProperties": false, "allOf": [{"$ref": "#"}]}),
     ] {
-        // Whatever is said of it: it is said.
+        // The scorer gives a verdict, whichever it is.
         let _ = score(&following(&schema, "{\"a\": {\"a\": 1}}"));
     }
 }

@@ -1,8 +1,8 @@
 //! `judge`: a model that grades answers from 0 to 1, asked through the same upstreams, off the request path.
 //!
-//! The scorer itself only hands answers over: a queue of bounded length, and what it has no room for is dropped and
-//! counted. [`Desk::run`] asks the judges, so many at a time, and tells the learner. Who has time to wait for grades asks
-//! the [`Bench`] itself.
+//! The scorer itself only hands answers over to a bounded queue; what the queue has no room for is dropped and counted.
+//! [`Desk::run`] asks the judges, a limited number at a time, and tells the learner. Callers with time to wait for
+//! grades ask the [`Bench`] directly.
 
 mod question;
 
@@ -25,14 +25,14 @@ use crate::upstream::{Dispatched, Exhausted, Limits, Reply, Upstreams, WholeRepl
 
 pub use question::{DEFAULT_RUBRIC, MAX_TOKENS};
 
-/// Answers that wait for a judge at most.
+/// The most answers that wait for a judge.
 const QUEUE: usize = 256;
-/// Judges asked at one time.
+/// The most judges asked at one time.
 const CONCURRENCY: usize = 8;
-/// Calls for one grade at most.
+/// The most calls for one grade.
 const ATTEMPTS: usize = 2;
-/// What a judge counts beside a client's own score (1), and the share of answers that it grades, where the configuration
-/// does not say.
+/// What a judge counts beside a client's own score (1), and the share of answers that it grades, unless the
+/// configuration says otherwise.
 pub const DEFAULT_WEIGHT: f64 = 0.5;
 pub const DEFAULT_SHARE: f64 = 0.1;
 
@@ -42,10 +42,10 @@ pub struct JudgeSettings {
     /// The source of its scores.
     pub name: String,
     pub model: Arc<Model>,
-    /// What it grades by; how to write the grade down is added.
+    /// Its criteria; how to write the grade down is added to them.
     pub rubric: String,
-    /// The share of answers that it grades, 0 to 1, beside those of the comparison with the best model: it grades all of
-    /// these.
+    /// The share of answers that it grades, 0 to 1, in addition to those of the comparison with the best model, all of
+    /// which it grades.
     pub share: f64,
     /// How much a grade counts beside a client's own score; above 0, up to 1.
     pub weight: f64,
@@ -54,7 +54,7 @@ pub struct JudgeSettings {
 /// Route → its judges.
 pub type Judging = BTreeMap<String, Vec<Arc<JudgeSettings>>>;
 
-/// The judges in force, and how they are reached. A call keeps those it began with.
+/// The judges in force, and how to reach them. A call keeps the ones it began with.
 pub struct Bench {
     judges: BTreeMap<String, Vec<Arc<Judge>>>,
     upstreams: Arc<Upstreams>,
@@ -79,7 +79,7 @@ struct Case {
     answer: String,
 }
 
-/// The scorer: hands over, and says nothing itself.
+/// The scorer: hands answers over, and gives no verdict itself.
 pub struct Judges {
     bench: Arc<ArcSwap<Bench>>,
     queue: mpsc::Sender<Case>,
@@ -90,7 +90,7 @@ pub struct Desk {
     queue: mpsc::Receiver<Case>,
 }
 
-/// A scorer that hands answers to whoever is on `bench` at the time, and the desk where they are worked off.
+/// A scorer that hands answers over to whoever is on `bench` at the time, and the desk that works them off.
 pub fn judges(bench: Arc<ArcSwap<Bench>>) -> (Judges, Desk) {
     let (sender, queue) = mpsc::channel(QUEUE);
     (Judges { bench, queue: sender }, Desk { queue })
@@ -109,8 +109,8 @@ impl Bench {
         Self { judges, upstreams, limits: Limits { attempts: ATTEMPTS, ..limits }, metrics }
     }
 
-    /// Has an answer graded by those judges of its route that `wanted` takes, whatever their share, one after the other.
-    /// The answer should be [readable](is_readable). `now_ms`: Unix milliseconds.
+    /// Has an answer graded by those judges of its route that `wanted` selects, whatever their share, one after
+    /// another. The answer should be [readable](is_readable). `now_ms`: Unix milliseconds.
     pub async fn grade(
         self: &Arc<Self>,
         trace: &Trace,
@@ -127,13 +127,13 @@ impl Bench {
 }
 
 impl JudgeSettings {
-    /// What the judge is asked of `answer` to `request`, a chat's body; `None` where that cannot be read.
+    /// The question to a judge about `answer` to `request`, a chat's body; `None` where that cannot be read.
     pub fn question(&self, request: &Bytes, answer: &str, trace: TraceId) -> Option<ChatRequest> {
         question::ask(request, answer, &self.rubric, trace)
     }
 }
 
-/// Whether a judge could grade it: an answer, whole and in text, to a request in text that is kept.
+/// Whether a judge could grade it: a whole answer in text, to a request in text that is kept.
 pub fn is_readable(trace: &Trace) -> bool {
     let reply = &trace.reply;
     let readable = trace.needs.is_text() && !trace.request.is_empty() && !reply.truncated && !reply.tool_calls;
@@ -158,9 +158,9 @@ impl Scorer for Judges {
 }
 
 impl Judge {
-    /// What is readable, and drawn: as one of the comparison, or by its share.
+    /// Whether it is readable, and drawn: for the comparison, or by the judge's share.
     fn is_to_grade(&self, trace: &Trace) -> bool {
-        // What nobody decided is not learned from.
+        // Nothing is learned from a request that nobody decided.
         let Some(decision) = &trace.decision else { return false };
         let drawn = || decision.audit.is_some() || draw(&self.name, trace.id) < self.settings.share;
         is_readable(trace) && drawn()
@@ -176,7 +176,8 @@ impl Judge {
     }
 }
 
-/// Uniform in [0, 1), the same whenever it is asked: an id is random, and no judge's draw goes with another's.
+/// Uniform in [0, 1), the same whenever it is asked for: ids are random, and the judges' draws are independent of each
+/// other.
 fn draw(judge: &str, trace: TraceId) -> f64 {
     let digest = Sha256::new().chain_update(judge).chain_update(trace.as_bytes()).finalize();
     let mut first = [0; 8];
@@ -186,7 +187,7 @@ fn draw(judge: &str, trace: TraceId) -> f64 {
 }
 
 impl Desk {
-    /// Works off what comes, until the scorer is gone; grades go to `events`. `now_ms`: Unix milliseconds.
+    /// Works off the queue until the scorer is gone; grades go to `events`. `now_ms`: Unix milliseconds.
     pub fn run(
         mut self,
         events: mpsc::Sender<Event>,
@@ -197,7 +198,7 @@ impl Desk {
             let (events, now_ms) = (&events, &now_ms);
             cases
                 .for_each_concurrent(CONCURRENCY, |case| async move {
-                    // The learner has ended, if it does not hear this.
+                    // A send fails only if the learner has ended.
                     let _ = events.send(Event::Graded(case.judged(now_ms).await)).await;
                 })
                 .await;
@@ -211,7 +212,7 @@ impl Case {
         Self { bench: bench.clone(), judge: judge.clone(), trace, request, answer }
     }
 
-    /// What the learner is told of it; its metrics are counted.
+    /// What the learner is told of a grade; also counts it in the metrics.
     async fn judged(&self, now_ms: &impl Fn() -> u64) -> Grade {
         let (value, cost_usd, result) = self.grade().await;
         self.bench.metrics.judged(&self.judge.name, result);

@@ -1,4 +1,4 @@
-//! What a judge is asked, and how its grade is read.
+//! The question to a judge, and how its grade is read.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 use crate::api::chat::ChatRequest;
 use crate::trace::TraceId;
 
-/// What a judge grades by where the configuration does not say.
+/// A judge's criteria unless the configuration says otherwise.
 pub const DEFAULT_RUBRIC: &str = "You grade the answer of an assistant. 1: correct, complete, and as it was asked for. \
      0: wrong, or of no use. In between: the share of what was asked for that the answer gives. What is wrong in the \
      part that was asked for most counts most. Length, style and politeness count for nothing, unless they were asked for.";
 
-/// Most bytes of the conversation that a judge reads: the newest.
+/// The most bytes of the conversation that a judge reads: the newest.
 const MAX_CONVERSATION: usize = 64 << 10;
-/// Tokens that a judge may take to make up its mind.
+/// Tokens that a judge may use to reach its verdict.
 pub const MAX_TOKENS: u32 = 2048;
 
-/// The question of what `answer` to `request` is worth; `None` where the request cannot be read.
+/// The question how good `answer` to `request` is; `None` where the request cannot be read.
 ///
-/// What is graded stands between marks that nobody who wrote it knew: `trace` is in them.
+/// What is graded stands between marks that its authors could not know: they contain `trace`.
 pub(super) fn ask(request: &Bytes, answer: &str, rubric: &str, trace: TraceId) -> Option<ChatRequest> {
     let conversation = conversation(&ChatRequest::parse(request).ok()?);
     let mark = trace.simple();

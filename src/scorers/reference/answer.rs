@@ -15,7 +15,7 @@ pub(super) struct Answer {
     pub(super) place: Place,
 }
 
-/// How sure it is that the text is the answer and nothing else.
+/// How certain it is that the text is the answer and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// A JSON field or a box: the answer alone.
@@ -35,7 +35,7 @@ impl Answer {
     }
 }
 
-/// The value of the last field that is called an answer.
+/// The value of the last field whose name says that it is an answer.
 fn field(reply: &str) -> Option<String> {
     let behind = FIELDS.iter().filter_map(|name| reply.rfind(name).map(|at| at + name.len())).max()?;
     let value = reply[behind..].trim_start().strip_prefix(':')?.trim_start();
@@ -46,7 +46,7 @@ fn field(reply: &str) -> Option<String> {
     }
 }
 
-/// A string with escapes that JSON does not have, as LaTeX has them: as it stands.
+/// A string with escapes that JSON does not have, such as LaTeX's: taken literally.
 fn loose_string(value: &str) -> Option<&str> {
     let inner = value.strip_prefix('"')?;
     let ends = |(at, _): &(usize, &str)| !inner[..*at].ends_with('\\');

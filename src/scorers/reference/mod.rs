@@ -26,7 +26,7 @@ impl Reference {
     /// The name of this scorer as a source.
     pub const SOURCE: &str = "reference";
 
-    /// Knows the right answers to these requests, and has nothing to say of others.
+    /// Knows the right answers to these requests, and has nothing to say about others.
     pub fn new(references: HashMap<TraceId, String>) -> Self {
         Self { references }
     }
@@ -41,7 +41,7 @@ impl Scorer for Reference {
         reward::QUALITY
     }
 
-    /// Nothing where the request failed, or where the end of the reply was not kept: it may be right.
+    /// No verdict where the request failed, or where the end of the reply was not kept: it may be right.
     fn score(&mut self, trace: &Trace) -> Option<Verdict> {
         let reference = self.references.get(&trace.id)?;
         let whole = trace.outcome == Outcome::Answered && !trace.reply.truncated;
@@ -67,7 +67,7 @@ pub fn agrees(reply: &str, reference: &str) -> bool {
     }
 }
 
-/// The number that an answer states, behind its last "=" if there is one; the last number of a reply that states none.
+/// The number that an answer states, after its last "=" if there is one; else the last number of the reply.
 fn stated_number(answer: &Answer, reply: &str) -> Option<Number> {
     match answer.place {
         Place::LastLine => number::all(&text::plain(reply)).last().copied(),

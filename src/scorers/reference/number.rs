@@ -8,7 +8,7 @@ pub(super) struct Number {
     denominator: i128,
 }
 
-/// Numbers too long to be compared exactly are equal to none.
+/// A number too long to be compared exactly equals no other.
 impl PartialEq for Number {
     fn eq(&self, other: &Self) -> bool {
         let cross = |a: i128, b: i128| a.checked_mul(b);
@@ -18,7 +18,7 @@ impl PartialEq for Number {
 }
 
 impl Number {
-    /// The number that `text` is, but for a currency, a percent sign or a full stop.
+    /// The number that `text` is, ignoring a currency, a percent sign or a full stop.
     pub(super) fn whole(text: &str) -> Option<Self> {
         let plain = super::text::plain(text);
         let text = plain.trim().trim_end_matches(['.', '%', ' ']);
@@ -38,7 +38,7 @@ impl Number {
     }
 }
 
-/// The numbers of a text in their order. Digits within a word (`x2`) are none.
+/// The numbers of a text in their order. Digits within a word (`x2`) do not count.
 pub(super) fn all(text: &str) -> Vec<Number> {
     let bytes = text.as_bytes();
     let (mut found, mut at) = (Vec::new(), 0);
@@ -59,14 +59,14 @@ fn in_a_word(before: &[u8]) -> bool {
     before.last().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
 }
 
-/// A minus before it, or before its currency, that is no hyphen and subtracts from nothing.
+/// Whether a minus stands before it, or before its currency, that is neither a hyphen nor a subtraction.
 fn signed(before: &[u8]) -> bool {
     let before = before.strip_suffix(b"$").unwrap_or(before);
     let Some(before) = before.strip_suffix(b"-") else { return false };
     !before.last().is_some_and(|b| b.is_ascii_alphanumeric() || *b == b')')
 }
 
-/// A decimal or a fraction of two that begins at `at`, and where it ends; `None` within: too long to be exact.
+/// A decimal, or a fraction of two, that begins at `at`, and where it ends; the inner `None`: too long to be exact.
 fn read(bytes: &[u8], at: usize) -> Option<(Option<Number>, usize)> {
     let (number, end) = decimal(bytes, at)?;
     let below = if bytes.get(end) == Some(&b'/') { decimal(bytes, end + 1) } else { None };

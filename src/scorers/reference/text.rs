@@ -75,7 +75,7 @@ fn is_literal(reference: &str) -> bool {
     reference.trim_start().starts_with(['\'', '"', '[', '{'])
 }
 
-/// What is compared: without quotes about it; of prose, without case, surplus space and the final full stop.
+/// What is compared: without surrounding quotes; for prose, without case, surplus space and the final full stop.
 fn bare(text: &str, literal: bool) -> String {
     if literal {
         return unquoted(&spaced_by_nothing(text.trim().trim_matches('`')).replace('"', "'")).to_owned();

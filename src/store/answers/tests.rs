@@ -102,7 +102,7 @@ fn whichever_page_is_damaged_answers_are_kept_from_then_on() {
     let whole = std::fs::read(&file).unwrap();
     let mut put_aside = 0;
     let pages = (0..whole.len()).step_by(4096);
-    // Also all but the page's kind, which redb looks at when it opens a file in a debug build.
+    // Also with all but the page's kind damaged, which redb looks at when it opens a file in a debug build.
     for (page, kept) in pages.flat_map(|page| [(page, 0), (page, 1)]) {
         let mut damaged = whole.clone();
         damaged[page + kept..page + 4096].fill(0xA5);

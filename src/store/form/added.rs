@@ -1,5 +1,5 @@
-//! Version 2: a value of version 1 with more of its prices and usage, and after it what was added: segments and metadata, the weights of scores, and of
-//! which requests a route is compared with its best model.
+//! Version 2: a value of version 1 with more about its prices and usage, followed by what was added: segments and
+//! metadata, the weights of scores, and on which requests a route is compared with its best model.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ enum AddedV2<'a> {
     /// Each route's segments, in the order of the routes.
     Configured(Vec<Vec<SegmentSpecV2>>),
     Decided(DecisionV2<'a>),
-    /// How much the score counts, where that is not as much as a client's own.
+    /// How much the score counts, where that differs from a client's own.
     Scored(f64),
 }
 

@@ -1,4 +1,4 @@
-//! A decision, and what it and the other forms share: version 1, and of prices and usage version 2.
+//! A decision, and what it shares with the other forms: version 1, and version 2 of prices and usage.
 
 use std::borrow::Cow;
 
@@ -108,7 +108,7 @@ impl<'a> From<&'a Decision> for DecisionV1<'a> {
             input_tokens: d.input_tokens,
             difficulty: d.difficulty,
             candidates: d.candidates.iter().map(CandidateV1::from).collect(),
-            // A route has far fewer arms than this; were it not so, the index would name none of them.
+            // A route has far fewer arms than this; with more, the index would match no candidate.
             preferred: u32::try_from(d.preferred).unwrap_or(u32::MAX),
             chosen: u32::try_from(d.chosen).unwrap_or(u32::MAX),
             draw: d.draw,

@@ -23,7 +23,7 @@ pub(super) struct KeptV1<'a> {
 #[derive(Serialize, Deserialize)]
 enum FormV1<'a> {
     Whole(Cow<'a, [u8]>),
-    /// The chunks behind each other; where each ends, and whether it says what the answer took and nothing else.
+    /// The chunks one after another; where each ends, and whether it holds usage and nothing else.
     Streamed(Cow<'a, [u8]>, Vec<(u32, bool)>),
 }
 

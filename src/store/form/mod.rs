@@ -1,4 +1,4 @@
-//! What lies on the disk: own types for every version, apart from the types that the program thinks in.
+//! On-disk forms: separate types for every version, apart from the types that the program works with.
 //!
 //! Each stored value is: form version (u16, little-endian) · length of the next part unpacked (u32, little-endian) ·
 //! LZ4 block of the [postcard](https://postcard.jamesmunns.com/wire-format) encoding. A changed type is a new version
@@ -28,11 +28,11 @@ mod kept;
 /// form 1 read as they are.
 pub(super) const FORM: u16 = 2;
 
-/// No value is larger unpacked: a length beyond it is damage, and not reserved.
+/// No value is larger unpacked: a greater length is damage, and not reserved.
 const MAX_UNPACKED: u32 = 1 << 30;
 
-/// Nor is what LZ4 makes of a byte: a match is made 255 longer by each further byte of its length
-/// ([block format](https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md)).
+/// The most bytes that LZ4 makes of one: each further byte of a match's length makes it at most 255 longer ([block
+/// format](https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md)).
 const MAX_RATIO: usize = 255;
 
 /// Writes stored values, one after another, in the same memory.
@@ -113,7 +113,7 @@ pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, S
     Ok(Checkpoint { position, state: state.into_owned() })
 }
 
-/// A list of [`added::EntryV2`], each made when it is its turn.
+/// A list of [`added::EntryV2`], each made when its turn comes.
 struct Entries<'a>(&'a [Entry]);
 
 impl Serialize for Entries<'_> {
@@ -128,7 +128,7 @@ struct CheckpointV1<'a> {
     state: Cow<'a, [u8]>,
 }
 
-/// The version of a value: one that is known here.
+/// The version of a value, if it is known here.
 fn form(file: &Path, bytes: &[u8]) -> Result<u16, StoreError> {
     let form = bytes.first_chunk().ok_or_else(|| StoreError::damaged(file, "a value is cut off"))?;
     match u16::from_le_bytes(*form) {

@@ -80,7 +80,7 @@ fn entries() -> Vec<Entry> {
     ]
 }
 
-/// The same entries, as far as version 1 had words for them.
+/// The same entries, as far as version 1 could express them.
 fn older_entries() -> Vec<Entry> {
     let mut all = entries();
     for entry in &mut all {

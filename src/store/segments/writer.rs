@@ -1,4 +1,4 @@
-//! Writes bodies to the segments, and drops the oldest of them.
+//! Writes bodies to the segments, and drops the oldest segments.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use crate::trace::{Trace, TraceId};
 
 /// How long trace bodies are kept.
 ///
-/// Whatever comes first drops the oldest segment (six hours). The segment being written is never dropped: where it
-/// alone takes `bytes`, new bodies are refused (and counted by the learner) until the next one begins.
+/// The oldest segment (six hours) is dropped by whichever limit is reached first. The segment being written is never
+/// dropped: where it alone takes `bytes`, new bodies are refused (and counted by the learner) until the next one
+/// begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     pub days: u32,
@@ -36,15 +37,15 @@ pub(in crate::store) struct SegmentWriter {
     current: Option<Segment>,
     /// Segments with commits that are not durable yet; at most a handful, as requests end soon after they began.
     unflushed: Vec<Segment>,
-    /// Set while the segment that is written takes all the room.
+    /// Set while the segment being written takes all the room.
     full: Option<u64>,
-    /// What is too old could not be dropped the last time.
+    /// Old segments could not be dropped last time.
     stuck: bool,
     writer: form::Writer,
     staged: Staged,
 }
 
-/// A packed body and whose it is.
+/// The id of a trace, and its packed body.
 type Body<'a> = (TraceId, &'a [u8]);
 
 /// Bodies that wait to be kept, one behind another.
@@ -56,7 +57,7 @@ struct Staged {
 }
 
 impl Staged {
-    /// Room that stays taken for the next ones, bytes.
+    /// Bytes of room that are kept for the next ones.
     const ROOM: usize = 4 << 20;
 
     fn push(&mut self, id: TraceId, body: &[u8]) {
@@ -103,7 +104,7 @@ impl SegmentWriter {
 
     pub(in crate::store) fn flush(&mut self) -> Result<(), StoreError> {
         let unflushed = std::mem::take(&mut self.unflushed).into_iter();
-        // One that cannot be written keeps no other from it.
+        // A segment that cannot be written does not keep the others from being flushed.
         let flushed = unflushed.map(|s| self.commit(s, &[], Durability::Immediate)).fold(Ok(()), Result::and);
         self.retain();
         flushed
@@ -139,7 +140,7 @@ impl SegmentWriter {
         })
     }
 
-    /// New bodies are kept whether or not old ones can be dropped; that they cannot is said once.
+    /// New bodies are kept whether or not old ones can be dropped; a failure to drop them is logged once.
     fn retain(&mut self) {
         let Some(current) = self.current else { return };
         let retained = self.drop_oldest(current);
@@ -149,7 +150,7 @@ impl SegmentWriter {
         self.stuck = retained.is_err();
     }
 
-    /// Drops what is too old, then the oldest until the rest fits. What cannot be dropped goes on taking room.
+    /// Drops what is too old, then the oldest until the rest fits. What cannot be dropped still takes up room.
     fn drop_oldest(&mut self, current: Segment) -> Result<(), StoreError> {
         let oldest_kept = current.saturating_sub(u64::from(self.retention.days) * 24 * HOUR_MS / SEGMENT_MS);
         let stored = self.segments.stored()?;
