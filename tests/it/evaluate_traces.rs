@@ -130,6 +130,24 @@ fn what_a_log_cannot_tell_of_and_what_says_nothing_of_a_log_is_refused() {
 }
 
 #[test]
+fn files_of_one_export_may_come_in_any_order_and_a_request_in_one_of_them_only() {
+    let folder = folder();
+    write(&folder, "early.jsonl", &(0..300).map(line).collect::<Vec<_>>());
+    write(&folder, "late.jsonl", &(300..600).map(line).collect::<Vec<_>>());
+    let asked = ["--policy", "linucb", "squarecb", "thompson", "--compare", "linucb", "small", "--json", "-"];
+    let of = |files: &[&str]| {
+        let (code, text, error) = evaluate(&folder, &[&["--traces"], files, &asked[..]].concat());
+        assert_eq!((code, error.as_str()), (0, ""));
+        text
+    };
+    let whole = of(&["t.jsonl"]);
+    assert_eq!(of(&["early.jsonl", "late.jsonl"]), whole);
+    assert_eq!(of(&["late.jsonl", "early.jsonl"]), whole);
+    let (code, _, error) = evaluate(&folder, &["--traces", "t.jsonl", "late.jsonl"]);
+    assert!(code == 2 && error.contains("late.jsonl:1: trace") && error.contains("also in t.jsonl:301"), "{error}");
+}
+
+#[test]
 fn one_segment_of_a_route_is_judged_by_itself() {
     let folder = folder();
     let line = |n: usize| {

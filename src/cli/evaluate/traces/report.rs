@@ -12,7 +12,7 @@ const FEW: f64 = 50.0;
 const SUPPORTED: f64 = 0.99;
 
 const LEARNERS: &str = "Policies that learn: each request as they would have decided it, having learned from the logged answers to those\n\
-     before it, in the order of the files and as if scores came at once.\n";
+     before it, in the order of arrival and as if scores came at once.\n";
 
 /// All routes, for people.
 pub fn text(reports: &[RouteReport]) -> String {
