@@ -66,13 +66,17 @@ fn policy(report: &PolicyReport) -> [String; 8] {
     [
         report.policy.clone(),
         interval(dr, 3),
-        interval(snips, 3),
-        interval(ips, 3),
-        report.usd_per_1k.as_ref().map_or("unknown".into(), |usd| interval(&usd.dr, 4)),
+        known(snips.as_ref(), 3),
+        known(ips.as_ref(), 3),
+        known(report.usd_per_1k.as_ref().map(|usd| &usd.dr), 4),
         format!("{effective:.0}"),
         format!("{largest_weight:.1}"),
         format!("{support:.2}"),
     ]
+}
+
+fn known(of: Option<&Estimate>, digits: usize) -> String {
+    of.map_or_else(|| "unknown".into(), |of| interval(of, digits))
 }
 
 fn interval(of: &Estimate, digits: usize) -> String {
