@@ -66,7 +66,8 @@ pub struct Entrant<'a> {
 /// Where a route's arms start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutePrior {
-    /// Covariance of what all arms share, (u, v), row by row; its mean is 0. See [`Prior::shared`].
+    /// Covariance of what all arms share, (u, v), row by row: a shift for each weight of θ, and one of the slope on price.
+    /// Its mean is 0.
     pub shift: Vec<f64>,
     /// One per entrant, in their order.
     pub arms: Vec<ArmPrior>,
@@ -126,11 +127,6 @@ impl Prior {
     /// ln of a model's blended price, USD per million tokens: three input tokens for one of output.
     pub fn log_price(input: f64, output: f64) -> f64 {
         ((3.0 * input + output) / 4.0).max(1e-3).ln()
-    }
-
-    /// Length of what the arms of a route share: a shift for each weight of θ, and one of the slope on price.
-    pub fn shared(&self) -> usize {
-        self.dimension + 1
     }
 
     /// The priors of a route's models, seen together: names are looked up in the workload that knows most of them,
@@ -236,7 +232,7 @@ fn fits(name: &str, values: &[f64], length: usize) -> Result<(), String> {
 }
 
 impl ArmPrior {
-    /// How θ hangs on what all arms share: d rows of [`Prior::shared`] values, 1 on the diagonal, and at the intercept's
+    /// How θ hangs on what all arms share: d rows of d + 1 values, 1 on the diagonal, and at the intercept's
     /// end the price.
     pub fn on_shift(&self) -> Vec<f64> {
         let d = self.mean.len();

@@ -25,7 +25,7 @@ impl<'a> Router<'a> {
         let route = known(prior, &table.workload).route(&entrants);
         Self {
             classifier,
-            shift: Gaussian { mean: vec![0.0; prior.dimension], covariance: route.shift },
+            shift: Gaussian::about_zero(route.shift),
             arms: route.arms.iter().map(Arm::new).zip(prices.iter().copied()).collect(),
         }
     }
@@ -69,4 +69,35 @@ pub fn price_list(data: &Dataset, table: &Table, rows: &[usize]) -> Vec<Price> {
         Price::of(input, output)
     };
     table.arms.iter().map(price).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::difficulty::Bundle;
+    use crate::evaluate::table::tests::table;
+    use crate::policy::{ArmSpec, Knob, RouteSpec, Snapshot};
+
+    #[test]
+    fn forecasts_are_what_a_route_of_the_same_models_begins_with() {
+        let Bundle { classifier, prior, .. } = Bundle::embedded().unwrap();
+        let (table, prices) = (table(&[&[(1.0, 1.0); 2]]), [Price::of(0.1, 0.4), Price::of(3.0, 15.0)]);
+        let router = Router::new(&classifier, &prior, &table, &prices);
+        let arm =
+            |(name, price): (&String, &Price)| ArmSpec { arm: name.clone(), price: Some(*price), context_window: None };
+        let spec = RouteSpec {
+            name: "auto".into(),
+            knob: Knob::Quality(0.9),
+            explore: false,
+            arms: table.models.iter().zip(&prices).map(arm).collect(),
+            segments: vec![],
+        };
+        let route = Snapshot::new(prior.clone()).configure(&[spec]).routes["auto"].clone();
+        let phi: Vec<f64> = (0..prior.dimension).map(|i| if i == 0 { 1.0 } else { (i as f64).sin() }).collect();
+        let context = Context { phi, difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 1 };
+        for ((ours, _), theirs) in router.arms.iter().zip(&route.arms) {
+            let begun = theirs.outlook(&route.shift, &context.phi, context.widening).quality;
+            assert_eq!(router.quality(ours, &context), begun);
+        }
+    }
 }

@@ -83,10 +83,10 @@ impl Arm {
     pub fn new(prior: &ArmPrior) -> Self {
         let usual = token_prediction(prior.token_mean.first().copied().unwrap_or(5.0)).min(1e4);
         Self {
-            quality: Gaussian { mean: prior.mean.clone(), covariance: prior.covariance.clone() },
+            quality: Gaussian::new(prior.mean.clone(), prior.covariance.clone()),
             on_shift: prior.on_shift(),
             origin: prior.covariance.clone(),
-            tokens: Gaussian { mean: prior.token_mean.clone(), covariance: prior.token_covariance.clone() },
+            tokens: Gaussian::new(prior.token_mean.clone(), prior.token_covariance.clone()),
             // The mean of a log-normal lies above the exponential of its mean log; ten pseudo-answers say so.
             output: Ratio { seen: 10.0 * usual * (TOKEN_VARIANCE / 2.0).exp(), predicted: 10.0 * usual },
             input: Ratio { seen: 1_000.0, predicted: 1_000.0 },
@@ -104,19 +104,19 @@ impl Arm {
 
     /// Adds `share` of the covariance that the arm began with.
     fn widen(&mut self, share: f64) {
-        self.quality.covariance.iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * o);
+        self.quality.covariance_mut().iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * o);
     }
 
     /// Forgets `share` of what is known: without further scores, the covariance returns to what it began with, and no
     /// further.
     fn forget(&mut self, share: f64) {
-        self.quality.covariance.iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * (o - *c));
+        self.quality.covariance_mut().iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * (o - *c));
     }
 
     /// E θ, marginal over the shift.
     pub fn theta(&self, shift: &Gaussian) -> Vec<f64> {
         let rows = self.on_shift.chunks_exact(shift.dim());
-        rows.zip(&self.quality.mean).map(|(row, a)| a + dot(row, &shift.mean)).collect()
+        rows.zip(self.quality.mean()).map(|(row, a)| a + dot(row, shift.mean())).collect()
     }
 
     /// θ marginal over the shift: a Gaussian of its own.
@@ -124,8 +124,8 @@ impl Arm {
         let rows = || self.on_shift.chunks_exact(shift.dim());
         let through: Vec<Vec<f64>> = rows().map(|row| shift.covariance_times(row)).collect();
         let shared = through.iter().flat_map(|left| rows().map(move |row| dot(left, row)));
-        let covariance = self.quality.covariance.iter().zip(shared).map(|(own, shared)| own + shared).collect();
-        Gaussian { mean: self.theta(shift), covariance }
+        let covariance = self.quality.covariance().iter().zip(shared).map(|(own, shared)| own + shared).collect();
+        Gaussian::new(self.theta(shift), covariance)
     }
 
     /// Quality on a request with context `phi`; `widening` ≥ 1 multiplies the variances.
@@ -189,7 +189,7 @@ impl Arm {
         let noise = 1.0 / information;
         let surprise = weight * (y - p) * noise;
         let (all, given) = (own_variance + shared_variance + noise, own_variance + noise);
-        let known = dot(&loading, &shift.mean);
+        let known = dot(&loading, shift.mean());
         self.quality.observe(&own, (known + surprise) / given, 1.0 / given);
         for (row, s) in self.on_shift.chunks_exact_mut(loading.len()).zip(&own) {
             row.iter_mut().zip(&loading).for_each(|(m, h)| *m -= s / given * h);
@@ -247,7 +247,7 @@ mod tests {
     fn shared(d: usize, variance: f64, price: f64) -> Gaussian {
         let mut covariance = vec![0.0; (d + 1) * (d + 1)];
         (0..=d).for_each(|i| covariance[i * (d + 2)] = if i < d { variance } else { price });
-        Gaussian { mean: vec![0.0; d + 1], covariance }
+        Gaussian::about_zero(covariance)
     }
 
     /// A shift that is known to be 0.
@@ -309,10 +309,10 @@ mod tests {
         let (mut one, mut two) = (priced(1.0), priced(-1.0));
         let mut shift = shared(1, 1.5, 0.3);
         // θ₁ = 0.4 + own + u + v, and θ₂ = 0.4 + own + u − v: variances 0.5 + 1.5 + 0.3, covariance 1.5 − 0.3.
-        let mut joint = Gaussian { mean: vec![0.4, 0.4], covariance: vec![2.3, 1.2, 1.2, 2.3] };
+        let mut joint = Gaussian::new(vec![0.4, 0.4], vec![2.3, 1.2, 1.2, 2.3]);
         for (arm, y) in [(0, 1.0), (0, 0.0), (1, 0.0), (0, 1.0), (1, 0.3), (1, 1.0)] {
             // What is the arm's own goes back towards the 0.5 that it was.
-            joint.covariance[3 * arm] += PROCESS_NOISE * (0.5 - [&one, &two][arm].quality.covariance[0]);
+            joint.covariance_mut()[3 * arm] += PROCESS_NOISE * (0.5 - [&one, &two][arm].quality.covariance()[0]);
             let x = [f64::from(u8::from(arm == 0)), f64::from(u8::from(arm == 1))];
             let p = mean_sigmoid(joint.mean_along(&x), joint.variance_along(&x));
             let information = p * (1.0 - p);
@@ -323,10 +323,10 @@ mod tests {
         }
         for (i, arm) in [&one, &two].into_iter().enumerate() {
             let loading = arm.loading(&[1.0]);
-            let mean = arm.quality.mean[0] + shift.mean_along(&loading);
-            let variance = arm.quality.covariance[0] + shift.variance_along(&loading);
-            assert!((mean - joint.mean[i]).abs() < 1e-9, "{mean} {:?}", joint.mean);
-            assert!((variance - joint.covariance[3 * i]).abs() < 1e-9, "{variance} {:?}", joint.covariance);
+            let mean = arm.quality.mean()[0] + shift.mean_along(&loading);
+            let variance = arm.quality.covariance()[0] + shift.variance_along(&loading);
+            assert!((mean - joint.mean()[i]).abs() < 1e-9, "{mean} {:?}", joint.mean());
+            assert!((variance - joint.covariance()[3 * i]).abs() < 1e-9, "{variance} {:?}", joint.covariance());
         }
     }
 
@@ -335,8 +335,7 @@ mod tests {
         fn variances_stay_positive_and_predictions_are_probabilities(
             scores in prop::collection::vec((prop::array::uniform3(-4.0..4.0_f64), 0.0..=1.0_f64, 0.05..2.0_f64), 1..200)
         ) {
-            let (mut arm, mut shift) = (Arm::new(&ArmPrior { price: 0.7, ..prior(4) }), certain(4));
-            shift.covariance = shared(4, 0.5, 0.1).covariance;
+            let (mut arm, mut shift) = (Arm::new(&ArmPrior { price: 0.7, ..prior(4) }), shared(4, 0.5, 0.1));
             for (z, y, weight) in scores {
                 let phi = [1.0, z[0], z[1], z[2]];
                 arm.learn(&mut shift, &phi, y, weight);

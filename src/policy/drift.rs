@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     fn certain(quality: f64) -> Gaussian {
-        Gaussian { mean: vec![(quality / (1.0 - quality)).ln()], covariance: vec![0.0] }
+        Gaussian::new(vec![(quality / (1.0 - quality)).ln()], vec![0.0])
     }
 
     fn watch(quality: f64, rng: &mut StdRng, reference: f64, most: u64) -> Option<u64> {

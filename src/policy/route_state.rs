@@ -44,7 +44,7 @@ impl RouteState {
         let fresh = arms.iter().map(|arm| Arc::new(Arm::new(arm))).collect();
         match before {
             Some(before) => before.reconfigured(spec, fresh),
-            None => Self::cold(spec, fresh, Gaussian { mean: vec![0.0; prior.shared()], covariance: shift }),
+            None => Self::cold(spec, fresh, Gaussian::about_zero(shift)),
         }
     }
 

@@ -18,6 +18,12 @@ pub const VERSION: u32 = 1;
 const JUDGED: f64 = 1.0;
 /// Propensities sum to 1 within this.
 const ROUNDING: f64 = 1e-6;
+/// The least propensity of a chosen candidate: squares of many of its 1/π still have a finite sum.
+const LEAST_PROPENSITY: f64 = 1e-100;
+/// Variances are widened by so much at most.
+const MOST_WIDENED: f64 = 1e3;
+/// USD of one answer at most: beyond any that there is, and far from what sums cannot hold.
+const MOST_USD: f64 = 1e6;
 
 /// One decided request with everything that has come of it so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -151,6 +157,7 @@ impl TraceLine {
         let line: Self = json_line::read(line, not_one)?;
         line.decision.check()?;
         line.settlement.iter().try_for_each(SettlementLine::check)?;
+        line.scores.iter().try_for_each(ScoreLine::check)?;
         line.reward.iter().try_for_each(RewardLine::check)?;
         Ok(line)
     }
@@ -191,15 +198,32 @@ impl DecisionLine {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.check_numbers()?;
+        self.check_candidates()
+    }
+
+    fn check_numbers(&self) -> Result<(), String> {
+        self.knob.check()?;
+        if !(1.0..=MOST_WIDENED).contains(&self.widening) {
+            return Err(format!("widening is {}; it must be from 1 to {MOST_WIDENED}", self.widening));
+        }
+        share("difficulty", f64::from(self.difficulty))?;
+        if !(0.0..1.0).contains(&self.draw) {
+            return Err(format!("draw is {}; it must be from 0 to below 1", self.draw));
+        }
+        Ok(())
+    }
+
+    fn check_candidates(&self) -> Result<(), String> {
         self.candidates.iter().try_for_each(check_candidate)?;
         let Some(chosen) = self.candidates.get(self.chosen) else {
             let n = self.candidates.len();
             return Err(format!("chosen is {}, and there are {n} candidates; export it again", self.chosen));
         };
-        if chosen.propensity <= 0.0 {
-            let arm = &chosen.arm;
+        if chosen.propensity < LEAST_PROPENSITY {
+            let Candidate { arm, propensity, .. } = chosen;
             return Err(format!(
-                "{arm} was chosen with propensity 0, so nothing can be weighted by it; leave the line out"
+                "{arm} was chosen with propensity {propensity:?}, so nothing can be weighted by it; leave the line out"
             ));
         }
         let sum: f64 = self.candidates.iter().map(|candidate| candidate.propensity).sum();
@@ -221,6 +245,26 @@ fn check_candidate(candidate: &Candidate) -> Result<(), String> {
     amount(&format!("{arm}: cost_usd"), *cost_usd)
 }
 
+impl KnobLine {
+    fn check(self) -> Result<(), String> {
+        let (name, number) = match self {
+            Self::Quality(asked) => return share("knob: quality", asked),
+            Self::BudgetPer1k(usd) => ("budget_per_1k", usd),
+            Self::Value(usd) => ("value", usd),
+        };
+        let right = number.is_finite() && number >= 0.0;
+        if right { Ok(()) } else { Err(format!("knob: {name} is {number}; it must be a number from 0 on")) }
+    }
+}
+
+impl ScoreLine {
+    fn check(&self) -> Result<(), String> {
+        let Self { metric, source, value, weight: counts, .. } = self;
+        share(&format!("scores: {metric} of {source}: value"), *value)?;
+        weight(&format!("scores: {metric} of {source}: weight"), *counts)
+    }
+}
+
 impl SettlementLine {
     fn check(&self) -> Result<(), String> {
         self.cost_usd.iter().try_for_each(|usd| amount("settlement: cost_usd", *usd))
@@ -230,10 +274,7 @@ impl SettlementLine {
 impl RewardLine {
     fn check(&self) -> Result<(), String> {
         share("reward: value", self.value)?;
-        if self.weight > 0.0 && self.weight.is_finite() {
-            return Ok(());
-        }
-        Err(format!("reward: weight is {}; it must be above 0, and a missing reward is null", self.weight))
+        weight("reward: weight", self.weight)
     }
 }
 
@@ -241,9 +282,14 @@ fn share(field: &str, value: f64) -> Result<(), String> {
     if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(format!("{field} is {value}; it must be from 0 to 1")) }
 }
 
+fn weight(field: &str, value: f64) -> Result<(), String> {
+    let right = value > 0.0 && value.is_finite();
+    if right { Ok(()) } else { Err(format!("{field} is {value}; it must be above 0, and what is missing is left out")) }
+}
+
 fn amount(field: &str, value: f64) -> Result<(), String> {
-    let right = value.is_finite() && value >= 0.0;
-    if right { Ok(()) } else { Err(format!("{field} is {value}; it must be a number from 0 on")) }
+    let right = (0.0..=MOST_USD).contains(&value);
+    if right { Ok(()) } else { Err(format!("{field} is {value:?}; it must be a number from 0 to {MOST_USD}")) }
 }
 
 impl From<Knob> for KnobLine {

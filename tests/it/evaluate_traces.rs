@@ -130,6 +130,24 @@ fn what_a_log_cannot_tell_of_and_what_says_nothing_of_a_log_is_refused() {
 }
 
 #[test]
+fn files_of_one_export_may_come_in_any_order_and_a_request_in_one_of_them_only() {
+    let folder = folder();
+    write(&folder, "early.jsonl", &(0..300).map(line).collect::<Vec<_>>());
+    write(&folder, "late.jsonl", &(300..600).map(line).collect::<Vec<_>>());
+    let asked = ["--policy", "linucb", "squarecb", "thompson", "--compare", "linucb", "small", "--json", "-"];
+    let of = |files: &[&str]| {
+        let (code, text, error) = evaluate(&folder, &[&["--traces"], files, &asked[..]].concat());
+        assert_eq!((code, error.as_str()), (0, ""));
+        text
+    };
+    let whole = of(&["t.jsonl"]);
+    assert_eq!(of(&["early.jsonl", "late.jsonl"]), whole);
+    assert_eq!(of(&["late.jsonl", "early.jsonl"]), whole);
+    let (code, _, error) = evaluate(&folder, &["--traces", "t.jsonl", "late.jsonl"]);
+    assert!(code == 2 && error.contains("late.jsonl:1: trace") && error.contains("also in t.jsonl:301"), "{error}");
+}
+
+#[test]
 fn one_segment_of_a_route_is_judged_by_itself() {
     let folder = folder();
     let line = |n: usize| {
@@ -164,6 +182,29 @@ fn json_has_every_estimator_and_is_never_written_over_another_file_unasked() {
     let (code, _, error) = evaluate(&folder, &twice);
     assert!(code == 2 && error.contains("r.json exists") && error.contains("--force"), "{error}");
     assert_eq!(evaluate(&folder, &[&twice[..], &["--force"]].concat()).0, 0);
+}
+
+#[test]
+fn a_model_of_which_no_answer_was_judged_has_no_value_but_what_was_believed() {
+    let folder = folder();
+    let silent = |n: usize| {
+        let mut line = line(n);
+        if n % 2 == 1 {
+            line["reward"] = Value::Null;
+        }
+        line
+    };
+    write(&folder, "s.jsonl", &(0..200).map(silent).collect::<Vec<_>>());
+    let (code, text, error) = evaluate(&folder, &["--traces", "s.jsonl"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    let large = text.lines().find(|line| line.starts_with("  large ")).unwrap();
+    assert_eq!(large.matches("unknown").count(), 2, "{text}");
+    let (_, text, _) = evaluate(&folder, &["--traces", "s.jsonl", "--json", "-"]);
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let policies = found[0]["policies"].as_array().unwrap();
+    let large = &policies.iter().find(|policy| policy["policy"] == "large").unwrap()["quality"];
+    assert!(["ips", "snips", "sndr"].iter().all(|name| large[name].is_null()), "{large}");
+    assert!(large["dr"]["value"].is_number(), "{large}");
 }
 
 #[test]
@@ -209,6 +250,44 @@ fn every_mistake_is_named_with_its_line_and_a_remedy() {
         (
             with(&|line| line["trace"] = json!("01a205b3-d001-7000-8000-000000000000")),
             "bad.jsonl:2: trace 01a205b3-d001-7000-8000-000000000000 is also in bad.jsonl:1",
+        ),
+        (
+            with(&|line| {
+                line["decision"]["candidates"][0]["propensity"] = json!(1);
+                line["decision"]["candidates"][1]["propensity"] = json!(5e-324);
+            }),
+            "bad.jsonl:2: large was chosen with propensity 5e-324, so nothing can be weighted",
+        ),
+        (
+            with(&|line| line["decision"]["candidates"][0]["cost_usd"] = json!(1e308)),
+            "bad.jsonl:2: small: cost_usd is 1e308; it must be a number from 0 to 1000000",
+        ),
+        (with(&|line| line["settlement"]["cost_usd"] = json!(1e308)), "bad.jsonl:2: settlement: cost_usd is 1e308"),
+        (
+            with(&|line| line["decision"]["widening"] = json!(0)),
+            "bad.jsonl:2: widening is 0; it must be from 1 to 1000",
+        ),
+        (with(&|line| line["decision"]["widening"] = json!(-1)), "bad.jsonl:2: widening is -1"),
+        (with(&|line| line["decision"]["draw"] = json!(7)), "bad.jsonl:2: draw is 7; it must be from 0 to below 1"),
+        (
+            with(&|line| line["decision"]["knob"] = json!({"quality": 5})),
+            "bad.jsonl:2: knob: quality is 5; it must be from 0 to 1",
+        ),
+        (
+            with(&|line| line["decision"]["knob"] = json!({"budget_per_1k": -5})),
+            "bad.jsonl:2: knob: budget_per_1k is -5; it must be a number from 0 on",
+        ),
+        (with(&|line| line["decision"]["difficulty"] = json!(1.5)), "bad.jsonl:2: difficulty is 1.5"),
+        (
+            with(&|line| line["scores"] = json!([{"metric": "quality", "source": "client", "value": 7, "at_ms": 0}])),
+            "bad.jsonl:2: scores: quality of client: value is 7; it must be from 0 to 1",
+        ),
+        (
+            with(&|line| {
+                let score = json!({"metric": "judge", "source": "j", "value": 1, "weight": -1, "at_ms": 0});
+                line["scores"] = json!([score]);
+            }),
+            "bad.jsonl:2: scores: judge of j: weight is -1; it must be above 0",
         ),
         (
             with(&|line| line["decision"]["candidates"][1]["arm"] = json!("small")),

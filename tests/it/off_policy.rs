@@ -96,7 +96,15 @@ fn quality(rows: &[Row], target: &dyn Target) -> Estimates {
 }
 
 fn all(estimates: &Estimates) -> [Estimate; 4] {
-    [estimates.ips, estimates.snips, estimates.dr, estimates.sndr]
+    [ips(estimates), snips(estimates), estimates.dr, estimates.sndr.expect("enough were judged")]
+}
+
+fn ips(estimates: &Estimates) -> Estimate {
+    estimates.ips.expect("enough were judged")
+}
+
+fn snips(estimates: &Estimates) -> Estimate {
+    estimates.snips.expect("enough were judged")
 }
 
 #[test]
@@ -125,11 +133,11 @@ fn doubly_robust_is_the_narrowest_and_leaving_out_who_is_not_judged_would_mislea
     let rows = WORLD.rows(40_000, &mut rng);
     let (found, truth) = (quality(&rows, &Uniform), WORLD.truth(&Uniform));
     let width = |estimate: Estimate| estimate.high - estimate.low;
-    assert!(width(found.dr) < width(found.snips) && width(found.snips) < width(found.ips), "{found:?}");
+    assert!(width(found.dr) < width(snips(&found)) && width(snips(&found)) < width(ips(&found)), "{found:?}");
     let judged: Vec<Row> = rows.into_iter().filter(|row| row.quality.is_some()).collect();
-    let naive = quality(&judged, &Uniform).snips;
+    let naive = snips(&quality(&judged, &Uniform));
     assert!(!(naive.low..=naive.high).contains(&truth), "{naive:?} {truth}");
-    assert!((found.snips.low..=found.snips.high).contains(&truth), "{found:?} {truth}");
+    assert!((snips(&found).low..=snips(&found).high).contains(&truth), "{found:?} {truth}");
 }
 
 #[test]
@@ -138,7 +146,7 @@ fn the_logged_policy_s_own_value_is_the_mean_of_what_was_seen() {
     let rows = world.rows(500, &mut StdRng::seed_from_u64(13));
     let found = quality(&rows, &Logged);
     let mean = rows.iter().filter_map(|row| row.quality).sum::<f64>() / 500.0;
-    assert!((found.ips.value - mean).abs() < 1e-12 && (found.snips.value - mean).abs() < 1e-12);
+    assert!((ips(&found).value - mean).abs() < 1e-12 && (snips(&found).value - mean).abs() < 1e-12);
     assert!((found.effective - 500.0).abs() < 1e-9 && (found.largest_weight - 1.0).abs() < 1e-12);
     let cost = estimate(&rows, &Fixed("large".into()), Outcome::Cost, None).unwrap();
     assert!((cost.dr.value - COST[2]).abs() < 1e-12 && cost.dr.low <= cost.dr.high, "{cost:?}");
@@ -151,7 +159,7 @@ fn weights_are_cut_at_the_clip_and_counted_by_their_effect() {
     let (free, cut) = (quality(&rows, &large), estimate(&rows, &large, Outcome::Quality, Some(3.0)).unwrap());
     assert!(free.largest_weight > 3.0 && cut.largest_weight == 3.0);
     assert!(cut.effective > free.effective && free.effective < free.observed as f64);
-    assert!(cut.ips.high - cut.ips.low < free.ips.high - free.ips.low);
+    assert!(ips(&cut).high - ips(&cut).low < ips(&free).high - ips(&free).low);
 }
 
 #[test]
@@ -166,6 +174,23 @@ fn choices_that_the_log_cannot_tell_of_are_counted() {
     assert!((quality(&rows, &Uniform).support - 2.0 / 3.0).abs() < 1e-9);
     let promised = rows.iter().map(|row| row.candidates[2].quality).sum::<f64>() / 400.0;
     assert!((quality(&rows, &Fixed("large".into())).dr.value - promised).abs() < 1e-9, "the predictions' word");
+}
+
+#[test]
+fn of_no_answer_or_one_by_a_model_there_is_no_value_but_what_was_believed() {
+    let mut rows = WORLD.rows(60, &mut StdRng::seed_from_u64(15));
+    let mut judged_of_large = |most: usize| {
+        let large = rows.iter_mut().filter(|row| row.chosen == 2);
+        large.enumerate().for_each(|(i, row)| row.quality = (i < most).then_some(1.0));
+        quality(&rows, &Fixed("large".into()))
+    };
+    for judged in [0, 1] {
+        let found = judged_of_large(judged);
+        assert_eq!((found.ips, found.snips, found.sndr), (None, None, None), "{judged}");
+        assert!(found.dr.value.is_finite() && found.effective < 1.5, "{found:?}");
+    }
+    let found = judged_of_large(10);
+    assert!(found.ips.is_some() && found.snips.is_some() && found.sndr.is_some() && found.effective > 2.0, "{found:?}");
 }
 
 #[test]

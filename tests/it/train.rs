@@ -380,7 +380,7 @@ fn traces_and_workloads_mix_and_are_reported_side_by_side() {
     let of_toy = said.lines().rfind(|line| line.starts_with("toy  ") && line.contains("strong")).expect("costs");
     assert_eq!(of_toy.matches(" → ").count(), 4, "beside the old one's: {of_toy}");
     assert_eq!(rows("–             –             –             –").len(), 2, "one answer a prompt: {said}");
-    assert_eq!(rows("each prompt has one answer, and what another model would have made of it").len(), 2);
+    assert_eq!(rows("no prompt was answered by all of the models, or the best one costs nothing").len(), 2);
     assert!(!said.contains("inf]") && rows("difficulty 0.0 to 0.1").len() == 1, "{said}");
     assert_eq!(bundle.prior.heads.len(), 4);
     let clash = write(&folder, "auto.jsonl", &workload(60));

@@ -16,6 +16,7 @@ use crate::evaluate::off_policy::{
 };
 use crate::policy::rivals::{LinUcb, SquareCb, TaskBlind};
 use crate::policy::{Knob, Policy, RouteSpec};
+use crate::trace::TraceId;
 use crate::trace::line::TraceLine;
 
 /// Shares of the best model's quality that are evaluated where no knob is given.
@@ -99,8 +100,7 @@ fn check(args: &EvaluateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One route's requests, in the order of decision.
-#[derive(Default)]
+/// One route's requests, at least one, in the order of decision.
 struct Log {
     rows: Vec<Row>,
     /// The training runs that the rows' φ are of.
@@ -109,8 +109,20 @@ struct Log {
     to_ms: u64,
 }
 
+/// A request with its training run, by arrival (Unix milliseconds) and trace: files may come in any order.
+type Requests = BTreeMap<(u64, TraceId), (Row, String)>;
+
+impl Log {
+    fn new(requests: Requests) -> Self {
+        let at_ms = |key: Option<&(u64, TraceId)>| key.map_or(0, |(at_ms, _)| *at_ms);
+        let (from_ms, to_ms) = (at_ms(requests.keys().next()), at_ms(requests.keys().next_back()));
+        let (rows, bundles) = requests.into_values().unzip();
+        Self { rows, bundles, from_ms, to_ms }
+    }
+}
+
 fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
-    let (mut logs, mut others) = (BTreeMap::<String, Log>::new(), BTreeSet::new());
+    let (mut logs, mut others) = (BTreeMap::<String, Requests>::new(), BTreeSet::new());
     let OffPolicyArgs { route, segment, .. } = &args.off_policy;
     let is_wanted = |line: &TraceLine| {
         route.as_ref().is_none_or(|wanted| *wanted == line.route)
@@ -122,10 +134,8 @@ fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
             return Ok(());
         }
         if is_wanted(&line) {
-            let log = logs.entry(line.route.clone()).or_insert(Log { from_ms: u64::MAX, ..Log::default() });
-            (log.from_ms, log.to_ms) = (log.from_ms.min(line.at_ms), log.to_ms.max(line.at_ms));
-            log.bundles.insert(line.decision.bundle.clone());
-            log.rows.push(Row::of(line));
+            let (key, bundle) = ((line.at_ms, line.trace), line.decision.bundle.clone());
+            logs.entry(line.route.clone()).or_default().insert(key, (Row::of(line), bundle));
         } else {
             others.insert(place(line));
         }
@@ -140,7 +150,7 @@ fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
         _ if logs.is_empty() => {
             bail!("--traces: there is no request that a route decided, only calibrations and shadows")
         }
-        _ => Ok(logs),
+        _ => Ok(logs.into_iter().map(|(route, requests)| (route, Log::new(requests))).collect()),
     }
 }
 

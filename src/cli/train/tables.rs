@@ -53,7 +53,8 @@ pub fn of_comparison(comparison: &Comparison) -> String {
     text + &format!("{:<43} {}\n", "all", comparison.log_loss.text())
 }
 
-/// A line per workload: its best model, and what keeping shares of that one's quality costs.
+/// A line per workload: its best model, and what keeping shares of that one's quality costs on the prompts that all of its
+/// models answered.
 fn costs<'a>(title: &str, rows: impl Iterator<Item = (&'a WorkloadReport, &'a str, [String; 4])>) -> String {
     let line = |name: &str, model: &str, prompts: &str, cells: [String; 4]| {
         let cells = cells.map(|cell| format!(" {cell:>13}")).concat();
@@ -61,7 +62,7 @@ fn costs<'a>(title: &str, rows: impl Iterator<Item = (&'a WorkloadReport, &'a st
     };
     let head = "Cost of keeping a share of the best model's quality, as a share of that model's cost:\n".to_owned();
     let bars = Costs::BARS.map(|bar| format!("{bar} %"));
-    let rows = rows.map(|(of, best, cells)| line(&of.workload, best, &of.prompts.to_string(), cells));
+    let rows = rows.map(|(of, best, cells)| line(&of.workload, best, &of.complete.to_string(), cells));
     head + &line("workload", title, "prompts", bars) + &rows.collect::<String>()
 }
 
@@ -84,7 +85,7 @@ fn reason(report: &Report) -> &'static str {
     if report.workloads.iter().all(|workload| workload.costs.is_some()) {
         return "";
     }
-    "(–: each prompt has one answer, and what another model would have made of it is not known)\n"
+    "(–: no prompt was answered by all of the models, or the best one costs nothing)\n"
 }
 
 fn auc(auc: Option<f64>) -> String {

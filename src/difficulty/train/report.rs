@@ -1,5 +1,7 @@
 //! How a trained network does on prompts that it did not see.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Trained;
@@ -20,9 +22,12 @@ pub struct Report {
 pub struct WorkloadReport {
     pub workload: String,
     pub prompts: usize,
-    /// The model with the highest mean quality.
+    /// Prompts that all of the models answered.
+    pub complete: usize,
+    /// The model with the highest mean quality, on the complete prompts if there are any.
     pub best: String,
-    /// `None` where each prompt has one answer only: what another model would have answered is not known.
+    /// On the complete prompts. `None` where there are none, for what another model would have answered is not known, and
+    /// where the best model costs nothing.
     #[serde(flatten)]
     pub costs: Option<Costs>,
     pub arms: Vec<ArmReport>,
@@ -119,17 +124,25 @@ fn workload_report(data: &Dataset, workload: usize, cases: &[&Case]) -> Workload
         .filter(|(_, cases)| !cases.is_empty())
         .map(|(arm, cases)| (arm, arm_report(&data.arms[arm].model, &cases)))
         .collect();
-    let best = arms.iter().max_by(|(_, a), (_, b)| a.quality.total_cmp(&b.quality));
-    let (best, name) = best.map_or((0, String::new()), |(arm, report)| (*arm, report.model.clone()));
-    let mut prompts: Vec<usize> = cases.iter().map(|case| case.prompt).collect();
-    prompts.dedup();
+    let prompts: Vec<&[&Case]> = cases.chunk_by(|a, b| a.prompt == b.prompt).collect();
+    let complete: Vec<&[&Case]> = prompts.iter().copied().filter(|of| of.len() == arms.len()).collect();
+    let best = best(if complete.is_empty() { &prompts } else { &complete });
     WorkloadReport {
         workload: data.workloads[workload].clone(),
         prompts: prompts.len(),
-        best: name,
-        costs: costs(best, cases),
+        complete: complete.len(),
+        best: data.arms[best].model.clone(),
+        costs: (arms.len() > 1).then(|| costs(best, &complete)).flatten(),
         arms: arms.into_iter().map(|(_, report)| report).collect(),
     }
+}
+
+/// The arm with the highest mean quality on these prompts, at least one.
+fn best(prompts: &[&[&Case]]) -> usize {
+    let mut arms: BTreeMap<usize, Vec<&Case>> = BTreeMap::new();
+    prompts.iter().copied().flatten().for_each(|case| arms.entry(case.outcome.arm).or_default().push(case));
+    let quality = |(arm, cases): (usize, Vec<&Case>)| (arm, weighted_quality(&cases));
+    arms.into_iter().map(quality).max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(arm, _)| arm)
 }
 
 fn arm_report(model: &str, cases: &[&Case]) -> ArmReport {
@@ -160,32 +173,33 @@ fn round(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-/// `None` where no prompt has two answers to choose from.
-fn costs(best: usize, cases: &[&Case]) -> Option<Costs> {
-    let frontier = frontier(best, cases)?;
+/// `prompts`: each with every model's answer. `None` of no prompts, or where the best model costs nothing.
+fn costs(best: usize, prompts: &[&[&Case]]) -> Option<Costs> {
+    let answers = prompts.iter().copied().flatten().copied();
+    let (quality, cost) = total(answers.filter(|case| case.outcome.arm == best));
+    let frontier = (cost > 0.0).then(|| frontier(prompts))?;
     let [cost_at_90, cost_at_95, cost_at_99, cost_at_100] = Costs::BARS.map(|percent| {
-        let kept = frontier.iter().filter(|(quality, _)| *quality >= f64::from(percent) / 100.0);
-        kept.map(|(_, cost)| *cost).min_by(f64::total_cmp).map(round)
+        let kept = frontier.iter().filter(|(found, _)| *found >= f64::from(percent) / 100.0 * quality);
+        kept.map(|(_, spent)| spent / cost).min_by(f64::total_cmp).map(round)
     });
     Some(Costs { cost_at_90, cost_at_95, cost_at_99, cost_at_100 })
 }
 
-/// Quality and cost of `argmax ν·quality − cost`, for ν over all that is sensible, as shares of the best model's.
-fn frontier(best: usize, cases: &[&Case]) -> Option<Vec<(f64, f64)>> {
-    let total = |cases: &mut dyn Iterator<Item = &Case>| {
-        cases.fold((0.0, 0.0), |(q, c), case| (q + case.outcome.quality, c + case.outcome.cost_usd))
-    };
-    let (quality, cost) = total(&mut cases.iter().copied().filter(|case| case.outcome.arm == best));
-    let usual = cases.iter().map(|case| case.cost).sum::<f64>() / cases.len() as f64;
-    let by_prompt: Vec<&[&Case]> = cases.chunk_by(|a, b| a.prompt == b.prompt).collect();
+/// Quality and cost, summed, of `argmax ν·quality − cost`, for ν over all that is sensible.
+fn frontier(prompts: &[&[&Case]]) -> Vec<(f64, f64)> {
+    let costs: Vec<f64> = prompts.iter().copied().flatten().map(|case| case.cost).collect();
+    let usual = costs.iter().sum::<f64>() / costs.len() as f64;
     let routed = |value: f64| {
         let worth = |case: &Case| value * case.quality - case.cost / usual;
-        let chosen = by_prompt.iter().filter_map(|of| of.iter().max_by(|a, b| worth(a).total_cmp(&worth(b))));
-        let (found, spent) = total(&mut chosen.copied());
-        (found / quality, spent / cost)
+        let chosen = prompts.iter().filter_map(|of| of.iter().max_by(|a, b| worth(a).total_cmp(&worth(b))));
+        total(chosen.copied())
     };
-    let values = (0..=120).map(|step| 10f64.powf(-2.5 + 6.5 * f64::from(step) / 120.0));
-    (by_prompt.len() < cases.len()).then(|| values.map(routed).collect())
+    (0..=120).map(|step| routed(10f64.powf(-2.5 + 6.5 * f64::from(step) / 120.0))).collect()
+}
+
+/// Quality and cost of these answers.
+fn total<'a>(cases: impl Iterator<Item = &'a Case>) -> (f64, f64) {
+    cases.fold((0.0, 0.0), |(q, c), case| (q + case.outcome.quality, c + case.outcome.cost_usd))
 }
 
 #[cfg(test)]
@@ -197,6 +211,11 @@ mod tests {
         Case { prompt, outcome, quality: predicted, cost }
     }
 
+    fn costs_of(best: usize, cases: &[Case]) -> Option<[Option<f64>; 4]> {
+        let cases: Vec<&Case> = cases.iter().collect();
+        costs(best, &cases.chunk_by(|a, b| a.prompt == b.prompt).collect::<Vec<_>>()).map(Costs::all)
+    }
+
     #[test]
     fn routing_asks_the_dear_model_only_where_it_is_needed() {
         let cases: Vec<Case> = (0..10)
@@ -206,8 +225,7 @@ mod tests {
                 [case(i, 0, cheap, cheap, 1.0), case(i, 1, 1.0, 1.0, 10.0)]
             })
             .collect();
-        let costs = costs(1, &cases.iter().collect::<Vec<_>>()).map(Costs::all);
-        assert_eq!(costs, Some([Some(0.28); 4]));
+        assert_eq!(costs_of(1, &cases), Some([Some(0.28); 4]));
     }
 
     #[test]
@@ -215,12 +233,27 @@ mod tests {
         let answers =
             |i: usize, cheap: f64| [case(i, 0, cheap, 0.5 + 0.04 * i as f64, 1.0), case(i, 1, 1.0, 1.0, 10.0)];
         let cases: Vec<Case> = (0..10).flat_map(|i| answers(i, if i < 1 { 0.0 } else { 1.0 })).collect();
-        let costs_of = |best| costs(best, &cases.iter().collect::<Vec<_>>()).map(Costs::all);
-        assert_eq!(costs_of(1), Some([Some(0.1), Some(0.19), Some(0.19), Some(0.19)]));
-        let alone: Vec<&Case> = cases.iter().filter(|case| case.prompt % 2 == case.outcome.arm).collect();
-        assert_eq!(costs(1, &alone), None, "one answer per prompt");
+        assert_eq!(costs_of(1, &cases), Some([Some(0.1), Some(0.19), Some(0.19), Some(0.19)]));
         let dear: Vec<Case> = (0..2).flat_map(|i| [case(i, 0, 1.0, 0.5, 1.0), case(i, 1, 0.4, 0.9, 0.5)]).collect();
-        let costs = costs(0, &dear.iter().collect::<Vec<_>>()).map(Costs::all);
-        assert_eq!(costs, Some([None; 4]), "the worse model looks better and costs less");
+        assert_eq!(costs_of(0, &dear), Some([None; 4]), "the worse model looks better and costs less");
+    }
+
+    #[test]
+    fn costs_are_of_the_prompts_that_all_models_answered_and_no_share_of_what_a_free_model_costs() {
+        let arm = |model: &str| super::super::Arm { workload: 0, model: model.into() };
+        let data = Dataset { workloads: vec!["w".into()], arms: vec![arm("small"), arm("large")], prompts: vec![] };
+        let report = |cases: &[Case]| workload_report(&data, 0, &cases.iter().collect::<Vec<_>>());
+        // The large model answered every other prompt, of which the small one cannot do any.
+        let all = |i: usize| [case(i, 0, f64::from(i % 2 == 1), 0.9, 1.0), case(i, 1, 1.0, 0.95, 10.0)];
+        let half: Vec<Case> =
+            (0..20).flat_map(all).filter(|case| case.prompt % 2 == 0 || case.outcome.arm == 0).collect();
+        let found = report(&half);
+        assert_eq!((found.prompts, found.complete, found.best.as_str()), (20, 10, "large"));
+        assert_eq!(found.costs.map(Costs::all), Some([Some(1.0); 4]));
+        let alone: Vec<Case> = half.into_iter().filter(|case| case.prompt % 2 != case.outcome.arm).collect();
+        let alone = report(&alone);
+        assert_eq!((alone.complete, alone.best.as_str(), alone.costs), (0, "large", None), "one answer a prompt");
+        let free: Vec<Case> = (0..4).flat_map(|i| [case(i, 0, 0.5, 0.5, 0.0), case(i, 1, 1.0, 1.0, 0.0)]).collect();
+        assert_eq!(report(&free).costs, None);
     }
 }

@@ -17,6 +17,9 @@ pub struct Estimate {
     pub high: f64,
 }
 
+/// Of fewer effective requests there is no spread, and so no interval; of none not even a value.
+pub const LEAST_EFFECTIVE: f64 = 2.0;
+
 /// What the rows say of one policy and one outcome.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimates {
@@ -24,12 +27,13 @@ pub struct Estimates {
     pub rows: usize,
     /// … and those among them whose outcome is known.
     pub observed: usize,
-    pub ips: Estimate,
-    pub snips: Estimate,
-    /// Doubly robust.
+    /// `None`, as `snips` and `sndr`, where the log says next to nothing: `effective` is below [`LEAST_EFFECTIVE`].
+    pub ips: Option<Estimate>,
+    pub snips: Option<Estimate>,
+    /// Doubly robust; where the log says next to nothing, hardly more than what was believed.
     pub dr: Estimate,
     /// Doubly robust, self-normalised.
-    pub sndr: Estimate,
+    pub sndr: Option<Estimate>,
     /// (Σw)² / Σw² over the observed rows: how many the policy's own would be worth as much.
     pub effective: f64,
     /// Of the observed rows, clipped.
@@ -86,14 +90,17 @@ pub fn estimate(rows: &[Row], target: &dyn Target, outcome: Outcome, clip: Optio
     }
     let weights = || sample.observed().map(|row| row.weight);
     let squares: f64 = weights().map(|weight| weight * weight).sum();
+    let effective = if squares > 0.0 { weights().sum::<f64>().powi(2) / squares } else { 0.0 };
+    // Equal weights come to their number, but for rounding.
+    let told = |values: Vec<f64>| (effective >= LEAST_EFFECTIVE - 1e-9).then(|| Estimate::of(&values));
     Ok(Estimates {
         rows: answered.len(),
         observed,
-        ips: Estimate::of(&sample.ips()),
-        snips: Estimate::of(&sample.snips()),
+        ips: told(sample.ips()),
+        snips: told(sample.snips()),
         dr: Estimate::of(&sample.dr()),
-        sndr: Estimate::of(&sample.sndr()),
-        effective: if squares > 0.0 { weights().sum::<f64>().powi(2) / squares } else { 0.0 },
+        sndr: told(sample.sndr()),
+        effective,
         largest_weight: weights().fold(0.0, f64::max),
         support: sample.supported / answered.len() as f64,
     })
@@ -118,8 +125,8 @@ impl Estimate {
 impl Estimates {
     /// The outcome in other units.
     pub fn times(self, factor: f64) -> Self {
-        let [ips, snips, dr, sndr] = [self.ips, self.snips, self.dr, self.sndr].map(|value| value.times(factor));
-        Self { ips, snips, dr, sndr, ..self }
+        let [ips, snips, sndr] = [self.ips, self.snips, self.sndr].map(|value| value.map(|value| value.times(factor)));
+        Self { ips, snips, dr: self.dr.times(factor), sndr, ..self }
     }
 }
 
@@ -179,7 +186,7 @@ impl Sample {
         self.normalised(|_, y| y)
     }
 
-    /// Values whose mean is Σw·z / Σw, linearised about it (the delta method).
+    /// Values whose mean is Σw·z / Σw, linearised about it (the delta method); zeros where that is 0 / 0.
     fn normalised(&self, z: impl Fn(&Weighed, f64) -> f64) -> Vec<f64> {
         let total = mean(&self.completed(|row, _| row.weight));
         if total <= 0.0 {

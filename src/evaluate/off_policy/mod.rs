@@ -11,6 +11,9 @@
 //! | [`Estimates::dr`] | mean of Σₖπ′(k)q̂ₖ + wᵢ(yᵢ − q̂ₐ) | Dudík, Langford & Li, 2011; right if π or q̂ is |
 //! | [`Estimates::sndr`] | the same with Σwᵢ(yᵢ − q̂ₐ) / Σwᵢ | the self-normalised variant |
 //!
+//! Where fewer than two effective rows are observed, only the doubly robust value is given, which is then what was
+//! believed: of no weights the others are 0 / 0, and of one row they would look certain.
+//!
 //! q̂ is what the snapshot of the moment believed: it knew nothing of the row it is used on, so that it cannot overfit.
 //!
 //! **Missing outcomes are missing, not zero.** Assumed: given the request and the model, whether an answer is judged does
@@ -24,7 +27,7 @@ mod target;
 
 pub use crate::policy::{FIRST_LOOK, Sequence};
 pub use compare::{Comparison, compare};
-pub use estimate::{Estimate, Estimates, TooFew, estimate};
+pub use estimate::{Estimate, Estimates, LEAST_EFFECTIVE, TooFew, estimate};
 pub use replay::Replay;
 pub use target::{Cheapest, Fixed, Greedy, Logged, Target, Uniform};
 

@@ -46,5 +46,5 @@ impl Regressions {
 }
 
 fn ridge(d: usize) -> Gaussian {
-    Gaussian { mean: vec![0.0; d], covariance: identity(d).into_iter().map(|one| one / RIDGE).collect() }
+    Gaussian::about_zero(identity(d).into_iter().map(|one| one / RIDGE).collect())
 }

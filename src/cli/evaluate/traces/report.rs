@@ -12,7 +12,7 @@ const FEW: f64 = 50.0;
 const SUPPORTED: f64 = 0.99;
 
 const LEARNERS: &str = "Policies that learn: each request as they would have decided it, having learned from the logged answers to those\n\
-     before it, in the order of the files and as if scores came at once.\n";
+     before it, in the order of arrival and as if scores came at once.\n";
 
 /// All routes, for people.
 pub fn text(reports: &[RouteReport]) -> String {
@@ -66,13 +66,17 @@ fn policy(report: &PolicyReport) -> [String; 8] {
     [
         report.policy.clone(),
         interval(dr, 3),
-        interval(snips, 3),
-        interval(ips, 3),
-        report.usd_per_1k.as_ref().map_or("unknown".into(), |usd| interval(&usd.dr, 4)),
+        known(snips.as_ref(), 3),
+        known(ips.as_ref(), 3),
+        known(report.usd_per_1k.as_ref().map(|usd| &usd.dr), 4),
         format!("{effective:.0}"),
         format!("{largest_weight:.1}"),
         format!("{support:.2}"),
     ]
+}
+
+fn known(of: Option<&Estimate>, digits: usize) -> String {
+    of.map_or_else(|| "unknown".into(), |of| interval(of, digits))
 }
 
 fn interval(of: &Estimate, digits: usize) -> String {

@@ -22,7 +22,7 @@ pub fn adapted(classifier: Classifier, prior: &Prior, data: &Dataset, new: &Prio
         let begin = prior.route(&arms.iter().map(entrant).collect::<Vec<_>>());
         let rows: Vec<_> =
             data.prompts.iter().zip(&contexts).filter(|(prompt, _)| prompt.workload == workload).collect();
-        let thetas = learned(&begin, &arms, &rows, prior.shared());
+        let thetas = learned(&begin, &arms, &rows);
         for ((&arm, theta), begin) in arms.iter().zip(thetas).zip(begin.arms) {
             adapted.push(head(data, arm, (theta, log_price(arm)), begin, &rows));
         }
@@ -31,9 +31,9 @@ pub fn adapted(classifier: Classifier, prior: &Prior, data: &Dataset, new: &Prio
 }
 
 /// θ of each arm, with the shift that they share.
-fn learned(begin: &RoutePrior, arms: &[usize], rows: &[(&Prompt, &Context)], shared: usize) -> Vec<Vec<f64>> {
+fn learned(begin: &RoutePrior, arms: &[usize], rows: &[(&Prompt, &Context)]) -> Vec<Vec<f64>> {
     let mut posteriors: Vec<Arm> = begin.arms.iter().map(Arm::new).collect();
-    let mut shift = Gaussian { mean: vec![0.0; shared], covariance: begin.shift.clone() };
+    let mut shift = Gaussian::about_zero(begin.shift.clone());
     for (prompt, context) in rows {
         for outcome in &prompt.outcomes {
             let Some(arm) = arms.iter().position(|arm| *arm == outcome.arm) else { continue };
