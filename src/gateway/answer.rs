@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::cache::{Listener, Shared, Ticket};
-use super::sink::kind_name;
 use super::telling::{Heard, Telling};
 use crate::api::chat::without_usage;
 use crate::policy::Kind;
@@ -40,7 +39,7 @@ pub struct Facts {
 impl Facts {
     /// `exploit`, `explore`, `pinned`, `fallback` or `cache`.
     pub fn decision(&self) -> &'static str {
-        kind_name(self.kind)
+        self.kind.name()
     }
 }
 

@@ -38,8 +38,8 @@ impl Sink {
             route: ended.route,
             segment: ended.segment,
             model: ended.target.map(|t| t.label.clone()),
-            outcome: outcome_name(ended.outcome),
-            decision: kind_name(ended.kind),
+            outcome: ended.outcome.name(),
+            decision: ended.kind.name(),
         });
         let Some(metrics) = ended.target.map(|t| &t.metrics) else {
             return;
@@ -60,27 +60,6 @@ impl Sink {
 /// How a request ended whose future is dropped before its end: its client left, unless the gateway itself failed at it.
 pub(super) fn left() -> Outcome {
     if std::thread::panicking() { Outcome::Failed } else { Outcome::ClientGone }
-}
-
-fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Answered => "answered",
-        Outcome::ClientGone => "client_gone",
-        Outcome::Cut => "cut",
-        Outcome::Failed => "failed",
-    }
-}
-
-/// As headers and metrics print it.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Exploit => "exploit",
-        Kind::Explore => "explore",
-        Kind::Pinned => "pinned",
-        Kind::Fallback => "fallback",
-        Kind::Cache => "cache",
-        Kind::Shadow => "shadow",
-    }
 }
 
 #[cfg(test)]
