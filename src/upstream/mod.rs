@@ -274,6 +274,8 @@ pub enum Cause {
     /// The gateway's own key or configuration is (401, 402, 403, 404: an unknown upstream model, a redirect): another
     /// model may answer.
     Credentials,
+    /// The gateway's own configuration is, so that nothing could be sent: another model may answer.
+    Configuration,
     RateLimited,
     /// The prompt is too long for this model; one with a larger window may take it.
     ContextLength,
@@ -309,6 +311,7 @@ impl Cause {
             Self::Caller => "caller",
             Self::Unsupported => "unsupported",
             Self::Credentials => "credentials",
+            Self::Configuration => "configuration",
             Self::RateLimited => "rate_limited",
             Self::ContextLength => "context_length",
             Self::ContentFilter => "content_filter",

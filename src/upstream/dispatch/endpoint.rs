@@ -239,7 +239,7 @@ impl Target {
         let name = &model.upstream_name;
         let uri = |path: String| {
             endpoint.uri(&path).map_err(|problem| {
-                endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{name}\": {problem}"))
+                endpoint.reporter.error(Cause::Configuration, format_args!("no URL for \"{name}\": {problem}"))
             })
         };
         let (whole, stream) = (uri(endpoint.provider.path(name, false))?, uri(endpoint.provider.path(name, true))?);
@@ -315,7 +315,7 @@ impl Target {
     ) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
         let request = self.endpoint.request((uri.clone(), key), wire, stream, SystemTime::now());
-        let request = request.map_err(|problem| reporter.error(Cause::Credentials, problem))?;
+        let request = request.map_err(|problem| reporter.error(Cause::Configuration, problem))?;
         let request = match &self.endpoint.tokens {
             None => request,
             Some(tokens) => Box::pin(self.authorized(request, tokens, timing)).await?,

@@ -84,7 +84,8 @@ impl Limits {
 /// Whom to ask after a failure, by its cause: indices into the targets. `None`: the rest of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fallbacks {
-    /// No connection, 5xx, a deadline, nonsense, an answer beyond its bound, the gateway's own credentials.
+    /// No connection, 5xx, a deadline, nonsense, an answer beyond its bound, the gateway's own credentials or
+    /// configuration.
     pub error: Option<Vec<usize>>,
     pub rate_limit: Option<Vec<usize>>,
     /// The prompt is too long; without a list, the rest of the plan that has a larger context window.
@@ -102,7 +103,8 @@ impl Fallbacks {
             | Cause::Timeout
             | Cause::Malformed
             | Cause::TooLong
-            | Cause::Credentials => self.error.as_ref(),
+            | Cause::Credentials
+            | Cause::Configuration => self.error.as_ref(),
             Cause::RateLimited => self.rate_limit.as_ref(),
             Cause::ContextLength => self.context_length.as_ref(),
             Cause::ContentFilter => self.content_filter.as_ref(),
@@ -314,5 +316,5 @@ fn unconfigured(model: &ModelId) -> UpstreamError {
 
 /// An error that is the gateway's own.
 fn local(message: String) -> UpstreamError {
-    UpstreamError { cause: Cause::Credentials, message, status: None, retry_after: None, detail: None }
+    UpstreamError { cause: Cause::Configuration, message, status: None, retry_after: None, detail: None }
 }
