@@ -38,8 +38,10 @@ impl ApiError {
         Self(Box::new(Parts { status, body: ErrorBody { error }, headers: HeaderMap::new(), reason: kind }))
     }
 
+    /// A client's mistake. What a long message quotes of the request is cut: see [`bounded`]; what an upstream says of its
+    /// own is cut by `dispatch`.
     pub(super) fn invalid(status: StatusCode, message: impl Into<String>) -> Self {
-        Self::new(status, "invalid_request_error", message)
+        Self::new(status, "invalid_request_error", bounded(message.into()))
     }
 
     pub(super) fn param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
@@ -191,7 +193,7 @@ impl From<GatewayError> for ApiError {
 
 impl From<FeedbackError> for ApiError {
     fn from(error: FeedbackError) -> Self {
-        let message = bounded(error.to_string());
+        let message = error.to_string();
         match error {
             FeedbackError::UnknownTrace(_) => {
                 Self::invalid(StatusCode::NOT_FOUND, message).param("trace_id").code("trace_not_found")

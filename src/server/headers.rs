@@ -91,7 +91,7 @@ fn cache(headers: &HeaderMap) -> Result<CacheWish, ApiError> {
         Some(b"refresh") => Ok(CacheWish::Refresh),
         Some(b"only-if-cached") => Ok(CacheWish::OnlyIfCached),
         Some(other) => {
-            let given: String = String::from_utf8_lossy(other).chars().take(200).collect();
+            let given = String::from_utf8_lossy(other);
             let message = format!(
                 "the header {CACHE} must be no-store, refresh or only-if-cached; it is \"{given}\": leave it out for what \
                  the route does by itself"
