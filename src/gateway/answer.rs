@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::cache::{Listener, Shared, Ticket};
+use super::cache::{How, Listener, Shared, Ticket};
 use super::telling::{Heard, Telling};
 use crate::api::chat::without_usage;
 use crate::policy::Kind;
@@ -30,8 +30,8 @@ pub struct Facts {
     pub attempts: usize,
     /// `None` where it is not known, or not yet.
     pub cost_usd: Option<f64>,
-    /// How a kept answer was found: `exact`, `semantic` or `shared`.
-    pub cache: Option<&'static str>,
+    /// How a kept answer was found; `None`: it is a new one.
+    pub cache: Option<How>,
     /// Seconds since it was given first.
     pub age_s: Option<u64>,
 }

@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
 pub use balance::Balance;
 pub use bundles::assess_again;
-pub use cache::{CacheRule, CacheSettings, CacheWish, DEFAULT_TTL, MAX_KEPT_ANSWER, Tenant};
+pub use cache::{CacheRule, CacheSettings, CacheWish, DEFAULT_TTL, How, MAX_KEPT_ANSWER, Tenant};
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};

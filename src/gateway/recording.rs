@@ -16,7 +16,7 @@ use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Name, Usage};
 use crate::features::tokens;
 use crate::policy::Kind;
-use crate::telemetry::ModelMetrics;
+use crate::telemetry::{ModelMetrics, Told};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
 use crate::upstream::{self, Cause, Text, UpstreamError};
 
@@ -71,7 +71,7 @@ impl Recording {
             let (decision, bundle) = (decision.clone(), plan.bundle);
             sink.send(
                 Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), bundle, decision },
-                "decided",
+                Told::Decided,
             );
         }
         let trace = Trace {
@@ -275,7 +275,7 @@ impl Recording {
         trace.outcome = outcome;
         trace.total_us = micros(elapsed);
         self.count(&trace, elapsed);
-        self.sink.send(Event::Finished(trace), "finished");
+        self.sink.send(Event::Finished(trace), Told::Finished);
     }
 
     /// A provider bills what it said by the time that an answer broke off, but most count at its end only: four bytes a

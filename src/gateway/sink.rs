@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::setup::Target;
 use crate::catalog::Usage;
 use crate::policy::Kind;
-use crate::telemetry::{Metrics, RequestLabels};
+use crate::telemetry::{Metrics, RequestLabels, Told};
 use crate::trace::{Event, Outcome};
 
 /// Where events go. Never waits: what the learner has no room for is dropped and counted.
@@ -50,7 +50,7 @@ impl Sink {
         metrics.cost_usd.inc_by(ended.cost_usd);
     }
 
-    pub(super) fn send(&self, event: Event, kind: &'static str) {
+    pub(super) fn send(&self, event: Event, kind: Told) {
         if self.events.try_send(event).is_err() {
             self.metrics.event_dropped(kind);
         }

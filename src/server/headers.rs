@@ -10,7 +10,7 @@ use super::auth;
 use super::error::ApiError;
 use crate::api::error::BadRequest;
 use crate::api::metadata::Metadata;
-use crate::gateway::{CacheWish, Facts, Wishes};
+use crate::gateway::{CacheWish, Facts, How, Wishes};
 
 const TRACE_ID: HeaderName = HeaderName::from_static("x-satisfice-trace-id");
 const MODEL: HeaderName = HeaderName::from_static("x-satisfice-model");
@@ -39,7 +39,7 @@ pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     put(headers, text, DIFFICULTY, facts.difficulty);
     // Without the last bits of a product of prices and tokens, which say nothing.
     put(headers, text, COST_USD, facts.cost_usd.map(|usd| (usd * 1e12).round() / 1e12));
-    put(headers, text, CACHE.clone(), facts.cache);
+    put(headers, text, CACHE.clone(), facts.cache.map(How::name));
     put(headers, text, AGE, facts.age_s);
 }
 
