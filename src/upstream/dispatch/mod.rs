@@ -14,12 +14,14 @@ mod embed;
 mod endpoint;
 mod fault;
 mod frames;
+mod headers;
 mod load;
 mod opening;
 mod pool;
 mod renewal;
 mod sign;
 mod stream;
+mod target;
 mod timing;
 mod tls;
 mod token;
@@ -43,8 +45,9 @@ use crate::catalog::{Model, ModelId};
 pub use breaker::Condition;
 use budget::Budget;
 use course::Course;
-use endpoint::{Endpoint, Target};
+use endpoint::Endpoint;
 pub use stream::ReplyStream;
+use target::Target;
 pub use vitals::Standing;
 
 /// All providers of one configuration: their connection pools and their models' health.
