@@ -141,18 +141,7 @@ impl Gateway {
             Found::Answer(answer) => return Ok(answer),
             Found::Nothing(ticket) => ticket,
         };
-        let mut plan = match (name, &preferred) {
-            (Name::Route(route), preferred) => {
-                let (setup, request, wishes, preferred) = (&*setup, &request, &wishes, preferred.as_ref());
-                self.plan(Routed { setup, route, request, wishes, preferred }).await?
-            }
-            (_, Some(preferred)) => {
-                let demand = Demand::new(&request, self.input_tokens(&request));
-                Plan::pinned(preferred.pinned(&setup, &demand, &request.model)?)
-            }
-            (Name::Deployment(target), None) => Plan::pinned(vec![target]),
-            (Name::Model(first), None) => self.pinned(&setup, first),
-        };
+        let mut plan = self.plan_for(&call, preferred.as_ref()).await?;
         let (limits, reading, unable) = (plan.limits(&setup), plan.reading, std::mem::take(&mut plan.rescue.unable));
         let told = (&body[..], wishes.metadata);
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
@@ -175,6 +164,20 @@ impl Gateway {
                 Err(GatewayError::Exhausted { error: unrescued(error, &limits, &unable), facts })
             }
         }
+    }
+
+    /// Whom to ask, by what the client called the model and by what it prefers.
+    async fn plan_for(&self, call: &Call<'_>, preferred: Option<&Preferred>) -> Result<Plan, GatewayError> {
+        let Call { setup, request, wishes, .. } = *call;
+        Ok(match (call.name, preferred) {
+            (Name::Route(route), _) => self.plan(Routed { setup, route, request, wishes, preferred }).await?,
+            (_, Some(preferred)) => {
+                let demand = Demand::new(request, self.input_tokens(request));
+                Plan::pinned(preferred.pinned(setup, &demand, &request.model)?)
+            }
+            (Name::Deployment(target), None) => Plan::pinned(vec![target]),
+            (Name::Model(first), None) => self.pinned(setup, first),
+        })
     }
 
     /// The model that `first` is, wherever it is.

@@ -13,7 +13,7 @@ use super::sink::{Ended, Sink, left};
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
-use crate::catalog::{Model, ModelId, Name, Usage};
+use crate::catalog::{Model, ModelId, Usage};
 use crate::features::tokens;
 use crate::policy::Kind;
 use crate::telemetry::{ModelMetrics, Told};
@@ -65,34 +65,10 @@ impl Recording {
         request: &ChatRequest,
         (body, metadata): (&[u8], Metadata),
     ) -> Self {
-        let route: Option<Name> = plan.route.map(|route| setup.settings.routes[route].name.as_str().into());
-        let decision = plan.decision.take().map(Arc::new);
-        if let (true, Some(route), Some(decision)) = (request.stream, &route, &decision) {
-            let (decision, bundle) = (decision.clone(), plan.bundle);
-            sink.send(
-                Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), bundle, decision },
-                Told::Decided,
-            );
+        let trace = begun(&setup, &mut plan, arrival, request, (body, metadata));
+        if let Some(decided) = decided(&trace).filter(|_| request.stream) {
+            sink.send(decided, Told::Decided);
         }
-        let trace = Trace {
-            id: arrival.id,
-            at_ms: arrival.at_ms,
-            route,
-            metadata,
-            bundle: decision.is_some().then_some(plan.bundle),
-            decision,
-            attempts: Vec::new(),
-            model: None,
-            outcome: Outcome::ClientGone,
-            needs: request.needs,
-            stream: request.stream,
-            usage: None,
-            cost_usd: None,
-            first_byte_us: None,
-            total_us: 0,
-            request: kept(body),
-            reply: ReplyText::default(),
-        };
         sink.metrics.in_flight.inc();
         if !matches!(plan.kind, Kind::Shadow | Kind::Cache) {
             sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
@@ -311,6 +287,42 @@ impl Drop for Recording {
         }
         self.finish(left());
     }
+}
+
+/// The record of a request that nothing has come of yet.
+fn begun(
+    setup: &Setup,
+    plan: &mut Plan,
+    arrival: Arrival,
+    request: &ChatRequest,
+    (body, metadata): (&[u8], Metadata),
+) -> Trace {
+    let decision = plan.decision.take().map(Arc::new);
+    Trace {
+        id: arrival.id,
+        at_ms: arrival.at_ms,
+        route: plan.route.map(|route| setup.settings.routes[route].name.as_str().into()),
+        metadata,
+        bundle: decision.is_some().then_some(plan.bundle),
+        decision,
+        attempts: Vec::new(),
+        model: None,
+        outcome: Outcome::ClientGone,
+        needs: request.needs,
+        stream: request.stream,
+        usage: None,
+        cost_usd: None,
+        first_byte_us: None,
+        total_us: 0,
+        request: kept(body),
+        reply: ReplyText::default(),
+    }
+}
+
+/// What the learner may hear before the end; `None`: nothing was decided.
+fn decided(trace: &Trace) -> Option<Event> {
+    let (route, bundle, decision) = (trace.route.clone()?, trace.bundle?, trace.decision.clone()?);
+    Some(Event::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision })
 }
 
 /// A copy: the body lies in its connection's read buffer, which cannot be used again while a trace waits with it.
