@@ -31,7 +31,7 @@
 //!
 //! # Invariants
 //!
-//! - `features`, `difficulty` (but for loading), `policy` and `evaluate` do no I/O, read no clock and own no
+//! - `features`, `difficulty` (except loading), `policy` and `evaluate` do no I/O, read no clock and own no
 //!   randomness: a draw is an argument.
 //! - The request path holds no lock across an await, never waits for disk, learner or scorer, and counts what it
 //!   has to drop.

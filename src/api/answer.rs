@@ -213,7 +213,7 @@ impl Answer {
     /// Reads a completion.
     ///
     /// # Errors
-    /// The bytes are none.
+    /// The bytes are not one.
     pub fn whole(body: &[u8]) -> Result<Self, serde_json::Error> {
         Self::read(body, |choice| choice.whole.take().or(choice.piece.take()))
     }
@@ -221,7 +221,7 @@ impl Answer {
     /// Reads a chunk of a stream.
     ///
     /// # Errors
-    /// The bytes are none.
+    /// The bytes are not one.
     pub fn chunk(data: &[u8]) -> Result<Self, serde_json::Error> {
         Self::read(data, |choice| choice.piece.take().or(choice.whole.take()))
     }

@@ -79,13 +79,12 @@ impl AnswerStream {
         Self { source, show_usage, ended: false }
     }
 
-    /// Of a call that is another's.
+    /// One that hears another request's call.
     pub(super) fn shared(listener: Listener, show_usage: bool) -> Self {
         Self { source: Source::Shared(listener), show_usage, ended: false }
     }
 
-    /// Ends it where it is, because the gateway ends, and records that; what its client is to hear of it, unless it has
-    /// ended before.
+    /// Ends the stream because the gateway stops, and records it. Returns the error for the client; `None` if it had ended.
     pub fn end_early(&mut self) -> Option<UpstreamError> {
         if std::mem::replace(&mut self.ended, true) {
             return None;
@@ -95,8 +94,8 @@ impl AnswerStream {
         Some(error)
     }
 
-    /// Ends it where it is, because a chunk of it cannot be told in the client's protocol, and records that; what its
-    /// client is to hear of it.
+    /// Ends the stream because a chunk of it cannot be told in the client's protocol, and records it. Returns the error for
+    /// the client.
     pub fn end_unreadable(&mut self, problem: &dyn Display) -> UpstreamError {
         self.ended = true;
         let message = format!("a chunk of the upstream's cannot be told in this protocol: {problem}");

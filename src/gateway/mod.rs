@@ -180,7 +180,7 @@ impl Gateway {
         })
     }
 
-    /// The model that `first` is, wherever it is.
+    /// Asks the model of target `first`, at every provider that has it.
     fn pinned(&self, setup: &Setup, first: usize) -> Plan {
         let name = &setup.targets[first].model.id.model;
         Plan::pinned(setup.deployments(0..setup.settings.models.len(), name, Balance::Weight, &*self.sources.draw))
@@ -189,7 +189,7 @@ impl Gateway {
     /// Input tokens of a chat, estimated as for the hard filters; nothing is asked or recorded.
     ///
     /// # Errors
-    /// The body is no chat request, or there is no such model.
+    /// The body is not a chat request, or there is no such model.
     pub fn count(&self, body: Bytes) -> Result<u32, GatewayError> {
         let request = ChatRequest::parse(&body)?;
         self.setup.load().resolve(&request.model)?;

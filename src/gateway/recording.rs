@@ -20,7 +20,7 @@ use crate::telemetry::{ModelMetrics, Told};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
 use crate::upstream::{self, Cause, Text, UpstreamError};
 
-/// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would be no JSON.
+/// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would not be JSON.
 pub const MAX_KEPT_REQUEST: usize = 256 * 1024;
 /// Longest reply text that a trace keeps; a longer one is cut there and marked.
 pub const MAX_KEPT_REPLY: usize = 64 * 1024;
@@ -35,7 +35,7 @@ pub(super) struct Recording {
     answering: Option<usize>,
     /// Hedged calls that lost.
     superseded: Vec<usize>,
-    /// Of what the answer says by now, bytes: more than is kept of it.
+    /// Bytes of answer text so far, including what the trace does not keep.
     said: usize,
     /// What the upstreams did for a client that left meanwhile.
     abandoned: OnceLock<Vec<upstream::Attempt>>,
@@ -56,7 +56,7 @@ pub(super) struct Shadow {
 
 impl Recording {
     /// Starts the record. Where the answer is streamed, it also tells the learner what was decided: a score may come
-    /// before the end, which brings the decision along otherwise.
+    /// before the end. Otherwise the end brings the decision.
     pub(super) fn begin(
         setup: Arc<Setup>,
         sink: Arc<Sink>,
@@ -158,7 +158,7 @@ impl Recording {
         }
     }
 
-    /// It goes on as another record, and there is none of this one.
+    /// Drops this record: the request goes on under another one.
     pub(super) fn withdraw(mut self) {
         if self.trace.take().is_some() {
             self.sink.metrics.in_flight.dec();
@@ -171,7 +171,7 @@ impl Recording {
         Some((trace, trace.at_ms + micros(self.began.elapsed()) / 1000))
     }
 
-    /// The metrics of the model that works on the request; none does where an answer is given again.
+    /// The metrics of the model that works on the request; `None` where an answer is given again, and no model works.
     fn working(&self) -> Option<&ModelMetrics> {
         let target = self.answering.filter(|_| self.plan.kind != Kind::Cache)?;
         Some(&self.setup.targets[target].metrics)
@@ -254,8 +254,8 @@ impl Recording {
         self.sink.send(Event::Finished(trace), Told::Finished);
     }
 
-    /// A provider bills what it said by the time that an answer broke off, but most count at its end only: four bytes a
-    /// token, as for limits.
+    /// A provider bills what it had said when an answer broke off, but most send their count only at the end. So it is
+    /// estimated at four bytes per token, as for limits.
     fn estimate(&mut self) {
         let uncounted = |t: &&Trace| matches!((t.usage, t.cost_usd, t.first_byte_us), (None, None, Some(_)));
         let Some(trace) = self.trace.as_deref().filter(uncounted) else { return };
@@ -289,7 +289,7 @@ impl Drop for Recording {
     }
 }
 
-/// The record of a request that nothing has come of yet.
+/// The record of a request as it begins.
 fn begun(
     setup: &Setup,
     plan: &mut Plan,

@@ -87,7 +87,7 @@ pub struct Fallbacks {
 }
 
 impl Resilience {
-    /// The limits of a request, but for its targets.
+    /// The limits of a request, except its targets.
     pub(super) fn limits(&self, settings: &Settings) -> Limits {
         let common = settings.deadlines;
         Limits {

@@ -42,7 +42,7 @@ impl Shadows {
     }
 }
 
-/// One call: what fails is not worth another, for a comparison that misses a request is none the worse.
+/// One call: what fails is not worth another, for a comparison can do without one request.
 async fn ask(Shadow { setup, sink, plan, arrival, body, metadata }: Shadow) -> Shadowed {
     // From the trace's copy: the client's own body lies in its connection's read buffer, which is not held up for this.
     let Ok(request) = ChatRequest::parse(&body).map(ChatRequest::whole) else { return Shadowed::Failed };

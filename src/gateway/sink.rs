@@ -57,7 +57,7 @@ impl Sink {
     }
 }
 
-/// How a request ended whose future is dropped before its end: its client left, unless the gateway itself failed at it.
+/// The outcome of a request whose future is dropped before its end: its client left, unless the gateway itself panicked.
 pub(super) fn left() -> Outcome {
     if std::thread::panicking() { Outcome::Failed } else { Outcome::ClientGone }
 }

@@ -1,5 +1,5 @@
-//! Answers given again. Nothing is chosen or learned by them, so nothing of them is in the ledger, which is never
-//! compacted, until somebody scores one: only then is it written down whose score that is.
+//! Cached answers involve no decision and teach nothing, so the ledger has no entry for one until it is scored; then its
+//! `Decided` entry is written first.
 
 use std::collections::VecDeque;
 

@@ -23,7 +23,7 @@ struct Parts {
     status: StatusCode,
     body: ErrorBody,
     headers: HeaderMap,
-    /// As metrics count it: of a few.
+    /// As metrics count it: one of a few words.
     reason: &'static str,
 }
 
@@ -103,7 +103,7 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message).code("internal_error")
     }
 
-    /// A score that is well-formed JSON but no score: 422 rather than 400.
+    /// A score that is well-formed JSON but not a score: 422 rather than 400.
     pub(super) fn unprocessable(mut self) -> Self {
         if self.0.body.error.param.is_some() {
             self.0.status = StatusCode::UNPROCESSABLE_ENTITY;

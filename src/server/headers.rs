@@ -83,7 +83,7 @@ fn session(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// What the request may have of kept answers, and they of it.
+/// Whether the request may be given a kept answer, and whether its own may be kept.
 fn cache(headers: &HeaderMap) -> Result<CacheWish, ApiError> {
     match headers.get(&CACHE).map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase()).as_deref() {
         None => Ok(CacheWish::Usual),

@@ -90,7 +90,7 @@ pub trait Provider: Send + Sync {
     /// A whole successful answer → the client's body and what the gateway reads of it.
     ///
     /// # Errors
-    /// Why the bytes are no answer.
+    /// Why the bytes are not an answer.
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer>;
 
     /// The translation of one stream, from its first event.
@@ -122,11 +122,11 @@ pub trait Events: Send {
     /// says nothing to a client.
     ///
     /// # Errors
-    /// Why it is no event of this wire, or the error that it carries.
+    /// Why it is not an event of this wire, or the error that it carries.
     fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer>;
 
-    /// The stream's bytes ended after a finish reason and without a last event: what is still owed to the client, but
-    /// for [`StreamItem::Done`].
+    /// The stream's bytes ended after a finish reason and without a last event: what is still owed to the client,
+    /// except [`StreamItem::Done`].
     fn end(&mut self, _out: &mut VecDeque<StreamItem>) {}
 }
 

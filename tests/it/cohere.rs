@@ -241,7 +241,7 @@ fn text_of(item: &StreamItem) -> Text {
     }
 }
 
-/// What is said in Cohere's messages, but for the system's.
+/// What is said in Cohere's messages, except the system's.
 fn said(body: &Value) -> Vec<Said> {
     body["messages"]
         .as_array()

@@ -126,7 +126,7 @@ fn whole_answers_of_every_wire_are_told_or_are_none() {
     }
 }
 
-/// The names and JSON of a fixture's events, but for `[DONE]`: server-sent, or a name, a tab and a payload a line.
+/// The names and JSON of a fixture's events, except `[DONE]`: server-sent, or a name, a tab and a payload a line.
 fn events(text: &str) -> Vec<(Option<String>, Value)> {
     let data = |line: &str| Some((None, serde_json::from_str(line.strip_prefix("data: ")?).ok()?));
     let named = |line: &str| {

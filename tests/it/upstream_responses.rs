@@ -66,7 +66,7 @@ fn event(event: &Value) -> String {
     format!("data: {event}\n\n")
 }
 
-/// What each chunk says that is not null, but for the head.
+/// What each chunk says that is not null, except the head.
 fn deltas(items: &[StreamItem]) -> Vec<Value> {
     wire::chunks(items).iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect()
 }
@@ -454,7 +454,7 @@ fn errors_name_the_clients_fields() {
     }
 }
 
-/// What is said in the items of `input`, but for the system's.
+/// What is said in the items of `input`, except the system's.
 fn said(body: &Value) -> Vec<Said> {
     body["input"].as_array().unwrap().iter().filter(|item| item["role"] != "system").flat_map(said_in).collect()
 }
@@ -507,7 +507,7 @@ fn strange() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// The JSON pointer of everything in `value`, but for the whole.
+/// The JSON pointer of everything in `value`, except the whole.
 pub fn paths(value: &Value) -> Vec<String> {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(fields) => {

@@ -70,7 +70,7 @@ pub fn chunks(items: &[StreamItem]) -> Vec<Value> {
     data.collect()
 }
 
-/// A stream whose bytes end after its last event, but for `[DONE]`: with what the translation owes at the end.
+/// A stream whose bytes end after its last event, except `[DONE]`: with what the translation owes at the end.
 pub fn streamed_to_end(provider: &dyn Provider, request: &ChatRequest, bytes: impl AsRef<[u8]>) -> Vec<StreamItem> {
     streamed_in_pieces(provider, request, bytes, vec![])
 }

@@ -13,7 +13,7 @@ const MAX_CHOICES: usize = 128;
 pub struct Choices {
     /// How many were asked for, at least 1.
     asked: usize,
-    /// Those that something came of, and whether they have finished; kept only where several were asked for.
+    /// Choices of which something came, and whether they have finished; kept only where several were asked for.
     finished: BTreeMap<usize, bool>,
 }
 

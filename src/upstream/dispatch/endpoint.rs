@@ -40,9 +40,9 @@ pub struct Endpoint {
     pub reporter: Reporter,
     pub deadlines: OwnDeadlines,
     pub vitals: Arc<Shared>,
-    /// One a key: where it stands, and what it is. Empty where the provider asks for none.
+    /// Header name and value per API key; empty for providers without keys.
     keys: Vec<(HeaderName, HeaderValue)>,
-    /// One a thread: a connection lives on the runtime that made it, and a request on another thread would wake that
+    /// One per thread: a connection lives on the runtime that made it, and a request on another thread would wake that
     /// one for each piece of its answer.
     pools: ThreadLocal<Arc<Pool>>,
     connector: Connector,
@@ -129,7 +129,7 @@ impl Endpoint {
         }
     }
 
-    /// What an answer that is none comes to.
+    /// The error for a 200 whose body is not a usable answer.
     pub fn no_answer(&self, problem: NoAnswer) -> UpstreamError {
         match problem {
             NoAnswer::Malformed(problem) => self.reporter.malformed(problem),

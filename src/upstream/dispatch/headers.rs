@@ -10,7 +10,7 @@ use super::super::{KeyHeader, Provider};
 use super::SetupError;
 use super::connect::Connector;
 
-/// What every request of a provider carries, but its key.
+/// What every request of a provider carries, except its key.
 pub fn of_all(settings: &ProviderSettings, provider: &dyn Provider, connector: &Connector) -> HeaderMap {
     let agent = concat!("satisfice/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::with_capacity(8 + settings.headers.len());

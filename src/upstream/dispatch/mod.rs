@@ -65,14 +65,14 @@ type Jitter = dyn Fn() -> f64 + Send + Sync;
 /// How long, how often, and where a request may try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// All but `connect`, which is the pools' own. A provider's own come before these.
+    /// All except `connect`, which is the pools' own. A provider's own come before these.
     pub deadlines: Deadlines,
     /// Calls for one request at most; 0 counts as 1.
     pub attempts: usize,
     /// So many of the targets are asked in their order; those behind are there for `fallbacks`.
     pub planned: usize,
     pub fallbacks: Fallbacks,
-    /// Ask the next target too where the first has not begun to answer after this: at most once a request, and both may
+    /// Ask the next target too where the first has not begun to answer after this: at most once per request, and both may
     /// be billed.
     pub hedge: Option<Duration>,
 }
