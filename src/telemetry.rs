@@ -2,6 +2,7 @@
 //! no client can make series.
 
 mod cache;
+mod words;
 
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
 pub use cache::CacheMetrics;
+use words::Received;
+pub use words::{Judged, Shadowed, Told};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -55,8 +58,8 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     refused: Family<RefusalLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
-    events_dropped: Family<KindLabel, Counter>,
-    feedback: Family<KindLabel, Counter>,
+    events_dropped: Family<EventLabel, Counter>,
+    feedback: Family<ScoreLabel, Counter>,
     shadows: Family<ShadowLabels, Counter>,
     judgements: Family<JudgeLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
@@ -103,14 +106,14 @@ struct RefusalLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ShadowLabels {
     route: Option<Arc<str>>,
-    result: &'static str,
+    result: Shadowed,
 }
 
 /// An answer put before a judge.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct JudgeLabels {
     judge: Arc<str>,
-    result: &'static str,
+    result: Judged,
 }
 
 /// One call to one upstream.
@@ -132,8 +135,13 @@ struct TokenLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
+struct EventLabel {
+    kind: Told,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScoreLabel {
+    kind: Received,
 }
 
 impl Default for Metrics {
@@ -222,22 +230,23 @@ impl Metrics {
     }
 
     /// The learner had no room for an event.
-    pub fn event_dropped(&self, kind: &'static str) {
-        self.events_dropped.get_or_create(&KindLabel { kind }).inc();
+    pub fn event_dropped(&self, kind: Told) {
+        self.events_dropped.get_or_create(&EventLabel { kind }).inc();
     }
 
-    /// A score came: `accepted`, or why not.
-    pub fn feedback(&self, kind: &'static str) {
-        self.feedback.get_or_create(&KindLabel { kind }).inc();
+    /// A score came.
+    pub fn feedback(&self, accepted: bool) {
+        let kind = if accepted { Received::Accepted } else { Received::Refused };
+        self.feedback.get_or_create(&ScoreLabel { kind }).inc();
     }
 
-    /// The best model of `route` was asked for comparison: `answered`, `failed`, or `dropped` before that.
-    pub fn shadow(&self, route: Option<Arc<str>>, result: &'static str) {
+    /// The best model of `route` was to be asked for comparison.
+    pub fn shadow(&self, route: Option<Arc<str>>, result: Shadowed) {
         self.shadows.get_or_create(&ShadowLabels { route, result }).inc();
     }
 
-    /// A judge was asked: `graded`, `unreadable`, `failed`, or `dropped` before that.
-    pub fn judged(&self, judge: &Arc<str>, result: &'static str) {
+    /// A judge was to be asked.
+    pub fn judged(&self, judge: &Arc<str>, result: Judged) {
         self.judgements.get_or_create(&JudgeLabels { judge: judge.clone(), result }).inc();
     }
 
@@ -268,7 +277,7 @@ mod tests {
         let label: Arc<str> = "p/m".into();
         metrics.model(&label).cost_usd.inc_by(0.25);
         metrics.attempt(&label, "timeout");
-        metrics.event_dropped("finished");
+        metrics.event_dropped(Told::Finished);
         let mut text = String::new();
         metrics.encode(&mut text).unwrap();
         assert!(text.contains("satisfice_cost_usd_total{model=\"p/m\"} 0.25"), "{text}");

@@ -86,6 +86,18 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// As metrics print it, and as it is in traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::ClientGone => "client_gone",
+            Self::Cut => "cut",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One call to one upstream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -207,4 +219,16 @@ pub enum FeedbackError {
     /// The disk; a retry may help.
     #[error("the score was not kept: {0}; send it again later")]
     Unavailable(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_one_name() {
+        for outcome in [Outcome::Answered, Outcome::ClientGone, Outcome::Cut, Outcome::Failed] {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::chat::lenient;
+use super::chat::{lenient, reason};
 
 /// A completion, or a chunk of one; its first choice is the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -54,7 +54,7 @@ pub struct Choice {
     whole: Option<Message>,
     #[serde(default, rename = "delta")]
     piece: Option<Message>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reason")]
     pub finish_reason: Option<String>,
     /// vLLM's: the stop sequence that ended it, or the number of a token that did.
     #[serde(default)]
@@ -213,7 +213,7 @@ impl Answer {
     /// Reads a completion.
     ///
     /// # Errors
-    /// The bytes are none.
+    /// The bytes are not one.
     pub fn whole(body: &[u8]) -> Result<Self, serde_json::Error> {
         Self::read(body, |choice| choice.whole.take().or(choice.piece.take()))
     }
@@ -221,7 +221,7 @@ impl Answer {
     /// Reads a chunk of a stream.
     ///
     /// # Errors
-    /// The bytes are none.
+    /// The bytes are not one.
     pub fn chunk(data: &[u8]) -> Result<Self, serde_json::Error> {
         Self::read(data, |choice| choice.piece.take().or(choice.whole.take()))
     }

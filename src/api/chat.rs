@@ -226,7 +226,8 @@ pub struct Choice {
     /// What a chunk says.
     #[serde(default)]
     pub delta: Option<ReplyMessage>,
-    #[serde(default)]
+    /// Why it ended; `None` also where that is an empty text, as some servers write until the end.
+    #[serde(default, deserialize_with = "reason")]
     pub finish_reason: Option<String>,
 }
 
@@ -568,6 +569,12 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 pub(super) fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(raw.get()).ok())
+}
+
+/// Why an answer ended: a text that says something.
+pub(super) fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let reason = Option::<String>::deserialize(deserializer)?;
+    Ok(reason.filter(|reason| !reason.is_empty()))
 }
 
 fn put_field(out: &mut BytesMut, name: &str, value: &[u8]) {

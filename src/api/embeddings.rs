@@ -98,7 +98,7 @@ impl EmbeddingsRequest {
     /// `encoding_format`.
     ///
     /// # Errors
-    /// It is none that there is.
+    /// It is not one that there is.
     pub fn encoding(&self) -> Result<Encoding, BadRequest> {
         Ok(optional(&self.fields, "encoding_format", "\"float\" or \"base64\"")?.unwrap_or_default())
     }

@@ -56,7 +56,7 @@ impl Metadata {
 impl FromStr for Metadata {
     type Err = String;
 
-    /// White space around keys and values is none of theirs.
+    /// White space around keys and values is not part of them.
     fn from_str(text: &str) -> Result<Self, String> {
         let pair = |pair: &str| match pair.split_once('=') {
             Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),

@@ -8,8 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::cache::{Listener, Shared, Ticket};
-use super::sink::kind_name;
+use super::cache::{How, Listener, Shared, Ticket};
 use super::telling::{Heard, Telling};
 use crate::api::chat::without_usage;
 use crate::policy::Kind;
@@ -31,8 +30,8 @@ pub struct Facts {
     pub attempts: usize,
     /// `None` where it is not known, or not yet.
     pub cost_usd: Option<f64>,
-    /// How a kept answer was found: `exact`, `semantic` or `shared`.
-    pub cache: Option<&'static str>,
+    /// How a kept answer was found; `None`: it is a new one.
+    pub cache: Option<How>,
     /// Seconds since it was given first.
     pub age_s: Option<u64>,
 }
@@ -40,7 +39,7 @@ pub struct Facts {
 impl Facts {
     /// `exploit`, `explore`, `pinned`, `fallback` or `cache`.
     pub fn decision(&self) -> &'static str {
-        kind_name(self.kind)
+        self.kind.name()
     }
 }
 
@@ -80,13 +79,12 @@ impl AnswerStream {
         Self { source, show_usage, ended: false }
     }
 
-    /// Of a call that is another's.
+    /// One that hears another request's call.
     pub(super) fn shared(listener: Listener, show_usage: bool) -> Self {
         Self { source: Source::Shared(listener), show_usage, ended: false }
     }
 
-    /// Ends it where it is, because the gateway ends, and records that; what its client is to hear of it, unless it has
-    /// ended before.
+    /// Ends the stream because the gateway stops, and records it. Returns the error for the client; `None` if it had ended.
     pub fn end_early(&mut self) -> Option<UpstreamError> {
         if std::mem::replace(&mut self.ended, true) {
             return None;
@@ -96,8 +94,8 @@ impl AnswerStream {
         Some(error)
     }
 
-    /// Ends it where it is, because a chunk of it cannot be told in the client's protocol, and records that; what its
-    /// client is to hear of it.
+    /// Ends the stream because a chunk of it cannot be told in the client's protocol, and records it. Returns the error for
+    /// the client.
     pub fn end_unreadable(&mut self, problem: &dyn Display) -> UpstreamError {
         self.ended = true;
         let message = format!("a chunk of the upstream's cannot be told in this protocol: {problem}");

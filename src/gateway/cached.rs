@@ -116,7 +116,7 @@ impl Gateway {
         recording.said(kept.text.clone());
         self.cache.metrics().hit(hit.how.name(), cost(&call.setup.targets[target], kept));
         let age_s = call.arrival.at_ms.saturating_sub(kept.at_ms) / 1000;
-        let facts = Facts { cache: Some(hit.how.name()), age_s: Some(age_s), ..recording.facts() };
+        let facts = Facts { cache: Some(hit.how), age_s: Some(age_s), ..recording.facts() };
         Some(Answer { facts, body: rendered.body(recording, call.request.include_usage) })
     }
 
@@ -125,7 +125,7 @@ impl Gateway {
         let recording = self.repeat(call, How::Shared, call.target(shared.model.as_ref()?)?);
         // What it saves is counted once that is known.
         self.cache.metrics().hit(How::Shared.name(), 0.0);
-        let facts = Facts { cache: Some(How::Shared.name()), age_s: Some(0), ..recording.facts() };
+        let facts = Facts { cache: Some(How::Shared), age_s: Some(0), ..recording.facts() };
         let stream = AnswerStream::shared(shared.follow(recording), call.request.include_usage);
         Some(Answer { facts, body: AnswerBody::Stream(Box::new(stream)) })
     }

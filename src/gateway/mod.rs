@@ -36,7 +36,7 @@ pub use crate::upstream::Fallbacks;
 pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
 pub use balance::Balance;
 pub use bundles::assess_again;
-pub use cache::{CacheRule, CacheSettings, CacheWish, DEFAULT_TTL, MAX_KEPT_ANSWER, Tenant};
+pub use cache::{CacheRule, CacheSettings, CacheWish, DEFAULT_TTL, How, MAX_KEPT_ANSWER, Tenant};
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
@@ -141,18 +141,7 @@ impl Gateway {
             Found::Answer(answer) => return Ok(answer),
             Found::Nothing(ticket) => ticket,
         };
-        let mut plan = match (name, &preferred) {
-            (Asked::Route(route), preferred) => {
-                let (setup, request, wishes, preferred) = (&*setup, &request, &wishes, preferred.as_ref());
-                self.plan(Routed { setup, route, request, wishes, preferred }).await?
-            }
-            (_, Some(preferred)) => {
-                let demand = Demand::new(&request, self.input_tokens(&request));
-                Plan::pinned(preferred.pinned(&setup, &demand, &request.model)?)
-            }
-            (Asked::Deployment(target), None) => Plan::pinned(vec![target]),
-            (Asked::Model(first), None) => self.pinned(&setup, first),
-        };
+        let mut plan = self.plan_for(&call, preferred.as_ref()).await?;
         let (limits, reading, unable) = (plan.limits(&setup), plan.reading, std::mem::take(&mut plan.rescue.unable));
         let told = (&body[..], wishes.metadata);
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
@@ -177,7 +166,21 @@ impl Gateway {
         }
     }
 
-    /// The model that `first` is, wherever it is.
+    /// Whom to ask, by what the client called the model and by what it prefers.
+    async fn plan_for(&self, call: &Call<'_>, preferred: Option<&Preferred>) -> Result<Plan, GatewayError> {
+        let Call { setup, request, wishes, .. } = *call;
+        Ok(match (call.name, preferred) {
+            (Asked::Route(route), _) => self.plan(Routed { setup, route, request, wishes, preferred }).await?,
+            (_, Some(preferred)) => {
+                let demand = Demand::new(request, self.input_tokens(request));
+                Plan::pinned(preferred.pinned(setup, &demand, &request.model)?)
+            }
+            (Asked::Deployment(target), None) => Plan::pinned(vec![target]),
+            (Asked::Model(first), None) => self.pinned(setup, first),
+        })
+    }
+
+    /// Asks the model of target `first`, at every provider that has it.
     fn pinned(&self, setup: &Setup, first: usize) -> Plan {
         let name = &setup.targets[first].model.id.model;
         Plan::pinned(setup.deployments(0..setup.settings.models.len(), name, Balance::Weight, &*self.sources.draw))
@@ -186,7 +189,7 @@ impl Gateway {
     /// Input tokens of a chat, estimated as for the hard filters; nothing is asked or recorded.
     ///
     /// # Errors
-    /// The body is no chat request, or there is no such model.
+    /// The body is not a chat request, or there is no such model.
     pub fn count(&self, body: Bytes) -> Result<u32, GatewayError> {
         let request = ChatRequest::parse(&body)?;
         self.setup.load().resolve(&request.model)?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// The weight of the newest measurement.
 const NEWEST: f64 = 0.125;
 
-/// One model's output tokens per second, request to end: the bits of an f64, 0 before the first answer. A clone is the
-/// same one.
+/// One model's output tokens per second, request to end: the bits of an f64, 0 before the first answer. Clones
+/// share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pace(Arc<AtomicU64>);
 

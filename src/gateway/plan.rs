@@ -56,7 +56,7 @@ impl Plan {
         }
     }
 
-    /// Nobody: an answer is given again. `decision` stands for one, of a route.
+    /// Nobody is asked: an answer is given again. `decision`: what stands in a decision's place where a route was asked.
     pub(super) fn cached(
         route: Option<usize>,
         segment: Option<Arc<str>>,
@@ -128,7 +128,7 @@ impl Plan {
         self
     }
 
-    /// Of a single call to the first choice: what fails is not worth another.
+    /// The limits of a single call to the first choice: what fails is not worth another.
     pub(super) fn one_call(&self, setup: &Setup) -> Limits {
         let limits = self.route.map_or(&setup.limits, |route| &setup.routes[route].limits);
         Limits { attempts: 1, planned: 1, hedge: None, ..limits.clone() }

@@ -29,8 +29,7 @@ pub(super) struct Routed<'a> {
     pub(super) preferred: Option<&'a Preferred>,
 }
 
-/// What the policy knows, and the classifier that it is learned on: one of each from beginning to end, for both may be
-/// swapped meanwhile.
+/// Snapshot and classifier for one request, loaded together because both may be swapped meanwhile.
 struct Mind {
     snapshot: Guard<Arc<Snapshot>>,
     bundle: Held,

@@ -15,7 +15,7 @@ use crate::catalog::providers::canonical_name;
 #[derive(Debug)]
 pub(super) struct Preferred {
     preferences: Preferences,
-    /// `models`, but for those that are left to a provider that routes itself: the targets of each name.
+    /// `models`, except those that are left to a provider that routes itself: the targets of each name.
     fallbacks: Vec<Vec<usize>>,
 }
 

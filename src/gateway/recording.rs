@@ -13,14 +13,14 @@ use super::sink::{Ended, Sink, left};
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
-use crate::catalog::{Model, ModelId, Name, Usage};
+use crate::catalog::{Model, ModelId, Usage};
 use crate::features::tokens;
 use crate::policy::Kind;
-use crate::telemetry::ModelMetrics;
+use crate::telemetry::{ModelMetrics, Told};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
 use crate::upstream::{self, Cause, Text, UpstreamError};
 
-/// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would be no JSON.
+/// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would not be JSON.
 pub const MAX_KEPT_REQUEST: usize = 256 * 1024;
 /// Longest reply text that a trace keeps; a longer one is cut there and marked.
 pub const MAX_KEPT_REPLY: usize = 64 * 1024;
@@ -35,7 +35,7 @@ pub(super) struct Recording {
     answering: Option<usize>,
     /// Hedged calls that lost.
     superseded: Vec<usize>,
-    /// Of what the answer says by now, bytes: more than is kept of it.
+    /// Bytes of answer text so far, including what the trace does not keep.
     said: usize,
     /// What the upstreams did for a client that left meanwhile.
     abandoned: OnceLock<Vec<upstream::Attempt>>,
@@ -56,7 +56,7 @@ pub(super) struct Shadow {
 
 impl Recording {
     /// Starts the record. Where the answer is streamed, it also tells the learner what was decided: a score may come
-    /// before the end, which brings the decision along otherwise.
+    /// before the end. Otherwise the end brings the decision.
     pub(super) fn begin(
         setup: Arc<Setup>,
         sink: Arc<Sink>,
@@ -65,34 +65,10 @@ impl Recording {
         request: &ChatRequest,
         (body, metadata): (&[u8], Metadata),
     ) -> Self {
-        let route: Option<Name> = plan.route.map(|route| setup.settings.routes[route].name.as_str().into());
-        let decision = plan.decision.take().map(Arc::new);
-        if let (true, Some(route), Some(decision)) = (request.stream, &route, &decision) {
-            let (decision, bundle) = (decision.clone(), plan.bundle);
-            sink.send(
-                Event::Decided { trace: arrival.id, at_ms: arrival.at_ms, route: route.clone(), bundle, decision },
-                "decided",
-            );
+        let trace = begun(&setup, &mut plan, arrival, request, (body, metadata));
+        if let Some(decided) = decided(&trace).filter(|_| request.stream) {
+            sink.send(decided, Told::Decided);
         }
-        let trace = Trace {
-            id: arrival.id,
-            at_ms: arrival.at_ms,
-            route,
-            metadata,
-            bundle: decision.is_some().then_some(plan.bundle),
-            decision,
-            attempts: Vec::new(),
-            model: None,
-            outcome: Outcome::ClientGone,
-            needs: request.needs,
-            stream: request.stream,
-            usage: None,
-            cost_usd: None,
-            first_byte_us: None,
-            total_us: 0,
-            request: kept(body),
-            reply: ReplyText::default(),
-        };
         sink.metrics.in_flight.inc();
         if !matches!(plan.kind, Kind::Shadow | Kind::Cache) {
             sink.metrics.overhead_seconds.observe(arrival.instant.elapsed().as_secs_f64());
@@ -182,7 +158,7 @@ impl Recording {
         }
     }
 
-    /// It goes on as another record, and there is none of this one.
+    /// Drops this record: the request goes on under another one.
     pub(super) fn withdraw(mut self) {
         if self.trace.take().is_some() {
             self.sink.metrics.in_flight.dec();
@@ -195,7 +171,7 @@ impl Recording {
         Some((trace, trace.at_ms + micros(self.began.elapsed()) / 1000))
     }
 
-    /// The metrics of the model that works on the request; none does where an answer is given again.
+    /// The metrics of the model that works on the request; `None` where an answer is given again, and no model works.
     fn working(&self) -> Option<&ModelMetrics> {
         let target = self.answering.filter(|_| self.plan.kind != Kind::Cache)?;
         Some(&self.setup.targets[target].metrics)
@@ -275,11 +251,11 @@ impl Recording {
         trace.outcome = outcome;
         trace.total_us = micros(elapsed);
         self.count(&trace, elapsed);
-        self.sink.send(Event::Finished(trace), "finished");
+        self.sink.send(Event::Finished(trace), Told::Finished);
     }
 
-    /// A provider bills what it said by the time that an answer broke off, but most count at its end only: four bytes a
-    /// token, as for limits.
+    /// A provider bills what it had said when an answer broke off, but most send their count only at the end. So it is
+    /// estimated at four bytes per token, as for limits.
     fn estimate(&mut self) {
         let uncounted = |t: &&Trace| matches!((t.usage, t.cost_usd, t.first_byte_us), (None, None, Some(_)));
         let Some(trace) = self.trace.as_deref().filter(uncounted) else { return };
@@ -311,6 +287,42 @@ impl Drop for Recording {
         }
         self.finish(left());
     }
+}
+
+/// The record of a request as it begins.
+fn begun(
+    setup: &Setup,
+    plan: &mut Plan,
+    arrival: Arrival,
+    request: &ChatRequest,
+    (body, metadata): (&[u8], Metadata),
+) -> Trace {
+    let decision = plan.decision.take().map(Arc::new);
+    Trace {
+        id: arrival.id,
+        at_ms: arrival.at_ms,
+        route: plan.route.map(|route| setup.settings.routes[route].name.as_str().into()),
+        metadata,
+        bundle: decision.is_some().then_some(plan.bundle),
+        decision,
+        attempts: Vec::new(),
+        model: None,
+        outcome: Outcome::ClientGone,
+        needs: request.needs,
+        stream: request.stream,
+        usage: None,
+        cost_usd: None,
+        first_byte_us: None,
+        total_us: 0,
+        request: kept(body),
+        reply: ReplyText::default(),
+    }
+}
+
+/// What the learner may hear before the end; `None`: nothing was decided.
+fn decided(trace: &Trace) -> Option<Event> {
+    let (route, bundle, decision) = (trace.route.clone()?, trace.bundle?, trace.decision.clone()?);
+    Some(Event::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision })
 }
 
 /// A copy: the body lies in its connection's read buffer, which cannot be used again while a trace waits with it.

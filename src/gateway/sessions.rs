@@ -25,12 +25,12 @@ pub(super) struct Sessions(Cache<u64, Warm>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {
     conversation: u64,
-    /// Of the prompt, estimated.
+    /// Tokens of the prompt, estimated.
     tokens: u32,
 }
 
 impl Reading {
-    /// Of a request of `route`; `None` where the prompt is too short for any provider to keep it.
+    /// What a request of `route` reads; `None` where the prompt is too short for any provider to keep it.
     pub(super) fn new(route: &str, wishes: &Wishes, request: &ChatRequest, tokens: u32) -> Option<Self> {
         (tokens >= SHORTEST).then(|| Self { conversation: key(route, wishes, request), tokens })
     }
@@ -40,7 +40,7 @@ impl Reading {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Warm {
     pub(super) model: ModelId,
-    /// Of that prompt.
+    /// Tokens of that prompt.
     tokens: u32,
 }
 
@@ -54,7 +54,7 @@ impl Sessions {
         self.0.get(&reading.conversation)
     }
 
-    /// `model` reads the conversation.
+    /// Remembers that `model` answered this conversation last.
     pub(super) fn answered(&self, Reading { conversation, tokens }: Reading, model: ModelId) {
         self.0.insert(conversation, Warm { model, tokens });
     }

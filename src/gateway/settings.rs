@@ -78,7 +78,7 @@ pub struct Resilience {
 }
 
 impl Resilience {
-    /// The limits of a request, but for its targets.
+    /// The limits of a request, except its targets.
     pub(super) fn limits(&self, settings: &Settings) -> Limits {
         let common = settings.deadlines;
         Limits {

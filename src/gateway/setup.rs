@@ -217,7 +217,7 @@ impl Setup {
 }
 
 fn unknown(asked: &str, known: Vec<String>) -> GatewayError {
-    GatewayError::UnknownModel { asked: asked.chars().take(200).collect(), known }
+    GatewayError::UnknownModel { asked: asked.to_owned(), known }
 }
 
 fn wrong_kind(message: String) -> GatewayError {

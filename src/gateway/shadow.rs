@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::answer;
 use super::recording::{Recording, Shadow};
 use crate::api::chat::ChatRequest;
+use crate::telemetry::Shadowed;
 use crate::trace::Outcome;
 use crate::upstream::{Dispatched, Exhausted};
 
@@ -30,7 +31,7 @@ impl Shadows {
         let route = shadow.plan.route.map(|route| shadow.setup.routes[route].name.clone());
         let sink = shadow.sink.clone();
         let Ok(room) = self.0.clone().try_acquire_owned() else {
-            sink.metrics.shadow(route, "dropped");
+            sink.metrics.shadow(route, Shadowed::Dropped);
             return;
         };
         tokio::spawn(async move {
@@ -41,10 +42,10 @@ impl Shadows {
     }
 }
 
-/// One call: what fails is not worth another, for a comparison that misses a request is none the worse.
-async fn ask(Shadow { setup, sink, plan, arrival, body, metadata }: Shadow) -> &'static str {
+/// One call: what fails is not worth another, for a comparison can do without one request.
+async fn ask(Shadow { setup, sink, plan, arrival, body, metadata }: Shadow) -> Shadowed {
     // From the trace's copy: the client's own body lies in its connection's read buffer, which is not held up for this.
-    let Ok(request) = ChatRequest::parse(&body).map(ChatRequest::whole) else { return "failed" };
+    let Ok(request) = ChatRequest::parse(&body).map(ChatRequest::whole) else { return Shadowed::Failed };
     let limits = plan.one_call(&setup);
     let mut recording = Recording::begin(setup, sink, plan, arrival, &request, (&body, metadata));
     let dispatched = recording.setup().upstreams.dispatch(&recording.models(), &request, &limits).await;
@@ -52,12 +53,12 @@ async fn ask(Shadow { setup, sink, plan, arrival, body, metadata }: Shadow) -> &
         Ok(Dispatched { target, attempts, reply }) => {
             recording.attempted(attempts, Some(target));
             answer(recording, reply, false, None);
-            "answered"
+            Shadowed::Answered
         }
         Err(Exhausted { attempts, .. }) => {
             recording.attempted(attempts, None);
             recording.finish(Outcome::Failed);
-            "failed"
+            Shadowed::Failed
         }
     }
 }

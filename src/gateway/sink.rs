@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::setup::Target;
 use crate::catalog::Usage;
 use crate::policy::Kind;
-use crate::telemetry::{Metrics, RequestLabels};
+use crate::telemetry::{Metrics, RequestLabels, Told};
 use crate::trace::{Event, Outcome};
 
 /// Where events go. Never waits: what the learner has no room for is dropped and counted.
@@ -38,8 +38,8 @@ impl Sink {
             route: ended.route,
             segment: ended.segment,
             model: ended.target.map(|t| t.label.clone()),
-            outcome: outcome_name(ended.outcome),
-            decision: kind_name(ended.kind),
+            outcome: ended.outcome.name(),
+            decision: ended.kind.name(),
         });
         let Some(metrics) = ended.target.map(|t| &t.metrics) else {
             return;
@@ -50,37 +50,16 @@ impl Sink {
         metrics.cost_usd.inc_by(ended.cost_usd);
     }
 
-    pub(super) fn send(&self, event: Event, kind: &'static str) {
+    pub(super) fn send(&self, event: Event, kind: Told) {
         if self.events.try_send(event).is_err() {
             self.metrics.event_dropped(kind);
         }
     }
 }
 
-/// How a request ended whose future is dropped before its end: its client left, unless the gateway itself failed at it.
+/// The outcome of a request whose future is dropped before its end: its client left, unless the gateway itself panicked.
 pub(super) fn left() -> Outcome {
     if std::thread::panicking() { Outcome::Failed } else { Outcome::ClientGone }
-}
-
-fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Answered => "answered",
-        Outcome::ClientGone => "client_gone",
-        Outcome::Cut => "cut",
-        Outcome::Failed => "failed",
-    }
-}
-
-/// As headers and metrics print it.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Exploit => "exploit",
-        Kind::Explore => "explore",
-        Kind::Pinned => "pinned",
-        Kind::Fallback => "fallback",
-        Kind::Cache => "cache",
-        Kind::Shadow => "shadow",
-    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(super) struct Telling {
 enum Source {
     Upstream(ReplyStream),
     Kept(vec::IntoIter<StreamItem>),
-    /// Nowhere any more: the upstream's connection is another's.
+    /// Nowhere any more: the upstream's connection may serve another request.
     Over,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Heard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chunk {
     pub(super) data: Bytes,
-    /// It says what the answer took and nothing else.
+    /// It has the usage and nothing else.
     pub(super) usage_only: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Answers given again. Nothing is chosen or learned by them, so they are left out of the ledger, which is never
-//! compacted. Only when somebody scores one is its decision written down, so that the score belongs to something.
+//! Cached answers involve no decision and teach nothing, so the ledger has no entry for one until it is scored; then its
+//! `Decided` entry is written first.
 
 use std::collections::VecDeque;
 

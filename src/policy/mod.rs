@@ -70,6 +70,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As headers, metrics and traces print it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exploit => "exploit",
+            Self::Explore => "explore",
+            Self::Pinned => "pinned",
+            Self::Fallback => "fallback",
+            Self::Cache => "cache",
+            Self::Shadow => "shadow",
+        }
+    }
+
     /// What a policy decided for a client: neither asked for by name nor a second answer.
     pub fn is_traffic(self) -> bool {
         !matches!(self, Self::Pinned | Self::Shadow)
@@ -187,5 +199,17 @@ impl Decision {
         let propensities = decide::certain(chosen, self.candidates.len());
         self.candidates.iter_mut().zip(propensities).for_each(|(candidate, p)| candidate.propensity = p);
         Self { kind: Kind::Pinned, policy: policy.into(), chosen, draw: 0.0, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_one_name() {
+        for kind in [Kind::Exploit, Kind::Explore, Kind::Pinned, Kind::Fallback, Kind::Cache, Kind::Shadow] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
     }
 }

@@ -28,7 +28,7 @@ impl ApiKeys {
         Self(keys.iter().map(|key| digest(key.expose_secret())).collect())
     }
 
-    /// Compares with every key, whichever fits, so that the time taken tells nothing.
+    /// Compares with every key, also after one fits, so that the time taken tells nothing.
     fn admits(&self, headers: &HeaderMap) -> bool {
         if self.0.is_empty() {
             return true;
@@ -97,7 +97,7 @@ fn is_foreign_page(headers: &HeaderMap) -> bool {
     }
 }
 
-/// The host that a request was sent to, where that is no name of this machine: a page from elsewhere whose own name leads
+/// The host that a request was sent to, where that is not a name of this machine: a page from elsewhere whose own name leads
 /// here since it was loaded (DNS rebinding) reads what it asks for, and a browser sends no `Origin` with that. Programs
 /// of old send no host.
 fn foreign_host<B>(request: &Request<B>) -> Option<&str> {
@@ -112,7 +112,7 @@ fn is_this_machine(host: &str) -> bool {
     is_loopback(authority.host())
 }
 
-/// Whose request it is, by the key that it brings; all without one are one.
+/// Whose request it is, by the key that it brings; all requests without a key count as one tenant's.
 pub(super) fn tenant(headers: &HeaderMap) -> Tenant {
     bearer(headers).or_else(|| own_header(headers)).map(|key| Tenant(digest(key))).unwrap_or_default()
 }

@@ -30,7 +30,7 @@ pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, ApiErr
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(ApiError::encoded(&String::from_utf8_lossy(encoding.as_bytes())));
     }
-    // Who waits to be asked for the body has not begun to send it, and is not asked.
+    // A client that waits to be asked for its body has not begun to send it, and is not asked.
     let waits = request.headers().get(EXPECT).is_some_and(|what| what.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let mut body = request.into_body();
     if body.size_hint().lower() > limit as u64 {
@@ -70,7 +70,7 @@ async fn gather(body: &mut Body, limit: usize) -> Result<Bytes, Unread> {
     Ok(whole.into_bytes())
 }
 
-/// Most bodies are there with their heads, and need no timer.
+/// Most bodies arrive with their heads, and need no timer.
 async fn in_time<F: Future>(reading: F) -> Result<F::Output, Elapsed> {
     let mut reading = pin!(reading);
     match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {

@@ -22,8 +22,8 @@ use super::taken::TakenBody;
 
 /// How long a connection may take until the head of its first request is there.
 const FIRST_HEAD: Duration = Duration::from_secs(30);
-/// How long it may take over a further request's head, idle time before it included. One of HTTP/2 is looked at so often,
-/// and ended where nothing was under way since the last time.
+/// How long a kept-alive HTTP/1 connection may take, idle time included, until the next head is complete. HTTP/2
+/// connections are checked this often and closed if idle since the last check.
 const NEXT_HEAD: Duration = Duration::from_secs(120);
 /// How often an HTTP/2 client is asked whether it is there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(30);

@@ -23,7 +23,7 @@ struct Parts {
     status: StatusCode,
     body: ErrorBody,
     headers: HeaderMap,
-    /// As metrics count it: of a few.
+    /// As metrics count it: one of a few words.
     reason: &'static str,
 }
 
@@ -38,8 +38,10 @@ impl ApiError {
         Self(Box::new(Parts { status, body: ErrorBody { error }, headers: HeaderMap::new(), reason: kind }))
     }
 
+    /// A client's mistake. What a long message quotes of the request is cut: see [`bounded`]; what an upstream says of its
+    /// own is cut by `dispatch`.
     pub(super) fn invalid(status: StatusCode, message: impl Into<String>) -> Self {
-        Self::new(status, "invalid_request_error", message)
+        Self::new(status, "invalid_request_error", bounded(message.into()))
     }
 
     pub(super) fn param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
@@ -101,7 +103,7 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message).code("internal_error")
     }
 
-    /// A score that is well-formed JSON but no score: 422 rather than 400.
+    /// A score that is well-formed JSON but not a score: 422 rather than 400.
     pub(super) fn unprocessable(mut self) -> Self {
         if self.0.body.error.param.is_some() {
             self.0.status = StatusCode::UNPROCESSABLE_ENTITY;
@@ -191,7 +193,7 @@ impl From<GatewayError> for ApiError {
 
 impl From<FeedbackError> for ApiError {
     fn from(error: FeedbackError) -> Self {
-        let message = bounded(error.to_string());
+        let message = error.to_string();
         match error {
             FeedbackError::UnknownTrace(_) => {
                 Self::invalid(StatusCode::NOT_FOUND, message).param("trace_id").code("trace_not_found")
@@ -245,6 +247,7 @@ fn exhausted(error: &UpstreamError) -> ApiError {
         Cause::Timeout => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
         Cause::Connect => failed(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable"),
         Cause::Credentials => failed(StatusCode::BAD_GATEWAY, "upstream_credentials"),
+        Cause::Configuration => failed(StatusCode::BAD_GATEWAY, "upstream_misconfigured"),
         Cause::Server => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::Malformed => failed(StatusCode::BAD_GATEWAY, "upstream_malformed"),
         Cause::TooLong => failed(StatusCode::BAD_GATEWAY, "upstream_too_long"),

@@ -25,7 +25,7 @@ const DURABLE_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) async fn score(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let result = take(&app, request).await;
-    app.gateway.metrics().feedback(if result.is_ok() { "accepted" } else { "refused" });
+    app.gateway.metrics().feedback(result.is_ok());
     Ok(json(&FeedbackResponse { feedback_id: result? }))
 }
 

@@ -10,7 +10,7 @@ use super::auth;
 use super::error::ApiError;
 use crate::api::error::BadRequest;
 use crate::api::metadata::Metadata;
-use crate::gateway::{CacheWish, Facts, Wishes};
+use crate::gateway::{CacheWish, Facts, How, Wishes};
 
 const TRACE_ID: HeaderName = HeaderName::from_static("x-satisfice-trace-id");
 const MODEL: HeaderName = HeaderName::from_static("x-satisfice-model");
@@ -39,7 +39,7 @@ pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     put(headers, text, DIFFICULTY, facts.difficulty);
     // Without the last bits of a product of prices and tokens, which say nothing.
     put(headers, text, COST_USD, facts.cost_usd.map(|usd| (usd * 1e12).round() / 1e12));
-    put(headers, text, CACHE.clone(), facts.cache);
+    put(headers, text, CACHE.clone(), facts.cache.map(How::name));
     put(headers, text, AGE, facts.age_s);
 }
 
@@ -83,7 +83,7 @@ fn session(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// What the request may have of kept answers, and they of it.
+/// Whether the request may be given a kept answer, and whether its own may be kept.
 fn cache(headers: &HeaderMap) -> Result<CacheWish, ApiError> {
     match headers.get(&CACHE).map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase()).as_deref() {
         None => Ok(CacheWish::Usual),
@@ -91,7 +91,7 @@ fn cache(headers: &HeaderMap) -> Result<CacheWish, ApiError> {
         Some(b"refresh") => Ok(CacheWish::Refresh),
         Some(b"only-if-cached") => Ok(CacheWish::OnlyIfCached),
         Some(other) => {
-            let given: String = String::from_utf8_lossy(other).chars().take(200).collect();
+            let given = String::from_utf8_lossy(other);
             let message = format!(
                 "the header {CACHE} must be no-store, refresh or only-if-cached; it is \"{given}\": leave it out for what \
                  the route does by itself"

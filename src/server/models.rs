@@ -23,7 +23,6 @@ pub(super) async fn show(
     match app.gateway.cards().into_iter().find(|card| card.id == id) {
         Some(card) => Ok(json(&card)),
         None => {
-            let id: String = id.chars().take(200).collect();
             let message = format!("no route or model is called {id:?}; GET /v1/models lists what there is");
             Err(ApiError::invalid(StatusCode::NOT_FOUND, message).param("model").code("model_not_found"))
         }

@@ -18,13 +18,13 @@ pub(super) trait Protocol: Send + Unpin + 'static {
     /// A whole answer's body.
     ///
     /// # Errors
-    /// The upstream's answer is none that this protocol can tell.
+    /// The upstream's answer is not one that this protocol can tell.
     fn whole(&self, body: Bytes) -> Result<Bytes, ApiError>;
 
     /// The framed events that one chunk makes; there may be none.
     ///
     /// # Errors
-    /// It is no chunk that this protocol can tell, and neither can be what follows.
+    /// This protocol cannot tell the chunk, nor what follows it.
     fn chunk(&mut self, data: &[u8]) -> Result<Bytes, serde_json::Error>;
 
     /// The stream ended as it should.

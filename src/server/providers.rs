@@ -47,7 +47,7 @@ struct ModelView {
     in_flight: u32,
     /// To an answer's beginning: a decaying mean with peaks. Null before the first answer.
     latency_ms: Option<f64>,
-    /// Until a key is free of its rate limit. Null: one is.
+    /// How long until a key is free of its rate limit. Null: one is.
     rate_limited_for_s: Option<f64>,
 }
 

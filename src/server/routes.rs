@@ -113,7 +113,6 @@ pub(super) async fn show(
 }
 
 fn unknown(name: &str, known: &[&str]) -> ApiError {
-    let name: String = name.chars().take(200).collect();
     let message = format!("there is no route {name:?}; the routes are: {}", known.join(", "));
     ApiError::invalid(StatusCode::NOT_FOUND, message).param("name").code("route_not_found")
 }

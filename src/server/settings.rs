@@ -9,7 +9,7 @@ use secrecy::SecretString;
 pub struct ServerSettings {
     /// Clients; another address than loopback only with `api_keys`.
     pub listen: SocketAddr,
-    /// Dashboard and metrics.
+    /// Operators: metrics, traces and what was learned.
     pub admin_listen: SocketAddr,
     /// What clients may send as `authorization: Bearer …`; empty: everybody may ask.
     pub api_keys: Vec<SecretString>,

@@ -13,7 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long a client may take nothing of what is there for it. Then it counts as gone: no other deadline would see it,
+/// How long a client may leave unread what is there for it. Then it counts as gone: no other deadline would see it,
 /// for an answer is asked for its next piece only once there is room for that.
 pub(super) const TAKING_DEADLINE: Duration = Duration::from_secs(30);
 /// TCP keep-alive: from when on, how often, and after how many losses a silent peer is given up.

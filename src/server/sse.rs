@@ -36,7 +36,7 @@ impl<P: Protocol> SseBody<P> {
         }
     }
 
-    /// What its protocol cannot tell ends the stream: left out, it would be missed by nobody but the reader.
+    /// A chunk that the protocol cannot tell ends the stream: were it left out, nobody would know that something is missing.
     fn chunk(&mut self, data: &[u8]) -> Bytes {
         self.protocol.chunk(data).unwrap_or_else(|problem| self.protocol.cut(&self.answer.end_unreadable(&problem)))
     }

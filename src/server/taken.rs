@@ -1,4 +1,4 @@
-//! An answer on an HTTP/2 connection: where its client takes nothing more of it, it ends.
+//! An answer on an HTTP/2 connection: it ends where its client stops reading it.
 //!
 //! Such a client may read all else that comes on the connection, so that no write to its [`Socket`](super::socket)
 //! waits; and hyper does not ask an answer for more while its window is shut.

@@ -1,4 +1,4 @@
-//! The threads that serve connections: one a core, each with a runtime of its own.
+//! The threads that serve connections: one per core, each with a runtime of its own.
 //!
 //! A connection stays with the thread that it was given to, and so does the upstream connection that answers it: a
 //! request wakes no other thread, which would cost more than all that the gateway does for it.
@@ -25,7 +25,7 @@ struct Worker {
 }
 
 impl Workers {
-    /// One thread a core, with as many file descriptors among them as the system gives: each connection takes one.
+    /// One thread per core, with as many file descriptors among them as the system gives: each connection takes one.
     ///
     /// # Errors
     /// The system gives no thread, or no file descriptors for its runtime.

@@ -45,7 +45,7 @@ pub struct Citation {
 pub const WEB: &str = "url_citation";
 
 impl Citation {
-    /// What characters `from` to `to` of the content have from there.
+    /// As the source of characters `from` to `to` of the content.
     fn json(mut self, from: usize, to: usize) -> Value {
         self.fields.insert("start_index".into(), from.into());
         self.fields.insert("end_index".into(), to.into());
@@ -115,7 +115,7 @@ pub struct Pieces {
     said: usize,
 }
 
-/// The block that is coming, but for thoughts.
+/// The block that is coming, except thoughts.
 enum Open {
     Nothing,
     Text {

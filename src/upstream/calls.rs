@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// So many calls of one stream are told apart. OpenAI's models know 128 tools.
+/// Most calls of one stream that are told apart. OpenAI's models know 128 tools.
 const MAX_CALLS: usize = 256;
 
 /// The calls of one stream so far.
@@ -85,7 +85,7 @@ impl Piece<'_> {
 }
 
 impl Calls {
-    /// A chunk with each piece of a call under an index that is its call's alone: itself where that is so.
+    /// The chunk with each piece of a call under an index that no other call has; unchanged where that is so already.
     pub(super) fn numbered(&mut self, data: Bytes) -> Bytes {
         let Ok(Chunk { choices }) = serde_json::from_slice(&data) else { return data };
         let mut right = true;
@@ -115,8 +115,8 @@ impl Calls {
         index
     }
 
-    /// The call that a piece goes on with: the one of its id, else the last one with its index, unless it names a tool and
-    /// comes with another id, or with neither index nor id. `None`: it begins one, or is none's.
+    /// Which call a piece continues: the one with its id, else the last with its index, unless the piece clearly begins a
+    /// new call: it names a tool, and has another id or neither index nor id. `None`: there is no such call.
     fn place(&self, choice: u32, piece: &Piece, id: Option<u64>) -> Option<usize> {
         let is_of = |call: &Call| call.choice == choice && call.given == piece.index;
         let of_id = id.and_then(|id| self.0.iter().position(|call| is_of(call) && call.id == Some(id)));

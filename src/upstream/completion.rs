@@ -280,7 +280,7 @@ fn length(delta: &Value) -> usize {
     ["content", "refusal", "reasoning_content"].map(|name| text(&delta[name])).iter().sum::<usize>() + calls
 }
 
-/// A call as it stands in `tool_calls`, but for a stream's `index`.
+/// A call as it stands in `tool_calls`, except for a stream's `index`.
 pub fn call_json(call: &ToolCall) -> Value {
     let mut json = match call.custom {
         true => json!({"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}),
@@ -296,7 +296,7 @@ pub fn call_json(call: &ToolCall) -> Value {
     json
 }
 
-/// A picture as it stands in `images`, where OpenRouter and LiteLLM have what a model drew, but for a stream's `index`.
+/// A picture as it stands in `images`, where OpenRouter and LiteLLM have what a model drew, except for a stream's `index`.
 pub fn image_json(url: &str) -> Value {
     json!({"type": "image_url", "image_url": {"url": url}})
 }

@@ -1,4 +1,4 @@
-//! Mistral: OpenAI's wire, but that an answer's content may be a list of chunks, thoughts among them, and that whole
+//! Mistral: OpenAI's wire, except that an answer's content may be a list of chunks, thoughts among them, and that whole
 //! answers lack what OpenAI's always have. What differs in requests is data: `models/providers.toml`.
 
 use std::borrow::Cow;

@@ -82,7 +82,7 @@ pub trait Provider: Send + Sync {
     /// A whole successful answer → the client's body and what the gateway reads of it.
     ///
     /// # Errors
-    /// Why the bytes are no answer.
+    /// Why the bytes are not an answer.
     fn reply(&self, asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer>;
 
     /// The translation of one stream, from its first event.
@@ -114,11 +114,11 @@ pub trait Events: Send {
     /// says nothing to a client.
     ///
     /// # Errors
-    /// Why it is no event of this wire, or the error that it carries.
+    /// Why it is not an event of this wire, or the error that it carries.
     fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer>;
 
-    /// The stream's bytes ended after a finish reason and without a last event: what is still owed to the client, but
-    /// for [`StreamItem::Done`].
+    /// The stream's bytes ended after a finish reason and without a last event: what is still owed to the client,
+    /// except [`StreamItem::Done`].
     fn end(&mut self, _out: &mut VecDeque<StreamItem>) {}
 }
 
@@ -266,6 +266,8 @@ pub enum Cause {
     /// The gateway's own key or configuration is (401, 402, 403, 404: an unknown upstream model, a redirect): another
     /// model may answer.
     Credentials,
+    /// The gateway's own configuration is, so that nothing could be sent: another model may answer.
+    Configuration,
     RateLimited,
     /// The prompt is too long for this model; one with a larger window may take it.
     ContextLength,
@@ -301,6 +303,7 @@ impl Cause {
             Self::Caller => "caller",
             Self::Unsupported => "unsupported",
             Self::Credentials => "credentials",
+            Self::Configuration => "configuration",
             Self::RateLimited => "rate_limited",
             Self::ContextLength => "context_length",
             Self::ContentFilter => "content_filter",

@@ -85,7 +85,7 @@ impl Embeddings for OpenAi {
     }
 }
 
-/// A stream, whose chunks pass through, but that each piece of a call says whose it is.
+/// A stream, whose chunks pass through, except that each piece of a call says whose it is.
 #[derive(Default)]
 struct Stream {
     calls: Calls,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use satisfice::gateway::{AnswerBody, AnswerStream, Wishes};
+use satisfice::gateway::{AnswerBody, AnswerStream, How, Wishes};
 use satisfice::trace::{Outcome, Trace};
 use serde_json::{Value, json};
 use tokio::task::yield_now;
@@ -52,7 +52,7 @@ impl Client {
         let body = Bytes::from(body.to_string());
         let answer = running.gateway.chat(body, Wishes::default()).await.unwrap_or_else(|error| panic!("{error}"));
         let AnswerBody::Stream(stream) = answer.body else { panic!("a stream was asked for") };
-        Self { stream: *stream, shared: answer.facts.cache == Some("shared") }
+        Self { stream: *stream, shared: answer.facts.cache == Some(How::Shared) }
     }
 
     async fn hear(&mut self) -> Heard {

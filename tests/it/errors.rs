@@ -5,7 +5,7 @@ use satisfice::trace::Outcome;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::gateway::{BODY_LIMIT, Options, Running, ask, error, header};
+use crate::gateway::{BODY_LIMIT, Options, Running, ask, body, error, header};
 use crate::scripted::Answer;
 
 async fn refused(running: &Running, body: impl Into<reqwest::Body>) -> (u16, Value) {
@@ -105,6 +105,17 @@ async fn an_unknown_model_is_told_what_there_is() {
     let message = error["message"].as_str().unwrap();
     for name in ["gpt-9", "auto", "narrow", "small", "large"] {
         assert!(message.contains(name), "{message}");
+    }
+    let long = "x".repeat(10_000);
+    let named =
+        async |path: &str| body(running.get(&format!("{path}/{long}")).send().await.unwrap()).await["error"].take();
+    for (told, remedy) in [
+        (refused(&running, ask(&long).to_string()).await.1, "there are: auto"),
+        (named("/v1/models").await, "lists what there is"),
+        (named("/v1/routes").await, "the routes are: auto"),
+    ] {
+        let message = told["message"].as_str().unwrap();
+        assert!(message.len() < 400 && message.contains("x…\"") && message.contains(remedy), "{message}");
     }
 }
 

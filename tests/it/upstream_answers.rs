@@ -257,4 +257,5 @@ async fn without_a_model_or_a_provider_nothing_is_asked() {
     stray.id.provider = "nowhere".into();
     let exhausted = upstreams.dispatch(&[&stray], &request(false), &LIMITS).await.unwrap_err();
     assert_eq!(exhausted.error.message, "nowhere/a: no provider of that name is configured");
+    assert_eq!(exhausted.error.cause, Cause::Configuration, "no key is at fault");
 }

@@ -124,7 +124,7 @@ fn first_call(request: &ChatRequest) -> Option<(usize, usize)> {
     turns.iter().enumerate().find_map(|(i, turn)| Some((i, call(turn)?)))
 }
 
-/// The messages with calls of functions in place of those of custom tools; `None`: there are none.
+/// The messages with calls of functions in place of those of custom tools; `None`: there are no such calls.
 fn calls_of_functions(request: &ChatRequest) -> Option<Bytes> {
     first_call(request)?;
     let mut turns: Vec<Value> = serde_json::from_slice(messages(request)?).ok()?;

@@ -37,7 +37,7 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&out)
 }
 
-/// All blocks but calls. `texts` have so many `characters`.
+/// All blocks except calls. `texts` have so many `characters`.
 fn in_order(items: &[Value], thoughts: &[Value], characters: usize, texts: Vec<Value>) -> Vec<Value> {
     let did: Vec<Hosted> = Hosted::items(Protocol::Messages, items).collect();
     let mut texts = texts.into();
@@ -136,7 +136,7 @@ fn tool_use(call: &Call) -> Value {
     })
 }
 
-/// A tool's input must be an object. What a model wrote that is none is kept as Anthropic advises for broken JSON.
+/// A tool's input must be an object. What a model wrote that is not one is kept as Anthropic advises for broken JSON.
 fn input(arguments: &str) -> Value {
     match serde_json::from_str(arguments) {
         Ok(Value::Object(input)) => input.into(),

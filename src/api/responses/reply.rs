@@ -162,7 +162,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// As a part of a message. Sources that are none of OpenAI's annotations stand beside them, as they do in a chat.
+    /// As a part of a message. Sources that are not among OpenAI's annotations stand beside them, as they do in a chat.
     pub(super) fn part(&self) -> Value {
         let sources = self.sources.iter().map(|source| flat(source, self.from));
         let is_known = |source: &Value| ANNOTATIONS.iter().any(|kind| source["type"] == *kind);

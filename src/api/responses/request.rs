@@ -247,10 +247,8 @@ const HOSTED: [&str; 16] = [
 
 fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequest> {
     if refers(&raw) {
-        let message = format!(
-            "{place} refers to an item, and the gateway keeps none; send the item itself, as it stood in `output`"
-        );
-        return Err(BadRequest::field(place.to_owned(), message));
+        let problem = "refers to an item, and the gateway keeps none; send the item itself, as it stood in `output`";
+        return Err(BadRequest::field(place.to_owned(), format!("{place} {problem}")));
     }
     if let Some(object) = raw.as_object_mut() {
         object.entry("type").or_insert_with(|| "message".into());
@@ -264,12 +262,13 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
         let message = format!("{place} (of type \"{kind}\") cannot be translated for a chat: {e}");
         BadRequest::field(place.to_owned(), message)
     })?;
+    add(item, place, out)
+}
+
+/// What an item says becomes part of the chat's messages.
+fn add(item: Item, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequest> {
     match item {
-        Item::Message { role, content } if role == "assistant" => {
-            let content = parts(content, place)?;
-            speaker(out, |message| message["content"].is_null())["content"] = content;
-        }
-        Item::Message { role, content } => out.push(json!({"role": role, "content": parts(content, place)?})),
+        Item::Message { role, content } => said(&role, parts(content, place)?, out),
         Item::FunctionCall { call_id, name, arguments } => {
             called(out, json!({"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}));
         }
@@ -279,12 +278,7 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
         Item::FunctionCallOutput { call_id, output } => {
             out.push(json!({"role": "tool", "tool_call_id": call_id, "content": parts(output, place)?}));
         }
-        Item::Reasoning { encrypted_content } => {
-            let blocks = encrypted_content.and_then(|kept| serde_json::from_str::<Vec<Value>>(&kept).ok());
-            if let Some(blocks) = blocks {
-                append(speaker(out, |message| message["content"].is_null()), "thinking_blocks", blocks);
-            }
-        }
+        Item::Reasoning { encrypted_content } => thought(encrypted_content.as_deref(), out),
         Item::ImageGenerationCall { result, output_format } => {
             append(speaker(out, |_| true), "images", result.map(|data| drawn(&data, output_format.as_deref())));
         }
@@ -296,6 +290,20 @@ fn item(mut raw: Value, place: &str, out: &mut Vec<Value>) -> Result<(), BadRequ
 fn refers(item: &Value) -> bool {
     let is_message = item["role"].is_string() || item.get("content").is_some();
     item["type"] == "item_reference" || (item["type"].is_null() && item["id"].is_string() && !is_message)
+}
+
+fn said(role: &str, content: Value, out: &mut Vec<Value>) {
+    match role {
+        "assistant" => speaker(out, |message| message["content"].is_null())["content"] = content,
+        _ => out.push(json!({"role": role, "content": content})),
+    }
+}
+
+/// Thoughts whose blocks came along as their encrypted content; others say nothing that a provider could read.
+fn thought(encrypted: Option<&str>, out: &mut Vec<Value>) {
+    if let Some(blocks) = encrypted.and_then(|kept| serde_json::from_str::<Vec<Value>>(kept).ok()) {
+        append(speaker(out, |message| message["content"].is_null()), "thinking_blocks", blocks);
+    }
 }
 
 fn called(out: &mut Vec<Value>, call: Value) {

@@ -8,7 +8,7 @@ use crate::api::answer::{Answer, Call, Choice, Usage};
 use crate::api::conversation::{Hosted, Protocol};
 use crate::api::sse;
 
-/// The translation of one stream. Items follow each other: one is open at a time, but for calls, whose pieces may come in
+/// The translation of one stream. Items follow each other: one is open at a time, except calls, whose pieces may come in
 /// any order.
 #[derive(Debug)]
 pub struct Stream {

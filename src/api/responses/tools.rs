@@ -15,7 +15,7 @@ pub(super) struct Tools {
 /// The tools of a request.
 ///
 /// # Errors
-/// Names the one that is none.
+/// Names the one that is not a tool.
 pub(super) fn read(given: Value) -> Result<Tools, BadRequest> {
     let Value::Array(given) = given else { return Err(BadRequest::field("tools", "tools must be a list")) };
     let mut tools = Tools::default();
@@ -79,7 +79,7 @@ pub(super) fn may_search(choice: &Value) -> bool {
 /// `tool_choice` as a chat has it.
 ///
 /// # Errors
-/// It is none.
+/// It is not a choice.
 pub(super) fn choice(choice: Value) -> Result<Value, BadRequest> {
     if choice.is_string() || choice.is_null() {
         return Ok(choice);
@@ -97,7 +97,7 @@ pub(super) fn choice(choice: Value) -> Result<Value, BadRequest> {
     })
 }
 
-/// A chat has mode and tools in an object that is named after the type, and searching the web is none of its tools. What
+/// A chat has mode and tools in an object that is named after the type, and searching the web is not one of its tools. What
 /// OpenAI runs itself stands there as it does among the tools.
 fn allowed(choice: &Value) -> Result<Value, BadRequest> {
     let Some(tools) = choice["tools"].as_array() else {

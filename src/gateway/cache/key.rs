@@ -21,7 +21,7 @@ const LEFT_OUT: [&str; 7] =
 /// Deeper values count as they are written.
 const DEEPEST: usize = 32;
 
-/// Whose client's requests they are: the digest of its API key, all zero where it sends none.
+/// The client that asks, as the digest of its API key; all zero where it sends none.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Tenant(pub [u8; 32]);
 
@@ -36,7 +36,7 @@ pub(in crate::gateway) struct Scope<'a> {
     pub(in crate::gateway) tenant: Tenant,
     /// The route or model, as the client names it.
     pub(in crate::gateway) asked: &'a str,
-    /// Whoever may answer. An answer by a model that is configured no more is thereby nobody's.
+    /// All models that may answer: so nobody gets an answer of a model that is no longer configured.
     pub(in crate::gateway) models: Vec<&'a Model>,
     /// The knobs that choose among them, as [`Debug`] writes them.
     pub(in crate::gateway) knobs: Vec<String>,
@@ -46,7 +46,7 @@ pub(in crate::gateway) struct Scope<'a> {
     pub(in crate::gateway) segment: Option<&'a str>,
 }
 
-/// The name of all requests that have the answer to this one.
+/// The key of all requests that share this one's answer.
 pub(super) fn exact(scope: &Scope<'_>, request: &ChatRequest) -> Key {
     let mut hash = Hash::of(scope);
     for (name, raw) in fields(request) {
@@ -56,10 +56,10 @@ pub(super) fn exact(scope: &Scope<'_>, request: &ChatRequest) -> Key {
     hash.0.finalize().into()
 }
 
-/// The name of all requests that differ from this one in nothing but the text of the newest user turn, as far as
+/// The key of all requests that differ from this one only in the text of the newest user turn, as far as
 /// `embedding` can compare them: its numbers are the same, which a mean of word vectors hardly sees. `None` where there is
 /// no such turn.
-pub(super) fn but_for_the_turn(scope: &Scope<'_>, embedding: u64, request: &ChatRequest) -> Option<Key> {
+pub(super) fn except_the_turn(scope: &Scope<'_>, embedding: u64, request: &ChatRequest) -> Option<Key> {
     let turn = request.messages.iter().rposition(|message| message.role == "user")?;
     let mut hash = Hash::of(scope);
     hash.text(b'e', &embedding.to_be_bytes());
@@ -79,7 +79,7 @@ fn numbers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_numeric()).filter(|number| !number.is_empty())
 }
 
-/// Those that count, in an order of their own.
+/// The fields that count, by name: their order in the body changes nothing.
 fn fields(request: &ChatRequest) -> BTreeMap<&str, &str> {
     let counted = request.fields().filter(|(name, _)| !LEFT_OUT.contains(name));
     counted.filter_map(|(name, raw)| Some((name, std::str::from_utf8(raw).ok()?))).collect()
@@ -105,7 +105,7 @@ impl Hash {
         hash
     }
 
-    /// Nothing runs into what comes after it: a kind, a length and so many bytes.
+    /// A kind, a length and as many bytes, so that no value runs into the next.
     fn text(&mut self, kind: u8, bytes: &[u8]) {
         self.0.update([kind]);
         self.0.update((bytes.len() as u64).to_be_bytes());

@@ -40,7 +40,7 @@ use crate::trace::kept::{Form, Kept, Key, Meaning, Shelving};
 
 /// Longest answer that is kept, bytes.
 pub const MAX_KEPT_ANSWER: usize = 1 << 20;
-/// Most of `n` that an answer is kept of.
+/// Largest `n` whose answers are cached.
 const MOST_CHOICES: u32 = 128;
 
 /// What a request may ask of the cache: `x-satisfice-cache`.
@@ -134,13 +134,13 @@ impl Question {
     ) -> Option<Self> {
         let choices = request.field("n", "a positive integer").ok()?.unwrap_or(1);
         let meaning = meaning.and_then(|(embedding, vector)| {
-            Some(Meaning { partition: key::but_for_the_turn(scope, embedding, request)?, vector })
+            Some(Meaning { partition: key::except_the_turn(scope, embedding, request)?, vector })
         });
         let question = Self { key: key::exact(scope, request), meaning, rule, choices: choices as usize, now_ms };
         (1..=MOST_CHOICES).contains(&choices).then_some(question)
     }
 
-    /// By the rule of now: one that was shortened holds for what is kept already.
+    /// By the present rule: a shortened life also holds for what is kept already.
     fn is_fresh(&self, kept: &Kept) -> bool {
         self.now_ms < kept.until_ms.min(kept.at_ms.saturating_add(millis(self.rule.ttl)))
     }

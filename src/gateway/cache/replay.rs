@@ -8,7 +8,7 @@ use crate::trace::kept::{Form, Pieces};
 use crate::upstream::{StreamItem, Text};
 
 /// Whether `form` is the whole of what was asked for: `n` answers, each with the reason why it ended. One that a filter
-/// ended is none.
+/// ended is not whole.
 pub(super) fn is_complete(form: &Form, n: usize) -> bool {
     let mut finished = vec![false; n];
     let mut fits = true;

@@ -17,8 +17,8 @@ pub struct CacheSettings {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CacheRule {
     pub ttl: Duration,
-    /// Cosine, 0 to 1, of two requests' newest user turns from which on the one's answer is the other's too; `None`: only
-    /// the same request has the same answer.
+    /// Least cosine, 0 to 1, of two requests' newest user turns at which they share an answer; `None`: only the same
+    /// request gets the same answer.
     pub semantic_threshold: Option<f64>,
 }
 

@@ -25,7 +25,7 @@ use crate::upstream::{Cause, UpstreamError};
 pub(in crate::gateway) struct Shared {
     state: Mutex<State>,
     waiting: Arc<Waiting>,
-    /// Wakes all who wait: the upstream's.
+    /// The waker that the upstream is given: it wakes all who wait.
     waker: Waker,
     cache: Arc<Cache>,
     /// Who answers.
@@ -57,7 +57,7 @@ pub(in crate::gateway) struct Listener {
     number: usize,
     /// Chunks that it was given.
     given: usize,
-    /// Its own; `None`: the call's.
+    /// Its own record; `None`: its record is the call's.
     recording: Option<Recording>,
 }
 

@@ -1,4 +1,4 @@
-//! Answers to requests that mean nearly the same: exact search by cosine within a partition. Pure but for its lock,
+//! Answers to requests that mean nearly the same: exact search by cosine within a partition. Pure except for its lock,
 //! which is held for one search.
 
 use std::collections::{HashMap, VecDeque};
@@ -11,7 +11,7 @@ const OF_ONE: usize = 256;
 /// Answers of all partitions at most, the newest.
 const OF_ALL: usize = 16_384;
 
-/// Where answers are that other requests may have.
+/// Where the answers are that requests of the same meaning may get.
 #[derive(Debug, Default)]
 pub(super) struct Similar(Mutex<Index>);
 
@@ -29,7 +29,7 @@ struct Index {
 struct Neighbour {
     key: Key,
     number: u64,
-    /// It is the memory that holds the answers, and lets go of them.
+    /// Weak: the cache's memory holds the answers, and decides when they go.
     kept: Weak<Kept>,
 }
 

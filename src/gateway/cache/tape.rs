@@ -12,9 +12,9 @@ use crate::trace::kept::Pieces;
 #[derive(Debug, Default)]
 pub(super) struct Tape {
     chunks: VecDeque<Chunk>,
-    /// So many before them were let go.
+    /// Number of chunks before them that were dropped.
     gone: usize,
-    /// What the chunks take in memory, within some tens each.
+    /// Memory that the chunks take, bytes, to within some tens of bytes each.
     bytes: usize,
 }
 
@@ -31,7 +31,7 @@ impl Tape {
         self.chunks.get(n.checked_sub(self.gone)?).cloned()
     }
 
-    /// Whether chunk `n` was let go.
+    /// Whether chunk `n` was dropped.
     pub(super) fn has_lost(&self, n: usize) -> bool {
         n < self.gone
     }
@@ -41,7 +41,7 @@ impl Tape {
         self.bytes > MAX_KEPT_ANSWER
     }
 
-    /// Lets go of the oldest until the rest fits, but neither of chunk `needed` and those behind it nor of the newest.
+    /// Drops the oldest chunks until the rest fits, but never `needed` or one behind it, nor the newest.
     pub(super) fn shorten(&mut self, needed: usize) {
         while self.is_over_full() && self.chunks.len() > 1 && self.gone < needed {
             self.bytes -= self.chunks.pop_front().as_ref().map_or(0, weight);
@@ -49,7 +49,7 @@ impl Tape {
         }
     }
 
-    /// All of it, where nothing was let go.
+    /// All of it, where nothing was dropped.
     pub(super) fn pieces(&self) -> Pieces {
         Pieces::of(self.chunks.iter().map(|chunk| (&chunk.data[..], chunk.usage_only)))
     }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::{Scorer, Verdict, reward};
 use crate::api::chat::ChatRequest;
 use crate::catalog::{Model, Usage};
-use crate::telemetry::{Metrics, ModelMetrics};
+use crate::telemetry::{Judged, Metrics, ModelMetrics};
 use crate::trace::{Event, Grade, Outcome, Trace, TraceId};
 use crate::upstream::{Dispatched, Exhausted, Limits, Reply, Upstreams, WholeReply};
 
@@ -150,7 +150,7 @@ impl Scorer for Judges {
         let bench = self.bench.load();
         for judge in bench.judges.get(trace.route.as_deref()?)?.iter().filter(|judge| judge.is_to_grade(trace)) {
             if self.queue.try_send(Case::new(&bench, judge, trace)).is_err() {
-                bench.metrics.judged(&judge.name, "dropped");
+                bench.metrics.judged(&judge.name, Judged::Dropped);
             }
         }
         None
@@ -221,10 +221,10 @@ impl Case {
     }
 
     /// The grade, what it cost, and what came of it.
-    async fn grade(&self) -> (Option<f64>, Option<f64>, &'static str) {
+    async fn grade(&self) -> (Option<f64>, Option<f64>, Judged) {
         let judge = &self.judge.settings;
         let Some(question) = judge.question(&self.request, &self.answer, self.trace) else {
-            return (None, None, "unreadable");
+            return (None, None, Judged::Unreadable);
         };
         match self.put(&judge.model, &question).await {
             Some(reply) => {
@@ -233,9 +233,9 @@ impl Case {
                 if value.is_none() {
                     tracing::warn!(judge = &*self.judge.name, trace = %self.trace, "a judge answered without a grade");
                 }
-                (value, cost, if value.is_some() { "graded" } else { "unreadable" })
+                (value, cost, if value.is_some() { Judged::Graded } else { Judged::Unreadable })
             }
-            None => (None, None, "failed"),
+            None => (None, None, Judged::Failed),
         }
     }
 

@@ -222,7 +222,7 @@ fn call(call: &ToolCall) -> Value {
     with(block, "cache_control", call.cache.as_ref())
 }
 
-/// A call's arguments as the object that Claude's wire and Bedrock's want. What is none is wrapped, as Anthropic's page
+/// A call's arguments as the object that Claude's wire and Bedrock's want. What is not one is wrapped, as Anthropic's page
 /// on fine-grained tool streaming advises, so that the model sees what it wrote.
 pub fn input(arguments: &str) -> Value {
     match serde_json::from_str(arguments) {

@@ -102,7 +102,7 @@ impl Provider for Anthropic {
         Box::new(events::Stream::new(asked))
     }
 
-    /// `{"type": "error", "error": {"type", "message"}}`: OpenAI's shape but for what it lacks.
+    /// `{"type": "error", "error": {"type", "message"}}`: OpenAI's shape except for what it lacks.
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
         OpenAi.error(status, body)
     }

@@ -163,7 +163,7 @@ fn finish(stop_reason: &str, is_answer: bool) -> Finish {
 /// A whole answer.
 ///
 /// # Errors
-/// Why the bytes are none.
+/// Why the bytes are not one.
 pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let reply: Reply = serde_json::from_slice(body).map_err(|e| format!("the answer is none of Converse: {e}"))?;
     let blocks = reply.output.message.content.into_iter().filter_map(Content::block);

@@ -80,7 +80,7 @@ impl Draft<'_> {
         Structure::choose(self.request, &self.controls.format, thinks, native)
     }
 
-    /// Claude's; the other models' effort, if they know one, is none of Bedrock's own settings.
+    /// Claude's; the other models' effort, if they know one, is not one of Bedrock's own settings.
     fn thoughts(&self, structure: &Structure, longest: Option<u32>) -> Result<Thoughts, BadRequest> {
         let lenient = self.request.drop_unsupported;
         if !self.is_claude() {

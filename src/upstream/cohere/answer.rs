@@ -79,7 +79,7 @@ pub(super) struct LogprobItem {
 /// A whole answer.
 ///
 /// # Errors
-/// It is none, or the model failed.
+/// It is not one, or the model failed.
 pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let answer: Answer = serde_json::from_slice(body).map_err(|e| format!("the answer is not Cohere's: {e}"))?;
     let finish = finish(answer.finish_reason.as_deref(), None)?;

@@ -35,7 +35,7 @@ impl Embeddings for Cohere {
     }
 }
 
-/// What to post, but for `model`, to a wire that is called `wire` in messages.
+/// What to post, except `model`, to a wire that is called `wire` in messages.
 ///
 /// # Errors
 /// What Cohere, or this model, cannot be asked.

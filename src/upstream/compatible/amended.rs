@@ -1,4 +1,4 @@
-//! Streams of OpenAI's wire but for single chunks.
+//! Streams of OpenAI's wire that pass through, except for single chunks.
 
 use std::collections::VecDeque;
 

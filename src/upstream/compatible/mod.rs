@@ -18,7 +18,7 @@ use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::quirks::Quirks;
 
-/// A provider that speaks OpenAI's wire but for its [`Quirks`]. What they say nothing of passes through as it is.
+/// A provider that speaks OpenAI's wire except for its [`Quirks`]. What they say nothing of passes through as it is.
 #[derive(Debug, Clone)]
 pub struct Compatible {
     /// As refusals call it.

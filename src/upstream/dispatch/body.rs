@@ -78,8 +78,8 @@ impl Body {
         }
     }
 
-    /// What ends the answer though there is always a piece of it. Its own deadline is not among it, where the next piece
-    /// waited for its reader.
+    /// The deadline that ends an answer whose pieces keep coming. The idle deadline is not checked here: a piece may only
+    /// have waited for a slow reader.
     fn overdue(&self, now: Instant) -> Option<Passed> {
         let due = if self.begun { self.timing.total } else { self.due };
         (now >= due.at).then_some(due.passed)

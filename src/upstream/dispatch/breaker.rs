@@ -38,9 +38,12 @@ impl Scope {
         match error.cause {
             Cause::Connect => self == Self::Provider,
             Cause::Credentials if key_refused => self == Self::Key,
-            Cause::Credentials | Cause::Server | Cause::Timeout | Cause::Malformed | Cause::TooLong => {
-                self == Self::Model
-            }
+            Cause::Credentials
+            | Cause::Configuration
+            | Cause::Server
+            | Cause::Timeout
+            | Cause::Malformed
+            | Cause::TooLong => self == Self::Model,
             _ => false,
         }
     }

@@ -2,15 +2,14 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// What a call of a request's first attempt adds, in thousandths of a call: on average there are no more than 1.15 for
-/// each.
+/// Retry budget earned per first-attempt call, in thousandths: at most 15 % extra calls on average.
 const DEPOSIT: i64 = 150;
 const CALL: i64 = 1000;
 /// What can be saved up; also what there is at the start, so that the first requests of a process may retry.
 const RESERVE: i64 = 20 * CALL;
 
 /// A token bucket: each call of a request's first attempt deposits a share of one, and those of further attempts take
-/// whole ones. As in Finagle's and gRPC's retry budgets, but that an attempt may be several calls: embeddings of many
+/// whole ones. As in Finagle's and gRPC's retry budgets, except that an attempt may be several calls: embeddings of many
 /// texts.
 #[derive(Debug)]
 pub struct Budget(AtomicI64);
@@ -22,14 +21,14 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// So many calls of a first attempt.
+    /// Earns for so many calls of a first attempt.
     pub fn deposit(&self, calls: usize) {
         let more = each(calls, DEPOSIT);
         self.change(|saved| Some(saved.saturating_add(more).min(RESERVE)).filter(|more| *more != saved));
     }
 
-    /// One more attempt of about so many calls, if there is something left for it: all that can be saved up is enough for
-    /// any.
+    /// Pays for one more attempt of about so many calls; false: too little is left. A full budget is enough for any
+    /// attempt.
     pub fn withdraw(&self, calls: usize) -> bool {
         self.change(|saved| Some(saved - each(calls, CALL).min(RESERVE)).filter(|left| *left >= 0))
     }

@@ -13,7 +13,7 @@ const MAX_CHOICES: usize = 128;
 pub struct Choices {
     /// How many were asked for, at least 1.
     asked: usize,
-    /// Those that something came of, and whether they have finished; kept only where several were asked for.
+    /// Choices of which something came, and whether they have finished; kept only where several were asked for.
     finished: BTreeMap<usize, bool>,
 }
 
@@ -33,10 +33,39 @@ impl Choices {
         for choice in choices.iter().flatten() {
             let index = choice.index.map_or(0, |index| index as usize);
             if index < MAX_CHOICES {
-                let finished = choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty());
-                *self.finished.entry(index).or_default() |= finished;
+                *self.finished.entry(index).or_default() |= choice.finish_reason.is_some();
             }
         }
         self.finished.len() >= self.asked && self.finished.values().all(|finished| *finished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::super::openai::OpenAi;
+    use super::super::super::{Asked, Provider, Stamp, StreamItem, WireEvent};
+    use super::*;
+
+    #[test]
+    fn a_choice_whose_reason_is_empty_has_not_finished_whether_it_is_one_or_of_several() {
+        for n in [1, 2] {
+            let body = format!(r#"{{"model":"m","n":{n},"stream":true,"messages":[{{"role":"user","content":"a"}}]}}"#);
+            let request = ChatRequest::parse(&body.into()).unwrap();
+            let stamp = || Stamp { id: uuid::Uuid::nil(), created_s: 0 };
+            let mut events = OpenAi.events(&Asked { model: "m", request: &request, stamp });
+            let mut choices = Choices::of(&request);
+            let mut all_finished = |reason: &str| {
+                let choice = |index| format!(r#"{{"index":{index},"delta":{{}},"finish_reason":"{reason}"}}"#);
+                let listed: Vec<String> = (0..n).map(choice).collect();
+                let data = Bytes::from(format!(r#"{{"choices":[{}]}}"#, listed.join(",")));
+                let mut items = std::collections::VecDeque::new();
+                events.event(WireEvent { name: None, data }, &mut items).unwrap();
+                let Some(StreamItem::Chunk { data, text, .. }) = items.pop_front() else { panic!("no chunk") };
+                choices.take(&data, &text)
+            };
+            assert!(!all_finished("") && all_finished("stop"), "{n}");
+        }
     }
 }

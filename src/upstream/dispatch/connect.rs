@@ -15,6 +15,8 @@ use tokio::time::timeout;
 use tower::Service;
 use url::{Position, Url};
 
+use crate::catalog::host::is_loopback;
+
 /// TCP keep-alive: from when on, how often, and after how many losses a silent peer is given up.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 3;
@@ -100,4 +102,10 @@ impl Connector {
         key.set_sensitive(true);
         Some(key)
     }
+}
+
+/// A proxy from the environment is for the way out, not for a model server on this machine.
+pub fn proxies(base: &Url) -> Matcher {
+    let is_here = base.host_str().is_some_and(is_loopback);
+    if is_here { Matcher::builder().build() } else { Matcher::from_env() }
 }

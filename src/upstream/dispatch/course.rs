@@ -20,7 +20,7 @@ pub struct Course<'a> {
     limits: &'a Limits,
     total: Due,
     attempts: Vec<Attempt>,
-    /// What the last attempt made, at least 1.
+    /// Calls that the last attempt made, at least 1.
     calls: usize,
     /// Targets to ask, in this order.
     queue: VecDeque<usize>,
@@ -175,7 +175,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// A used-up limit is one key's: the same model may answer another at once.
+    /// A rate limit is one key's: with another key the same model may answer at once.
     fn others_have_room(&self, target: usize, error: &UpstreamError) -> bool {
         error.cause == Cause::RateLimited && self.upstreams.healthy(&self.targets[target].id)
     }
@@ -206,7 +206,7 @@ impl<'a> Course<'a> {
     }
 }
 
-/// Nobody waits any more, where attempts are left: whose answer there was takes them along.
+/// Attempts left here mean the caller dropped the future: hand them over, so that they are recorded.
 impl Drop for Course<'_> {
     fn drop(&mut self) {
         let under_way = self.asking.into_iter().flatten();
@@ -225,7 +225,7 @@ fn attempt(target: usize, error: Option<&UpstreamError>, began: Instant) -> Atte
     Attempt { target, status, error: error.cloned(), duration: began.elapsed() }
 }
 
-/// There was no time left to ask anybody, whose fault it is not.
+/// There was no time left to ask anybody: no upstream is at fault.
 fn late(passed: Passed) -> UpstreamError {
     UpstreamError { cause: Cause::Timeout, ..local(passed.to_string()) }
 }

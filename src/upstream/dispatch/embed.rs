@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::super::{UpstreamError, WholeReply, WireAnswer, WireRequest};
 use super::Reply;
 use super::body::{Body, BodyError};
-use super::endpoint::Target;
+use super::target::Target;
 use super::timing::Timing;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;

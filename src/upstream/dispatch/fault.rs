@@ -129,7 +129,7 @@ fn named(status: StatusCode) -> String {
     status.canonical_reason().map_or(status.as_str().into(), |name| format!("{} {name}", status.as_str()))
 }
 
-/// Whom an answer that is no success blames: its status, and what its words say more exactly.
+/// Whom a refusal blames: by its status, and by its words where they are more exact.
 fn cause_of(status: StatusCode, detail: &ErrorDetail) -> Cause {
     match status.as_u16() {
         400 | 413 | 422 if is_too_long(detail) => Cause::ContextLength,

@@ -15,12 +15,14 @@ mod endpoint;
 mod fallbacks;
 mod fault;
 mod frames;
+mod headers;
 mod load;
 mod opening;
 mod pool;
 mod renewal;
 mod sign;
 mod stream;
+mod target;
 mod timing;
 mod tls;
 mod token;
@@ -44,9 +46,10 @@ use crate::catalog::{Model, ModelId};
 pub use breaker::Condition;
 use budget::Budget;
 use course::Course;
-use endpoint::{Endpoint, Target};
+use endpoint::Endpoint;
 pub use fallbacks::Fallbacks;
 pub use stream::ReplyStream;
+use target::Target;
 pub use vitals::Standing;
 
 /// All providers of one configuration: their connection pools and their models' health.
@@ -64,7 +67,7 @@ type Jitter = dyn Fn() -> f64 + Send + Sync;
 /// How long, how often, and where a request may try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// All but `connect`, which is the pools' own. A provider's own come before these.
+    /// All except `connect`, which is the pools' own. A provider's own come before these.
     pub deadlines: Deadlines,
     /// Calls for one request at most; 0 counts as 1.
     pub attempts: usize,
@@ -72,7 +75,7 @@ pub struct Limits {
     pub planned: usize,
     /// Indices into the targets.
     pub fallbacks: Fallbacks<Vec<usize>>,
-    /// Ask the next target too where the first has not begun to answer after this: at most once a request, and both may
+    /// Ask the next target too where the first has not begun to answer after this: at most once per request, and both may
     /// be billed.
     pub hedge: Option<Duration>,
 }
@@ -287,5 +290,5 @@ fn unconfigured(model: &ModelId) -> UpstreamError {
 
 /// An error that is the gateway's own.
 fn local(message: String) -> UpstreamError {
-    UpstreamError { cause: Cause::Credentials, message, status: None, retry_after: None, detail: None }
+    UpstreamError { cause: Cause::Configuration, message, status: None, retry_after: None, detail: None }
 }

@@ -1,5 +1,5 @@
 //! Where a streamed answer begins: at the first piece that says something. Until then another model may still answer in
-//! its place, so that what says who speaks, and no more, is held back.
+//! its place, so pieces that only say who speaks are held back.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::super::StreamItem;
 
-/// So much is held back at most, bytes; a stream that opens with more has begun.
+/// Most that is held back, bytes; a stream that opens with more has begun.
 const MAX_BYTES: usize = 64 << 10;
-/// The least that a piece counts, bytes.
+/// What a piece counts at least, bytes.
 const LEAST: usize = 1 << 10;
 
 /// The pieces of a stream before and up to the first one that says something.
@@ -34,7 +34,7 @@ impl Opening {
         begun
     }
 
-    /// Them, in their order.
+    /// Removes the oldest held-back piece.
     pub fn pop(&mut self) -> Option<StreamItem> {
         self.items.pop_front()
     }
@@ -55,7 +55,7 @@ struct ChoiceGlance<'a> {
     finish_reason: Option<&'a RawValue>,
 }
 
-/// What cannot be read says something, if only to the client.
+/// A chunk that cannot be read counts as saying something: the client may be able to read it.
 fn says_something(item: &StreamItem) -> bool {
     let StreamItem::Chunk { data, text, .. } = item else { return true };
     if !text.content.is_empty() || text.tool_calls || text.finish_reason.is_some() {

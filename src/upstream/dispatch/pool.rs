@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::connect::{BoxError, Connector};
 
-/// Read from a connection at once at most, and so the longest head of an answer: what each stream takes beside its own.
+/// Most bytes that are read from a connection at once, and so the longest head of an answer; each stream may hold as many.
 const READ_BYTES: usize = 64 << 10;
 
 /// Connections that are kept though idle; more are closed after their answer.
@@ -47,7 +47,7 @@ impl Pool {
     }
 
     /// Sends `request`, on a new connection where none is idle. A connection that its server closed while it was idle
-    /// is no failure: where nothing of the request has left, the next one is tried.
+    /// is not a failure: where nothing of the request has left, the next one is tried.
     pub async fn send(
         self: Arc<Self>,
         mut request: Request<Full<Bytes>>,

@@ -89,7 +89,7 @@ impl Pieces {
             Err(error) => {
                 self.call.failed(error, Instant::now());
                 self.progress = Progress::Ended;
-                // What came of an event that has no end.
+                // What came of an unfinished event.
                 self.frames = Frames::new(self.endpoint.provider.framing());
             }
         }
@@ -112,7 +112,7 @@ impl Pieces {
             match self.frames.next_event() {
                 Ok(Some(event)) => match self.events.event(event, &mut self.ready) {
                     Ok(()) => {
-                        // Comments, which keep a connection open while the model does not answer, are no event.
+                        // Comments, which keep a connection open while the model does not answer, are not events.
                         self.body.begin();
                         continue;
                     }
@@ -142,7 +142,7 @@ impl Pieces {
         }
     }
 
-    /// The body ended and said nothing of it.
+    /// The body ended without saying so.
     fn end(&mut self) -> Result<(), UpstreamError> {
         if self.progress != Progress::Finished {
             return Err(self.reporter().error(Cause::Malformed, "the stream was cut before its end"));

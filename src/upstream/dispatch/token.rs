@@ -17,8 +17,9 @@ use super::super::{Cause, Deadlines, UpstreamError};
 use super::SetupError;
 use super::body::Body;
 use super::connect::Connector;
-use super::endpoint::{host, proxies};
+use super::connect::proxies;
 use super::fault::Reporter;
+use super::headers::host;
 use super::pool::{Lease, Pool};
 use super::timing::{Due, Timing};
 

@@ -18,12 +18,12 @@ const LIMITED: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Shared {
     provider: Breaker,
-    /// One a key.
+    /// One per key.
     keys: Vec<Breaker>,
 }
 
 impl Shared {
-    /// Of `provider` with so many keys; one that asks for none has one all the same.
+    /// Of `provider`, which has so many keys; one that asks for none counts as having one.
     pub fn new(provider: &str, keys: usize) -> Self {
         let key = |i| Breaker::new(Scope::Key, format!("key {i} of provider {provider}"));
         let keys = (1..=keys.max(1)).map(key).collect();
@@ -62,7 +62,7 @@ pub struct Standing {
     pub in_flight: u32,
     /// To an answer's beginning: a decaying mean with peaks. `None` before the first answer.
     pub latency: Option<Duration>,
-    /// Until a key is free of its rate limit again; `None`: one is.
+    /// How long until a key is free of its rate limit; `None`: one is.
     pub limited_for: Option<Duration>,
     /// Whether new requests should go there.
     pub healthy: bool,

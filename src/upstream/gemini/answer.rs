@@ -115,7 +115,7 @@ pub(super) enum Said {
 /// A whole answer.
 ///
 /// # Errors
-/// Why it is none: not of this wire, an error inside, or nothing said for a reason that is no end.
+/// Why it is not one: not of this wire, an error inside, or nothing said for a reason that is not an end.
 pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let (answer, stamp) = (Answer::read(body)?, (asked.stamp)());
     let choices = match answer.blocked() {
@@ -181,7 +181,7 @@ impl Candidate {
 }
 
 impl Part {
-    /// That of any part but a call, which keeps its own. It may come with no text at all.
+    /// That of any part except a call, which keeps its own. It may come with no text at all.
     pub(super) fn text_signature(&mut self) -> Option<String> {
         if self.function_call.is_none() { self.thought_signature.take() } else { None }
     }

@@ -78,7 +78,7 @@ fn function_calls(calls: &[ToolCall], signed: bool) -> impl Iterator<Item = Valu
     })
 }
 
-/// Arguments are an object; what a model wrote that is none stays readable.
+/// Arguments are an object; what a model wrote that is not one stays readable.
 fn args(arguments: &str) -> Value {
     match serde_json::from_str(arguments) {
         Ok(args @ Value::Object(_)) => args,

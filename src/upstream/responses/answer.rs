@@ -16,7 +16,7 @@ struct Whole {
     output: Option<Vec<Value>>,
 }
 
-/// A response but for its items.
+/// A response without its items.
 #[derive(Deserialize)]
 pub(super) struct Response {
     id: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct Response {
     #[serde(default)]
     error: Value,
     incomplete_details: Option<Incomplete>,
-    /// Where it is of another form, an answer is none the worse.
+    /// An answer is still usable where it is of another form.
     #[serde(default)]
     usage: Value,
 }
@@ -148,7 +148,7 @@ pub(super) const PAUSE: &str = "\n\n";
 /// A whole answer; `thinker`: who can read its thoughts.
 ///
 /// # Errors
-/// It is none, or the model failed.
+/// It is not one, or the model failed.
 pub(super) fn whole(asked: &Asked<'_>, thinker: &str, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let whole = serde_json::from_slice(body).map_err(|e| format!("the answer is not a response: {e}"))?;
     let Whole { response, output } = whole;

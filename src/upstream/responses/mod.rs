@@ -70,7 +70,7 @@ impl Provider for Responses {
         Some(&OpenAi)
     }
 
-    /// As chat's, but that fields which the client wrote by another name have that name.
+    /// As chat's, except that fields which the client wrote by another name have that name.
     fn error(&self, status: StatusCode, body: &[u8]) -> ErrorDetail {
         let detail = OpenAi.error(status, body);
         ErrorDetail { param: detail.param.map(request::clients_name), ..detail }

@@ -131,7 +131,7 @@ fn include(model: &str, request: &ChatRequest, turns: &[Turn], controls: &Contro
 }
 
 /// Whether OpenAI's model of this name thinks: those that do not refuse to encrypt their thoughts. The o series, GPT
-/// from 5 on but for what chats only, and Codex.
+/// from 5 on except what chats only, and Codex.
 fn thinks(model: &str) -> bool {
     let name = model.rsplit('/').next().unwrap_or(model).trim_start_matches("ft:");
     let generation = |series: &str| {

@@ -17,7 +17,7 @@ fn key(body: &str) -> Key {
 }
 
 fn partition(body: &Value) -> Option<Key> {
-    but_for_the_turn(&scope("auto"), 7, &request(&body.to_string()))
+    except_the_turn(&scope("auto"), 7, &request(&body.to_string()))
 }
 
 fn ask(more: Value) -> Value {
@@ -86,9 +86,9 @@ fn whoever_asks_whom_for_what_is_told_apart() {
         Scope { segment: Some("s"), ..scope("auto") },
     ] {
         assert_ne!(exact(&other, &asked), plain);
-        assert_ne!(but_for_the_turn(&other, 7, &asked), but_for_the_turn(&scope("auto"), 7, &asked));
+        assert_ne!(except_the_turn(&other, 7, &asked), except_the_turn(&scope("auto"), 7, &asked));
     }
-    assert_ne!(but_for_the_turn(&scope("auto"), 8, &asked), but_for_the_turn(&scope("auto"), 7, &asked));
+    assert_ne!(except_the_turn(&scope("auto"), 8, &asked), except_the_turn(&scope("auto"), 7, &asked));
 }
 
 #[test]

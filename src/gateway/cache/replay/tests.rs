@@ -81,7 +81,7 @@ fn an_answer_without_an_end_or_ended_by_a_filter_is_not_complete() {
     let choice = |finish: Value| json!([{"index": 0, "message": {"content": "x"}, "finish_reason": finish}]);
     let complete = |finish| is_complete(&Form::Whole(completion(choice(finish)).to_string().into()), 1);
     assert!(complete(json!("stop")) && complete(json!("length")));
-    assert!(!complete(Value::Null) && !complete(json!("content_filter")));
+    assert!(!complete(Value::Null) && !complete(json!("")) && !complete(json!("content_filter")));
     assert!(!is_complete(&Form::Whole(completion(json!([])).to_string().into()), 1));
     assert!(!is_complete(&Form::Whole("{".into()), 1));
     assert!(!is_complete(&pieces(&[piece(json!({"index": 0, "delta": {"content": "x"}}))]), 1));
