@@ -244,6 +244,7 @@ impl<'a> Simulation<'a> {
         let mut stream = Stream::new(data, workload, &models, &bundle.classifier)?;
         ensure!(models.len() > 1 && !stream.requests.is_empty(), "{name}: no prompt was answered by two of the models");
         let scenario = scenario(&args.online.scenario, &models)?;
+        check_level(&scenario, name, &models, &stream)?;
         let (prompts, calibrate) = (stream.requests.len(), args.online.calibrate);
         ensure!(calibrate < prompts, "--calibrate {calibrate}: {name} has {prompts} prompts; leave some to be routed");
         if args.online.anonymous {
@@ -311,6 +312,17 @@ fn scenario(plot: &Plot, models: &[String]) -> anyhow::Result<Scenario> {
     let arm = models.iter().position(|model| *model == plot.model);
     let arm = arm.with_context(|| format!("--scenario: no model {}; there are {}", plot.model, models.join(", ")))?;
     Ok(Scenario { arm, change: plot.change })
+}
+
+/// A model can be made worse than it is, and not better.
+fn check_level(scenario: &Scenario, workload: &str, models: &[String], stream: &Stream) -> anyhow::Result<()> {
+    let Change::Quality(level) = scenario.change else { return Ok(()) };
+    let (model, usual) = (&models[scenario.arm], stream.fixed(scenario.arm).0);
+    ensure!(
+        level < usual,
+        "--scenario quality={model}:{level}: its quality in {workload} is {usual:.3}; give a level below that"
+    );
+    Ok(())
 }
 
 fn route(stream: &Stream, knob: Knob) -> RouteSpec {
