@@ -249,7 +249,7 @@ impl Folder {
         let sent = sender.send(calls, terms.concurrency, terms.limit_usd).await;
         finish(learner, self.specs, (self.now_ms)()).await?;
         let (sent, snapshot) = (sent?, snapshot.load_full());
-        summarise(out, &sent, all)?;
+        summarise(out, &sent, all, terms.again)?;
         let after = state(&snapshot, route)?;
         let sources = Sources { route, plan, sent: &sent, reader: &*reader, before };
         write!(out, "{}", sources.report(&snapshot, &after)?)?;
@@ -269,16 +269,20 @@ struct Terms {
     limit_usd: f64,
 }
 
-/// Of `all` calls that were to be made.
-fn summarise(out: &mut impl Write, sent: &Sent, all: usize) -> std::io::Result<()> {
+/// Of `all` calls that were to be made; `again`: also those whose answers are known.
+fn summarise(out: &mut impl Write, sent: &Sent, all: usize, again: bool) -> std::io::Result<()> {
     let (answered, failed) = (sent.answered.len(), sent.failed.len());
     writeln!(out, "\n{answered} answers for {} USD, {failed} calls failed", amount::usd(sent.usd))?;
     if sent.graded + sent.ungraded > 0 {
-        let again = if sent.ungraded > 0 { "; the next run asks for them" } else { "" };
-        writeln!(out, "{} grades by judges (their cost is in that), {} not given{again}", sent.graded, sent.ungraded)?;
+        let later = if sent.ungraded > 0 { "; the next run asks for them" } else { "" };
+        writeln!(out, "{} grades by judges (their cost is in that), {} not given{later}", sent.graded, sent.ungraded)?;
     }
     match all - sent.ended {
         0 => Ok(()),
+        left if again => writeln!(
+            out,
+            "stopped before {left} calls; the next run asks for those without an answer, and with --again for all anew"
+        ),
         left => writeln!(out, "stopped before {left} calls; the next run asks for them"),
     }
 }

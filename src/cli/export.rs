@@ -46,8 +46,8 @@ pub struct Summary {
     pub requests: usize,
     /// Lines with the request's body.
     pub bodies: usize,
-    /// Lines with a reward.
-    pub rewards: usize,
+    /// Lines with an answer that somebody judged: not only its form.
+    pub judged: usize,
 }
 
 /// Writes the file, whole or not at all, and says what is in it. `now_ms`: the wall clock, Unix milliseconds.
@@ -65,8 +65,8 @@ pub fn run(options: &Options, now_ms: u64) -> anyhow::Result<Summary> {
         bail!(nothing(options, &seen));
     }
     output.finish()?;
-    let Summary { requests, bodies, rewards } = summary;
-    println!("wrote {}: {requests} requests, {bodies} with their body, {rewards} judged", options.out.display());
+    let Summary { requests, bodies, judged } = summary;
+    println!("wrote {}: {requests} requests, {bodies} with their body, {judged} judged", options.out.display());
     Ok(summary)
 }
 
@@ -163,7 +163,7 @@ impl<'a> Export<'a> {
         };
         self.summary.requests += 1;
         self.summary.bodies += usize::from(line.request.is_some());
-        self.summary.rewards += usize::from(line.reward.is_some());
+        self.summary.judged += usize::from(line.judged().is_some());
         output.line(&line)
     }
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use flate2::bufread::MultiGzDecoder;
 
+/// What some editors put before UTF-8.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Bytes of one line at most.
 const MAX_LINE: usize = 64 << 20;
 
@@ -38,9 +40,41 @@ pub fn each(
             break;
         }
         ensure!(read < MAX_LINE, "{}: more than {} MiB; split the file into lines", place(), MAX_LINE >> 20);
-        if !line.trim_ascii().is_empty() {
-            take(number, &line).with_context(place)?;
+        let text = if number == 1 { line.strip_prefix(BOM).unwrap_or(&line) } else { &line };
+        if !text.trim_ascii().is_empty() {
+            take(number, text).with_context(place)?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Vec<(usize, String)> {
+        let mut lines = Vec::new();
+        each(Path::new("x.jsonl"), bytes, |number, line| {
+            lines.push((number, String::from_utf8_lossy(line).trim().to_owned()));
+            Ok(())
+        })
+        .unwrap();
+        lines
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_first_line_is_none_of_it() {
+        let marked = "\u{feff}{\"a\":1}\n\n\u{feff}{}\n".as_bytes();
+        let wanted = [(1, "{\"a\":1}".to_owned()), (3, "\u{feff}{}".to_owned())];
+        assert_eq!(read(marked), wanted);
+        let mut zip = GzEncoder::new(Vec::new(), Compression::default());
+        zip.write_all(marked).unwrap();
+        assert_eq!(read(&zip.finish().unwrap()), wanted);
+        assert_eq!(read("\u{feff}\n".as_bytes()), []);
+    }
 }

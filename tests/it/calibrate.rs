@@ -204,6 +204,19 @@ async fn it_stops_where_more_is_spent_than_was_agreed_to_and_goes_on_when_told()
 }
 
 #[tokio::test]
+async fn where_all_were_to_be_asked_again_the_next_run_is_not_said_to_do_so_by_itself() {
+    let bench = Bench::answering(7, 8).await;
+    bench.calibrate(&["--yes"]).await.unwrap();
+    let few = ["--yes", "--again", "--concurrency", "1", "--max-usd", "0.0001"];
+    let (said, error) = bench.calibrate(&few).await.unwrap_err();
+    assert!(said.contains("the next run asks for those without an answer, and with --again for all anew"), "{said}");
+    assert!(error.contains("stopped before"), "{error}");
+    let asked = bench.upstream.seen().len();
+    bench.calibrate(&["--yes"]).await.unwrap();
+    assert_eq!(bench.upstream.seen().len(), asked, "each has an answer");
+}
+
+#[tokio::test]
 async fn a_limit_takes_the_first_prompts() {
     let bench = Bench::answering(7, 8).await;
     let (said, _) = bench.calibrate(&["--limit", "3"]).await.unwrap_err();

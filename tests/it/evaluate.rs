@@ -346,7 +346,7 @@ fn a_simulation_that_cannot_be_run_is_refused_in_one_line() {
     let folder = TempDir::new().expect("a folder");
     let file = write(&folder, "toy.jsonl", &workload(60));
     let base = ["--workload", str(&file), "--online"];
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--calibrate", "60"], "--calibrate 60: toy has 60 prompts; leave some to be routed"),
         (&["--svg", str(folder.path())], "with --online, give the name of one file, in .svg"),
         (&["--missing", "1.5"], "--missing 1.5: give a share from 0 to 1"),
@@ -355,6 +355,10 @@ fn a_simulation_that_cannot_be_run_is_refused_in_one_line() {
         (&["--policy", "always=nobody"], "--policy always=nobody: no such model in toy; there are strong, weak"),
         (&["--quality", "0.9", "--value", "1"], "one setting of the knob"),
         (&["--cross-validate", "2"], "--online and cross-validation"),
+        (
+            &["--scenario", "quality=weak:0.9"],
+            "--scenario quality=weak:0.9: its quality in toy is 0.500; give a level below that",
+        ),
     ];
     for (arguments, expected) in cases {
         let said = refusal(&[&base[..], arguments].concat());

@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use satisfice::cli::export::{Options, Summary, run};
-use satisfice::store::{Entry, RedbStore, Retention, Store};
+use satisfice::store::{Entry, RedbStore, Retention, Scored, Store};
 use satisfice::trace::Trace;
 use satisfice::trace::line::TraceLine;
 use serde_json::Value;
@@ -61,7 +61,7 @@ fn a_line_has_everything_and_keeps_its_form() {
     let body = Trace { request: request.as_bytes().to_vec().into(), ..trace(1) };
     let folder = data(&[decided(1), settled(1), scored(1, "client", 0.25)], &[body]);
     let options = options(&folder, "traces.jsonl");
-    assert_eq!(run(&options, BEGIN_MS).unwrap(), Summary { requests: 1, bodies: 1, rewards: 1 });
+    assert_eq!(run(&options, BEGIN_MS).unwrap(), Summary { requests: 1, bodies: 1, judged: 1 });
     let text = std::fs::read_to_string(&options.out).unwrap();
     assert_eq!(text, include_str!("../fixtures/export/line.jsonl"));
     assert_eq!(serde_json::to_string(&lines(&text)[0]).unwrap(), text.trim_end(), "it is read as it was written");
@@ -75,7 +75,7 @@ fn revisions_late_scores_and_other_sources_are_resolved_and_missing_is_not_zero(
     entries.push(scored(1, "client", 0.5));
     let folder = data(&entries, &[]);
     let options = options(&folder, "traces.jsonl");
-    assert_eq!(run(&options, BEGIN_MS).unwrap(), Summary { requests: 200, bodies: 0, rewards: 2 });
+    assert_eq!(run(&options, BEGIN_MS).unwrap(), Summary { requests: 200, bodies: 0, judged: 2 });
     let read = read(&options.out);
     let ids: Vec<_> = read.iter().map(|line| line.trace).collect();
     assert_eq!(ids, (0..200).map(id).collect::<Vec<_>>(), "in the order of decision");
@@ -99,6 +99,19 @@ fn an_answer_that_nobody_gave_has_no_reward_and_an_end_that_is_not_known_is_null
     let read = read(&options.out);
     assert!(read[0].settlement.is_some() && read[1].settlement.is_none());
     assert!(read.iter().all(|line| line.reward.is_none() && line.scores.len() == 1));
+}
+
+#[test]
+fn an_answer_of_which_only_the_form_is_known_is_not_called_judged() {
+    let form = |n: u64| {
+        let Entry::Scored(scored) = scored(n, "gateway", 0.0) else { unreachable!() };
+        Entry::Scored(Scored { metric: "format".into(), ..scored })
+    };
+    let entries: Vec<Entry> = (0..40).flat_map(|n| [decided(n), settled(n), form(n)]).collect();
+    let folder = data(&entries, &[]);
+    let options = options(&folder, "traces.jsonl");
+    assert_eq!(run(&options, BEGIN_MS).unwrap(), Summary { requests: 40, bodies: 0, judged: 0 });
+    assert!(read(&options.out).iter().all(|line| line.reward.is_some_and(|reward| reward.value == 0.0)));
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::Serialize;
 
 use super::{EvaluateArgs, output, svg};
@@ -244,6 +245,7 @@ impl<'a> Simulation<'a> {
         let mut stream = Stream::new(data, workload, &models, &bundle.classifier)?;
         ensure!(models.len() > 1 && !stream.requests.is_empty(), "{name}: no prompt was answered by two of the models");
         let scenario = scenario(&args.online.scenario, &models)?;
+        check_level(&scenario, name, &models, &stream)?;
         let (prompts, calibrate) = (stream.requests.len(), args.online.calibrate);
         ensure!(calibrate < prompts, "--calibrate {calibrate}: {name} has {prompts} prompts; leave some to be routed");
         if args.online.anonymous {
@@ -313,6 +315,17 @@ fn scenario(plot: &Plot, models: &[String]) -> anyhow::Result<Scenario> {
     Ok(Scenario { arm, change: plot.change })
 }
 
+/// A model can be made worse than it is, and not better.
+fn check_level(scenario: &Scenario, workload: &str, models: &[String], stream: &Stream) -> anyhow::Result<()> {
+    let Change::Quality(level) = scenario.change else { return Ok(()) };
+    let (model, usual) = (&models[scenario.arm], stream.fixed(scenario.arm).0);
+    ensure!(
+        level < usual,
+        "--scenario quality={model}:{level}: its quality in {workload} is {usual:.3}; give a level below that"
+    );
+    Ok(())
+}
+
 fn route(stream: &Stream, knob: Knob) -> RouteSpec {
     let arms = stream.arms.iter().zip(&stream.prices);
     let arms = arms.map(|(arm, price)| ArmSpec { arm: arm.clone(), price: Some(*price), context_window: None });
@@ -347,7 +360,7 @@ fn runs(
     spec: &RouteSpec,
     make: &(dyn Fn(&RouteSpec) -> Box<dyn Policy> + Sync),
     scenario: &Scenario,
-) -> Result<Vec<Run>, NoCandidate> {
+) -> anyhow::Result<Vec<Run>> {
     let online = &args.online;
     let conditions = |seed: usize| Conditions {
         seed: args.seed.wrapping_add(seed as u64),
@@ -356,17 +369,43 @@ fn runs(
         requests: online.requests,
         calibration: online.calibrate,
     };
+    let played = on_all_cores(online.seeds, |seed| play(stream, spec, make, scenario, &conditions(seed)))?;
+    Ok(played.into_iter().collect::<Result<_, NoCandidate>>()?)
+}
+
+/// What `one` makes of 0 to `n` − 1, in their order.
+///
+/// # Errors
+/// It panicked; the others are worked off before that is said.
+fn on_all_cores<T: Send>(n: usize, one: impl Fn(usize) -> T + Sync) -> anyhow::Result<Vec<T>> {
     let next = AtomicUsize::new(0);
-    let one = || {
-        let seed = next.fetch_add(1, Ordering::Relaxed);
-        (seed < online.seeds).then(|| (seed, play(stream, spec, make, scenario, &conditions(seed))))
+    let work = || {
+        let i = next.fetch_add(1, Ordering::Relaxed);
+        (i < n).then(|| (i, one(i)))
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut done: Vec<_> = std::thread::scope(|scope| {
-        let handles: Vec<_> =
-            (0..threads).map(|_| scope.spawn(|| std::iter::from_fn(one).collect::<Vec<_>>())).collect();
-        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_default()).collect()
+    let ended: Vec<std::thread::Result<Vec<(usize, T)>>> = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(|| std::iter::from_fn(work).collect())).collect();
+        handles.into_iter().map(ScopedJoinHandle::join).collect()
     });
-    done.sort_by_key(|(seed, _)| *seed);
-    done.into_iter().map(|(_, run)| run).collect()
+    let mut done = Vec::with_capacity(n);
+    for part in ended {
+        done.extend(
+            part.map_err(|_| anyhow!("a simulation stopped by a mistake in this program, which is shown above"))?,
+        );
+    }
+    done.sort_by_key(|(i, _)| *i);
+    Ok(done.into_iter().map(|(_, made)| made).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_on_all_cores_comes_in_order_and_whole_or_not_at_all() {
+        assert_eq!(on_all_cores(50, |i| 2 * i).unwrap(), (0..50).map(|i| 2 * i).collect::<Vec<_>>());
+        let broken = on_all_cores(50, |i| assert_ne!(i, 7)).expect_err("one of them panics");
+        assert!(broken.to_string().contains("a mistake in this program"), "{broken}");
+    }
 }

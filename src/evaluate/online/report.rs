@@ -57,7 +57,8 @@ pub struct PolicyReport {
     pub policy: String,
     /// The whole stream, then its parts.
     pub phases: Vec<PhaseReport>,
-    /// Quality that the best answer to each request would have had, less what was had, summed over the stream.
+    /// Quality that the best answer to each request by a model that the route had would have had, less what was had,
+    /// summed over the stream. Of a model whose quality changes answers count what they are worth on average.
     pub regret: Option<Estimate>,
     /// The same against the choices of full-information nearest neighbours: see [`Reference`].
     pub knn_regret: Option<Estimate>,
@@ -87,10 +88,12 @@ pub fn report(
     let over = |f: &dyn Fn(&Run) -> Option<f64>| estimate(&runs.iter().filter_map(f).collect::<Vec<_>>());
     let newcomer = matches!(scenario.change, Change::Newcomer(_));
     let watched = matches!(scenario.change, Change::Quality(_));
+    let greatest = [false, true].map(|changed| scenario.greatest(stream, changed));
+    let regret = |step: &Step| greatest[usize::from(step.changed)][step.request] - step.quality;
     PolicyReport {
         policy,
         phases: phases(scenario).iter().map(|phase| phase_report(stream, *phase, runs)).collect(),
-        regret: over(&|run| Some(run.steps.iter().map(|step| stream.greatest(step.request) - step.quality).sum())),
+        regret: over(&|run| Some(run.steps.iter().map(regret).sum())),
         knn_regret: reference.and_then(|knn| over(&|run| Some(run.steps.iter().map(|step| knn.regret(step)).sum()))),
         utility: value.and_then(|usd| over(&|run| Some(mean(&run.steps, |s| s.quality - s.cost_usd / usd)))),
         utility_gap: reference
@@ -229,6 +232,24 @@ mod tests {
         assert!(phases[0].of_best_cost.is_none() && phases[0].of_best_quality.is_some(), "{phases:?}");
         let short = of(&[0]);
         assert!(short[0].quality.is_some() && short.iter().any(|phase| phase.quality.is_none()), "{short:?}");
+    }
+
+    #[test]
+    fn regret_is_about_what_the_route_could_have_had_at_that_moment() {
+        let of = |change, arm, changed: [bool; 4]| {
+            let mut run = run(&[arm; 4]);
+            let quality = if arm == 0 { 1.0 } else { 0.0 };
+            run.steps
+                .iter_mut()
+                .zip(changed)
+                .for_each(|(step, changed)| (step.quality, step.changed) = (quality, changed));
+            report(&free(), &Scenario { arm: 0, change }, None, "p".into(), &[run], None).regret.unwrap().mean
+        };
+        let late = [false, false, true, true];
+        assert_eq!(of(Change::None, 1, [false; 4]), 4.0);
+        assert_eq!(of(Change::Newcomer(1.0), 1, late), 2.0, "it joins at half time");
+        assert_eq!(of(Change::Quality(0.25), 1, late), 2.5, "one in four answers stays good");
+        assert_eq!(of(Change::Price(2.0), 1, late), 4.0);
     }
 
     #[test]

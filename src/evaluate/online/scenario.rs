@@ -65,6 +65,17 @@ impl Scenario {
             _ => Some((1.0, 1.0)),
         }
     }
+
+    /// The quality of the best answer to each request of the stream by an arm that the route has, while the change holds
+    /// or does not; the changing arm's as it is on average.
+    pub(super) fn greatest(&self, stream: &Stream, changed: bool) -> Vec<f64> {
+        let usual = stream.fixed(self.arm).0;
+        let effect = |arm| self.effect(arm, changed, usual).map(|(quality, _)| (arm, quality));
+        let effects: Vec<(usize, f64)> = (0..stream.arms.len()).filter_map(effect).collect();
+        let worth = |request: &Request, (arm, quality): (usize, f64)| request.outcomes[arm].quality * quality;
+        let best = |request: &Request| effects.iter().map(|effect| worth(request, *effect)).fold(0.0, f64::max);
+        stream.requests.iter().map(best).collect()
+    }
 }
 
 impl World {

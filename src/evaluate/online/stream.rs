@@ -78,11 +78,6 @@ impl Stream {
         self.requests[request].outcomes.iter().map(point).collect()
     }
 
-    /// The quality of the best answer to a request.
-    pub fn greatest(&self, request: usize) -> f64 {
-        self.requests[request].outcomes.iter().map(|outcome| outcome.quality).fold(0.0, f64::max)
-    }
-
     /// The arm with the highest mean quality.
     pub fn best(&self) -> usize {
         let quality = |arm: &usize| self.fixed(*arm).0;

@@ -17,7 +17,8 @@ struct Total {
 const TOTALS: [Total; 7] = [
     Total {
         head: "regret",
-        legend: "quality of each request's best answer less what was had, summed over the stream; in answers",
+        legend: "quality of each request's best answer by a model of the route less what was had, summed over the stream; in \
+                 answers",
         cell: |policy| policy.regret.map(|sum| estimate(sum, 1)),
     },
     Total {
