@@ -4,7 +4,7 @@ use satisfice::policy::Kind;
 use satisfice::trace::{Event, Outcome};
 use serde_json::{Value, json};
 
-use crate::gateway::{Options, Running, ask, header};
+use crate::gateway::{Options, Running, ask, error, header};
 use crate::scripted::Answer;
 
 #[tokio::test]
@@ -101,6 +101,17 @@ async fn without_a_published_policy_the_safest_model_answers() {
     assert_eq!(running.get("/ready").send().await.unwrap().status(), 503);
     let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("satisfice_undecided_requests_total 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_gateway_whose_learner_ended_answers_and_says_that_it_is_to_be_restarted() {
+    let mut running = Running::start().await;
+    assert_eq!(running.get("/health").send().await.unwrap().status(), 200);
+    running.lose_learner();
+    assert_eq!(running.chat(ask("auto")).await.status(), 200);
+    let (status, error) = error(running.get("/health").send().await.unwrap()).await;
+    assert_eq!((status, &error["code"]), (503, &"learner_ended".into()));
+    assert_eq!(running.get("/ready").send().await.unwrap().status(), 503);
 }
 
 #[tokio::test]

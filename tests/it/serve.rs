@@ -79,7 +79,12 @@ impl Served {
     /// Tells it to stop, as the system does.
     #[cfg(unix)]
     fn terminate(&self) {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.signal("-TERM");
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
     }
 
     /// Ends it; what it said that nobody waited for.
@@ -235,6 +240,25 @@ fn a_file_behind_a_link_that_is_swapped_as_kubernetes_does_is_taken_up() {
     rename(path("..data_tmp"), path("..data")).unwrap();
     std::fs::remove_dir_all(path("..1")).unwrap();
     assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_any_more_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut served = Served::start(folder.path());
+    let clients = url(&served.says("serving on"));
+    let operators = url(&served.says("for operators"));
+    // The reader ends at the next line.
+    served.log = channel().1;
+    for name in ["first", "second"] {
+        std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", name)).unwrap();
+        served.signal("-HUP");
+        while !get(format!("{operators}/v1/routes")).await.to_string().contains(name) {}
+    }
+    assert_eq!(get(format!("{clients}/health")).await["status"], "ok");
+    served.terminate();
+    assert!(served.child.wait().unwrap().success());
 }
 
 #[cfg(unix)]
