@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::assemble::{AssembleError, Classifiers, Running, assemble};
 use super::numbers;
 use super::registry;
+use super::stdout::say;
 use super::watch::watch;
 use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::config::{self, Environment, Flags, Mistakes, NoKeys, Setup};
@@ -134,10 +135,10 @@ impl Source {
             Some(file) => config::load(file, &self.environment, &self.flags, &self.catalogue)?,
             None => {
                 let made = config::from_environment(&self.environment, &self.flags, &self.catalogue)?;
-                println!(
+                say(format_args!(
                     "# Built from the keys in the environment; save it as {DEFAULT_FILE} to change it.\n{}",
                     made.toml
-                );
+                ));
                 made.setup
             }
         };
