@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::gateway::{ask, client};
+use crate::scripted::{Answer, Gate, Scripted};
 
 /// How long a process may take to say something, at worst.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -309,4 +310,33 @@ async fn a_disk_without_room_is_said_once_and_not_with_each_batch() {
     let failing: Vec<String> = served.rest().into_iter().filter(|line| line.contains("cannot be written")).collect();
     let of = |what: &str| failing.iter().filter(|line| line.contains(what)).count();
     assert!((of("the ledger") == 1 || of("traces") == 1) && failing.len() <= 3, "{failing:#?}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_clients_than_file_descriptors_are_served_one_after_the_other_and_no_provider_is_blamed() {
+    let (upstream, gate) = (Scripted::start().await, Gate::closed());
+    for model in ["small", "large"] {
+        let gate = gate.clone();
+        upstream.on_each(model, move |_| Answer::default().wait(&gate).then(Answer::completion("yes")));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = CONFIG.replace("http://127.0.0.1:1/v1", &upstream.base_url());
+    // What is kept for the gateway itself, and 28 pairs of connections.
+    let descriptors = 64 + 4 * std::thread::available_parallelism().unwrap().get() + 2 * 28;
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_satisfice")]);
+    let served = Served::configured(limited, folder.path(), &config);
+    let url = format!("{}/v1/chat/completions", url(&served.says("serving on")));
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..2 * descriptors {
+        let request = client().post(&url).header("connection", "close").body(ask("auto").to_string());
+        asked.spawn(async move { request.send().await.unwrap().status().as_u16() });
+    }
+    upstream.until_seen(20).await;
+    (0..10 * descriptors).for_each(|_| gate.open());
+    let answered = asked.join_all().await;
+    assert!(answered.iter().all(|status| *status == 200), "{answered:?}");
+    let told = served.rest();
+    assert!(!told.iter().any(|line| line.contains("is left alone")), "{told:#?}");
 }

@@ -24,6 +24,7 @@ mod stream;
 mod timing;
 mod tls;
 mod token;
+mod unconnected;
 mod vitals;
 
 use std::collections::HashMap;
