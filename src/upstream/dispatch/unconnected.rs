@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use rustls::{CertificateError, Error as TlsError};
+
 use super::super::Cause;
 
 /// Whom to blame, and for what.
@@ -12,7 +14,8 @@ pub(super) fn blame(error: &(dyn Error + 'static)) -> (Cause, String) {
         let remedy = "raise its limit of open files (ulimit -n, LimitNOFILE)";
         return (Cause::Descriptors, format!("not asked, for the gateway has no file descriptor left; {remedy}"));
     }
-    (Cause::Connect, format!("no connection: {last}"))
+    let why = causes(error).find_map(|cause| distrust(cause.downcast_ref()?)).unwrap_or_else(|| last.to_string());
+    (Cause::Connect, format!("no connection: {why}"))
 }
 
 /// The innermost cause: "connection refused" and not "error sending request". It never holds the URL.
@@ -45,8 +48,29 @@ fn wants_descriptors(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
+/// Why the server's certificate is not trusted though it may be the right one, and what to do about it.
+fn distrust(error: &TlsError) -> Option<String> {
+    const TRUST: &str = "add its issuer to the system's trust store, or put it with all others to trust in one PEM file \
+                         that SSL_CERT_FILE names, and restart";
+    let TlsError::InvalidCertificate(problem) = error else { return None };
+    match problem {
+        CertificateError::UnknownIssuer => {
+            Some(format!("this machine does not trust who issued the server's certificate; {TRUST}"))
+        }
+        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => Some(format!(
+            "the server's certificate is one of an authority (CA:TRUE), as self-signed ones often are, and stands for no \
+             server; give the server one with CA:FALSE, and {TRUST}"
+        )),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+
     use super::*;
 
     /// As the layers between TLS and a request wrap an error.
@@ -63,5 +87,19 @@ mod tests {
         }
         let (cause, told) = blame(&wrapped(io::Error::from(rustix::io::Errno::CONNREFUSED)));
         assert!(cause == Cause::Connect && told.starts_with("no connection: Connection refused"), "{told}");
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_told_in_words_with_what_to_do() {
+        let told = |problem| blame(&wrapped(TlsError::InvalidCertificate(problem))).1;
+        #[derive(Debug, thiserror::Error)]
+        #[error("CaUsedAsEndEntity")]
+        struct CaUsedAsEndEntity;
+        let of_authority = CertificateError::Other(OtherError(Arc::new(CaUsedAsEndEntity)));
+        for (problem, what) in [(CertificateError::UnknownIssuer, "does not trust"), (of_authority, "CA:FALSE")] {
+            let told = told(problem);
+            assert!(told.contains(what) && told.contains("SSL_CERT_FILE") && !told.contains("Other("), "{told}");
+        }
+        assert!(told(CertificateError::Expired).contains("no connection: invalid peer certificate"));
     }
 }
