@@ -4,7 +4,11 @@ use std::io::{self, IsTerminal, Write, stderr};
 use std::sync::LazyLock;
 
 use prometheus_client::metrics::counter::Counter;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -20,15 +24,22 @@ static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
 /// Sends log lines to stderr, in colour on a terminal that `NO_COLOR` does not forbid it; `RUST_LOG` filters them, `info`
 /// without it. A line that cannot be written is counted and gone. Does nothing where tracing is already set up.
 pub fn init_tracing(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Lossy(stderr())).with_ansi(colour);
     // It would tell of its own failures on stderr, and panic where that fails.
-    let lines = lines.log_internal_errors(false);
-    let _already_set = match format {
-        LogFormat::Text => lines.with_target(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
+    let lines = fmt::layer().with_writer(|| Lossy(stderr())).with_ansi(colour).log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let _already_set = registry().with(lines).with(filter).with(filter_fn(makes_no_lines_of_lines)).try_init();
+}
+
+/// What watches files never tells of each event, whatever `RUST_LOG` says: where the log is in a folder that is watched,
+/// each line is one.
+fn makes_no_lines_of_lines(asked: &Metadata<'_>) -> bool {
+    let origin = asked.target().split("::").next().unwrap_or_default();
+    *asked.level() <= Level::INFO || !["inotify", "notify", "mio"].contains(&origin)
 }
 
 /// The count of log lines that could not be written.

@@ -243,6 +243,23 @@ fn a_file_behind_a_link_that_is_swapped_as_kubernetes_does_is_taken_up() {
     assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
 }
 
+#[test]
+fn a_log_of_everything_does_not_tell_of_each_change_in_the_folder_that_it_may_be_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new("env");
+    command.args(["RUST_LOG=trace", env!("CARGO_BIN_EXE_satisfice")]);
+    let served = Served::through(command, folder.path());
+    served.says("for operators");
+    std::fs::write(folder.path().join("other"), "a line").unwrap();
+    std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
+    let mut heard = vec![];
+    while !heard.last().is_some_and(|line: &String| line.contains("configuration reloaded")) {
+        heard.push(served.log.recv_timeout(PATIENCE).unwrap());
+    }
+    let of_watching: Vec<_> = heard.iter().filter(|line| line.contains("inotify")).collect();
+    assert!(of_watching.is_empty(), "{of_watching:#?}");
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_nobody_reads_any_more_stops_nothing() {
