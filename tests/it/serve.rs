@@ -261,6 +261,32 @@ fn a_log_of_everything_does_not_tell_of_each_change_in_the_folder_that_it_may_be
 }
 
 #[cfg(unix)]
+#[test]
+fn what_a_link_leads_to_is_watched_wherever_the_link_is() {
+    use std::fs::{create_dir_all, rename, write};
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let named = |name: &str| CONFIG.replace("auto", name);
+    for release in ["releases/1", "releases/2"] {
+        create_dir_all(path(release)).unwrap();
+    }
+    write(path("releases/2/c.toml"), named("swapped")).unwrap();
+    symlink("releases/1", path("current")).unwrap();
+    symlink("current/c.toml", path("c.toml")).unwrap();
+    let served = Served::start(folder.path());
+    served.says("for operators");
+    let reloaded = |name: &str| assert!(served.says("configuration reloaded").contains(name));
+    write(path("releases/1/c.toml"), named("edited")).unwrap();
+    reloaded("\"edited\"");
+    symlink("releases/2", path("next")).unwrap();
+    rename(path("next"), path("current")).unwrap();
+    reloaded("\"swapped\"");
+    write(path("releases/2/c.toml"), named("again")).unwrap();
+    reloaded("\"again\"");
+}
+
+#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_nobody_reads_any_more_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
