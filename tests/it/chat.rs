@@ -1,5 +1,7 @@
 //! `POST /v1/chat/completions`, whole answers.
 
+use std::sync::Arc;
+
 use satisfice::policy::Kind;
 use satisfice::trace::{Event, Outcome};
 use serde_json::{Value, json};
@@ -101,6 +103,19 @@ async fn without_a_published_policy_the_safest_model_answers() {
     assert_eq!(running.get("/ready").send().await.unwrap().status(), 503);
     let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("satisfice_undecided_requests_total 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn that_nothing_can_be_decided_is_told_once_and_not_with_each_request() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let lines = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
+    let _of_this_thread = tracing::subscriber::set_default(lines);
+    let running = Running::with(Options { published: false, ..Options::default() }).await;
+    for _ in 0..3 {
+        assert_eq!(running.chat(ask("auto")).await.status(), 200);
+    }
+    let told = std::fs::read_to_string(log.path()).unwrap();
+    assert_eq!(told.matches("undecided").count(), 1, "{told}");
 }
 
 #[tokio::test]
