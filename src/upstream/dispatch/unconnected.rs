@@ -50,11 +50,12 @@ fn wants_descriptors(_: &(dyn Error + 'static)) -> bool {
 
 /// Why the server's certificate is not trusted though it may be the right one, and what to do about it.
 fn distrust(error: &TlsError) -> Option<String> {
-    const TRUST: &str = "add its issuer to the system's trust store, or put it with all others to trust in one PEM file \
-                         that SSL_CERT_FILE names, and restart";
+    const TRUST: &str = "add the issuer's certificate (its own, if it is self-signed) to the system's trust store, or put \
+                         all that are to be trusted into one PEM file that SSL_CERT_FILE names, and restart";
     let TlsError::InvalidCertificate(problem) = error else { return None };
     match problem {
-        CertificateError::UnknownIssuer => {
+        // The second: one of that name is trusted, and did not sign it.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             Some(format!("this machine does not trust who issued the server's certificate; {TRUST}"))
         }
         CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => Some(format!(
@@ -96,7 +97,8 @@ mod tests {
         #[error("CaUsedAsEndEntity")]
         struct CaUsedAsEndEntity;
         let of_authority = CertificateError::Other(OtherError(Arc::new(CaUsedAsEndEntity)));
-        for (problem, what) in [(CertificateError::UnknownIssuer, "does not trust"), (of_authority, "CA:FALSE")] {
+        let (unknown, forged) = (CertificateError::UnknownIssuer, CertificateError::BadSignature);
+        for (problem, what) in [(unknown, "does not trust"), (forged, "does not trust"), (of_authority, "CA:FALSE")] {
             let told = told(problem);
             assert!(told.contains(what) && told.contains("SSL_CERT_FILE") && !told.contains("Other("), "{told}");
         }
