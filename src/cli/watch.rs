@@ -20,7 +20,7 @@ pub(super) struct Watch {
     watched: Watched,
     watcher: RecommendedWatcher,
     folders: BTreeSet<PathBuf>,
-    /// They cannot be watched.
+    /// Not all of them can be watched.
     is_blind: bool,
     /// Something happened in one of `folders`.
     stirred: mpsc::Receiver<()>,
@@ -64,21 +64,23 @@ impl Watch {
     /// Watches the folders that matter now: those that are new, and the others again, since another may be in the place of
     /// one that is gone. The log hears once of it where that cannot be.
     fn renew(&mut self) {
-        let outcome = (0..ROUNDS).map(|_| self.follow()).find(|outcome| matches!(outcome, Ok(true)));
-        let was_blind = std::mem::replace(&mut self.is_blind, outcome.is_none());
+        let follows = (0..ROUNDS).any(|_| self.follow());
+        let was_blind = std::mem::replace(&mut self.is_blind, !follows);
         if self.is_blind && !was_blind {
-            tracing::warn!(file = %self.watched.file.display(), "changes of the file are not seen; send SIGHUP");
+            tracing::warn!(file = %self.watched.file.display(), "not every change of the file is seen; send SIGHUP");
         }
     }
 
-    /// Whether the folders are those of the last time: what changed before one was watched, nothing tells of.
-    fn follow(&mut self) -> notify::Result<bool> {
+    /// Whether all folders are watched, and are those of the last time: what changed before one was watched, nothing tells
+    /// of.
+    fn follow(&mut self) -> bool {
         let folders = folders(&self.watched.file);
         // One that is not watched is not there.
         self.folders.difference(&folders).for_each(|gone| drop(self.watcher.unwatch(gone)));
-        folders.iter().try_for_each(|folder| self.watcher.watch(folder, RecursiveMode::NonRecursive))?;
+        let mut watch = |folder: &&PathBuf| self.watcher.watch(folder, RecursiveMode::NonRecursive).is_ok();
+        let all = folders.iter().filter(|folder| watch(folder)).count() == folders.len();
         let before = std::mem::replace(&mut self.folders, folders);
-        Ok(before == self.folders)
+        all && before == self.folders
     }
 }
 
@@ -92,6 +94,7 @@ fn folders(file: &Path) -> BTreeSet<PathBuf> {
             place.pop();
             continue;
         }
+        // A step that is the root takes the place of all before it.
         let next = place.join(step);
         match fs::read_link(&next) {
             Ok(target) if links < MAX_LINKS => {
@@ -103,7 +106,6 @@ fn folders(file: &Path) -> BTreeSet<PathBuf> {
                 folders.insert(place);
                 break;
             }
-            // A path that begins at the root takes the place of all before it.
             _ => place = next,
         }
     }
