@@ -48,6 +48,9 @@
 //! - Only [`store`]'s versioned types go to disk. What a checkpoint holds is the policy's own state, as it is: one of
 //!   another version, classifier or shape is thrown away, and the ledger is learned from anew.
 //! - Only [`api`] types and the server's own views go on the wire.
+//! - Nothing ends for want of somebody who reads the log or standard output: `println!` and the like panic there.
+
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod api;
 pub mod catalog;

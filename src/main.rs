@@ -1,12 +1,16 @@
 //! The `satisfice` program: one match arm per command.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod allocator;
 
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use satisfice::cli::demo::run::DemoError;
+use satisfice::cli::stdout::stdout;
 use satisfice::cli::{calibrate, check, demo, evaluate, export, model, serve, train};
 use satisfice::config::Environment;
 use satisfice::gateway::unix_ms;
@@ -72,7 +76,7 @@ fn run(command: Command) -> ExitCode {
         Command::Export(options) => ended(export::run(&options, unix_ms()).map(drop).map_err(Failure::mendable)),
         Command::Calibrate(options) => {
             init_tracing(LogFormat::default());
-            let run = async move { calibrate::run(&options, &mut std::io::stdout()).await };
+            let run = async move { calibrate::run(&options, &mut stdout()).await };
             ended(runtime(run).map_err(Failure::mendable))
         }
         Command::Train(arguments) => ended(train::run(&arguments).map_err(Failure::mendable)),
@@ -83,13 +87,14 @@ fn run(command: Command) -> ExitCode {
 }
 
 fn checked(options: &check::Options) -> Result<(), Failure> {
-    print!("{}", check::run(options, &Environment::of_process()).map_err(Failure::mendable)?);
-    Ok(())
+    printed(check::run(options, &Environment::of_process()))
 }
 
-fn printed(text: anyhow::Result<String>) -> Result<(), Failure> {
-    print!("{}", text.map_err(Failure::mendable)?);
-    Ok(())
+fn printed(text: Result<String, impl Into<anyhow::Error>>) -> Result<(), Failure> {
+    let text = text.map_err(Failure::mendable)?;
+    let mut out = stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| Failure(format!("standard output cannot be written: {error}"), 2))
 }
 
 /// What to say and with which code to exit.
@@ -112,12 +117,30 @@ fn ended(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(message, code)) => {
-            eprintln!("satisfice: {message}");
+            // Where nobody can be told, the code tells it.
+            let _ = writeln!(stderr(), "satisfice: {message}");
             ExitCode::from(code)
         }
     }
 }
 
 fn runtime<E: From<std::io::Error>>(work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        outlive_long_files()?;
+        work.await
+    })
+}
+
+/// A write that would make a file longer than the process may (`ulimit -f`, LimitFSIZE) fails from here on, as on a full
+/// disk, in place of ending the process: a signal that is listened to once never does again.
+#[cfg(unix)]
+fn outlive_long_files() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
+#[cfg(not(unix))]
+fn outlive_long_files() -> std::io::Result<()> {
+    Ok(())
 }

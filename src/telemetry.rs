@@ -2,9 +2,9 @@
 //! no client can make series.
 
 mod cache;
+mod log;
 mod words;
 
-use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -14,31 +14,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use tracing_subscriber::EnvFilter;
 
 pub use cache::CacheMetrics;
+pub use log::{LogFormat, init_tracing};
 use words::Received;
 pub use words::{Judged, Shadowed, Told};
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    #[default]
-    Text,
-    Json,
-}
-
-/// Sends log lines to stderr, in colour on a terminal that `NO_COLOR` does not forbid it; `RUST_LOG` filters them, `info`
-/// without it. Does nothing where tracing is already set up.
-pub fn init_tracing(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colour);
-    let _already_set = match format {
-        LogFormat::Text => lines.with_target(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
-    };
-}
 
 /// USD are fractions.
 type Amount = Counter<f64, AtomicU64>;
@@ -173,6 +153,7 @@ impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
         self.cache.register(r);
+        r.register("log_lines_lost", "Log lines that could not be written", log::lost());
         r.register("in_flight_requests", "Requests that are being answered", self.in_flight.clone());
         r.register("requests", "Finished requests", self.requests.clone());
         r.register("error_responses", "Errors that clients were answered, by status and reason", self.refused.clone());

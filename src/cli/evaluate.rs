@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use super::stdout::stdout;
 use super::workload;
 use crate::difficulty::train::{Arm, Dataset, Options};
 use crate::difficulty::{Bundle, EncoderFiles, FileEntry};
@@ -114,7 +115,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         None => as_given(args)?,
     };
     let plots = args.svg.as_deref().map_or_else(|| Ok(vec![]), |folder| svg::plots(&report, folder));
-    output::write(&report, &table::text(&report), plots, args, &mut std::io::stdout().lock())
+    output::write(&report, &table::text(&report), plots, args, &mut stdout())
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::value::RawValue;
 
+use super::stdout::say;
 use crate::policy::Kind;
 use crate::scorers::reward::{self, Part};
 use crate::store::{
@@ -66,7 +67,7 @@ pub fn run(options: &Options, now_ms: u64) -> anyhow::Result<Summary> {
     }
     output.finish()?;
     let Summary { requests, bodies, judged } = summary;
-    println!("wrote {}: {requests} requests, {bodies} with their body, {judged} judged", options.out.display());
+    say(format_args!("wrote {}: {requests} requests, {bodies} with their body, {judged} judged", options.out.display()));
     Ok(summary)
 }
 

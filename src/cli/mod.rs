@@ -14,6 +14,7 @@ mod numbers;
 mod output;
 pub mod registry;
 pub mod serve;
+pub mod stdout;
 mod table;
 pub mod traces;
 pub mod train;

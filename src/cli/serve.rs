@@ -1,5 +1,6 @@
 //! `satisfice serve`: the gateway, until it is told to stop; reloads its file when that changes.
 
+use std::future::pending;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::assemble::{AssembleError, Classifiers, Running, assemble};
 use super::numbers;
 use super::registry;
-use super::watch::watch;
+use super::stdout::say;
+use super::watch::Watch;
 use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::config::{self, Environment, Flags, Mistakes, NoKeys, Setup};
 use crate::policy::Knob;
@@ -134,10 +135,10 @@ impl Source {
             Some(file) => config::load(file, &self.environment, &self.flags, &self.catalogue)?,
             None => {
                 let made = config::from_environment(&self.environment, &self.flags, &self.catalogue)?;
-                println!(
+                say(format_args!(
                     "# Built from the keys in the environment; save it as {DEFAULT_FILE} to change it.\n{}",
                     made.toml
-                );
+                ));
                 made.setup
             }
         };
@@ -170,25 +171,18 @@ fn summary(setup: &Setup) -> String {
 struct Told {
     stop: Stop,
     hang_up: Signal,
-    /// The configuration changed.
-    changes: mpsc::Receiver<()>,
-    /// The registry changed.
-    takings: mpsc::Receiver<()>,
-    _watchers: [Option<notify::RecommendedWatcher>; 2],
+    configuration: Option<Watch>,
+    registry: Option<Watch>,
 }
 
 impl Told {
     /// Hears everything from here on.
     fn new(source: &Source, classifiers: &Classifiers) -> Result<Self, ServeError> {
-        let (changed, changes) = mpsc::channel(1);
-        let (taken, takings) = mpsc::channel(1);
-        let watcher = source.file.as_deref().and_then(|file| watch(file, changed));
         Ok(Self {
             stop: Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? },
             hang_up: signal(SignalKind::hangup())?,
-            changes,
-            takings,
-            _watchers: [watcher, watch_registry(classifiers, taken)],
+            configuration: source.file.as_deref().and_then(Watch::new),
+            registry: watch_registry(classifiers),
         })
     }
 
@@ -199,12 +193,12 @@ impl Told {
             tokio::select! {
                 () = self.stop.told() => return,
                 _ = self.hang_up.recv() => reload(running, source).await,
-                Some(()) = self.changes.recv() => {
-                    settle(&mut self.changes).await;
+                () = changed(&mut self.configuration) => {
+                    settle(&mut self.configuration).await;
                     reload(running, source).await;
                 }
-                Some(()) = self.takings.recv() => {
-                    settle(&mut self.takings).await;
+                () = changed(&mut self.registry) => {
+                    settle(&mut self.registry).await;
                     reclassify(running, classifiers, false).await;
                 }
             }
@@ -227,18 +221,26 @@ impl Stop {
     }
 }
 
-async fn settle(changes: &mut mpsc::Receiver<()>) {
+async fn changed(watch: &mut Option<Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => pending().await,
+    }
+}
+
+async fn settle(watch: &mut Option<Watch>) {
     sleep(SETTLE).await;
-    while changes.try_recv().is_ok() {}
+    // What changed since belongs to the same change.
+    let _ = watch.as_mut().map(Watch::look);
 }
 
 /// The registry's folder is made, so that there is something to watch.
-fn watch_registry(classifiers: &Classifiers, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+fn watch_registry(classifiers: &Classifiers) -> Option<Watch> {
     let Classifiers::Registry(data_dir) = classifiers else { return None };
     let folder = registry::folder(data_dir);
     let made = make_folder(&folder);
     made.inspect_err(|error| tracing::warn!(%error, "`model use` needs a restart to be seen")).ok()?;
-    watch(&folder.join(registry::REGISTRY_FILE), changed)
+    Watch::new(&folder.join(registry::REGISTRY_FILE))
 }
 
 /// Takes the classifier into use that is named now. One that cannot be used changes nothing. `again`: also where it is

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::stdout::say;
 use super::workload::{self, Reader};
 use crate::difficulty::train::{Dataset, Options, Trained, report, train};
 use crate::difficulty::{DifficultyError, EncoderFiles, FileEntry, Manifest, files};
@@ -106,7 +107,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let encoder = encoder(args)?;
     let extractor = encoder.extractor()?;
     let Read { data, sources, tally } = read(args, &extractor)?;
-    tally.iter().for_each(|tally| println!("{tally}"));
+    tally.iter().for_each(say);
     if let (Some(fold), Some(path)) = (args.exclude_fold, &args.list_fold) {
         folds::list(&data, fold, path)?;
     }
@@ -123,7 +124,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         holdout,
     };
     output::write(&args.out, args.force, &files(&trained, &encoder, manifest)?).context("--out")?;
-    println!("wrote {}, trained on all {} prompts", args.out.display(), data.prompts.len());
+    say(format_args!("wrote {}, trained on all {} prompts", args.out.display(), data.prompts.len()));
     Ok(())
 }
 
@@ -164,17 +165,17 @@ fn hold_out(
     files: (&EncoderFiles, &[FileEntry]),
 ) -> anyhow::Result<serde_json::Value> {
     if args.holdout == 0.0 {
-        println!("no holdout: nobody knows whether the new classifier falls behind the old one");
+        say("no holdout: nobody knows whether the new classifier falls behind the old one");
         return Ok(serde_json::Value::Null);
     }
     let parts = Parts::new(data, args.holdout);
     let new = fit("all but the holdout", &parts.rest, options)?;
     let report = report(&new, &parts.held)?;
-    print!("{}", tables::of_report(&report));
+    say(tables::of_report(&report).trim_end());
     let (old, judged) = old::find(args, (&new, options), &parts, files)?;
     let new = gate::adapted(new.classifier, &new.prior, &parts.rest, &new.prior)?;
     let comparison = gate::compare(&new, &old, &judged, args.seed)?;
-    print!("{}", tables::of_comparison(&comparison));
+    say(tables::of_comparison(&comparison).trim_end());
     gate::check(&comparison, args.force)?;
     let mut found = serde_json::to_value(&report)?;
     found["against"] = serde_json::to_value(&comparison)?;

@@ -1,28 +1,119 @@
-//! A file that is watched for changes: by whatever its name leads to, since a folder that Kubernetes mounts changes by
-//! the swap of a link beside the file, and nothing tells of the file itself.
+//! A file that is watched for changes, by whatever its name leads to: where a link stands for it, or for a folder on the
+//! way to it, the link may come to lead elsewhere, and what it leads to may be written.
 
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf, absolute};
 
-use notify::Watcher;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-/// Tells of each change of `file`. Its folder is watched, for editors put a new file in place of the old one.
-pub(super) fn watch(file: &Path, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let mut watched = Watched::new(file);
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let heard = move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) && watched.has_changed() {
-            // Full: a change waits already.
-            let _ = changed.try_send(());
+/// Links that are followed to a file at most, as many as the system follows.
+const MAX_LINKS: usize = 40;
+/// Tries to find and watch folders that change meanwhile.
+const ROUNDS: usize = 5;
+
+/// A file, and what tells of its changes.
+pub(super) struct Watch {
+    watched: Watched,
+    watcher: RecommendedWatcher,
+    folders: BTreeSet<PathBuf>,
+    /// Not all of them can be watched.
+    is_blind: bool,
+    /// Something happened in one of `folders`.
+    stirred: mpsc::Receiver<()>,
+}
+
+impl Watch {
+    /// From here on. `None`: the system cannot watch it, and the log says so.
+    pub(super) fn new(file: &Path) -> Option<Self> {
+        let (stir, stirred) = mpsc::channel(1);
+        let heard = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                // Full: it is to be looked at already.
+                let _ = stir.try_send(());
+            }
+        };
+        let watched = Watched::new(file);
+        let watcher = notify::recommended_watcher(heard);
+        let watcher = watcher.inspect_err(|error| tracing::warn!(%error, "changes of files are not seen; send SIGHUP"));
+        let mut watch = Self { watched, watcher: watcher.ok()?, folders: BTreeSet::new(), is_blind: false, stirred };
+        watch.renew();
+        Some(watch)
+    }
+
+    /// Returns at the next change. Nothing is lost where it is not waited for to the end.
+    pub(super) async fn changed(&mut self) {
+        while self.stirred.recv().await.is_some() {
+            if self.look() {
+                return;
+            }
         }
-    };
-    let watcher = notify::recommended_watcher(heard).and_then(|mut watcher| {
-        watcher.watch(folder, notify::RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    watcher.inspect_err(|error| tracing::warn!(%error, "changes of the file are not seen; send SIGHUP")).ok()
+        // Nobody tells any more.
+        std::future::pending().await
+    }
+
+    /// Whether it has changed since the last look.
+    pub(super) fn look(&mut self) -> bool {
+        self.renew();
+        self.watched.has_changed()
+    }
+
+    /// Watches the folders that matter now: those that are new, and the others again, since another may be in the place of
+    /// one that is gone. The log hears once of it where that cannot be.
+    fn renew(&mut self) {
+        let follows = (0..ROUNDS).any(|_| self.follow());
+        let was_blind = std::mem::replace(&mut self.is_blind, !follows);
+        if self.is_blind && !was_blind {
+            tracing::warn!(file = %self.watched.file.display(), "not every change of the file is seen; send SIGHUP");
+        }
+    }
+
+    /// Whether all folders are watched, and are those of the last time: what changed before one was watched, nothing tells
+    /// of.
+    fn follow(&mut self) -> bool {
+        let folders = folders(&self.watched.file);
+        // One that is not watched is not there.
+        self.folders.difference(&folders).for_each(|gone| drop(self.watcher.unwatch(gone)));
+        let mut watch = |folder: &&PathBuf| self.watcher.watch(folder, RecursiveMode::NonRecursive).is_ok();
+        let all = folders.iter().filter(|folder| watch(folder)).count() == folders.len();
+        let before = std::mem::replace(&mut self.folders, folders);
+        all && before == self.folders
+    }
+}
+
+/// The folders in which a change makes `file` another one: those of the links on the way to it, and its own; where
+/// something on the way is missing, the one that it is missing from.
+fn folders(file: &Path) -> BTreeSet<PathBuf> {
+    let (mut folders, mut place, mut links) = (BTreeSet::new(), PathBuf::new(), 0);
+    let mut rest = steps(&absolute(file).unwrap_or_else(|_| file.to_owned()));
+    while let Some(step) = rest.pop_front() {
+        if step == ".." {
+            place.pop();
+            continue;
+        }
+        // A step that is the root takes the place of all before it.
+        let next = place.join(step);
+        match fs::read_link(&next) {
+            Ok(target) if links < MAX_LINKS => {
+                links += 1;
+                folders.insert(place.clone());
+                steps(&target).into_iter().rev().for_each(|step| rest.push_front(step));
+            }
+            _ if rest.is_empty() || !next.exists() => {
+                folders.insert(place);
+                break;
+            }
+            _ => place = next,
+        }
+    }
+    folders
+}
+
+fn steps(path: &Path) -> VecDeque<OsString> {
+    path.components().filter(|step| *step != Component::CurDir).map(|step| step.as_os_str().to_owned()).collect()
 }
 
 /// A file as it was when it was last looked at.
@@ -66,6 +157,30 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn the_folders_of_all_links_on_the_way_and_of_the_file_are_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let path = |name: &str| root.join(name);
+        let expect = |file: &str, places: &[&str]| {
+            let expected: BTreeSet<PathBuf> = places.iter().map(|place| path(place)).collect();
+            let found = folders(&path(file)).into_iter().filter(|folder| folder.starts_with(&root));
+            assert_eq!(found.collect::<BTreeSet<_>>(), expected, "{file}");
+        };
+        fs::create_dir_all(path("releases/1")).unwrap();
+        fs::write(path("releases/1/c.toml"), "").unwrap();
+        symlink("releases/1", path("current")).unwrap();
+        symlink("current/./c.toml", path("c.toml")).unwrap();
+        symlink(path("releases/../current"), path("releases/all")).unwrap();
+        symlink("circle", path("circle")).unwrap();
+        expect("releases/1/c.toml", &["releases/1"]);
+        expect("current/c.toml", &["", "releases/1"]);
+        expect("c.toml", &["", "releases/1"]);
+        expect("releases/all/c.toml", &["releases", "", "releases/1"]);
+        expect("current/none/c.toml", &["", "releases/1"]);
+        expect("circle/c.toml", &[""]);
+    }
 
     #[test]
     fn a_file_has_changed_once_for_each_change_however_it_came() {

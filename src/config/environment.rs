@@ -37,6 +37,12 @@ impl fmt::Debug for Environment {
     }
 }
 
+/// What is wrong with an `env:` that is not set and that [`is_name`] does not hold for; a message that quoted it might
+/// give a secret away.
+pub(super) const NO_NAME: &str = "has something after `env:` that is not set and does not look like a variable's name \
+    (A-Z, 0-9 and _), which is not shown in case it is the secret itself; put that into a variable, and the variable's \
+    name here";
+
 /// The secret that `typed` stands for: `env:NAME`, or itself (with a warning). `what` names it in messages.
 pub(super) fn secret(
     typed: &Located<String>,
@@ -67,9 +73,17 @@ fn variable<'e>(
     findings: &mut Findings,
 ) -> Option<&'e str> {
     let value = environment.get(name);
-    if value.is_none() {
+    if value.is_none() && is_name(name) {
         let remedy = "export it before satisfice starts";
         findings.mistake(line, format!("{what}: the environment variable \"{name}\" is not set; {remedy}"));
+    } else if value.is_none() {
+        findings.mistake(line, format!("{what} {NO_NAME}"));
     }
     value
+}
+
+/// Whether it looks like the name of a variable, and so like no secret.
+pub(super) fn is_name(text: &str) -> bool {
+    let of_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    text.bytes().all(of_name) && text.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }

@@ -213,7 +213,8 @@ impl<'r, 'i> Section<'r, 'i> {
         let line = self.lines.line(value.span());
         let value = match value.get_ref() {
             DeValue::String(s) => Some(s.clone().into_owned()),
-            _ => self.wrong(key, line, shown(&value), expected),
+            // Not what it is: a number may be a secret without its quotes.
+            other => self.wrong(key, line, format!("of type {}", other.type_str()), expected),
         };
         Some(Located { value: value?, line })
     }

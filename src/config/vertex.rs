@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use reqwest::Url;
 
-use super::environment::Environment;
+use super::environment::{Environment, NO_NAME, is_name};
 use super::section::{Located, Section};
 use crate::upstream::settings::Wire;
 use crate::upstream::vertex::{ServiceAccount, home};
@@ -119,7 +119,10 @@ fn account(json: &str) -> Result<ServiceAccount, String> {
 fn from_environment(typed: &str, environment: &Environment) -> Result<String, String> {
     let name = typed.strip_prefix("env:").ok_or("is written out; give \"env:NAME\", or `credentials_file`")?;
     let value = environment.get(name).map(str::to_owned);
-    value.ok_or_else(|| format!("is not set: export the environment variable {name:?} before satisfice starts"))
+    value.ok_or_else(|| match is_name(name) {
+        true => format!("is not set: export the environment variable {name:?} before satisfice starts"),
+        false => NO_NAME.into(),
+    })
 }
 
 fn from_file(path: &str) -> Result<String, String> {

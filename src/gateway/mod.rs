@@ -221,7 +221,12 @@ impl Gateway {
     pub fn is_ready(&self) -> bool {
         let snapshot = self.snapshot.load();
         let known = self.setup.load().routes.iter().all(|route| snapshot.routes.contains_key(&*route.name));
-        known && !self.sink.events.is_closed()
+        known && self.has_learner()
+    }
+
+    /// Whether the learner is there; it ends with the gateway, or in a panic.
+    pub fn has_learner(&self) -> bool {
+        !self.sink.events.is_closed()
     }
 
     /// Where scores go.

@@ -80,6 +80,7 @@ impl Gateway {
         };
         let plan = match self.decide(routed, &mind, draft, &fit, ask).await {
             Ok(decision) => {
+                routed.of().undecided.ends();
                 let decision = self.sample(routed, &mind.snapshot, ruled(decision, rule, &*self.sources.draw));
                 let decided = (decision, mind.snapshot.bundle);
                 let plan = Plan::decided(setup, route, &fit, decided, &*self.sources.draw);
@@ -137,7 +138,9 @@ impl Gateway {
 
     fn safest(&self, routed: Routed<'_>, snapshot: &Snapshot, fit: Vec<usize>, problem: &Undecided) -> Plan {
         let name = &*routed.of().name;
-        tracing::warn!(route = name, %problem, "undecided; the safest model answers");
+        if routed.of().undecided.begins() {
+            tracing::warn!(route = name, %problem, "undecided; the safest model answers from here on, until it is decided again");
+        }
         self.sink.metrics.undecided.inc();
         Plan::safest(routed.setup, routed.route, fit, snapshot.routes.get(name).map(|state| &**state))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Wishes;
 use super::balance::{Balance, Deployment, order};
@@ -50,9 +51,15 @@ pub(super) struct Route {
     pub(super) fallbacks: Fallbacks<Vec<usize>>,
     pub(super) segments: Vec<Segment>,
     pub(super) rules: Vec<Rule>,
+    /// Nothing could be decided the last time.
+    pub(super) undecided: Lasting,
     /// A provider of it charges less for what it has read before.
     caches: bool,
 }
+
+/// Something that goes on for many requests, and that the log hears of where it begins.
+#[derive(Debug, Default)]
+pub(super) struct Lasting(AtomicBool);
 
 /// A segment of a route.
 pub(super) struct Segment {
@@ -84,6 +91,7 @@ impl Setup {
             limits: route.resilience.limits(&settings),
             segments: route.segments.iter().map(Segment::new).collect(),
             rules: route.rules.clone(),
+            undecided: Lasting::default(),
             caches: route.models.iter().any(|model| charges_less(model)),
             fallbacks: route.resilience.fallbacks.map(indices),
         });
@@ -251,6 +259,21 @@ impl Route {
     /// The first segment whose pairs a request has all.
     pub(super) fn segment(&self, metadata: &Metadata) -> Option<&Segment> {
         self.segments.iter().find(|segment| metadata.contains(&segment.metadata))
+    }
+}
+
+impl Lasting {
+    /// It is so. True: it was not so before.
+    pub(super) fn begins(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
+
+    /// It is not so, or no more.
+    pub(super) fn ends(&self) {
+        // Written by few, read by all.
+        if self.0.load(Ordering::Relaxed) {
+            self.0.store(false, Ordering::Relaxed);
+        }
     }
 }
 

@@ -246,6 +246,7 @@ fn exhausted(error: &UpstreamError) -> ApiError {
         Cause::RateLimited => limited(message),
         Cause::Timeout => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
         Cause::Connect => failed(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable"),
+        Cause::Descriptors => failed(StatusCode::SERVICE_UNAVAILABLE, "no_descriptors"),
         Cause::Credentials => failed(StatusCode::BAD_GATEWAY, "upstream_credentials"),
         Cause::Configuration => failed(StatusCode::BAD_GATEWAY, "upstream_misconfigured"),
         Cause::Server => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),

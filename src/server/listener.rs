@@ -13,10 +13,18 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection;
 use super::site::Site;
-use super::workers::Workers;
+use super::workers::{Workers, descriptors};
 
-/// Connections served at once; more wait in the kernel's queue.
+/// Clients' connections served at once, where the system gives as many file descriptors; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16 * 1024;
+/// Operators' connections.
+const OPERATORS: usize = 16;
+/// File descriptors kept for all that is no connection of a client: files, listeners, operators, judges; and for each
+/// thread that serves.
+const RESERVE: usize = 64;
+const RESERVE_PER_THREAD: usize = 4;
+/// Served at once however few descriptors there are.
+const MIN_CONNECTIONS: usize = 4;
 /// How long requests under way may take once the server stops: most answers end by then, and so does the process before
 /// what runs it loses patience, as Kubernetes does after 30 s.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
@@ -64,10 +72,12 @@ pub enum Phase {
 /// Serves `site` on `workers` as `phase` says; a sender that is gone says that it is over. When it returns, no request is
 /// under way.
 pub async fn serve(listener: TcpListener, site: Site, workers: Workers, mut phase: watch::Receiver<Phase>) {
+    let room = if site.is_for_clients() { connections(descriptors(), workers.len()) } else { OPERATORS };
+    tracing::debug!(connections = room, "served at once");
     let (site, graceful) = (Arc::new(site), GracefulShutdown::new());
     let mut connections = JoinSet::new();
     tokio::select! {
-        () = accept(&listener, &site, &workers, &graceful, &mut connections) => {}
+        () = accept(&listener, room, &site, &workers, &graceful, &mut connections) => {}
         () = reached(&mut phase, Phase::Ending) => {}
     }
     drop(listener);
@@ -84,18 +94,27 @@ pub async fn serve(listener: TcpListener, site: Site, workers: Workers, mut phas
     connections.shutdown().await;
 }
 
+/// How many clients' connections are served at once with so many file `descriptors` and `threads`: each may need another
+/// one, towards its upstream. `None`: there is no limit.
+fn connections(descriptors: Option<u64>, threads: usize) -> usize {
+    let Some(all) = descriptors.and_then(|all| usize::try_from(all).ok()) else { return MAX_CONNECTIONS };
+    let free = all.saturating_sub(RESERVE + RESERVE_PER_THREAD * threads);
+    (free / 2).clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
+}
+
 async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     drop(phase.wait_for(|phase| *phase >= wanted).await);
 }
 
 async fn accept(
     listener: &TcpListener,
+    room: usize,
     site: &Arc<Site>,
     workers: &Workers,
     graceful: &GracefulShutdown,
     connections: &mut JoinSet<()>,
 ) {
-    let (room, mut refusals) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), Refusals::default());
+    let (room, mut refusals) = (Arc::new(Semaphore::new(room)), Refusals::default());
     while let Ok(permit) = room.clone().acquire_owned().await {
         // Out of this runtime: the worker's own is to wake up for what comes.
         match listener.accept().await.and_then(|(stream, _peer)| stream.into_std()) {
@@ -141,6 +160,14 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_of_the_descriptors_that_nothing_else_needs_are_for_clients() {
+        assert_eq!(connections(Some(128), 2), 28, "each of 28 may have one towards its upstream: 56, and 72 are kept");
+        assert_eq!(connections(Some(1024), 8), 464);
+        assert_eq!([Some(1 << 20), None].map(|limit| connections(limit, 2)), [MAX_CONNECTIONS; 2]);
+        assert_eq!(connections(Some(20), 64), MIN_CONNECTIONS);
+    }
 
     #[test]
     fn the_log_hears_of_connections_that_cannot_be_accepted_once_a_minute() {

@@ -38,6 +38,11 @@ impl Site {
         Self { router: admin_router(app), straight: None }
     }
 
+    /// Whether clients are served, and not operators alone.
+    pub(super) fn is_for_clients(&self) -> bool {
+        self.straight.is_some()
+    }
+
     /// Ends the streams that are under way, with an error that says so.
     pub(super) fn end_streams(&self) {
         self.straight.iter().for_each(|app| app.over.notify_waiters());

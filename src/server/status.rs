@@ -12,9 +12,13 @@ use super::{App, providers};
 
 const PROMETHEUS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The process is alive.
-pub(super) async fn health() -> Response {
-    super::json(&serde_json::json!({ "status": "ok" }))
+/// The process is alive, and no restart would mend anything.
+pub(super) async fn health(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    if app.gateway.has_learner() {
+        return Ok(super::json(&serde_json::json!({ "status": "ok" })));
+    }
+    let message = "the learner has ended: scores are refused and nothing is learned; restart the gateway";
+    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message).code("learner_ended"))
 }
 
 /// Every route has been published by a learner that is alive.

@@ -55,6 +55,11 @@ impl Workers {
         Ok(())
     }
 
+    /// Threads that serve, at least one.
+    pub(super) fn len(&self) -> usize {
+        self.handles.len()
+    }
+
     /// The one with the least to do.
     pub(super) fn next(&self) -> &Handle {
         let idlest = self.handles.iter().min_by_key(|handle| handle.metrics().num_alive_tasks());
@@ -74,6 +79,17 @@ fn raise_descriptors() {
 
 #[cfg(not(unix))]
 fn raise_descriptors() {}
+
+/// File descriptors that the process may hold; `None`: as many as it likes.
+#[cfg(unix)]
+pub(super) fn descriptors() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+#[cfg(not(unix))]
+pub(super) fn descriptors() -> Option<u64> {
+    None
+}
 
 impl Drop for Worker {
     fn drop(&mut self) {

@@ -5,6 +5,7 @@
 //! (two-phase, so that a torn write cannot pass for a commit; quick-repair, so that opening after a crash does not walk
 //! the file).
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,6 +52,10 @@ pub(super) struct LedgerReader {
 
 impl Ledger {
     pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
+        // redb would make a ledger of it that nothing is in.
+        if fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
+            return Err(StoreError::damaged(&path, "it has no bytes, as no ledger has"));
+        }
         let file = Arc::new(DatabaseFile::new(path, CACHE_BYTES));
         let (position, greatest) = file.with(|database| {
             prepare(database)?;

@@ -281,6 +281,8 @@ pub enum Cause {
     Server,
     /// No connection, or it broke before the answer began.
     Connect,
+    /// The gateway had no file descriptor left to connect with: no provider's fault.
+    Descriptors,
     /// A deadline passed, or the upstream says so itself (408); `message` says which.
     Timeout,
     /// Bytes that are no answer, an error inside a 200 that does not say of what kind it is, or a stream that was cut.
@@ -311,6 +313,7 @@ impl Cause {
             Self::Abandoned => "abandoned",
             Self::Server => "server",
             Self::Connect => "connect",
+            Self::Descriptors => "descriptors",
             Self::Timeout => "timeout",
             Self::Malformed => "malformed",
             Self::TooLong => "too_long",
@@ -324,6 +327,9 @@ impl Cause {
 
     /// The same model may answer a little later.
     pub fn may_pass(self) -> bool {
-        matches!(self, Self::RateLimited | Self::Server | Self::Connect | Self::Timeout | Self::Malformed)
+        matches!(
+            self,
+            Self::RateLimited | Self::Server | Self::Connect | Self::Descriptors | Self::Timeout | Self::Malformed
+        )
     }
 }

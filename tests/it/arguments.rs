@@ -1,5 +1,7 @@
 //! Wrong arguments: one line that says what is wrong and where to look, on stderr, and exit code 2.
 
+use std::io::{PipeWriter, pipe};
+use std::net::TcpListener;
 use std::process::{Command, Output};
 
 fn satisfice(arguments: &str) -> Output {
@@ -58,4 +60,34 @@ fn a_data_folder_that_is_a_file_is_one_mistake_wherever_it_is_given() {
             "{said}"
         );
     }
+}
+
+/// What nobody reads.
+fn unread() -> PipeWriter {
+    pipe().unwrap().1
+}
+
+#[test]
+fn a_gateway_that_nobody_hears_says_by_its_code_why_it_does_not_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    command.args(["serve", "--listen", &taken.local_addr().unwrap().to_string(), "--admin-listen", "127.0.0.1:0"]);
+    let folder = tempfile::tempdir().unwrap();
+    let command = command.current_dir(folder.path()).env_clear().env("OPENAI_API_KEY", "sk-none");
+    let said = command.stdout(unread()).output().unwrap();
+    let stderr = String::from_utf8(said.stderr).unwrap();
+    assert!(said.status.code() == Some(2) && stderr.contains("cannot listen on"), "{stderr}");
+    let status = command.stdout(unread()).stderr(unread()).status().unwrap();
+    assert_eq!(status.code(), Some(2), "its log is not heard either");
+}
+
+#[test]
+fn a_report_whose_reader_left_ends_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("c.toml");
+    std::fs::write(&config, "[[providers]]\nname = \"ollama\"\n[[models]]\nname = \"m\"\nprovider = \"ollama\"\n")
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_satisfice"));
+    let said = command.arg("check").arg("--config").arg(config).stdout(unread()).output().unwrap();
+    assert!(said.status.success() && said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
 }

@@ -1,10 +1,12 @@
 //! `POST /v1/chat/completions`, whole answers.
 
+use std::sync::Arc;
+
 use satisfice::policy::Kind;
 use satisfice::trace::{Event, Outcome};
 use serde_json::{Value, json};
 
-use crate::gateway::{Options, Running, ask, header};
+use crate::gateway::{Options, Running, ask, error, header};
 use crate::scripted::Answer;
 
 #[tokio::test]
@@ -101,6 +103,30 @@ async fn without_a_published_policy_the_safest_model_answers() {
     assert_eq!(running.get("/ready").send().await.unwrap().status(), 503);
     let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("satisfice_undecided_requests_total 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn that_nothing_can_be_decided_is_told_once_and_not_with_each_request() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let lines = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
+    let _of_this_thread = tracing::subscriber::set_default(lines);
+    let running = Running::with(Options { published: false, ..Options::default() }).await;
+    for _ in 0..3 {
+        assert_eq!(running.chat(ask("auto")).await.status(), 200);
+    }
+    let told = std::fs::read_to_string(log.path()).unwrap();
+    assert_eq!(told.matches("undecided").count(), 1, "{told}");
+}
+
+#[tokio::test]
+async fn a_gateway_whose_learner_ended_answers_and_says_that_it_is_to_be_restarted() {
+    let mut running = Running::start().await;
+    assert_eq!(running.get("/health").send().await.unwrap().status(), 200);
+    running.lose_learner();
+    assert_eq!(running.chat(ask("auto")).await.status(), 200);
+    let (status, error) = error(running.get("/health").send().await.unwrap()).await;
+    assert_eq!((status, &error["code"]), (503, &"learner_ended".into()));
+    assert_eq!(running.get("/ready").send().await.unwrap().status(), 503);
 }
 
 #[tokio::test]

@@ -380,6 +380,17 @@ fn no_secret_is_shown() {
 }
 
 #[test]
+fn a_secret_that_is_typed_in_a_wrong_way_is_not_shown() {
+    for typed in ["\"env:sk-2a9\"", "\"env:1_2A9\"", "\"env:\"", "20932093", "2093.5", "[\"sk-2a9\"]", "sk-2a9"] {
+        let said = mistakes(&SMALL.replace("\"env:KEY\"", typed));
+        assert!(!["2a9", "2A9", "2093"].iter().any(|part| said.contains(part)), "{typed}: {said}");
+        assert!(said.contains("api_key") || said.contains("TOML"), "{typed}: {said}");
+    }
+    let named = mistakes(&SMALL.replace("\"env:KEY\"", "\"env:sk-2a9\""));
+    assert!(named.contains("the variable's name here"), "{named}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let load = |path: &std::path::Path| {

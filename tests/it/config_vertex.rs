@@ -65,6 +65,8 @@ fn what_is_wrong_is_said_with_its_line_and_a_remedy() {
     f.toml:5: `location` "" is not one; give a place such as "global" or "europe-west4"
     f.toml:6: `credentials` is not set: export the environment variable "NONE" before satisfice starts
     "#);
+    let told = mistakes("credentials = 'env:{\"private_key\": \"secret\"}'");
+    assert!(told.contains("not shown") && !told.contains("private_key"), "{told}");
     insta::assert_snapshot!(mistakes("credentials = \"env:JUNK\""), @"f.toml:4: `credentials` is not the JSON of a service account's key (line 1, column 5)");
     insta::assert_snapshot!(mistakes("credentials = \"{}\"\ncredentials_file = \"/none\""), @"f.toml:5: both `credentials` and `credentials_file` are given; keep one of them");
     insta::assert_snapshot!(mistakes("credentials = \"{}\""), @r#"f.toml:4: `credentials` is written out; give "env:NAME", or `credentials_file`"#);

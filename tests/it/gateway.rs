@@ -150,6 +150,11 @@ impl Running {
         }
     }
 
+    /// As when the learner panicked.
+    pub fn lose_learner(&mut self) {
+        self.events.close();
+    }
+
     /// As when it is told twice to stop.
     pub fn tell_to_end_at_once(&self) {
         self.phase.send_replace(Phase::Over);

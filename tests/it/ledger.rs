@@ -50,6 +50,16 @@ fn entries_come_back_numbered_in_order_after_any_position() {
 }
 
 #[test]
+fn a_file_of_no_bytes_is_no_ledger_and_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.redb");
+    fs::write(&file, "").unwrap();
+    let told = refused(folder.path()).to_string();
+    assert!(told.contains("ledger.redb is damaged: it has no bytes") && told.contains("move it away"), "{told}");
+    assert_eq!(fs::metadata(&file).unwrap().len(), 0);
+}
+
+#[test]
 fn a_request_s_history_is_what_stood_before_a_position() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path());

@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::gateway::{ask, client};
+use crate::scripted::{Answer, Gate, Scripted};
 use crate::served::{Served, program, url};
 
 /// Nobody listens on port 1.
@@ -177,6 +178,67 @@ fn a_file_behind_a_link_that_is_swapped_as_kubernetes_does_is_taken_up() {
     assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
 }
 
+#[test]
+fn a_log_of_everything_does_not_tell_of_each_change_in_the_folder_that_it_may_be_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new("env");
+    command.args(["RUST_LOG=trace", env!("CARGO_BIN_EXE_satisfice")]);
+    let served = configured(&mut command, folder.path(), CONFIG);
+    served.says("for operators");
+    std::fs::write(folder.path().join("other"), "a line").unwrap();
+    std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
+    let mut heard = vec![];
+    while !heard.last().is_some_and(|line: &String| line.contains("configuration reloaded")) {
+        heard.push(served.next());
+    }
+    let of_watching: Vec<_> = heard.iter().filter(|line| line.contains("inotify")).collect();
+    assert!(of_watching.is_empty(), "{of_watching:#?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_link_leads_to_is_watched_wherever_the_link_is() {
+    use std::fs::{create_dir_all, rename, write};
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let named = |name: &str| CONFIG.replace("auto", name);
+    for release in ["releases/1", "releases/2"] {
+        create_dir_all(path(release)).unwrap();
+    }
+    write(path("releases/2/c.toml"), named("swapped")).unwrap();
+    symlink("releases/1", path("current")).unwrap();
+    symlink("current/c.toml", path("c.toml")).unwrap();
+    let served = start(folder.path());
+    served.says("for operators");
+    let reloaded = |name: &str| assert!(served.says("configuration reloaded").contains(name));
+    write(path("releases/1/c.toml"), named("edited")).unwrap();
+    reloaded("\"edited\"");
+    symlink("releases/2", path("next")).unwrap();
+    rename(path("next"), path("current")).unwrap();
+    reloaded("\"swapped\"");
+    write(path("releases/2/c.toml"), named("again")).unwrap();
+    reloaded("\"again\"");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_any_more_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut served = start(folder.path());
+    let clients = url(&served.says("serving on"));
+    let operators = url(&served.says("for operators"));
+    served.stop_reading();
+    for name in ["first", "second"] {
+        std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", name)).unwrap();
+        served.signal("-HUP");
+        while !get(format!("{operators}/v1/routes")).await.to_string().contains(name) {}
+    }
+    assert_eq!(get(format!("{clients}/health")).await["status"], "ok");
+    served.terminate();
+    served.ends();
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_under_way_may_end_when_it_is_told_to_stop_and_are_ended_when_it_is_told_again() {
@@ -202,8 +264,8 @@ async fn requests_under_way_may_end_when_it_is_told_to_stop_and_are_ended_when_i
 async fn a_disk_without_room_is_said_once_and_not_with_each_batch() {
     let folder = tempfile::tempdir().unwrap();
     let mut bounded = Command::new("sh");
-    // No file above 256 KiB; without the trap the system would end the process instead of refusing the write.
-    bounded.args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_satisfice")]);
+    // No file above 256 KiB; the system would end a process that does not say that it knows what to do about it.
+    bounded.args(["-c", "ulimit -f 512; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_satisfice")]);
     let served = configured(&mut bounded, folder.path(), CONFIG);
     let url = url(&served.says("serving on"));
     let failures = async || -> u64 {
@@ -225,4 +287,33 @@ async fn a_disk_without_room_is_said_once_and_not_with_each_batch() {
     let failing: Vec<String> = served.rest().into_iter().filter(|line| line.contains("cannot be written")).collect();
     let of = |what: &str| failing.iter().filter(|line| line.contains(what)).count();
     assert!((of("the ledger") == 1 || of("traces") == 1) && failing.len() <= 3, "{failing:#?}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_clients_than_file_descriptors_are_served_one_after_the_other_and_no_provider_is_blamed() {
+    let (upstream, gate) = (Scripted::start().await, Gate::closed());
+    for model in ["small", "large"] {
+        let gate = gate.clone();
+        upstream.on_each(model, move |_| Answer::default().wait(&gate).then(Answer::completion("yes")));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = CONFIG.replace("http://127.0.0.1:1/v1", &upstream.base_url());
+    // What is kept for the gateway itself, and 28 pairs of connections.
+    let descriptors = 64 + 4 * std::thread::available_parallelism().unwrap().get() + 2 * 28;
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_satisfice")]);
+    let served = configured(&mut limited, folder.path(), &config);
+    let url = format!("{}/v1/chat/completions", url(&served.says("serving on")));
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..2 * descriptors {
+        let request = client().post(&url).header("connection", "close").body(ask("auto").to_string());
+        asked.spawn(async move { request.send().await.unwrap().status().as_u16() });
+    }
+    upstream.until_seen(20).await;
+    (0..10 * descriptors).for_each(|_| gate.open());
+    let answered = asked.join_all().await;
+    assert!(answered.iter().all(|status| *status == 200), "{answered:?}");
+    let told = served.rest();
+    assert!(!told.iter().any(|line| line.contains("is left alone")), "{told:#?}");
 }

@@ -44,9 +44,23 @@ impl Served {
         }
     }
 
+    /// The next line that it logs.
+    pub fn next(&self) -> String {
+        self.log.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Leaves its log: the reader ends at the next line.
+    pub fn stop_reading(&mut self) {
+        self.log = channel().1;
+    }
+
     /// Tells it to stop, as the system does.
     pub fn terminate(&self) {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.signal("-TERM");
+    }
+
+    pub fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
     }
 
     /// Waits until it has ended, in order.

@@ -6,6 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::models::LADDER;
 use super::tally::{Tally, measured, shares};
+use crate::cli::stdout::say;
 
 /// Answers between two lines of the plain view.
 const LINE_EVERY: usize = 200;
@@ -41,9 +42,7 @@ impl Live {
     pub fn show(&self, tally: &Tally) {
         match self {
             Self::Bars(bars) => bars.show(tally),
-            Self::Lines { total } if tally.answered.len().is_multiple_of(LINE_EVERY) => {
-                println!("{}", line(tally, *total))
-            }
+            Self::Lines { total } if tally.answered.len().is_multiple_of(LINE_EVERY) => say(line(tally, *total)),
             Self::Lines { .. } | Self::Silent => {}
         }
     }

@@ -11,6 +11,7 @@ use super::report::{Example, Report};
 use super::{Options, play, settings};
 use crate::catalog::providers::Catalogue;
 use crate::cli::assemble::{Running, assemble};
+use crate::cli::stdout::say;
 use crate::config::{self, Environment, Flags};
 
 /// Everything up and nothing asked yet.
@@ -88,17 +89,17 @@ impl Demo {
 /// The demo cannot start, or the gateway failed a request.
 pub async fn run(options: &Options) -> Result<(), DemoError> {
     let demo = Demo::start(options).await.map_err(DemoError::Start)?;
-    println!("{}", opening(&demo));
+    say(opening(&demo));
     if options.show_config {
-        println!("{}", demo.config);
+        say(&demo.config);
     }
     let report = demo.play(&Live::new(demo.puzzles.len())).await?;
-    println!("\n{report}");
+    say(format_args!("\n{report}"));
     if let Some(example) = &report.example {
-        println!("{example}\n{}", look(&demo, example));
+        say(format_args!("{example}\n{}", look(&demo, example)));
     }
     if options.keep_running {
-        println!("\nThe gateway is up at {}; Ctrl-C stops it.", demo.gateway_url());
+        say(format_args!("\nThe gateway is up at {}; Ctrl-C stops it.", demo.gateway_url()));
         tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
     }
     Ok(demo.stop().await?)

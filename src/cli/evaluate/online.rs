@@ -12,6 +12,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::Serialize;
 
 use super::{EvaluateArgs, output, svg};
+use crate::cli::stdout::stdout;
 use crate::cli::workload;
 use crate::difficulty::Bundle;
 use crate::difficulty::train::Dataset;
@@ -188,7 +189,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         OnlineReport { weights: bundle.fingerprint.clone(), trained_on_them, seeds: args.online.seeds, workloads };
     let plot = |path: &PathBuf| Ok(vec![(path.clone(), svg::simulation(&report)?)]);
     let plots = args.svg.as_ref().map_or_else(|| Ok(vec![]), plot);
-    output::write(&report, &table::text(&report), plots, args, &mut std::io::stdout().lock())
+    output::write(&report, &table::text(&report), plots, args, &mut stdout())
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {

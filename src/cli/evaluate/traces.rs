@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::online::PolicyName;
 use super::{EvaluateArgs, output};
+use crate::cli::stdout::stdout;
 use crate::cli::{numbers, traces};
 use crate::evaluate::off_policy::{
     Cheapest, Comparison, Estimates, Fixed, Greedy, Logged, Outcome, Replay, Row, Target, TooFew, Uniform, compare,
@@ -90,7 +91,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     check(args)?;
     let logs = read(args)?;
     let reports = logs.iter().map(|(route, log)| report_of(route, log, args)).collect::<anyhow::Result<Vec<_>>>()?;
-    output::write(&reports, &report::text(&reports), Ok(vec![]), args, &mut std::io::stdout().lock())
+    output::write(&reports, &report::text(&reports), Ok(vec![]), args, &mut stdout())
 }
 
 fn check(args: &EvaluateArgs) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ mod bootstrap;
 use anyhow::ensure;
 use serde::Serialize;
 
+use crate::cli::stdout::say;
 use crate::difficulty::DifficultyError;
 use crate::difficulty::train::{Dataset, Report, Trained, report};
 pub use adapt::adapted;
@@ -136,13 +137,15 @@ pub fn check(comparison: &Comparison, force: bool) -> anyhow::Result<()> {
     let (against, loss) = (&comparison.against, comparison.log_loss.text());
     match comparison.verdict {
         Verdict::Holds if comparison.log_loss.is_none() => {
-            println!("The new classifier is the same as {against}: the same settings, on the same prompts.");
+            say(format_args!("The new classifier is the same as {against}: the same settings, on the same prompts."));
         }
         Verdict::Holds if comparison.old_saw.is_empty() => {
-            println!("The new classifier does not fall behind {against}.");
+            say(format_args!("The new classifier does not fall behind {against}."));
         }
         Verdict::Holds => {
-            println!("The new classifier does not fall behind {against}, though that may have seen these prompts.");
+            say(format_args!(
+                "The new classifier does not fall behind {against}, though that may have seen these prompts."
+            ));
         }
         Verdict::FallsBehind => {
             ensure!(
@@ -150,14 +153,14 @@ pub fn check(comparison: &Comparison, force: bool) -> anyhow::Result<()> {
                 "the new classifier falls behind {against} on the holdout (log loss {loss}); nothing is written: give it \
                  more data, or take it all the same with --force"
             );
-            println!(
+            say(format_args!(
                 "WARNING: the new classifier FALLS BEHIND {against} (log loss {loss}), and is written by --force."
-            );
+            ));
         }
         Verdict::Unknown => {
             let (reason, remedy) = doubt(comparison);
             ensure!(force, "no verdict: {reason}; nothing is written: {remedy}, or take it all the same with --force");
-            println!("WARNING: NO VERDICT: {reason}; the new classifier is written by --force.");
+            say(format_args!("WARNING: NO VERDICT: {reason}; the new classifier is written by --force."));
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use super::gate::{self, Old};
 use super::{Parts, TrainArgs, fit, folds, read, traffic};
 use crate::cli::registry;
+use crate::cli::stdout::say;
 use crate::difficulty::train::{Dataset, Options, Prompt, Trained};
 use crate::difficulty::{Bundle, Classifier, EncoderFiles, FileEntry, Manifest};
 
@@ -102,7 +103,7 @@ pub fn find(
 
 /// The same prompts in the old classifier's features.
 fn own_parts(args: &TrainArgs, bundle: &Bundle, name: &str) -> anyhow::Result<Parts> {
-    println!("{name} has another encoder, which reads the prompts as well");
+    say(format_args!("{name} has another encoder, which reads the prompts as well"));
     let read = read(args, &bundle.extractor)?;
     Ok(Parts::new(&folds::without(read.data, args.exclude_fold), args.holdout))
 }

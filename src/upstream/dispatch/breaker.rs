@@ -284,5 +284,6 @@ mod tests {
         assert_eq!(blamed(Cause::Server, Some(500)), [false, false, true]);
         assert_eq!(blamed(Cause::RateLimited, Some(429)), [false, false, false]);
         assert_eq!(blamed(Cause::Caller, Some(400)), [false, false, false]);
+        assert_eq!(blamed(Cause::Descriptors, None), [false, false, false]);
     }
 }

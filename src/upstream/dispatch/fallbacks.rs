@@ -30,7 +30,7 @@ impl<L> Fallbacks<L> {
             Cause::RateLimited => self.rate_limit.as_ref(),
             Cause::ContextLength => self.context_length.as_ref(),
             Cause::ContentFilter => self.content_filter.as_ref(),
-            Cause::Caller | Cause::Unsupported | Cause::Superseded | Cause::Abandoned => None,
+            Cause::Caller | Cause::Unsupported | Cause::Superseded | Cause::Abandoned | Cause::Descriptors => None,
         }
     }
 

@@ -1,6 +1,5 @@
 //! What went wrong, in words that hold no secret, and whose fault it is.
 
-use std::error::Error;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,6 +10,7 @@ use super::super::{Cause, UpstreamError};
 use super::body::BodyError;
 use super::pool::Unsent;
 use super::timing::Passed;
+use super::unconnected::{blame, root};
 use crate::api::error::{BadRequest, ErrorDetail};
 
 /// The most of an upstream's words that an error quotes, bytes.
@@ -55,7 +55,10 @@ impl Reporter {
     pub fn unsent(&self, unsent: &Unsent) -> UpstreamError {
         match unsent {
             Unsent::Connect(error) if error.is::<Elapsed>() => self.late(Passed::Connect(self.connect)),
-            Unsent::Connect(error) => self.error(Cause::Connect, format_args!("no connection: {}", root(&**error))),
+            Unsent::Connect(error) => {
+                let (cause, problem) = blame(&**error);
+                self.error(cause, problem)
+            }
             Unsent::Broken(error) => {
                 self.error(Cause::Connect, format_args!("the connection broke before the answer: {}", root(error)))
             }
@@ -164,13 +167,4 @@ fn is_filtered(detail: &ErrorDetail) -> bool {
         detail.code.as_deref(),
         Some("content_filter" | "content_policy_violation" | "ResponsibleAIPolicyViolation")
     )
-}
-
-/// The innermost cause: "connection refused" and not "error sending request". It never holds the URL.
-fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut innermost = error;
-    while let Some(next) = innermost.source() {
-        innermost = next;
-    }
-    innermost
 }

@@ -26,6 +26,7 @@ mod target;
 mod timing;
 mod tls;
 mod token;
+mod unconnected;
 mod vitals;
 
 use std::collections::HashMap;
