@@ -244,6 +244,13 @@ impl Answer {
     }
 }
 
+/// What an annotation or a citation says: an object named after its type or, as some servers have it, what stands beside the
+/// type. `None`: nothing.
+pub fn said_of(source: &Value) -> Option<&Value> {
+    let named = source["type"].as_str().and_then(|kind| source.get(kind));
+    named.into_iter().chain([source]).find(|said| said.is_object())
+}
+
 /// A string, null, or a list of text parts.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
