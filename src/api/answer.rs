@@ -132,9 +132,21 @@ pub struct Call {
 }
 
 impl Call {
-    /// Of the tool; a later piece has none.
+    /// Of the tool; a later piece has none, or an empty one.
     pub fn name(&self) -> Option<&str> {
-        self.custom.as_ref().map_or(&self.function.name, |custom| &custom.name).as_deref()
+        let name = self.custom.as_ref().map_or(&self.function.name, |custom| &custom.name);
+        name.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// What a later piece says of whose call it is: more of the name, or all of it again, as some servers do.
+    pub fn add_name(&mut self, piece: &Self) {
+        let name = self.custom.as_mut().map_or(&mut self.function.name, |custom| &mut custom.name);
+        if let Some(more) = piece.name().filter(|more| name.as_deref() != Some(more)) {
+            name.get_or_insert_default().push_str(more);
+        }
+        if self.id.as_ref().is_none_or(String::is_empty) {
+            self.id.clone_from(&piece.id);
+        }
     }
 
     /// What the tool is given.
