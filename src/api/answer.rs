@@ -5,7 +5,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::chat::lenient;
+use super::chat::{lenient, word};
 
 /// A completion, or a chunk of one; its first choice is the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -54,7 +54,7 @@ pub struct Choice {
     whole: Option<Message>,
     #[serde(default, rename = "delta")]
     piece: Option<Message>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     pub finish_reason: Option<String>,
     /// vLLM's: the stop sequence that ended it, or the number of a token that did.
     #[serde(default)]

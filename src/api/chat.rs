@@ -241,7 +241,8 @@ pub struct ReplyMessage {
     pub tool_calls: Calls,
     #[serde(default)]
     reasoning_content: Length,
-    #[serde(default)]
+    /// `None` also where it is empty, which some servers have in each chunk before the last.
+    #[serde(default, deserialize_with = "word")]
     reasoning: Length,
 }
 
@@ -582,3 +583,8 @@ fn put_json<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) {
     let written = serde_json::to_writer(out.writer(), value);
     debug_assert!(written.is_ok());
 }
+/// A text that may be null; an empty one says as little.
+pub(super) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|word| !word.is_empty()))
+}
+

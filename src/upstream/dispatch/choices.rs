@@ -33,8 +33,7 @@ impl Choices {
         for choice in choices.iter().flatten() {
             let index = choice.index.map_or(0, |index| index as usize);
             if index < MAX_CHOICES {
-                let finished = choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty());
-                *self.finished.entry(index).or_default() |= finished;
+                *self.finished.entry(index).or_default() |= choice.finish_reason.is_some();
             }
         }
         self.finished.len() >= self.asked && self.finished.values().all(|finished| *finished)
