@@ -3,6 +3,7 @@
 //! then not there, and the answer none the worse.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::chat::{lenient, word};
@@ -168,7 +169,8 @@ impl Call {
 pub struct Function {
     #[serde(default)]
     pub name: Option<String>,
-    #[serde(default, deserialize_with = "text")]
+    /// Written as JSON, also where the server gives the object itself.
+    #[serde(default, deserialize_with = "written")]
     pub arguments: String,
 }
 
@@ -282,6 +284,12 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
         Some(Wire::Parts(parts)) => parts.into_iter().map(|part| part.text).collect(),
         Some(Wire::Other(_)) | None => String::new(),
     })
+}
+
+/// A string or null; anything else as the JSON that it is.
+fn written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(serde_json::from_str::<Option<String>>(raw).map_or_else(|_| raw.to_owned(), Option::unwrap_or_default))
 }
 
 /// A list without the `index` that its entries have in a stream.

@@ -67,3 +67,32 @@ async fn a_source_whose_fields_stand_beside_its_type_keeps_them() {
     let answer = body(told("/v1/messages", whole(&message, "stop"), false).await).await;
     assert_eq!(answer["content"][0]["citations"][0]["url"], "https://a.example");
 }
+
+fn call(arguments: &Value) -> Value {
+    let call = json!({"index": 0, "id": "t1", "type": "function", "function": {"name": "f", "arguments": arguments}});
+    json!({"role": "assistant", "content": null, "tool_calls": [call]})
+}
+
+#[tokio::test]
+async fn calls_make_a_message_stop_for_them_whatever_the_server_says() {
+    let message = call(&json!("{\"a\":1}"));
+    let answer = body(told("/v1/messages", whole(&message, "stop"), false).await).await;
+    assert_eq!((&answer["stop_reason"], &answer["content"][0]["type"]), (&json!("tool_use"), &json!("tool_use")));
+    let cut = body(told("/v1/messages", whole(&message, "length"), false).await).await;
+    assert_eq!(cut["stop_reason"], "max_tokens");
+    let stream = Answer::stream().event(&piece(&message)).finish().event("[DONE]").end();
+    let events = events(&told("/v1/messages", stream, true).await.bytes().await.unwrap());
+    let ended = events.iter().find(|event| event["type"] == "message_delta").unwrap();
+    assert_eq!(ended["delta"]["stop_reason"], "tool_use");
+}
+
+#[tokio::test]
+async fn arguments_that_come_as_an_object_are_told_as_what_they_say() {
+    let message = call(&json!({"a": 1}));
+    let answer = body(told("/v1/messages", whole(&message, "tool_calls"), false).await).await;
+    assert_eq!(answer["content"][0]["input"], json!({"a": 1}));
+    let response = body(told("/v1/responses", whole(&message, "tool_calls"), false).await).await;
+    assert_eq!(response["output"][0]["arguments"], "{\"a\":1}");
+    let stream = Answer::stream().event(&piece(&message)).finish().event("[DONE]").end();
+    assert_eq!(streamed_response(stream).await["output"][0]["arguments"], "{\"a\":1}");
+}
