@@ -151,7 +151,7 @@ pub struct Stamp {
 /// One event of a stream, as its framing gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireEvent {
-    /// `:event-type` of an AWS event stream; `None` for server-sent events, whose data repeat it.
+    /// `:event-type` of an AWS event stream; of a server-sent event no more than `error`: its data repeat any other.
     pub name: Option<String>,
     pub data: Bytes,
 }

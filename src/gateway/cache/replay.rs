@@ -7,8 +7,8 @@ use crate::api::chat::ChatReply;
 use crate::trace::kept::{Form, Pieces};
 use crate::upstream::{StreamItem, Text};
 
-/// Whether `form` is the whole of what was asked for: `n` answers, each with the reason why it ended. One that a filter
-/// ended is none.
+/// Whether `form` is the whole of what was asked for: `n` answers, each with the reason why it ended. One that a filter or
+/// an error ended is none.
 pub(super) fn is_complete(form: &Form, n: usize) -> bool {
     let mut finished = vec![false; n];
     let mut fits = true;
@@ -16,7 +16,7 @@ pub(super) fn is_complete(form: &Form, n: usize) -> bool {
         Ok(reply) => {
             for choice in reply.choices.unwrap_or_default() {
                 let index = choice.index.unwrap_or(0) as usize;
-                fits &= index < n && choice.finish_reason.as_deref() != Some("content_filter");
+                fits &= index < n && !matches!(choice.finish_reason.as_deref(), Some("content_filter" | "error"));
                 finished.iter_mut().skip(index).take(1).for_each(|end| *end |= choice.finish_reason.is_some());
             }
         }
