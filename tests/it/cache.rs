@@ -348,7 +348,8 @@ async fn a_shorter_life_holds_for_what_is_kept_already() {
         running.gateway.replace(Setup::new(settings, upstreams, &Metrics::default()));
     };
     assert!(!hit(&running, ask("auto")).await);
-    clock.fetch_add(2, Ordering::Relaxed);
+    // Half of its life: longer than the answer took.
+    clock.fetch_add(30_000, Ordering::Relaxed);
     reload(TTL);
     assert!(hit(&running, ask("auto")).await);
     reload(Duration::from_millis(1));
