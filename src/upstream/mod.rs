@@ -271,9 +271,11 @@ pub enum Cause {
     Caller,
     /// This provider cannot express the request; one of another wire may.
     Unsupported,
-    /// The gateway's own key or configuration is (401, 402, 403, 404: an unknown upstream model, a redirect): another
-    /// model may answer.
+    /// The gateway's own key is (401, 402, 403): another model may answer.
     Credentials,
+    /// The gateway's own configuration is: nobody answers at its `base_url` (404, a redirect), or there is no model of its
+    /// `upstream_name` (404). Another model may answer.
+    Configuration,
     RateLimited,
     /// The prompt is too long for this model; one with a larger window may take it.
     ContextLength,
@@ -309,6 +311,7 @@ impl Cause {
             Self::Caller => "caller",
             Self::Unsupported => "unsupported",
             Self::Credentials => "credentials",
+            Self::Configuration => "configuration",
             Self::RateLimited => "rate_limited",
             Self::ContextLength => "context_length",
             Self::ContentFilter => "content_filter",

@@ -38,9 +38,12 @@ impl Scope {
         match error.cause {
             Cause::Connect => self == Self::Provider,
             Cause::Credentials if key_refused => self == Self::Key,
-            Cause::Credentials | Cause::Server | Cause::Timeout | Cause::Malformed | Cause::TooLong => {
-                self == Self::Model
-            }
+            Cause::Credentials
+            | Cause::Configuration
+            | Cause::Server
+            | Cause::Timeout
+            | Cause::Malformed
+            | Cause::TooLong => self == Self::Model,
             _ => false,
         }
     }
@@ -277,7 +280,7 @@ mod tests {
         };
         assert_eq!(blamed(Cause::Connect, None), [true, false, false]);
         assert_eq!(blamed(Cause::Credentials, Some(401)), [false, true, false]);
-        assert_eq!(blamed(Cause::Credentials, Some(404)), [false, false, true]);
+        assert_eq!(blamed(Cause::Configuration, Some(404)), [false, false, true]);
         assert_eq!(blamed(Cause::Server, Some(500)), [false, false, true]);
         assert_eq!(blamed(Cause::RateLimited, Some(429)), [false, false, false]);
         assert_eq!(blamed(Cause::Caller, Some(400)), [false, false, false]);

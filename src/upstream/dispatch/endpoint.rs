@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -165,6 +167,13 @@ impl Endpoint {
         }
     }
 
+    /// A redirect; only the host is told of where it leads, for the rest of a URL may hold secrets.
+    fn moved(&self, status: StatusCode, location: &HeaderValue) -> UpstreamError {
+        let url = location.to_str().ok().and_then(|location| self.base.join(location).ok());
+        let place = url.as_ref().map_or("nowhere", |url| &url[Position::BeforeHost..Position::AfterPort]);
+        self.reporter.moved(status, place)
+    }
+
     /// What a refusal with this status comes to, and `how` it came: "answered".
     fn refused(&self, how: &str, status: StatusCode, body: &[u8]) -> UpstreamError {
         let status = self.provider.true_status(status, body);
@@ -239,7 +248,7 @@ impl Target {
         let name = &model.upstream_name;
         let uri = |path: String| {
             endpoint.uri(&path).map_err(|problem| {
-                endpoint.reporter.error(Cause::Credentials, format_args!("no URL for \"{name}\": {problem}"))
+                endpoint.reporter.error(Cause::Configuration, format_args!("no URL for \"{name}\": {problem}"))
             })
         };
         let (whole, stream) = (uri(endpoint.provider.path(name, false))?, uri(endpoint.provider.path(name, true))?);
@@ -344,6 +353,9 @@ impl Target {
 
     pub async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
         let (head, body) = response.into_parts();
+        if let Some(place) = head.headers.get(LOCATION).filter(|_| head.status.is_redirection()) {
+            return self.endpoint.moved(head.status, place);
+        }
         let body =
             timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
         let refusal = self.endpoint.refused("answered", head.status, &body);

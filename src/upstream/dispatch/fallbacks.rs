@@ -6,7 +6,7 @@ use crate::upstream::Cause;
 /// or of indices. `None`: the rest of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fallbacks<L> {
-    /// No connection, 5xx, a deadline, nonsense, an answer beyond its bound, the gateway's own credentials.
+    /// No connection, 5xx, a deadline, nonsense, an answer beyond its bound, the gateway's own credentials or configuration.
     pub error: Option<L>,
     pub rate_limit: Option<L>,
     /// The prompt is too long; without a list, the rest of the plan that has a larger context window.
@@ -24,7 +24,8 @@ impl<L> Fallbacks<L> {
             | Cause::Timeout
             | Cause::Malformed
             | Cause::TooLong
-            | Cause::Credentials => self.error.as_ref(),
+            | Cause::Credentials
+            | Cause::Configuration => self.error.as_ref(),
             Cause::RateLimited => self.rate_limit.as_ref(),
             Cause::ContextLength => self.context_length.as_ref(),
             Cause::ContentFilter => self.content_filter.as_ref(),

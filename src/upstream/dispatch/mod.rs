@@ -287,5 +287,5 @@ fn unconfigured(model: &ModelId) -> UpstreamError {
 
 /// An error that is the gateway's own.
 fn local(message: String) -> UpstreamError {
-    UpstreamError { cause: Cause::Credentials, message, status: None, retry_after: None, detail: None }
+    UpstreamError { cause: Cause::Configuration, message, status: None, retry_after: None, detail: None }
 }
