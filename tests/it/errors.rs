@@ -323,9 +323,18 @@ async fn an_error_quotes_little_of_what_is_wrong() {
 #[tokio::test]
 async fn pages_of_traces_are_bounded() {
     let running = Running::start().await;
-    for query in ["limit=0", "limit=201", "limit=x", "before=x", "colour=red"] {
+    for (query, param, words) in [
+        ("limit=0", "limit", "from 1 to 200; it is \"0\""),
+        ("limit=201", "limit", "it is \"201\""),
+        ("limit=x", "limit", "it is \"x\""),
+        ("limit=1&before=x", "before", "it is \"x\", which is no UUID"),
+        ("colour=red", "colour", "give `limit`, `before`, or neither"),
+        ("limit", "limit", "it is \"\""),
+    ] {
         let response = running.get(&format!("/v1/traces?{query}")).send().await.unwrap();
-        assert_eq!(error(response).await.0, 400, "{query}");
+        let (status, error) = error(response).await;
+        assert_eq!((status, &error["param"]), (400, &param.into()), "{query}");
+        assert!(error["message"].as_str().unwrap().contains(words), "{error}");
     }
     let nothing = running.get("/v1/traces?limit=1").send().await.unwrap().text().await.unwrap();
     assert_eq!(nothing, r#"{"traces":[],"next":null,"unreadable":[],"alarms":[]}"#);
