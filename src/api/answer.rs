@@ -3,9 +3,10 @@
 //! then not there, and the answer none the worse.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::chat::{lenient, reason};
+use super::chat::{lenient, word};
 
 /// A completion, or a chunk of one; its first choice is the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -54,7 +55,7 @@ pub struct Choice {
     whole: Option<Message>,
     #[serde(default, rename = "delta")]
     piece: Option<Message>,
-    #[serde(default, deserialize_with = "reason")]
+    #[serde(default, deserialize_with = "word")]
     pub finish_reason: Option<String>,
     /// vLLM's: the stop sequence that ended it, or the number of a token that did.
     #[serde(default)]
@@ -132,9 +133,21 @@ pub struct Call {
 }
 
 impl Call {
-    /// Of the tool; a later piece has none.
+    /// Of the tool; a later piece has none, or an empty one.
     pub fn name(&self) -> Option<&str> {
-        self.custom.as_ref().map_or(&self.function.name, |custom| &custom.name).as_deref()
+        let name = self.custom.as_ref().map_or(&self.function.name, |custom| &custom.name);
+        name.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// What a later piece says of whose call it is: more of the name, or all of it again, as some servers do.
+    pub fn add_name(&mut self, piece: &Self) {
+        let name = self.custom.as_mut().map_or(&mut self.function.name, |custom| &mut custom.name);
+        if let Some(more) = piece.name().filter(|more| name.as_deref() != Some(more)) {
+            name.get_or_insert_default().push_str(more);
+        }
+        if self.id.as_ref().is_none_or(String::is_empty) {
+            self.id.clone_from(&piece.id);
+        }
     }
 
     /// What the tool is given.
@@ -156,7 +169,8 @@ impl Call {
 pub struct Function {
     #[serde(default)]
     pub name: Option<String>,
-    #[serde(default, deserialize_with = "text")]
+    /// Written as JSON, also where the server gives the object itself.
+    #[serde(default, deserialize_with = "written")]
     pub arguments: String,
 }
 
@@ -244,6 +258,13 @@ impl Answer {
     }
 }
 
+/// What an annotation or a citation says: an object named after its type or, as some servers have it, what stands beside the
+/// type. `None`: nothing.
+pub fn said_of(source: &Value) -> Option<&Value> {
+    let named = source["type"].as_str().and_then(|kind| source.get(kind));
+    named.into_iter().chain([source]).find(|said| said.is_object())
+}
+
 /// A string, null, or a list of text parts.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
@@ -263,6 +284,12 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
         Some(Wire::Parts(parts)) => parts.into_iter().map(|part| part.text).collect(),
         Some(Wire::Other(_)) | None => String::new(),
     })
+}
+
+/// A string or null; anything else as the JSON that it is.
+fn written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(serde_json::from_str::<Option<String>>(raw).map_or_else(|_| raw.to_owned(), Option::unwrap_or_default))
 }
 
 /// A list without the `index` that its entries have in a stream.

@@ -212,7 +212,21 @@ pub struct ChatReply<'a> {
     pub usage: Option<WireUsage>,
     /// Some upstreams answer 200 with an error inside.
     #[serde(default, borrow)]
-    pub error: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    /// What vLLM's errors say, in place of `error`.
+    #[serde(default, borrow)]
+    message: Option<&'a RawValue>,
+    /// The same of servers that are made with FastAPI.
+    #[serde(default, borrow)]
+    detail: Option<&'a RawValue>,
+}
+
+impl ChatReply<'_> {
+    /// Whether it is an error where an answer should be.
+    pub fn is_error(&self) -> bool {
+        let says_nothing_else = self.choices.is_none() && self.usage.is_none();
+        self.error.is_some() || (says_nothing_else && (self.message.is_some() || self.detail.is_some()))
+    }
 }
 
 /// One of `n` answers; in a stream, one piece of it (`delta`).
@@ -226,9 +240,12 @@ pub struct Choice {
     /// What a chunk says.
     #[serde(default)]
     pub delta: Option<ReplyMessage>,
-    /// Why it ended; `None` also where that is an empty text, as some servers write until the end.
-    #[serde(default, deserialize_with = "reason")]
+    /// Why it ended; `None` also where that is empty, which some servers have in each chunk before the last.
+    #[serde(default, deserialize_with = "word")]
     pub finish_reason: Option<String>,
+    /// OpenRouter's: what broke it off.
+    #[serde(default)]
+    pub error: Option<serde_json::Value>,
 }
 
 /// The text of an answer or of a piece of it.
@@ -571,10 +588,9 @@ pub(super) fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
     Ok(serde_json::from_str(raw.get()).ok())
 }
 
-/// Why an answer ended: a text that says something.
-pub(super) fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let reason = Option::<String>::deserialize(deserializer)?;
-    Ok(reason.filter(|reason| !reason.is_empty()))
+/// A text that may be null; an empty one says as little.
+pub(super) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|word| !word.is_empty()))
 }
 
 fn put_field(out: &mut BytesMut, name: &str, value: &[u8]) {

@@ -10,6 +10,7 @@ pub mod fields;
 pub mod messages;
 pub mod metadata;
 pub mod models;
+pub mod naming;
 pub mod preferences;
 pub mod responses;
 pub mod room;

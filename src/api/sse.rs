@@ -1,7 +1,7 @@
 //! Server-sent events: how a stream is cut into events, wherever its chunks are cut.
 //!
-//! The format is that of the WHATWG HTML standard, section 9.2.6. Of its fields only `data` is kept: the wires that
-//! the gateway speaks repeat in the data whatever they put into `event`, and need no `id` or `retry`.
+//! The format is that of the WHATWG HTML standard, section 9.2.6. Of its fields only `data` is kept, and of `event` whether
+//! it is `error`: the wires that the gateway speaks repeat any other name in the data, and need no `id` or `retry`.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::{memchr, memchr2};
@@ -33,13 +33,26 @@ pub struct Decoder {
     at_start: bool,
     /// The data lines of the event so far.
     data: Option<BytesMut>,
+    /// The event so far is named `error`.
+    names_error: bool,
+    /// The last one that was complete is.
+    was_error: bool,
     limit: usize,
 }
 
 impl Decoder {
     /// A decoder for events of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), scanned: 0, after_cr: false, at_start: true, data: None, limit }
+        Self {
+            buffer: BytesMut::new(),
+            scanned: 0,
+            after_cr: false,
+            at_start: true,
+            data: None,
+            names_error: false,
+            was_error: false,
+            limit,
+        }
     }
 
     /// Takes the next bytes of the stream.
@@ -52,16 +65,26 @@ impl Decoder {
     /// # Errors
     /// [`EventTooLong`]; then every further call gives it again.
     pub fn next_event(&mut self) -> Result<Option<Bytes>, EventTooLong> {
-        while let Some(line) = self.next_line()? {
-            if line.is_empty() {
-                if let Some(data) = self.data.take() {
-                    return Ok(Some(data.freeze()));
+        while let Some(mut line) = self.next_line()? {
+            let (name, value) = field(&line);
+            match &line[..name] {
+                b"" if line.is_empty() => {
+                    self.was_error = std::mem::take(&mut self.names_error);
+                    if let Some(data) = self.data.take() {
+                        return Ok(Some(data.freeze()));
+                    }
                 }
-            } else if let Some(value) = data_of(line) {
-                self.add(value);
+                b"data" => self.add(line.split_off(value)),
+                b"event" => self.names_error = &line[value..] == b"error",
+                _ => {}
             }
         }
         Ok(None)
+    }
+
+    /// Whether the last event that came out is named `error`.
+    pub fn was_error(&self) -> bool {
+        self.was_error
     }
 
     fn add(&mut self, value: BytesMut) {
@@ -119,15 +142,12 @@ impl Decoder {
     }
 }
 
-/// The value of a `data` line; `None` for comments and other fields.
-fn data_of(mut line: BytesMut) -> Option<BytesMut> {
-    let name_end = memchr(b':', &line).unwrap_or(line.len());
-    if &line[..name_end] != b"data" {
-        return None;
-    }
-    let colon = usize::from(line.len() > name_end);
-    let space = usize::from(line.get(name_end + 1) == Some(&b' '));
-    Some(line.split_off(name_end + colon + space))
+/// Where a line's name ends, which comments have none of, and where its value begins.
+fn field(line: &[u8]) -> (usize, usize) {
+    let name = memchr(b':', line).unwrap_or(line.len());
+    let colon = usize::from(line.len() > name);
+    let space = usize::from(line.get(name + 1) == Some(&b' '));
+    (name, name + colon + space)
 }
 
 /// Writes one event with this data. Line ends within the data become lines of the event.

@@ -67,7 +67,10 @@ pub fn run(options: &Options, now_ms: u64) -> anyhow::Result<Summary> {
     }
     output.finish()?;
     let Summary { requests, bodies, judged } = summary;
-    say(format_args!("wrote {}: {requests} requests, {bodies} with their body, {judged} judged", options.out.display()));
+    say(format_args!(
+        "wrote {}: {requests} requests, {bodies} with their body, {judged} judged",
+        options.out.display()
+    ));
     Ok(summary)
 }
 

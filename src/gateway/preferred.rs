@@ -32,7 +32,7 @@ impl Preferred {
         if !router {
             check_names(setup, &preferences)?;
         }
-        let (fallbacks, left) = fallbacks(setup, &preferences.models, router)?;
+        let (fallbacks, left) = fallbacks(setup, &preferences.models, &request.model, router)?;
         if router {
             let provider = preferences.left_for_router(|name| !is_ours(setup, name));
             let models = (!left.is_empty()).then(|| serde_json::to_vec(&left).unwrap_or_default().into());
@@ -187,10 +187,11 @@ fn candidates(setup: &Setup, asked: &str) -> Result<Vec<usize>, GatewayError> {
     }
 }
 
-/// The targets of each of `models`; the names that are left to a provider that routes itself.
+/// The targets of each of `models`, beside the model that is `asked` for; the names that are left to a provider that routes itself.
 fn fallbacks<'m>(
     setup: &Setup,
     models: &'m [String],
+    asked: &str,
     router: bool,
 ) -> Result<(Vec<Vec<usize>>, Vec<&'m str>), GatewayError> {
     let (mut ours, mut left) = (vec![], vec![]);
@@ -199,7 +200,7 @@ fn fallbacks<'m>(
             Ok(Asked::Model(first)) => ours.push(setup.everywhere(first)),
             Ok(Asked::Deployment(target)) => ours.push(vec![target]),
             // The route that is asked for anyway.
-            Ok(Asked::Route(_)) if i == 0 => {}
+            Ok(route @ Asked::Route(_)) if i == 0 && setup.resolve(asked).is_ok_and(|asked| asked == route) => {}
             Ok(Asked::Route(_)) => {
                 let text = format!("models[{i}] is the route \"{name}\"; list models, or ask for the route by `model`");
                 return Err(BadRequest::field(format!("models[{i}]"), text).into());

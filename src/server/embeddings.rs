@@ -8,9 +8,11 @@ use axum::response::Response;
 use super::chat::Chat;
 use super::error::ApiError;
 use super::protocol::respond;
-use super::{App, body};
+use super::{App, body, headers};
 
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+    // None of them decides anything here, and a wrong one is a mistake all the same.
+    headers::wishes(request.headers())?;
     let request = body::read(request, app.body_limit).await?;
     respond(&app, app.gateway.embed(request).await?, Chat)
 }

@@ -248,7 +248,7 @@ fn exhausted(error: &UpstreamError) -> ApiError {
         Cause::Connect => failed(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable"),
         Cause::Descriptors => failed(StatusCode::SERVICE_UNAVAILABLE, "no_descriptors"),
         Cause::Credentials => failed(StatusCode::BAD_GATEWAY, "upstream_credentials"),
-        Cause::Configuration => failed(StatusCode::BAD_GATEWAY, "upstream_misconfigured"),
+        Cause::Configuration => failed(StatusCode::BAD_GATEWAY, "upstream_configuration"),
         Cause::Server => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::Malformed => failed(StatusCode::BAD_GATEWAY, "upstream_malformed"),
         Cause::TooLong => failed(StatusCode::BAD_GATEWAY, "upstream_too_long"),

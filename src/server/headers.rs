@@ -71,9 +71,21 @@ pub(super) fn wishes(headers: &HeaderMap) -> Result<Wishes, ApiError> {
     Ok(Wishes { quality, metadata, session, tenant: auth::tenant(headers), cache })
 }
 
+/// A header that is there once at most: of two nobody knows which is meant.
+fn once<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => {
+            let message = format!("the header {name} is there more than once; send it once");
+            Err(BadRequest::field(name.as_str().to_owned(), message).into())
+        }
+    }
+}
+
 /// The conversation that a request belongs to, in the client's own words.
 fn session(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(&SESSION) else { return Ok(None) };
+    let Some(value) = once(headers, &SESSION)? else { return Ok(None) };
     match value.to_str().ok().filter(|session| (1..=LONGEST_SESSION).contains(&session.len())) {
         Some(session) => Ok(Some(session.to_owned())),
         None => {
@@ -85,7 +97,7 @@ fn session(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 
 /// Whether the request may be given a kept answer, and whether its own may be kept.
 fn cache(headers: &HeaderMap) -> Result<CacheWish, ApiError> {
-    match headers.get(&CACHE).map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase()).as_deref() {
+    match once(headers, &CACHE)?.map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase()).as_deref() {
         None => Ok(CacheWish::Usual),
         Some(b"no-store") => Ok(CacheWish::NoStore),
         Some(b"refresh") => Ok(CacheWish::Refresh),
@@ -119,7 +131,7 @@ fn metadata(headers: &HeaderMap) -> Result<Metadata, ApiError> {
 
 /// This request's own `--quality`, 0 to 1.
 fn quality(headers: &HeaderMap) -> Result<Option<f64>, ApiError> {
-    let Some(value) = headers.get(&QUALITY) else {
+    let Some(value) = once(headers, &QUALITY)? else {
         return Ok(None);
     };
     let number = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::ApiError;
 use super::view::{self, DecisionView, ReplyView, UsageView};
 use super::{App, json};
-use crate::api::error::bounded;
+use crate::api::error::{BadRequest, bounded};
 use crate::api::metadata::Metadata;
 use crate::policy::{RouteState, Snapshot};
 use crate::store::{Scored, StoreError, TracePage, TraceReader, Unreadable};
@@ -22,11 +22,48 @@ use crate::trace::Trace;
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Page {
+/// Which traces are asked for.
+#[derive(Debug, Default, PartialEq)]
+struct Page {
     limit: Option<usize>,
     before: Option<Uuid>,
+}
+
+impl Page {
+    /// The last of a parameter that is given twice holds.
+    ///
+    /// # Errors
+    /// The parameter that is none, or whose value is wrong.
+    fn read(parameters: Vec<(String, String)>) -> Result<Self, BadRequest> {
+        let mut page = Self::default();
+        for (name, value) in parameters {
+            match name.as_str() {
+                "limit" => page.limit = Some(limit(&value)?),
+                "before" => page.before = Some(before(&value)?),
+                _ => {
+                    let message = format!("there is no parameter \"{name:.64}\"; give `limit`, `before`, or neither");
+                    return Err(BadRequest::field(bounded(name), message));
+                }
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn limit(value: &str) -> Result<usize, BadRequest> {
+    value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+        let message = format!("limit must be a whole number from 1 to {MAX_LIMIT}; it is \"{value:.64}\"");
+        BadRequest::field("limit", message)
+    })
+}
+
+fn before(value: &str) -> Result<Uuid, BadRequest> {
+    value.parse().map_err(|_| {
+        let message = format!(
+            "before must be a trace id, such as the `next` of the page before this one; it is \"{value:.64}\", which is no UUID"
+        );
+        BadRequest::field("before", message)
+    })
 }
 
 /// A page of traces, newest first, without request and reply text.
@@ -114,18 +151,10 @@ struct ScoreView {
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    page: Result<Query<Page>, QueryRejection>,
+    Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
-    let Query(page) = page.map_err(|e| {
-        let problem = bounded(e.body_text());
-        let message = format!("{problem}; give `limit`, from 1 to {MAX_LIMIT}, and `before`, a trace id");
-        ApiError::invalid(StatusCode::BAD_REQUEST, message)
-    })?;
+    let page = Page::read(parameters)?;
     let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let message = format!("limit must be from 1 to {MAX_LIMIT}; it is {limit}");
-        return Err(ApiError::invalid(StatusCode::BAD_REQUEST, message).param("limit"));
-    }
     let TracePage { traces, unreadable } = read(&app, move |reader| reader.newest(page.before, limit)).await?;
     let next = traces.last().filter(|_| traces.len() == limit).map(|t| t.id);
     let snapshot = app.learning.snapshot.load();

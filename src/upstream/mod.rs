@@ -143,7 +143,7 @@ pub struct Stamp {
 /// One event of a stream, as its framing gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireEvent {
-    /// `:event-type` of an AWS event stream; `None` for server-sent events, whose data repeat it.
+    /// `:event-type` of an AWS event stream; of a server-sent event no more than `error`: its data repeat any other.
     pub name: Option<String>,
     pub data: Bytes,
 }
@@ -263,10 +263,10 @@ pub enum Cause {
     Caller,
     /// This provider cannot express the request; one of another wire may.
     Unsupported,
-    /// The gateway's own key or configuration is (401, 402, 403, 404: an unknown upstream model, a redirect): another
-    /// model may answer.
+    /// The gateway's own key is (401, 402, 403): another model may answer.
     Credentials,
-    /// The gateway's own configuration is, so that nothing could be sent: another model may answer.
+    /// The gateway's own configuration is: nothing could be sent, nobody answers at its `base_url` (404, a redirect), or there is no model of its
+    /// `upstream_name` (404). Another model may answer.
     Configuration,
     RateLimited,
     /// The prompt is too long for this model; one with a larger window may take it.

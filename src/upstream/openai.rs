@@ -93,6 +93,9 @@ struct Stream {
 
 impl Events for Stream {
     fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
+        if event.name.as_deref() == Some("error") {
+            return Err(NoAnswer::Told(event.data));
+        }
         out.push_back(self.item(event.data)?);
         Ok(())
     }
@@ -116,9 +119,23 @@ impl Stream {
 fn parse(bytes: &Bytes) -> Result<ChatReply<'_>, NoAnswer> {
     let reply: ChatReply =
         serde_json::from_slice(bytes).map_err(|e| format!("the answer is not a chat completion: {e}"))?;
-    match reply.error {
-        Some(error) if error.get() != "null" => Err(NoAnswer::Told(bytes.clone())),
-        _ => Ok(reply),
+    if reply.is_error() {
+        return Err(NoAnswer::Told(bytes.clone()));
+    }
+    match reply.choices.iter().flatten().find_map(failure) {
+        Some(failure) => Err(failure),
+        None => Ok(reply),
+    }
+}
+
+/// Why a choice is no answer, though there may be text of it: OpenRouter's way to tell that its provider failed amid it.
+fn failure(choice: &Choice) -> Option<NoAnswer> {
+    match &choice.error {
+        Some(error) => Some(NoAnswer::inside(error)),
+        None if choice.finish_reason.as_deref() == Some("error") => {
+            Some(NoAnswer::of_kind("server_error", "the answer's finish reason is \"error\""))
+        }
+        None => None,
     }
 }
 

@@ -10,7 +10,8 @@ use crate::wire::events;
 /// A request in the protocol of each path for its text.
 const PATHS: [&str; 3] = ["/v1/chat/completions", "/v1/messages", "/v1/responses"];
 
-fn request(path: &str, stream: bool) -> String {
+/// A question in the protocol of `path`.
+pub fn request(path: &str, stream: bool) -> String {
     let mut body = match path {
         "/v1/responses" => json!({"model": "small", "input": "What is 2 + 2?"}),
         _ => ask("small"),

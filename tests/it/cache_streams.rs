@@ -362,3 +362,23 @@ async fn who_listens_to_a_route_is_recorded_as_a_kept_answer_is() {
     assert_eq!((&*decision.policy, decision.candidates.len()), ("shared", 0));
     assert_eq!(traces[1].model, traces[0].model);
 }
+
+#[tokio::test]
+async fn a_call_whose_later_pieces_repeat_nothing_but_empty_texts_is_given_again_whole() {
+    let call = |id: &str, name: &str, arguments: &str| {
+        let call =
+            json!({"index": 0, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        json!({"id": "x", "choices": [{"index": 0, "delta": {"content": "", "tool_calls": [call]}, "finish_reason": null}]})
+            .to_string()
+    };
+    let running = start().await;
+    let pieces = [call("call_1", "get_", ""), call("", "weather", ""), call("", "", "{\"x\":"), call("", "", "1}")];
+    let answer = pieces.iter().fold(Answer::stream(), |answer, piece| answer.event(piece));
+    running.upstream.on("small-upstream", [answer.finish().event("[DONE]").end()]);
+    assert!(!hit(&running, ask_stream("small")).await);
+    let again = running.chat(ask("small")).await;
+    assert!(is_hit(&again));
+    let message = crate::gateway::body(again).await["choices"][0]["message"].take();
+    let function = json!({"name": "get_weather", "arguments": "{\"x\":1}"});
+    assert_eq!(message["tool_calls"], json!([{"id": "call_1", "type": "function", "function": function}]));
+}

@@ -155,3 +155,114 @@ async fn the_choices_of_one_stream_have_their_own_calls() {
     let expected = [(0, "a", 0), (1, "b", 0), (1, "c", 1), (0, "d", 1)];
     assert_eq!(calls.collect::<Vec<_>>(), expected.map(|(choice, id, index)| (json!(choice), json!(id), json!(index))));
 }
+
+/// Pieces of a call, and what comes beside them and between.
+const AMID: [&[&str]; 3] = [
+    &[
+        r#"{"content":"\n","tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"f","arguments":""}}]}"#,
+        r#"{"content":"\n","tool_calls":[{"index":0,"function":{"arguments":"{\"x\""}}]}"#,
+        r#"{"content":"\n","tool_calls":[{"index":0,"function":{"arguments":":1}"}}]}"#,
+    ],
+    &[
+        r#"{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"f","arguments":"{\"x\""}}]}"#,
+        r#"{"reasoning_content":"\n\n"}"#,
+        r#"{"content":"\n"}"#,
+        r#"{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]}"#,
+    ],
+    &[
+        r#"{"content":"\n\n"}"#,
+        r#"{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"get_","arguments":""}}]}"#,
+        r#"{"tool_calls":[{"index":0,"id":"","function":{"name":"weather","arguments":""}}]}"#,
+        r#"{"tool_calls":[{"index":0,"id":"","function":{"name":"","arguments":"{\"x\""}}]}"#,
+        r#"{"content":"\n"}"#,
+        r#"{"tool_calls":[{"index":0,"function":{"name":"get_weather","arguments":":1}"}}]}"#,
+    ],
+];
+const NAMES: [&str; 3] = ["f", "f", "get_weather"];
+
+fn amid(deltas: &[&str]) -> Answer {
+    let chunk = |delta: &&str| {
+        format!(r#"{{"id":"c","model":"m","choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}"#)
+    };
+    let answer = deltas.iter().fold(Answer::stream(), |answer, delta| answer.event(&chunk(delta)));
+    answer.finish().event("[DONE]").end()
+}
+
+async fn told_of(answer: Answer, path: &str) -> Vec<Value> {
+    let running = Running::start().await;
+    running.upstream.on("small-upstream", [answer]);
+    let told = running.post(path, crate::both_names::request(path, true)).send().await.unwrap().text().await.unwrap();
+    read(&told)
+}
+
+#[tokio::test]
+async fn what_comes_amid_a_call_takes_nothing_from_it_in_a_response() {
+    for (deltas, name) in AMID.into_iter().zip(NAMES) {
+        let events = told_of(amid(deltas), "/v1/responses").await;
+        let last = events.last().unwrap();
+        assert_eq!(last["type"], "response.completed");
+        let output = last["response"]["output"].as_array().unwrap();
+        let call = output.iter().find(|item| item["type"] == "function_call").unwrap();
+        assert_eq!((&call["name"], &call["arguments"]), (&json!(name), &json!("{\"x\":1}")), "{deltas:?}");
+        assert!(output.iter().all(|item| item["type"] == "reasoning" || item["status"] == "completed"), "{output:?}");
+        let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
+        let added = of("response.output_item.added");
+        let places: Vec<_> = added.iter().map(|event| event["output_index"].as_u64().unwrap()).collect();
+        assert_eq!(places, (0..output.len() as u64).collect::<Vec<_>>());
+        for done in of("response.output_item.done") {
+            let place = usize::try_from(done["output_index"].as_u64().unwrap()).unwrap();
+            assert_eq!((&done["item"], &done["item"]["id"]), (&output[place], &added[place]["item"]["id"]));
+        }
+        let delta = of("response.function_call_arguments.delta");
+        assert!(delta.iter().all(|delta| delta["item_id"] == call["id"]));
+        let texts = ["response.output_text.delta", "response.reasoning_summary_text.delta"].map(of).concat();
+        let said: String = texts.iter().map(|piece| piece["delta"].as_str().unwrap()).collect();
+        assert_eq!(said, "\n\n\n", "{deltas:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_amid_a_call_takes_nothing_from_it_in_a_message() {
+    for (deltas, name) in AMID.into_iter().zip(NAMES) {
+        let events = told_of(amid(deltas), "/v1/messages").await;
+        let begins = |event: &&Value| event["content_block"]["type"] == "tool_use";
+        let calls: Vec<&Value> = events.iter().filter(begins).map(|event| &event["content_block"]).collect();
+        assert_eq!(
+            (calls.len(), &calls[0]["name"], &calls[0]["id"]),
+            (1, &json!(name), &json!("call_a")),
+            "{deltas:?}"
+        );
+        let given: String = events.iter().filter_map(|event| event["delta"]["partial_json"].as_str()).collect();
+        assert_eq!(given, "{\"x\":1}");
+        assert_eq!(events.last().unwrap()["type"], "message_stop");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_nothing_is_told_all_the_same() {
+    let call = r#"{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"f"}}]}"#;
+    let response = told_of(amid(&[call]), "/v1/responses").await.pop().unwrap()["response"].take();
+    assert_eq!((&response["output"][0]["name"], &response["output"][0]["arguments"]), (&json!("f"), &json!("")));
+    let events = told_of(amid(&[call]), "/v1/messages").await;
+    assert!(events.iter().any(|event| event["content_block"]["name"] == "f"), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_piece_of_no_call_ends_the_stream_in_an_error_unless_it_is_blank() {
+    let call =
+        r#"{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"f","arguments":"{}"}}]}"#;
+    let stray = |given: &str| json!({"tool_calls": [{"index": 7, "function": {"arguments": given}}]}).to_string();
+    let late = |given: &str| json!({"tool_calls": [{"index": 0, "function": {"arguments": given}}]}).to_string();
+    for (path, error, well) in
+        [("/v1/responses", "response.failed", "response.completed"), ("/v1/messages", "error", "message_stop")]
+    {
+        for (given, last) in [("{\"y\":2}", error), (" \n", well)] {
+            let events = told_of(amid(&[call, &stray(given)]), path).await;
+            assert_eq!(events.last().unwrap()["type"], last, "{path} {given}");
+        }
+    }
+    for (given, last) in [("{\"y\":2}", "error"), (" \n", "message_stop")] {
+        let events = told_of(amid(&[call, r#"{"content":"And"}"#, &late(given)]), "/v1/messages").await;
+        assert_eq!(events.last().unwrap()["type"], last, "the block has ended: {given}");
+    }
+}

@@ -140,7 +140,7 @@ async fn an_error_under_a_200_counts_as_what_it_says_it_is() {
     for (told, status, code, words, result) in [
         (limit, 429, "rate_limit_exceeded", "Slow down.", "rate_limited"),
         (google, 502, "upstream_failed", "Overloaded.", "server"),
-        (with_data, 502, "upstream_credentials", "No such model.", "credentials"),
+        (with_data, 502, "upstream_configuration", "No such model.", "configuration"),
         (r#"{"error":"out of luck"}"#, 502, "upstream_malformed", "out of luck", "malformed"),
     ] {
         let running = bedrock_with(Settings { attempts: 1, ..settings() }).await;

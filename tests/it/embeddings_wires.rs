@@ -157,7 +157,9 @@ fn a_server_of_openais_wire_that_knows_no_base64_is_made_good_and_any_other_answ
     let json: Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!((&json["data"][0]["embedding"], &json["usage"]["prompt_tokens"]), (&json!("AAAAPwAAAMA="), &json!(3)));
     assert_eq!(reply.usage.unwrap().input_tokens, 3);
-    assert_eq!(embedded(base64, encoded).body, encoded);
+    assert_eq!(embedded(base64.clone(), encoded).body, encoded);
+    let listed = r#"[[{"embedding":[0.5,-2]}]]"#;
+    assert_eq!(embedded(base64, listed).body, listed, "of another form than it could be read in");
     assert_eq!(embedded(json!({"model": "m", "input": "a"}), plain).body, plain);
 }
 

@@ -334,13 +334,69 @@ async fn an_error_quotes_little_of_what_is_wrong() {
 #[tokio::test]
 async fn pages_of_traces_are_bounded() {
     let running = Running::start().await;
-    for query in ["limit=0", "limit=201", "limit=x", "before=x", "colour=red"] {
+    for (query, param, words) in [
+        ("limit=0", "limit", "from 1 to 200; it is \"0\""),
+        ("limit=201", "limit", "it is \"201\""),
+        ("limit=x", "limit", "it is \"x\""),
+        ("limit=1&before=x", "before", "it is \"x\", which is no UUID"),
+        ("colour=red", "colour", "give `limit`, `before`, or neither"),
+        ("limit", "limit", "it is \"\""),
+    ] {
         let response = running.get(&format!("/v1/traces?{query}")).send().await.unwrap();
-        assert_eq!(error(response).await.0, 400, "{query}");
+        let (status, error) = error(response).await;
+        assert_eq!((status, &error["param"]), (400, &param.into()), "{query}");
+        assert!(error["message"].as_str().unwrap().contains(words), "{error}");
     }
     let nothing = running.get("/v1/traces?limit=1").send().await.unwrap().text().await.unwrap();
     assert_eq!(nothing, r#"{"traces":[],"next":null,"unreadable":[],"alarms":[]}"#);
     let unknown = running.get("/v1/traces/01890a5d-ac96-774b-bcce-b302099a8057").send().await.unwrap();
     assert_eq!(error(unknown).await.0, 404);
     assert_eq!(error(running.get("/v1/traces/x").send().await.unwrap()).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_header_of_ours_that_is_there_twice_is_refused_at_each_path() {
+    let running = Running::start().await;
+    for (path, body) in [
+        ("/v1/chat/completions", ask("auto")),
+        ("/v1/messages", json!({"model": "auto", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]})),
+        ("/v1/responses", json!({"model": "auto", "input": "Hi"})),
+        ("/v1/embeddings", json!({"model": "auto", "input": "Hi"})),
+    ] {
+        for (name, values) in [
+            ("x-satisfice-quality", ["0", "1.7"]),
+            ("x-satisfice-session", ["a", "b"]),
+            ("x-satisfice-cache", ["refresh", "refresh"]),
+        ] {
+            let request = running.post(path, body.to_string()).header(name, values[0]).header(name, values[1]);
+            let told = request.send().await.unwrap();
+            assert_eq!(told.status(), 400, "{path}");
+            let told = told.text().await.unwrap();
+            assert!(told.contains(&format!("the header {name} is there more than once")), "{told}");
+        }
+    }
+    let request = running.post("/v1/embeddings", json!({"model": "vectors", "input": "Hi"}).to_string());
+    let (status, error) = error(request.header("x-satisfice-quality", "7").send().await.unwrap()).await;
+    assert_eq!((status, &error["param"]), (400, &"x-satisfice-quality".into()));
+}
+
+#[tokio::test]
+async fn a_redirect_and_a_model_that_is_not_there_are_the_configurations_fault() {
+    let running = Running::start().await;
+    let location = [("location", "https://user:secret@elsewhere.example:8443/v2?key=secret")];
+    let moved = Answer::whole(308, &location, "");
+    for (answer, words) in [
+        (
+            moved,
+            "it redirects to elsewhere.example:8443, and redirects are not followed; give its own address as base_url",
+        ),
+        (Answer::whole(302, &[("location", "/v2/chat")], ""), "it redirects to 127.0.0.1:"),
+        (Answer::status(404, "No such model."), "No such model."),
+    ] {
+        running.upstream.on("small-upstream", [answer]);
+        let (status, error) = error(running.chat(ask("small")).await).await;
+        assert_eq!((status, &error["code"]), (502, &"upstream_configuration".into()));
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(words) && !message.contains("secret"), "{message}");
+    }
 }

@@ -49,6 +49,7 @@ mod messages;
 mod messages_wires;
 mod model;
 mod models;
+mod odd_answers;
 mod off_policy;
 mod policy;
 mod preferences;

@@ -164,6 +164,7 @@ async fn what_is_wrong_with_a_wish_is_said_with_its_field() {
         ("small", json!({"models": "small"}), "models", "a list of models"),
         ("small", json!({"models": ["small", "smal"]}), "models[1]", "no route or model is called"),
         ("small", json!({"models": ["small", "auto"]}), "models[1]", "is the route"),
+        ("small", json!({"models": ["auto"]}), "models[0]", "is the route"),
         ("small", json!({"provider": "test"}), "provider", "an object"),
         ("small", json!({"provider": {"order": "test"}}), "provider.order", "a list of providers"),
         ("auto", json!({"provider": {"order": ["tset"]}}), "provider.order", "there are: other, router, test"),

@@ -57,6 +57,16 @@ fn refuses_what_is_too_long_and_goes_on_refusing() {
 }
 
 /// Streams made of what matters to a decoder, more often than of anything else.
+#[test]
+fn an_event_that_is_named_error_says_so() {
+    let mut decoder = Decoder::new(1000);
+    decoder.push(
+        b"event: error\ndata: a\n\ndata: b\n\nevent: error\n\nevent:error\r\ndata: c\r\n\r\nevent: errors\ndata: d\n\n",
+    );
+    let named: Vec<bool> = std::iter::from_fn(|| decoder.next_event().unwrap().map(|_| decoder.was_error())).collect();
+    assert_eq!(named, [true, false, true, false]);
+}
+
 fn streams() -> impl Strategy<Value = Vec<u8>> {
     const PARTS: [&str; 13] =
         ["data: x", "data:", "data", ":", " ", "\n", "\r", "\r\n", "\n\n", "event: e", "{\"a\":1}", "é", "\u{feff}"];

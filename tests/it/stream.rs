@@ -182,9 +182,18 @@ async fn a_stream_of_several_choices_has_ended_well_once_each_of_them_has() {
     };
     let cut = || Answer::stream().event(&choice(0, "a", Value::Null)).event(&choice(1, "b", Value::Null));
     let cut = || cut().event(&choice(0, "", "stop".into()));
+    let half = cut().event("[DONE]");
+    let ignored =
+        Answer::stream().event(&choice(0, "a", Value::Null)).event(&choice(0, "", "stop".into())).event("[DONE]");
     let unseen = Answer::stream().event(&choice(0, "a", "stop".into()));
     let whole = cut().event(&choice(1, "", "length".into())).usage();
-    let endings = [(cut(), Outcome::Cut), (unseen, Outcome::Cut), (whole, Outcome::Answered)];
+    let endings = [
+        (cut(), Outcome::Cut),
+        (half, Outcome::Cut),
+        (unseen, Outcome::Cut),
+        (whole, Outcome::Answered),
+        (ignored, Outcome::Answered),
+    ];
     for (answer, outcome) in endings {
         running.upstream.on("small-upstream", [answer.end()]);
         let mut request = ask_stream("small");

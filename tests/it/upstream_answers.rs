@@ -140,10 +140,10 @@ async fn what_another_model_may_mend_goes_to_the_next() {
     let upstream = Scripted::start().await;
     let upstreams = upstreams(&upstream);
     for (status, cause) in [
-        (301, Cause::Credentials),
+        (301, Cause::Configuration),
         (401, Cause::Credentials),
         (403, Cause::Credentials),
-        (404, Cause::Credentials),
+        (404, Cause::Configuration),
         (408, Cause::Timeout),
         (409, Cause::Server),
         (424, Cause::Server),

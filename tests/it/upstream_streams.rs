@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use satisfice::upstream::settings::{ProviderSettings, Wire};
 use satisfice::upstream::{Cause, Dispatched, Limits, Reply, ReplyStream, StreamItem, UpstreamError};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::scripted::{Answer, Gate, Scripted};
-use crate::upstream_answers::{LIMITS, ask, causes, model, request, upstreams};
+use crate::upstream_answers::{LIMITS, ask, causes, model, request, upstreams, with};
 
 fn stream(dispatched: Dispatched) -> ReplyStream {
     match dispatched.reply {
@@ -135,6 +137,12 @@ async fn a_stream_that_always_has_a_piece_ends_at_the_total_deadline() {
     assert_eq!(end.unwrap_err().message, "provider test: no whole answer within 100s (the total deadline)");
 }
 
+/// An error as vLLM tells it amid a stream.
+const VLLM: &str =
+    r#"{"object":"error","message":"CUDA out of memory","type":"InternalServerError","param":null,"code":500}"#;
+const EMPTY_FINISH: &str = r#"{"id":"1","choices":[{"index":0,"delta":{"content":""},"finish_reason":""}]}"#;
+const FINISHED_BY_ERROR: &str = r#"{"id":"1","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}"#;
+
 /// A chunk that says who speaks, and no more.
 const ROLE: &str = r#"{"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"finish_reason":null}],"usage":null}"#;
 
@@ -151,6 +159,12 @@ async fn a_stream_that_fails_before_it_says_anything_goes_to_the_next() {
         (role().reset(), Cause::Malformed),
         (role().close(), Cause::Malformed),
         (role().end(), Cause::Malformed),
+        (role().event("[DONE]").end(), Cause::Malformed),
+        (role().piece("event: error\ndata: {\"message\":\"m\"}\n\n").event("[DONE]").end(), Cause::Malformed),
+        (Answer::stream().event(VLLM), Cause::Server),
+        (role().event(VLLM).event("[DONE]").end(), Cause::Server),
+        (role().event(r#"{"detail":"Not authenticated"}"#), Cause::Malformed),
+        (role().event(FINISHED_BY_ERROR).event("[DONE]").end(), Cause::Server),
         (role().hang(), Cause::Timeout),
     ] {
         upstream.on("a", [answer]);
@@ -176,12 +190,9 @@ async fn what_is_held_back_comes_before_the_first_content_to_the_byte() {
 #[tokio::test]
 async fn a_stream_that_never_says_anything_begins_with_its_end() {
     let upstream = Scripted::start().await;
-    upstream.on("a", [Answer::stream().event(ROLE).event("[DONE]").end(), Answer::stream().event(ROLE).finish().end()]);
-    let upstreams = upstreams(&upstream);
-    for texts in [1, 2] {
-        let dispatched = ask(&upstreams, &["a"], true).await.unwrap();
-        assert_eq!(rest(stream(dispatched)).await, (vec![String::new(); texts], Ok(())));
-    }
+    upstream.on("a", [Answer::stream().event(ROLE).finish().end()]);
+    let dispatched = ask(&upstreams(&upstream), &["a"], true).await.unwrap();
+    assert_eq!(rest(stream(dispatched)).await, (vec![String::new(); 2], Ok(())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,6 +206,18 @@ async fn a_stream_that_fails_after_its_first_event_ends_in_an_error() {
         (begun().end(), Cause::Malformed, "the stream was cut before its end"),
         (begun().event(error), Cause::Malformed, "on fire"),
         (begun().event("nonsense"), Cause::Malformed, "not a chat completion"),
+        (begun().event("[DONE]").end(), Cause::Malformed, "no finish reason came"),
+        (begun().event(VLLM).event("[DONE]").end(), Cause::Server, "CUDA out of memory"),
+        (begun().piece("event: error\ndata: {\"message\":\"oh\"}\n\n").event("[DONE]").end(), Cause::Malformed, "oh"),
+        (begun().piece("event: error\ndata: out of luck\n\n").event("[DONE]").end(), Cause::Malformed, "out of luck"),
+        (begun().event(FINISHED_BY_ERROR).event("[DONE]").end(), Cause::Server, "finish reason is \"error\""),
+        (
+            begun().event(&FINISHED_BY_ERROR.replace("}]}", r#","error":{"code":502,"message":"gone"}}]}"#)),
+            Cause::Server,
+            "gone",
+        ),
+        (begun().event(EMPTY_FINISH).end(), Cause::Malformed, "the stream was cut before its end"),
+        (begun().event(EMPTY_FINISH).event("[DONE]").end(), Cause::Malformed, "no finish reason came"),
         (begun().piece("x".repeat(33 << 20)), Cause::TooLong, "longer than 33554432 bytes"),
         (begun().hang(), Cause::Timeout, "silent for 30s within its answer (the idle deadline)"),
     ] {
@@ -203,7 +226,7 @@ async fn a_stream_that_fails_after_its_first_event_ends_in_an_error() {
         assert_eq!(causes(&dispatched.attempts), [None], "no fallback after the first byte");
         let (texts, end) = rest(stream(dispatched)).await;
         let error = end.unwrap_err();
-        assert_eq!((texts, error.cause), (vec!["one".to_owned()], cause));
+        assert_eq!((texts.concat(), error.cause), ("one".to_owned(), cause));
         assert!(error.message.contains(words), "{}", error.message);
     }
     assert_eq!(upstream.counts(["b"]), [0]);
@@ -225,10 +248,25 @@ async fn a_stream_keeps_the_total_deadline() {
 #[tokio::test]
 async fn a_stream_may_end_without_done_once_it_has_finished() {
     let upstream = Scripted::start().await;
-    upstream.on("a", [Answer::stream().text("one").finish().end(), Answer::stream().text("one").event("[DONE]").end()]);
+    let finished = || Answer::stream().text("one").finish();
+    upstream.on("a", [finished().end(), finished().usage().end(), finished().usage().event("[DONE]").end()]);
     let upstreams = upstreams(&upstream);
-    assert_eq!(rest(stream(ask(&upstreams, &["a"], true).await.unwrap())).await.1, Ok(()));
-    assert_eq!(rest(stream(ask(&upstreams, &["a"], true).await.unwrap())).await.1, Ok(()));
+    for _ in 0..3 {
+        assert_eq!(rest(stream(ask(&upstreams, &["a"], true).await.unwrap())).await.1, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn the_last_event_of_another_wire_ends_nothing_that_gave_no_reason() {
+    let upstream = Scripted::start().await;
+    let event = |data: serde_json::Value| format!("data: {data}\n\n");
+    let start = json!({"type": "message_start", "message": {"id": "1", "content": [], "usage": {}}});
+    let block = json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "one"}});
+    let begun = Answer::stream().piece(event(start)).piece(event(block));
+    upstream.on("a", [begun.piece(event(json!({"type": "message_stop"}))).end()]);
+    let upstreams = with(ProviderSettings { wire: Wire::Anthropic, ..upstream.provider("test") });
+    let (texts, end) = rest(stream(ask(&upstreams, &["a"], true).await.unwrap())).await;
+    assert_eq!((texts.concat(), end.unwrap_err().cause), ("one".to_owned(), Cause::Malformed));
 }
 
 #[tokio::test]

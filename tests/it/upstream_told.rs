@@ -73,11 +73,67 @@ async fn an_error_under_a_200_has_the_cause_of_the_status_that_it_stands_for() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_that_does_not_say_what_it_is_is_no_answer() {
-    for body in [r#"{"error":{"message":"out of luck"}}"#, r#"{"error":"out of luck"}"#] {
-        let attempt = failed(Wire::OpenAi, Answer::stream().event(body).end(), true).await;
+    for body in [
+        r#"{"error":{"message":"out of luck"}}"#,
+        r#"{"error":"out of luck"}"#,
+        r#"{"object":"error","message":"out of luck"}"#,
+        r#"{"detail":"out of luck"}"#,
+    ] {
+        for wire in [Wire::OpenAi, Wire::Mistral] {
+            for (answer, stream) in [(Answer::stream().event(body).end(), true), (Answer::json(body), false)] {
+                let attempt = failed(wire, answer, stream).await;
+                let error = attempt.error.unwrap();
+                assert_eq!((error.cause, attempt.status), (Cause::Malformed, None));
+                assert_eq!(error.message, "provider test: an error instead of an answer: out of luck");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_choice_that_an_error_broke_off_is_no_answer() {
+    let choice = |more: &str| {
+        format!(
+            r#"{{"id":"1","choices":[{{"index":0,"message":{{"content":"part"}},"finish_reason":"error"{more}}}]}}"#
+        )
+    };
+    for (more, status, words) in [
+        ("", 500, "finish reason is \"error\""),
+        (r#","error":{"code":502,"message":"upstream error"}"#, 502, "upstream error"),
+    ] {
+        let attempt = failed(Wire::OpenAi, Answer::json(choice(more)), false).await;
         let error = attempt.error.unwrap();
-        assert_eq!((error.cause, attempt.status), (Cause::Malformed, None));
-        assert_eq!(error.message, "provider test: an error instead of an answer: out of luck");
+        assert_eq!((error.cause, attempt.status.map(|status| status.as_u16())), (Cause::Server, Some(status)));
+        assert!(error.message.contains(words), "{}", error.message);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_badly_is_cut_in_every_protocol_and_not_kept() {
+    let event = "event: error\ndata: {\"message\":\"oh\"}\n\n";
+    let empty = r#"{"id":"1","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":""}]}"#;
+    let endings = [
+        Answer::stream().event(BEGUN).event("[DONE]").end(),
+        Answer::stream().event(BEGUN).piece(event).event("[DONE]").end(),
+        Answer::stream().event(empty).end(),
+        Answer::stream().event(BEGUN).event(&empty.replace("\"\"", "\"error\"")).event("[DONE]").end(),
+    ];
+    for answer in endings {
+        for (path, cut) in [
+            ("/v1/chat/completions", "upstream_cut"),
+            ("/v1/messages", "event: error"),
+            ("/v1/responses", "response.failed"),
+        ] {
+            let mut running = crate::cache::start().await;
+            running.upstream.on("small-upstream", [answer.clone()]);
+            for calls in [1, 2] {
+                let asked = crate::both_names::request(path, true);
+                let text = running.post(path, asked).send().await.unwrap().text().await.unwrap();
+                assert!(text.contains("Hi") && text.contains(cut), "{path}: {text}");
+                assert!(!text.contains("[DONE]") && !text.contains("message_stop") && !text.contains("completed\""));
+                assert_eq!((running.finished().await.outcome, running.upstream.seen().len()), (Outcome::Cut, calls));
+            }
+        }
     }
 }
 

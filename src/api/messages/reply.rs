@@ -86,6 +86,8 @@ pub(super) fn message_id(id: &str) -> String {
 pub(super) struct End {
     finish: Option<String>,
     refused: bool,
+    /// It calls tools: some servers say `stop` then, as OpenAI does where the call was forced.
+    called: bool,
     /// The stop sequence that it ended at, which most providers do not tell from an end of its own.
     pub(super) sequence: Option<String>,
     /// The provider's own word.
@@ -95,6 +97,7 @@ pub(super) struct End {
 impl End {
     pub(super) fn hear(&mut self, choice: &Choice) {
         self.refused |= choice.message.refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
+        self.called |= !choice.message.tool_calls.is_empty();
         let later =
             |word: Option<&str>, before: &mut Option<String>| *before = word.map(str::to_owned).or(before.take());
         later(choice.finish_reason.as_deref(), &mut self.finish);
@@ -109,8 +112,9 @@ impl End {
             Some("length") => "max_tokens",
             Some("tool_calls" | "function_call") => "tool_use",
             Some("content_filter") => "refusal",
-            _ if self.sequence.is_some() => "stop_sequence",
             _ if self.native.as_deref() == Some("pause_turn") => "pause_turn",
+            _ if self.called => "tool_use",
+            _ if self.sequence.is_some() => "stop_sequence",
             _ => "end_turn",
         }
     }

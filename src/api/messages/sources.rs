@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
+use crate::api::answer::said_of;
+
 /// Places in documents: Anthropic's name, the name of who has the same (Bedrock's), and where such a place begins and ends
 /// in Anthropic's words.
 const PLACES: [(&str, &str, [&str; 2]); 3] = [
@@ -15,7 +17,7 @@ const PLACES: [(&str, &str, [&str; 2]); 3] = [
 /// A chat's annotation or citation as Anthropic's; `None`: it has no word for such a source.
 pub(super) fn citation(source: &Value) -> Option<Value> {
     let kind = source["type"].as_str()?;
-    let place = source.get(kind).filter(|place| place.is_object())?;
+    let place = said_of(source)?;
     match kind {
         "url_citation" => place["url"].is_string().then(|| page(place)),
         "search_result_location" => Some(same(kind, place)),
@@ -118,7 +120,7 @@ pub(super) fn first(blocks: &mut VecDeque<Value>, mut characters: usize) -> Vec<
 
 /// Characters of the answer that rest on a source; an empty range where it does not say.
 fn range(source: &Value) -> (usize, usize) {
-    let place = source["type"].as_str().map(|kind| &source[kind]);
+    let place = said_of(source);
     let at = |name: &str| place.and_then(|place| usize::try_from(place[name].as_u64()?).ok());
     at("start_index").zip(at("end_index")).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use super::reply::{End, error, message_id, usage};
 use super::sources;
 use crate::api::answer::{Answer, Call, Message, Usage};
 use crate::api::conversation::{Hosted, Protocol};
+use crate::api::naming::{Naming, Told, stray};
 use crate::api::sse;
 
 /// The translation of one stream.
@@ -15,6 +16,7 @@ use crate::api::sse;
 pub struct Stream {
     begun: bool,
     blocks: Blocks,
+    naming: Naming,
     end: End,
     usage: Usage,
 }
@@ -23,7 +25,7 @@ impl Stream {
     /// One chunk → the events that it makes, framed; there may be none.
     ///
     /// # Errors
-    /// It is no chunk: the stream cannot be told any further.
+    /// It is no chunk, or goes on with a call that has ended: the stream cannot be told any further.
     pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = vec![];
         let mut answer = Answer::chunk(data)?;
@@ -31,9 +33,9 @@ impl Stream {
         self.usage = answer.usage.unwrap_or(self.usage);
         let choice = answer.first();
         self.end.hear(&choice);
-        self.message(choice.message, &mut out);
+        self.message(choice.message, &mut out)?;
         if choice.finish_reason.is_some() {
-            self.blocks.end_all(&mut out);
+            self.end_blocks(&mut out);
         }
         Ok(out)
     }
@@ -41,7 +43,7 @@ impl Stream {
     /// The stream ended as it should.
     pub fn end(&mut self) -> Vec<u8> {
         let mut out = vec![];
-        self.blocks.end_all(&mut out);
+        self.end_blocks(&mut out);
         let delta = json!({"stop_reason": self.end.stop_reason(), "stop_sequence": self.end.sequence});
         put(&mut out, json!({"type": "message_delta", "delta": delta, "usage": usage(self.usage)}));
         put(&mut out, json!({"type": "message_stop"}));
@@ -70,7 +72,14 @@ impl Stream {
         put(out, json!({"type": "message_start", "message": message}));
     }
 
-    fn message(&mut self, message: Message, out: &mut Vec<u8>) {
+    fn end_blocks(&mut self, out: &mut Vec<u8>) {
+        if let Some((index, call)) = self.naming.end() {
+            self.begin_call(index, call, out);
+        }
+        self.blocks.end_all(out);
+    }
+
+    fn message(&mut self, message: Message, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         if !message.thoughts().is_empty() {
             self.think(&message.thoughts().into(), out);
         }
@@ -83,7 +92,7 @@ impl Stream {
             self.blocks.piece(Kind::Text, empty_text, Some(delta), out);
         }
         self.cite(&[message.annotations, message.citations].concat(), out);
-        message.tool_calls.into_iter().enumerate().for_each(|(i, call)| self.call(i, call, out));
+        message.tool_calls.into_iter().enumerate().try_for_each(|(i, piece)| self.call(i, piece, out))
     }
 
     /// The sources of the text so far, which ends with them.
@@ -117,24 +126,30 @@ impl Stream {
         self.blocks.end(Kind::Thinking, out);
     }
 
-    /// What names no tool, and is of no call that is under way, is a piece of one that has ended: white space.
-    fn call(&mut self, i: usize, call: Call, out: &mut Vec<u8>) {
-        let kind = Kind::Call(call.index.unwrap_or(i));
-        let Call { id, function, .. } = call;
-        if function.name.is_none() && !self.blocks.has(kind) {
-            return;
+    fn call(&mut self, place: usize, piece: Call, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        for told in self.naming.hear(place, piece)? {
+            match told {
+                Told::Begins(index, call) => self.begin_call(index, call, out),
+                Told::Given(index, more) => self.give(index, more, out)?,
+            }
         }
-        let start = || {
-            json!({
-                "type": "tool_use",
-                "id": id.unwrap_or_default(),
-                "name": function.name.unwrap_or_default(),
-                "input": {},
-            })
-        };
-        let more = (!function.arguments.is_empty())
-            .then(|| json!({"type": "input_json_delta", "partial_json": function.arguments}));
-        self.blocks.piece(kind, start, more, out);
+        Ok(())
+    }
+
+    fn begin_call(&mut self, index: usize, call: Call, out: &mut Vec<u8>) {
+        let (id, name) = (call.id.as_deref().unwrap_or_default(), call.name().unwrap_or_default());
+        let start = || json!({"type": "tool_use", "id": id, "name": name, "input": {}});
+        self.blocks.piece(Kind::Call(index), start, None, out);
+    }
+
+    fn give(&mut self, index: usize, more: String, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let kind = Kind::Call(index);
+        if !self.blocks.has(kind) {
+            return stray(&more);
+        }
+        let delta = json!({"type": "input_json_delta", "partial_json": more});
+        self.blocks.piece(kind, || Value::Null, Some(delta), out);
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::{Map, Value, json};
 
 use super::request::Echo;
-use crate::api::answer::{Answer, Call, Choice, Usage};
+use crate::api::answer::{Answer, Call, Choice, Usage, said_of};
 use crate::api::conversation::{Hosted, Protocol, Stretch, characters, course};
 
 /// A whole completion as a response.
@@ -164,7 +164,7 @@ pub(super) struct Said {
 impl Said {
     /// As a part of a message. Sources that are not among OpenAI's annotations stand beside them, as they do in a chat.
     pub(super) fn part(&self) -> Value {
-        let sources = self.sources.iter().map(|source| flat(source, self.from));
+        let sources = self.sources.iter().filter_map(|source| flat(source, self.from));
         let is_known = |source: &Value| ANNOTATIONS.iter().any(|kind| source["type"] == *kind);
         let (annotations, citations): (Vec<_>, Vec<_>) = sources.partition(is_known);
         let logprobs = logprobs(&self.logprobs);
@@ -197,7 +197,7 @@ impl Said {
 
 /// The first character that rests on a source; `None`: it does not say.
 fn begins(source: &Value) -> Option<usize> {
-    let place = &source[source["type"].as_str()?];
+    let place = said_of(source)?;
     let (from, to) = (place["start_index"].as_u64()?, place["end_index"].as_u64()?);
     usize::try_from(from).ok().filter(|_| from < to)
 }
@@ -217,17 +217,16 @@ pub(super) fn logprobs(chat: &[Value]) -> Value {
 }
 
 /// A chat's annotation keeps its fields in an object named after its type; here they stand beside the type. It counts in
-/// the whole of the answer's text, and here in the text that begins at character `from` of it.
-fn flat(annotation: &Value, from: usize) -> Value {
-    let kind = annotation["type"].as_str().unwrap_or_default();
-    let mut flat = annotation.get(kind).cloned().unwrap_or_else(|| json!({}));
+/// the whole of the answer's text, and here in the text that begins at character `from` of it. `None`: it says nothing.
+fn flat(annotation: &Value, from: usize) -> Option<Value> {
+    let mut flat = said_of(annotation)?.as_object()?.clone();
     for name in ["start_index", "end_index"] {
-        if let Some(index) = flat[name].as_u64() {
-            flat[name] = index.saturating_sub(from as u64).into();
+        if let Some(index) = flat.get(name).and_then(Value::as_u64) {
+            flat.insert(name.into(), index.saturating_sub(from as u64).into());
         }
     }
-    flat["type"] = kind.into();
-    flat
+    flat.extend(annotation.get("type").map(|kind| ("type".to_owned(), kind.clone())));
+    Some(flat.into())
 }
 
 /// A picture that a model made; OpenAI's own models make theirs with a tool, whose item this is. `None`: there are no

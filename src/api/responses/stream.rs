@@ -6,21 +6,23 @@ use super::reply::{Said, State, call_item_id, called, item_id, logprobs, picture
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Usage};
 use crate::api::conversation::{Hosted, Protocol};
+use crate::api::naming::{Naming, Told};
 use crate::api::sse;
 
 /// The translation of one stream. Items follow each other: one is open at a time, except calls, whose pieces may come in
-/// any order.
+/// any order, and amid anything else: they stay open to the end.
 #[derive(Debug)]
 pub struct Stream {
     echo: Echo,
     /// Who answers; `None` before the first chunk.
     head: Option<Answer>,
     sequence: u64,
-    /// Items that are done.
-    output: Vec<Value>,
-    open: Option<Open>,
-    /// Calls that are open in its place, each with its index in the chat.
-    calls: Vec<(usize, Call)>,
+    /// The items so far; `None` of one that grows.
+    output: Vec<Option<Value>>,
+    /// And where it stands.
+    open: Option<(usize, Open)>,
+    naming: Naming,
+    calls: Vec<OpenCall>,
     /// Characters of the answer's text so far.
     said: usize,
     finish: Option<String>,
@@ -35,17 +37,27 @@ enum Open {
     Refusal { text: String },
 }
 
+/// A call that grows.
+#[derive(Debug)]
+struct OpenCall {
+    /// In the chat.
+    index: usize,
+    /// Where it stands among the items.
+    at: usize,
+    call: Call,
+}
+
 impl Stream {
     /// `echo`: what the response repeats of its request.
     pub fn new(echo: Echo) -> Self {
-        let (output, calls) = (vec![], vec![]);
-        Self { echo, head: None, sequence: 0, output, open: None, calls, said: 0, finish: None, usage: None }
+        let (output, calls, naming) = (vec![], vec![], Naming::default());
+        Self { echo, head: None, sequence: 0, output, open: None, naming, calls, said: 0, finish: None, usage: None }
     }
 
     /// One chunk → the events that it makes, framed; there may be none.
     ///
     /// # Errors
-    /// It is no chunk: the stream cannot be told any further.
+    /// It is no chunk, or goes on with a call that never began: the stream cannot be told any further.
     pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = vec![];
         let mut answer = Answer::chunk(data)?;
@@ -59,7 +71,7 @@ impl Stream {
             }
         }
         self.finish = choice.finish_reason.clone().or(self.finish.take());
-        self.choice(choice, &mut out);
+        self.choice(choice, &mut out)?;
         Ok(out)
     }
 
@@ -67,7 +79,7 @@ impl Stream {
     pub fn end(&mut self) -> Vec<u8> {
         let mut out = vec![];
         let state = State::ended(self.finish.as_deref(), self.usage);
-        self.close(state.status(), &mut out);
+        self.close_all(state.status(), &mut out);
         let event = format!("response.{}", state.status());
         let response = self.response(state);
         self.put(&mut out, &event, json!({"response": response}));
@@ -83,7 +95,7 @@ impl Stream {
         out
     }
 
-    fn choice(&mut self, Choice { message, logprobs, .. }: Choice, out: &mut Vec<u8>) {
+    fn choice(&mut self, Choice { message, logprobs, .. }: Choice, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         if !message.thoughts().is_empty() || !message.thinking_blocks.is_empty() {
             self.think(message.thoughts(), message.thinking_blocks.clone(), out);
         }
@@ -91,7 +103,7 @@ impl Stream {
         if !message.content.is_empty() {
             self.say(&message.content, &logprobs.content, out);
         }
-        if let Some(Open::Text(said)) = &mut self.open {
+        if let Some((_, Open::Text(said))) = &mut self.open {
             said.sources.extend(message.annotations.into_iter().chain(message.citations));
             said.logprobs.extend(logprobs.content);
         }
@@ -99,39 +111,38 @@ impl Stream {
             self.refuse(&refusal, out);
         }
         message.images.iter().for_each(|image| self.picture(image, out));
-        message.tool_calls.into_iter().enumerate().for_each(|(i, call)| self.call(i, call, out));
+        message.tool_calls.into_iter().enumerate().try_for_each(|(i, piece)| self.call(i, piece, out))
     }
 
     /// What OpenAI's own tools did comes whole.
     fn did(&mut self, item: Value, out: &mut Vec<u8>) {
-        self.close("completed", out);
+        let at = self.place(out);
         let mut begun = item.clone();
         if begun["status"].is_string() {
             begun["status"] = "in_progress".into();
         }
-        self.put(out, "response.output_item.added", json!({"output_index": self.output.len(), "item": begun}));
-        self.done(item, out);
+        self.put(out, "response.output_item.added", json!({"output_index": at, "item": begun}));
+        self.done(at, item, out);
     }
 
     /// A picture comes whole.
     fn picture(&mut self, image: &Value, out: &mut Vec<u8>) {
-        self.close("completed", out);
-        let place = self.output.len();
-        let Some(item) = picture(self.answer(), place, image) else { return };
+        let Some(item) = picture(self.answer(), self.output.len(), image) else { return };
+        let at = self.place(out);
         let mut begun = item.clone();
         (begun["status"], begun["result"]) = ("in_progress".into(), Value::Null);
-        self.put(out, "response.output_item.added", json!({"output_index": place, "item": begun}));
-        let completed = json!({"output_index": place, "item_id": item["id"]});
+        self.put(out, "response.output_item.added", json!({"output_index": at, "item": begun}));
+        let completed = json!({"output_index": at, "item_id": item["id"]});
         self.put(out, "response.image_generation_call.completed", completed);
-        self.done(item, out);
+        self.done(at, item, out);
     }
 
     fn think(&mut self, piece: &str, more: Vec<Value>, out: &mut Vec<u8>) {
-        if !matches!(self.open, Some(Open::Reasoning { .. })) {
+        if !matches!(self.open, Some((_, Open::Reasoning { .. }))) {
             self.begin(Open::Reasoning { text: String::new(), blocks: vec![] }, out);
         }
         let mut first = false;
-        if let Some(Open::Reasoning { text, blocks }) = &mut self.open {
+        if let Some((_, Open::Reasoning { text, blocks })) = &mut self.open {
             first = text.is_empty();
             text.push_str(piece);
             blocks.extend(more);
@@ -140,145 +151,155 @@ impl Stream {
             return;
         }
         if first {
-            self.put(out, "response.reasoning_summary_part.added", self.summary_part(""));
+            self.put(out, "response.reasoning_summary_part.added", self.summary_part(self.at(), ""));
         }
-        self.piece(out, "response.reasoning_summary_text.delta", self.summary_place(), piece);
+        self.piece(out, "response.reasoning_summary_text.delta", self.summary_place(self.at()), piece);
     }
 
     fn say(&mut self, piece: &str, likely: &[Value], out: &mut Vec<u8>) {
-        if !matches!(self.open, Some(Open::Text(_))) {
+        if !matches!(self.open, Some((_, Open::Text(_)))) {
             self.begin(Open::Text(Said { from: self.said, ..Said::default() }), out);
         }
-        if let Some(Open::Text(said)) = &mut self.open {
+        if let Some((_, Open::Text(said))) = &mut self.open {
             said.text.push_str(piece);
         }
         self.said += piece.chars().count();
-        let mut fields = self.part_place();
+        let mut fields = self.part_place(self.at());
         fields["logprobs"] = logprobs(likely);
         self.piece(out, "response.output_text.delta", fields, piece);
     }
 
     fn refuse(&mut self, piece: &str, out: &mut Vec<u8>) {
-        if !matches!(self.open, Some(Open::Refusal { .. })) {
+        if !matches!(self.open, Some((_, Open::Refusal { .. }))) {
             self.begin(Open::Refusal { text: String::new() }, out);
         }
-        if let Some(Open::Refusal { text }) = &mut self.open {
+        if let Some((_, Open::Refusal { text })) = &mut self.open {
             text.push_str(piece);
         }
-        let fields = self.part_place();
+        let fields = self.part_place(self.at());
         self.piece(out, "response.refusal.delta", fields, piece);
     }
 
-    fn call(&mut self, i: usize, piece: Call, out: &mut Vec<u8>) {
-        let index = piece.index.unwrap_or(i);
-        let more = piece.text().to_owned();
-        let place = self.calls.iter().position(|(open, _)| *open == index);
-        let place = place.or_else(|| self.begin_call(index, piece, out)).filter(|_| !more.is_empty());
-        if let Some(place) = place {
-            let at = self.output.len() + place;
-            let call = &mut self.calls[place].1;
-            call.text_mut().push_str(&more);
-            let event = format!("{}.delta", argument(call).0);
-            let fields = json!({"item_id": call_item_id(self.answer(), at, &self.calls[place].1), "output_index": at});
-            self.piece(out, &event, fields, &more);
+    fn call(&mut self, place: usize, piece: Call, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        for told in self.naming.hear(place, piece)? {
+            match told {
+                Told::Begins(index, call) => self.begin_call(index, call, out),
+                Told::Given(index, more) => self.give(index, &more, out),
+            }
         }
+        Ok(())
     }
 
-    /// The place of one that begins among those that are open. `None`: it names no tool, and so is a piece of one that
-    /// has ended.
-    fn begin_call(&mut self, index: usize, mut call: Call, out: &mut Vec<u8>) -> Option<usize> {
-        call.name()?;
-        call.text_mut().clear();
-        if self.calls.is_empty() {
-            self.close("completed", out);
-        }
-        let place = self.calls.len();
-        let at = self.output.len() + place;
+    fn begin_call(&mut self, index: usize, call: Call, out: &mut Vec<u8>) {
+        let at = self.place(out);
         let item = called(self.answer(), at, &call, "in_progress");
         self.put(out, "response.output_item.added", json!({"output_index": at, "item": item}));
-        self.calls.push((index, call));
-        Some(place)
+        self.calls.push(OpenCall { index, at, call });
+    }
+
+    fn give(&mut self, index: usize, more: &str, out: &mut Vec<u8>) {
+        let Some(place) = self.calls.iter().position(|open| open.index == index) else { return };
+        self.calls[place].call.text_mut().push_str(more);
+        let OpenCall { at, call, .. } = &self.calls[place];
+        let event = format!("{}.delta", argument(call).0);
+        let fields = json!({"item_id": call_item_id(self.answer(), *at, call), "output_index": at});
+        self.piece(out, &event, fields, more);
+    }
+
+    /// The place of an item that begins: what was open, but for calls, ends before it.
+    fn place(&mut self, out: &mut Vec<u8>) -> usize {
+        self.close("completed", out);
+        self.output.push(None);
+        self.output.len() - 1
     }
 
     fn begin(&mut self, open: Open, out: &mut Vec<u8>) {
-        self.close("completed", out);
-        let item = self.item(&open, "in_progress");
-        self.put(out, "response.output_item.added", json!({"output_index": self.output.len(), "item": item}));
+        let at = self.place(out);
+        let item = self.item(at, &open, "in_progress");
+        self.put(out, "response.output_item.added", json!({"output_index": at, "item": item}));
         let part = match &open {
             Open::Text(said) => Some(said.part()),
             Open::Refusal { text } => Some(json!({"type": "refusal", "refusal": text})),
             Open::Reasoning { .. } => None,
         };
         if let Some(part) = part {
-            let mut fields = self.part_place();
+            let mut fields = self.part_place(at);
             fields["part"] = part;
             self.put(out, "response.content_part.added", fields);
         }
-        self.open = Some(open);
+        self.open = Some((at, open));
     }
 
-    /// Ends what is open, with the events that say what it has become; `status` is that of the last item.
+    /// Ends what is open, but for calls, with the events that say what it has become.
     fn close(&mut self, status: &str, out: &mut Vec<u8>) {
-        if let Some(open) = self.open.take() {
-            self.close_texts(&open, out);
-            let item = self.item(&open, status);
-            self.done(item, out);
-        }
-        let calls = std::mem::take(&mut self.calls);
-        for (i, (_, call)) in calls.iter().enumerate() {
-            self.close_call(call, if i + 1 == calls.len() { status } else { "completed" }, out);
+        if let Some((at, open)) = self.open.take() {
+            self.close_texts(at, &open, out);
+            let item = self.item(at, &open, status);
+            self.done(at, item, out);
         }
     }
 
-    fn close_call(&mut self, call: &Call, status: &str, out: &mut Vec<u8>) {
-        let item = called(self.answer(), self.output.len(), call, status);
+    /// Ends all that is open; `status` is that of the last item. Calls began before anything else that is open.
+    fn close_all(&mut self, status: &str, out: &mut Vec<u8>) {
+        if let Some((index, call)) = self.naming.end() {
+            self.begin_call(index, call, out);
+        }
+        let last = self.output.len().saturating_sub(1);
+        for OpenCall { at, call, .. } in std::mem::take(&mut self.calls) {
+            self.close_call(at, &call, if at == last { status } else { "completed" }, out);
+        }
+        self.close(status, out);
+    }
+
+    fn close_call(&mut self, at: usize, call: &Call, status: &str, out: &mut Vec<u8>) {
+        let item = called(self.answer(), at, call, status);
         let (event, argument) = argument(call);
-        let mut fields = json!({"item_id": item["id"], "output_index": self.output.len(), argument: item[argument]});
+        let mut fields = json!({"item_id": item["id"], "output_index": at, argument: item[argument]});
         if call.custom.is_none() {
             fields["name"] = item["name"].clone();
         }
         self.put(out, &format!("{event}.done"), fields);
-        self.done(item, out);
+        self.done(at, item, out);
     }
 
-    fn done(&mut self, item: Value, out: &mut Vec<u8>) {
-        self.put(out, "response.output_item.done", json!({"output_index": self.output.len(), "item": item}));
-        self.output.push(item);
+    fn done(&mut self, at: usize, item: Value, out: &mut Vec<u8>) {
+        self.put(out, "response.output_item.done", json!({"output_index": at, "item": item}));
+        self.output[at] = Some(item);
     }
 
-    fn close_texts(&mut self, open: &Open, out: &mut Vec<u8>) {
+    fn close_texts(&mut self, at: usize, open: &Open, out: &mut Vec<u8>) {
         match open {
             Open::Text(said) => {
-                let mut fields = self.part_place();
+                let mut fields = self.part_place(at);
                 fields["text"] = said.text.clone().into();
                 fields["logprobs"] = logprobs(&said.logprobs);
                 self.put(out, "response.output_text.done", fields);
-                self.part_done(said.part(), out);
+                self.part_done(at, said.part(), out);
             }
             Open::Refusal { text } => {
-                let mut fields = self.part_place();
+                let mut fields = self.part_place(at);
                 fields["refusal"] = text.clone().into();
                 self.put(out, "response.refusal.done", fields);
-                self.part_done(json!({"type": "refusal", "refusal": text}), out);
+                self.part_done(at, json!({"type": "refusal", "refusal": text}), out);
             }
             Open::Reasoning { text, .. } if !text.is_empty() => {
-                let mut fields = self.summary_place();
+                let mut fields = self.summary_place(at);
                 fields["text"] = text.clone().into();
                 self.put(out, "response.reasoning_summary_text.done", fields);
-                self.put(out, "response.reasoning_summary_part.done", self.summary_part(text));
+                self.put(out, "response.reasoning_summary_part.done", self.summary_part(at, text));
             }
             Open::Reasoning { .. } => {}
         }
     }
 
-    fn part_done(&mut self, part: Value, out: &mut Vec<u8>) {
-        let mut fields = self.part_place();
+    fn part_done(&mut self, at: usize, part: Value, out: &mut Vec<u8>) {
+        let mut fields = self.part_place(at);
         fields["part"] = part;
         self.put(out, "response.content_part.done", fields);
     }
 
-    fn item(&self, open: &Open, status: &str) -> Value {
-        let (answer, at) = (self.answer(), self.output.len());
+    fn item(&self, at: usize, open: &Open, status: &str) -> Value {
+        let answer = self.answer();
         let parts = |part: Value| if status == "in_progress" { vec![] } else { vec![part] };
         match open {
             Open::Reasoning { text, blocks } => reasoning(answer, at, text, blocks),
@@ -287,23 +308,23 @@ impl Stream {
         }
     }
 
-    fn part_place(&self) -> Value {
-        json!({"item_id": self.id("msg"), "output_index": self.output.len(), "content_index": 0})
+    fn part_place(&self, at: usize) -> Value {
+        json!({"item_id": item_id("msg", self.answer(), at), "output_index": at, "content_index": 0})
     }
 
-    fn summary_place(&self) -> Value {
-        json!({"item_id": self.id("rs"), "output_index": self.output.len(), "summary_index": 0})
+    fn summary_place(&self, at: usize) -> Value {
+        json!({"item_id": item_id("rs", self.answer(), at), "output_index": at, "summary_index": 0})
     }
 
-    fn summary_part(&self, text: &str) -> Value {
-        let mut fields = self.summary_place();
+    fn summary_part(&self, at: usize, text: &str) -> Value {
+        let mut fields = self.summary_place(at);
         fields["part"] = json!({"type": "summary_text", "text": text});
         fields
     }
 
-    /// Of the item that is open, or next.
-    fn id(&self, kind: &str) -> String {
-        item_id(kind, self.answer(), self.output.len())
+    /// Where the item stands that is open and no call.
+    fn at(&self) -> usize {
+        self.open.as_ref().map_or(0, |(at, _)| *at)
     }
 
     fn answer(&self) -> &str {
@@ -312,7 +333,8 @@ impl Stream {
 
     fn response(&self, state: State) -> Value {
         let nobody = Answer::default();
-        response(self.head.as_ref().unwrap_or(&nobody), &self.echo, state, self.output.clone())
+        let done = self.output.iter().flatten().cloned().collect();
+        response(self.head.as_ref().unwrap_or(&nobody), &self.echo, state, done)
     }
 
     fn piece(&mut self, out: &mut Vec<u8>, event: &str, mut fields: Value, piece: &str) {

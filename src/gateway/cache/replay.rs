@@ -7,8 +7,8 @@ use crate::api::chat::ChatReply;
 use crate::trace::kept::{Form, Pieces};
 use crate::upstream::{StreamItem, Text};
 
-/// Whether `form` is the whole of what was asked for: `n` answers, each with the reason why it ended. One that a filter
-/// ended is not whole.
+/// Whether `form` is the whole of what was asked for: `n` answers, each with the reason why it ended. One that a filter or
+/// an error ended is not whole.
 pub(super) fn is_complete(form: &Form, n: usize) -> bool {
     let mut finished = vec![false; n];
     let mut fits = true;
@@ -16,7 +16,7 @@ pub(super) fn is_complete(form: &Form, n: usize) -> bool {
         Ok(reply) => {
             for choice in reply.choices.unwrap_or_default() {
                 let index = choice.index.unwrap_or(0) as usize;
-                fits &= index < n && choice.finish_reason.as_deref() != Some("content_filter");
+                fits &= index < n && !matches!(choice.finish_reason.as_deref(), Some("content_filter" | "error"));
                 finished.iter_mut().skip(index).take(1).for_each(|end| *end |= choice.finish_reason.is_some());
             }
         }
@@ -136,15 +136,24 @@ const GROWING: [&str; 9] =
 /// Those of OpenRouter's [`DETAILS`]: elsewhere, texts of these names come whole.
 const GROWING_DETAILS: [&str; 3] = ["text", "summary", "data"];
 const DETAILS: &str = "reasoning_details";
+/// Those of a tool that is called, which is [`TOOLS`] of a call.
+const GROWING_TOOL: [&str; 3] = ["name", "arguments", "input"];
+const TOOLS: [&str; 3] = ["function", "function_call", "custom"];
 
-/// Adds a piece of an object to what came before of it: `growing` texts and all lists grow, null says nothing, the rest is
-/// replaced.
+/// Adds a piece of an object to what came before of it: `growing` texts and all lists grow, null and the empty text say
+/// nothing, nor does a name that comes again, and the rest is replaced.
 fn add(whole: &mut Map<String, Value>, piece: &Map<String, Value>, growing: &[&str]) {
     for (name, piece) in piece {
-        let growing = if name == DETAILS { &GROWING_DETAILS } else { growing };
+        let growing = match name.as_str() {
+            DETAILS => &GROWING_DETAILS,
+            tool if TOOLS.contains(&tool) => &GROWING_TOOL,
+            _ => growing,
+        };
         match (whole.get_mut(name), piece) {
             (None, _) => drop(whole.insert(name.clone(), piece.clone())),
             (Some(_), Value::Null) => {}
+            (Some(_), Value::String(nothing)) if nothing.is_empty() => {}
+            (Some(whole), again) if name == "name" && whole == again => {}
             (Some(Value::String(text)), Value::String(more)) if growing.contains(&name.as_str()) => text.push_str(more),
             (Some(Value::Array(list)), Value::Array(more)) => {
                 more.iter().for_each(|one| add_element(list, one, growing))

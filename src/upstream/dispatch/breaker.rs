@@ -280,7 +280,7 @@ mod tests {
         };
         assert_eq!(blamed(Cause::Connect, None), [true, false, false]);
         assert_eq!(blamed(Cause::Credentials, Some(401)), [false, true, false]);
-        assert_eq!(blamed(Cause::Credentials, Some(404)), [false, false, true]);
+        assert_eq!(blamed(Cause::Configuration, Some(404)), [false, false, true]);
         assert_eq!(blamed(Cause::Server, Some(500)), [false, false, true]);
         assert_eq!(blamed(Cause::RateLimited, Some(429)), [false, false, false]);
         assert_eq!(blamed(Cause::Caller, Some(400)), [false, false, false]);

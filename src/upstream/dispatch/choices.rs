@@ -13,7 +13,7 @@ const MAX_CHOICES: usize = 128;
 pub struct Choices {
     /// How many were asked for, at least 1.
     asked: usize,
-    /// Choices of which something came, and whether they have finished; kept only where several were asked for.
+    /// Those that something came of, and whether they have finished; where one was asked for, the first alone.
     finished: BTreeMap<usize, bool>,
 }
 
@@ -27,7 +27,8 @@ impl Choices {
     /// Takes a chunk, and what was read of its first choice. True: all choices have finished.
     pub fn take(&mut self, data: &[u8], text: &Text) -> bool {
         if self.asked == 1 {
-            return text.finish_reason.is_some();
+            *self.finished.entry(0).or_default() |= text.finish_reason.is_some();
+            return self.have_finished();
         }
         let choices = serde_json::from_slice::<ChatReply<'_>>(data).ok().and_then(|chunk| chunk.choices);
         for choice in choices.iter().flatten() {
@@ -36,7 +37,12 @@ impl Choices {
                 *self.finished.entry(index).or_default() |= choice.finish_reason.is_some();
             }
         }
-        self.finished.len() >= self.asked && self.finished.values().all(|finished| *finished)
+        self.finished.len() >= self.asked && self.have_finished()
+    }
+
+    /// Whether each that something came of has finished. Some servers give one answer, however many they are asked for.
+    pub fn have_finished(&self) -> bool {
+        !self.finished.is_empty() && self.finished.values().all(|finished| *finished)
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use thread_local::ThreadLocal;
 use tokio::time::Instant;
-use url::Url;
+use url::{Position, Url};
 
 use super::super::anthropic::Anthropic;
 use super::super::azure::Azure;
@@ -147,6 +147,13 @@ impl Endpoint {
                 self.reporter.malformed(format_args!("an error instead of an answer: {}", detail.message))
             }
         }
+    }
+
+    /// A redirect; only the host is told of where it leads: the rest of a URL may hold secrets.
+    pub fn moved(&self, status: StatusCode, location: &HeaderValue) -> UpstreamError {
+        let url = location.to_str().ok().and_then(|location| self.base.join(location).ok());
+        let place = url.as_ref().map_or("nowhere", |url| &url[Position::BeforeHost..Position::AfterPort]);
+        self.reporter.moved(status, place)
     }
 
     /// What a refusal with this status comes to, and `how` it came: "answered".

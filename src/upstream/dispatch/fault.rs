@@ -85,6 +85,13 @@ impl Reporter {
         .with(detail)
     }
 
+    /// A redirect to `place`, which is not followed: the key would go along.
+    pub fn moved(&self, status: StatusCode, place: &str) -> UpstreamError {
+        let message =
+            format!("it redirects to {place}, and redirects are not followed; give its own address as base_url");
+        self.refusal("answered", status, ErrorDetail { message, kind: "server_error".into(), param: None, code: None })
+    }
+
     /// A request that this wire cannot express.
     pub fn inexpressible(&self, bad: BadRequest) -> UpstreamError {
         let detail =
@@ -137,7 +144,8 @@ fn cause_of(status: StatusCode, detail: &ErrorDetail) -> Cause {
     match status.as_u16() {
         400 | 413 | 422 if is_too_long(detail) => Cause::ContextLength,
         400 | 403 | 422 if is_filtered(detail) => Cause::ContentFilter,
-        401..=404 | 300..=399 => Cause::Credentials,
+        401..=403 => Cause::Credentials,
+        404 | 300..=399 => Cause::Configuration,
         408 => Cause::Timeout,
         429 => Cause::RateLimited,
         409 | 424 => Cause::Server,

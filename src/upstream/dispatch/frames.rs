@@ -32,10 +32,11 @@ impl Frames {
     /// The bytes are not of this framing, or an event is longer than its bound.
     pub fn next_event(&mut self) -> Result<Option<WireEvent>, NoAnswer> {
         match self {
-            Self::ServerSentEvents(decoder) => decoder
-                .next_event()
-                .map(|data| data.map(|data| WireEvent { name: None, data }))
-                .map_err(|error| NoAnswer::TooLong(error.to_string())),
+            Self::ServerSentEvents(decoder) => {
+                let data = decoder.next_event().map_err(|error| NoAnswer::TooLong(error.to_string()))?;
+                let name = || decoder.was_error().then(|| "error".to_owned());
+                Ok(data.map(|data| WireEvent { name: name(), data }))
+            }
             Self::AwsEventStream(decoder) => decoder.next_event(),
         }
     }

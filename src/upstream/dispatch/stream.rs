@@ -22,7 +22,7 @@ use super::vitals::Call;
 /// A streamed answer that has begun.
 ///
 /// It ends with [`StreamItem::Done`], also where the upstream leaves `[DONE]` out after a finish reason, or with one
-/// error; then there is nothing more. Dropping it cancels the upstream call.
+/// error, also where it sends `[DONE]` without one; then there is nothing more. Dropping it cancels the upstream call.
 pub struct ReplyStream(Box<Pieces>);
 
 struct Pieces {
@@ -137,6 +137,9 @@ impl Pieces {
         match item {
             StreamItem::Done if self.progress == Progress::Waiting => {
                 Err(self.reporter().malformed("the stream ended before it began"))
+            }
+            StreamItem::Done if !self.choices.have_finished() => {
+                Err(self.reporter().malformed("the stream was cut before its end: no finish reason came"))
             }
             item => Ok(item),
         }

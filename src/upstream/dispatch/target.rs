@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -158,6 +158,9 @@ impl Target {
 
     pub async fn refusal(&self, response: Response<Incoming>, lease: Lease, timing: Timing) -> UpstreamError {
         let (head, body) = response.into_parts();
+        if let Some(place) = head.headers.get(LOCATION).filter(|_| head.status.is_redirection()) {
+            return self.endpoint.moved(head.status, place);
+        }
         let body =
             timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
         let refusal = self.endpoint.refused("answered", head.status, &body);

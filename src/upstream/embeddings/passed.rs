@@ -41,7 +41,7 @@ fn reencoded(request: &EmbeddingsRequest, data: &RawValue, body: &Bytes) -> Opti
         return None;
     }
     let mut reply: Value = serde_json::from_slice(body).ok()?;
-    for item in reply["data"].as_array_mut()? {
+    for item in reply.get_mut("data")?.as_array_mut()? {
         let vector: Vec<f64> = Vec::deserialize(&item["embedding"]).ok()?;
         item["embedding"] = base64(&vector).into();
     }

@@ -111,7 +111,7 @@ fn every_text_that_comes_in_pieces_comes_back_whole() {
         entry("reasoning_details", json!({"index": 0, "type": format!("reasoning.{kind}"), "format": "f", name: text}))
     };
     type Delta<'a> = &'a dyn Fn(&str) -> Value;
-    let fields: [(&str, Delta<'_>); 11] = [
+    let fields: [(&str, Delta<'_>); 13] = [
         ("/content", &|text| json!({"content": text})),
         ("/refusal", &|text| json!({"refusal": text})),
         ("/reasoning", &|text| json!({"reasoning": text})),
@@ -119,6 +119,8 @@ fn every_text_that_comes_in_pieces_comes_back_whole() {
         ("/audio/transcript", &|text| json!({"audio": {"id": "a", "transcript": text}})),
         ("/tool_calls/0/function/arguments", &|text| call("function", "arguments", text)),
         ("/tool_calls/0/custom/input", &|text| call("custom", "input", text)),
+        ("/tool_calls/0/function/name", &|text| call("function", "name", text)),
+        ("/tool_calls/0/custom/name", &|text| call("custom", "name", text)),
         ("/thinking_blocks/0/thinking", &|text| entry("thinking_blocks", json!({"index": 0, "thinking": text}))),
         ("/reasoning_details/0/text", &|text| detail("text", "text", text)),
         ("/reasoning_details/0/summary", &|text| detail("summary", "summary", text)),
@@ -141,4 +143,32 @@ fn details_of_one_index_and_two_types_stay_two() {
         [&summary, &encrypted].map(|detail| piece(json!({"index": 0, "delta": {"reasoning_details": [detail]}})));
     let details = whole_json(&pieces(&told))["choices"][0]["message"]["reasoning_details"].take();
     assert_eq!(details, json!([summary, encrypted]));
+}
+
+#[test]
+fn what_comes_again_or_empty_says_nothing() {
+    let call = |id: &str, name: &str, arguments: &str| {
+        let function = json!({"name": name, "arguments": arguments});
+        let call = json!({"index": 0, "id": id, "type": "function", "function": function});
+        piece(
+            json!({"index": 0, "delta": {"role": "assistant", "content": "", "tool_calls": [call]}, "finish_reason": ""}),
+        )
+    };
+    let end = piece(json!({"index": 0, "delta": {}, "finish_reason": "tool_calls"}));
+    for (id, name) in [("", ""), ("a", "f")] {
+        let form = pieces(&[call("a", "f", "{\"x\""), call(id, name, ":"), call(id, name, "1}")]);
+        assert!(!is_complete(&form, 1), "it has no finish reason");
+        let form = pieces(&[call("a", "f", "{\"x\""), call(id, name, ":"), call(id, name, "1}"), end.clone()]);
+        assert!(is_complete(&form, 1));
+        let whole = whole_json(&form);
+        let expected = json!([{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}}]);
+        assert_eq!(whole["choices"][0]["message"]["tool_calls"], expected);
+        assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls");
+    }
+}
+
+#[test]
+fn an_answer_that_an_error_ended_is_not_complete() {
+    let form = pieces(&[piece(json!({"index": 0, "delta": {"content": "x"}, "finish_reason": "error"}))]);
+    assert!(!is_complete(&form, 1));
 }
