@@ -14,6 +14,10 @@
 //! is free of that bias for any λ; the λ of least variance is used. This holds while both samples measure the same thing.
 //! Where they differ about the route's own answers by more than chance, clients and the judge mean different things by
 //! quality, and a mixture would be neither's: then the pairs count alone, which measure both models alike.
+//!
+//! While there are no pairs to say what a cut takes, the scored count with weights that are hardly cut
+//! ([`GREATEST_ALONE`]), however wide that makes the interval; and what even these take of the best model's answers may
+//! have been worth anything from 0 to 1.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +27,8 @@ use super::{Candidate, Decision};
 
 /// A rare answer of the best model stands for at most this many requests.
 const GREATEST_WEIGHT: f64 = 20.0;
+/// … and at most for this many while there are no pairs.
+const GREATEST_ALONE: f64 = 1_000.0;
 /// The chance of error is shared between what one sample says and what both say: the one is looked at before the other.
 const SHARED_ALPHA: f64 = ALPHA / 2.0;
 /// A share of a best model that is worth less than this means nothing.
@@ -31,10 +37,22 @@ const LEAST_QUALITY: f64 = 0.01;
 /// The quality of a route's answers since its knob was set, next to what the best model's would have been worth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Audit {
-    /// Rows of (own, best, 0), the best doubly robust.
+    /// Rows of (own, best, best), the best doubly robust with either cut.
     scored: Moments,
+    rarity: Rarity,
     /// Rows of (own, best, what the cut took of the best).
     pairs: Moments,
+}
+
+/// How rarely the best model answered the scored requests: sums over them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Rarity {
+    /// The weight that its answer has, or would have.
+    weight: f64,
+    /// The share that the cut at [`GREATEST_ALONE`] takes, …
+    cut: f64,
+    /// … and that share of what was predicted.
+    predicted: f64,
 }
 
 /// An estimate with an interval that holds at 95 % however often it is looked at.
@@ -64,16 +82,19 @@ impl Audit {
     /// The answer to a decision was scored; `best` names the model that was best by all that was known before. Shadowed
     /// requests are in the other sample.
     pub(super) fn scored(&mut self, decision: &Decision, best: &str, value: f64) {
-        if let Some((predicted, weight)) = best_of(decision, best) {
-            self.scored.push([value, predicted + weight * (value - predicted), 0.0]);
+        if let Some(stake) = Stake::of(decision, best) {
+            let best = |greatest| stake.predicted + stake.weight(greatest) * (value - stake.predicted);
+            self.scored.push([value, best(GREATEST_WEIGHT), best(GREATEST_ALONE)]);
+            self.rarity.push(&stake);
         }
     }
 
     /// A score of the route's answers changed by `change`. If the best model has changed since, what the score said of
     /// the old one stays.
     pub(super) fn revised(&mut self, decision: &Decision, best: &str, change: f64) {
-        if let Some((_, weight)) = best_of(decision, best) {
-            self.scored.revise([change, weight * change, 0.0]);
+        if let Some(stake) = Stake::of(decision, best) {
+            let best = |greatest| stake.weight(greatest) * change;
+            self.scored.revise([change, best(GREATEST_WEIGHT), best(GREATEST_ALONE)]);
         }
     }
 
@@ -117,11 +138,23 @@ impl Audit {
         let enough = |moments: &Moments| moments.rows() >= FIRST_LOOK;
         match (enough(&self.scored), enough(&self.pairs)) {
             (false, false) => None,
-            (true, false) => Some(alone(&self.scored, along)),
+            (true, false) => Some(self.explored(along)),
             (false, true) => Some(alone(&self.pairs, along)),
             (true, true) if self.agree() => Some(self.together(along)),
             (true, true) => Some(alone(&self.pairs, along)),
         }
+    }
+
+    /// What the scored say while there are no pairs.
+    fn explored(&self, (own, best): Along) -> Measure {
+        let (along, n) = ([own, 0.0, best], self.scored.rows() as f64);
+        // The answers that have not been seen count as much as those of the best model do.
+        let unseen = UNSEEN * (own * own + (best * self.rarity.weight / n).powi(2)) / n;
+        let variance = self.scored.covariance_along(along, along) + unseen;
+        let measure = about(self.scored.mean_along(along), variance, self.scored.rows());
+        let (fall, rise) = (self.rarity.predicted / n, (self.rarity.cut - self.rarity.predicted) / n);
+        let (fall, rise) = if best < 0.0 { (rise, fall) } else { (fall, rise) };
+        Measure { low: measure.low - best.abs() * fall, high: measure.high + best.abs() * rise, ..measure }
     }
 
     /// Whether both samples may well mean the same thing by quality.
@@ -146,13 +179,37 @@ impl Audit {
     }
 }
 
-/// What was predicted of the best model's answer, and the weight of the answer that came as an answer of that model;
-/// `None` where `best` was not a candidate, or the request is in the other sample.
-fn best_of(decision: &Decision, best: &str) -> Option<(f64, f64)> {
-    let k = decision.candidates.iter().position(|candidate| candidate.arm == best);
-    let k = k.filter(|_| decision.audit.is_none())?;
-    let Candidate { quality, propensity, .. } = decision.candidates[k];
-    Some((quality, if k == decision.chosen { (1.0 / propensity).min(GREATEST_WEIGHT) } else { 0.0 }))
+/// What a scored request says of the best model.
+struct Stake {
+    /// Its expected quality.
+    predicted: f64,
+    propensity: f64,
+    /// It gave the answer.
+    answered: bool,
+}
+
+impl Stake {
+    /// `None` where `best` was not a candidate, or the request is in the other sample.
+    fn of(decision: &Decision, best: &str) -> Option<Self> {
+        let k = decision.candidates.iter().position(|candidate| candidate.arm == best);
+        let k = k.filter(|_| decision.audit.is_none())?;
+        let Candidate { quality, propensity, .. } = decision.candidates[k];
+        Some(Self { predicted: quality, propensity, answered: k == decision.chosen })
+    }
+
+    /// How many requests the answer stands for as one of the best model, at most `greatest`.
+    fn weight(&self, greatest: f64) -> f64 {
+        if self.answered { (1.0 / self.propensity).min(greatest) } else { 0.0 }
+    }
+}
+
+impl Rarity {
+    fn push(&mut self, stake: &Stake) {
+        let cut = 1.0 - (stake.propensity * GREATEST_ALONE).min(1.0);
+        self.weight += (1.0 / stake.propensity).min(GREATEST_ALONE);
+        self.cut += cut;
+        self.predicted += cut * stake.predicted;
+    }
 }
 
 /// What one sample says by itself.

@@ -30,6 +30,8 @@ pub struct Controller {
 pub struct Schedule {
     pub decided: u64,
     next: u64,
+    /// Answers judged since the last solution.
+    judged: u64,
 }
 
 impl Controller {
@@ -127,11 +129,21 @@ impl Schedule {
         self.decided += 1;
     }
 
+    pub(super) fn judge(&mut self) {
+        self.judged += 1;
+    }
+
+    /// Whether so many answers were judged since the last solution that it is out of date, as when scores come late and
+    /// no requests with them.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.judged >= 2 * stride(self.decided)
+    }
+
     /// Whether a solution is due; if so, schedules the next one.
     pub(super) fn due(&mut self) -> bool {
-        let due = self.decided >= self.next;
+        let due = self.decided >= self.next || self.is_outdated();
         if due {
-            self.next = self.decided + stride(self.decided);
+            (self.next, self.judged) = (self.decided + stride(self.decided), 0);
         }
         due
     }

@@ -99,11 +99,11 @@ struct Prices {
 impl Prices {
     fn new(controller: &Controller, knob: Option<Knob>) -> Self {
         let solution = &controller.solution;
-        let other = solution.mixture.filter(|_| knob.is_none()).map(|mixture| match mixture.share > 0.5 {
+        let (likelier, mixture) = knob.map_or((solution.log_value, solution.mixture), |knob| solution.prices_for(knob));
+        let other = mixture.map(|mixture| match mixture.share > 0.5 {
             true => (mixture.low, 1.0 - mixture.share),
             false => (mixture.high, mixture.share),
         });
-        let likelier = knob.map_or(solution.log_value, |knob| solution.log_value_for(knob));
         Self { knob: knob.unwrap_or(controller.knob), likelier, other: other.filter(|(_, share)| *share > 0.0) }
     }
 }

@@ -199,6 +199,9 @@ impl RouteState {
     }
 
     pub(super) fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
+        if let (None, Some(judged)) = (was.judged(), now.judged()) {
+            self.posterior(name, |arm, shift| arm.watch(shift, &decision.phi, judged));
+        }
         match (was.worth(), now.worth()) {
             (Some((old, old_weight)), Some((value, weight))) => self.posterior(name, |arm, shift| {
                 arm.correct(shift, &decision.phi, value - old, old_weight);
@@ -206,12 +209,16 @@ impl RouteState {
                     arm.learn(shift, &decision.phi, value, weight - old_weight);
                 }
             }),
-            (None, Some((value, weight))) => self.posterior(name, |arm, shift| {
-                now.judged().iter().for_each(|y| arm.watch(shift, &decision.phi, *y));
-                arm.learn(shift, &decision.phi, value, weight);
-            }),
+            (None, Some((value, weight))) => {
+                if was == Reward::WellFormed {
+                    self.well_formed(name, decision, -1.0);
+                }
+                self.posterior(name, |arm, shift| arm.learn(shift, &decision.phi, value, weight));
+            }
             (Some((blamed, weight)), None) => self.expected(name, decision, blamed, weight),
-            (None, None) if (was, now) == (Reward::Unknown, Reward::WellFormed) => self.well_formed(name, decision),
+            (None, None) if (was, now) == (Reward::Unknown, Reward::WellFormed) => {
+                self.well_formed(name, decision, 1.0)
+            }
             (None, None) => {}
         }
         self.form.hear(was, now);
@@ -238,11 +245,13 @@ impl RouteState {
     /// A malformed answer is scored 0. If a share f of answers is malformed, the mean quality of the others is p/(1−f):
     /// the mean moves towards that, so that form alone leaves p where it is unless an arm's share differs from the
     /// route's. The covariance stays: nobody judged the answer.
-    fn well_formed(&mut self, name: &str, decision: &Decision) {
+    ///
+    /// `times`: 1, or −1 to take it back once somebody has judged the answer, whose score says all.
+    fn well_formed(&mut self, name: &str, decision: &Decision, times: f64) {
         let malformed = self.form.malformed();
         self.posterior(name, |arm, shift| {
             let quality = arm.outlook(shift, &decision.phi, 1.0).quality;
-            let raise = quality * malformed / (1.0 - malformed);
+            let raise = times * quality * malformed / (1.0 - malformed);
             arm.correct(shift, &decision.phi, raise, Reward::FORM_WEIGHT);
         });
     }
@@ -262,6 +271,13 @@ impl RouteState {
         let Some(chosen) = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == name) else { return };
         let Some(value) = now.judged() else { return };
         self.controllers[one].measure(&self.spec, decision, chosen, was.judged(), value);
+        if was.judged().is_none() {
+            self.controllers[one].schedule.judge();
+            self.schedule.judge();
+        }
+        if self.controllers[one].schedule.is_outdated() {
+            self.solve_due(one);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::gaussian::Gaussian;
 use super::logistic::normal_cdf;
 use super::measured::{Measured, Spending};
 use super::mixture::Mixture;
-use super::window::Row;
+use super::window::{self, Row};
 use super::{Knob, RouteSpec};
 
 /// Points of ln V, from [`LOW`] to [`HIGH`] about the dearest model's mean cost.
@@ -36,6 +36,10 @@ const SLACK: f64 = 0.003;
 const SMOOTHING: f64 = 0.02;
 /// … but V stays within this distance of the newest, in ln V: what a cold start believed must not cost money for long.
 const FARTHEST: f64 = 3.0;
+/// Where one step of V sends more than this share of the requests to another model, as where all are alike, no single
+/// price keeps a bar that lies between the two: a coin decides between them. On varied traffic a step moves 12 to 25 % of
+/// the requests, and one smoothed V serves a little better.
+const STEEP: f64 = 0.4;
 /// Requests over which an overspent budget is made good.
 const BUDGET_HORIZON: f64 = 200.0;
 /// At most this share of the budget is held back to make good overspending …
@@ -56,9 +60,9 @@ const RESIGNED: f64 = 2.0;
 /// The controller's present answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Solution {
-    /// ln V, smoothed; under a budget the likelier of two.
+    /// ln V, smoothed; the likelier of two where there is a mixture.
     pub log_value: f64,
-    /// Under a budget: the prices that spend it.
+    /// The prices that spend a budget, or that keep a bar where no single price does.
     pub mixture: Option<Mixture>,
     /// Quality and cost of the means' choices on the window, for each ln V.
     table: Vec<Point>,
@@ -71,6 +75,8 @@ pub struct Solution {
     bias: f64,
     /// Solutions so far.
     count: u64,
+    /// Whether the window was full: with few requests, a step of V moves many of them by chance.
+    full: bool,
 }
 
 /// One point of the frontier on the window.
@@ -79,6 +85,8 @@ struct Point {
     log_value: f64,
     quality: f64,
     cost_usd: f64,
+    /// Share of the requests that the point before sends to another arm.
+    moved: f64,
 }
 
 /// What a solution is made of.
@@ -110,21 +118,30 @@ impl Solution {
             curiosity: Vec::new(),
             bias: problem.measured.bias(),
             count: before.map_or(0, |before| before.count) + 1,
+            full: problem.rows.len() >= window::CAPACITY,
         };
-        solution.mixture = mixture(problem, &forecast, &solution.table);
+        solution.mixture = match problem.knob {
+            Knob::Quality(q) => solution.bridge(solution.target(q, problem.measured)),
+            Knob::BudgetPer1k(usd) => Some(spending(usd, problem, &forecast, &solution.table)),
+            Knob::Value(_) => None,
+        };
         let wanted = solution.mixture.map_or_else(|| solution.wanted(problem), |mixture| mixture.likelier());
         solution.log_value = solution.smoothed(wanted, problem.knob, before);
         solution.curiosity = curiosity(&solution.arms, solution.log_value.exp(), problem.knob);
         solution
     }
 
-    /// ln V for a request that brought its own knob: the window's answer, without what the route's knob has to make
-    /// good.
-    pub fn log_value_for(&self, knob: Knob) -> f64 {
+    /// ln V for a request that brought its own knob, and the two of them where no single one does: the window's answer,
+    /// without what the route's knob has to make good.
+    pub fn prices_for(&self, knob: Knob) -> (f64, Option<Mixture>) {
         match knob {
-            Knob::Quality(q) => self.at_quality(q * self.reference - self.bias),
-            Knob::BudgetPer1k(usd) => self.at_cost(usd / 1000.0),
-            Knob::Value(usd) => usd.ln(),
+            Knob::Quality(q) => {
+                let target = q * self.reference - self.bias;
+                let mixture = self.bridge(target);
+                (mixture.map_or_else(|| self.at_quality(target), |mixture| mixture.likelier()), mixture)
+            }
+            Knob::BudgetPer1k(usd) => (self.at_cost(usd / 1000.0), None),
+            Knob::Value(usd) => (usd.ln(), None),
         }
     }
 
@@ -147,8 +164,22 @@ impl Solution {
     }
 
     fn at_quality(&self, target: f64) -> f64 {
-        let most = self.table.iter().map(|point| point.quality).fold(0.0, f64::max);
-        crossing(&self.table, target.min(most - SLACK), |point| point.quality)
+        crossing(&self.table, target.min(self.attainable()), |point| point.quality)
+    }
+
+    /// The greatest quality that is worth its price.
+    fn attainable(&self) -> f64 {
+        self.table.iter().map(|point| point.quality).fold(0.0, f64::max) - SLACK
+    }
+
+    /// The neighbouring prices whose mixture promises `target`, where the step between them is [`STEEP`].
+    fn bridge(&self, target: f64) -> Option<Mixture> {
+        let target = target.min(self.attainable());
+        let reached = self.table.iter().position(|point| point.quality >= target)?;
+        let (low, high) = (self.table.get(reached.checked_sub(1)?)?, &self.table[reached]);
+        let share = (target - low.quality) / (high.quality - low.quality);
+        let mixture = Mixture { low: low.log_value, high: high.log_value, share };
+        (self.full && high.moved > STEEP).then_some(mixture)
     }
 
     fn at_cost(&self, target: f64) -> f64 {
@@ -157,7 +188,7 @@ impl Solution {
 
     fn smoothed(&self, wanted: f64, knob: Knob, before: Option<&Self>) -> f64 {
         match (before, knob) {
-            (Some(before), Knob::Quality(_)) => {
+            (Some(before), Knob::Quality(_)) if self.mixture.is_none() => {
                 let share = SMOOTHING.max(1.0 / (1.0 + (self.count - 1) as f64 / 4.0));
                 (before.log_value + share * (wanted - before.log_value)).clamp(wanted - FARTHEST, wanted + FARTHEST)
             }
@@ -183,32 +214,39 @@ fn reference(knob: Knob, answered: &[Option<usize>], arms: &[Summary]) -> f64 {
     arms.iter().enumerate().map(held).fold(0.0, f64::max)
 }
 
-/// Mean quality and cost of the choice argmax V·p̃ − ĉ, for each V of the grid; both grow with V.
+/// What the choice argmax V·p̃ − ĉ comes to for each V of the grid; quality and cost grow with V.
 fn frontier(forecast: &Forecast) -> Vec<Point> {
     let dearest = forecast.summaries.iter().map(|arm| arm.cost_usd).fold(1e-12, f64::max);
     let log_value = |i: usize| LOW + (HIGH - LOW) * i as f64 / (GRID - 1) as f64 + dearest.ln();
-    (0..GRID).map(|i| at(forecast, log_value(i))).collect()
+    let mut before = choices(forecast, log_value(0));
+    let point = |i: usize| {
+        let chosen = choices(forecast, log_value(i));
+        let moved = before.iter().zip(&chosen).filter(|(before, now)| before != now).count() as f64;
+        let (quality, cost_usd) = (mean_of(&forecast.quality, &chosen), mean_of(&forecast.cost, &chosen));
+        before = chosen;
+        Point { log_value: log_value(i), quality, cost_usd, moved: moved / forecast.quality.len().max(1) as f64 }
+    };
+    (0..GRID).map(point).collect()
 }
 
-/// Mean quality and cost of the choice at one V.
-fn at(forecast: &Forecast, log_value: f64) -> Point {
-    let (value, n) = (log_value.exp(), forecast.quality.len().max(1) as f64);
-    let (mut quality, mut cost_usd) = (0.0, 0.0);
-    for (p, c) in forecast.quality.iter().zip(&forecast.cost) {
-        let chosen = greatest(p.iter().zip(c).map(|(p, c)| value * p - c));
-        quality += p[chosen] / n;
-        cost_usd += c[chosen] / n;
-    }
-    Point { log_value, quality, cost_usd }
+/// The arm that each request of the window goes to at one V.
+fn choices(forecast: &Forecast, log_value: f64) -> Vec<usize> {
+    let value = log_value.exp();
+    let choice = |(p, c): (&Vec<f64>, &Vec<f64>)| greatest(p.iter().zip(c).map(|(p, c)| value * p - c));
+    forecast.quality.iter().zip(&forecast.cost).map(choice).collect()
 }
 
-/// The prices of quality that spend the route's budget; `None` where it has a bar.
-fn mixture(problem: &Problem, forecast: &Forecast, table: &[Point]) -> Option<Mixture> {
-    let Knob::BudgetPer1k(usd) = problem.knob else { return None };
+/// The mean over the rows of their chosen columns.
+fn mean_of(rows: &[Vec<f64>], chosen: &[usize]) -> f64 {
+    rows.iter().zip(chosen).map(|(row, chosen)| row[*chosen]).sum::<f64>() / rows.len().max(1) as f64
+}
+
+/// The prices of quality that spend a budget of `usd` per 1,000 requests.
+fn spending(usd: f64, problem: &Problem, forecast: &Forecast, table: &[Point]) -> Mixture {
     let target = allowance(usd / 1000.0, problem.spending);
     let above = table.iter().position(|point| point.cost_usd > target).unwrap_or(table.len() - 1);
     let (low, high) = (table[above.saturating_sub(1)].log_value, table[above].log_value);
-    Some(Mixture::solve(target, low, high, |log_value| at(forecast, log_value).cost_usd))
+    Mixture::solve(target, low, high, |log_value| mean_of(&forecast.cost, &choices(forecast, log_value)))
 }
 
 /// The first of the greatest.

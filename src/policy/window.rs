@@ -8,7 +8,7 @@ use super::Decision;
 use crate::catalog::Name;
 
 /// Requests kept. A solution costs time in proportion; the error of a mean over them is about 2%.
-const CAPACITY: usize = 512;
+pub(super) const CAPACITY: usize = 512;
 /// With fewer requests than this, points around the training's mean are added.
 const FEW: usize = 32;
 /// With fewer requests of its own than this, a controller borrows the missing ones from the others: the error of a mean
