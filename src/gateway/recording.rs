@@ -14,7 +14,7 @@ use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Usage};
-use crate::features::tokens;
+use crate::features::{input_tokens, tokens};
 use crate::policy::Kind;
 use crate::telemetry::{ModelMetrics, Told};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
@@ -35,8 +35,12 @@ pub(super) struct Recording {
     answering: Option<usize>,
     /// Hedged calls that lost.
     superseded: Vec<usize>,
+    /// Tokens of the prompt, estimated.
+    asked: u32,
     /// Bytes of answer text so far, including what the trace does not keep.
     said: usize,
+    /// The provider's count is of the whole answer.
+    counted: bool,
     /// What the upstreams did for a client that left meanwhile.
     abandoned: OnceLock<Vec<upstream::Attempt>>,
     /// Taken when it is recorded.
@@ -66,6 +70,7 @@ impl Recording {
         (body, metadata): (&[u8], Metadata),
     ) -> Self {
         let trace = begun(&setup, &mut plan, arrival, request, (body, metadata));
+        let asked = trace.decision.as_ref().map_or_else(|| input_tokens(request), |decision| decision.input_tokens);
         if let Some(decided) = decided(&trace).filter(|_| request.stream) {
             sink.send(decided, Told::Decided);
         }
@@ -80,7 +85,9 @@ impl Recording {
             began: arrival.instant,
             answering: None,
             superseded: vec![],
+            asked,
             said: 0,
+            counted: false,
             abandoned: OnceLock::new(),
             trace: Some(Box::new(trace)),
         }
@@ -191,6 +198,7 @@ impl Recording {
     /// A piece of the answer's text.
     pub(super) fn heard(&mut self, text: Text) {
         self.said += text.length;
+        self.counted &= text.length == 0;
         if let Some(trace) = &mut self.trace {
             append(&mut trace.reply, text);
         }
@@ -201,6 +209,7 @@ impl Recording {
         let price = self.answering.and_then(|t| self.setup.targets[t].model.price);
         let superseded = self.superseded_usd(&usage);
         if let Some(trace) = &mut self.trace {
+            self.counted = trace.reply.finish_reason.is_some();
             trace.usage = Some(usage);
             trace.cost_usd = price.map(|p| p.cost(&usage) + superseded);
         }
@@ -254,13 +263,14 @@ impl Recording {
         self.sink.send(Event::Finished(trace), Told::Finished);
     }
 
-    /// A provider bills what it had said when an answer broke off, but most send their count only at the end. So it is
-    /// estimated at four bytes per token, as for limits.
+    /// A provider bills what it had said when an answer broke off, but most count it only at the end. So what is not
+    /// counted yet is estimated at four bytes per token, as for limits.
     fn estimate(&mut self) {
-        let uncounted = |t: &&Trace| matches!((t.usage, t.cost_usd, t.first_byte_us), (None, None, Some(_)));
-        let Some(trace) = self.trace.as_deref().filter(uncounted) else { return };
-        let asked = trace.decision.as_ref().map_or(tokens(trace.request.len()), |decision| decision.input_tokens);
-        self.used(Usage { input_tokens: asked, output_tokens: tokens(self.said), ..Usage::default() });
+        let begun = |trace: &&Trace| trace.first_byte_us.is_some() && self.plan.kind != Kind::Cache && !self.counted;
+        let Some(trace) = self.trace.as_deref().filter(begun) else { return };
+        let known = trace.usage.unwrap_or_default();
+        let input_tokens = if known.input_tokens == 0 { self.asked } else { known.input_tokens };
+        self.used(Usage { input_tokens, output_tokens: known.output_tokens.max(tokens(self.said)), ..known });
     }
 
     fn count(&self, trace: &Trace, elapsed: Duration) {
