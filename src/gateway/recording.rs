@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::answer::Facts;
 use super::plan::Plan;
 use super::setup::Setup;
+use super::shadow::Room;
 use super::sink::{Ended, Sink, left};
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
@@ -56,6 +57,7 @@ pub(super) struct Shadow {
     /// As the trace keeps it.
     pub(super) body: Bytes,
     pub(super) metadata: Metadata,
+    pub(super) _room: Option<Room>,
 }
 
 impl Recording {
@@ -109,8 +111,9 @@ impl Recording {
     }
 
     /// What asking the best model the same comes to, once it is known who answers; `None` where it need not be asked, as
-    /// where a fallback answers, or where nobody could judge the answer: the request was too long to keep.
-    pub(super) fn shadow(&self) -> Option<Shadow> {
+    /// where a fallback answers, or where nobody could judge the answer: the request was too long to keep. The room of the
+    /// comparison goes with it.
+    pub(super) fn shadow(&mut self) -> Option<Shadow> {
         let trace = self.trace.as_deref().filter(|trace| !trace.request.is_empty())?;
         self.answering.filter(|target| self.is_planned(*target))?;
         Some(Shadow {
@@ -120,6 +123,7 @@ impl Recording {
             arrival: Arrival { id: twin(trace.id), at_ms: trace.at_ms, instant: Instant::now() },
             body: trace.request.clone(),
             metadata: trace.metadata.clone(),
+            _room: self.plan.room.take(),
         })
     }
 
@@ -256,6 +260,8 @@ impl Recording {
         let Some(mut trace) = self.trace.take() else {
             return;
         };
+        // Where the best model itself has answered, that ends the comparison.
+        self.plan.room = None;
         let elapsed = self.began.elapsed();
         trace.outcome = outcome;
         trace.total_us = micros(elapsed);
