@@ -67,7 +67,7 @@ pub struct Options {
     #[arg(long)]
     pub yes: bool,
     /// Begin no more calls once so much was spent, on answers and grades [default: the upper end of the estimate].
-    #[arg(long, value_name = "USD", value_parser = numbers::usd)]
+    #[arg(long, value_name = "USD", value_parser = numbers::usd, allow_negative_numbers = true)]
     pub max_usd: Option<f64>,
     /// Calls at one time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]

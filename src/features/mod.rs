@@ -142,8 +142,9 @@ pub fn tokens(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX)
 }
 
-/// An image counts as OpenAI bills one of 1024 × 1024 pixels.
-fn input_tokens(request: &ChatRequest) -> u32 {
+/// Prompt tokens, estimated, of the whole conversation with its tools and images. An image counts as OpenAI bills one of
+/// 1024 × 1024 pixels.
+pub fn input_tokens(request: &ChatRequest) -> u32 {
     const IMAGE_TOKENS: usize = 765;
     let text: usize = request.messages.iter().map(|message| message.content.text.len()).sum();
     let images: usize = request.messages.iter().map(|message| message.content.images as usize).sum();

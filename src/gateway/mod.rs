@@ -154,7 +154,7 @@ impl Gateway {
                     self.sessions.answered(reading, recording.models()[target].id.clone());
                 }
                 recording.attempted(attempts, Some(target));
-                self.shadows.begin(&recording);
+                shadow::begin(&mut recording);
                 Ok(answer(recording, reply, request.include_usage, ticket))
             }
             Err(Exhausted { attempts, error }) => {

@@ -8,6 +8,7 @@ use crate::policy::{Candidate, Decision, Kind, RouteState};
 use super::filter::Excluded;
 use super::sessions::Reading;
 use super::setup::Setup;
+use super::shadow::Room;
 use crate::upstream::{Fallbacks, Limits};
 
 /// The models to ask.
@@ -26,6 +27,8 @@ pub(super) struct Plan {
     pub(super) decision: Option<Decision>,
     /// The training run that the decision's φ is of, by its key; 0 where there is none.
     pub(super) bundle: u64,
+    /// Of the comparison with the best model, where the request was drawn for one.
+    pub(super) room: Option<Room>,
     /// The conversation that the answering model reads, where a cached prompt may be worth something.
     pub(super) reading: Option<Reading>,
     pub(super) rescue: Rescue,
@@ -51,6 +54,7 @@ impl Plan {
             confined: false,
             decision: None,
             bundle: 0,
+            room: None,
             reading: None,
             rescue: Rescue::default(),
         }

@@ -12,11 +12,13 @@ use super::rules::{Circumstances, Then};
 use super::sessions::{Reading, Warm};
 use super::settings::RouteSettings;
 use super::setup::{Route, Setup};
+use super::shadow::Room;
 use super::{Gateway, GatewayError, Wishes};
 use crate::api::chat::ChatRequest;
 use crate::difficulty::DifficultyError;
 use crate::features::Draft;
 use crate::policy::{self, Ask, Decision, Knob, NoCandidate, Snapshot};
+use crate::telemetry::Shadowed;
 
 /// A request of a route, and what is said beside it.
 #[derive(Clone, Copy)]
@@ -81,9 +83,10 @@ impl Gateway {
         let plan = match self.decide(routed, &mind, draft, &fit, ask).await {
             Ok(decision) => {
                 routed.of().undecided.ends();
-                let decision = self.sample(routed, &mind.snapshot, ruled(decision, rule, &*self.sources.draw));
+                let decision = ruled(decision, rule, &*self.sources.draw);
+                let (decision, room) = self.sample(routed, &mind.snapshot, decision);
                 let decided = (decision, mind.snapshot.bundle);
-                let plan = Plan::decided(setup, route, &fit, decided, &*self.sources.draw);
+                let plan = Plan { room, ..Plan::decided(setup, route, &fit, decided, &*self.sources.draw) };
                 plan.preferring(setup, conversation.warm.as_ref().map(Warm::model))
             }
             Err(problem) => self.safest(routed, &mind.snapshot, fit, &problem),
@@ -123,17 +126,19 @@ impl Gateway {
     }
 
     /// Draws the requests on which a route, or its segment, is compared with its best model: of those that its own knob
-    /// decided, and that can be judged as text.
-    fn sample(&self, routed: Routed<'_>, snapshot: &Snapshot, decision: Decision) -> Decision {
+    /// decided, and that can be judged as text. Without room for one more comparison, whoever answers, there is none.
+    fn sample(&self, routed: Routed<'_>, snapshot: &Snapshot, decision: Decision) -> (Decision, Option<Room>) {
         let route: &RouteSettings = &routed.setup.settings.routes[routed.route];
         if route.shadow <= 0.0 || !routed.request.needs.is_text() {
-            return decision;
+            return (decision, None);
         }
         let best = snapshot.routes.get(&route.name).and_then(|state| state.best_for(&decision));
-        match best.filter(|_| (self.sources.draw)() < route.shadow) {
-            Some(best) => decision.audited(best, route.shadow),
-            None => decision,
-        }
+        let Some(best) = best.filter(|_| (self.sources.draw)() < route.shadow) else { return (decision, None) };
+        let Some(room) = self.shadows.room() else {
+            self.sink.metrics.shadow(Some(routed.of().name.clone()), Shadowed::Dropped);
+            return (decision, None);
+        };
+        (decision.audited(best, route.shadow), Some(room))
     }
 
     fn safest(&self, routed: Routed<'_>, snapshot: &Snapshot, fit: Vec<usize>, problem: &Undecided) -> Plan {

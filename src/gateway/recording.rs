@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use super::answer::Facts;
 use super::plan::Plan;
 use super::setup::Setup;
+use super::shadow::Room;
 use super::sink::{Ended, Sink, left};
 use super::sources::Arrival;
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Usage};
-use crate::features::tokens;
+use crate::features::{input_tokens, tokens};
 use crate::policy::Kind;
 use crate::telemetry::{ModelMetrics, Told};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
@@ -35,8 +36,12 @@ pub(super) struct Recording {
     answering: Option<usize>,
     /// Hedged calls that lost.
     superseded: Vec<usize>,
+    /// Tokens of the prompt, estimated.
+    asked: u32,
     /// Bytes of answer text so far, including what the trace does not keep.
     said: usize,
+    /// The provider's count is of the whole answer.
+    counted: bool,
     /// What the upstreams did for a client that left meanwhile.
     abandoned: OnceLock<Vec<upstream::Attempt>>,
     /// Taken when it is recorded.
@@ -52,6 +57,7 @@ pub(super) struct Shadow {
     /// As the trace keeps it.
     pub(super) body: Bytes,
     pub(super) metadata: Metadata,
+    pub(super) _room: Option<Room>,
 }
 
 impl Recording {
@@ -66,6 +72,7 @@ impl Recording {
         (body, metadata): (&[u8], Metadata),
     ) -> Self {
         let trace = begun(&setup, &mut plan, arrival, request, (body, metadata));
+        let asked = trace.decision.as_ref().map_or_else(|| input_tokens(request), |decision| decision.input_tokens);
         if let Some(decided) = decided(&trace).filter(|_| request.stream) {
             sink.send(decided, Told::Decided);
         }
@@ -80,7 +87,9 @@ impl Recording {
             began: arrival.instant,
             answering: None,
             superseded: vec![],
+            asked,
             said: 0,
+            counted: false,
             abandoned: OnceLock::new(),
             trace: Some(Box::new(trace)),
         }
@@ -102,8 +111,9 @@ impl Recording {
     }
 
     /// What asking the best model the same comes to, once it is known who answers; `None` where it need not be asked, as
-    /// where a fallback answers, or where nobody could judge the answer: the request was too long to keep.
-    pub(super) fn shadow(&self) -> Option<Shadow> {
+    /// where a fallback answers, or where nobody could judge the answer: the request was too long to keep. The room of the
+    /// comparison goes with it.
+    pub(super) fn shadow(&mut self) -> Option<Shadow> {
         let trace = self.trace.as_deref().filter(|trace| !trace.request.is_empty())?;
         self.answering.filter(|target| self.is_planned(*target))?;
         Some(Shadow {
@@ -113,6 +123,7 @@ impl Recording {
             arrival: Arrival { id: twin(trace.id), at_ms: trace.at_ms, instant: Instant::now() },
             body: trace.request.clone(),
             metadata: trace.metadata.clone(),
+            _room: self.plan.room.take(),
         })
     }
 
@@ -191,6 +202,7 @@ impl Recording {
     /// A piece of the answer's text.
     pub(super) fn heard(&mut self, text: Text) {
         self.said += text.length;
+        self.counted &= text.length == 0;
         if let Some(trace) = &mut self.trace {
             append(&mut trace.reply, text);
         }
@@ -201,6 +213,7 @@ impl Recording {
         let price = self.answering.and_then(|t| self.setup.targets[t].model.price);
         let superseded = self.superseded_usd(&usage);
         if let Some(trace) = &mut self.trace {
+            self.counted = trace.reply.finish_reason.is_some();
             trace.usage = Some(usage);
             trace.cost_usd = price.map(|p| p.cost(&usage) + superseded);
         }
@@ -247,6 +260,8 @@ impl Recording {
         let Some(mut trace) = self.trace.take() else {
             return;
         };
+        // Where the best model itself has answered, that ends the comparison.
+        self.plan.room = None;
         let elapsed = self.began.elapsed();
         trace.outcome = outcome;
         trace.total_us = micros(elapsed);
@@ -254,13 +269,14 @@ impl Recording {
         self.sink.send(Event::Finished(trace), Told::Finished);
     }
 
-    /// A provider bills what it had said when an answer broke off, but most send their count only at the end. So it is
-    /// estimated at four bytes per token, as for limits.
+    /// A provider bills what it had said when an answer broke off, but most count it only at the end. So what is not
+    /// counted yet is estimated at four bytes per token, as for limits.
     fn estimate(&mut self) {
-        let uncounted = |t: &&Trace| matches!((t.usage, t.cost_usd, t.first_byte_us), (None, None, Some(_)));
-        let Some(trace) = self.trace.as_deref().filter(uncounted) else { return };
-        let asked = trace.decision.as_ref().map_or(tokens(trace.request.len()), |decision| decision.input_tokens);
-        self.used(Usage { input_tokens: asked, output_tokens: tokens(self.said), ..Usage::default() });
+        let begun = |trace: &&Trace| trace.first_byte_us.is_some() && self.plan.kind != Kind::Cache && !self.counted;
+        let Some(trace) = self.trace.as_deref().filter(begun) else { return };
+        let known = trace.usage.unwrap_or_default();
+        let input_tokens = if known.input_tokens == 0 { self.asked } else { known.input_tokens };
+        self.used(Usage { input_tokens, output_tokens: known.output_tokens.max(tokens(self.said)), ..known });
     }
 
     fn count(&self, trace: &Trace, elapsed: Duration) {

@@ -201,10 +201,19 @@ pub struct WholeReply {
 /// One piece of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StreamItem {
-    /// `data:` of one chunk for the client, in OpenAI's shape, and what it adds to the answer.
+    /// `data:` of one chunk for the client, in OpenAI's shape, and what it adds to the answer. `usage`: what the provider
+    /// had counted by then, which need not be in `data`.
     Chunk { data: Bytes, text: Text, usage: Option<Usage>, usage_only: bool },
     /// `data: [DONE]`.
     Done,
+}
+
+/// Has the newest piece of `items` tell the gateway, and no client, what the provider has `counted` by now: the answer may
+/// break off before its end, where clients hear of it.
+fn tell_count(items: &mut VecDeque<StreamItem>, counted: Option<Usage>) {
+    if let Some(StreamItem::Chunk { usage, .. }) = items.back_mut() {
+        *usage = usage.or(counted);
+    }
 }
 
 /// The text (or a piece of it) of the first choice.

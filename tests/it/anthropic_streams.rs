@@ -23,7 +23,7 @@ fn deltas(items: &[StreamItem]) -> Vec<Value> {
 }
 
 fn usage(items: &[StreamItem]) -> Option<Usage> {
-    items.iter().find_map(|item| match item {
+    items.iter().rev().find_map(|item| match item {
         StreamItem::Chunk { usage, .. } => *usage,
         StreamItem::Done => None,
     })

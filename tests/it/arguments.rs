@@ -17,13 +17,16 @@ fn refused(arguments: &str) -> String {
 
 #[test]
 fn a_wrong_argument_is_told_on_one_line() {
-    let told = |arguments, what: &str| {
+    let told = |arguments: &str, what: &str| {
         let line = refused(arguments);
         assert_eq!(line.trim_end().lines().count(), 1, "{line}");
         assert_eq!(line, format!("satisfice: {what}; --help says what there is\n"));
     };
     told("serv", "unrecognized subcommand 'serv'; tip: a similar subcommand exists: 'serve'");
     told("serve --quality 1.7", "invalid value '1.7' for '--quality <SHARE>': give a number from 0 to 1, such as 0.95");
+    let usd = "give a positive number of USD, such as 0.66";
+    let calibrate = "calibrate --prompts p.jsonl --route auto --max-usd";
+    told(&format!("{calibrate} -1"), &format!("invalid value '-1' for '--max-usd <USD>': {usd}"));
     told("train", "the following required arguments were not provided: --out <DIR> --workload <FILE>...");
     let address = "give an IP address and a port, such as 127.0.0.1:8080";
     told("serve --listen localhost:80", &format!("invalid value 'localhost:80' for '--listen <ADDRESS>': {address}"));

@@ -197,19 +197,19 @@ async fn a_fault_of_the_client_comes_back_in_the_upstreams_words() {
 #[tokio::test]
 async fn where_every_model_fails_the_last_failure_decides() {
     let mut running = Running::start().await;
-    for (upstream, expected) in [(500, 502), (401, 502), (429, 429)] {
+    for (upstream, expected, attempts) in [(500, 502, 3), (401, 502, 2), (429, 429, 3)] {
         for model in ["small-upstream", "large-upstream"] {
             running.upstream.on(model, [Answer::status(upstream, "no")]);
         }
         let response = running.chat(ask("auto")).await;
-        assert_eq!(header(&response, "x-satisfice-attempts"), Some("2"));
+        assert_eq!(header(&response, "x-satisfice-attempts"), Some(&*attempts.to_string()));
         assert!(header(&response, "x-satisfice-trace-id").is_some());
         assert_eq!(header(&response, "x-satisfice-model"), None);
         let (status, error) = error(response).await;
         assert_eq!(status, expected, "{error}");
         assert!(error["code"].is_string());
         let trace = running.finished().await;
-        assert_eq!((trace.outcome, trace.attempts.len(), trace.model), (Outcome::Failed, 2, None));
+        assert_eq!((trace.outcome, trace.attempts.len(), trace.model), (Outcome::Failed, attempts, None));
     }
 }
 

@@ -27,8 +27,8 @@ use tokio::time::timeout;
 
 use crate::scripted::Scripted;
 
-/// The body limit of a gateway under test, bytes.
-pub const BODY_LIMIT: usize = 64 * 1024;
+/// The body limit of a gateway under test, bytes: more than a trace keeps.
+pub const BODY_LIMIT: usize = 512 * 1024;
 /// Generous: only a test that fails takes as long.
 const PATIENCE: Duration = Duration::from_secs(30);
 

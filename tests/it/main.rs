@@ -8,6 +8,7 @@ mod arguments;
 mod bedrock;
 mod bedrock_streams;
 mod both_names;
+mod broken_off;
 mod cache;
 mod cache_streams;
 mod calibrate;

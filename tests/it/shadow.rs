@@ -19,7 +19,9 @@ const SMALL: f64 = 2e-6;
 const LARGE: f64 = 20e-6;
 const JUDGE: f64 = 200e-6;
 /// Shadows that may be under way.
-const ROOM: usize = 16;
+const ROOM: usize = 32;
+/// Requests of which all are compared before the next ones come.
+const GROUP: usize = 16;
 
 /// A segment with a knob of its own.
 const SEGMENT: &str = r#"quality = 0.1
@@ -28,6 +30,15 @@ shadow = 1
 name = "search"
 metadata = { team = "search" }
 quality = 0.2
+"#;
+
+/// A segment that the best model answers.
+const BEST: &str = r#"quality = 0.1
+shadow = 1
+[[routes.segments]]
+name = "best"
+metadata = { team = "best" }
+quality = 1
 "#;
 
 /// Both models at another provider too, which is dearer.
@@ -134,6 +145,20 @@ impl Gateway {
             }
         };
         timeout(PATIENCE, asking).await.expect("the route in time")
+    }
+
+    /// The kept trace of this request, once it is there.
+    async fn trace(&self, id: &str) -> Value {
+        let asking = async {
+            loop {
+                let trace: Value = serde_json::from_str(&self.get(&format!("/v1/traces/{id}")).await).unwrap();
+                if trace["outcome"].is_string() {
+                    return trace;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, asking).await.expect("the trace in time")
     }
 
     /// The kept trace of the shadow of this request, once it is there: the route hears of an answer first.
@@ -338,24 +363,64 @@ async fn shadows_beyond_the_room_are_dropped_and_counted() {
 }
 
 #[tokio::test]
+async fn without_room_a_request_that_the_best_model_answers_is_in_no_comparison_either() {
+    let bench = Bench::new(BEST).await;
+    bench.upstream.on("small", [Answer::completion("from small")]);
+    // What is learned meanwhile leaves the best model the best.
+    bench.upstream.on_each("judge", |seen| {
+        let grade = if seen.json().to_string().contains("from small") { 0.1 } else { 0.9 };
+        Answer::completion(&json!({"grade": grade}).to_string())
+    });
+    let slow = Gate::closed();
+    let held = slow.clone();
+    bench.upstream.on_each("large", move |seen| match seen.json()["messages"][0]["content"] == "Your best." {
+        true => Answer::completion("the best"),
+        false => Answer::default().wait(&held).then(Answer::completion("ok")),
+    });
+    let gateway = bench.start().await;
+    for _ in 0..ROOM {
+        gateway.chat(ask("auto")).await;
+    }
+    let mut best = ask("auto");
+    best["messages"][0]["content"] = "Your best.".into();
+    let best = || {
+        let url = format!("{}/v1/chat/completions", gateway.url);
+        client().post(url).header("x-satisfice-metadata", "team=best").body(best.to_string()).send()
+    };
+    let response = best().await.unwrap();
+    assert_eq!(header(&response, "x-satisfice-model"), Some("test/large"));
+    let dropped = gateway.trace(header(&response, "x-satisfice-trace-id").unwrap()).await;
+    assert_eq!(dropped["decision"]["audit"], Value::Null, "{dropped}");
+    gateway.until_metric(r#"satisfice_shadows_total{route="auto",result="dropped"} 1"#).await;
+    (0..ROOM).for_each(|_| slow.open());
+    gateway.until_metric(&format!(r#"satisfice_shadows_total{{route="auto",result="answered"}} {ROOM}"#)).await;
+    let response = best().await.unwrap();
+    let compared = gateway.trace(header(&response, "x-satisfice-trace-id").unwrap()).await;
+    assert_eq!(compared["decision"]["audit"]["share"], 1.0, "{compared}");
+    let route = gateway.until(|route| route["segments"][0]["compared"] == 1 && route["compared"] == ROOM).await;
+    assert_eq!(route["segments"][0]["decided"], 2);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_measured_is_shown_with_intervals_and_a_restart_keeps_it() {
     let bench = Bench::new("quality = 0.1\nshadow = 1").await;
     let gateway = bench.start().await;
     for group in 1..=7 {
-        for _ in 0..ROOM {
+        for _ in 0..GROUP {
             gateway.chat(ask("auto")).await;
         }
-        gateway.until(compared(group * ROOM)).await;
+        gateway.until(compared(group * GROUP)).await;
     }
-    let route = gateway.until(|route| route["decided"] == 7 * ROOM).await;
+    let route = gateway.until(|route| route["decided"] == 7 * GROUP).await;
     for (key, mean) in [("measured_quality", 0.5), ("best_quality", 0.5), ("kept", 1.0)] {
         let measure = &route[key];
-        assert_eq!((&measure["mean"], &measure["scores"]), (&json!(mean), &json!(7 * ROOM)), "{key}: {route}");
+        assert_eq!((&measure["mean"], &measure["scores"]), (&json!(mean), &json!(7 * GROUP)), "{key}: {route}");
         assert!(usd(measure, "low") <= mean && mean <= usd(measure, "high"));
     }
-    let n = (7 * ROOM) as f64;
+    let n = (7 * GROUP) as f64;
     assert_usd(&route, [("spent_usd", n * SMALL), ("shadow_cost_usd", n * LARGE), ("judge_cost_usd", 2.0 * n * JUDGE)]);
-    gateway.until_metric(&format!("satisfice_route_compared{{route=\"auto\",segment=\"\"}} {}.0", 7 * ROOM)).await;
+    gateway.until_metric(&format!("satisfice_route_compared{{route=\"auto\",segment=\"\"}} {}.0", 7 * GROUP)).await;
     gateway.until_metric("satisfice_route_kept{route=\"auto\",segment=\"\"} 1.0").await;
     gateway.stop().await;
     let again = bench.start().await;

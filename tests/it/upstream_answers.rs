@@ -240,6 +240,67 @@ async fn a_pause_is_as_long_as_the_upstream_asks() {
     assert_eq!(exhausted.error.retry_after, Some(Duration::from_secs(60)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn where_all_models_ask_for_a_pause_the_one_with_the_shortest_is_asked_again() {
+    let upstream = Scripted::start().await;
+    let busy = |after| Answer::status_with(429, &[("retry-after", after)], "slow down");
+    upstream.on("a", [busy("5"), Answer::completion("from a")]);
+    upstream.on("b", [busy("2"), Answer::completion("from b")]);
+    let began = Instant::now();
+    let dispatched = ask(&upstreams(&upstream), &["a", "b"], false).await.unwrap();
+    assert_eq!(causes(&dispatched.attempts), [Some(Cause::RateLimited), Some(Cause::RateLimited), None]);
+    assert!((2..5).contains(&began.elapsed().as_secs()));
+    assert_eq!(whole(dispatched).text.content, "from b");
+    upstream.on("c", [busy("1"), Answer::completion("from c")]);
+    upstream.on("d", [Answer::status(401, "no")]);
+    let dispatched = ask(&upstreams(&upstream), &["c", "d"], false).await.unwrap();
+    assert_eq!((dispatched.target, dispatched.attempts.len()), (0, 3), "what cannot help is not asked again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn models_that_all_fail_are_asked_again_while_there_are_attempts() {
+    let upstream = Scripted::start().await;
+    upstream.on("a", [Answer::status(503, "no"), Answer::completion("at last")]);
+    upstream.on("b", [Answer::status(503, "no")]);
+    let dispatched = ask(&upstreams(&upstream), &["a", "b"], false).await.unwrap();
+    assert_eq!(dispatched.attempts.iter().map(|attempt| attempt.target).collect::<Vec<_>>(), [0, 1, 0]);
+    upstream.on("a", [Answer::status(503, "no")]);
+    let exhausted = ask(&upstreams(&upstream), &["a", "b"], false).await.unwrap_err();
+    assert_eq!(exhausted.attempts.len(), LIMITS.attempts);
+    upstream.on("a", [Answer::status(503, "no")]);
+    upstream.on("b", [Answer::status(400, "no")]);
+    let exhausted = ask(&upstreams(&upstream), &["a", "b"], false).await.unwrap_err();
+    assert_eq!(exhausted.attempts.len(), 2, "the caller's fault ends it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_for_another_cause_takes_nothing_from_the_waiting() {
+    let upstream = Scripted::start().await;
+    upstream.on("a", [Answer::status_with(429, &[("retry-after", "1")], "slow down"), Answer::completion("ok")]);
+    let models = ["a", "b"].map(model);
+    let targets: Vec<&Model> = models.iter().collect();
+    let fallbacks = Fallbacks { error: Some(vec![1]), ..Fallbacks::default() };
+    let limits = Limits { planned: 1, fallbacks, ..LIMITS };
+    let dispatched = upstreams(&upstream).dispatch(&targets, &request(false), &limits).await.unwrap();
+    assert_eq!(causes(&dispatched.attempts), [Some(Cause::RateLimited), None]);
+    assert_eq!(upstream.counts(["a", "b"]), [2, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_larger_window_that_is_busy_is_waited_for_where_a_prompt_is_too_long_and_a_smaller_is_not() {
+    let too_long = r#"{"error":{"message":"m","code":"context_length_exceeded"}}"#;
+    let sized = |name: &str, window| Model { context_window: Some(window), ..model(name) };
+    for (window, attempts) in [(1000, 3), (5, 2)] {
+        let upstream = Scripted::start().await;
+        upstream.on("busy", [Answer::status(503, "no"), Answer::completion("ok")]);
+        upstream.on("full", [Answer::whole(400, &[], too_long)]);
+        let models = [sized("busy", window), sized("full", 10)];
+        let targets: Vec<&Model> = models.iter().collect();
+        let answered = upstreams(&upstream).dispatch(&targets, &request(false), &LIMITS).await;
+        assert_eq!(answered.map_or_else(|e| e.attempts.len(), |d| d.attempts.len()), attempts);
+    }
+}
+
 #[tokio::test]
 async fn a_single_model_is_not_asked_again_where_it_cannot_help() {
     let upstream = Scripted::start().await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::answer::{self, StopDetails, WireUsage};
 use crate::api::conversation::Protocol;
 use crate::upstream::blocks::Pieces;
-use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
+use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent, tell_count};
 
 /// The translation of one stream.
 pub struct Stream {
@@ -114,7 +114,10 @@ impl Events for Stream {
     fn event(&mut self, event: WireEvent, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
         let read = serde_json::from_slice(&event.data).map_err(|e| format!("no event of a message: {e}"))?;
         match read {
-            Event::MessageStart { message } => out.push_back(self.begin(message)),
+            Event::MessageStart { message } => {
+                out.push_back(self.begin(message));
+                tell_count(out, Some(self.usage.usage()));
+            }
             Event::ContentBlockStart { content_block } => self.begin_block(content_block, out)?,
             Event::ContentBlockDelta { delta } => self.go_on(delta, out),
             Event::ContentBlockStop => self.pieces.end(out),
@@ -179,5 +182,6 @@ impl Stream {
         }
         let finish = answer::finish(&reason, self.pieces.is_answer());
         out.push_back(chunks.finish_with(finish, &answer::ending(&reason, delta.stop_sequence)));
+        tell_count(out, Some(self.usage.usage()));
     }
 }

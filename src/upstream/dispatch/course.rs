@@ -24,6 +24,8 @@ pub struct Course<'a> {
     calls: usize,
     /// Targets to ask, in this order.
     queue: VecDeque<usize>,
+    /// Targets that failed and may answer later, and from when on they may be asked again.
+    later: Vec<(usize, Instant)>,
     /// Calls under way, and since when: a second one where it is hedged.
     asking: [Option<(usize, Instant)>; 2],
     /// Is told the attempts where it is given up before its end.
@@ -43,8 +45,8 @@ impl<'a> Course<'a> {
     ) -> Self {
         let total = Due::total(limits.deadlines.total, since);
         let queue = (0..limits.planned.min(targets.len())).collect();
-        let (attempts, asking) = (Vec::with_capacity(1), [None; 2]);
-        Self { upstreams, work, targets, limits, total, attempts, calls: 1, queue, asking, abandoned }
+        let (attempts, later, asking) = (Vec::with_capacity(1), vec![], [None; 2]);
+        Self { upstreams, work, targets, limits, total, attempts, calls: 1, queue, later, asking, abandoned }
     }
 
     pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
@@ -114,8 +116,10 @@ impl<'a> Course<'a> {
 
     /// One of two calls is over, and the other one answers or is still under way.
     fn lost(&mut self, call: usize, error: &UpstreamError) {
-        let call = self.asking[call].take();
-        self.attempts.extend(call.map(|(target, began)| attempt(target, Some(error), began)));
+        if let Some((target, began)) = self.asking[call].take() {
+            self.attempts.push(attempt(target, Some(error), began));
+            self.put_off(target, error);
+        }
     }
 
     fn ask(&self, target: usize) -> impl Future<Output = Result<Reply, UpstreamError>> + use<'a> {
@@ -135,6 +139,7 @@ impl<'a> Course<'a> {
     fn called(&mut self, target: usize, began: Instant, reply: Result<Reply, UpstreamError>) -> Called {
         self.asking = [None; 2];
         self.attempts.push(attempt(target, reply.as_ref().err(), began));
+        reply.as_ref().err().into_iter().for_each(|error| self.put_off(target, error));
         (target, reply)
     }
 
@@ -152,37 +157,56 @@ impl<'a> Course<'a> {
     /// Decides who is next after `target` failed. False: nobody, or not in time.
     async fn go_on(&mut self, target: usize, error: &UpstreamError) -> bool {
         self.reorder(target, error);
-        if self.queue.is_empty() && self.others_have_room(target, error) {
-            self.queue.push_back(target);
-        } else if self.queue.is_empty() {
-            return self.may_pause(error) && self.may_try_again() && self.pause(target, error).await;
+        if !self.queue.is_empty() {
+            return self.may_try_again();
         }
-        !self.queue.is_empty() && self.may_try_again()
+        match self.soonest() {
+            Some((target, at)) if at < self.total.at && self.may_try_again() => {
+                sleep_until(at).await;
+                self.queue.push_back(target);
+                true
+            }
+            _ => false,
+        }
     }
 
-    /// A cause may have a list of its own, which then takes the place of the rest.
+    /// A cause may have a list of its own, which then takes the place of the rest. Who is not to be asked is not waited
+    /// for either.
     fn reorder(&mut self, target: usize, error: &UpstreamError) {
         let asked = |candidate: &usize| self.attempts.iter().any(|attempt| attempt.target == *candidate);
         match self.limits.fallbacks.of(error.cause) {
             Some(list) => self.queue = list.iter().copied().filter(|candidate| !asked(candidate)).collect(),
-            None if !error.cause.another_may_answer() => self.queue.clear(),
+            None if !error.cause.another_may_answer() => {
+                self.queue.clear();
+                self.later.clear();
+            }
             None if error.cause == Cause::ContextLength => {
-                let window = self.targets[target].context_window;
-                let targets = self.targets;
+                let (targets, window) = (self.targets, self.targets[target].context_window);
                 self.queue.retain(|candidate| targets[*candidate].context_window > window);
+                self.later.retain(|(candidate, _)| targets[*candidate].context_window > window);
             }
             None => {}
         }
     }
 
-    /// A rate limit is one key's: with another key the same model may answer at once.
-    fn others_have_room(&self, target: usize, error: &UpstreamError) -> bool {
-        error.cause == Cause::RateLimited && self.upstreams.healthy(&self.targets[target].id)
+    /// Notes from when on `target`, whose call failed just now, may be asked again, if ever.
+    fn put_off(&mut self, target: usize, error: &UpstreamError) {
+        self.later.retain(|(other, _)| *other != target);
+        self.later.extend(self.pause(target, error).map(|pause| (target, Instant::now() + pause)));
     }
 
-    /// Whether asking the same again, later, may help: where there is nobody else.
-    fn may_pause(&self, error: &UpstreamError) -> bool {
-        self.targets.len() == 1 && error.cause.may_pass()
+    /// A rate limit is one key's: with another key the same model may answer at once.
+    fn pause(&self, target: usize, error: &UpstreamError) -> Option<Duration> {
+        if error.cause == Cause::RateLimited && self.upstreams.healthy(&self.targets[target].id) {
+            return Some(Duration::ZERO);
+        }
+        let failures = self.attempts.iter().filter(|attempt| attempt.target == target).count();
+        backoff::pause(error, failures, (self.upstreams.jitter)())
+    }
+
+    /// The target that may be asked again first.
+    fn soonest(&self) -> Option<(usize, Instant)> {
+        self.later.iter().copied().min_by_key(|(_, at)| *at)
     }
 
     /// Within the request's own attempts and time, and within what all requests together may add to an outage.
@@ -190,19 +214,6 @@ impl<'a> Course<'a> {
         self.attempts.len() < self.limits.attempts
             && Instant::now() < self.total.at
             && self.upstreams.budget.withdraw(self.calls)
-    }
-
-    /// Waits until the same model may be asked again.
-    async fn pause(&mut self, target: usize, error: &UpstreamError) -> bool {
-        let pause = backoff::pause(error, self.attempts.len(), (self.upstreams.jitter)());
-        match pause.map(|pause| Instant::now() + pause).filter(|until| *until < self.total.at) {
-            Some(until) => {
-                sleep_until(until).await;
-                self.queue.push_back(target);
-                true
-            }
-            None => false,
-        }
     }
 }
 

@@ -203,8 +203,8 @@ impl Upstreams {
     }
 
     /// Asks `targets` until one answers: the first [`Limits::planned`] in their order, the others where
-    /// [`Limits::fallbacks`] says so; a single one is asked again after a pause where that may help. A streamed answer
-    /// has begun when it is given back: the first event that says something is there.
+    /// [`Limits::fallbacks`] says so; where all failed, the one that may answer again the soonest is asked after that
+    /// pause. A streamed answer has begun when it is given back: the first event that says something is there.
     ///
     /// Dropping the future cancels the call under way.
     ///

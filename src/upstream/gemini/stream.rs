@@ -9,7 +9,7 @@ use super::citations;
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Chunks, Finish, Head, call_json, image_json, signature_json};
-use crate::upstream::{Asked, Events, NoAnswer, Stamp, StreamItem, Text, WireEvent};
+use crate::upstream::{Asked, Events, NoAnswer, Stamp, StreamItem, Text, WireEvent, tell_count};
 
 /// One stream under way.
 pub(super) struct Translation {
@@ -150,7 +150,9 @@ impl Events for Translation {
             self.say(0, json!({"refusal": reason}), Text { refusal: true, ..Text::default() }, out);
             self.finish(0, Finish::ContentFilter, out);
         }
-        Ok(candidates.into_iter().try_for_each(|candidate| self.candidate(candidate, out))?)
+        candidates.into_iter().try_for_each(|candidate| self.candidate(candidate, out))?;
+        tell_count(out, self.usage);
+        Ok(())
     }
 
     fn end(&mut self, out: &mut VecDeque<StreamItem>) {
