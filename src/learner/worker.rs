@@ -198,6 +198,8 @@ impl Worker {
                 self.wrote(BODIES);
             }
             Err(error) => {
+                // A flush makes room where it can, and lets bodies be tried again.
+                self.unflushed = true;
                 self.failed(BODIES, &error);
                 Counters::add(&self.counters.dropped_bodies, bodies);
                 // Nobody else knows what they need if they are scored.

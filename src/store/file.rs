@@ -41,7 +41,7 @@ impl DatabaseFile {
             }
             self.open()?;
         };
-        if matches!(done, Err(StoreError::Failed(_) | StoreError::Damaged { .. })) {
+        if matches!(done, Err(StoreError::Failed(_) | StoreError::NoRoom(_) | StoreError::Damaged { .. })) {
             self.close();
         }
         done.map_err(|error| self.named(error))
@@ -106,6 +106,7 @@ impl DatabaseFile {
             DatabaseError::Storage(StorageError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
                 StoreError::damaged(&self.path, "it is not a redb file")
             }
+            DatabaseError::Storage(StorageError::Io(e)) if is_full(&e) => StoreError::NoRoom(e.to_string()),
             DatabaseError::Storage(StorageError::Io(e)) => StoreError::Folder { path: folder(), reason: e.to_string() },
             other => StoreError::Failed(other.to_string()),
         }
@@ -116,6 +117,29 @@ impl DatabaseFile {
 pub(super) fn failed(error: impl Into<::redb::Error>) -> StoreError {
     match error.into() {
         ::redb::Error::Corrupted(problem) => StoreError::damaged(Path::new(UNNAMED), problem),
+        ::redb::Error::Io(error) if is_full(&error) => StoreError::NoRoom(error.to_string()),
         other => StoreError::Failed(other.to_string()),
+    }
+}
+
+/// The disk, the quota or the longest file allows no more.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_disk_a_quota_and_a_file_that_take_no_more_are_told_from_what_else_fails() {
+        let told = |number| failed(StorageError::Io(io::Error::from_raw_os_error(number)));
+        // ENOSPC, EFBIG, EDQUOT on Linux.
+        for number in if cfg!(target_os = "linux") { [28, 27, 122] } else { [28, 27, 69] } {
+            assert!(matches!(told(number), StoreError::NoRoom(_)), "{number}");
+        }
+        assert!(matches!(told(5), StoreError::Failed(_)), "EIO");
     }
 }

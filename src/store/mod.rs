@@ -122,7 +122,8 @@ pub type Visit<'a> = dyn FnMut(Position, Entry) -> Result<(), StoreError> + 'a;
 
 /// Where the learner keeps what it must not forget. One writer; readers through [`Store::reader`].
 pub trait Store: Send {
-    /// Appends to the ledger in one commit; durable when it returns. Gives the position of the last entry.
+    /// Appends to the ledger in one commit; durable when it returns. Gives the position of the last entry. Where there
+    /// is no room, bodies make some.
     ///
     /// # Errors
     /// Nothing of `entries` is kept. A later call may succeed.
@@ -224,6 +225,9 @@ pub enum StoreError {
     /// The disk; a later try may succeed.
     #[error("storage failed: {0}")]
     Failed(String),
+    /// The disk, the quota or the longest file; a later try may succeed.
+    #[error("there is no room: {0}; make some, or lower traces_gib under [server]")]
+    NoRoom(String),
     /// What is stored is not what was written. Nothing is overwritten.
     #[error("{path} is damaged: {problem}; put a copy in its place, or move it away to start without it")]
     Damaged { path: String, problem: String },

@@ -54,7 +54,8 @@ pub fn make_folder(folder: &Path) -> std::io::Result<()> {
 
 impl Store for RedbStore {
     fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
-        self.ledger.append(entries)
+        let Self { ledger, bodies, .. } = self;
+        bodies.making_room(|| ledger.append(entries))
     }
 
     fn replay(&self, after: Position, visit: &mut Visit<'_>) -> Result<(), StoreError> {
@@ -66,7 +67,8 @@ impl Store for RedbStore {
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        self.ledger.checkpoint(checkpoint)
+        let Self { ledger, bodies, .. } = self;
+        bodies.making_room(|| ledger.checkpoint(checkpoint))
     }
 
     fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::redb::Durability;
 
-use super::{HOUR_MS, SEGMENT_MS, Segment, Segments, TRACES, segment_of};
+use super::{HOUR_MS, SEGMENT_MS, Segment, Segments, TRACES, file_name, segment_of};
 use crate::store::file::failed;
 use crate::store::{StoreError, form};
 use crate::trace::{Trace, TraceId};
@@ -39,6 +39,9 @@ pub(in crate::store) struct SegmentWriter {
     unflushed: Vec<Segment>,
     /// Set while the segment being written takes all the room.
     full: Option<u64>,
+    /// A body found no room, and no older segment could make any: none is written until the next flush, since each try
+    /// would open the file anew.
+    cramped: bool,
     /// Old segments could not be dropped last time.
     stuck: bool,
     writer: form::Writer,
@@ -84,7 +87,8 @@ impl Staged {
 impl SegmentWriter {
     pub(in crate::store) fn new(segments: Arc<Segments>, retention: Retention) -> Self {
         let (writer, staged) = (form::Writer::default(), Staged::default());
-        Self { segments, retention, current: None, unflushed: Vec::new(), full: None, stuck: false, writer, staged }
+        let (current, unflushed) = (None, Vec::new());
+        Self { segments, retention, current, unflushed, full: None, cramped: false, stuck: false, writer, staged }
     }
 
     pub(in crate::store) fn stage(&mut self, trace: &Trace) -> Result<(), StoreError> {
@@ -96,18 +100,62 @@ impl SegmentWriter {
         let mut staged = std::mem::take(&mut self.staged);
         let bodies = staged.sorted();
         let mut runs = bodies.chunk_by(|(a, _), (b, _)| segment_of(*a) == segment_of(*b));
-        let kept = runs.try_for_each(|run| self.keep_in(segment_of(run[0].0), run));
+        let kept = runs.try_for_each(|run| self.keep_where_there_is_room(segment_of(run[0].0), run));
+        self.cramped = matches!(kept, Err(StoreError::NoRoom(_)));
         staged.clear();
         self.staged = staged;
         kept
     }
 
+    /// Runs a write to the ledger; while it finds no room, bodies make some: the oldest segment goes, and at last the one
+    /// being written, which is begun anew.
+    pub(in crate::store) fn making_room<T>(
+        &mut self,
+        mut write: impl FnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        loop {
+            match write() {
+                Err(StoreError::NoRoom(_)) if self.make_room(true) => {}
+                done => return done,
+            }
+        }
+    }
+
     pub(in crate::store) fn flush(&mut self) -> Result<(), StoreError> {
+        self.cramped = false;
         let unflushed = std::mem::take(&mut self.unflushed).into_iter();
         // A segment that cannot be written does not keep the others from being flushed.
         let flushed = unflushed.map(|s| self.commit(s, &[], Durability::Immediate)).fold(Ok(()), Result::and);
         self.retain();
         flushed
+    }
+
+    /// Newer bodies take the room of the oldest segment; the present one is dropped for the ledger alone.
+    pub(super) fn keep_where_there_is_room(&mut self, segment: Segment, bodies: &[Body<'_>]) -> Result<(), StoreError> {
+        if self.cramped {
+            return Err(StoreError::NoRoom("trace bodies wait for it".into()));
+        }
+        loop {
+            match self.keep_in(segment, bodies) {
+                Err(StoreError::NoRoom(_)) if self.make_room(false) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Drops one segment, the oldest that can be; the one being written last, and only if `any` may go. False: there is
+    /// none.
+    pub(super) fn make_room(&mut self, any: bool) -> bool {
+        let stored = self.segments.stored().unwrap_or_default().into_iter();
+        let (current, closed): (Vec<_>, Vec<_>) = stored.partition(|segment| Some(*segment) == self.current);
+        let droppable = closed.into_iter().chain(current.into_iter().filter(|_| any));
+        let dropped = droppable.into_iter().find(|segment| self.segments.remove(*segment).is_ok());
+        if let Some(segment) = dropped {
+            self.unflushed.retain(|unflushed| *unflushed != segment);
+            self.cramped = false;
+            tracing::warn!(file = file_name(segment), "the disk is full: the oldest traces were dropped to make room");
+        }
+        dropped.is_some()
     }
 
     fn keep_in(&mut self, segment: Segment, bodies: &[Body<'_>]) -> Result<(), StoreError> {
