@@ -231,6 +231,7 @@ impl Worker {
             if let Err(error) = self.store.flush() {
                 self.failed(BODIES, &error);
             }
+            Counters::set(&self.counters.dropped_segments, self.store.dropped_segments());
         }
         let (position, at) = self.checkpointed;
         let entries = self.fold.position() - position;

@@ -171,6 +171,9 @@ pub trait Store: Send {
     /// Bodies since the last flush may be lost in a crash.
     fn flush(&mut self) -> Result<(), StoreError>;
 
+    /// Files of bodies that were dropped since the start, for their age or to make room.
+    fn dropped_segments(&self) -> u64;
+
     /// A reader for other threads.
     fn reader(&self) -> Arc<dyn TraceReader>;
 }

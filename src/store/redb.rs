@@ -87,6 +87,10 @@ impl Store for RedbStore {
         self.bodies.flush()
     }
 
+    fn dropped_segments(&self) -> u64 {
+        self.bodies.dropped()
+    }
+
     fn reader(&self) -> Arc<dyn TraceReader> {
         Arc::new(Reader { ledger: self.ledger.reader().clone(), segments: self.segments.clone() })
     }
