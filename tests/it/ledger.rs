@@ -343,6 +343,14 @@ fn a_clock_that_is_wrong_once_drops_nothing_then_or_afterwards() {
 }
 
 #[test]
+fn a_gateway_of_an_hour_ago_loses_nothing_to_a_wrong_clock_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = RedbStore::open(folder.path(), Retention { days: 10, bytes: u64::MAX }).unwrap();
+    keep_hourly(&mut store, [0, 9_600, 1]);
+    assert_eq!(store.reader().newest(None, 10).unwrap().traces, [9_600, 1, 0].map(|hours| body(hours, 0)));
+}
+
+#[test]
 fn a_clock_that_was_set_right_for_good_is_believed_from_the_third_segment_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = RedbStore::open(folder.path(), Retention { days: 10, bytes: u64::MAX }).unwrap();
