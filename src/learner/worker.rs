@@ -231,8 +231,8 @@ impl Worker {
             if let Err(error) = self.store.flush() {
                 self.failed(BODIES, &error);
             }
-            Counters::set(&self.counters.dropped_segments, self.store.dropped_segments());
         }
+        Counters::set(&self.counters.dropped_segments, self.store.dropped_segments());
         let (position, at) = self.checkpointed;
         let entries = self.fold.position() - position;
         let due = last || entries >= self.bounds.checkpoint_entries || now >= at + self.bounds.checkpoint_every;

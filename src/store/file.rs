@@ -12,6 +12,33 @@ use super::StoreError;
 /// The path of a damaged file, where redb reports damage without saying of which file.
 const UNNAMED: &str = "";
 
+/// Which file a path leads to, whatever is in it; elsewhere than on Unix only that there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl Identity {
+    /// # Errors
+    /// Nothing is there.
+    #[cfg(unix)]
+    fn of(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let file = std::fs::metadata(path)?;
+        Ok(Self { device: file.dev(), inode: file.ino() })
+    }
+
+    /// # Errors
+    /// Nothing is there.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> io::Result<Self> {
+        std::fs::metadata(path).map(|_| Self {})
+    }
+}
+
 /// A file and its handle, shared by the writer and the readers of this process. redb locks the file against other
 /// processes, and against a second handle of this one: hence the handle never leaves the lock.
 #[derive(Debug)]
@@ -56,6 +83,26 @@ impl DatabaseFile {
             })?);
         }
         Ok(())
+    }
+
+    /// Which file is at the path now.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`]: none.
+    pub(super) fn identity(&self) -> Result<Identity, StoreError> {
+        Identity::of(&self.path).map_err(|_| self.gone())
+    }
+
+    /// That the file is still the one that was opened; a look at the folder, which takes about a microsecond.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`]: there is another, or none.
+    pub(super) fn is_still(&self, opened: Identity) -> Result<(), StoreError> {
+        if self.identity()? == opened { Ok(()) } else { Err(self.gone()) }
+    }
+
+    fn gone(&self) -> StoreError {
+        StoreError::Gone { path: self.path.display().to_string() }
     }
 
     /// Waits until nobody works with the file, and closes it.

@@ -126,7 +126,7 @@ pub trait Store: Send {
     /// is no room, bodies make some.
     ///
     /// # Errors
-    /// Nothing of `entries` is kept. A later call may succeed.
+    /// Nothing of `entries` is kept, or where nobody would find it. A later call may succeed.
     fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError>;
 
     /// Every entry after `after` (0: all), in order.
@@ -231,6 +231,9 @@ pub enum StoreError {
     /// The disk, the quota or the longest file; a later try may succeed.
     #[error("there is no room: {0}; make some, or lower traces_gib under [server]")]
     NoRoom(String),
+    /// What would be written to it nobody would find again.
+    #[error("{path} was removed or replaced while it was in use; put it back, or restart satisfice")]
+    Gone { path: String },
     /// What is stored is not what was written. Nothing is overwritten.
     #[error("{path} is damaged: {problem}; put a copy in its place, or move it away to start without it")]
     Damaged { path: String, problem: String },

@@ -506,6 +506,26 @@ fn an_answer_given_again_while_nothing_can_be_written_is_scored_later() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_score_is_refused_while_the_data_folder_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, away) = (folder.path().join("data"), folder.path().join("away"));
+    let open = || RedbStore::open(&data, Retention::default()).unwrap();
+    let learner = start(open(), prompt());
+    decide(&learner, 1);
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    std::fs::rename(&data, &away).unwrap();
+    decide(&learner, 2);
+    let refused = score(&learner, feedback(2, "client", 0.5)).unwrap_err().to_string();
+    assert!(refused.contains("ledger.redb was removed or replaced") && refused.contains("put it back"), "{refused}");
+    std::fs::rename(&away, &data).unwrap();
+    score(&learner, feedback(2, "client", 0.5)).unwrap();
+    learner.stop();
+    let decided = requests(&ledger(&open()), |entry| matches!(entry, Entry::Decided { .. }));
+    assert_eq!(decided, [1, 2].map(id));
+}
+
 #[test]
 fn new_routes_wait_for_a_failing_disk() {
     let store = FailingStore::default();

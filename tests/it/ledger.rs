@@ -59,6 +59,32 @@ fn a_file_of_no_bytes_is_no_ledger_and_is_left_as_it_is() {
     assert_eq!(fs::metadata(&file).unwrap().len(), 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_ledger_that_was_removed_or_replaced_takes_nothing_until_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut store = open(&data);
+    store.append(&[decided(1)]).unwrap();
+    let gone = |store: &mut RedbStore| {
+        let checkpoint = Checkpoint { position: 1, state: vec![1] };
+        for refused in [store.append(&[decided(2)]).map(drop), store.checkpoint(&checkpoint)] {
+            assert!(matches!(refused, Err(StoreError::Gone { .. })), "{refused:?}");
+        }
+    };
+    let away = folder.path().join("away");
+    fs::rename(&data, &away).unwrap();
+    gone(&mut store);
+    fs::create_dir(&data).unwrap();
+    fs::copy(away.join("ledger.redb"), data.join("ledger.redb")).unwrap();
+    gone(&mut store);
+    fs::remove_dir_all(&data).unwrap();
+    fs::rename(&away, &data).unwrap();
+    assert_eq!(store.append(&[decided(3)]).unwrap(), 2);
+    drop(store);
+    assert_eq!(replay(&open(&data), 0), [(1, decided(1)), (2, decided(3))]);
+}
+
 #[test]
 fn a_request_s_history_is_what_stood_before_a_position() {
     let folder = tempfile::tempdir().unwrap();

@@ -240,8 +240,8 @@ impl SegmentWriter {
 }
 
 /// The segment that ages are counted from: the one being written, but the second before it (the first where there is no
-/// second) where that is more than a day older. Only a clock that is ahead for more than six hours begins a third segment there, so a shorter jump drops
-/// nothing, and bodies of a gateway that rests for days go a little later.
+/// second) where that is more than a day older. Only a clock that is ahead for more than six hours begins a third segment
+/// there, so a shorter jump drops nothing, and bodies of a gateway that rests for days go a little later.
 fn present(stored: &[Segment], current: Segment) -> Segment {
     let before = stored.iter().rev().filter(|segment| **segment < current).take(2).last();
     before.map_or(current, |before| if current - before > DAY { *before } else { current })
