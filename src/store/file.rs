@@ -102,7 +102,8 @@ impl DatabaseFile {
     }
 
     fn gone(&self) -> StoreError {
-        StoreError::Gone { path: self.path.display().to_string() }
+        let file = self.path.file_name().unwrap_or_default();
+        StoreError::Gone { file: file.display().to_string() }
     }
 
     /// Waits until nobody works with the file, and closes it.

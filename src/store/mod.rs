@@ -229,11 +229,11 @@ pub enum StoreError {
     #[error("storage failed: {0}")]
     Failed(String),
     /// The disk, the quota or the longest file; a later try may succeed.
-    #[error("there is no room: {0}; make some, or lower traces_gib under [server]")]
+    #[error("there is no room: {0}")]
     NoRoom(String),
     /// What would be written to it nobody would find again.
-    #[error("{path} was removed or replaced while it was in use; put it back, or restart satisfice")]
-    Gone { path: String },
+    #[error("the data folder's {file} was removed or replaced while it was in use; put it back, or restart satisfice")]
+    Gone { file: String },
     /// What is stored is not what was written. Nothing is overwritten.
     #[error("{path} is damaged: {problem}; put a copy in its place, or move it away to start without it")]
     Damaged { path: String, problem: String },

@@ -67,8 +67,7 @@ impl Store for RedbStore {
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let Self { ledger, bodies, .. } = self;
-        bodies.making_room(|| ledger.checkpoint(checkpoint))
+        self.ledger.checkpoint(checkpoint)
     }
 
     fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {

@@ -87,6 +87,11 @@ fn bodies_make_room_for_the_ledger_the_oldest_first_and_those_of_the_present_las
     assert_eq!(segments.stored().unwrap(), [9], "but for the next body");
     let never = writer.making_room(|| Err::<(), _>(StoreError::NoRoom("others fill the disk".into())));
     assert!(matches!(never, Err(StoreError::NoRoom(_))));
+    writer.flush().unwrap();
+    assert!(matches!(kept_in(&mut writer, 9), Err(StoreError::NoRoom(_))), "bodies take none of what the ledger needs");
+    assert!(segments.stored().unwrap().is_empty());
+    writer.making_room(|| Ok(())).unwrap();
+    kept_in(&mut writer, 9).unwrap();
 }
 
 #[test]

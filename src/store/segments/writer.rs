@@ -42,6 +42,8 @@ pub(in crate::store) struct SegmentWriter {
     /// A body found no room, and no older segment could make any: none is written until the next flush, since each try
     /// would open the file anew.
     cramped: bool,
+    /// The ledger found no room, though no body was left: none is written until it does.
+    yielding: bool,
     /// Old segments could not be dropped last time.
     stuck: bool,
     /// Segments dropped, for whatever reason.
@@ -93,8 +95,8 @@ impl SegmentWriter {
     pub(in crate::store) fn new(segments: Arc<Segments>, retention: Retention) -> Self {
         let (writer, staged) = (form::Writer::default(), Staged::default());
         let (current, unflushed) = (None, Vec::new());
-        let (full, cramped, stuck, dropped) = (None, false, false, 0);
-        Self { segments, retention, current, unflushed, full, cramped, stuck, dropped, writer, staged }
+        let (full, cramped, yielding, stuck, dropped) = (None, false, false, false, 0);
+        Self { segments, retention, current, unflushed, full, cramped, yielding, stuck, dropped, writer, staged }
     }
 
     pub(in crate::store) fn stage(&mut self, trace: &Trace) -> Result<(), StoreError> {
@@ -122,7 +124,10 @@ impl SegmentWriter {
         loop {
             match write() {
                 Err(StoreError::NoRoom(_)) if self.make_room(true) => {}
-                done => return done,
+                done => {
+                    self.yielding = matches!(done, Err(StoreError::NoRoom(_)));
+                    return done;
+                }
             }
         }
     }
@@ -145,8 +150,8 @@ impl SegmentWriter {
 
     /// Newer bodies take the room of the oldest segment; the present one is dropped for the ledger alone.
     pub(super) fn keep_where_there_is_room(&mut self, segment: Segment, bodies: &[Body<'_>]) -> Result<(), StoreError> {
-        if self.cramped {
-            return Err(StoreError::NoRoom("trace bodies wait for it".into()));
+        if self.cramped || self.yielding {
+            return Err(StoreError::NoRoom("the disk was full at the last try".into()));
         }
         loop {
             match self.keep_in(segment, bodies) {
