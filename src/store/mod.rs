@@ -228,7 +228,7 @@ pub enum StoreError {
     /// The disk; a later try may succeed.
     #[error("storage failed: {0}")]
     Failed(String),
-    /// The disk, the quota or the longest file; a later try may succeed.
+    /// The disk or the quota allows no more; a later try may succeed.
     #[error("there is no room: {0}")]
     NoRoom(String),
     /// What would be written to it nobody would find again.

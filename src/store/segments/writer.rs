@@ -148,16 +148,14 @@ impl SegmentWriter {
         self.dropped
     }
 
-    /// Newer bodies take the room of the oldest segment; the present one is dropped for the ledger alone.
+    /// New bodies take the room of the oldest segment; the present one is dropped for the ledger alone.
     pub(super) fn keep_where_there_is_room(&mut self, segment: Segment, bodies: &[Body<'_>]) -> Result<(), StoreError> {
         if self.cramped || self.yielding {
             return Err(StoreError::NoRoom("the disk was full at the last try".into()));
         }
-        loop {
-            match self.keep_in(segment, bodies) {
-                Err(StoreError::NoRoom(_)) if self.make_room(false) => {}
-                done => return done,
-            }
+        match self.keep_in(segment, bodies) {
+            Err(StoreError::NoRoom(_)) if self.make_room(false) => self.keep_in(segment, bodies),
+            done => done,
         }
     }
 
