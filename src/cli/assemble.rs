@@ -127,7 +127,8 @@ fn learning_side(
     let bench = bench(&setup.judging, &setup.gateway, upstreams.clone(), metrics);
     let bench = Arc::new(ArcSwap::from_pointee(bench));
     let (judges, desk) = judge::judges(bench.clone());
-    let learner = learn(&setup.data_dir, setup.gateway.route_specs(), bundle, at_ms, judges)?;
+    let store = RedbStore::open(&setup.data_dir, retention(setup))?;
+    let learner = learn(store, setup.gateway.route_specs(), bundle, at_ms, judges)?;
     let mut judging = JoinSet::new();
     judging.spawn(desk.run(learner.events.clone(), unix_ms));
     Ok(LearningSide { learner, bench, judging })
@@ -150,7 +151,7 @@ fn listening_side(
 }
 
 /// What is taken up at the start only, by its name in the file.
-type Settled = [(&'static str, String); 7];
+type Settled = [(&'static str, String); 9];
 
 fn settled(setup: &config::Setup) -> Settled {
     let (server, cache) = (&setup.server, &setup.gateway.cache);
@@ -158,6 +159,8 @@ fn settled(setup: &config::Setup) -> Settled {
         ("`listen` of [server]", server.listen.to_string()),
         ("`admin_listen` of [server]", server.admin_listen.to_string()),
         ("`max_body_mib` of [server]", server.max_body_bytes.to_string()),
+        ("`traces_days` of [server]", server.traces_days.to_string()),
+        ("`traces_gib` of [server]", server.traces_bytes.to_string()),
         ("`data_dir` of [server]", format!("{:?}", setup.data_dir)),
         ("`path` of [classifier]", format!("{:?}", setup.classifier)),
         ("`memory_mib` of [cache]", cache.memory_bytes.to_string()),
@@ -198,8 +201,13 @@ impl Classifiers {
     }
 }
 
+/// How long a configuration keeps trace bodies.
+pub fn retention(setup: &config::Setup) -> Retention {
+    Retention { days: setup.server.traces_days, bytes: setup.server.traces_bytes }
+}
+
 fn learn(
-    folder: &Path,
+    store: RedbStore,
     routes: Vec<crate::policy::RouteSpec>,
     bundle: &Bundle,
     at_ms: u64,
@@ -212,7 +220,6 @@ fn learn(
         at_ms,
         bounds: Bounds::default(),
     };
-    let store = RedbStore::open(folder, Retention::default())?;
     let mut scorers = scorers::built_in();
     scorers.push(Box::new(judges));
     Ok(learner::spawn(settings, Box::new(store), scorers)?)

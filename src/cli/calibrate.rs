@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::assemble::Classifiers;
+use super::assemble::{Classifiers, retention};
 use super::numbers;
 use super::serve::Source;
 use crate::config::{Flags, Setup};
@@ -32,7 +32,7 @@ use crate::policy::{RouteSpec, RouteState, Snapshot};
 use crate::scorers::judge::{Bench, JudgeSettings};
 use crate::scorers::{self, reference::Reference};
 use crate::store::memory::MemoryStore;
-use crate::store::{RedbStore, Retention, Store};
+use crate::store::{RedbStore, Store};
 use crate::trace::Event;
 use crate::upstream::{Limits, Upstreams};
 use estimate::Estimate;
@@ -188,7 +188,7 @@ impl Folder {
     /// Only reads: a folder that is not there yet is not made for an estimate.
     fn open(setup: &Setup, bundle: Bundle, options: &Options) -> anyhow::Result<Self> {
         let store: Box<dyn Store> = match options.yes || setup.data_dir.exists() {
-            true => Box::new(RedbStore::open(&setup.data_dir, Retention::default())?),
+            true => Box::new(RedbStore::open(&setup.data_dir, retention(setup))?),
             false => Box::new(MemoryStore::default()),
         };
         let restored = learner::restore(&*store, Snapshot::new(bundle.prior.clone()), &bundle.fingerprint)?;

@@ -11,6 +11,8 @@ pub struct Counters {
     pub dropped_events: AtomicU64,
     /// Bodies that could not be kept.
     pub dropped_bodies: AtomicU64,
+    /// Files of bodies dropped for their age or to make room.
+    pub dropped_segments: AtomicU64,
     /// Ledger commits.
     pub commits: AtomicU64,
     /// Ledger entries.

@@ -27,8 +27,10 @@ pub(super) struct Intake {
     /// Staged trace bodies.
     pub(super) bodies: usize,
     /// Answers given again; the ledger has nothing of them unless they are scored.
-    again: Vec<(TraceId, Entry)>,
+    pub(super) again: Vec<(TraceId, Entry)>,
     acknowledgements: Vec<(Acknowledge, Uuid)>,
+    /// What waited could not be compared with the ledger: the batch must not be written.
+    unread: Option<StoreError>,
 }
 
 /// What is needed to read an event.
@@ -38,6 +40,8 @@ pub(super) struct Desk<'a> {
     pub(super) fold: &'a mut Fold,
     pub(super) again: &'a mut Again,
     pub(super) counters: &'a Counters,
+    /// A request that nobody knows may be one that the ledger could not take.
+    pub(super) losing: bool,
 }
 
 impl Intake {
@@ -73,12 +77,43 @@ impl Intake {
         }
     }
 
-    /// Adds an entry that an earlier batch could not write to the ledger.
-    pub(super) fn resume(&mut self, postponed: Option<Entry>, fold: &mut Fold) {
-        if let Some(entry) = postponed {
-            fold.stage(&entry);
-            self.entries.push(entry);
+    /// Adds the entries that earlier batches could not write to the ledger, in their order.
+    pub(super) fn resume(&mut self, waiting: Vec<Entry>, desk: &mut Desk<'_>) {
+        for entry in waiting {
+            match self.look_up(&entry, desk) {
+                Ok(()) => self.record(entry, desk),
+                Err(error) => {
+                    Counters::add(&desk.counters.dropped_events, 1);
+                    tracing::warn!(%error, "what waited for the ledger was not written to it");
+                }
+            }
         }
+    }
+
+    /// Reads where the request of an entry that waited stands, as a replay would.
+    ///
+    /// # Errors
+    /// It will never be known. If it may be known later, the batch waits.
+    fn look_up(&mut self, entry: &Entry, desk: &mut Desk<'_>) -> Result<(), StoreError> {
+        let Some(trace) = entry.trace().filter(|_| !matches!(entry, Entry::Decided { .. })) else { return Ok(()) };
+        standing(desk, trace).map(drop).or_else(|error| self.wait(error))
+    }
+
+    /// Keeps the batch from the ledger until the ledger can be read; damage is given back.
+    fn wait(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if matches!(error, StoreError::Damaged { .. }) {
+            return Err(error);
+        }
+        self.unread = Some(error);
+        Ok(())
+    }
+
+    /// Whether the batch may be written.
+    ///
+    /// # Errors
+    /// The ledger could not be read.
+    pub(super) fn is_read(&mut self) -> Result<(), StoreError> {
+        self.unread.take().map_or(Ok(()), Err)
     }
 
     /// Answers the clients whose scores are durable now.
@@ -130,12 +165,14 @@ impl Intake {
             return Ok(());
         }
         let (Some(route), Some(decision)) = (&trace.route, &trace.decision) else { return Ok(()) };
-        match standing(desk, trace.id)? {
+        match standing(desk, trace.id) {
             // Asked again on purpose: the new answer's scores revise those of the first.
-            Some(standing) if standing.is_settled() && decision.kind != Kind::Pinned => return Ok(()),
-            Some(_) => {}
+            Ok(Some(standing)) if standing.is_settled() && decision.kind != Kind::Pinned => return Ok(()),
+            Ok(Some(_)) => {}
+            // If it has ended already, or nobody decided it, the end means nothing when it is written.
+            Err(error) => self.wait(error)?,
             // The news of the decision was dropped; the trace has it too.
-            None => {
+            Ok(None) => {
                 let bundle = trace.bundle.unwrap_or_else(|| desk.fold.bundle());
                 let (route, decision) = (route.clone(), decision.clone());
                 self.record(Entry::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision }, desk);
@@ -166,8 +203,10 @@ impl Intake {
 
     /// The cost counts even where there is no grade.
     fn graded(&mut self, grade: Grade, desk: &mut Desk<'_>) -> Result<(), StoreError> {
-        if standing(desk, grade.trace)?.is_none() {
-            return Ok(());
+        match standing(desk, grade.trace) {
+            Ok(None) => return Ok(()),
+            Ok(Some(_)) => {}
+            Err(error) => self.wait(error)?,
         }
         let Grade { trace, judge: source, value, weight, cost_usd, at_ms } = grade;
         if let Some(usd) = cost_usd {
@@ -202,8 +241,9 @@ impl Intake {
         if feedback.metric != reward::QUALITY {
             return Err(FeedbackError::UnknownMetric(feedback.metric.clone()));
         }
+        let losing = desk.losing;
         let standing = self.scorable(feedback.trace, desk).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
-        let standing = standing.ok_or(FeedbackError::UnknownTrace(feedback.trace))?;
+        let Some(standing) = standing else { return Err(unknown(feedback.trace, losing)) };
         let Feedback { metric, source, value, comment, .. } = feedback;
         match standing.repeats(metric, source, value.get(), comment.as_deref()) {
             None if standing.sources() >= MAX_SOURCES => Err(FeedbackError::TooManySources(feedback.trace)),
@@ -247,6 +287,13 @@ fn standing<'a>(desk: &'a mut Desk<'_>, trace: TraceId) -> Result<Option<&'a Sta
     let after_all = desk.fold.position() + 1;
     desk.fold.load(desk.store, trace, after_all)?;
     Ok(desk.fold.standing(trace))
+}
+
+fn unknown(trace: TraceId, losing: bool) -> FeedbackError {
+    match losing {
+        true => FeedbackError::Unavailable("the ledger could not take all requests of the last minutes".into()),
+        false => FeedbackError::UnknownTrace(trace),
+    }
 }
 
 fn settled(trace: &Trace) -> Entry {

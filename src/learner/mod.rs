@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Nothing is learned that is not in the ledger, and a score is acknowledged once it is both durable and in the
-//! published snapshot. A batch is one commit: what arrived while the disk was busy goes together.
+//! published snapshot. A batch is one commit: what arrived while the disk was busy goes together. What arrives while the
+//! ledger cannot be written waits, and is the beginning of the next batch.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -22,6 +23,7 @@ use crate::trace::Event;
 mod adopt;
 mod again;
 mod alarms;
+mod backlog;
 mod checkpoint;
 mod counters;
 mod fold;
@@ -63,10 +65,13 @@ pub struct Bounds {
     pub nap: Duration,
     /// Requests held in memory; older ones are read from the ledger.
     pub recent: usize,
+    /// Entries that wait in memory for a ledger that cannot be written; beyond it the oldest are lost, and counted.
+    pub backlog: usize,
     /// Entries and time between checkpoints: whichever comes first.
     pub checkpoint_entries: u64,
     pub checkpoint_every: Duration,
-    /// Time between flushes of trace bodies: how much of them a crash can lose.
+    /// Time between flushes of trace bodies: how much of them a crash can lose. Also between two tries to write to a
+    /// ledger that failed, where nothing comes.
     pub flush_every: Duration,
 }
 
@@ -78,6 +83,7 @@ impl Default for Bounds {
             linger: Duration::from_millis(250),
             nap: Duration::from_millis(5),
             recent: 8192,
+            backlog: 8192,
             checkpoint_entries: 25_000,
             checkpoint_every: Duration::from_secs(300),
             flush_every: Duration::from_secs(5),

@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use crate::policy::Snapshot;
 use crate::scorers::Scorer;
-use crate::store::{Entry, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::trace::{AdoptError, Adopted, Event, Reclassified};
 
 use super::again::Again;
+use super::backlog::Backlog;
 use super::counters::Counters;
 use super::fold::Fold;
 use super::inbox::Inbox;
@@ -31,8 +32,8 @@ pub(super) struct Worker {
     /// Bodies were kept since the last flush.
     unflushed: bool,
     flushed: Instant,
-    /// New routes that the ledger could not take yet.
-    postponed: Option<Entry>,
+    /// What the ledger could not take yet.
+    backlog: Backlog,
     /// What could not be written last time.
     failing: Vec<Written>,
 }
@@ -41,7 +42,8 @@ pub(super) struct Worker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Written(&'static str, &'static str);
 
-const LEDGER: Written = Written("the ledger", "proxying goes on, scores are refused meanwhile");
+const LEDGER: Written =
+    Written("the ledger", "proxying goes on, scores are refused meanwhile, what is answered waits in memory");
 const BODIES: Written = Written("traces", "proxying and learning go on, the traces of meanwhile are lost");
 const CHECKPOINT: Written = Written("the checkpoint", "nothing is lost, and the next start takes longer");
 
@@ -67,7 +69,7 @@ impl Worker {
             checkpointed,
             unflushed: false,
             flushed: now,
-            postponed: None,
+            backlog: Backlog::default(),
             failing: Vec::new(),
         }
     }
@@ -103,31 +105,40 @@ impl Worker {
             return;
         }
         let intake = batch.get_or_insert_with(|| self.intake());
-        let (store, scorers, counters) = (&mut *self.store, &mut *self.scorers, &*self.counters);
-        let (fold, again) = (&mut self.fold, &mut self.again);
-        intake.take(event, &mut Desk { store, scorers, fold, again, counters });
+        intake.take(event, &mut self.desk());
     }
 
+    fn desk(&mut self) -> Desk<'_> {
+        let (store, scorers, counters) = (&mut *self.store, &mut *self.scorers, &*self.counters);
+        let (fold, again, losing) = (&mut self.fold, &mut self.again, self.backlog.is_losing());
+        Desk { store, scorers, fold, again, counters, losing }
+    }
+
+    /// A batch, which begins with what the last one could not write.
     fn intake(&mut self) -> Intake {
         let mut intake = Intake::default();
-        intake.resume(self.postponed.take(), &mut self.fold);
+        let waiting = self.backlog.take();
+        intake.resume(waiting, &mut self.desk());
         intake
     }
 
     fn end(&mut self, mut intake: Intake) {
         Counters::set(&self.counters.batch_events, intake.events as u64);
-        match self.commit(&intake) {
-            Ok(()) => intake.acknowledge(),
-            Err(error) => self.lost(&mut intake, &error),
+        match self.commit(&mut intake) {
+            Ok(()) => {
+                self.backlog.written();
+                intake.acknowledge();
+            }
+            Err(error) => self.put_off(&mut intake, &error),
         }
         self.fold.trim();
-        self.keep(intake.bodies);
+        self.keep(intake);
     }
 
     /// Learns on another φ from here on; what was learned before is learned again as far as possible.
     fn adopt(&mut self, news: Reclassified) -> Result<Adopted, AdoptError> {
-        if self.postponed.is_some() {
-            return Err(AdoptError("new routes wait for it already".into()));
+        if self.backlog.len() > 0 {
+            return Err(AdoptError("the ledger cannot be written, and requests wait for it already".into()));
         }
         let learned = decided(self.fold.snapshot());
         let routes = self.fold.snapshot().routes.values().map(|route| route.spec.clone()).collect();
@@ -144,12 +155,12 @@ impl Worker {
     }
 
     /// To the ledger, then to the policy, then to everybody.
-    fn commit(&mut self, intake: &Intake) -> Result<(), StoreError> {
+    fn commit(&mut self, intake: &mut Intake) -> Result<(), StoreError> {
         if intake.entries.is_empty() {
             return Ok(());
         }
         let began = std::time::Instant::now();
-        match self.store.append(&intake.entries) {
+        match intake.is_read().and_then(|()| self.store.append(&intake.entries)) {
             Ok(position) => {
                 self.fold.commit(position);
                 self.wrote(LEDGER);
@@ -167,15 +178,17 @@ impl Worker {
         Ok(())
     }
 
-    /// Nothing of the batch is in the ledger. New routes wait for the next batch; the rest is lost.
-    fn lost(&mut self, intake: &mut Intake, error: &StoreError) {
+    /// Nothing of the batch is in the ledger: the next one begins with it.
+    fn put_off(&mut self, intake: &mut Intake, error: &StoreError) {
         self.failed(LEDGER, error);
         intake.refuse(error);
-        Counters::add(&self.counters.dropped_events, intake.entries.len());
-        self.postponed = intake.entries.drain(..).rfind(|entry| matches!(entry, Entry::Configured { .. }));
+        let entries = std::mem::take(&mut intake.entries);
+        let lost = self.backlog.keep(entries, self.bounds.backlog, Instant::now());
+        Counters::add(&self.counters.dropped_events, lost);
     }
 
-    fn keep(&mut self, bodies: usize) {
+    fn keep(&mut self, intake: Intake) {
+        let Intake { bodies, again, .. } = intake;
         if bodies == 0 {
             return;
         }
@@ -185,8 +198,12 @@ impl Worker {
                 self.wrote(BODIES);
             }
             Err(error) => {
+                // A flush makes room where it can, and lets bodies be tried again.
+                self.unflushed = true;
                 self.failed(BODIES, &error);
                 Counters::add(&self.counters.dropped_bodies, bodies);
+                // Nobody else knows what they need if they are scored.
+                again.into_iter().for_each(|(trace, decided)| self.again.begin(trace, decided));
             }
         }
     }
@@ -196,17 +213,26 @@ impl Worker {
         let flush = self.unflushed.then(|| self.flushed + self.bounds.flush_every);
         let (position, at) = self.checkpointed;
         let checkpoint = (position < self.fold.position()).then(|| at + self.bounds.checkpoint_every);
-        flush.into_iter().chain(checkpoint).min()
+        let again = self.backlog.next_try(self.bounds.flush_every);
+        flush.into_iter().chain(checkpoint).chain(again).min()
     }
 
     fn chores(&mut self, last: bool) {
         let now = Instant::now();
+        if self.backlog.next_try(self.bounds.flush_every).is_some_and(|at| last || now >= at) {
+            let intake = self.intake();
+            self.end(intake);
+        }
+        if last {
+            Counters::add(&self.counters.dropped_events, self.backlog.len());
+        }
         if self.unflushed && (last || now >= self.flushed + self.bounds.flush_every) {
             (self.unflushed, self.flushed) = (false, now);
             if let Err(error) = self.store.flush() {
                 self.failed(BODIES, &error);
             }
         }
+        Counters::set(&self.counters.dropped_segments, self.store.dropped_segments());
         let (position, at) = self.checkpointed;
         let entries = self.fold.position() - position;
         let due = last || entries >= self.bounds.checkpoint_entries || now >= at + self.bounds.checkpoint_every;

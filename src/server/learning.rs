@@ -63,10 +63,11 @@ impl Learning {
 
     fn counts(&self, registry: &mut Registry) {
         let counters = &self.counters;
-        let all: [(&str, &str, &AtomicU64); 11] = [
+        let all: [(&str, &str, &AtomicU64); 12] = [
             ("learner_events", "Events heard of", &counters.events),
             ("learner_dropped_events", "Events that could not be written to the ledger", &counters.dropped_events),
             ("learner_dropped_bodies", "Trace bodies that could not be kept", &counters.dropped_bodies),
+            ("learner_dropped_segments", "Files of traces dropped for age or room", &counters.dropped_segments),
             ("learner_commits", "Ledger commits", &counters.commits),
             ("learner_entries", "Ledger entries", &counters.entries),
             ("learner_checkpoints", "Checkpoints written", &counters.checkpoints),

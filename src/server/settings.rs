@@ -15,4 +15,8 @@ pub struct ServerSettings {
     pub api_keys: Vec<SecretString>,
     /// A longer request body is refused with 413.
     pub max_body_bytes: usize,
+    /// Trace bodies older than this are dropped; from 1.
+    pub traces_days: u32,
+    /// What trace bodies take on the disk at most.
+    pub traces_bytes: u64,
 }

@@ -12,6 +12,33 @@ use super::StoreError;
 /// The path of a damaged file, where redb reports damage without saying of which file.
 const UNNAMED: &str = "";
 
+/// Which file a path leads to, whatever is in it; elsewhere than on Unix only that there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl Identity {
+    /// # Errors
+    /// Nothing is there.
+    #[cfg(unix)]
+    fn of(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let file = std::fs::metadata(path)?;
+        Ok(Self { device: file.dev(), inode: file.ino() })
+    }
+
+    /// # Errors
+    /// Nothing is there.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> io::Result<Self> {
+        std::fs::metadata(path).map(|_| Self {})
+    }
+}
+
 /// A file and its handle, shared by the writer and the readers of this process. redb locks the file against other
 /// processes, and against a second handle of this one: hence the handle never leaves the lock.
 #[derive(Debug)]
@@ -41,7 +68,7 @@ impl DatabaseFile {
             }
             self.open()?;
         };
-        if matches!(done, Err(StoreError::Failed(_) | StoreError::Damaged { .. })) {
+        if matches!(done, Err(StoreError::Failed(_) | StoreError::NoRoom(_) | StoreError::Damaged { .. })) {
             self.close();
         }
         done.map_err(|error| self.named(error))
@@ -56,6 +83,27 @@ impl DatabaseFile {
             })?);
         }
         Ok(())
+    }
+
+    /// Which file is at the path now.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`]: none.
+    pub(super) fn identity(&self) -> Result<Identity, StoreError> {
+        Identity::of(&self.path).map_err(|_| self.gone())
+    }
+
+    /// That the file is still the one that was opened; a look at the folder, which takes about a microsecond.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`]: there is another, or none.
+    pub(super) fn is_still(&self, opened: Identity) -> Result<(), StoreError> {
+        if self.identity()? == opened { Ok(()) } else { Err(self.gone()) }
+    }
+
+    fn gone(&self) -> StoreError {
+        let file = self.path.file_name().unwrap_or_default();
+        StoreError::Gone { file: file.display().to_string() }
     }
 
     /// Waits until nobody works with the file, and closes it.
@@ -106,6 +154,7 @@ impl DatabaseFile {
             DatabaseError::Storage(StorageError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
                 StoreError::damaged(&self.path, "it is not a redb file")
             }
+            DatabaseError::Storage(StorageError::Io(e)) if is_full(&e) => StoreError::NoRoom(e.to_string()),
             DatabaseError::Storage(StorageError::Io(e)) => StoreError::Folder { path: folder(), reason: e.to_string() },
             other => StoreError::Failed(other.to_string()),
         }
@@ -116,6 +165,30 @@ impl DatabaseFile {
 pub(super) fn failed(error: impl Into<::redb::Error>) -> StoreError {
     match error.into() {
         ::redb::Error::Corrupted(problem) => StoreError::damaged(Path::new(UNNAMED), problem),
+        ::redb::Error::Io(error) if is_full(&error) => StoreError::NoRoom(error.to_string()),
         other => StoreError::Failed(other.to_string()),
+    }
+}
+
+/// The disk or the quota allows no more. A file that may not be longer is another matter: dropping others does not help.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_disk_and_a_quota_that_allow_no_more_are_told_from_what_else_fails() {
+        let told = |number| failed(StorageError::Io(io::Error::from_raw_os_error(number)));
+        // ENOSPC and EDQUOT, then EIO and EFBIG.
+        for number in [28, if cfg!(target_os = "linux") { 122 } else { 69 }] {
+            assert!(matches!(told(number), StoreError::NoRoom(_)), "{number}");
+        }
+        for number in [5, 27] {
+            assert!(matches!(told(number), StoreError::Failed(_)), "{number}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use ::redb::{
     WriteTransaction,
 };
 
-use super::file::{DatabaseFile, failed};
+use super::file::{DatabaseFile, Identity, failed};
 use super::{Checkpoint, Entry, Position, StoreError, Visit, form};
 use crate::trace::TraceId;
 
@@ -35,6 +35,8 @@ const CACHE_BYTES: usize = 8 << 20;
 #[derive(Debug)]
 pub(super) struct Ledger {
     reader: LedgerReader,
+    /// The file that was opened.
+    identity: Identity,
     /// The last position that was returned to a caller.
     position: Position,
     /// The greatest request id in the index: a newer request need not be looked up.
@@ -61,7 +63,8 @@ impl Ledger {
             prepare(database)?;
             last(database)
         })?;
-        Ok(Self { reader: LedgerReader { file }, position, greatest, doubtful: false, writer: form::Writer::default() })
+        let (identity, writer) = (file.identity()?, form::Writer::default());
+        Ok(Self { reader: LedgerReader { file }, identity, position, greatest, doubtful: false, writer })
     }
 
     pub(super) fn reader(&self) -> &LedgerReader {
@@ -76,6 +79,8 @@ impl Ledger {
     }
 
     pub(super) fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
+        // Before it is written: a file that was closed after a failure would be begun anew.
+        self.reader.file.is_still(self.identity)?;
         let last = self.position + entries.len() as u64;
         // Set even if the commit fails: parts of it may have reached the disk.
         self.greatest = entries.iter().filter_map(Entry::trace).map(|id| id.as_u128()).fold(self.greatest, u128::max);
@@ -110,6 +115,7 @@ impl Ledger {
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        self.reader.file.is_still(self.identity)?;
         let bytes = self.writer.checkpoint(checkpoint)?;
         self.reader.file.with(|database| {
             let transaction = durable(database)?;

@@ -80,6 +80,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn dropped_segments(&self) -> u64 {
+        0
+    }
+
     fn reader(&self) -> Arc<dyn TraceReader> {
         Arc::new(self.clone())
     }

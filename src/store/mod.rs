@@ -122,10 +122,11 @@ pub type Visit<'a> = dyn FnMut(Position, Entry) -> Result<(), StoreError> + 'a;
 
 /// Where the learner keeps what it must not forget. One writer; readers through [`Store::reader`].
 pub trait Store: Send {
-    /// Appends to the ledger in one commit; durable when it returns. Gives the position of the last entry.
+    /// Appends to the ledger in one commit; durable when it returns. Gives the position of the last entry. Where there
+    /// is no room, bodies make some.
     ///
     /// # Errors
-    /// Nothing of `entries` is kept. A later call may succeed.
+    /// Nothing of `entries` is kept, or where nobody would find it. A later call may succeed.
     fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError>;
 
     /// Every entry after `after` (0: all), in order.
@@ -169,6 +170,9 @@ pub trait Store: Send {
     /// # Errors
     /// Bodies since the last flush may be lost in a crash.
     fn flush(&mut self) -> Result<(), StoreError>;
+
+    /// Files of bodies that were dropped since the start, for their age or to make room.
+    fn dropped_segments(&self) -> u64;
 
     /// A reader for other threads.
     fn reader(&self) -> Arc<dyn TraceReader>;
@@ -224,6 +228,12 @@ pub enum StoreError {
     /// The disk; a later try may succeed.
     #[error("storage failed: {0}")]
     Failed(String),
+    /// The disk or the quota allows no more; a later try may succeed.
+    #[error("there is no room: {0}")]
+    NoRoom(String),
+    /// What would be written to it nobody would find again.
+    #[error("the data folder's {file} was removed or replaced while it was in use; put it back, or restart satisfice")]
+    Gone { file: String },
     /// What is stored is not what was written. Nothing is overwritten.
     #[error("{path} is damaged: {problem}; put a copy in its place, or move it away to start without it")]
     Damaged { path: String, problem: String },

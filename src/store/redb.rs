@@ -54,7 +54,8 @@ pub fn make_folder(folder: &Path) -> std::io::Result<()> {
 
 impl Store for RedbStore {
     fn append(&mut self, entries: &[Entry]) -> Result<Position, StoreError> {
-        self.ledger.append(entries)
+        let Self { ledger, bodies, .. } = self;
+        bodies.making_room(|| ledger.append(entries))
     }
 
     fn replay(&self, after: Position, visit: &mut Visit<'_>) -> Result<(), StoreError> {
@@ -83,6 +84,10 @@ impl Store for RedbStore {
 
     fn flush(&mut self) -> Result<(), StoreError> {
         self.bodies.flush()
+    }
+
+    fn dropped_segments(&self) -> u64 {
+        self.bodies.dropped()
     }
 
     fn reader(&self) -> Arc<dyn TraceReader> {

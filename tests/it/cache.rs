@@ -277,6 +277,18 @@ async fn an_answer_grows_old_and_goes() {
 }
 
 #[tokio::test]
+async fn an_answer_of_a_time_that_has_not_come_is_not_given() {
+    let day = 86_400_000;
+    let clock = Arc::new(AtomicU64::new(BEGIN_MS + 400 * day));
+    let options = Options { settings: cached(Some(0.9)), clock: Some(clock.clone()), ..Options::default() };
+    let running = Running::with(options).await;
+    assert!(!hit(&running, ask("auto")).await);
+    clock.store(BEGIN_MS, Ordering::Relaxed);
+    assert!(!hit(&running, ask("auto")).await);
+    assert!(hit(&running, ask("auto")).await, "the answer of now took its place");
+}
+
+#[tokio::test]
 async fn only_a_whole_answer_that_came_well_is_kept() {
     let filtered = json!({"id": "x", "choices": [{"index": 0, "finish_reason": "content_filter",
         "message": {"role": "assistant", "content": ""}}], "usage": {"prompt_tokens": 1, "completion_tokens": 0}});

@@ -110,6 +110,18 @@ fn of_what_is_not_toml_every_part_is_reported_and_nothing_is_missed_for_it() {
 }
 
 #[test]
+fn how_long_trace_bodies_are_kept_is_set_in_days_and_gib() {
+    let text =
+        EXAMPLE.replace("# traces_days = 30 ", "traces_days = 7 ").replace("# traces_gib = 20 ", "traces_gib = 0.5 ");
+    let server = read(&text).unwrap().server;
+    assert_eq!((server.traces_days, server.traces_bytes), (7, 1 << 29));
+    let wrong = text.replace("traces_days = 7 ", "traces_days = 0.5 ").replace("traces_gib = 0.5 ", "traces_gib = 0 ");
+    let told = mistakes(&wrong);
+    assert!(told.contains("`traces_days` of [server] is 0.5; give a whole number from 1 to 36500"), "{told}");
+    assert!(told.contains("`traces_gib` of [server] is 0; give GiB from 0.01 to 1048576"), "{told}");
+}
+
+#[test]
 fn an_empty_file_says_what_it_needs() {
     insta::assert_snapshot!(mistakes(""), @r#"
     f.toml: there are no [[models]]; satisfice.example.toml shows one
@@ -154,6 +166,7 @@ fn what_the_file_does_not_say_comes_from_the_catalogue_or_a_default() {
         if id.model == "gpt-4o-mini-2024-07-18"));
     assert_eq!(setup.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(setup.server.max_body_bytes, 32 << 20);
+    assert_eq!((setup.server.traces_days, setup.server.traces_bytes), (30, 20 << 30));
     assert_eq!(setup.data_dir.to_str(), Some("data"));
     assert_eq!(setup.gateway.attempts, 3);
     assert_eq!(setup.providers[0].api_keys[0].expose_secret(), "sk-1");

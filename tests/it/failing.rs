@@ -94,6 +94,10 @@ impl Store for FailingStore {
         self.write()?.flush()
     }
 
+    fn dropped_segments(&self) -> u64 {
+        self.stored.dropped_segments()
+    }
+
     fn reader(&self) -> Arc<dyn TraceReader> {
         Arc::new(self.clone())
     }

@@ -374,7 +374,7 @@ fn while_the_disk_fails_scores_are_refused_and_nothing_is_learned() {
         assert!(matches!(refused, Err(FeedbackError::Unavailable(_))), "{refused:?}");
         assert_eq!(bytes(&learner.snapshot.load()), bytes(&before));
     }
-    assert!(learner.counters.dropped_events.load(Ordering::Relaxed) > 0);
+    assert_eq!(learner.counters.dropped_events.load(Ordering::Relaxed), 0);
     assert!(learner.counters.dropped_bodies.load(Ordering::Relaxed) > 0);
 
     store.fail(Failing::Nothing);
@@ -382,6 +382,148 @@ fn while_the_disk_fails_scores_are_refused_and_nothing_is_learned() {
     score(&learner, feedback(1, "client", 0.1)).unwrap();
     assert_eq!(scores(&store, "quality"), [0.9, 0.1]);
     assert_eq!(bytes(&stop(learner)), bytes(&replayed(&store.ledger())));
+}
+
+/// The requests that have an entry of this kind, in the ledger's order.
+fn requests(ledger: &[Entry], of: fn(&Entry) -> bool) -> Vec<Uuid> {
+    ledger.iter().filter(|entry| of(entry)).filter_map(Entry::trace).collect()
+}
+
+#[test]
+fn what_is_answered_while_the_ledger_fails_is_written_once_it_can_be_and_is_scored_then() {
+    for failing in [Failing::Writes, Failing::Everything] {
+        let store = FailingStore::default();
+        let learner = start(store.clone(), prompt());
+        decide(&learner, 1);
+        score(&learner, feedback(1, "client", 0.9)).unwrap();
+        store.fail(failing);
+        decide(&learner, 2);
+        for _ in 0..3 {
+            let refused = score(&learner, feedback(2, "client", 0.5));
+            assert!(matches!(refused, Err(FeedbackError::Unavailable(_))), "{refused:?}");
+        }
+        finish(&learner, trace(2));
+        decide(&learner, 3);
+        finish(&learner, trace(3));
+        let refused = score(&learner, feedback(3, "client", 0.5));
+        assert!(matches!(refused, Err(FeedbackError::Unavailable(_))), "{refused:?}");
+
+        store.fail(Failing::Nothing);
+        score(&learner, feedback(3, "client", 0.1)).unwrap();
+        score(&learner, feedback(2, "client", 0.2)).unwrap();
+        let counters = learner.counters.clone();
+        let live = stop(learner);
+        let ledger = store.ledger();
+        assert_eq!(requests(&ledger, |entry| matches!(entry, Entry::Decided { .. })), [1, 2, 3].map(id));
+        assert_eq!(requests(&ledger, |entry| matches!(entry, Entry::Settled { .. })), [2, 3].map(id));
+        assert_eq!((scores(&store, "quality"), scores(&store, "format")), (vec![0.9, 0.1, 0.2], vec![1.0, 1.0]));
+        assert_eq!(counters.dropped_events.load(Ordering::Relaxed), 0);
+        let route = &live.routes[ROUTE];
+        let controllers = route.segments().map(|(_, controller)| controller).chain([route.controller()]);
+        let spent: Vec<f64> = controllers.map(|controller| controller.spending.spent_usd).collect();
+        assert_eq!(
+            (route.decided(), spent),
+            (3, vec![1e-3, 1e-3]),
+            "the second is the segment's, the third the route's own"
+        );
+        assert_eq!(bytes(&live), bytes(&replayed(&ledger)));
+    }
+}
+
+#[test]
+fn an_end_that_waits_is_learned_of_a_request_that_was_decided_before() {
+    let store = FailingStore::default();
+    // Nothing is held in memory from one batch to the next.
+    let learner = start(store.clone(), Bounds { recent: 0, ..prompt() });
+    decide(&learner, 1);
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    store.fail(Failing::Writes);
+    finish(&learner, trace(1));
+    score(&learner, feedback(1, "other", 0.9)).unwrap_err();
+    store.fail(Failing::Everything);
+    score(&learner, feedback(1, "other", 0.9)).unwrap_err();
+    store.fail(Failing::Nothing);
+    score(&learner, feedback(1, "other", 0.7)).unwrap();
+    let live = stop(learner);
+    assert_eq!(live.routes[ROUTE].arms[1].scored, 1);
+    assert_eq!(bytes(&live), bytes(&replayed(&store.ledger())));
+}
+
+#[test]
+fn what_waits_for_the_ledger_is_bounded_and_the_oldest_is_lost_and_counted() {
+    let store = FailingStore::default();
+    let learner = start(store.clone(), Bounds { backlog: 4, ..prompt() });
+    store.fail(Failing::Writes);
+    send(&learner, Event::Configured { at_ms: BEGIN_MS, routes: routes(&[ROUTE, "other"]) });
+    (1..=10).for_each(|n| decide(&learner, n));
+    for n in [1, 10, 11] {
+        let refused = score(&learner, feedback(n, "client", 0.5));
+        assert!(matches!(refused, Err(FeedbackError::Unavailable(_))), "{n}: {refused:?}");
+    }
+    store.fail(Failing::Nothing);
+    score(&learner, feedback(10, "client", 0.5)).unwrap();
+    assert_eq!(score(&learner, feedback(1, "client", 0.5)), Err(FeedbackError::UnknownTrace(id(1))));
+    assert_eq!(learner.counters.dropped_events.load(Ordering::Relaxed), 6);
+    assert!(learner.snapshot.load().routes.contains_key("other"), "routes are not lost");
+    let decided = requests(&store.ledger(), |entry| matches!(entry, Entry::Decided { .. }));
+    assert_eq!(decided, [7, 8, 9, 10].map(id));
+    assert_eq!(bytes(&stop(learner)), bytes(&replayed(&store.ledger())));
+}
+
+#[test]
+fn what_waits_is_written_without_anything_new_as_soon_as_the_ledger_can_be() {
+    let store = FailingStore::default();
+    let learner = start(store.clone(), Bounds { flush_every: Duration::ZERO, ..prompt() });
+    store.fail(Failing::Writes);
+    decide(&learner, 1);
+    score(&learner, feedback(1, "client", 0.5)).unwrap_err();
+    store.fail(Failing::Nothing);
+    while learner.snapshot.load().routes[ROUTE].decided() == 0 {
+        std::thread::yield_now();
+    }
+    learner.stop();
+    assert_eq!(requests(&store.ledger(), |entry| matches!(entry, Entry::Decided { .. })), [id(1)]);
+}
+
+#[test]
+fn an_answer_given_again_while_nothing_can_be_written_is_scored_later() {
+    for stream in [false, true] {
+        let store = FailingStore::default();
+        let learner = start(store.clone(), prompt());
+        store.fail(Failing::Writes);
+        finish(&learner, again(1, stream));
+        score(&learner, feedback(1, "client", 0.5)).unwrap_err();
+        finish(&learner, again(2, stream));
+        while learner.counters.dropped_bodies.load(Ordering::Relaxed) < 2 {
+            std::thread::yield_now();
+        }
+        store.fail(Failing::Nothing);
+        for n in [1, 2] {
+            score(&learner, feedback(n, "client", 0.5)).unwrap();
+        }
+        learner.stop();
+        assert_eq!(scores(&store, "quality"), [0.5, 0.5]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_score_is_refused_while_the_data_folder_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, away) = (folder.path().join("data"), folder.path().join("away"));
+    let open = || RedbStore::open(&data, Retention::default()).unwrap();
+    let learner = start(open(), prompt());
+    decide(&learner, 1);
+    score(&learner, feedback(1, "client", 0.9)).unwrap();
+    std::fs::rename(&data, &away).unwrap();
+    decide(&learner, 2);
+    let refused = score(&learner, feedback(2, "client", 0.5)).unwrap_err().to_string();
+    assert!(refused.contains("ledger.redb was removed or replaced") && refused.contains("put it back"), "{refused}");
+    std::fs::rename(&away, &data).unwrap();
+    score(&learner, feedback(2, "client", 0.5)).unwrap();
+    learner.stop();
+    let decided = requests(&ledger(&open()), |entry| matches!(entry, Entry::Decided { .. }));
+    assert_eq!(decided, [1, 2].map(id));
 }
 
 #[test]

@@ -59,6 +59,32 @@ fn a_file_of_no_bytes_is_no_ledger_and_is_left_as_it_is() {
     assert_eq!(fs::metadata(&file).unwrap().len(), 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_ledger_that_was_removed_or_replaced_takes_nothing_until_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut store = open(&data);
+    store.append(&[decided(1)]).unwrap();
+    let gone = |store: &mut RedbStore| {
+        let checkpoint = Checkpoint { position: 1, state: vec![1] };
+        for refused in [store.append(&[decided(2)]).map(drop), store.checkpoint(&checkpoint)] {
+            assert!(matches!(refused, Err(StoreError::Gone { .. })), "{refused:?}");
+        }
+    };
+    let away = folder.path().join("away");
+    fs::rename(&data, &away).unwrap();
+    gone(&mut store);
+    fs::create_dir(&data).unwrap();
+    fs::copy(away.join("ledger.redb"), data.join("ledger.redb")).unwrap();
+    gone(&mut store);
+    fs::remove_dir_all(&data).unwrap();
+    fs::rename(&away, &data).unwrap();
+    assert_eq!(store.append(&[decided(3)]).unwrap(), 2);
+    drop(store);
+    assert_eq!(replay(&open(&data), 0), [(1, decided(1)), (2, decided(3))]);
+}
+
 #[test]
 fn a_request_s_history_is_what_stood_before_a_position() {
     let folder = tempfile::tempdir().unwrap();
@@ -306,12 +332,61 @@ fn flushed_bodies_outlive_the_process() {
 fn bodies_older_than_retention_go_with_their_segment() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = RedbStore::open(folder.path(), Retention { days: 2, bytes: u64::MAX }).unwrap();
-    for hours in [0, 20, 48, 60] {
+    for hours in [0, 20, 48, 54, 60] {
         keep(&mut store, &[body(hours, 0)]).unwrap();
         store.flush().unwrap();
     }
-    assert_eq!(store.reader().newest(None, 10).unwrap().traces, [body(60, 0), body(48, 0), body(20, 0)]);
+    assert_eq!(store.reader().newest(None, 10).unwrap().traces, [60, 54, 48, 20].map(|hours| body(hours, 0)));
     assert!(!folder.path().join("traces-20261123T00.redb").exists());
+    assert_eq!(store.dropped_segments(), 1);
+}
+
+/// Keeps a body of each hour in turn, with a flush after each.
+fn keep_hourly(store: &mut RedbStore, hours: impl IntoIterator<Item = u64>) {
+    for hours in hours {
+        keep(store, &[body(hours, 0)]).unwrap();
+        store.flush().unwrap();
+    }
+}
+
+#[test]
+fn a_clock_that_is_wrong_once_drops_nothing_then_or_afterwards() {
+    for ahead in [20 * 24, 29 * 24, 400 * 24 + 5, 20_000 * 24] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = RedbStore::open(folder.path(), Retention { days: 10, bytes: u64::MAX }).unwrap();
+        keep_hourly(&mut store, [0, 6, 12]);
+        // Also where six hours end meanwhile.
+        keep_hourly(&mut store, [12 + ahead, 13 + ahead]);
+        keep_hourly(&mut store, [13, 14, 18]);
+        drop(store);
+        let mut store = RedbStore::open(folder.path(), Retention { days: 10, bytes: u64::MAX }).unwrap();
+        keep_hourly(&mut store, [19]);
+        let kept = store.reader().newest(None, 10).unwrap().traces;
+        let hours = [13 + ahead, 12 + ahead, 19, 18, 14, 13, 12, 6, 0];
+        assert_eq!(kept, hours.map(|hours| body(hours, 0)));
+        assert_eq!(store.dropped_segments(), 0);
+    }
+}
+
+#[test]
+fn a_gateway_of_an_hour_ago_loses_nothing_to_a_wrong_clock_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = RedbStore::open(folder.path(), Retention { days: 10, bytes: u64::MAX }).unwrap();
+    keep_hourly(&mut store, [0, 9_600, 1]);
+    assert_eq!(store.reader().newest(None, 10).unwrap().traces, [9_600, 1, 0].map(|hours| body(hours, 0)));
+}
+
+#[test]
+fn a_clock_that_was_set_right_for_good_is_believed_from_the_third_segment_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = RedbStore::open(folder.path(), Retention { days: 10, bytes: u64::MAX }).unwrap();
+    let later = 400 * 24;
+    keep_hourly(&mut store, [0, 6, 12, later, later + 6]);
+    assert_eq!(store.reader().newest(None, 10).unwrap().traces.len(), 5);
+    keep_hourly(&mut store, [later + 12]);
+    let kept = [12, 6, 0].map(|hours| body(later + hours, 0));
+    assert_eq!(store.reader().newest(None, 10).unwrap().traces, kept);
+    assert_eq!(store.dropped_segments(), 3);
 }
 
 #[test]
@@ -332,10 +407,7 @@ fn a_segment_that_cannot_be_removed_keeps_no_new_bodies_out() {
     // Not a file, and so not to be removed as one.
     fs::create_dir(folder.path().join("traces-20260101T00.redb")).unwrap();
     let mut store = RedbStore::open(folder.path(), Retention { days: 1, bytes: u64::MAX }).unwrap();
-    for hours in [0, 6, 48, 54] {
-        keep(&mut store, &[body(hours, 0)]).unwrap();
-        store.flush().unwrap();
-    }
-    assert_eq!(store.reader().newest(None, 2).unwrap().traces, [body(54, 0), body(48, 0)]);
+    keep_hourly(&mut store, [0, 6, 48, 54, 60]);
+    assert_eq!(store.reader().newest(None, 3).unwrap().traces, [60, 54, 48].map(|hours| body(hours, 0)));
     assert!(!folder.path().join("traces-20261123T06.redb").exists(), "what else is too old is dropped");
 }

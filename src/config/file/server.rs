@@ -19,6 +19,8 @@ pub(in crate::config) struct Server {
     /// The file lists keys, be they valid or not.
     pub(in crate::config) has_api_keys: bool,
     pub(in crate::config) max_body_mib: Option<u32>,
+    pub(in crate::config) traces_days: Option<u32>,
+    pub(in crate::config) traces_gib: Option<f64>,
     pub(in crate::config) attempts: Option<u32>,
 }
 
@@ -44,6 +46,8 @@ impl Server {
             admin_listen: address(section, "admin_listen"),
             data_dir: path(section, "data_dir", "a folder such as \"data\""),
             max_body_mib: section.whole("max_body_mib", 1, 1024).map(|n| n.value),
+            traces_days: section.whole("traces_days", 1, 36_500).map(|n| n.value),
+            traces_gib: gib(section, "traces_gib"),
             attempts: section.whole("attempts", 1, 10).map(|n| n.value),
         }
     }
@@ -58,6 +62,10 @@ impl Deadlines {
             total: seconds(section, "total_s"),
         }
     }
+}
+
+fn gib(section: &mut Section<'_, '_>, key: &'static str) -> Option<f64> {
+    Some(section.number(key, 0.01..1_048_576.0, true, "GiB from 0.01 to 1048576")?.value)
 }
 
 fn address(section: &mut Section<'_, '_>, key: &'static str) -> Option<Located<SocketAddr>> {

@@ -12,6 +12,9 @@ use crate::server::settings::ServerSettings;
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 const DEFAULT_MAX_BODY_MIB: u32 = 32;
+const DEFAULT_TRACES_DAYS: u32 = 30;
+const DEFAULT_TRACES_GIB: f64 = 20.0;
+const GIB: f64 = (1 << 30) as f64;
 const DEFAULT_DATA_DIR: &str = "data";
 
 pub(super) fn server(server: &file::Server, flags: &Flags, findings: &mut Findings) -> ServerSettings {
@@ -23,7 +26,14 @@ pub(super) fn server(server: &file::Server, flags: &Flags, findings: &mut Findin
         findings.mistake(line, format!("`listen` and `admin_listen` are both {listen}; give them different ports"));
     }
     let max_body_bytes = server.max_body_mib.unwrap_or(DEFAULT_MAX_BODY_MIB) as usize * 1024 * 1024;
-    ServerSettings { listen, admin_listen, api_keys: server.api_keys.clone(), max_body_bytes }
+    ServerSettings {
+        listen,
+        admin_listen,
+        api_keys: server.api_keys.clone(),
+        max_body_bytes,
+        traces_days: server.traces_days.unwrap_or(DEFAULT_TRACES_DAYS),
+        traces_bytes: (server.traces_gib.unwrap_or(DEFAULT_TRACES_GIB) * GIB) as u64,
+    }
 }
 
 /// The address of a listener; another than loopback asks for keys.

@@ -40,6 +40,8 @@ use crate::trace::kept::{Form, Kept, Key, Meaning, Shelving};
 
 /// Longest answer that is kept, bytes.
 pub const MAX_KEPT_ANSWER: usize = 1 << 20;
+/// How much later than a question an answer to it may be: it came while the question waited for its turn.
+const AHEAD_MS: u64 = 60_000;
 /// Largest `n` whose answers are cached.
 const MOST_CHOICES: u32 = 128;
 
@@ -140,9 +142,11 @@ impl Question {
         (1..=MOST_CHOICES).contains(&choices).then_some(question)
     }
 
-    /// By the present rule: a shortened life also holds for what is kept already.
+    /// By the present rule: a shortened life also holds for what is kept already. What a clock that was ahead has dated
+    /// later than now is not.
     fn is_fresh(&self, kept: &Kept) -> bool {
-        self.now_ms < kept.until_ms.min(kept.at_ms.saturating_add(millis(self.rule.ttl)))
+        kept.at_ms <= self.now_ms.saturating_add(AHEAD_MS)
+            && self.now_ms < kept.until_ms.min(kept.at_ms.saturating_add(millis(self.rule.ttl)))
     }
 }
 

@@ -58,6 +58,61 @@ fn a_file_that_somebody_works_with_is_open_for_others_too_however_many_came_betw
     assert_eq!(open(&segments), [5, 6, 7], "and is closed once nobody needs it");
 }
 
+/// A write that finds room once this many segments are left.
+fn fits_beside(segments: &Segments, left: usize) -> impl FnMut() -> Result<usize, StoreError> {
+    move || match segments.stored()?.len() {
+        stored if stored > left => Err(StoreError::NoRoom("the test said so".into())),
+        stored => Ok(stored),
+    }
+}
+
+fn kept_in(writer: &mut SegmentWriter, segment: Segment) -> Result<(), StoreError> {
+    writer.keep_where_there_is_room(segment, &[(Uuid::nil(), b"a body")])
+}
+
+#[test]
+fn bodies_make_room_for_the_ledger_the_oldest_first_and_those_of_the_present_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let segments = Arc::new(segments(&folder));
+    let mut writer = SegmentWriter::new(segments.clone(), Retention::default());
+    kept_in(&mut writer, 9).unwrap();
+    writer.making_room(fits_beside(&segments, 6)).unwrap();
+    assert_eq!(segments.stored().unwrap(), [3, 4, 5, 6, 7, 9]);
+    writer.making_room(fits_beside(&segments, 1)).unwrap();
+    assert_eq!(segments.stored().unwrap(), [9]);
+    writer.making_room(fits_beside(&segments, 0)).unwrap();
+    writer.flush().unwrap();
+    assert!(segments.stored().unwrap().is_empty(), "what is gone is not begun anew for want of a flush");
+    kept_in(&mut writer, 9).unwrap();
+    assert_eq!(segments.stored().unwrap(), [9], "but for the next body");
+    let never = writer.making_room(|| Err::<(), _>(StoreError::NoRoom("others fill the disk".into())));
+    assert!(matches!(never, Err(StoreError::NoRoom(_))));
+    writer.flush().unwrap();
+    assert!(matches!(kept_in(&mut writer, 9), Err(StoreError::NoRoom(_))), "bodies take none of what the ledger needs");
+    assert!(segments.stored().unwrap().is_empty());
+    writer.making_room(|| Ok(())).unwrap();
+    kept_in(&mut writer, 9).unwrap();
+}
+
+#[test]
+fn what_else_fails_costs_no_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let segments = Arc::new(segments(&folder));
+    let mut writer = SegmentWriter::new(segments.clone(), Retention::default());
+    assert!(writer.making_room(|| Err::<(), _>(StoreError::Failed("the disk".into()))).is_err());
+    assert_eq!(segments.stored().unwrap().len(), 7);
+}
+
+#[test]
+fn a_body_takes_the_room_of_older_ones_and_never_of_its_own_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let segments = Arc::new(segments(&folder));
+    let mut writer = SegmentWriter::new(segments.clone(), Retention::default());
+    kept_in(&mut writer, 9).unwrap();
+    while writer.make_room(false) {}
+    assert_eq!(segments.stored().unwrap(), [9]);
+}
+
 #[test]
 fn a_file_that_failed_is_opened_anew_once_nobody_works_with_it() {
     let folder = tempfile::tempdir().unwrap();
