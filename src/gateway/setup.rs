@@ -202,7 +202,7 @@ impl Setup {
     /// The route's arm that is `warm`, and what that saves on a prompt of so many tokens.
     pub(super) fn warm(&self, snapshot: &Snapshot, route: usize, warm: &Warm, tokens: u32) -> Option<policy::Warm> {
         let state = snapshot.routes.get(&*self.routes[route].name)?;
-        let arm = state.spec.arms.iter().position(|arm| arm.arm == *warm.model.model)?;
+        let arm = state.spec.arm_index(&warm.model.model)?;
         let target = self.targets.iter().find(|target| target.model.id == warm.model)?;
         Some(policy::Warm { arm, saves_usd: warm.saves(target.model.price, tokens) })
     }

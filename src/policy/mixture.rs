@@ -1,5 +1,5 @@
-//! Two prices of quality and a coin: the choice that spends exactly a budget, even where one price asks only cheap
-//! models and the next only dear ones, as when all requests are alike.
+//! Two prices of quality and a coin: the choice that spends exactly a budget, or keeps exactly a bar, even where one
+//! price asks only cheap models and the next only dear ones, as when all requests are alike.
 
 use serde::{Deserialize, Serialize};
 

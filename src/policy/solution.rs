@@ -224,9 +224,10 @@ fn reference(knob: Knob, answered: &[Option<usize>], arms: &[Summary]) -> f64 {
 fn frontier(forecast: &Forecast) -> Vec<Point> {
     let dearest = forecast.summaries.iter().map(|arm| arm.cost_usd).fold(1e-12, f64::max);
     let log_value = |i: usize| LOW + (HIGH - LOW) * i as f64 / (GRID - 1) as f64 + dearest.ln();
-    let mut before = choices(forecast, log_value(0));
+    let mut before = Vec::new();
     let point = |i: usize| {
         let chosen = choices(forecast, log_value(i));
+        // None at the first point, which has none before it.
         let moved = before.iter().zip(&chosen).filter(|(before, now)| before != now).count() as f64;
         let (quality, cost_usd) = (mean_of(&forecast.quality, &chosen), mean_of(&forecast.cost, &chosen));
         before = chosen;

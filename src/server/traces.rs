@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::view::{self, DecisionView, ReplyView, UsageView};
+use super::view::{DecisionView, ReplyView, UsageView};
 use super::{App, json};
 use crate::api::error::{BadRequest, bounded};
 use crate::api::metadata::Metadata;
@@ -239,7 +239,7 @@ fn view(trace: Trace, snapshot: &Snapshot, content: Option<Content>) -> View {
         route: trace.route.map(String::from),
         model: trace.model.map(|model| model.to_string()),
         drift_alarms,
-        outcome: view::outcome(trace.outcome),
+        outcome: trace.outcome.name(),
         stream: trace.stream,
         decision: trace.decision.as_deref().map(DecisionView::from),
         attempts: attempts.collect(),
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(kinds, ["exploit", "explore", "pinned", "fallback", "cache", "shadow"]);
         let knobs = [Knob::Quality(0.95), Knob::BudgetPer1k(2.0), Knob::Value(0.5)].map(KnobView::from);
         assert_eq!(shown(&knobs), r#"[{"quality":0.95},{"budget_per_1k":2.0},{"value":0.5}]"#);
-        let outcomes = [Outcome::Answered, Outcome::ClientGone, Outcome::Cut, Outcome::Failed].map(view::outcome);
+        let outcomes = [Outcome::Answered, Outcome::ClientGone, Outcome::Cut, Outcome::Failed].map(Outcome::name);
         assert_eq!(outcomes, ["answered", "client_gone", "cut", "failed"]);
     }
 }

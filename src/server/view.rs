@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use crate::policy::{Audited, Candidate, Decision, Kind, Knob};
-use crate::trace::{Outcome, ReplyText, Trace};
+use crate::policy::{Audited, Candidate, Decision, Knob};
+use crate::trace::{ReplyText, Trace};
 
 /// The cost-quality knob, such as `{"quality": 0.95}`.
 #[derive(Serialize)]
@@ -88,7 +88,7 @@ impl From<Knob> for KnobView {
 impl From<&Decision> for DecisionView {
     fn from(decision: &Decision) -> Self {
         Self {
-            kind: kind(decision.kind),
+            kind: decision.kind.name(),
             policy: decision.policy.to_string(),
             snapshot_version: decision.snapshot_version,
             segment: decision.segment.clone(),
@@ -130,26 +130,5 @@ impl UsageView {
 impl From<ReplyText> for ReplyView {
     fn from(ReplyText { content, finish_reason, refusal, tool_calls, truncated }: ReplyText) -> Self {
         Self { content, finish_reason, refusal, tool_calls, truncated }
-    }
-}
-
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Exploit => "exploit",
-        Kind::Explore => "explore",
-        Kind::Pinned => "pinned",
-        Kind::Fallback => "fallback",
-        Kind::Cache => "cache",
-        Kind::Shadow => "shadow",
-    }
-}
-
-/// How a request ended.
-pub(super) fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Answered => "answered",
-        Outcome::ClientGone => "client_gone",
-        Outcome::Cut => "cut",
-        Outcome::Failed => "failed",
     }
 }

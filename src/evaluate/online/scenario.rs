@@ -109,7 +109,7 @@ impl World {
 
     /// The arm of this name.
     pub(super) fn arm(&self, name: &str) -> usize {
-        self.whole.arms.iter().position(|arm| arm.arm == name).unwrap_or_default()
+        self.whole.arm_index(name).unwrap_or_default()
     }
 
     /// Whether `arm`'s quality is another now than it was at the beginning.

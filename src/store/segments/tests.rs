@@ -14,6 +14,12 @@ fn segments(folder: &tempfile::TempDir) -> Segments {
     segments
 }
 
+/// The same, and who writes them.
+fn written(folder: &tempfile::TempDir) -> (Arc<Segments>, SegmentWriter) {
+    let segments = Arc::new(segments(folder));
+    (segments.clone(), SegmentWriter::new(segments, Retention::default()))
+}
+
 fn write(segments: &Segments, segment: Segment) -> Result<(), StoreError> {
     segments.with(segment, |database| {
         let transaction = database.begin_write().map_err(failed)?;
@@ -73,8 +79,7 @@ fn kept_in(writer: &mut SegmentWriter, segment: Segment) -> Result<(), StoreErro
 #[test]
 fn bodies_make_room_for_the_ledger_the_oldest_first_and_those_of_the_present_last() {
     let folder = tempfile::tempdir().unwrap();
-    let segments = Arc::new(segments(&folder));
-    let mut writer = SegmentWriter::new(segments.clone(), Retention::default());
+    let (segments, mut writer) = written(&folder);
     kept_in(&mut writer, 9).unwrap();
     writer.making_room(fits_beside(&segments, 6)).unwrap();
     assert_eq!(segments.stored().unwrap(), [3, 4, 5, 6, 7, 9]);
@@ -97,8 +102,7 @@ fn bodies_make_room_for_the_ledger_the_oldest_first_and_those_of_the_present_las
 #[test]
 fn what_else_fails_costs_no_body() {
     let folder = tempfile::tempdir().unwrap();
-    let segments = Arc::new(segments(&folder));
-    let mut writer = SegmentWriter::new(segments.clone(), Retention::default());
+    let (segments, mut writer) = written(&folder);
     assert!(writer.making_room(|| Err::<(), _>(StoreError::Failed("the disk".into()))).is_err());
     assert_eq!(segments.stored().unwrap().len(), 7);
 }
@@ -106,8 +110,7 @@ fn what_else_fails_costs_no_body() {
 #[test]
 fn a_body_takes_the_room_of_older_ones_and_never_of_its_own_segment() {
     let folder = tempfile::tempdir().unwrap();
-    let segments = Arc::new(segments(&folder));
-    let mut writer = SegmentWriter::new(segments.clone(), Retention::default());
+    let (segments, mut writer) = written(&folder);
     kept_in(&mut writer, 9).unwrap();
     while writer.make_room(false) {}
     assert_eq!(segments.stored().unwrap(), [9]);
