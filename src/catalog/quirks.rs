@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// Fields of messages that this gateway's answers have beyond OpenAI's, and clients send back, and that nobody who speaks
 /// OpenAI's wire reads: places in documents, Mistral's other chunks, what was done with tools of another protocol, that a
 /// call failed, what a search found in Anthropic's form, signed thoughts in Anthropic's form.
-const OURS: [&str; 6] = ["citations", "content_chunks", "hosted_items", "is_error", "search_result", "thinking_blocks"];
+pub const OURS: [&str; 6] = ["citations", "content_chunks", "hosted_items", "is_error", "search_result", "thinking_blocks"];
 
 /// What is different at a provider that otherwise speaks OpenAI's wire. The default is no difference.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -64,12 +64,6 @@ impl Quirks {
             functions_only: self.functions_only.or(known.functions_only),
             ..known
         }
-    }
-
-    /// Fields that other providers read and this one would refuse.
-    pub fn foreign(&self) -> impl Iterator<Item = &str> {
-        let ours = if self.foreign.is_none() { &OURS[..] } else { &[] };
-        self.foreign.iter().flatten().map(String::as_str).chain(ours.iter().copied())
     }
 
     /// Whether it knows no tools but functions.

@@ -1,8 +1,15 @@
 //! Counts what a text is made of, in one pass over its characters and one over its lines.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::eight::Eight;
 use super::keywords::{self, KEYWORDS};
 use super::lines::Lines;
+
+static FENCE: LazyLock<Finder> = LazyLock::new(|| Finder::new("```"));
+static BLANK: LazyLock<Finder> = LazyLock::new(|| Finder::new("__"));
 
 /// Counts over all texts that were fed; see [`super::signals`] for what becomes of them.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -101,8 +108,8 @@ impl Scan {
         }
         // Both consist of what counts as code: most texts need not be searched.
         if self.code > code {
-            self.fences += count(memchr::memmem::find_iter(text.as_bytes(), "```"));
-            self.blanks += count(memchr::memmem::find_iter(text.as_bytes(), "__"));
+            self.fences += count(FENCE.find_iter(text.as_bytes()));
+            self.blanks += count(BLANK.find_iter(text.as_bytes()));
         }
         self.lines.feed(text);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::Guard;
+use tokio::time::Instant;
 
 use super::bundles::Held;
 use super::filter::Demand;
@@ -176,7 +177,8 @@ impl<'a> Routed<'a> {
                 excluded: unable,
             });
         }
-        let is_healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id);
+        let now = Instant::now();
+        let is_healthy = |target: &usize| setup.upstreams.healthy_at(&setup.targets[*target].model.id, now);
         if !fit.iter().all(is_healthy) {
             let healthy: Vec<usize> = fit.iter().copied().filter(is_healthy).collect();
             return Ok(if healthy.is_empty() { fit } else { healthy });

@@ -122,7 +122,7 @@ struct Field {
 
 impl Field {
     fn new(route: &RouteState, context: &Context, eligible: &[usize], warm: Option<Warm>, in_force: &Prices) -> Self {
-        let prices = route.spec.prices();
+        let unknown = route.spec.unknown_price();
         let (n, value) = (eligible.len(), in_force.likelier.exp());
         let mut field = Self {
             quality: Vec::with_capacity(n),
@@ -142,7 +142,8 @@ impl Field {
             let arm = &route.arms[k];
             let outlook = arm.outlook_along(&route.shift, &context.phi, loading, context.widening);
             let saved = warm.filter(|warm| warm.arm == k).map_or(0.0, |warm| warm.saves_usd);
-            let cost = (arm.cost(&prices[k], &context.phi, context.verbosity, input) - saved).max(0.0);
+            let price = route.spec.arms[k].price.unwrap_or(unknown);
+            let cost = (arm.cost(&price, &context.phi, context.verbosity, input) - saved).max(0.0);
             set_apart(loading, &usual);
             let own = ((outlook.given_shift + route.shift.variance_along(loading)) * context.widening).sqrt();
             let width = LEAST_WIDTH.max(own / (own + HALF_WIDTH));

@@ -43,13 +43,17 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
-    /// Each arm's price. Where it is unknown: the dearest known price of the route, or, if none is known, the same for
-    /// all.
+    /// Each arm's price.
     pub(super) fn prices(&self) -> Vec<Price> {
-        let known = self.arms.iter().filter_map(|arm| arm.price);
-        let dearest = known.max_by(|a, b| a.blended().total_cmp(&b.blended()));
-        let unknown = dearest.unwrap_or(Price::of(1.0, 1.0));
+        let unknown = self.unknown_price();
         self.arms.iter().map(|arm| arm.price.unwrap_or(unknown)).collect()
+    }
+
+    /// What an arm counts with whose price is unknown: the dearest known price of the route, or, if none is known, the
+    /// same for all.
+    pub(super) fn unknown_price(&self) -> Price {
+        let known = self.arms.iter().filter_map(|arm| arm.price);
+        known.max_by(|a, b| a.blended().total_cmp(&b.blended())).unwrap_or(Price::of(1.0, 1.0))
     }
 
     /// Where an arm stands in `arms`; `None` where it is not configured.

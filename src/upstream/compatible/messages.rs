@@ -2,21 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::sync::LazyLock;
 
 use foldhash::fast::FixedState;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::api::chat::{self, ChatRequest};
-use crate::catalog::quirks::Quirks;
+use crate::catalog::quirks::{self, Quirks};
 
 /// A message's fields, unread.
 type Message = BTreeMap<String, Box<RawValue>>;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// [`quirks::OURS`], and what finds them: made once, since most requests are searched for all of them in vain.
+static OURS: LazyLock<[(&str, Finder); 6]> = LazyLock::new(|| quirks::OURS.map(|name| (name, Finder::new(name))));
 
 /// The request's messages as `quirks` want them; `None`: they are that already.
 pub(in crate::upstream) fn rewritten(quirks: &Quirks, request: &ChatRequest) -> Option<Vec<u8>> {
@@ -48,9 +52,16 @@ pub(super) fn bare_tools(quirks: &Quirks, raw: &[u8]) -> Option<Vec<u8>> {
 
 /// What is foreign to `quirks` of the names in `raw`.
 fn foreign<'q>(quirks: &'q Quirks, raw: &[u8]) -> Vec<&'q str> {
-    let is_quoted = |name: &str, at: usize| raw[..at].ends_with(b"\"") && raw[at + name.len()..].starts_with(b"\"");
-    let occurs = |name: &&str| memmem::find_iter(raw, name).any(|at| is_quoted(name, at));
-    quirks.foreign().filter(occurs).collect()
+    match &quirks.foreign {
+        Some(names) => names.iter().map(String::as_str).filter(|name| occurs(name, &Finder::new(name), raw)).collect(),
+        None => OURS.iter().filter(|(name, finder)| occurs(name, finder, raw)).map(|(name, _)| *name).collect(),
+    }
+}
+
+/// Whether `name`, in quotes, is anywhere in `raw`.
+fn occurs(name: &str, finder: &Finder, raw: &[u8]) -> bool {
+    let is_quoted = |at: usize| raw[..at].ends_with(b"\"") && raw[at + name.len()..].starts_with(b"\"");
+    finder.find_iter(raw).any(is_quoted)
 }
 
 /// Takes these fields from a message, its parts and its calls; or from a tool.

@@ -24,9 +24,9 @@ const fn pair(remaining: &'static str, reset: &'static str) -> (HeaderName, Head
 
 /// The pause that an answer's headers ask for because a limit is used up, at most [`LONGEST`]; `None` where there is
 /// room, or where nothing is said.
-pub fn exhausted(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub fn exhausted(headers: &HeaderMap, now: fn() -> SystemTime) -> Option<Duration> {
     let used_up = |pair: &&(HeaderName, HeaderName)| text(headers, &pair.0).is_some_and(|left| left.trim() == "0");
-    let resets = REMAINING.iter().filter(used_up).filter_map(|(_, reset)| until(text(headers, reset)?, now));
+    let resets = REMAINING.iter().filter(used_up).filter_map(|(_, reset)| until(text(headers, reset)?, now()));
     resets.max().map(|pause| pause.min(LONGEST))
 }
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_used_up_says_until_when() {
-        let pause = |pairs: &[_]| exhausted(&headers(pairs), now());
+        let pause = |pairs: &[_]| exhausted(&headers(pairs), now);
         let (left, reset) = names(0);
         assert_eq!(pause(&[(left, "1"), (reset, "1s")]), None);
         assert_eq!(pause(&[(left, "0"), (reset, "1s")]), Some(Duration::from_secs(1)));

@@ -166,13 +166,13 @@ impl Endpoint {
         UpstreamError { retry_after: self.provider.retry_after(body), ..refusal }
     }
 
-    /// What is sent at the time `now`, signed where the provider wants that.
+    /// What is sent, signed for the time `now` where the provider wants that.
     pub fn request(
         &self,
         (uri, key): (Uri, usize),
         wire: WireRequest,
         stream: bool,
-        now: SystemTime,
+        now: fn() -> SystemTime,
     ) -> Result<Request<Full<Bytes>>, String> {
         let mut request = Request::new(Full::new(wire.body.clone()));
         *request.method_mut() = Method::POST;
@@ -186,7 +186,7 @@ impl Endpoint {
             headers.append(name, value.clone());
         }
         if let Some(signer) = &self.signer {
-            signer.sign(&mut request, &wire.body, now)?;
+            signer.sign(&mut request, &wire.body, now())?;
         }
         Ok(request)
     }

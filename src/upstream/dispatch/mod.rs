@@ -164,7 +164,12 @@ impl Upstreams {
     /// Whether new requests should go to this model: false after several failures in a row, until a pause is over and
     /// one request may try it again.
     pub fn healthy(&self, model: &ModelId) -> bool {
-        self.known(model, |target| target.vitals.healthy(Instant::now())).unwrap_or(true)
+        self.healthy_at(model, Instant::now())
+    }
+
+    /// The same at the time `now`.
+    pub fn healthy_at(&self, model: &ModelId, now: Instant) -> bool {
+        self.known(model, |target| target.vitals.healthy(now)).unwrap_or(true)
     }
 
     /// Why this model's provider cannot be asked `request`, as far as a cheap look tells.

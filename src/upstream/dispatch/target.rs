@@ -128,7 +128,7 @@ impl Target {
         timing: Timing,
     ) -> Result<Answering, UpstreamError> {
         let reporter = &self.endpoint.reporter;
-        let request = self.endpoint.request((uri.clone(), key), wire, stream, SystemTime::now());
+        let request = self.endpoint.request((uri.clone(), key), wire, stream, SystemTime::now);
         let request = request.map_err(|problem| reporter.error(Cause::Configuration, problem))?;
         let request = match &self.endpoint.tokens {
             None => request,
@@ -137,7 +137,7 @@ impl Target {
         let sent = timing.first_byte.bound(self.endpoint.pool().send(request)).await;
         let answering = sent.map_err(|passed| reporter.late(passed))?;
         let answering = answering.map_err(|error| reporter.unsent(&error))?;
-        if let Some(pause) = capacity::exhausted(answering.0.headers(), SystemTime::now()) {
+        if let Some(pause) = capacity::exhausted(answering.0.headers(), SystemTime::now) {
             self.vitals.exhausted(key, pause, Instant::now());
         }
         Ok(answering)
