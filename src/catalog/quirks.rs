@@ -8,7 +8,8 @@ use serde::Deserialize;
 /// Fields of messages that this gateway's answers have beyond OpenAI's, and clients send back, and that nobody who speaks
 /// OpenAI's wire reads: places in documents, Mistral's other chunks, what was done with tools of another protocol, that a
 /// call failed, what a search found in Anthropic's form, signed thoughts in Anthropic's form.
-pub const OURS: [&str; 6] = ["citations", "content_chunks", "hosted_items", "is_error", "search_result", "thinking_blocks"];
+pub const OURS: [&str; 6] =
+    ["citations", "content_chunks", "hosted_items", "is_error", "search_result", "thinking_blocks"];
 
 /// What is different at a provider that otherwise speaks OpenAI's wire. The default is no difference.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

@@ -45,6 +45,11 @@ pub(super) struct Desk<'a> {
 }
 
 impl Intake {
+    /// A batch of about so many entries.
+    pub(super) fn with_room(entries: usize) -> Self {
+        Self { entries: Vec::with_capacity(entries), ..Self::default() }
+    }
+
     /// Adds what `event` says; a score that cannot be taken is answered at once.
     pub(super) fn take(&mut self, event: Event, desk: &mut Desk<'_>) {
         self.events += 1;

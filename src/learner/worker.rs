@@ -34,6 +34,8 @@ pub(super) struct Worker {
     flushed: Instant,
     /// What the ledger could not take yet.
     backlog: Backlog,
+    /// Entries of the last batch.
+    usual: usize,
     /// What could not be written last time.
     failing: Vec<Written>,
 }
@@ -70,6 +72,7 @@ impl Worker {
             unflushed: false,
             flushed: now,
             backlog: Backlog::default(),
+            usual: 0,
             failing: Vec::new(),
         }
     }
@@ -116,7 +119,7 @@ impl Worker {
 
     /// A batch, which begins with what the last one could not write.
     fn intake(&mut self) -> Intake {
-        let mut intake = Intake::default();
+        let mut intake = Intake::with_room(self.usual);
         let waiting = self.backlog.take();
         intake.resume(waiting, &mut self.desk());
         intake
@@ -124,6 +127,7 @@ impl Worker {
 
     fn end(&mut self, mut intake: Intake) {
         Counters::set(&self.counters.batch_events, intake.events as u64);
+        self.usual = intake.entries.len();
         match self.commit(&mut intake) {
             Ok(()) => {
                 self.backlog.written();

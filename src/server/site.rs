@@ -53,7 +53,7 @@ impl Site {
         let is_straight = *request.method() == Method::POST && request.uri().path() == STRAIGHT;
         // Boxed: a connection that waits for its next request has no use for the room that a request takes.
         let answer = match self.straight.as_ref().filter(|_| is_straight) {
-            Some(app) => Box::pin(AssertUnwindSafe(straight(app.clone(), request)).catch_unwind()).await,
+            Some(app) => AssertUnwindSafe(Box::pin(straight(app.clone(), request))).catch_unwind().await,
             None => AssertUnwindSafe(self.routed(request)).catch_unwind().await,
         };
         let answer = answer.unwrap_or_else(|_panic| panicked());
