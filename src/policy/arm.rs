@@ -41,9 +41,51 @@ pub struct Arm {
     output: Ratio,
     /// Input tokens billed over those estimated.
     input: Ratio,
+    /// What its scores told, as it was counted when they came.
+    told: Told,
+    revisions: Revisions,
     /// Answers that somebody judged.
     pub scored: u64,
     pub drift: Drift,
+}
+
+/// Decaying sums over the scores that were learned from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Told {
+    weight: f64,
+    /// Weight times p(1 − p), with p as it was believed then.
+    information: f64,
+}
+
+impl Told {
+    fn add(&mut self, weight: f64, information: f64) {
+        let keep = 1.0 - PROCESS_NOISE;
+        self.weight = self.weight * keep + weight;
+        self.information = self.information * keep + information;
+    }
+}
+
+/// By how much first scores are revised later, as decaying sums.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Revisions {
+    sum: f64,
+    scores: f64,
+}
+
+impl Revisions {
+    const MEMORY: f64 = 500.0;
+    /// Scores at which half of the mean is believed.
+    const BELIEF: f64 = 20.0;
+
+    fn score(&mut self) {
+        let keep = 1.0 - 1.0 / Self::MEMORY;
+        (self.sum, self.scores) = (self.sum * keep, self.scores * keep + 1.0);
+    }
+
+    /// What a first score will have changed by at last, on average.
+    fn mean(self) -> f64 {
+        self.sum / (self.scores + Self::BELIEF)
+    }
 }
 
 /// A ratio of decaying sums.
@@ -90,6 +132,8 @@ impl Arm {
             // The mean of a log-normal lies above the exponential of its mean log; ten pseudo-answers say so.
             output: Ratio { seen: 10.0 * usual * (TOKEN_VARIANCE / 2.0).exp(), predicted: 10.0 * usual },
             input: Ratio { seen: 1_000.0, predicted: 1_000.0 },
+            told: Told::default(),
+            revisions: Revisions::default(),
             scored: 0,
             drift: Drift::default(),
         }
@@ -104,6 +148,7 @@ impl Arm {
 
     /// Adds `share` of the covariance that the arm began with.
     fn widen(&mut self, share: f64) {
+        self.told = Told::default();
         self.quality.covariance_mut().iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * o);
     }
 
@@ -168,26 +213,63 @@ impl Arm {
         self.tokens.variance_along(phi).sqrt()
     }
 
-    /// Somebody judged an answer `y`, in [0, 1]: has the arm's quality changed? To be asked before [`Self::learn`].
+    /// Somebody judged an answer `y`, in [0, 1], for the first time: has the arm's quality changed? To be asked before
+    /// [`Self::learn`].
     pub fn watch(&mut self, shift: &Gaussian, phi: &[f64], y: f64) {
+        self.revisions.score();
         let mut drift = std::mem::take(&mut self.drift);
-        if drift.hear(phi, y, || self.marginal(shift)) {
+        if drift.hear(phi, y, || (self.marginal(shift), self.revisions.mean())) {
             self.widen(ALARMED);
         }
         self.drift = drift;
+    }
+
+    /// What somebody judged is now judged higher by `change`.
+    pub fn revised(&mut self, change: f64) {
+        self.revisions.sum += change;
     }
 
     /// A score `y` in [0, 1] of weight `weight`: an extended-Kalman step on the logit, for θ given the shift and for the
     /// shift itself. Arms that were not asked follow the shift.
     pub fn learn(&mut self, shift: &mut Gaussian, phi: &[f64], y: f64, weight: f64) {
         self.forget(PROCESS_NOISE);
+        let p = self.outlook(shift, phi, 1.0).quality;
+        let information = weight * (p * (1.0 - p)).max(LEAST_VARIANCE);
+        self.told.add(weight, information);
+        self.observe(shift, phi, weight * (y - p), information);
+    }
+
+    /// The score is now higher by `change`: the means move as they would have.
+    pub fn correct(&mut self, shift: &mut Gaussian, phi: &[f64], change: f64, weight: f64) {
+        self.count_anew(shift, phi);
+        let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(&self.loading(phi)));
+        self.quality.observe(&own, weight * change, 0.0);
+        shift.observe(&shared, weight * change, 0.0);
+    }
+
+    /// Scores tell little of θ where p is near 0 or 1, as it is while first opinions come that are revised later. Once p
+    /// lies elsewhere, they tell more than was counted, and without that the revisions of a few hundred answers would
+    /// each move θ as if it were all that is known: along φ, the covariance takes what is missing.
+    fn count_anew(&mut self, shift: &mut Gaussian, phi: &[f64]) {
+        let Outlook { quality: p, given_shift, .. } = self.outlook(shift, phi, 1.0);
+        let missing = self.told.weight * p * (1.0 - p) - self.told.information;
+        let rows = self.origin.chunks_exact(phi.len());
+        let origin: f64 = rows.zip(phi).map(|(row, x)| x * dot(row, phi)).sum();
+        let counted = 1.0 / given_shift - 1.0 / origin;
+        if missing > 0.0 && self.told.information > 0.0 && counted > 0.0 {
+            let information = missing * (counted / self.told.information).min(1.0);
+            self.told.information += information;
+            self.observe(shift, phi, 0.0, information);
+        }
+    }
+
+    /// A Kalman step along φ: `gradient` of the log-likelihood with respect to the logit, and `information` > 0 of it.
+    fn observe(&mut self, shift: &mut Gaussian, phi: &[f64], gradient: f64, information: f64) {
         let loading = self.loading(phi);
         let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(&loading));
         let (own_variance, shared_variance) = (dot(&own, phi), dot(&shared, &loading));
-        let p = mean_sigmoid(self.quality.mean_along(phi) + shift.mean_along(&loading), own_variance + shared_variance);
-        let information = weight * (p * (1.0 - p)).max(LEAST_VARIANCE);
         let noise = 1.0 / information;
-        let surprise = weight * (y - p) * noise;
+        let surprise = gradient * noise;
         let (all, given) = (own_variance + shared_variance + noise, own_variance + noise);
         let known = dot(&loading, shift.mean());
         self.quality.observe(&own, (known + surprise) / given, 1.0 / given);
@@ -195,13 +277,6 @@ impl Arm {
             row.iter_mut().zip(&loading).for_each(|(m, h)| *m -= s / given * h);
         }
         shift.observe(&shared, surprise / all, 1.0 / all);
-    }
-
-    /// The score is now higher by `change`: the means move as they would have, the covariances know enough.
-    pub fn correct(&mut self, shift: &mut Gaussian, phi: &[f64], change: f64, weight: f64) {
-        let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(&self.loading(phi)));
-        self.quality.observe(&own, weight * change, 0.0);
-        shift.observe(&shared, weight * change, 0.0);
     }
 
     /// An answer of this length came.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Audit;
-use super::measured::{Measured, Spending, greedy_cost};
+use super::measured::{Measured, Spending, best_cost, greedy_cost};
 use super::solution::Solution;
 use super::window::Window;
 use super::{Candidate, Decision, Knob, RouteSpec};
@@ -72,12 +72,13 @@ impl Controller {
         }
     }
 
-    /// The answer cost `usd`.
-    pub(super) fn settle(&mut self, spec: &RouteSpec, decision: &Decision, usd: f64) {
+    /// The answer, by the arm `answered`, cost `usd`.
+    pub(super) fn settle(&mut self, spec: &RouteSpec, decision: &Decision, answered: &str, usd: f64) {
         if self.owns(decision) {
             let best = self.best_name(spec);
-            let best = decision.candidates.iter().find(|candidate| Some(&*candidate.arm) == best);
-            self.spending.settled(usd, greedy_cost(decision), best.map_or(usd, |best| best.cost_usd));
+            let best = decision.candidates.iter().position(|candidate| Some(&*candidate.arm) == best);
+            let best_usd = best.map_or(usd, |best| best_cost(decision, best, answered, usd));
+            self.spending.settled(usd, greedy_cost(decision), best_usd);
         }
     }
 

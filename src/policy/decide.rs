@@ -188,11 +188,12 @@ impl Field {
         let thompson = self.thompson();
         let expected: f64 = thompson.iter().zip(&self.cost).map(|(p, c)| p * c).sum();
         let usual = expected.max(controller.spending.usual_cost());
-        let extra = |(&k, cost): (&usize, &f64)| {
-            let cost = cost.max(1e-300);
-            let floor = FLOOR * (expected / cost).min(1.0) / eligible.len() as f64;
+        // What costs nothing is never too dear.
+        let affordable = |usd: f64, cost: f64| if cost > 0.0 { usd / cost } else { f64::INFINITY };
+        let extra = |(&k, &cost): (&usize, &f64)| {
+            let floor = FLOOR * affordable(expected, cost).min(1.0) / eligible.len() as f64;
             let curiosity = controller.solution.curiosity.get(k).copied().unwrap_or(0.0);
-            floor + curiosity.min(CURIOSITY_COST * usual / cost)
+            floor + curiosity.min(affordable(CURIOSITY_COST * usual, cost))
         };
         let mut extra: Vec<f64> = eligible.iter().zip(&self.cost).map(extra).collect();
         let total: f64 = extra.iter().sum();

@@ -22,6 +22,9 @@ const CAUTION: f64 = 0.5;
 pub struct Drift {
     /// θ as it was; `None` while too little is known.
     reference: Option<Gaussian>,
+    /// By how much first scores had been revised on average by then: the reference knows the revisions of its time, and
+    /// the scores that are heard are first ones.
+    revision: f64,
     /// Scores since the last alarm.
     scores: u64,
     statistics: [f64; ALTERNATIVES.len()],
@@ -31,19 +34,21 @@ pub struct Drift {
 
 impl Default for Drift {
     fn default() -> Self {
-        Self { reference: None, scores: 0, statistics: [0.0; ALTERNATIVES.len()], alarms: 0 }
+        Self { reference: None, revision: 0.0, scores: 0, statistics: [0.0; ALTERNATIVES.len()], alarms: 0 }
     }
 }
 
 impl Drift {
-    /// Takes a score `y` in [0, 1] of a request with context `phi`; true: an alarm, and the detector starts over.
-    /// `current` is the arm's posterior before the score.
-    pub fn hear(&mut self, phi: &[f64], y: f64, current: impl FnOnce() -> Gaussian) -> bool {
+    /// Takes a first score `y` in [0, 1] of a request with context `phi`; true: an alarm, and the detector starts over.
+    /// `current` is the arm's posterior before the score, and by how much first scores are revised on average.
+    pub fn hear(&mut self, phi: &[f64], y: f64, current: impl FnOnce() -> (Gaussian, f64)) -> bool {
         self.scores += 1;
         if self.scores >= FIRST_REFERENCE && self.scores.is_power_of_two() {
-            self.reference = Some(current());
+            let (reference, revision) = current();
+            (self.reference, self.revision) = (Some(reference), revision);
         }
         let Some(reference) = &self.reference else { return false };
+        let y = (y + self.revision).clamp(0.0, 1.0);
         let (mean, deviation) = (reference.mean_along(phi), reference.variance_along(phi).sqrt());
         for (statistic, (change, _)) in self.statistics.iter_mut().zip(ALTERNATIVES) {
             let expected = sigmoid(mean + CAUTION * deviation * change.signum());
@@ -80,11 +85,11 @@ mod tests {
         let mut drift = Drift { reference: Some(certain(reference)), ..Drift::default() };
         // What it heard before the change: its statistic is then as it usually is.
         for _ in 0..200 {
-            drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(reference))), || certain(reference));
+            drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(reference))), || (certain(reference), 0.0));
         }
         let alarms = drift.alarms;
         (1..=most).find(|_| {
-            drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(quality))), || certain(reference));
+            drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(quality))), || (certain(reference), 0.0));
             drift.alarms > alarms
         })
     }
@@ -109,7 +114,7 @@ mod tests {
             let mut drift = Drift { reference: Some(certain(quality)), ..Drift::default() };
             let scores = 1_000_000;
             for _ in 0..scores {
-                if drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(quality))), || certain(quality)) {
+                if drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(quality))), || (certain(quality), 0.0)) {
                     drift.reference = Some(certain(quality));
                 }
             }

@@ -70,7 +70,7 @@ pub struct Spending {
     pub spent_usd: f64,
     /// Answers that it paid for.
     pub answers: f64,
-    /// What the best model was predicted to cost in their place, USD.
+    /// What the best model would have cost in their place, USD, estimated.
     pub always_best_usd: f64,
     /// USD for the best model's answers that no client saw: not part of `spent_usd`.
     pub shadow_usd: f64,
@@ -121,7 +121,41 @@ impl Spending {
     }
 }
 
+/// What the candidate `best` would have cost, where the answer, by the arm `answered`, cost `usd`: doubly robust (Dudík et
+/// al., 2011). Predictions are learned on the prompts that an arm is asked, and are for others; what is right of them on
+/// those where `best` was drawn is put right for all that are like them.
+pub fn best_cost(decision: &Decision, best: usize, answered: &str, usd: f64) -> f64 {
+    /// So that one answer does not count for too many.
+    const GREATEST_WEIGHT: f64 = 20.0;
+    let candidate = &decision.candidates[best];
+    let was_drawn = decision.chosen == best && candidate.arm == answered;
+    let weight = if was_drawn { (1.0 / candidate.propensity).min(GREATEST_WEIGHT) } else { 0.0 };
+    candidate.cost_usd + weight * (usd - candidate.cost_usd)
+}
+
 /// Cost of the candidate that the means preferred at the decision's own shadow price.
 pub fn greedy_cost(decision: &Decision) -> f64 {
     decision.candidates.get(decision.preferred).map_or(0.0, |candidate| candidate.cost_usd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Candidate, Kind, Knob};
+    use super::*;
+
+    /// The best of two models is predicted to cost 1 USD and drawn with probability .25.
+    fn decision(chosen: usize) -> Decision {
+        let candidate =
+            |arm: &str, cost_usd, propensity| Candidate { arm: arm.into(), quality: 0.9, cost_usd, propensity };
+        let candidates = vec![candidate("small", 0.1, 0.75), candidate("big", 1.0, 0.25)];
+        Decision { kind: Kind::Exploit, candidates, chosen, ..Decision::cached("", None, Knob::Quality(0.95), 0) }
+    }
+
+    #[test]
+    fn what_the_best_model_would_have_cost_is_right_on_average_though_its_prediction_is_not() {
+        let drawn = best_cost(&decision(1), 1, "big", 0.6);
+        let mean = 0.75 * best_cost(&decision(0), 1, "small", 0.1) + 0.25 * drawn;
+        assert!((mean - 0.6).abs() < 1e-12, "{mean}");
+        assert_eq!(best_cost(&decision(1), 1, "small", 0.1), 1.0, "a fallback answered");
+    }
 }

@@ -6,6 +6,8 @@ use super::logistic::normal_cdf;
 const CELLS: usize = 48;
 /// An arm is left out if its mean plus this many deviations stays below another arm's lower end.
 const REACH: f64 = 3.5;
+/// Where the arms' bounds differ by no more than this share of the greatest deviation, nothing is uncertain.
+const CERTAIN: f64 = 1e-9;
 /// The lower end of an arm, in deviations below its mean: what lies deeper counts as lying there.
 const DEPTH: f64 = 2.5;
 
@@ -18,7 +20,9 @@ pub fn greatest(mean: &[f64], deviation: &[f64]) -> Vec<f64> {
     let high = best(mean, deviation, REACH);
     let rivals = (0..mean.len()).filter(|&k| mean[k] + REACH * deviation[k] > low.1);
     let mut rivals: Vec<Rival> = rivals.map(|arm| Rival::new(arm, mean[arm], deviation[arm])).collect();
-    if rivals.len() <= 1 || high.1 - low.1 <= 1e-12 {
+    // In shares of the deviations: utilities are USD, and those of free models are as small as may be.
+    let spread = deviation.iter().copied().fold(0.0, f64::max);
+    if rivals.len() <= 1 || high.1 - low.1 <= CERTAIN * spread {
         if let Some(certain) = out.get_mut(low.0) {
             *certain = 1.0;
         }
@@ -91,7 +95,15 @@ mod tests {
         assert!(equal.iter().all(|p| (p - 0.25).abs() < 1e-9), "{equal:?}");
         assert_eq!(greatest(&[1.0, 9.0, 2.0], &[0.1; 3]), [0.0, 1.0, 0.0]);
         assert_eq!(greatest(&[5.0], &[1.0]), [1.0]);
+        assert_eq!(greatest(&[2.0, 1.0], &[0.0; 2]), [1.0, 0.0]);
         assert_eq!(greatest(&[], &[]), Vec::<f64>::new());
+    }
+
+    #[test]
+    fn the_scale_of_the_utilities_does_not_matter() {
+        let at = |scale: f64| greatest(&[1.0, 1.3].map(|mean| mean * scale), &[0.5, 0.4].map(|s| s * scale));
+        let (usual, tiny) = (at(1.0), at(1e-17));
+        assert!(usual[0] > 0.2 && usual.iter().zip(&tiny).all(|(a, b)| (a - b).abs() < 1e-9), "{usual:?} {tiny:?}");
     }
 
     #[test]

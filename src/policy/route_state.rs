@@ -161,7 +161,8 @@ impl RouteState {
             self.responsible(decision).into_iter().for_each(|controller| controller.spending.shadow_usd += usd);
         }
         let Some(one) = self.steered(decision) else { return };
-        settlement.cost_usd.iter().for_each(|usd| self.controllers[one].settle(&self.spec, decision, *usd));
+        let answered = &settlement.arm;
+        settlement.cost_usd.iter().for_each(|usd| self.controllers[one].settle(&self.spec, decision, answered, *usd));
         self.solve_due(one);
     }
 
@@ -199,9 +200,15 @@ impl RouteState {
     }
 
     pub(super) fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
-        if let (None, Some(judged)) = (was.judged(), now.judged()) {
-            self.posterior(name, |arm, shift| arm.watch(shift, &decision.phi, judged));
+        match (was.judged(), now.judged()) {
+            (None, Some(judged)) => self.posterior(name, |arm, shift| arm.watch(shift, &decision.phi, judged)),
+            (Some(old), Some(judged)) => self.posterior(name, |arm, _| arm.revised(judged - old)),
+            (_, None) => {}
         }
+        if was == Reward::WellFormed && now != was {
+            self.raise(name, decision, -self.form.raise());
+        }
+        let raise = self.form.hear(was, now);
         match (was.worth(), now.worth()) {
             (Some((old, old_weight)), Some((value, weight))) => self.posterior(name, |arm, shift| {
                 arm.correct(shift, &decision.phi, value - old, old_weight);
@@ -210,18 +217,11 @@ impl RouteState {
                 }
             }),
             (None, Some((value, weight))) => {
-                if was == Reward::WellFormed {
-                    self.well_formed(name, decision, -1.0);
-                }
                 self.posterior(name, |arm, shift| arm.learn(shift, &decision.phi, value, weight));
             }
             (Some((blamed, weight)), None) => self.expected(name, decision, blamed, weight),
-            (None, None) if (was, now) == (Reward::Unknown, Reward::WellFormed) => {
-                self.well_formed(name, decision, 1.0)
-            }
-            (None, None) => {}
+            (None, None) => self.raise(name, decision, raise),
         }
-        self.form.hear(was, now);
         self.count(name, was, now);
         self.measure(decision, name, was, now);
     }
@@ -242,18 +242,15 @@ impl RouteState {
         }
     }
 
-    /// A malformed answer is scored 0. If a share f of answers is malformed, the mean quality of the others is p/(1−f):
-    /// the mean moves towards that, so that form alone leaves p where it is unless an arm's share differs from the
-    /// route's. The covariance stays: nobody judged the answer.
-    ///
-    /// `times`: 1, or −1 to take it back once somebody has judged the answer, whose score says all.
-    fn well_formed(&mut self, name: &str, decision: &Decision, times: f64) {
-        let malformed = self.form.malformed();
-        self.posterior(name, |arm, shift| {
-            let quality = arm.outlook(shift, &decision.phi, 1.0).quality;
-            let raise = times * quality * malformed / (1.0 - malformed);
-            arm.correct(shift, &decision.phi, raise, Reward::FORM_WEIGHT);
-        });
+    /// A well-formed answer is held to be better than expected by this `share`, or no longer is. The covariance stays:
+    /// nobody judged the answer.
+    fn raise(&mut self, name: &str, decision: &Decision, share: f64) {
+        if share != 0.0 {
+            self.posterior(name, |arm, shift| {
+                let raise = share * arm.outlook(shift, &decision.phi, 1.0).quality;
+                arm.correct(shift, &decision.phi, raise, Reward::FORM_WEIGHT);
+            });
+        }
     }
 
     /// The blame put on an answer no longer stands, and nobody judged the answer: the mean moves to where an answer as

@@ -50,9 +50,13 @@ const BUDGET_HORIZON: f64 = 200.0;
 const OVERSPENT: f64 = 0.5;
 /// … and at most this share is added because of savings: a monthly budget should last every day of the month.
 const SAVED: f64 = 0.02;
-/// Exploration of an arm whose mean quality is known to ± 0.1; half of it where there is a bar, which needs the quality
-/// of many arms.
+/// Exploration of an arm whose mean quality is known to ± [`KNOWN`]; half of it where there is a bar, which needs the
+/// quality of many arms.
 const EXPLORATION: f64 = 0.02;
+const KNOWN: f64 = 0.1;
+/// A bar above 1 − this lets less of the quality go, and the arms have to be known that much better, down to ± 0.01:
+/// where all are good, a deviation that is harmless elsewhere hides the best one.
+const USUAL_ALLOWANCE: f64 = 0.05;
 /// An arm up to this many deviations below the best is explored as much as the best, so that a newcomer known only by
 /// its price gets its chance …
 const HOPEFUL: f64 = 1.0;
@@ -295,11 +299,15 @@ fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     let best_utility = arms.iter().map(utility).fold(f64::NEG_INFINITY, f64::max);
     let best_quality = arms.iter().map(|arm| arm.quality).fold(f64::NEG_INFINITY, f64::max);
     let (most, steepness) = if has_bar { (EXPLORATION / 2.0, RESIGNED) } else { (EXPLORATION, 1.0) };
+    let known = match knob {
+        Knob::Quality(q) => KNOWN * ((1.0 - q) / USUAL_ALLOWANCE).clamp(0.1, 1.0),
+        _ => KNOWN,
+    };
     let wish = |arm: &Summary| {
         let deviation = arm.deviation.max(1e-6);
         let as_choice = (utility(arm) - best_utility) / (value * deviation);
         let as_reference = if has_bar { (arm.quality - best_quality) / deviation } else { f64::NEG_INFINITY };
-        most * (arm.deviation / 0.1).powi(2) * hope(as_choice.max(as_reference), steepness)
+        most * (arm.deviation / known).powi(2) * hope(as_choice.max(as_reference), steepness)
     };
     arms.iter().map(wish).collect()
 }
@@ -349,6 +357,15 @@ mod tests {
             reference(Knob::Quality(0.95), &[Some(0); 4], &[arm]) - 0.8 - OPTIMISM * deviation
         };
         assert!(held(0.01) < 0.001 && (held(0.04) - SHRINKAGE * 0.0016).abs() < 1e-12, "{} {}", held(0.01), held(0.04));
+    }
+
+    #[test]
+    fn the_higher_the_bar_the_better_an_arm_must_be_known() {
+        let arm = Summary { quality: 0.97, deviation: 0.02, cost_usd: 1.0 };
+        let curious = |q| curiosity(&[arm], 1.0, Knob::Quality(q))[0] / (EXPLORATION / 2.0);
+        for (q, wish) in [(0.8, 0.04), (0.95, 0.04), (0.99, 1.0), (0.999, 4.0), (1.0, 4.0)] {
+            assert!((curious(q) - wish).abs() < 1e-9, "{q}: {}", curious(q));
+        }
     }
 
     #[test]

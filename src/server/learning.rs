@@ -141,7 +141,11 @@ impl Routes {
                 "What a bar is a share of: the best model's mean quality, estimated on the high side",
             ),
             spent: family(registry, "route_spent_usd", "Spent since the knob was set"),
-            always_best: family(registry, "route_always_best_usd", "What the best model was predicted to cost instead"),
+            always_best: family(
+                registry,
+                "route_always_best_usd",
+                "What the best model would have cost instead, estimated",
+            ),
             shadow: family(registry, "route_shadow_usd", "Spent on asking the best model for comparison"),
             judge: family(registry, "route_judge_usd", "Spent on judging answers"),
             net_saved: family(registry, "route_net_saved_usd", "Saved, net of shadows and judges"),

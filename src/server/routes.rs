@@ -53,7 +53,7 @@ struct Steered {
     best: Option<Best>,
     /// USD since the knob was set.
     spent_usd: f64,
-    /// What the best model was predicted to cost on the same requests.
+    /// What the best model would have cost on the same requests, estimated.
     always_best_usd: f64,
     saved_usd: f64,
     /// What asking the best model for comparison cost, and what judging answers cost: neither is in `spent_usd`.

@@ -127,6 +127,35 @@ fn intervals_hold_the_truth_in_95_of_100_draws_though_models_are_judged_unequall
     assert!(shares.iter().flatten().all(|share| (0.93..=0.97).contains(share)), "{shares:?}");
 }
 
+/// A model that is drawn for one request in four hundred, of which too much is believed, and all of whose answers that
+/// were seen were as good as that.
+#[test]
+fn of_a_model_that_is_hardly_ever_drawn_the_intervals_say_how_little_is_known() {
+    let mut rng = StdRng::seed_from_u64(13);
+    let truth = 0.85;
+    let candidate =
+        |arm: &str, quality, cost_usd, propensity| Candidate { arm: arm.into(), quality, cost_usd, propensity };
+    let mut covered = [0_usize; 2];
+    for _ in 0..200 {
+        let row = |_| {
+            let candidates = vec![candidate("small", 0.8, 1e-3, 0.9975), candidate("large", 0.95, 1e-2, 0.0025)];
+            let chosen = usize::from(rng.random::<f64>() < 0.0025);
+            let quality = Some(f64::from(u8::from(rng.random::<f64>() < [0.8, truth][chosen])));
+            // Every model's answers cost four fifths of what was predicted.
+            let cost_usd = Some(0.8 * candidates[chosen].cost_usd);
+            Row { quality, cost_usd, ..asked(0.0, candidates, chosen) }
+        };
+        let rows: Vec<Row> = (0..2_000).map(row).collect();
+        let of = |outcome| estimate(&rows, &Fixed("large".into()), outcome, None).unwrap().dr;
+        for (covered, (found, truth)) in
+            covered.iter_mut().zip([(of(Outcome::Quality), truth), (of(Outcome::Cost), 8e-3)])
+        {
+            *covered += usize::from((found.low..=found.high).contains(&truth));
+        }
+    }
+    assert!(covered.iter().all(|covered| *covered >= 180), "{covered:?} of 200");
+}
+
 #[test]
 fn doubly_robust_is_the_narrowest_and_leaving_out_who_is_not_judged_would_mislead() {
     let mut rng = StdRng::seed_from_u64(12);

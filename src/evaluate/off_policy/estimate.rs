@@ -60,6 +60,9 @@ pub(super) struct Weighed {
     /// q̂ of the drawn candidate.
     predicted: f64,
     observed: Option<f64>,
+    /// Σₖ π(k) w(k)² E(y − q̂)² / rₖ, and the same with q̂² more, for outcomes as they were believed: what this row may add to
+    /// an estimator's variance, whichever model was drawn.
+    foreseen: [f64; 2],
 }
 
 /// Rows that a policy can answer, with how often each model's answers were observed.
@@ -92,14 +95,16 @@ pub fn estimate(rows: &[Row], target: &dyn Target, outcome: Outcome, clip: Optio
     let squares: f64 = weights().map(|weight| weight * weight).sum();
     let effective = if squares > 0.0 { weights().sum::<f64>().powi(2) / squares } else { 0.0 };
     // Equal weights come to their number, but for rounding.
-    let told = |values: Vec<f64>| (effective >= LEAST_EFFECTIVE - 1e-9).then(|| Estimate::of(&values));
+    let is_told = effective >= LEAST_EFFECTIVE - 1e-9;
+    let [about_belief, about_mean] = sample.foreseen();
+    let told = |values: Vec<f64>, least| is_told.then(|| Estimate::at_least(&values, least));
     Ok(Estimates {
         rows: answered.len(),
         observed,
-        ips: told(sample.ips()),
-        snips: told(sample.snips()),
-        dr: Estimate::of(&sample.dr()),
-        sndr: told(sample.sndr()),
+        ips: told(sample.ips(), about_mean),
+        snips: told(sample.snips(), about_belief),
+        dr: Estimate::at_least(&sample.dr(), about_belief),
+        sndr: told(sample.sndr(), about_belief),
         effective,
         largest_weight: weights().fold(0.0, f64::max),
         support: sample.supported / answered.len() as f64,
@@ -109,10 +114,16 @@ pub fn estimate(rows: &[Row], target: &dyn Target, outcome: Outcome, clip: Optio
 impl Estimate {
     /// Of the mean of independent values, at least two.
     pub(super) fn of(values: &[f64]) -> Self {
+        Self::at_least(values, 0.0)
+    }
+
+    /// The same where a value's variance is known to be at least `least`: of rarely drawn models most logs show no answer
+    /// that differs, and look certain.
+    fn at_least(values: &[f64], least: f64) -> Self {
         let n = values.len() as f64;
         let value = mean(values);
         let variance = values.iter().map(|x| (x - value) * (x - value)).sum::<f64>() / (n - 1.0);
-        let half = Z * (variance / n).sqrt();
+        let half = Z * (variance.max(least) / n).sqrt();
         Self { value, low: value - half, high: value + half }
     }
 
@@ -148,9 +159,22 @@ impl Sample {
             let candidates = row.candidates.iter().zip(target);
             candidates.filter(|(c, _)| c.propensity > 0.0 && known(&c.arm)).map(|(_, p)| p).sum()
         };
+        let weight = |target: f64, drawn: f64| (target / drawn).min(clip.unwrap_or(f64::INFINITY));
+        let unjudged = |name: &str| names.get(name).map_or(1.0, |arm| arms[*arm].drawn / arms[*arm].observed.max(1.0));
+        let error = outcome.squared_error(answered.iter().map(|(row, _)| *row));
+        let foreseen = |row: &Row, target: &[f64]| {
+            let drawn = row.candidates.iter().zip(target).filter(|(c, _)| c.propensity > 0.0);
+            let terms = drawn.map(|(c, p)| {
+                let rarity = c.propensity * weight(*p, c.propensity).powi(2);
+                let spread = outcome.spread(c, error) * unjudged(&c.arm);
+                [rarity * spread, rarity * (spread + outcome.predicted(c).powi(2))]
+            });
+            terms.fold([0.0; 2], |sum, term| [sum[0] + term[0], sum[1] + term[1]])
+        };
         let weighed = |(row, target): &(&Row, Vec<f64>)| Weighed {
+            foreseen: foreseen(row, target),
             arm: names[row.drawn().arm.as_str()],
-            weight: (target[row.chosen] / row.drawn().propensity).min(clip.unwrap_or(f64::INFINITY)),
+            weight: weight(target[row.chosen], row.drawn().propensity),
             promise: row.candidates.iter().zip(target).map(|(c, p)| p * outcome.predicted(c)).sum(),
             predicted: outcome.predicted(row.drawn()),
             observed: outcome.observed(row),
@@ -176,6 +200,13 @@ impl Sample {
             mean + known(row).map_or(0.0, |z| arm.drawn / arm.observed * (z - mean))
         };
         self.rows.iter().map(complete).collect()
+    }
+
+    /// Least variances of a row about what was believed of it, and about what was believed of all.
+    fn foreseen(&self) -> [f64; 2] {
+        let mean = |read: fn(&Weighed) -> f64| self.rows.iter().map(read).sum::<f64>() / self.rows.len() as f64;
+        let promise = mean(|row| row.promise);
+        [mean(|row| row.foreseen[0]), mean(|row| row.foreseen[1]) - promise * promise]
     }
 
     fn ips(&self) -> Vec<f64> {

@@ -107,6 +107,28 @@ impl Outcome {
         }
     }
 
+    /// Mean squared error of what was predicted, in shares of it, over the rows whose outcome is known and the drawn
+    /// model's own.
+    fn squared_error<'a>(self, rows: impl Iterator<Item = &'a Row>) -> f64 {
+        let error = |row: &Row| {
+            let predicted = self.predicted(row.drawn());
+            self.observed(row).filter(|_| predicted > 0.0).map(|seen| (seen / predicted - 1.0).powi(2))
+        };
+        let own = rows.filter(|row| row.answered == Some(row.chosen));
+        let (sum, n) = own.filter_map(error).fold((0.0, 0.0), |(sum, n), error| (sum + error, n + 1.0));
+        sum / f64::max(n, 1.0)
+    }
+
+    /// Variance of a candidate's outcome about what was predicted: a quality's as of good and bad answers, a cost's as far
+    /// as predictions of costs are wrong, by this squared `error`.
+    fn spread(self, candidate: &Candidate, error: f64) -> f64 {
+        let predicted = self.predicted(candidate);
+        match self {
+            Self::Quality => predicted * (1.0 - predicted),
+            Self::Cost => error * predicted * predicted,
+        }
+    }
+
     fn predicted(self, candidate: &Candidate) -> f64 {
         match self {
             Self::Quality => candidate.quality,
