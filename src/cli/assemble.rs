@@ -1,6 +1,8 @@
 //! From a valid configuration to a gateway that answers, and back in order. `serve` and `demo` both run this.
 
 mod reclassify;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -247,7 +250,8 @@ impl Running {
     }
 
     /// Takes up another configuration's providers, models, routes and keys, whole or not at all. Providers that stay as
-    /// they were keep their connections and their health.
+    /// they were keep their connections and their health. All of it is in force before this waits for a learner that has
+    /// no room for the news.
     ///
     /// # Errors
     /// It has other listeners, another data folder or classifier, or other bounds of cache and bodies, which stay until
@@ -262,11 +266,27 @@ impl Running {
         let upstreams = self.gateway.upstreams(|_, before| before.renewed(setup.providers, connect, models))?;
         let upstreams = Arc::new(upstreams);
         let configured = Event::Configured { at_ms: self.gateway.now_ms(), routes: setup.gateway.route_specs() };
-        self.learner.events.send(configured).await.map_err(|_| AssembleError::LearnerEnded)?;
+        let untold = match self.learner.events.try_send(configured) {
+            Ok(()) => None,
+            Err(TrySendError::Full(configured)) => Some(configured),
+            Err(TrySendError::Closed(_)) => return Err(AssembleError::LearnerEnded),
+        };
         self.bench.store(Arc::new(bench(&setup.judging, &setup.gateway, upstreams.clone(), &self.metrics)));
         self.gateway.replace(Setup::new(setup.gateway, upstreams, &self.metrics));
         self.app.replace_keys(ApiKeys::new(&setup.server.api_keys));
-        Ok(())
+        // A key that was taken away opens nothing while the disk hangs.
+        match untold {
+            Some(configured) => self.tell(configured).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the learner has room.
+    async fn tell(&self, configured: Event) -> Result<(), AssembleError> {
+        tracing::warn!(
+            "the configuration is in force, but the learner is behind, and hears of its routes once it has room; is the disk stuck?"
+        );
+        self.learner.events.send(configured).await.map_err(|_| AssembleError::LearnerEnded)
     }
 
     /// Lets requests under way end, unless `hurry` is ready first; works off what the learner has been told, and writes a

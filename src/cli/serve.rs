@@ -82,25 +82,27 @@ pub enum ServeError {
 /// What keeps it from starting, with the remedy.
 pub async fn run(options: Options) -> Result<(), ServeError> {
     init_tracing(options.log_format);
-    let source = Source::new(options.config.clone(), flags(&options))?;
-    let setup = source.read()?;
+    let mut configured = Configured::new(Source::new(options.config.clone(), flags(&options))?)?;
+    let setup = configured.source.read()?;
     let summary = summary(&setup);
-    let classifiers = Classifiers::of(&setup);
+    let mut classified = Classified::new(Classifiers::of(&setup));
     let admin = admin(&setup, options.admin_listen.is_some()).await?;
     let running = assemble(setup, admin).await?;
-    let mut told = Told::new(&source, &classifiers)?;
+    let mut stop = Stop::new()?;
     tracing::info!("serving on http://{}: {summary}", running.address());
     if let Some(address) = running.admin_address() {
         tracing::info!("metrics and traces, for operators, on http://{address}");
     }
-    if running.is_incomplete() {
-        reclassify(&running, &classifiers, true).await;
+    // Whatever is under way, and however long it takes, the word to stop is heard, and neither waits for the other.
+    tokio::select! {
+        () = stop.told() => {}
+        () = configured.follow(&running) => {}
+        () = classified.follow(&running) => {}
     }
-    told.until_stop(&running, &source, &classifiers).await;
     tracing::info!(
         "stopping: requests under way may end (told again, it ends them), then what was learned is written down"
     );
-    running.stop(told.stop.told()).await.map_err(ServeError::Stop)
+    running.stop(stop.told()).await.map_err(ServeError::Stop)
 }
 
 fn flags(options: &Options) -> Flags {
@@ -116,6 +118,7 @@ fn flags(options: &Options) -> Flags {
 
 /// Where the configuration comes from, now and at each reload.
 pub(super) struct Source {
+    /// `None`: the environment, until there is a default file.
     file: Option<PathBuf>,
     flags: Flags,
     environment: Environment,
@@ -125,12 +128,13 @@ pub(super) struct Source {
 impl Source {
     /// `file`: in place of the default one.
     pub(super) fn new(file: Option<PathBuf>, flags: Flags) -> Result<Self, CatalogueError> {
-        let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists());
         let (environment, catalogue) = (Environment::of_process(), Catalogue::embedded()?);
-        Ok(Self { file: file.or_else(default), flags, environment, catalogue })
+        Ok(Self { file, flags, environment, catalogue })
     }
 
-    pub(super) fn read(&self) -> Result<Setup, ServeError> {
+    pub(super) fn read(&mut self) -> Result<Setup, ServeError> {
+        // A file that was read once is not given up for the environment when it is gone.
+        self.file = self.file.take().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists()));
         let setup = match &self.file {
             Some(file) => config::load(file, &self.environment, &self.flags, &self.catalogue)?,
             None => {
@@ -145,6 +149,11 @@ impl Source {
         let name = self.file.as_deref().unwrap_or(Path::new("the environment")).display().to_string();
         setup.remarks.iter().for_each(|remark| tracing::info!("{}", remark.located(&name)));
         Ok(setup)
+    }
+
+    /// The file that is read, or would be if it were there.
+    fn place(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
     }
 }
 
@@ -167,41 +176,74 @@ fn summary(setup: &Setup) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// What a running gateway is told from outside: signals, and files that change.
+/// The configuration, and what tells that it is to be read again.
+struct Configured {
+    source: Source,
+    told: Told,
+}
+
+/// SIGHUP, and a change of the file.
 struct Told {
-    stop: Stop,
     hang_up: Signal,
-    configuration: Option<Watch>,
-    registry: Option<Watch>,
+    file: Option<Watch>,
+}
+
+impl Configured {
+    /// Hears everything from here on: what changes while the gateway starts is taken up once it has started.
+    fn new(source: Source) -> Result<Self, ServeError> {
+        let told = Told { hang_up: signal(SignalKind::hangup())?, file: Watch::new(source.place()) };
+        Ok(Self { source, told })
+    }
+
+    /// Never returns: reloads the configuration each time it is told to. A reload that is not through yet, as where the
+    /// learner waits for the disk, gives way to the next one.
+    async fn follow(&mut self, running: &Running) {
+        let Self { source, told } = self;
+        told.next().await;
+        loop {
+            tokio::select! {
+                () = reload(running, source) => told.next().await,
+                () = told.next() => {}
+            }
+        }
+    }
 }
 
 impl Told {
+    /// The next word. Nothing is lost where it is not waited for to the end.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.hang_up.recv() => {}
+            () = changed(&mut self.file) => {}
+        }
+    }
+}
+
+/// The classifier, and what tells that another one is named.
+struct Classified {
+    classifiers: Classifiers,
+    registry: Option<Watch>,
+}
+
+impl Classified {
     /// Hears everything from here on.
-    fn new(source: &Source, classifiers: &Classifiers) -> Result<Self, ServeError> {
-        Ok(Self {
-            stop: Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? },
-            hang_up: signal(SignalKind::hangup())?,
-            configuration: source.file.as_deref().and_then(Watch::new),
-            registry: watch_registry(classifiers),
-        })
+    fn new(classifiers: Classifiers) -> Self {
+        let registry = watch_registry(&classifiers);
+        Self { classifiers, registry }
     }
 
-    /// Returns when the process is told to stop. SIGHUP and a change of the file reload it; a change of the registry,
-    /// where that says which classifier to use, brings in another one.
-    async fn until_stop(&mut self, running: &Running, source: &Source, classifiers: &Classifiers) {
+    /// Never returns: brings in what another classifier decided before the start, and takes another one into use each
+    /// time the registry names one.
+    async fn follow(&mut self, running: &Running) {
+        if running.is_incomplete() {
+            reclassify(running, &self.classifiers, true).await;
+        }
         loop {
-            tokio::select! {
-                () = self.stop.told() => return,
-                _ = self.hang_up.recv() => reload(running, source).await,
-                () = changed(&mut self.configuration) => {
-                    settle(&mut self.configuration).await;
-                    reload(running, source).await;
-                }
-                () = changed(&mut self.registry) => {
-                    settle(&mut self.registry).await;
-                    reclassify(running, classifiers, false).await;
-                }
-            }
+            changed(&mut self.registry).await;
+            sleep(SETTLE).await;
+            // What changed since belongs to the same change.
+            let _ = self.registry.as_mut().map(Watch::look);
+            reclassify(running, &self.classifiers, false).await;
         }
     }
 }
@@ -213,6 +255,11 @@ struct Stop {
 }
 
 impl Stop {
+    /// Until here the system's own way holds: it ends a process that has not begun to serve.
+    fn new() -> Result<Self, ServeError> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
     async fn told(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -226,12 +273,6 @@ async fn changed(watch: &mut Option<Watch>) {
         Some(watch) => watch.changed().await,
         None => pending().await,
     }
-}
-
-async fn settle(watch: &mut Option<Watch>) {
-    sleep(SETTLE).await;
-    // What changed since belongs to the same change.
-    let _ = watch.as_mut().map(Watch::look);
 }
 
 /// The registry's folder is made, so that there is something to watch.
@@ -273,7 +314,8 @@ async fn reclassify(running: &Running, classifiers: &Classifiers, again: bool) {
 }
 
 /// A configuration that cannot be used changes nothing.
-async fn reload(running: &Running, source: &Source) {
+async fn reload(running: &Running, source: &mut Source) {
+    sleep(SETTLE).await;
     let outcome = match source.read() {
         Ok(setup) => {
             let summary = summary(&setup);

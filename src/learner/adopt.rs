@@ -5,7 +5,7 @@
 //! alone leads to the same posterior at every later start, without the bodies, which retention drops.
 
 use crate::policy::{Decision, RouteSpec, bundle_key};
-use crate::store::{Entry, Position, Store, StoreError, newest_scores};
+use crate::store::{Entry, Position, Store, StoreError, has_decision_in, newest_scores};
 use crate::trace::{Reclassified, TraceId};
 
 use super::configure;
@@ -57,14 +57,13 @@ pub(super) fn adopt(
 
 /// A request's entries once more, in the new φ; empty where nobody decided it, or it is there in that φ already.
 fn again(history: Vec<Entry>, trace: TraceId, bundle: u64, decision: Decision) -> Vec<Entry> {
-    let mut first = None;
-    for entry in &history {
-        match entry {
-            Entry::Decided { bundle: own, .. } if *own == bundle => return Vec::new(),
-            Entry::Decided { at_ms, route, .. } => first = first.or(Some((*at_ms, route.clone()))),
-            _ => {}
-        }
+    if has_decision_in(&history, bundle) {
+        return Vec::new();
     }
+    let first = history.iter().find_map(|entry| match entry {
+        Entry::Decided { at_ms, route, .. } => Some((*at_ms, route.clone())),
+        _ => None,
+    });
     let Some((at_ms, route)) = first else { return Vec::new() };
     let settled = history.iter().find(|entry| matches!(entry, Entry::Settled { .. })).cloned();
     let decided = Entry::Decided { trace, at_ms, route, bundle, decision: decision.into() };

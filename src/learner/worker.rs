@@ -25,6 +25,9 @@ pub(super) struct Worker {
     scorers: Vec<Box<dyn Scorer>>,
     fold: Fold,
     again: Again,
+    /// The ledger has decisions of another classifier that are to be brought in: a start from a checkpoint would not look
+    /// for them.
+    incomplete: bool,
     published: Arc<ArcSwap<Snapshot>>,
     counters: Arc<Counters>,
     /// Position and time of the last checkpoint, or of the last try.
@@ -59,13 +62,14 @@ impl Worker {
         counters: Arc<Counters>,
     ) -> Self {
         let now = Instant::now();
-        let checkpointed = (fold.origin(), now);
+        let (checkpointed, incomplete) = ((fold.origin(), now), fold.met_foreign());
         Self {
             bounds,
             store,
             scorers,
             fold,
             again: Again::default(),
+            incomplete,
             published,
             counters,
             checkpointed,
@@ -151,7 +155,7 @@ impl Worker {
             AdoptError(error.to_string())
         })?;
         let left_out = learned.saturating_sub(decided(fold.snapshot()));
-        self.fold = fold;
+        (self.fold, self.incomplete) = (fold, false);
         self.published.store(Arc::new(self.fold.snapshot().clone()));
         self.checkpointed = (self.fold.position(), Instant::now());
         self.checkpoint();
@@ -247,6 +251,9 @@ impl Worker {
     }
 
     fn checkpoint(&mut self) {
+        if self.incomplete {
+            return;
+        }
         let Some(checkpoint) = checkpoint::take(&self.fold) else { return };
         match self.store.checkpoint(&checkpoint) {
             Ok(()) => {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Checkpoint, Entry, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit, newest_scores};
+use super::{
+    Checkpoint, Entry, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit, has_decision_in,
+    newest_scores,
+};
 use crate::trace::{Trace, TraceId};
 
 /// Clones share what is stored: keep one to look into it.
@@ -102,5 +105,9 @@ impl TraceReader for MemoryStore {
 
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {
         Ok(newest_scores(self.history(id, Position::MAX)?))
+    }
+
+    fn was_decided_in(&self, id: TraceId, bundle: u64) -> Result<bool, StoreError> {
+        Ok(has_decision_in(&self.history(id, Position::MAX)?, bundle))
     }
 }

@@ -198,6 +198,12 @@ pub trait TraceReader: Send + Sync {
     /// # Errors
     /// The ledger cannot be read.
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError>;
+
+    /// Whether the ledger has a decision of the request in the φ of the training run `bundle`.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    fn was_decided_in(&self, id: TraceId, bundle: u64) -> Result<bool, StoreError>;
 }
 
 /// Traces, and the time segments that would have had more of them.
@@ -249,6 +255,11 @@ impl StoreError {
     fn damaged(path: &Path, problem: impl ToString) -> Self {
         Self::Damaged { path: path.display().to_string(), problem: problem.to_string() }
     }
+}
+
+/// Whether the entries of one request have its decision in the φ of the training run `bundle`.
+pub fn has_decision_in(history: &[Entry], bundle: u64) -> bool {
+    history.iter().any(|entry| matches!(entry, Entry::Decided { bundle: own, .. } if *own == bundle))
 }
 
 /// Of the entries of one request, the newest score of each (metric, source), in the order of their first arrival.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::ledger::{Ledger, LedgerReader};
 use super::segments::{Retention, SegmentWriter, Segments};
 use super::{
-    Checkpoint, Entry, LEDGER_FILE, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit, newest_scores,
+    Checkpoint, Entry, LEDGER_FILE, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit,
+    has_decision_in, newest_scores,
 };
 use crate::trace::{Trace, TraceId};
 
@@ -111,5 +112,9 @@ impl TraceReader for Reader {
 
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {
         Ok(newest_scores(self.ledger.history(id, Position::MAX)?))
+    }
+
+    fn was_decided_in(&self, id: TraceId, bundle: u64) -> Result<bool, StoreError> {
+        Ok(has_decision_in(&self.ledger.history(id, Position::MAX)?, bundle))
     }
 }

@@ -115,4 +115,8 @@ impl TraceReader for FailingStore {
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {
         self.read()?.scores(id)
     }
+
+    fn was_decided_in(&self, id: TraceId, bundle: u64) -> Result<bool, StoreError> {
+        self.read()?.was_decided_in(id, bundle)
+    }
 }

@@ -282,4 +282,7 @@ impl TraceReader for NoTraces {
     fn scores(&self, _: TraceId) -> Result<Vec<Scored>, StoreError> {
         Ok(vec![])
     }
+    fn was_decided_in(&self, _: TraceId, _: u64) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 }

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use satisfice::difficulty::Bundle;
+use satisfice::store::{RedbStore, Retention, Store};
+use satisfice::trace::Trace;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::gateway::{ask, client, header};
+use crate::recorded::{decided, trace};
 use crate::scripted::Scripted;
 use crate::served::{Served, program, url};
 
@@ -232,4 +235,41 @@ async fn a_running_gateway_changes_over_and_back_and_loses_nothing_it_learned() 
     let brought_in = told(&start(at), "the ledger has requests that another classifier decided");
     assert_eq!((brought_in["fingerprint"].as_str(), brought_in["assessed"].as_u64()), (Some(&*new), Some(2)));
     assert!(bundles[6] != bundles[0] && bundles.iter().filter(|bundle| **bundle == bundles[0]).count() == 8);
+}
+
+/// A data folder with so many long requests that another classifier decided.
+fn decided_by_another(folder: &Path, requests: u64) {
+    let mut store = RedbStore::open(&folder.join("data"), Retention::default()).unwrap();
+    store.append(&(0..requests).map(decided).collect::<Vec<_>>()).unwrap();
+    let text: String = (0..2_000).map(|word| format!("word{word} ")).collect();
+    let body = json!({"model": "auto", "messages": [{"role": "user", "content": text}]}).to_string();
+    for n in 0..requests {
+        store.stage(&Trace { request: body.clone().into(), ..trace(n) }).unwrap();
+    }
+    store.keep().unwrap();
+    store.flush().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_told_while_earlier_requests_are_assessed_is_heard_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    // Half a minute's work and more, which is broken off.
+    decided_by_another(at, 4_000);
+    let config = CONFIG.replace("URL", "http://127.0.0.1:1/v1");
+    std::fs::write(at.join("c.toml"), &config).unwrap();
+    let served = start(at);
+    served.says("serving on");
+    std::fs::write(at.join("c.toml"), config.replace("auto", "other")).unwrap();
+    served.signal("-HUP");
+    let mut heard = vec![];
+    for (word, signal) in [("configuration reloaded", "-TERM"), ("stopping", "-CONT")] {
+        while !heard.last().is_some_and(|line: &String| line.contains(word)) {
+            heard.push(served.next());
+        }
+        served.signal(signal);
+    }
+    assert!(!heard.iter().any(|line| line.contains("another classifier")), "{heard:#?}");
+    served.ends();
 }

@@ -209,6 +209,21 @@ fn a_start_with_another_classifier_says_that_there_is_something_to_bring_in() {
 }
 
 #[test]
+fn what_was_not_brought_in_before_the_end_is_to_be_brought_in_at_the_next_start() {
+    let store = FailingStore::default();
+    let learner = start(&store, OLD);
+    (0..3).for_each(|n| request(&learner, n, OLD, 1.0));
+    learner.stop();
+    let learner = start(&store, NEW);
+    request(&learner, 3, NEW, 1.0);
+    learner.stop();
+    let learner = start(&store, NEW);
+    assert!(learner.incomplete);
+    adopt(&learner, NEW, (0..3).map(reassessed).collect()).unwrap();
+    assert_eq!(scores_heard(&stop(learner)), 4);
+}
+
+#[test]
 fn while_the_disk_fails_the_old_classifier_stays_and_goes_on_learning_afterwards() {
     let store = FailingStore::default();
     let learner = start(&store, OLD);

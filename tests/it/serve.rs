@@ -319,3 +319,41 @@ async fn more_clients_than_file_descriptors_are_served_one_after_the_other_and_n
     let told = served.rest();
     assert!(!told.iter().any(|line| line.contains("is left alone")), "{told:#?}");
 }
+
+#[test]
+fn a_file_that_is_saved_after_a_start_without_one_is_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program();
+    command.env_clear().env("OPENAI_API_KEY", "sk-one");
+    let listening = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let served = Served::serve(&mut command, folder.path(), &listening);
+    served.says("for operators");
+    std::fs::write(folder.path().join("satisfice.toml"), CONFIG.replace("auto", "saved")).unwrap();
+    assert!(served.says("configuration reloaded").contains("\"saved\" over 2 models"));
+    std::fs::remove_file(folder.path().join("satisfice.toml")).unwrap();
+    served.signal("-HUP");
+    assert!(served.says("not reloaded").contains("satisfice.toml"), "the environment does not take its place");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_told_while_it_starts_is_heard_once_it_serves() {
+    use std::io::Write;
+    for hang_up in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(Command::new("mkfifo").arg(path("c.toml")).status().unwrap().success());
+        let served = Served::start(&mut program(), folder.path(), &[]);
+        // Whoever reads it is starting, and waits for its end.
+        let mut first = std::fs::OpenOptions::new().write(true).open(path("c.toml")).unwrap();
+        first.write_all(CONFIG.as_bytes()).unwrap();
+        std::fs::write(path("next"), CONFIG.replace("auto", "other")).unwrap();
+        std::fs::rename(path("next"), path("c.toml")).unwrap();
+        if hang_up {
+            served.signal("-HUP");
+        }
+        drop(first);
+        assert!(served.says("serving on").contains("\"auto\" over 2 models"));
+        assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
+    }
+}

@@ -23,8 +23,13 @@ pub fn program() -> Command {
 impl Served {
     /// `command` is the program, or what runs it; it serves the `c.toml` of `folder`, with `more` flags.
     pub fn start(command: &mut Command, folder: &Path, more: &[&str]) -> Self {
-        let flags = ["serve", "--config", "c.toml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        let command = command.args(flags).args(more).current_dir(folder).env_remove("RUST_LOG");
+        let listening = ["--config", "c.toml", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        Self::serve(command, folder, &[&listening, more].concat())
+    }
+
+    /// With these flags alone.
+    pub fn serve(command: &mut Command, folder: &Path, flags: &[&str]) -> Self {
+        let command = command.arg("serve").args(flags).current_dir(folder).env_remove("RUST_LOG");
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let (lines, log) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
