@@ -163,7 +163,11 @@ impl Metrics {
             "Requests sent to the safest model without a decision",
             self.undecided.clone(),
         );
-        r.register("events_dropped", "Events that the learner had no room for", self.events_dropped.clone());
+        r.register(
+            "events_dropped",
+            "Events, and bodies of finished requests, that the learner had no room for",
+            self.events_dropped.clone(),
+        );
         r.register("feedback", "Scores received by what became of them", self.feedback.clone());
         r.register("shadows", "Best models asked for comparison by how it ended", self.shadows.clone());
         r.register("judgements", "Answers put before a judge by what came of it", self.judgements.clone());
@@ -210,7 +214,7 @@ impl Metrics {
         self.attempts.get_or_create(&AttemptLabels { model: model.clone(), result }).inc();
     }
 
-    /// The learner had no room for an event.
+    /// The learner had no room for an event, or for a body.
     pub fn event_dropped(&self, kind: Told) {
         self.events_dropped.get_or_create(&EventLabel { kind }).inc();
     }

@@ -45,6 +45,7 @@ pub use settings::{
     DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, DEFAULT_SHADOW, Resilience, RouteSettings, SegmentSettings, Settings,
 };
 pub use setup::Setup;
+pub use sink::MAX_WAITING;
 pub use sources::{Sources, unix_ms};
 
 use crate::api::chat::ChatRequest;
@@ -106,7 +107,7 @@ impl Gateway {
         sources: Sources,
     ) -> Self {
         let cache = Arc::new(Cache::new(&setup.settings.cache, metrics.cache.clone()));
-        let sink = Arc::new(Sink { events, metrics });
+        let sink = Arc::new(Sink::new(events, metrics));
         Self {
             setup: ArcSwap::from_pointee(setup),
             snapshot,

@@ -266,7 +266,7 @@ impl Recording {
         trace.outcome = outcome;
         trace.total_us = micros(elapsed);
         self.count(&trace, elapsed);
-        self.sink.send(Event::Finished(trace), Told::Finished);
+        self.sink.finished(trace);
     }
 
     /// A provider bills what it had said when an answer broke off, but most count it only at the end. So what is not

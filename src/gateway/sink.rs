@@ -3,18 +3,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::setup::Target;
 use crate::catalog::Usage;
 use crate::policy::Kind;
 use crate::telemetry::{Metrics, RequestLabels, Told};
-use crate::trace::{Event, Outcome};
+use crate::trace::{Event, Outcome, Trace};
+
+/// Bytes of requests and replies that wait for the learner at most: as many events as may wait would hold gigabytes.
+pub const MAX_WAITING: usize = 64 << 20;
 
 /// Where events go. Never waits: what the learner has no room for is dropped and counted.
 pub(super) struct Sink {
     pub(super) events: mpsc::Sender<Event>,
+    /// A permit for each byte of [`MAX_WAITING`].
+    room: Arc<Semaphore>,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// A request's body on its way to the learner. The room of its trace is free again once the learner lets go of it.
+struct Waiting {
+    body: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Waiting {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 /// A request that ended, as metrics count it.
@@ -31,6 +49,10 @@ pub(super) struct Ended<'a> {
 }
 
 impl Sink {
+    pub(super) fn new(events: mpsc::Sender<Event>, metrics: Arc<Metrics>) -> Self {
+        Self { events, room: Arc::new(Semaphore::new(MAX_WAITING)), metrics }
+    }
+
     /// Counts a request that ended.
     pub(super) fn count(&self, ended: Ended<'_>) {
         self.metrics.in_flight.dec();
@@ -50,11 +72,38 @@ impl Sink {
         metrics.cost_usd.inc_by(ended.cost_usd);
     }
 
+    /// Tells the learner of the end of a request, without what was asked and answered where there is no room for it.
+    pub(super) fn finished(&self, mut trace: Box<Trace>) {
+        match self.room_for(&trace) {
+            Some(_room) => {
+                let body = std::mem::take(&mut trace.request);
+                trace.request = Bytes::from_owner(Waiting { body, _room });
+            }
+            None => {
+                strip(&mut trace);
+                self.metrics.event_dropped(Told::Body);
+            }
+        }
+        self.send(Event::Finished(trace), Told::Finished);
+    }
+
+    fn room_for(&self, trace: &Trace) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(trace.request.len() + trace.reply.content.len()).ok()?;
+        self.room.clone().try_acquire_many_owned(bytes).ok()
+    }
+
     pub(super) fn send(&self, event: Event, kind: Told) {
         if self.events.try_send(event).is_err() {
             self.metrics.event_dropped(kind);
         }
     }
+}
+
+/// What was answered counts as cut off then: no scorer takes it for an empty answer.
+fn strip(trace: &mut Trace) {
+    let said = std::mem::take(&mut trace.reply.content);
+    trace.reply.truncated |= !said.trim().is_empty();
+    trace.request = Bytes::new();
 }
 
 /// The outcome of a request whose future is dropped before its end: its client left, unless the gateway itself panicked.

@@ -59,5 +59,7 @@ words! {
     Told {
         Decided = "decided",
         Finished = "finished",
+        /// What was asked and answered, of a request whose end it hears of.
+        Body = "body",
     }
 }

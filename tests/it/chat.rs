@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use satisfice::gateway::MAX_WAITING;
 use satisfice::policy::Kind;
-use satisfice::trace::{Event, Outcome};
+use satisfice::trace::{Event, Outcome, Trace};
 use serde_json::{Value, json};
 
 use crate::gateway::{Options, Running, ask, error, header};
@@ -184,4 +185,24 @@ async fn a_client_that_leaves_while_another_is_asked_is_recorded_with_who_failed
     let trace = running.finished().await;
     let asked: Vec<_> = trace.attempts.iter().map(|call| (call.model.to_string(), call.status)).collect();
     assert_eq!(asked, [("test/small".to_owned(), Some(500)), ("test/large".to_owned(), None)]);
+}
+
+#[tokio::test]
+async fn a_learner_that_is_stuck_is_sent_ends_without_bodies_once_those_that_wait_take_64_mib() {
+    let mut running = Running::with(Options { room: 400, ..Options::default() }).await;
+    let mut long = ask("small");
+    long["messages"][0]["content"] = "x".repeat(250_000).into();
+    let room = MAX_WAITING / long.to_string().len();
+    for _ in 0..room + 2 {
+        assert_eq!(running.chat(long.clone()).await.status(), 200);
+    }
+    let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("satisfice_events_dropped_total{kind=\"body\"} 2"), "{metrics}");
+    for n in 0..room + 2 {
+        let Trace { request, reply, usage, .. } = running.finished().await;
+        assert_eq!((request.is_empty(), reply.truncated), (n >= room, n >= room), "{n}");
+        assert!(reply.content.is_empty() == reply.truncated && usage.is_some());
+    }
+    running.chat(long).await;
+    assert!(!running.finished().await.request.is_empty(), "there is room again");
 }

@@ -208,7 +208,9 @@ impl Desk {
 
 impl Case {
     fn new(bench: &Arc<Bench>, judge: &Arc<Judge>, trace: &Trace) -> Self {
-        let (trace, request, answer) = (trace.id, trace.request.clone(), trace.reply.content.clone());
+        // A copy: the trace's own body takes up room of those that wait for the learner, and a judge takes its time.
+        let request = Bytes::copy_from_slice(&trace.request);
+        let (trace, answer) = (trace.id, trace.reply.content.clone());
         Self { bench: bench.clone(), judge: judge.clone(), trace, request, answer }
     }
 
