@@ -19,6 +19,7 @@ use super::watch::Watch;
 use crate::catalog::providers::{Catalogue, CatalogueError};
 use crate::config::{self, Environment, Flags, Mistakes, NoKeys, Setup};
 use crate::policy::Knob;
+use crate::server::settings::ServerSettings;
 use crate::server::{self, BindError};
 use crate::store::make_folder;
 use crate::telemetry::{LogFormat, init_tracing};
@@ -86,7 +87,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     let setup = configured.source.read()?;
     let summary = summary(&setup);
     let mut classified = Classified::new(Classifiers::of(&setup));
-    let admin = admin(&setup, options.admin_listen.is_some()).await?;
+    let admin = admin(&setup.server).await?;
     let running = assemble(setup, admin).await?;
     let mut stop = Stop::new()?;
     tracing::info!("serving on http://{}: {summary}", running.address());
@@ -158,12 +159,12 @@ impl Source {
 }
 
 /// The operators' listener. The default address is a convenience: where it is taken, the gateway goes on without.
-async fn admin(setup: &Setup, asked_for: bool) -> Result<Option<TcpListener>, BindError> {
-    match server::bind(setup.server.admin_listen).await {
+async fn admin(settings: &ServerSettings) -> Result<Option<TcpListener>, BindError> {
+    match server::bind(settings.admin_listen).await {
         Ok(listener) => Ok(Some(listener)),
-        Err(error) if asked_for || error.kind() != ErrorKind::AddrInUse => Err(error),
+        Err(error) if settings.is_admin_asked_for || error.kind() != ErrorKind::AddrInUse => Err(error),
         Err(error) => {
-            tracing::warn!("no listener for operators: {error} (--admin-listen)");
+            tracing::warn!("no listener for operators: {error} (--admin-listen, or `admin_listen` in [server])");
             Ok(None)
         }
     }

@@ -50,7 +50,7 @@ struct Written(&'static str, &'static str);
 const LEDGER: Written =
     Written("the ledger", "proxying goes on, scores are refused meanwhile, what is answered waits in memory");
 const BODIES: Written = Written("traces", "proxying and learning go on, the traces of meanwhile are lost");
-const CHECKPOINT: Written = Written("the checkpoint", "nothing is lost, and the next start takes longer");
+const CHECKPOINT: Written = Written("the checkpoint", "proxying and learning go on, the next start takes longer");
 
 impl Worker {
     pub(super) fn new(
@@ -95,6 +95,7 @@ impl Worker {
             }
             self.chores(!open);
             if !open {
+                self.give_up();
                 return;
             }
         }
@@ -231,9 +232,6 @@ impl Worker {
             let intake = self.intake();
             self.end(intake);
         }
-        if last {
-            Counters::add(&self.counters.dropped_events, self.backlog.len());
-        }
         if self.unflushed && (last || now >= self.flushed + self.bounds.flush_every) {
             (self.unflushed, self.flushed) = (false, now);
             if let Err(error) = self.store.flush() {
@@ -247,6 +245,18 @@ impl Worker {
         if entries > 0 && due {
             self.checkpointed = (self.fold.position(), now);
             self.checkpoint();
+        }
+    }
+
+    /// What still waits for the ledger ends with the process.
+    fn give_up(&self) {
+        let lost = self.backlog.len();
+        Counters::add(&self.counters.dropped_events, lost);
+        if lost > 0 {
+            tracing::error!(
+                "{lost} entries that waited for the ledger are lost: what they say is not learned, and their requests \
+                 cannot be scored"
+            );
         }
     }
 

@@ -11,6 +11,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Operators: metrics, traces and what was learned.
     pub admin_listen: SocketAddr,
+    /// Somebody asked for that address: where it is taken, the gateway does not go on without.
+    pub is_admin_asked_for: bool,
     /// What clients may send as `authorization: Bearer …`; empty: everybody may ask.
     pub api_keys: Vec<SecretString>,
     /// A longer request body is refused with 413.

@@ -46,7 +46,13 @@ pub(super) struct DatabaseFile {
     path: PathBuf,
     cache_bytes: usize,
     /// Locked for reading by all that work with the file, for writing to open and close it.
-    handle: RwLock<Option<Database>>,
+    handle: RwLock<Option<Opened>>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    database: Database,
+    identity: Identity,
 }
 
 impl DatabaseFile {
@@ -63,8 +69,8 @@ impl DatabaseFile {
     /// it.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let done = loop {
-            if let Some(database) = &*self.handle.read().unwrap_or_else(PoisonError::into_inner) {
-                break self.guarded(|| work(database));
+            if let Some(opened) = &*self.handle.read().unwrap_or_else(PoisonError::into_inner) {
+                break self.guarded(|| work(&opened.database));
             }
             self.open()?;
         };
@@ -79,7 +85,8 @@ impl DatabaseFile {
         if handle.is_none() {
             *handle = Some(self.guarded(|| {
                 let opened = Database::builder().set_cache_size(self.cache_bytes).create(&self.path);
-                opened.map_err(|e| self.opening(e))
+                let database = opened.map_err(|e| self.opening(e))?;
+                Ok(Opened { database, identity: self.identity()? })
             })?);
         }
         Ok(())
@@ -101,6 +108,22 @@ impl DatabaseFile {
         if self.identity()? == opened { Ok(()) } else { Err(self.gone()) }
     }
 
+    /// Closes the file where another one, or none, is in its place; says so once. What is there is opened at the next use.
+    pub(super) fn leave_if_gone(&self) -> bool {
+        let is_gone =
+            |handle: &Option<Opened>| handle.as_ref().is_some_and(|opened| self.is_still(opened.identity).is_err());
+        // Nearly always it is there, and nobody has to wait.
+        if !is_gone(&self.handle.read().unwrap_or_else(PoisonError::into_inner)) {
+            return false;
+        }
+        let handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = is_gone(&handle);
+        if gone {
+            self.shut(handle);
+        }
+        gone
+    }
+
     fn gone(&self) -> StoreError {
         let file = self.path.file_name().unwrap_or_default();
         StoreError::Gone { file: file.display().to_string() }
@@ -119,11 +142,11 @@ impl DatabaseFile {
     }
 
     /// Whoever wants the file waits until it is closed, which may take a write to the disk.
-    fn shut(&self, mut handle: RwLockWriteGuard<'_, Option<Database>>) {
-        let database = handle.take();
+    fn shut(&self, mut handle: RwLockWriteGuard<'_, Option<Opened>>) {
+        let opened = handle.take();
         // If it cannot be closed properly, opening it again reports what is wrong.
         let _ = self.guarded(|| {
-            drop(database);
+            drop(opened);
             Ok(())
         });
     }

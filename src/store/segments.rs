@@ -89,13 +89,18 @@ impl Segments {
         })
     }
 
-    /// Runs `work` on the segment's file, which is created if missing.
+    /// Runs `work` on the segment's file, which is created if missing, also where it has gone since it was opened.
     fn with<T>(
         &self,
         segment: Segment,
         work: impl FnOnce(&Database) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let done = self.file(segment).with(work);
+        let file = self.file(segment);
+        if file.leave_if_gone() {
+            let file = file_name(segment);
+            tracing::warn!(file, "traces were removed or replaced while they were in use: the file is opened anew");
+        }
+        let done = file.with(work);
         self.close_idle();
         done
     }

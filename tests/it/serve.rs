@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::gateway::{ask, client};
+use crate::gateway::{ask, client, header};
 use crate::scripted::{Answer, Gate, Scripted};
 use crate::served::{Served, program, url};
 
@@ -356,4 +356,61 @@ fn what_is_told_while_it_starts_is_heard_once_it_serves() {
         assert!(served.says("serving on").contains("\"auto\" over 2 models"));
         assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
     }
+}
+
+#[test]
+fn an_operators_address_that_the_file_asks_for_and_that_is_taken_keeps_it_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let config = format!("[server]\nadmin_listen = \"{address}\"\n{CONFIG}");
+    std::fs::write(folder.path().join("c.toml"), config).unwrap();
+    let served = Served::serve(&mut program(), folder.path(), &["--config", "c.toml", "--listen", "127.0.0.1:0"]);
+    let refused = served.says(&address);
+    assert!(refused.starts_with(&format!("satisfice: cannot listen on {address}")), "{refused}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_the_ledger_at_the_end_is_said_to_be_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = start(folder.path());
+    let url = format!("{}/v1/chat/completions", url(&served.says("serving on")));
+    std::fs::remove_file(folder.path().join("data/ledger.redb")).unwrap();
+    client().post(&url).body(ask("auto").to_string()).send().await.unwrap();
+    served.says("the ledger cannot be written");
+    served.terminate();
+    let lost = served.says("are lost");
+    assert!(lost.contains("ERROR") && lost.contains("2 entries that waited for the ledger"), "{lost}");
+    served.ends();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_traces_that_is_removed_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = start(folder.path());
+    let asked = url(&served.says("serving on"));
+    let operators = url(&served.says("for operators"));
+    let kept = async || -> String {
+        let response = client().post(format!("{asked}/v1/chat/completions")).body(ask("auto").to_string()).send().await;
+        let trace = header(&response.unwrap(), "x-satisfice-trace-id").unwrap().to_owned();
+        while get(format!("{operators}/v1/traces/{trace}")).await.get("error").is_some() {}
+        trace
+    };
+    let first = kept().await;
+    let traces = || {
+        let files = std::fs::read_dir(folder.path().join("data")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|file| file.to_string_lossy().contains("traces-")).collect::<Vec<_>>()
+    };
+    traces().iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let second = kept().await;
+    let told = served.says("removed or replaced");
+    assert!(told.contains("WARN") && told.contains("traces-"), "{told}");
+    assert_eq!(traces().len(), 1);
+    let listed = get(format!("{operators}/v1/traces")).await;
+    let ids: Vec<&str> =
+        listed["traces"].as_array().unwrap().iter().map(|trace| trace["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [&second], "and not {first}");
+    let rest = served.rest();
+    assert!(!rest.iter().any(|line| line.contains("removed or replaced")), "{rest:#?}");
 }

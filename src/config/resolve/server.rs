@@ -29,6 +29,7 @@ pub(super) fn server(server: &file::Server, flags: &Flags, findings: &mut Findin
     ServerSettings {
         listen,
         admin_listen,
+        is_admin_asked_for: flags.admin_listen.is_some() || admin.is_some(),
         api_keys: server.api_keys.clone(),
         max_body_bytes,
         traces_days: server.traces_days.unwrap_or(DEFAULT_TRACES_DAYS),
