@@ -54,8 +54,8 @@ const SAVED: f64 = 0.02;
 /// quality of many arms.
 const EXPLORATION: f64 = 0.02;
 const KNOWN: f64 = 0.1;
-/// A bar above 1 − this lets less of the quality go, and the arms have to be known that much better, down to ± 0.01:
-/// where all are good, a deviation that is harmless elsewhere hides the best one.
+/// A bar above 1 − this lets less of the quality go, and the arms have to be known better than in proportion, since their
+/// distance counts as well as the best one's: where all are good, a deviation that is harmless elsewhere hides it.
 const USUAL_ALLOWANCE: f64 = 0.05;
 /// An arm up to this many deviations below the best is explored as much as the best, so that a newcomer known only by
 /// its price gets its chance …
@@ -300,7 +300,7 @@ fn curiosity(arms: &[Summary], value: f64, knob: Knob) -> Vec<f64> {
     let best_quality = arms.iter().map(|arm| arm.quality).fold(f64::NEG_INFINITY, f64::max);
     let (most, steepness) = if has_bar { (EXPLORATION / 2.0, RESIGNED) } else { (EXPLORATION, 1.0) };
     let known = match knob {
-        Knob::Quality(q) => KNOWN * ((1.0 - q) / USUAL_ALLOWANCE).clamp(0.1, 1.0),
+        Knob::Quality(q) => KNOWN * ((1.0 - q) / USUAL_ALLOWANCE).clamp(0.1, 1.0).powf(1.5),
         _ => KNOWN,
     };
     let wish = |arm: &Summary| {
@@ -363,8 +363,8 @@ mod tests {
     fn the_higher_the_bar_the_better_an_arm_must_be_known() {
         let arm = Summary { quality: 0.97, deviation: 0.02, cost_usd: 1.0 };
         let curious = |q| curiosity(&[arm], 1.0, Knob::Quality(q))[0] / (EXPLORATION / 2.0);
-        for (q, wish) in [(0.8, 0.04), (0.95, 0.04), (0.99, 1.0), (0.999, 4.0), (1.0, 4.0)] {
-            assert!((curious(q) - wish).abs() < 1e-9, "{q}: {}", curious(q));
+        for (q, wish) in [(0.8, 0.04), (0.95, 0.04), (0.99, 5.0), (0.995, 40.0), (1.0, 40.0)] {
+            assert!((curious(q) / wish - 1.0).abs() < 1e-9, "{q}: {}", curious(q));
         }
     }
 
