@@ -155,8 +155,8 @@ impl<'a> Course<'a> {
         self.calls = made;
     }
 
-    /// Decides who is next after `target` failed. False: nobody, or not in time. Its other keys come first, except in the
-    /// last attempt, since what ails one key may ail all of them.
+    /// Decides who is next after `target` failed. False: nobody, or not in time. Its other keys come first, but leave the
+    /// last attempt to others: what ails one key may ail all of them.
     async fn go_on(&mut self, target: usize, error: &UpstreamError) -> bool {
         self.reorder(target, error);
         if self.key_has_room(target, error) && (self.queue.is_empty() || self.attempts.len() + 1 < self.limits.attempts)
