@@ -70,6 +70,8 @@ pub struct Message {
 pub struct Content {
     /// All text parts, joined by a newline.
     pub text: String,
+    /// Whether there are parts that are no text.
+    pub has_others: bool,
     pub images: u32,
     pub audio: u32,
 }
@@ -471,6 +473,7 @@ impl Content {
             "input_audio" => self.audio += 1,
             _ => {}
         }
+        self.has_others |= part.kind != "text";
         if let Some(text) = part.text {
             if !self.text.is_empty() {
                 self.text.push('\n');

@@ -40,6 +40,8 @@ pub struct Quirks {
     pub text_results: bool,
     /// True: it knows functions alone, no custom tools, and no choice of those that are allowed.
     pub functions_only: Option<bool>,
+    /// Functions must have `parameters`, even where they take nothing.
+    pub parameters: bool,
     /// Its tool call ids have exactly so many letters and digits, at most 10.
     pub tool_call_id_length: Option<usize>,
     /// It routes itself: `provider` is for it to read.

@@ -274,8 +274,9 @@ pub enum Cause {
     Unsupported,
     /// The gateway's own key is (401, 402, 403): another model may answer.
     Credentials,
-    /// The gateway's own configuration is: nothing could be sent, nobody answers at its `base_url` (404, a redirect), or there is no model of its
-    /// `upstream_name` (404). Another model may answer.
+    /// The gateway's own configuration is: nothing could be sent, nobody answers at its `base_url` (404, 405, 421, 426, a
+    /// redirect), there is no model of its `upstream_name` (404, 410), or the proxy wants a password (407). Another model
+    /// may answer.
     Configuration,
     RateLimited,
     /// The prompt is too long for this model; one with a larger window may take it.
@@ -286,9 +287,9 @@ pub enum Cause {
     Superseded,
     /// Cancelled because its client left before the answer began.
     Abandoned,
-    /// 5xx, 409 and 424: the model failed, not the request.
+    /// 5xx, 409, 423 to 425, or the connection broke before the answer began: the model failed, not the request.
     Server,
-    /// No connection, or it broke before the answer began.
+    /// No connection could be made.
     Connect,
     /// The gateway had no file descriptor left to connect with: no provider's fault.
     Descriptors,

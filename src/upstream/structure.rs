@@ -58,6 +58,16 @@ impl Structure {
     }
 }
 
+/// What a model is told where its provider holds it to a form only without tools, and there are some: `format` is then
+/// no longer to be asked for. `None`: no form is wanted.
+///
+/// # Errors
+/// A schema that must be held to.
+pub fn told_beside_tools(request: &ChatRequest, format: &mut Format) -> Result<Option<String>, BadRequest> {
+    let structure = Structure::choose(request, &std::mem::take(format), true, |_| None)?;
+    Ok(if let Structure::Told(words) = structure { Some(words) } else { None })
+}
+
 fn words(schema: &Value) -> String {
     format!("Answer with JSON that holds to this JSON schema, and with nothing before or after it:\n{schema}")
 }

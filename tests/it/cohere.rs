@@ -99,6 +99,44 @@ fn sound_and_files_are_refused_by_their_place_or_left_out() {
 }
 
 #[test]
+fn a_form_is_held_to_without_tools_and_documents_and_told_beside_them() {
+    let schema = json!({"type": "object", "properties": {"n": {"type": "number"}}});
+    let named = |strict: bool| json!({"name": "out", "strict": strict, "schema": schema});
+    let form = |strict: bool| json!({"type": "json_schema", "json_schema": named(strict)});
+    let held = json!({"type": "json_object", "json_schema": schema});
+    assert_eq!(posted(&json!({"response_format": form(true), "documents": []}))["response_format"], held);
+    let tools = json!({"tools": [{"type": "function", "function": {"name": "f"}}]});
+    for beside in [tools, json!({"documents": [{"data": {"text": "Oulu is cold."}}]})] {
+        let mut fields = beside;
+        fields["response_format"] = json!({"type": "json_object"});
+        let told = posted(&fields);
+        assert_eq!((&told["response_format"], &told["messages"][0]["role"]), (&Value::Null, &json!("system")));
+        fields["response_format"] = form(true);
+        let mut body = json!({"model": "auto", "messages": [{"role": "user", "content": "Hi"}]});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let bad = Cohere.request("m", &wire::chat(body.to_string())).unwrap_err();
+        assert_eq!(bad.param.as_deref(), Some("response_format"));
+    }
+}
+
+#[test]
+fn a_plan_is_one_text_and_pictures_of_results_are_shown_by_the_user() {
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
+    let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let messages = json!([
+        {"role": "assistant", "content": [text("I look."), text("Then I answer.")], "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": [text("Here"), picture]},
+        {"role": "tool", "tool_call_id": "2", "content": "none"},
+        {"role": "user", "content": "And?"}]);
+    let sent = posted(&json!({"messages": messages}))["messages"].take();
+    assert_eq!(sent[0]["tool_plan"], "I look.\nThen I answer.");
+    assert_eq!(sent[1]["content"], json!([text("Here"), text("(What it shows follows in the user's message.)")]));
+    assert_eq!(sent[2]["content"], "none");
+    assert_eq!((&sent[3], &sent[4]["content"]), (&json!({"role": "user", "content": [picture]}), &json!("And?")));
+}
+
+#[test]
 fn a_whole_answer_has_its_text_its_thoughts_its_sources_and_what_is_paid_for() {
     let reply = wire::whole(&Cohere, &wire::hello(), fixture!("answer.json"));
     let content = "Emperor. They live in Antarctica.".to_owned();

@@ -96,6 +96,62 @@ fn tools_are_chosen_as_the_client_chose() {
     }
 }
 
+fn functions() -> Value {
+    json!([{"type": "function", "function": {"name": "f"}}])
+}
+
+fn form(strict: bool) -> Value {
+    let schema = json!({"type": "object", "properties": {"n": {"type": "number"}}});
+    json!({"type": "json_schema", "json_schema": {"name": "out", "strict": strict, "schema": schema}})
+}
+
+#[test]
+fn a_form_beside_tools_is_told_to_models_that_are_held_to_one_only_without_them() {
+    for tools in [json!({"tools": functions()}), json!({"web_search_options": {}})] {
+        for format in [json!({"type": "json_object"}), form(false)] {
+            let mut fields = tools.clone();
+            fields["response_format"] = format;
+            let old = posted("gemini-2.5-flash", &fields);
+            assert_eq!(old["generationConfig"], Value::Null);
+            let told = old["systemInstruction"]["parts"][0]["text"].as_str().unwrap();
+            assert!(told.starts_with("Answer with"), "{told}");
+            let new = posted("gemini-3.7-flash", &fields);
+            assert_eq!(new["generationConfig"]["responseMimeType"], "application/json");
+            assert_eq!(new["systemInstruction"], Value::Null);
+        }
+    }
+    let mut fields = json!({"tools": functions(), "response_format": form(true)});
+    assert_eq!(param_of(&fields), "response_format");
+    fields["drop_unsupported"] = true.into();
+    let told = posted("gemini-2.5-flash", &fields);
+    assert!(told["systemInstruction"]["parts"][0]["text"].as_str().unwrap().contains("\"number\""));
+}
+
+/// The field for which Gemini 2.5 refuses a request with these.
+fn param_of(fields: &Value) -> String {
+    let mut body = json!({"model": "auto", "messages": [{"role": "user", "content": "Hi"}]});
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let bad = Gemini.request("gemini-2.5-flash", &wire::chat(body.to_string())).unwrap_err();
+    bad.param.unwrap().into_owned()
+}
+
+#[test]
+fn models_that_search_only_without_functions_say_so() {
+    let mut fields = json!({"tools": functions(), "web_search_options": {}});
+    assert_eq!(posted("gemini-3.7-flash", &fields)["tools"][1], json!({"googleSearch": {}}));
+    assert_eq!(param_of(&fields), "web_search_options");
+    fields["drop_unsupported"] = true.into();
+    assert_eq!(posted("gemini-2.5-flash", &fields)["tools"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_tool_that_is_written_flat_is_no_tool_of_chats_and_never_left_out() {
+    for drop in [false, true] {
+        let tools = json!([{"type": "function", "name": "f", "parameters": {"type": "object"}}]);
+        assert_eq!(param_of(&json!({"tools": tools, "drop_unsupported": drop})), "tools[0].function");
+    }
+}
+
 #[test]
 fn a_call_that_another_model_made_is_marked_as_unsigned_for_models_that_want_signatures() {
     let call = |id: &str, extra: Value| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "no json"}, "extra_content": extra});

@@ -11,10 +11,10 @@ use satisfice::upstream::settings::ProviderSettings;
 use satisfice::upstream::{Cause, Fallbacks, Limits};
 use secrecy::SecretString;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 
 use crate::gateway::{Options, Running, ask as question, body, header, model as configured, settings};
-use crate::scripted::{Answer, KEY, Scripted};
+use crate::scripted::{Answer, KEY, Scripted, Seen};
 use crate::upstream_answers::{LIMITS, ask, causes, model, request, upstreams, whole, with};
 
 const TOO_LONG: &str = r#"{"error":{"message":"This model's maximum context length is 10 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#;
@@ -24,17 +24,77 @@ const FILTERED: &str =
 #[tokio::test]
 async fn another_key_is_used_at_once_when_one_is_used_up() {
     let upstream = Scripted::start().await;
-    let mut provider = upstream.provider("test");
-    provider.api_keys = [KEY, "sk-the-second-one"].map(SecretString::from).to_vec();
+    let provider = two_keys(&upstream);
     upstream.on("a", [Answer::status_with(429, &[("retry-after", "30")], "slow down"), Answer::completion("ok")]);
     let (upstreams, began) = (with(provider), Instant::now());
     let dispatched = ask(&upstreams, &["a"], false).await.unwrap();
     assert_eq!(causes(&dispatched.attempts), [Some(Cause::RateLimited), None]);
     assert!(began.elapsed() < Duration::from_secs(30), "it did not wait for the first key");
     ask(&upstreams, &["a"], false).await.unwrap();
-    let keys: Vec<String> =
-        upstream.seen().iter().map(|seen| seen.headers["authorization"].to_str().unwrap().to_owned()).collect();
-    assert_eq!(keys, [format!("Bearer {KEY}"), "Bearer sk-the-second-one".into(), "Bearer sk-the-second-one".into()]);
+    assert_eq!(keys(&upstream), [KEY, SECOND_KEY, SECOND_KEY]);
+}
+
+const SECOND_KEY: &str = "sk-the-second-one";
+
+fn two_keys(upstream: &Scripted) -> ProviderSettings {
+    ProviderSettings { api_keys: [KEY, SECOND_KEY].map(SecretString::from).to_vec(), ..upstream.provider("test") }
+}
+
+fn key_of(seen: &Seen) -> String {
+    seen.headers["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned()
+}
+
+/// The keys of all requests so far.
+fn keys(upstream: &Scripted) -> Vec<String> {
+    upstream.seen().iter().map(key_of).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_key_answers_in_place_of_one_that_is_refused_and_before_another_model() {
+    for status in [401, 402, 403] {
+        let upstream = Scripted::start().await;
+        let by_key = move |seen: &Seen| match key_of(seen) == KEY {
+            true => Answer::status(status, "no such key"),
+            false => Answer::completion("ok"),
+        };
+        upstream.on_each("a", by_key);
+        let upstreams = with(two_keys(&upstream));
+        let dispatched = ask(&upstreams, &["a", "b"], false).await.unwrap();
+        assert_eq!((dispatched.target, causes(&dispatched.attempts)), (0, vec![Some(Cause::Credentials), None]));
+        ask(&upstreams, &["a", "b"], false).await.unwrap();
+        advance(Duration::from_secs(60)).await;
+        ask(&upstreams, &["a", "b"], false).await.unwrap();
+        assert_eq!(keys(&upstream), [KEY, SECOND_KEY, SECOND_KEY, SECOND_KEY], "{status}: asked once");
+    }
+}
+
+#[tokio::test]
+async fn what_ails_all_keys_of_a_model_leaves_an_attempt_for_another_model() {
+    let upstream = Scripted::start().await;
+    upstream.on("a", [Answer::status(401, "no such key")]);
+    let provider =
+        ProviderSettings { api_keys: vec!["one".into(), "two".into(), "three".into()], ..two_keys(&upstream) };
+    let dispatched = ask(&with(provider), &["a", "b"], false).await.unwrap();
+    assert_eq!(dispatched.attempts.iter().map(|attempt| attempt.target).collect::<Vec<_>>(), [0, 0, 1]);
+    assert_eq!(keys(&upstream)[..2], ["one", "two"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_has_room_soon_is_waited_for_and_a_refused_one_is_not_asked_instead() {
+    let upstream = Scripted::start().await;
+    upstream.on_each("a", |seen| match key_of(seen) == KEY {
+        true => Answer::status(401, "no such key"),
+        false => Answer::status_with(429, &[("retry-after", "3")], "slow down"),
+    });
+    let upstreams = with(two_keys(&upstream));
+    let refused = ask(&upstreams, &["a"], false).await.unwrap_err();
+    let limited = Some(Cause::RateLimited);
+    assert_eq!(causes(&refused.attempts), [Some(Cause::Credentials), limited, limited]);
+    assert_eq!(keys(&upstream), [KEY, SECOND_KEY, SECOND_KEY]);
+    assert!(upstreams.standing(&model("a").id).unwrap().limited_for.is_some());
+    upstream.on_each("a", |_| Answer::completion("ok"));
+    ask(&upstreams, &["a"], false).await.unwrap();
+    assert_eq!(keys(&upstream)[3], SECOND_KEY);
 }
 
 #[tokio::test]

@@ -171,9 +171,9 @@ async fn an_answer_that_is_none_goes_to_the_next() {
         (Answer::whole(204, &[], ""), Cause::Malformed, "not a chat completion"),
         (Answer::raw(short).close(), Cause::Malformed, "cut"),
         (Answer::raw(short).reset(), Cause::Malformed, "cut"),
-        (Answer::default().close(), Cause::Connect, "broke before the answer"),
-        (Answer::default().reset(), Cause::Connect, "broke before the answer"),
-        (Answer::raw("SSH-2.0-OpenSSH_9.6\r\n").close(), Cause::Connect, "broke before the answer"),
+        (Answer::default().close(), Cause::Server, "broke before the answer"),
+        (Answer::default().reset(), Cause::Server, "broke before the answer"),
+        (Answer::raw("SSH-2.0-OpenSSH_9.6\r\n").close(), Cause::Server, "broke before the answer"),
         (Answer::json("x".repeat(33 << 20)), Cause::TooLong, "longer than"),
     ] {
         upstream.on("a", [answer]);
@@ -202,6 +202,28 @@ async fn the_callers_fault_is_the_callers_to_hear() {
 }
 
 #[tokio::test]
+async fn what_the_operator_or_the_moment_is_to_blame_for_goes_to_the_next() {
+    let upstream = Scripted::start().await;
+    let upstreams = upstreams(&upstream);
+    let (configuration, server) = (Cause::Configuration, Cause::Server);
+    for (status, cause) in [
+        (405, configuration),
+        (407, configuration),
+        (410, configuration),
+        (421, configuration),
+        (426, configuration),
+        (423, server),
+        (425, server),
+    ] {
+        upstream.on("a", [Answer::status(status, "no")]);
+        let dispatched = ask(&upstreams, &["a", "b"], false).await.unwrap();
+        assert_eq!(causes(&dispatched.attempts), [Some(cause), None], "{status}");
+        let message = dispatched.attempts[0].error.clone().unwrap().message;
+        assert_eq!(message.contains("HTTP_PROXY"), status == 407, "{message}");
+    }
+}
+
+#[tokio::test]
 async fn no_more_calls_than_attempts() {
     let upstream = Scripted::start().await;
     for model in ["a", "b", "c", "d"] {
@@ -219,7 +241,7 @@ async fn a_single_model_is_asked_again_after_a_growing_pause() {
     upstream.on("a", [Answer::status(503, "no"), Answer::default().close(), Answer::completion("at last")]);
     let began = Instant::now();
     let dispatched = ask(&upstreams(&upstream), &["a"], false).await.unwrap();
-    assert_eq!(causes(&dispatched.attempts), [Some(Cause::Server), Some(Cause::Connect), None]);
+    assert_eq!(causes(&dispatched.attempts), [Some(Cause::Server), Some(Cause::Server), None]);
     assert!(began.elapsed() >= Duration::from_millis(250 + 500));
     assert_eq!(whole(dispatched).text.content, "at last");
 }

@@ -150,6 +150,16 @@ fn pictures_in_results_follow_in_a_users_message_where_results_are_texts() {
 }
 
 #[test]
+fn so_do_their_files() {
+    let file =
+        json!({"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}});
+    let body = json!({"model": "a", "messages": [{"role": "tool", "tool_call_id": "1", "content": [file]}]});
+    let sent = posted(&known("azure"), &chat(body.to_string()))["messages"].take();
+    assert_eq!(sent[0]["content"][0]["type"], "text");
+    assert_eq!(sent[1], json!({"role": "user", "content": [file]}));
+}
+
+#[test]
 fn messages_that_need_no_change_keep_their_bytes() {
     let body = r#"{"model":"a","messages": [ {"content" : "x", "role":"user", "weight": 1.50} ]}"#;
     let sent = known("deepseek").request("m", &chat(body)).unwrap().body;

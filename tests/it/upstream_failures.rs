@@ -144,6 +144,19 @@ async fn a_model_that_keeps_failing_is_unhealthy_until_a_probe_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_that_one_model_drops_say_nothing_against_the_others() {
+    let upstream = Scripted::start().await;
+    let upstreams = upstreams(&upstream);
+    upstream.on("a", [Answer::default().reset()]);
+    for _ in 0..2 {
+        ask(&upstreams, &["a"], false).await.unwrap_err();
+    }
+    assert!(!upstreams.healthy(&model("a").id));
+    ask(&upstreams, &["b"], false).await.unwrap();
+    assert!(upstreams.healthy(&model("b").id));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_fails_or_is_given_up_leaves_room_for_the_next() {
     let upstream = Scripted::start().await;
     let upstreams = upstreams(&upstream);

@@ -56,6 +56,26 @@ fn a_long_call_id_becomes_the_same_short_one_everywhere() {
 }
 
 #[test]
+fn a_function_that_takes_nothing_says_so() {
+    let tool = |parameters: Value| json!({"type": "function", "function": {"name": "f", "parameters": parameters}});
+    let nothing = json!({"type": "object", "properties": {}});
+    let some = json!({"type": "object", "properties": {"n": {"type": "number"}}});
+    let without = json!({"type": "function", "function": {"name": "f"}});
+    let tools = json!([without, tool(Value::Null), tool(some.clone())]);
+    let body = json!({"model": "a", "messages": [{"role": "user", "content": "x"}], "tools": tools});
+    let sent = posted(&mistral(), &chat(body.to_string()));
+    assert_eq!(sent["tools"], json!([tool(nothing.clone()), tool(nothing), tool(some)]));
+}
+
+#[test]
+fn a_refusal_is_what_was_said() {
+    let refused = json!({"role": "assistant", "content": null, "refusal": "I will not."});
+    let body = json!({"model": "a", "messages": [{"role": "user", "content": "x"}, refused]});
+    let sent = posted(&mistral(), &chat(body.to_string()))["messages"].take();
+    assert_eq!(sent[1], json!({"role": "assistant", "content": "I will not."}));
+}
+
+#[test]
 fn what_it_knows_nothing_like_is_refused() {
     let with = |fields: &str| chat(format!(r#"{{"model":"a","messages":[{{"role":"user","content":"x"}}],{fields}}}"#));
     let bad = mistral().request("m", &with(r#""logprobs":true"#)).unwrap_err();

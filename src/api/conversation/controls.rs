@@ -252,6 +252,11 @@ fn tools(request: &ChatRequest) -> Result<Tools, BadRequest> {
             }
             WireTool { custom: Some(tool), .. } => read.custom.push(CustomTool { place: i, ..tool }),
             WireTool { hosted: Some(tool), .. } => read.hosted.push((i, tool)),
+            WireTool { kind, .. } if kind == "function" => {
+                let field = format!("tools[{i}].function");
+                let problem = format!("{field} is missing; put the function's name and parameters in it");
+                return Err(BadRequest::field(field, problem));
+            }
             _ if request.drop_unsupported => {}
             WireTool { kind, .. } => {
                 let field = format!("tools[{i}]");

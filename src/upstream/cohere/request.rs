@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::super::compatible::messages::SHOWN_BELOW;
+use super::super::structure;
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::{
     Controls, Conversation, Effort, Format, Part, PartKind, Source, Tool, ToolCall, ToolChoice, Turn, inexpressible,
@@ -49,14 +51,21 @@ pub(super) fn body(model: &str, request: &ChatRequest) -> Result<Value, BadReque
     if let Some(bad) = refuses(request) {
         return Err(bad);
     }
-    let Conversation { turns, controls } = Conversation::read(request)?;
-    let messages = turns.iter().enumerate().map(|(i, turn)| message(i, turn, request.drop_unsupported));
-    let messages: Vec<Value> = messages.collect::<Result<_, _>>()?;
+    let Conversation { turns, mut controls } = Conversation::read(request)?;
+    let mut messages = messages(&turns, request.drop_unsupported)?;
+    let tools = tools(&controls);
+    let has_documents = request.raw("documents").is_some_and(|raw| !matches!(&raw[..], b"null" | b"[]"));
+    if has_documents || !tools.is_null() {
+        let told = structure::told_beside_tools(request, &mut controls.format)?;
+        let instructions = messages.iter().take_while(|message| message["role"] == "system").count();
+        let told = told.map(|words| json!({"role": "system", "content": words}));
+        messages.splice(instructions..instructions, told);
+    }
     let mut body = object([
         ("model", json!(model)),
         ("messages", messages.into()),
         ("stream", json!(request.stream)),
-        ("tools", tools(&controls)),
+        ("tools", tools),
         ("tool_choice", tool_choice(&controls)),
         ("strict_tools", if controls.tools.iter().any(|t| t.strict == Some(true)) { json!(true) } else { Value::Null }),
         ("response_format", response_format(&controls.format)),
@@ -79,15 +88,49 @@ pub(super) fn body(model: &str, request: &ChatRequest) -> Result<Value, BadReque
     Ok(body)
 }
 
-fn message(i: usize, turn: &Turn, drop: bool) -> Result<Value, BadRequest> {
-    Ok(match turn {
-        Turn::System { parts } => json!({"role": "system", "content": content(i, parts, drop)?}),
-        Turn::User { parts, .. } => json!({"role": "user", "content": content(i, parts, drop)?}),
-        Turn::Assistant { parts, calls, .. } => assistant(content(i, parts, drop)?, calls),
-        Turn::Tool { call_id, parts, .. } => {
-            json!({"role": "tool", "tool_call_id": call_id, "content": documents(content(i, parts, drop)?)})
+/// A result holds texts: the pictures of a run of results follow in a message of the user's.
+fn messages(turns: &[Turn], drop: bool) -> Result<Vec<Value>, BadRequest> {
+    let (mut messages, mut shown) = (Vec::with_capacity(turns.len() + 1), vec![]);
+    for (i, turn) in turns.iter().enumerate() {
+        let mut content = content(i, parts_of(turn), drop)?;
+        match turn {
+            Turn::Tool { .. } => shown.extend(take_pictures(&mut content)),
+            _ => messages.extend(from_user(std::mem::take(&mut shown))),
         }
-    })
+        messages.push(message(turn, content));
+    }
+    messages.extend(from_user(shown));
+    Ok(messages)
+}
+
+fn parts_of(turn: &Turn) -> &[Part] {
+    match turn {
+        Turn::System { parts }
+        | Turn::User { parts, .. }
+        | Turn::Assistant { parts, .. }
+        | Turn::Tool { parts, .. } => parts,
+    }
+}
+
+fn message(turn: &Turn, content: Value) -> Value {
+    match turn {
+        Turn::System { .. } => json!({"role": "system", "content": content}),
+        Turn::User { .. } => json!({"role": "user", "content": content}),
+        Turn::Assistant { calls, .. } => assistant(content, calls),
+        Turn::Tool { call_id, .. } => json!({"role": "tool", "tool_call_id": call_id, "content": documents(content)}),
+    }
+}
+
+/// All that is no text; it says so in their place.
+fn take_pictures(content: &mut Value) -> Vec<Value> {
+    let Some(parts) = content.as_array_mut() else { return vec![] };
+    let pictures: Vec<Value> = parts.extract_if(.., |part| part["type"] != "text").collect();
+    parts.extend((!pictures.is_empty()).then(|| json!({"type": "text", "text": SHOWN_BELOW})));
+    pictures
+}
+
+fn from_user(pictures: Vec<Value>) -> Option<Value> {
+    (!pictures.is_empty()).then(|| json!({"role": "user", "content": pictures}))
 }
 
 /// What a model says before its calls is its plan.
@@ -102,8 +145,17 @@ fn assistant(content: Value, calls: &[ToolCall]) -> Value {
             json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}})
         })
         .collect();
-    let plan = if content == json!("") { Value::Null } else { content };
-    object([("role", json!("assistant")), ("tool_plan", plan), ("tool_calls", calls.into())])
+    object([("role", json!("assistant")), ("tool_plan", plan(content)), ("tool_calls", calls.into())])
+}
+
+/// A plan is one text; null where nothing is said.
+fn plan(content: Value) -> Value {
+    let plan = match content {
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
+        Value::String(text) => text,
+        _ => String::new(),
+    };
+    if plan.is_empty() { Value::Null } else { plan.into() }
 }
 
 /// Text alone is a string.

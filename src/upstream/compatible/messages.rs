@@ -22,6 +22,9 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// [`quirks::OURS`], and what finds them: made once, since most requests are searched for all of them in vain.
 static OURS: LazyLock<[(&str, Finder); 6]> = LazyLock::new(|| quirks::OURS.map(|name| (name, Finder::new(name))));
 
+/// Stands in a result for what follows in the user's message.
+pub(in crate::upstream) const SHOWN_BELOW: &str = "(What it shows follows in the user's message.)";
+
 /// The request's messages as `quirks` want them; `None`: they are that already.
 pub(in crate::upstream) fn rewritten(quirks: &Quirks, request: &ChatRequest) -> Option<Vec<u8>> {
     let raw = request.raw("messages")?;
@@ -42,12 +45,29 @@ pub(in crate::upstream) fn rewritten(quirks: &Quirks, request: &ChatRequest) -> 
     serde_json::to_vec(&messages).ok()
 }
 
-/// The request's tools without what is foreign to `quirks`; `None`: they are that already.
-pub(super) fn bare_tools(quirks: &Quirks, raw: &[u8]) -> Option<Vec<u8>> {
+/// The request's tools as `quirks` want them; `None`: they are that already.
+pub(super) fn tools(quirks: &Quirks, raw: &[u8]) -> Option<Vec<u8>> {
     let foreign = foreign(quirks, raw);
-    let mut tools: Vec<Message> = serde_json::from_slice(raw).ok().filter(|_| !foreign.is_empty())?;
-    tools.iter_mut().for_each(|tool| bare(&foreign, tool));
+    if foreign.is_empty() && !quirks.parameters {
+        return None;
+    }
+    let mut tools: Vec<Message> = serde_json::from_slice(raw).ok()?;
+    for tool in &mut tools {
+        bare(&foreign, tool);
+        if quirks.parameters {
+            replace(tool, "function", with_parameters);
+        }
+    }
     serde_json::to_vec(&tools).ok()
+}
+
+/// A function that takes nothing says so.
+fn with_parameters(mut function: Message) -> Message {
+    if function.get("parameters").is_none_or(|parameters| parameters.get() == "null") {
+        let nothing = to_raw_value(&json!({"type": "object", "properties": {}})).ok();
+        function.extend(nothing.map(|nothing| ("parameters".to_owned(), nothing)));
+    }
+    function
 }
 
 /// What is foreign to `quirks` of the names in `raw`.
@@ -83,7 +103,7 @@ fn says_something(message: &Message) -> bool {
 
 fn touched(quirks: &Quirks, request: &ChatRequest) -> bool {
     let has = |role: &str| request.messages.iter().any(|message| message.role == role);
-    let shows = |message: &chat::Message| message.role == "tool" && message.content.images > 0;
+    let shows = |message: &chat::Message| message.role == "tool" && message.content.has_others;
     !quirks.message_fields.is_empty()
         || (quirks.text_results && request.messages.iter().any(shows))
         || (quirks.developer_role.is_some() && has("developer"))
@@ -116,7 +136,7 @@ fn take_pictures(message: &mut Message) -> Vec<Value> {
     replace(message, "content", |parts: Vec<Value>| {
         let (mut texts, others): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part["type"] == "text");
         if !others.is_empty() {
-            texts.push(json!({"type": "text", "text": "(What it shows follows in the user's message.)"}));
+            texts.push(json!({"type": "text", "text": SHOWN_BELOW}));
         }
         pictures = others;
         texts
@@ -132,6 +152,7 @@ fn shown(pictures: Vec<Value>) -> Option<Message> {
 
 fn rewrite(quirks: &Quirks, message: &mut Message) {
     if !quirks.message_fields.is_empty() {
+        say_refusal(quirks, message);
         message.retain(|name, _| quirks.message_fields.contains(name));
     }
     if let Some(role) = &quirks.developer_role {
@@ -142,6 +163,16 @@ fn rewrite(quirks: &Quirks, message: &mut Message) {
         replace(message, "tool_calls", |calls: Vec<Map<String, Value>>| {
             calls.into_iter().map(|call| with_fitting_id(call, length)).collect::<Vec<_>>()
         });
+    }
+}
+
+/// A refusal is what was said, where there is no such field.
+fn say_refusal(quirks: &Quirks, message: &mut Message) {
+    let is_silent = message.get("content").is_none_or(|content| matches!(content.get(), "null" | "\"\""));
+    let takes_refusals = quirks.message_fields.iter().any(|name| name == "refusal");
+    let refusal = message.get("refusal").filter(|refusal| refusal.get() != "null" && is_silent && !takes_refusals);
+    if let Some(refusal) = refusal.cloned() {
+        message.insert("content".into(), refusal);
     }
 }
 

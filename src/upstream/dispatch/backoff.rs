@@ -8,7 +8,7 @@ use super::super::UpstreamError;
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(4);
 /// An upstream that wants a longer pause than this is not waited for: the client hears of it instead.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The wait after `failures` (≥ 1) failed calls, the last with `error`: exponential, between half and all of it by
 /// `draw` in [0, 1), and no shorter than the upstream's Retry-After. `None`: a retry does not help, or not soon.

@@ -15,22 +15,22 @@ const FAILURES: u32 = 5;
 const WINDOW_CALLS: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(30);
 /// How long it stays open before one request may probe.
-const PAUSE: Duration = Duration::from_secs(10);
+pub const PAUSE: Duration = Duration::from_secs(10);
 
 /// What a breaker stands before, and so which failures it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Nobody reaches it.
+    /// No connection to it can be made.
     Provider,
     /// It is not, or no longer, accepted.
     Key,
-    /// It answers with errors, not in time, or with nonsense.
+    /// It answers with errors, not in time, with nonsense, or drops the connection.
     Model,
 }
 
 impl Scope {
     /// The caller's faults and rate limits say nothing against anybody's health: the provider is up and talking.
-    fn blames(self, error: &UpstreamError) -> bool {
+    pub fn blames(self, error: &UpstreamError) -> bool {
         let key_refused = matches!(
             error.status,
             Some(StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::super::{Attempt, Cause, UpstreamError};
+use super::breaker::Scope;
 use super::timing::{Due, Passed, Timing};
 use super::{Dispatched, Exhausted, Limits, Reply, Upstreams, Work, backoff, local};
 use crate::catalog::Model;
@@ -154,9 +155,14 @@ impl<'a> Course<'a> {
         self.calls = made;
     }
 
-    /// Decides who is next after `target` failed. False: nobody, or not in time.
+    /// Decides who is next after `target` failed. False: nobody, or not in time. Its other keys come first, but leave the
+    /// last attempt to others: what ails one key may ail all of them.
     async fn go_on(&mut self, target: usize, error: &UpstreamError) -> bool {
         self.reorder(target, error);
+        if self.key_has_room(target, error) && (self.queue.is_empty() || self.attempts.len() + 1 < self.limits.attempts)
+        {
+            self.queue.push_front(target);
+        }
         if !self.queue.is_empty() {
             return self.may_try_again();
         }
@@ -195,13 +201,26 @@ impl<'a> Course<'a> {
         self.later.extend(self.pause(target, error).map(|pause| (target, Instant::now() + pause)));
     }
 
-    /// A rate limit is one key's: with another key the same model may answer at once.
+    /// Until a key has room where one was refused, else as the failure says.
     fn pause(&self, target: usize, error: &UpstreamError) -> Option<Duration> {
-        if error.cause == Cause::RateLimited && self.upstreams.healthy(&self.targets[target].id) {
+        if self.key_has_room(target, error) {
             return Some(Duration::ZERO);
+        }
+        if Scope::Key.blames(error) {
+            return self.room_in(target).filter(|wait| *wait <= backoff::PATIENCE);
         }
         let failures = self.attempts.iter().filter(|attempt| attempt.target == target).count();
         backoff::pause(error, failures, (self.upstreams.jitter)())
+    }
+
+    /// A rate limit or a refusal is one key's: with another key the same model may answer at once.
+    fn key_has_room(&self, target: usize, error: &UpstreamError) -> bool {
+        let is_of_key = error.cause == Cause::RateLimited || Scope::Key.blames(error);
+        is_of_key && self.room_in(target) == Some(Duration::ZERO)
+    }
+
+    fn room_in(&self, target: usize) -> Option<Duration> {
+        self.upstreams.known(&self.targets[target].id, |target| target.vitals.room_in(Instant::now())).flatten()
     }
 
     /// The target that may be asked again first.

@@ -60,7 +60,7 @@ impl Reporter {
                 self.error(cause, problem)
             }
             Unsent::Broken(error) => {
-                self.error(Cause::Connect, format_args!("the connection broke before the answer: {}", root(error)))
+                self.error(Cause::Server, format_args!("the connection broke before the answer: {}", root(error)))
             }
         }
     }
@@ -80,7 +80,10 @@ impl Reporter {
         let detail = self.clean(detail);
         UpstreamError {
             status: Some(status),
-            ..self.error(cause_of(status, &detail), format_args!("{how} {}: {}", named(status), detail.message))
+            ..self.error(
+                cause_of(status, &detail),
+                format_args!("{how} {}: {}{}", named(status), detail.message, remedy(status)),
+            )
         }
         .with(detail)
     }
@@ -139,16 +142,27 @@ fn named(status: StatusCode) -> String {
     status.canonical_reason().map_or(status.as_str().into(), |name| format!("{} {name}", status.as_str()))
 }
 
+/// What to do about a refusal of which the provider knows nothing.
+fn remedy(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            "; it is the proxy's that HTTP_PROXY or ALL_PROXY names: put user and password into that URL"
+        }
+        _ => "",
+    }
+}
+
 /// Whom a refusal blames: by its status, and by its words where they are more exact.
 fn cause_of(status: StatusCode, detail: &ErrorDetail) -> Cause {
     match status.as_u16() {
         400 | 413 | 422 if is_too_long(detail) => Cause::ContextLength,
         400 | 403 | 422 if is_filtered(detail) => Cause::ContentFilter,
         401..=403 => Cause::Credentials,
-        404 | 300..=399 => Cause::Configuration,
+        // The path, the host, the protocol or the proxy is wrong: clients make none of them.
+        404 | 405 | 407 | 410 | 421 | 426 | 300..=399 => Cause::Configuration,
         408 => Cause::Timeout,
         429 => Cause::RateLimited,
-        409 | 424 => Cause::Server,
+        409 | 423..=425 => Cause::Server,
         400..=499 => Cause::Caller,
         500..=599 => Cause::Server,
         _ => Cause::Malformed,

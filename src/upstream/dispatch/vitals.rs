@@ -1,13 +1,13 @@
 //! What is remembered of a model between calls: its health, its load, its limits; and the guard of one call.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::{Cause, UpstreamError};
-use super::breaker::{Breaker, Condition, Scope};
+use super::breaker::{Breaker, Condition, PAUSE, Scope};
 use super::capacity;
 use super::load::Load;
 
@@ -46,10 +46,19 @@ pub struct Vitals {
     shared: Arc<Shared>,
     model: Breaker,
     pub load: Load,
-    /// Until when each key's limit at this model is used up.
-    limits: Vec<Mutex<Option<Instant>>>,
+    /// Each key's at this model.
+    rests: Vec<Mutex<Rest>>,
     /// The key whose turn it is.
     turn: AtomicUsize,
+}
+
+/// Until when a key is not to be used for a model.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rest {
+    /// Its limit is used up.
+    limited: Option<Instant>,
+    /// It was refused. Other keys come first; whether new requests should go there at all is its breaker's to say.
+    refused: Option<Instant>,
 }
 
 /// How a model stands.
@@ -71,9 +80,9 @@ pub struct Standing {
 impl Vitals {
     /// Of the model that is called `name`, as `provider/model`.
     pub fn new(shared: Arc<Shared>, name: String) -> Self {
-        let limits = shared.keys.iter().map(|_| Mutex::default()).collect();
+        let rests = shared.keys.iter().map(|_| Mutex::default()).collect();
         let model = Breaker::new(Scope::Model, name);
-        Self { shared, model, load: Load::default(), limits, turn: AtomicUsize::new(0) }
+        Self { shared, model, load: Load::default(), rests, turn: AtomicUsize::new(0) }
     }
 
     pub fn standing(&self, now: Instant) -> Standing {
@@ -93,36 +102,50 @@ impl Vitals {
     pub fn healthy(&self, now: Instant) -> bool {
         self.shared.provider.healthy(now)
             && self.model.healthy(now)
-            && (0..self.limits.len()).any(|key| self.is_usable(key, now))
+            && (0..self.rests.len())
+                .any(|key| self.shared.keys[key].healthy(now) && self.limited_until(key, now).is_none())
     }
 
-    fn is_usable(&self, key: usize, now: Instant) -> bool {
-        self.shared.keys[key].healthy(now) && self.limited_until(key, now).is_none()
+    /// How long until a key that is accepted has room; `None`: none is accepted.
+    pub fn room_in(&self, now: Instant) -> Option<Duration> {
+        let key = self.key(now);
+        let room = || self.limited_until(key, now).map_or(Duration::ZERO, |until| until - now);
+        (!self.is_refused(key, now)).then(room)
     }
 
-    /// The key to use: the one whose turn it is, or the next that is accepted and has room; where none has, the one that
-    /// has room the soonest.
+    /// The key to use: the one whose turn it is, or the next that is accepted and has room; where none has, the accepted
+    /// one that has room the soonest.
     fn key(&self, now: Instant) -> usize {
-        let (first, count) = (self.turn.load(Ordering::Relaxed), self.limits.len());
-        let mut turns = (0..count).map(|i| (first + i) % count);
-        let usable = |key: &usize| self.is_usable(*key, now);
-        let soonest = || (0..count).min_by_key(|key| self.limited_until(*key, now)).unwrap_or_default();
-        turns.find(usable).unwrap_or_else(soonest)
+        let (first, count) = (self.turn.load(Ordering::Relaxed), self.rests.len());
+        let turns = (0..count).map(|i| (first + i) % count);
+        turns.min_by_key(|key| (self.is_refused(*key, now), self.limited_until(*key, now))).unwrap_or_default()
+    }
+
+    fn is_refused(&self, key: usize, now: Instant) -> bool {
+        !self.shared.keys[key].healthy(now) || self.rest(key).refused.is_some_and(|until| until > now)
     }
 
     fn limited_until(&self, key: usize, now: Instant) -> Option<Instant> {
-        self.limit(key).filter(|until| *until > now)
+        self.rest(key).limited.filter(|until| *until > now)
     }
 
-    fn limit(&self, key: usize) -> Option<Instant> {
-        *self.limits[key].lock().unwrap_or_else(PoisonError::into_inner)
+    fn rest(&self, key: usize) -> MutexGuard<'_, Rest> {
+        self.rests[key].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing more with this key for a while: it is another's turn.
     pub fn exhausted(&self, key: usize, pause: Duration, now: Instant) {
-        let until = now + pause.min(capacity::LONGEST);
-        *self.limits[key].lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-        self.turn.store((key + 1) % self.limits.len(), Ordering::Relaxed);
+        self.rest(key).limited = Some(now + pause.min(capacity::LONGEST));
+        self.pass_turn(key);
+    }
+
+    fn refused(&self, key: usize, now: Instant) {
+        self.rest(key).refused = Some(now + PAUSE);
+        self.pass_turn(key);
+    }
+
+    fn pass_turn(&self, key: usize) {
+        self.turn.store((key + 1) % self.rests.len(), Ordering::Relaxed);
     }
 
     /// A call begins.
@@ -174,6 +197,9 @@ impl Call {
     pub fn failed(&mut self, error: &UpstreamError, now: Instant) {
         if error.cause == Cause::RateLimited {
             self.vitals.exhausted(self.key, error.retry_after.unwrap_or(LIMITED), now);
+        }
+        if Scope::Key.blames(error) {
+            self.vitals.refused(self.key, now);
         }
         self.settle(Some(Err(error)), now);
     }
@@ -227,14 +253,28 @@ mod tests {
         assert!(vitals.standing(now + LIMITED).healthy);
     }
 
+    fn refused() -> UpstreamError {
+        UpstreamError { cause: Cause::Credentials, status: Some(http::StatusCode::UNAUTHORIZED), ..limited(None) }
+    }
+
     #[test]
     fn a_refused_key_is_left_alone_and_the_model_stays() {
         let (vitals, now) = (Arc::new(vitals(2)), Instant::now());
-        let refused =
-            UpstreamError { cause: Cause::Credentials, status: Some(http::StatusCode::UNAUTHORIZED), ..limited(None) };
-        (0..5).for_each(|_| vitals.begin(now).failed(&refused, now));
-        assert_eq!(vitals.begin(now).key, 1);
+        vitals.begin(now).failed(&refused(), now);
+        assert_eq!((vitals.begin(now).key, vitals.begin(now + PAUSE).key), (1, 1), "also when it may be tried again");
         assert!(vitals.standing(now).healthy);
+    }
+
+    #[test]
+    fn a_refused_key_is_not_the_one_that_has_room_the_soonest() {
+        let (vitals, now) = (Arc::new(vitals(2)), Instant::now());
+        vitals.begin(now).failed(&refused(), now);
+        let soon = Duration::from_secs(3);
+        vitals.begin(now).failed(&limited(Some(soon)), now);
+        assert_eq!((vitals.begin(now).key, vitals.room_in(now)), (1, Some(soon)));
+        assert_eq!(vitals.standing(now).limited_for, Some(soon));
+        vitals.begin(now).failed(&refused(), now);
+        assert_eq!(vitals.room_in(now), None);
     }
 
     #[test]

@@ -13,6 +13,8 @@ type Generation = (u32, u32);
 pub(super) const LEVELS_SINCE: Generation = (3, 0);
 /// Models that think at all; they are told a number of tokens.
 const THINKS_SINCE: Generation = (2, 5);
+/// Models that search and hold to a form beside functions. Older ones refuse any two of these.
+pub(super) const COMBINES_SINCE: Generation = (3, 0);
 /// The Flash models from here on know no level MINIMAL any more, and no Pro model ever did.
 const NO_MINIMAL_SINCE: Generation = (3, 7);
 

@@ -3,10 +3,13 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::super::structure;
 use super::controls::{self, Own};
 use super::turns;
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, inexpressible, no_citations, one_call_at_a_time, unsupported};
+use crate::api::conversation::{
+    Controls, Conversation, Part, Turn, inexpressible, no_citations, one_call_at_a_time, unsupported,
+};
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
 
@@ -62,7 +65,13 @@ pub(super) fn body(model: &str, request: &ChatRequest) -> Result<Value, BadReque
     if let Some(bad) = refuses(request) {
         return Err(bad);
     }
-    let Conversation { turns, controls } = Conversation::read(request)?;
+    let Conversation { mut turns, mut controls } = Conversation::read(request)?;
+    let combines = controls::generation(model) >= controls::COMBINES_SINCE;
+    let tools = tools(&controls, combines, request)?;
+    if !tools.is_null() && !combines {
+        let told = structure::told_beside_tools(request, &mut controls.format)?;
+        turns.extend(told.map(|words| Turn::System { parts: vec![Part::text(words)] }));
+    }
     let google = google_fields(request)?;
     let own = Own {
         thinking_config: google.thinking_config,
@@ -73,7 +82,7 @@ pub(super) fn body(model: &str, request: &ChatRequest) -> Result<Value, BadReque
     Ok(object([
         ("systemInstruction", system),
         ("contents", contents),
-        ("tools", tools(&controls, request)),
+        ("tools", tools),
         ("toolConfig", controls::tool_config(&controls)),
         ("generationConfig", controls::generation_config(&controls, model, own)),
         ("safetySettings", google.safety_settings),
@@ -111,11 +120,17 @@ fn image_config(request: &ChatRequest) -> Result<Value, BadRequest> {
     Ok(config.unwrap_or_default())
 }
 
-fn tools(controls: &Controls, request: &ChatRequest) -> Value {
+/// `combines`: the model searches beside functions.
+fn tools(controls: &Controls, combines: bool, request: &ChatRequest) -> Result<Value, BadRequest> {
     let functions = controls::functions(&controls.tools);
     let search = request.raw("web_search_options").filter(|raw| &raw[..] != b"null");
-    let tools: Vec<Value> = functions.into_iter().chain(search.map(|_| json!({"googleSearch": {}}))).collect();
-    if tools.is_empty() { Value::Null } else { tools.into() }
+    let only_functions = functions.is_some() && !combines;
+    if search.is_some() && only_functions && !request.drop_unsupported {
+        return Err(unsupported("web_search_options", "this model cannot search while it has functions"));
+    }
+    let search = search.filter(|_| !only_functions).map(|_| json!({"googleSearch": {}}));
+    let tools: Vec<Value> = functions.into_iter().chain(search).collect();
+    Ok(if tools.is_empty() { Value::Null } else { tools.into() })
 }
 
 /// `extra_body: {google: {…}}`, which Google's own endpoint for OpenAI's clients takes: passed on as they are.
