@@ -2,15 +2,13 @@
 //! were made for. They pass, as they are, to a provider of the same protocol, and what was done with them comes back.
 
 use std::fmt::Display;
-use std::sync::LazyLock;
 
 use memchr::memmem;
-use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::allowed::{self, with_allowed_tools_only};
-use super::marks::Marked;
+use super::items::no_items;
 use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -105,52 +103,6 @@ pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl 
         named.flatten().find_map(|(place, one)| Some(refused(&place, one.stranger(own)?)))
     })
     .or_else(|| no_items(request, own, &wire))
-}
-
-/// What OpenAI's tools did, which others may go on without: the answer says what came of it.
-const SPARED: [&str; 16] = [
-    "apply_patch_call",
-    "apply_patch_call_output",
-    "code_interpreter_call",
-    "computer_call",
-    "computer_call_output",
-    "file_search_call",
-    "local_shell_call",
-    "local_shell_call_output",
-    "mcp_approval_request",
-    "mcp_approval_response",
-    "mcp_call",
-    "mcp_list_tools",
-    "shell_call",
-    "shell_call_output",
-    "tool_search_call",
-    "web_search_call",
-];
-
-/// Made once: each target of a route asks, and most requests have no such word.
-static ITEMS: LazyLock<Finder> = LazyLock::new(|| Finder::new("\"hosted_items\""));
-
-/// The first item of OpenAI's in a conversation that another wire cannot go on without: a summary in place of what was
-/// said before, for one.
-fn no_items(request: &ChatRequest, own: Option<Protocol>, wire: impl Display) -> Option<BadRequest> {
-    #[derive(Deserialize)]
-    struct Turn {
-        #[serde(default)]
-        hosted_items: Option<Vec<Value>>,
-    }
-    let raw = request.raw("messages").filter(|raw| own != Some(Protocol::Responses) && ITEMS.find(raw).is_some())?;
-    let turns: Vec<Turn> = serde_json::from_slice(raw).ok()?;
-    let is_missed = |item: &Value| {
-        let is = &item["is"];
-        let kind = is["type"].as_str().unwrap_or_default();
-        let is_spared = SPARED.contains(&kind) || kind.ends_with("_call_output") || Marked::of(is).is_some();
-        item["of"] == "responses" && !is_spared
-    };
-    let place = |turn: &Turn| turn.hosted_items.as_ref()?.iter().position(is_missed);
-    let (message, item) = turns.iter().enumerate().find_map(|(i, turn)| Some((i, place(turn)?)))?;
-    let kind = turns[message].hosted_items.as_ref()?[item]["is"]["type"].as_str().unwrap_or_default().to_owned();
-    let field = format!("messages[{message}].hosted_items[{item}]");
-    Some(unsupported(&field, &format!("{field} is of type \"{kind}\", which {wire} cannot be given")))
 }
 
 /// What a `tool_choice` names, each by its place.

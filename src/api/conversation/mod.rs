@@ -9,7 +9,9 @@ mod controls;
 mod course;
 mod custom;
 mod hosted;
+mod items;
 mod marks;
+mod signatures;
 mod thoughts;
 mod turns;
 
@@ -21,6 +23,7 @@ pub use course::{Stretch, characters, course};
 pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};
 pub use hosted::{Hosted, Protocol, no_hosted_tools, without_hosted_tools};
 pub use marks::{Fields, Marked, Marks, PAUSE, Piece, mark, marked, pieces, tells_more};
+pub use signatures::Signatures;
 pub use thoughts::{Reasoning, Sealed};
 pub use turns::{ToolCall, Turn};
 

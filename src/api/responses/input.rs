@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::api::conversation::{Hosted, Marks, Protocol, mark, tells_more};
+use crate::api::conversation::{Hosted, Marks, Protocol, Signatures, mark, tells_more};
 use crate::api::error::BadRequest;
 use crate::api::fields::with;
 
@@ -107,6 +107,7 @@ pub(super) struct Messages {
     out: Vec<Value>,
     /// Of the last message, where it is the assistant's.
     marks: Marks,
+    signatures: Signatures,
 }
 
 impl Messages {
@@ -179,17 +180,19 @@ impl Messages {
         let (pause, told) = marks.message(mark);
         marks.say(length(&content));
         append(message, "hosted_items", told);
-        match pause {
-            "" => message["content"] = content,
-            pause => {
-                let mut all = as_parts(message["content"].take());
-                all.extend([pause.into(), content].into_iter().flat_map(as_parts));
-                message["content"] = all.into();
+        message["content"] = match message["content"].take() {
+            Value::Null => content,
+            before => {
+                let more = [pause.into(), content].into_iter().filter(|more| *more != "");
+                let mut all = as_parts(before);
+                all.extend(more.flat_map(as_parts));
+                all.into()
             }
-        }
+        };
     }
 
     fn called(&mut self, call: Value, mark: Value) {
+        let call = self.signatures.sign(call);
         let (message, marks) = self.speaker(|_| true);
         append(message, "tool_calls", [call]);
         append(message, "hosted_items", marks.call(mark));
@@ -197,7 +200,9 @@ impl Messages {
 
     /// Thoughts whose blocks came along as their encrypted content; others say nothing that a provider could read.
     fn thought(&mut self, encrypted: Option<&str>) {
-        if let Some(blocks) = encrypted.and_then(|kept| serde_json::from_str::<Vec<Value>>(kept).ok()) {
+        let blocks: Vec<Value> = encrypted.and_then(|kept| serde_json::from_str(kept).ok()).unwrap_or_default();
+        let blocks: Vec<Value> = blocks.into_iter().filter_map(|block| self.signatures.keep(block)).collect();
+        if !blocks.is_empty() {
             let (message, marks) = self.speaker(is_open);
             append(message, "hosted_items", marks.think(blocks.len()));
             append(message, "thinking_blocks", blocks);
