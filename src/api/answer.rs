@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::chat::{lenient, word};
+use super::conversation::Signatures;
 
 /// A completion, or a chunk of one; its first choice is the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -94,7 +95,7 @@ pub struct Message {
     /// The same, as others do; some send it under both names.
     #[serde(default, deserialize_with = "text")]
     reasoning: String,
-    /// The same in Anthropic's form, where the provider wants it back.
+    /// The same in Anthropic's form, where the provider wants it back; signatures of calls are among them.
     #[serde(default, deserialize_with = "entries")]
     pub thinking_blocks: Vec<Value>,
     #[serde(default, deserialize_with = "nullable")]
@@ -130,9 +131,17 @@ pub struct Call {
     pub function: Function,
     #[serde(default)]
     pub custom: Option<Custom>,
+    /// Google's, for its signature.
+    #[serde(default)]
+    extra_content: Value,
 }
 
 impl Call {
+    /// What only Google can read of it, as a thought.
+    fn seal(&self) -> Option<Value> {
+        Signatures::seal(self.id.as_deref()?, &self.extra_content)
+    }
+
     /// Of the tool; a later piece has none, or an empty one.
     pub fn name(&self) -> Option<&str> {
         let name = self.custom.as_ref().map_or(&self.function.name, |custom| &custom.name);
@@ -242,7 +251,10 @@ impl Answer {
 
     fn read(body: &[u8], said: impl Fn(&mut Choice) -> Option<Message>) -> Result<Self, serde_json::Error> {
         let mut answer: Self = serde_json::from_slice(body)?;
-        answer.choices.iter_mut().for_each(|choice| choice.message = said(choice).unwrap_or_default());
+        for choice in &mut answer.choices {
+            choice.message = said(choice).unwrap_or_default();
+            choice.message.thinking_blocks.extend(choice.message.tool_calls.iter().filter_map(Call::seal));
+        }
         Ok(answer)
     }
 

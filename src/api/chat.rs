@@ -179,10 +179,11 @@ impl ChatRequest {
 }
 
 /// Fields that are written anew for each upstream, or that no upstream of this wire sees.
-pub const OWN: [&str; 7] = [
+pub const OWN: [&str; 8] = [
     "model",
     "drop_unsupported",
     "reasoning_summary",
+    "responses_reasoning",
     "anthropic_beta",
     "claude_thinking",
     "include",

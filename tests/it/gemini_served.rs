@@ -4,8 +4,9 @@ use satisfice::trace::Outcome;
 use satisfice::upstream::settings::Wire;
 use serde_json::{Value, json};
 
-use crate::gateway::{Options, Running, ask, ask_stream, header};
+use crate::gateway::{Options, Running, ask, ask_stream, body, header};
 use crate::scripted::Answer;
+use crate::wire;
 
 const TOOLS: &str = include_str!("../fixtures/gemini/tools.sse");
 
@@ -42,6 +43,87 @@ async fn streamed_calls_of_gemini_are_openais() {
     assert_eq!(seen.headers["x-goog-api-key"], crate::scripted::KEY);
     assert!(!seen.headers.contains_key("authorization"));
     assert_eq!(seen.json()["contents"][0]["parts"][0]["text"], "What is 2 + 2?");
+}
+
+/// The signatures in what Gemini is given.
+fn signatures(running: &Running) -> Vec<Value> {
+    let sent = running.upstream.seen().pop().unwrap().json();
+    let contents = sent["contents"].as_array().unwrap().iter();
+    let parts = contents.flat_map(|content| content["parts"].as_array().unwrap());
+    parts.filter(|part| part["functionCall"].is_object()).map(|part| part["thoughtSignature"].clone()).collect()
+}
+
+#[tokio::test]
+async fn signatures_of_calls_travel_through_anthropics_messages() {
+    let running = start().await;
+    let whole = Answer::json(include_str!("../fixtures/gemini/tools.json"));
+    running.upstream.on("small-upstream", [whole, Answer::stream().piece(TOOLS).end()]);
+    let ask = |messages: &Value, stream: bool| {
+        let body = json!({"model": "small", "max_tokens": 100, "stream": stream, "messages": messages});
+        running.post("/v1/messages", body.to_string()).send()
+    };
+    let question = json!({"role": "user", "content": "Weather?"});
+    let answer = body(ask(&json!([question]), false).await.unwrap()).await["content"].take();
+    let told = ask(&json!([question]), true).await.unwrap().bytes().await.unwrap();
+    let streamed = blocks(&wire::events(&told));
+    for content in [answer, streamed] {
+        let calls = content.as_array().unwrap().iter().filter(|block| block["type"] == "tool_use");
+        let result = |call: &Value| json!({"type": "tool_result", "tool_use_id": call["id"], "content": "3"});
+        let results: Vec<Value> = calls.map(result).collect();
+        let assistant = json!({"role": "assistant", "content": content});
+        ask(&json!([question, assistant, {"role": "user", "content": results}]), false).await.unwrap();
+        let signatures = signatures(&running);
+        assert_eq!((signatures[0].as_str(), signatures.len()), (Some("c2lnbmVk"), results.len()));
+        assert!(signatures[1..].iter().all(Value::is_null), "{signatures:?}");
+
+        let claude = Running::with(Options { wire: Wire::Anthropic, ..Options::default() }).await;
+        let messages = json!([question, assistant, {"role": "user", "content": results}]);
+        let body = json!({"model": "small", "max_tokens": 100, "messages": messages});
+        claude.post("/v1/messages", body.to_string()).send().await.unwrap();
+        assert!(!claude.upstream.seen()[0].json().to_string().contains("c2lnbmVk"), "nobody else is given them");
+    }
+}
+
+/// The blocks that these events tell of.
+fn blocks(events: &[Value]) -> Value {
+    let mut blocks: Vec<Value> = vec![];
+    for event in events {
+        let (start, input) = (&event["content_block"], &event["delta"]["partial_json"]);
+        match event["type"].as_str() {
+            Some("content_block_start") => blocks.push(start.clone()),
+            Some("content_block_delta") if input.is_string() => {
+                let block = &mut blocks[event["index"].as_u64().unwrap() as usize];
+                block["input"] = serde_json::from_str(input.as_str().unwrap()).unwrap();
+            }
+            _ => {}
+        }
+    }
+    blocks.into()
+}
+
+#[tokio::test]
+async fn signatures_of_calls_travel_through_responses() {
+    let running = start().await;
+    let whole = Answer::json(include_str!("../fixtures/gemini/tools.json"));
+    running.upstream.on("small-upstream", [whole, Answer::stream().piece(TOOLS).end()]);
+    let ask = |input: &Value, stream: bool| {
+        running.post("/v1/responses", json!({"model": "small", "input": input, "stream": stream}).to_string()).send()
+    };
+    let question = json!({"role": "user", "content": "Weather?"});
+    let answer = body(ask(&json!([question]), false).await.unwrap()).await["output"].take();
+    let told = ask(&json!([question]), true).await.unwrap().bytes().await.unwrap();
+    let streamed = wire::events(&told).pop().unwrap()["response"]["output"].take();
+    for output in [answer, streamed] {
+        let output = output.as_array().unwrap();
+        let calls = output.iter().filter(|item| item["type"] == "function_call");
+        let result = |call: &Value| json!({"type": "function_call_output", "call_id": call["call_id"], "output": "3"});
+        let results: Vec<Value> = calls.map(result).collect();
+        let input = [std::slice::from_ref(&question), &output[..], &results[..]].concat();
+        ask(&input.into(), false).await.unwrap();
+        let signatures = signatures(&running);
+        assert_eq!((signatures[0].as_str(), signatures.len()), (Some("c2lnbmVk"), results.len()));
+        assert!(signatures[1..].iter().all(Value::is_null), "{signatures:?}");
+    }
 }
 
 #[tokio::test]

@@ -21,16 +21,16 @@ fn output() -> Value {
          "content": [{"type": "output_text", "text": "Rain.", "annotations": []}]}])
 }
 
-fn search() -> Value {
+pub fn search() -> Value {
     json!({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "rain"}})
 }
 
-fn response(output: Value) -> Value {
+pub fn response(output: Value) -> Value {
     json!({"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "error": null, "model": "m",
         "output": output, "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}})
 }
 
-fn stream(output: &Value) -> Answer {
+pub fn stream(output: &Value) -> Answer {
     let begun = json!({"type": "response.created", "response": {"id": "resp_1", "status": "in_progress"}});
     let items = output.as_array().unwrap().iter().enumerate();
     let each = items.flat_map(|(i, item)| {
@@ -46,13 +46,13 @@ fn stream(output: &Value) -> Answer {
     events.fold(Answer::stream(), |answer, event| answer.event(&event.to_string())).end()
 }
 
-fn asked(fields: Value) -> String {
+pub fn asked(fields: Value) -> String {
     let mut body = json!({"model": "small", "input": "Does it rain?"});
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     body.to_string()
 }
 
-fn kinds(output: &Value) -> Vec<&str> {
+pub fn kinds(output: &Value) -> Vec<&str> {
     output.as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect()
 }
 

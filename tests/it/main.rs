@@ -57,6 +57,7 @@ mod preferences;
 mod reclassify;
 mod recorded;
 mod resilience;
+mod response_items;
 mod responses;
 mod responses_served;
 mod routes;

@@ -179,6 +179,24 @@ fn calls_whose_pieces_come_in_any_order_are_items_of_their_own() {
 }
 
 #[test]
+fn what_comes_in_one_chunk_is_told_in_its_order() {
+    let (_, echo) = request(json!({"model": "m", "input": "x"}).to_string().as_bytes()).unwrap();
+    let mut stream = Stream::new(echo);
+    let item = |is: Value, at: usize| json!({"of": "responses", "is": is, "after": 0, "at": at});
+    let items = json!([
+        item(json!({"type": "web_search_call", "id": "ws_1"}), 4),
+        item(json!({"type": "message", "phase": "final_answer"}), 6)
+    ]);
+    let delta = json!({"content": "One.\n\nTwo.", "hosted_items": items});
+    let chunk = json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]}).to_string();
+    let bytes = [stream.chunk(chunk.as_bytes()).unwrap(), stream.end()].concat();
+    let output = events(&bytes).pop().unwrap()["response"]["output"].take();
+    let texts = [0, 2].map(|i| output[i]["content"][0]["text"].as_str().unwrap());
+    assert_eq!((texts, &output[1]["type"]), (["One.", "Two."], &json!("web_search_call")));
+    assert_eq!((output[0].get("phase"), &output[2]["phase"]), (None, &json!("final_answer")));
+}
+
+#[test]
 fn a_summary_of_thoughts_is_a_part_that_begins_and_ends() {
     let (_, echo) = request(json!({"model": "m", "input": "x"}).to_string().as_bytes()).unwrap();
     let mut stream = Stream::new(echo);

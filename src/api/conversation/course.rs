@@ -19,17 +19,19 @@ pub enum Stretch<'h> {
 }
 
 /// An answer of so many `thoughts` and `characters`, with what of `items` is of the protocol `of`: all of it, each piece
-/// once. Of what came between two items, the thoughts come first.
+/// once. Of what came between two items, the thoughts come first, but for a message that had begun.
 pub fn course(of: Protocol, items: &[Hosted], thoughts: usize, characters: usize) -> Vec<Stretch<'_>> {
     let own = items.iter().filter(|item| item.of == of);
     let stops = own.map(|item| (item.after, item.at, Some(&item.is))).chain([(thoughts, characters, None)]);
-    let (mut thought, mut said) = (0, 0);
+    let (mut thought, mut said, mut speaks) = (0, 0, false);
     let mut course = vec![];
     for (after, at, item) in stops {
         let (after, at) = (after.clamp(thought, thoughts), at.clamp(said, characters));
-        course.extend((after > thought).then_some(Stretch::Thoughts(thought..after)));
-        course.extend((at > said).then_some(Stretch::Text(said..at)));
-        course.extend(item.map(Stretch::Item));
+        let thoughts = (after > thought).then_some(Stretch::Thoughts(thought..after));
+        let text = (at > said).then_some(Stretch::Text(said..at));
+        let between = if speaks { [text, thoughts] } else { [thoughts, text] };
+        course.extend(between.into_iter().flatten().chain(item.map(Stretch::Item)));
+        speaks = item.is_some_and(|item| item["type"] == "message");
         (thought, said) = (after, at);
     }
     course

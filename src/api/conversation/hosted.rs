@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::allowed::{self, with_allowed_tools_only};
+use super::items::no_items;
 use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -24,7 +25,7 @@ pub enum Protocol {
 
 /// A tool, a choice of one, or what was done with one: in a chat `{"type": "hosted", "hosted": {"of", "is"}}`, and in
 /// `hosted_items` of an assistant's message `{"of", "is", "after", "at"}`. Of a function it has in `is` what the protocol
-/// alone says of one.
+/// alone says of one. A chat has messages, pictures and calls itself: of these, it is the [`mark`](super::mark).
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Hosted {
     pub of: Protocol,
@@ -76,7 +77,8 @@ struct Glance {
 }
 
 /// The first tool of `request` that is another protocol's than `own` and may be called, for a wire that is called `wire`;
-/// none where the client said `drop_unsupported`. Nothing is read where there is none.
+/// none where the client said `drop_unsupported`. Nothing is read where there is none. The same for an item in what was
+/// said before that such a wire cannot go on without.
 pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl Display) -> Option<BadRequest> {
     let refused = |place: &str, strange: Strange| match strange {
         Strange::Tool(kind) => {
@@ -100,6 +102,7 @@ pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl 
         let named = choices(&choice).into_iter().map(|(place, one)| Some((place, Glance::deserialize(one).ok()?)));
         named.flatten().find_map(|(place, one)| Some(refused(&place, one.stranger(own)?)))
     })
+    .or_else(|| no_items(request, own, &wire))
 }
 
 /// What a `tool_choice` names, each by its place.

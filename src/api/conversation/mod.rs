@@ -9,6 +9,9 @@ mod controls;
 mod course;
 mod custom;
 mod hosted;
+mod items;
+mod marks;
+mod signatures;
 mod thoughts;
 mod turns;
 
@@ -19,6 +22,8 @@ pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolCho
 pub use course::{Stretch, characters, course};
 pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};
 pub use hosted::{Hosted, Protocol, no_hosted_tools, without_hosted_tools};
+pub use marks::{Fields, Marked, Marks, PAUSE, Piece, mark, marked, pieces, tells_more};
+pub use signatures::Signatures;
 pub use thoughts::{Reasoning, Sealed};
 pub use turns::{ToolCall, Turn};
 
@@ -69,7 +74,7 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 17] = [
+const HINTS: [&str; 18] = [
     "anthropic_beta",
     "claude_thinking",
     "include",
@@ -81,6 +86,7 @@ const HINTS: [&str; 17] = [
     "prompt_cache_retention",
     "provider",
     "reasoning_summary",
+    "responses_reasoning",
     "safety_identifier",
     "service_tier",
     "store",

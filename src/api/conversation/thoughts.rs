@@ -80,7 +80,7 @@ impl Sealed {
     }
 
     /// `None`: the seal is another's. Claude's are base64, and no JSON.
-    fn open(summary: &str, seal: &str) -> Option<Self> {
+    pub(super) fn open(summary: &str, seal: &str) -> Option<Self> {
         let (thinker, id, content) = serde_json::from_str(seal).ok()?;
         Some(Self { thinker, id, summary: summary.to_owned(), content })
     }

@@ -38,6 +38,8 @@ pub enum Turn {
         parts: Vec<Part>,
         /// The call failed: `is_error`, Anthropic's word, which `/v1/messages` hands on.
         failed: bool,
+        /// What one protocol alone says of it: `hosted_items`.
+        hosted: Vec<Hosted>,
     },
 }
 
@@ -161,7 +163,8 @@ fn turn(i: usize, raw: &RawValue) -> Result<Turn, BadRequest> {
         "tool" | "function" => {
             let call_id = message.tool_call_id.or(message.name);
             let call_id = call_id.ok_or_else(|| missing(&format!("messages[{i}].tool_call_id")))?;
-            Ok(Turn::Tool { call_id, parts, failed: message.is_error == Some(true) })
+            let (failed, hosted) = (message.is_error == Some(true), message.hosted_items.unwrap_or_default());
+            Ok(Turn::Tool { call_id, parts, failed, hosted })
         }
         "assistant" => Ok(Turn::Assistant {
             parts: parts.into_iter().chain(message.refusal.map(Part::text)).collect(),

@@ -17,8 +17,8 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     end.hear(&choice);
     let message = choice.message;
     let mut thoughts = message.thinking_blocks.clone();
-    if thoughts.is_empty() && !message.thoughts().is_empty() {
-        thoughts.push(thinking(message.thoughts()));
+    if !message.thoughts().is_empty() && thoughts.iter().all(|block| block["type"] == "redacted_thinking") {
+        thoughts.insert(0, thinking(message.thoughts()));
     }
     let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
     let texts = sources::blocks(said, &[message.annotations, message.citations].concat());

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::conversation::{Hosted, Protocol};
+use crate::api::conversation::{Hosted, Protocol, Signatures};
 use crate::api::error::BadRequest;
 use crate::api::fields::with;
 
@@ -148,6 +148,7 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
         Content::Blocks(blocks) => blocks,
     };
     let (mut parts, mut calls, mut thoughts, mut did) = (vec![], vec![], vec![], vec![]);
+    let mut signatures = Signatures::default();
     for (j, raw) in blocks.into_iter().enumerate() {
         let place = format!("{place}.content[{j}]");
         if is_hosted(&raw) {
@@ -157,9 +158,10 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
         match block(&raw, &place)? {
             Block::ToolUse { id, name, input } => {
                 let function = json!({"name": name, "arguments": input.to_string()});
-                calls.push(marked(json!({"id": id, "type": "function", "function": function}), &raw));
+                let call = signatures.sign(json!({"id": id, "type": "function", "function": function}));
+                calls.push(marked(call, &raw));
             }
-            Block::Thinking {} | Block::RedactedThinking {} => thoughts.push(raw),
+            Block::Thinking {} | Block::RedactedThinking {} => thoughts.extend(signatures.keep(raw)),
             other => parts.extend(self::parts(other, &raw, &place)?),
         }
     }

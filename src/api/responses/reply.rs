@@ -5,8 +5,8 @@ use std::ops::Range;
 use serde_json::{Map, Value, json};
 
 use super::request::Echo;
-use crate::api::answer::{Answer, Call, Choice, Usage, said_of};
-use crate::api::conversation::{Hosted, Protocol, Stretch, characters, course};
+use crate::api::answer::{Answer, Call, Choice, Message, Usage, said_of};
+use crate::api::conversation::{Fields, Hosted, Piece, Protocol, characters, marked, pieces};
 
 /// A whole completion as a response.
 ///
@@ -81,42 +81,53 @@ pub(super) fn item_id(kind: &str, answer: &str, at: usize) -> String {
 
 /// `status`: of the last item, where the answer was cut; those before it are complete.
 fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
-    let message = choice.message;
-    let thought = message.thoughts().to_owned();
-    let sources = message.annotations.into_iter().chain(message.citations).collect();
-    let text = Said { text: message.content, from: 0, sources, logprobs: choice.logprobs.content };
-    let thoughts = (&*thought, &message.thinking_blocks[..]);
-    let mut output = in_order(answer, &message.hosted_items, thoughts, &text);
+    let Choice { mut message, logprobs, .. } = choice;
+    let text = Said::of(&mut message, logprobs.content);
+    let mut output = in_order(answer, &message, &text);
     message.refusal.into_iter().for_each(|refusal| refuse(answer, &mut output, &refusal));
-    let first = output.len();
-    let pictures = message.images.iter().enumerate();
-    output.extend(pictures.filter_map(|(i, image)| picture(answer, first + i, image)));
-    let first = output.len();
-    let calls = message.tool_calls.iter().enumerate();
-    output.extend(calls.map(|(i, call)| called(answer, first + i, call, "completed")));
     if let Some(Value::Object(last)) = output.last_mut().filter(|last| last["status"].is_string()) {
         last.insert("status".into(), status.into());
     }
     output
 }
 
-/// Thoughts (as a text, and as they go back), what OpenAI's own tools did, and what was said.
-fn in_order(answer: &str, items: &[Value], (text, blocks): (&str, &[Value]), all: &Said) -> Vec<Value> {
-    let did: Vec<Hosted> = Hosted::items(Protocol::Responses, items).collect();
-    let mut output = vec![];
+/// Thoughts (as a text, and as they go back), what OpenAI's own tools did, what was said, drawn and called.
+fn in_order(answer: &str, message: &Message, all: &Said) -> Vec<Value> {
+    let did: Vec<Hosted> = Hosted::items(Protocol::Responses, &message.hosted_items).collect();
+    let (text, blocks) = (message.thoughts(), &message.thinking_blocks[..]);
+    let (mut output, mut begun, mut tokens) = (vec![], None, &all.logprobs[..]);
     if blocks.is_empty() && !text.is_empty() {
         output.push(reasoning(answer, 0, text, &[]));
     }
-    for stretch in course(Protocol::Responses, &did, blocks.len(), all.text.chars().count()) {
+    for piece in pieces(&did, &fields(message, &all.text)) {
         let at = output.len();
-        output.push(match stretch {
-            Stretch::Thoughts(these) if these.len() == blocks.len() => reasoning(answer, at, text, blocks),
-            Stretch::Thoughts(these) => reasoning(answer, at, "", &blocks[these]),
-            Stretch::Text(these) => said(answer, at, "completed", vec![all.within(&these).part()]),
-            Stretch::Item(is) => is.clone(),
+        output.extend(match piece {
+            Piece::Thoughts(these) if these.len() == blocks.len() => Some(reasoning(answer, at, text, blocks)),
+            Piece::Thoughts(these) => Some(reasoning(answer, at, "", &blocks[these])),
+            Piece::Message(mark) => {
+                begun = Some(mark);
+                None
+            }
+            Piece::Text(these) => {
+                let parts = vec![all.within(&these, &mut tokens).part()];
+                Some(marked(said(answer, at, "completed", parts), begun.take()))
+            }
+            Piece::Picture(i, mark) => picture(answer, at, &message.images[i]).map(|item| marked(item, mark)),
+            Piece::Call(i, mark) => Some(marked(called(answer, at, &message.tool_calls[i], "completed"), mark)),
+            Piece::Item(is) => Some(is.clone()),
         });
     }
     output
+}
+
+/// How much there is of what is said, in its `text`, thought, drawn and called.
+pub(super) fn fields<'a>(message: &'a Message, text: &'a str) -> Fields<'a> {
+    Fields {
+        thoughts: message.thinking_blocks.len(),
+        text,
+        pictures: message.images.len(),
+        calls: message.tool_calls.iter().map(|call| call.id.as_deref().unwrap_or_default()).collect(),
+    }
 }
 
 /// A refusal is a part of the message before it, if there is one.
@@ -159,9 +170,18 @@ pub(super) struct Said {
     pub(super) sources: Vec<Value>,
     /// A chat's `logprobs.content`.
     pub(super) logprobs: Vec<Value>,
+    /// Of its message.
+    pub(super) mark: Option<Value>,
 }
 
 impl Said {
+    /// What a message says, taken from it.
+    pub(super) fn of(message: &mut Message, logprobs: Vec<Value>) -> Self {
+        let (text, annotations) = (std::mem::take(&mut message.content), std::mem::take(&mut message.annotations));
+        let sources = annotations.into_iter().chain(std::mem::take(&mut message.citations)).collect();
+        Self { text, sources, logprobs, ..Self::default() }
+    }
+
     /// As a part of a message. Sources that are not among OpenAI's annotations stand beside them, as they do in a chat.
     pub(super) fn part(&self) -> Value {
         let sources = self.sources.iter().filter_map(|source| flat(source, self.from));
@@ -176,23 +196,36 @@ impl Said {
         part
     }
 
-    /// These characters of it. A source that does not say what rests on it belongs to the last ones.
-    fn within(&self, these: &Range<usize>) -> Self {
-        let is_last = these.end == self.text.chars().count();
-        let sources = self.sources.iter().filter(|source| begins(source).map_or(is_last, |at| these.contains(&at)));
-        let mut at = 0;
-        let tokens = self.logprobs.iter().filter(|token| {
-            let begins = at;
-            at += token["token"].as_str().map_or(0, |text| text.chars().count());
-            these.contains(&begins)
-        });
+    /// These characters of it, with so many of the `tokens` that are left. A source that does not say what rests on it
+    /// belongs to the last ones.
+    pub(super) fn within(&self, these: &Range<usize>, tokens: &mut &[Value]) -> Self {
+        let length = self.text.chars().count();
+        let is_last = these.end == length;
+        let place = |at: usize| at.saturating_sub(self.from).min(length.saturating_sub(1));
+        let sources =
+            self.sources.iter().filter(|source| begins(source).map_or(is_last, |at| these.contains(&place(at))));
+        let own = if is_last { tokens.len() } else { covering(these.len(), tokens) };
+        let (own, left) = tokens.split_at(own);
+        *tokens = left;
         Self {
             text: characters(&self.text, these),
             from: self.from + these.start,
             sources: sources.cloned().collect(),
-            logprobs: tokens.cloned().collect(),
+            logprobs: own.to_vec(),
+            mark: None,
         }
     }
+}
+
+/// How many of these tokens make so many characters.
+fn covering(characters: usize, tokens: &[Value]) -> usize {
+    let mut told = 0;
+    let fits = |token: &&Value| {
+        let more = told < characters;
+        told += token["token"].as_str().map_or(0, |text| text.chars().count());
+        more
+    };
+    tokens.iter().take_while(fits).count()
 }
 
 /// The first character that rests on a source; `None`: it does not say.

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{Said, State, call_item_id, called, item_id, logprobs, picture, reasoning, response, said};
+use super::reply::{Said, State, call_item_id, called, fields, item_id, logprobs, picture, reasoning, response, said};
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Usage};
-use crate::api::conversation::{Hosted, Protocol};
+use crate::api::conversation::{Hosted, Marked, Piece, Protocol, marked, pieces, tells_more};
 use crate::api::naming::{Naming, Told};
 use crate::api::sse;
 
@@ -25,6 +25,12 @@ pub struct Stream {
     calls: Vec<OpenCall>,
     /// Characters of the answer's text so far.
     said: usize,
+    /// Its thoughts so far that go back.
+    thoughts: usize,
+    /// Of calls and pictures that are still to come.
+    marks: Vec<Value>,
+    /// Of the message that comes next.
+    message: Option<Value>,
     finish: Option<String>,
     usage: Option<Usage>,
 }
@@ -45,13 +51,27 @@ struct OpenCall {
     /// Where it stands among the items.
     at: usize,
     call: Call,
+    mark: Option<Value>,
 }
 
 impl Stream {
     /// `echo`: what the response repeats of its request.
     pub fn new(echo: Echo) -> Self {
-        let (output, calls, naming) = (vec![], vec![], Naming::default());
-        Self { echo, head: None, sequence: 0, output, open: None, naming, calls, said: 0, finish: None, usage: None }
+        Self {
+            echo,
+            head: None,
+            sequence: 0,
+            output: vec![],
+            open: None,
+            naming: Naming::default(),
+            calls: vec![],
+            said: 0,
+            thoughts: 0,
+            marks: vec![],
+            message: None,
+            finish: None,
+            usage: None,
+        }
     }
 
     /// One chunk → the events that it makes, framed; there may be none.
@@ -95,23 +115,68 @@ impl Stream {
         out
     }
 
-    fn choice(&mut self, Choice { message, logprobs, .. }: Choice, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        if !message.thoughts().is_empty() || !message.thinking_blocks.is_empty() {
-            self.think(message.thoughts(), message.thinking_blocks.clone(), out);
+    fn choice(&mut self, choice: Choice, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let Choice { mut message, logprobs, .. } = choice;
+        let mut all = Said { from: self.said, ..Said::of(&mut message, logprobs.content) };
+        let items: Vec<Hosted> = self.items(&message.hosted_items);
+        if message.thinking_blocks.is_empty() && !message.thoughts().is_empty() {
+            self.think(message.thoughts(), vec![], out);
         }
-        Hosted::items(Protocol::Responses, &message.hosted_items).for_each(|item| self.did(item.is, out));
-        if !message.content.is_empty() {
-            self.say(&message.content, &logprobs.content, out);
+        let pieces = pieces(&items, &fields(&message, &all.text));
+        self.said += all.text.chars().count();
+        self.thoughts += message.thinking_blocks.len();
+        let mut calls = std::mem::take(&mut message.tool_calls);
+        let mut tokens = &all.logprobs[..];
+        for piece in pieces {
+            match piece {
+                Piece::Thoughts(these) => {
+                    let text = if these.start == 0 { message.thoughts() } else { "" };
+                    self.think(text, message.thinking_blocks[these].to_vec(), out);
+                }
+                Piece::Message(mark) => self.announce(mark, out),
+                Piece::Text(these) => self.say(all.within(&these, &mut tokens), out),
+                Piece::Picture(i, _) => self.picture(&message.images[i], out),
+                Piece::Call(i, _) => self.call(i, std::mem::take(&mut calls[i]), out)?,
+                Piece::Item(is) => self.did(is.clone(), out),
+            }
         }
-        if let Some((_, Open::Text(said))) = &mut self.open {
-            said.sources.extend(message.annotations.into_iter().chain(message.citations));
-            said.logprobs.extend(logprobs.content);
+        if let Some((_, Open::Text(said))) = self.open.as_mut().filter(|_| all.text.is_empty()) {
+            said.sources.append(&mut all.sources);
+            said.logprobs.append(&mut all.logprobs);
         }
         if let Some(refusal) = message.refusal.filter(|refusal| !refusal.is_empty()) {
             self.refuse(&refusal, out);
         }
-        message.images.iter().for_each(|image| self.picture(image, out));
-        message.tool_calls.into_iter().enumerate().try_for_each(|(i, piece)| self.call(i, piece, out))
+        Ok(())
+    }
+
+    /// What a chunk has of OpenAI's own items, their places counted within it.
+    fn items(&mut self, told: &[Value]) -> Vec<Hosted> {
+        let items: Vec<Hosted> = Hosted::items(Protocol::Responses, told)
+            .map(|item| {
+                let (after, at) = (item.after.saturating_sub(self.thoughts), item.at.saturating_sub(self.said));
+                Hosted { after, at, ..item }
+            })
+            .collect();
+        let told = items.iter().map(|item| &item.is).filter(|is| match Marked::of(is) {
+            Some(Marked::Call) => tells_more(is),
+            Some(Marked::Picture) => true,
+            Some(Marked::Message) | None => false,
+        });
+        self.marks.extend(told.cloned());
+        items
+    }
+
+    /// The mark among those kept that is `meant`, which is of no further use.
+    fn mark(&mut self, meant: impl Fn(&Value) -> bool) -> Option<Value> {
+        let place = self.marks.iter().position(meant)?;
+        Some(self.marks.remove(place))
+    }
+
+    /// A message begins, and says nothing yet.
+    fn announce(&mut self, mark: &Value, out: &mut Vec<u8>) {
+        self.close("completed", out);
+        self.message = Some(mark.clone());
     }
 
     /// What OpenAI's own tools did comes whole.
@@ -127,7 +192,9 @@ impl Stream {
 
     /// A picture comes whole.
     fn picture(&mut self, image: &Value, out: &mut Vec<u8>) {
+        let mark = self.mark(|mark| Marked::of(mark) == Some(Marked::Picture));
         let Some(item) = picture(self.answer(), self.output.len(), image) else { return };
+        let item = marked(item, mark.as_ref());
         let at = self.place(out);
         let mut begun = item.clone();
         (begun["status"], begun["result"]) = ("in_progress".into(), Value::Null);
@@ -156,17 +223,19 @@ impl Stream {
         self.piece(out, "response.reasoning_summary_text.delta", self.summary_place(self.at()), piece);
     }
 
-    fn say(&mut self, piece: &str, likely: &[Value], out: &mut Vec<u8>) {
+    fn say(&mut self, piece: Said, out: &mut Vec<u8>) {
         if !matches!(self.open, Some((_, Open::Text(_)))) {
-            self.begin(Open::Text(Said { from: self.said, ..Said::default() }), out);
+            let mark = self.message.take();
+            self.begin(Open::Text(Said { from: piece.from, mark, ..Said::default() }), out);
         }
-        if let Some((_, Open::Text(said))) = &mut self.open {
-            said.text.push_str(piece);
-        }
-        self.said += piece.chars().count();
         let mut fields = self.part_place(self.at());
-        fields["logprobs"] = logprobs(likely);
-        self.piece(out, "response.output_text.delta", fields, piece);
+        fields["logprobs"] = logprobs(&piece.logprobs);
+        self.piece(out, "response.output_text.delta", fields, &piece.text);
+        if let Some((_, Open::Text(said))) = &mut self.open {
+            said.text.push_str(&piece.text);
+            said.sources.extend(piece.sources);
+            said.logprobs.extend(piece.logprobs);
+        }
     }
 
     fn refuse(&mut self, piece: &str, out: &mut Vec<u8>) {
@@ -192,9 +261,10 @@ impl Stream {
 
     fn begin_call(&mut self, index: usize, call: Call, out: &mut Vec<u8>) {
         let at = self.place(out);
-        let item = called(self.answer(), at, &call, "in_progress");
+        let mark = self.mark(|mark| call.id.as_deref().is_some_and(|id| mark["call_id"] == id));
+        let item = marked(called(self.answer(), at, &call, "in_progress"), mark.as_ref());
         self.put(out, "response.output_item.added", json!({"output_index": at, "item": item}));
-        self.calls.push(OpenCall { index, at, call });
+        self.calls.push(OpenCall { index, at, call, mark });
     }
 
     fn give(&mut self, index: usize, more: &str, out: &mut Vec<u8>) {
@@ -245,14 +315,15 @@ impl Stream {
             self.begin_call(index, call, out);
         }
         let last = self.output.len().saturating_sub(1);
-        for OpenCall { at, call, .. } in std::mem::take(&mut self.calls) {
-            self.close_call(at, &call, if at == last { status } else { "completed" }, out);
+        for call in std::mem::take(&mut self.calls) {
+            self.close_call(&call, if call.at == last { status } else { "completed" }, out);
         }
         self.close(status, out);
     }
 
-    fn close_call(&mut self, at: usize, call: &Call, status: &str, out: &mut Vec<u8>) {
-        let item = called(self.answer(), at, call, status);
+    fn close_call(&mut self, OpenCall { at, call, mark, .. }: &OpenCall, status: &str, out: &mut Vec<u8>) {
+        let at = *at;
+        let item = marked(called(self.answer(), at, call, status), mark.as_ref());
         let (event, argument) = argument(call);
         let mut fields = json!({"item_id": item["id"], "output_index": at, argument: item[argument]});
         if call.custom.is_none() {
@@ -303,7 +374,7 @@ impl Stream {
         let parts = |part: Value| if status == "in_progress" { vec![] } else { vec![part] };
         match open {
             Open::Reasoning { text, blocks } => reasoning(answer, at, text, blocks),
-            Open::Text(text) => said(answer, at, status, parts(text.part())),
+            Open::Text(text) => marked(said(answer, at, status, parts(text.part())), text.mark.as_ref()),
             Open::Refusal { text } => said(answer, at, status, parts(json!({"type": "refusal", "refusal": text}))),
         }
     }

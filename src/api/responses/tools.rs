@@ -1,9 +1,10 @@
 //! A response's tools, and the choice among them, as a chat has them.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::conversation::{Hosted, Protocol};
 use crate::api::error::BadRequest;
+use crate::api::fields::with;
 
 /// A chat has searching the web as an option, `web_search_options`.
 #[derive(Default)]
@@ -45,9 +46,9 @@ fn web_search(mut tool: Value) -> Value {
 
 /// A chat has a tool's fields in an object that is named after its type.
 fn tool(i: usize, mut tool: Value) -> Result<Value, BadRequest> {
-    let kind = tool.as_object_mut().and_then(|tool| tool.remove("type")).unwrap_or_default();
+    let kind = tool.as_object_mut().and_then(|tool| tool.shift_remove("type")).unwrap_or_default();
     match kind.as_str() {
-        Some("function") => Ok(json!({"type": "function", "function": tool})),
+        Some("function") => Ok(function(tool)),
         Some("custom") => {
             if tool["format"]["type"] == "grammar" {
                 tool["format"] = nested(tool["format"].take());
@@ -64,6 +65,19 @@ fn tool(i: usize, mut tool: Value) -> Result<Value, BadRequest> {
             Err(BadRequest::field(field.clone(), format!("{field} must be \"function\", or the type of another tool")))
         }
     }
+}
+
+/// What a chat has of a function.
+const FUNCTION: [&str; 4] = ["name", "description", "parameters", "strict"];
+
+/// What only a response says of it stands beside it, as far as that asks for anything.
+fn function(tool: Value) -> Value {
+    let Value::Object(fields) = tool else { return json!({"type": "function", "function": tool}) };
+    let (own, mut more): (Map<_, _>, Map<_, _>) =
+        fields.into_iter().partition(|(name, _)| FUNCTION.contains(&name.as_str()));
+    more.retain(|_, value| !matches!(value, Value::Null | Value::Bool(false)));
+    let more = (!more.is_empty()).then(|| Hosted::more(Protocol::Responses, more.into()));
+    with(json!({"type": "function", "function": own}), "hosted", more.as_ref())
 }
 
 fn nested(mut grammar: Value) -> Value {

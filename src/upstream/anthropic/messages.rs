@@ -61,7 +61,7 @@ impl Messages {
                     blocks.extend(calls.iter().map(call));
                     out.say("assistant", blocks);
                 }
-                Turn::Tool { call_id, parts, failed } => out.say("user", vec![result(i, call_id, parts, *failed)?]),
+                Turn::Tool { call_id, parts, failed, .. } => out.say("user", vec![result(i, call_id, parts, *failed)?]),
             }
         }
         // A prompt that is all system is a request to Claude, too, and it answers users only.

@@ -63,7 +63,7 @@ impl Messages {
                     let calls = calls.iter().flat_map(|call| out.call(call));
                     out.say("assistant", thoughts.chain(said).chain(calls.collect::<Vec<_>>()).collect());
                 }
-                Turn::Tool { call_id, parts, failed } => {
+                Turn::Tool { call_id, parts, failed, .. } => {
                     let result = out.result(i, call_id, parts, *failed)?;
                     out.say("user", result);
                 }

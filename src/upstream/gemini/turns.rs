@@ -92,7 +92,7 @@ fn args(arguments: &str) -> Value {
 /// A result names its function, which OpenAI's wire says at the call only. One whose call is not there has at least
 /// its id: for the old role `function` this is the name.
 fn function_response(turn: &Turn, names: &HashMap<&str, &str>) -> Option<Value> {
-    let Turn::Tool { call_id, parts, failed } = turn else { return None };
+    let Turn::Tool { call_id, parts, failed, .. } = turn else { return None };
     let (texts, media): (Vec<&Part>, _) = parts.iter().partition(|part| text(part).is_some());
     let output: Vec<&str> = texts.into_iter().filter_map(text).collect();
     let media: Vec<Value> = media.into_iter().map(part).collect();

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::conversation::{Hosted, Protocol, Sealed, ToolCall};
+use crate::api::conversation::{Marks, PAUSE, Sealed, ToolCall, mark};
 use crate::catalog::Usage;
 use crate::upstream::blocks::WEB;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
@@ -84,12 +84,14 @@ pub(super) enum Item {
 }
 
 impl Item {
+    /// It and its mark.
+    ///
     /// # Errors
     /// It is no item, or not of the form that its type has.
-    pub(super) fn read(item: Value) -> Result<Self, NoAnswer> {
+    pub(super) fn read(item: Value) -> Result<(Self, Value), NoAnswer> {
         match Self::deserialize(&item).map_err(|e| format!("the answer is not a response: {e}"))? {
-            Self::Other => Ok(Self::Hosted(item)),
-            known => Ok(known),
+            Self::Other => Ok((Self::Hosted(item), Value::Null)),
+            known => Ok((known, mark(&item))),
         }
     }
 }
@@ -114,6 +116,12 @@ pub(super) enum Part {
     },
     #[serde(other)]
     Other,
+}
+
+impl Part {
+    fn is_text(&self) -> bool {
+        matches!(self, Self::OutputText { text, .. } if !text.is_empty())
+    }
 }
 
 #[derive(Deserialize)]
@@ -141,9 +149,6 @@ struct ThoughtText {
     #[serde(default)]
     text: String,
 }
-
-/// What is between the texts of thoughts.
-pub(super) const PAUSE: &str = "\n\n";
 
 /// A whole answer; `thinker`: who can read its thoughts.
 ///
@@ -203,29 +208,48 @@ impl Response {
     }
 }
 
-/// The items as one choice, its reason to stop left open.
-fn choice(items: Vec<Item>, thinker: &str) -> Choice {
-    let (mut choice, mut tokens) = (Choice::default(), vec![]);
-    for item in items {
-        match item {
+/// The items, each with its mark, as one choice, its reason to stop left open.
+fn choice(items: Vec<(Item, Value)>, thinker: &str) -> Choice {
+    let (mut choice, mut tokens, mut marks) = (Choice::default(), vec![], Marks::default());
+    for (item, mark) in items {
+        let told = match item {
             Item::Message { content } => {
-                content.into_iter().flatten().for_each(|part| say(part, &mut choice, &mut tokens));
+                let parts: Vec<Part> = content.into_iter().flatten().collect();
+                let told = if parts.iter().any(Part::is_text) { begin(mark, &mut marks, &mut choice) } else { vec![] };
+                parts.into_iter().for_each(|part| say(part, &mut choice, &mut tokens));
+                marks.say(choice.content.chars().count() - marks.said());
+                told
             }
-            Item::FunctionCall(call) => choice.calls.push(call.of(false)),
-            Item::CustomToolCall(call) => choice.calls.push(call.of(true)),
-            Item::Reasoning(thought) => think(&thought, thinker, &mut choice),
-            Item::ImageGenerationCall { result, output_format } => {
-                choice.images.extend(result.map(|data| picture(&data, output_format.as_deref())));
+            Item::FunctionCall(call) => {
+                choice.calls.push(call.of(false));
+                marks.call(mark)
             }
-            Item::Hosted(item) => {
-                let (thoughts, said) = (choice.thinking_blocks.len(), choice.content.chars().count());
-                choice.hosted.push(Hosted::item(Protocol::Responses, item, thoughts, said));
+            Item::CustomToolCall(call) => {
+                choice.calls.push(call.of(true));
+                marks.call(mark)
             }
-            Item::Other => {}
-        }
+            Item::Reasoning(thought) => match think(&thought, thinker, &mut choice) {
+                true => marks.think(1),
+                false => vec![],
+            },
+            Item::ImageGenerationCall { result: Some(data), output_format } => {
+                choice.images.push(picture(&data, output_format.as_deref()));
+                marks.tell(mark)
+            }
+            Item::Hosted(item) => marks.tell(item),
+            Item::ImageGenerationCall { .. } | Item::Other => vec![],
+        };
+        choice.hosted.extend(told);
     }
     choice.logprobs = (!tokens.is_empty()).then(|| logprobs(tokens));
     choice
+}
+
+/// A message that says something begins.
+fn begin(mark: Value, marks: &mut Marks, choice: &mut Choice) -> Vec<Value> {
+    let (pause, told) = marks.message(mark);
+    choice.content += pause;
+    told
 }
 
 fn say(part: Part, choice: &mut Choice, tokens: &mut Vec<Value>) {
@@ -244,13 +268,17 @@ fn say(part: Part, choice: &mut Choice, tokens: &mut Vec<Value>) {
     }
 }
 
-fn think(thought: &Thought, thinker: &str, choice: &mut Choice) {
+/// Whether it can be given back.
+fn think(thought: &Thought, thinker: &str, choice: &mut Choice) -> bool {
     let text = thought.text();
     if !choice.reasoning.is_empty() && !text.is_empty() {
         choice.reasoning += PAUSE;
     }
     choice.reasoning += &text;
-    choice.thinking_blocks.extend(thought.block(thinker));
+    let block = thought.block(thinker);
+    let is_kept = block.is_some();
+    choice.thinking_blocks.extend(block);
+    is_kept
 }
 
 impl Thought {

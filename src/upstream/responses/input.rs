@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::{
-    Hosted, Part, PartKind, Protocol, Reasoning, Sealed, Source, Stretch, ToolCall, Turn, characters, course,
-    unsupported,
+    Fields, Hosted, Part, PartKind, Piece, Protocol, Reasoning, Sealed, Source, ToolCall, Turn, characters, marked,
+    pieces, unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
@@ -19,14 +19,16 @@ pub(super) fn items(request: &ChatRequest, turns: &[Turn], thinker: &str) -> Res
     for (i, (message, turn)) in request.messages.iter().zip(turns).enumerate() {
         match turn {
             Turn::System { parts } | Turn::User { parts, .. } => items.push(said(&message.role, content(parts))),
-            Turn::Assistant { parts, reasoning, calls, hosted, .. } => {
+            Turn::Assistant { parts, reasoning, calls, images, hosted, .. } => {
                 let text = spoken(i, parts, request.drop_unsupported)?;
-                items.extend(answered(thinker, reasoning, hosted, &text, calls));
+                let pictures = pictures(i, images, request.drop_unsupported)?;
+                items.extend(Answered { text: &text, reasoning, pictures, calls }.items(thinker, hosted));
                 custom.extend(calls.iter().filter(|call| call.custom).map(|call| &call.id));
             }
-            Turn::Tool { call_id, parts, .. } => {
+            Turn::Tool { call_id, parts, hosted, .. } => {
                 let kind = if custom.contains(&call_id) { "custom_tool_call_output" } else { "function_call_output" };
-                items.push(json!({"type": kind, "call_id": call_id, "output": content(parts)}));
+                let output = json!({"type": kind, "call_id": call_id, "output": content(parts)});
+                items.push(marked(output, own(hosted)));
             }
         }
     }
@@ -37,21 +39,71 @@ fn said(role: &str, content: Value) -> Value {
     json!({"type": "message", "role": role, "content": content})
 }
 
-/// What a model thought, did with OpenAI's own tools, said and called. A thought that nothing came of is refused.
-fn answered(thinker: &str, reasoning: &[Reasoning], hosted: &[Hosted], text: &str, calls: &[ToolCall]) -> Vec<Value> {
-    let did = hosted.iter().any(|item| item.of == Protocol::Responses);
-    let nothing_came = text.is_empty() && calls.is_empty() && !did;
-    let thought = |thought: &Reasoning| match thought {
-        Reasoning::Sealed(sealed) if sealed.thinker == thinker && !nothing_came => Some(reasoning_item(sealed)),
+/// What the wire alone says of a result.
+fn own(hosted: &[Hosted]) -> Option<&Value> {
+    hosted.iter().find(|item| item.of == Protocol::Responses).map(|item| &item.is)
+}
+
+/// What a model answered before.
+struct Answered<'a> {
+    text: &'a str,
+    reasoning: &'a [Reasoning],
+    /// As items.
+    pictures: Vec<Value>,
+    calls: &'a [ToolCall],
+}
+
+impl Answered<'_> {
+    /// What it thought, did with OpenAI's own tools, said, drew and called. A thought that nothing came of is refused.
+    fn items(mut self, thinker: &str, hosted: &[Hosted]) -> Vec<Value> {
+        let calls = self.calls.iter().map(|call| &*call.id).collect();
+        let (thoughts, pictures) = (self.reasoning.len(), self.pictures.len());
+        let pieces = pieces(hosted, &Fields { thoughts, text: self.text, pictures, calls });
+        let something_came = pieces.iter().any(|piece| !matches!(piece, Piece::Thoughts(_) | Piece::Message(_)));
+        let mut message = None;
+        let mut items = vec![];
+        for piece in pieces {
+            match piece {
+                Piece::Thoughts(these) if something_came => items.extend(given_back(&self.reasoning[these], thinker)),
+                Piece::Thoughts(_) => {}
+                Piece::Message(mark) => message = Some(mark),
+                Piece::Text(these) => {
+                    items.push(marked(said("assistant", characters(self.text, &these).into()), message.take()));
+                }
+                Piece::Picture(i, mark) => items.push(marked(self.pictures[i].take(), mark)),
+                Piece::Call(i, mark) => items.push(marked(called(&self.calls[i]), mark)),
+                Piece::Item(is) => items.push(is.clone()),
+            }
+        }
+        items
+    }
+}
+
+/// Those of the thoughts that their thinker can read.
+fn given_back(thoughts: &[Reasoning], thinker: &str) -> impl Iterator<Item = Value> {
+    thoughts.iter().filter_map(move |thought| match thought {
+        Reasoning::Sealed(sealed) if sealed.thinker == thinker => Some(reasoning_item(sealed)),
         _ => None,
+    })
+}
+
+/// Pictures that a model made before, as the work of the tool that makes them here; of the id that is its own, a mark
+/// tells.
+fn pictures(message: usize, images: &[Part], drop: bool) -> Result<Vec<Value>, BadRequest> {
+    let item = |(i, part): (usize, &Part)| match &part.kind {
+        PartKind::Image { source: Source::Base64 { data, .. }, .. } => {
+            let id = format!("ig_{message}_{i}");
+            Some(Ok(json!({"type": "image_generation_call", "id": id, "status": "completed", "result": data})))
+        }
+        _ if drop => None,
+        _ => {
+            let field = format!("messages[{message}].images[{i}]");
+            let problem =
+                format!("{field}: a picture that a model made is nothing but a base64 data: URL in Responses");
+            Some(Err(unsupported(&field, &problem)))
+        }
     };
-    let stretches = course(Protocol::Responses, hosted, reasoning.len(), text.chars().count()).into_iter();
-    let items = stretches.flat_map(|stretch| match stretch {
-        Stretch::Thoughts(these) => reasoning[these].iter().filter_map(thought).collect(),
-        Stretch::Text(these) => vec![said("assistant", characters(text, &these).into())],
-        Stretch::Item(is) => vec![is.clone()],
-    });
-    items.chain(calls.iter().map(called)).collect()
+    images.iter().enumerate().filter_map(item).collect()
 }
 
 fn reasoning_item(thought: &Sealed) -> Value {

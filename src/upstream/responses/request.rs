@@ -10,7 +10,7 @@ use super::input;
 use crate::api::chat::{self, ChatRequest};
 use crate::api::conversation::{
     AllowedTools, Controls, Conversation, CustomTool, Format, JsonSchema, Protocol, Reasoning, Tool, ToolChoice, Turn,
-    no_citations, no_hosted_tools, unknown_there, unsupported,
+    marked, no_citations, no_hosted_tools, unknown_there, unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
@@ -30,7 +30,7 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 23] = [
+const TRANSLATED: [&str; 24] = [
     "anthropic_beta",
     "claude_thinking",
     "drop_unsupported",
@@ -47,6 +47,7 @@ const TRANSLATED: [&str; 23] = [
     "reasoning_effort",
     "reasoning_summary",
     "response_format",
+    "responses_reasoning",
     "store",
     "stream_options",
     "text",
@@ -149,12 +150,15 @@ fn asks_for_thoughts(request: &ChatRequest, turns: &[Turn]) -> bool {
         Turn::Assistant { reasoning, .. } => reasoning.iter().any(|thought| matches!(thought, Reasoning::Sealed(_))),
         _ => false,
     };
-    ["reasoning", "reasoning_effort", "reasoning_summary"].iter().any(|name| given(name)) || turns.iter().any(sealed)
+    let asks = ["reasoning", "reasoning_effort", "reasoning_summary", "responses_reasoning"];
+    asks.iter().any(|name| given(name)) || turns.iter().any(sealed)
 }
 
-/// The client's `reasoning`, and its effort and the summary that it wants to the letter.
+/// The client's `reasoning`, what a response alone says of it, and its effort and the summary that it wants to the
+/// letter.
 fn reasoning(request: &ChatRequest) -> Result<Value, BadRequest> {
     let mut reasoning: Map<String, Value> = request.field("reasoning", "an object")?.unwrap_or_default();
+    reasoning.extend(request.field::<Map<String, Value>>("responses_reasoning", "an object")?.unwrap_or_default());
     for (name, field) in [("effort", "reasoning_effort"), ("summary", "reasoning_summary")] {
         reasoning.extend(request.field(field, "a string")?.map(|value| (name.to_owned(), value)));
     }
@@ -211,13 +215,14 @@ fn tools(controls: &Controls, web_search: Option<Value>) -> Value {
 /// Responses hold to a schema unless told otherwise; chat does not.
 fn function(tool: &Tool) -> Value {
     let nothing = || json!({"type": "object", "properties": {}});
-    object([
+    let own = object([
         ("type", "function".into()),
         ("name", json!(tool.name)),
         ("description", json!(tool.description)),
         ("parameters", tool.parameters.clone().unwrap_or_else(nothing)),
         ("strict", json!(tool.strict.unwrap_or(false))),
-    ])
+    ]);
+    marked(own, tool.more.as_ref().filter(|more| more.of == Protocol::Responses).map(|more| &more.is))
 }
 
 /// Chat has a grammar in an object of that name; here its fields stand beside the type.

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{self, Called, Item, PAUSE, Response};
-use crate::api::conversation::{Hosted, Protocol};
+use super::answer::{self, Called, Item, Response};
+use crate::api::conversation::{Marks, PAUSE};
 use crate::upstream::blocks::WEB;
 use crate::upstream::completion::{Chunks, Head, image_json};
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
@@ -23,12 +23,11 @@ pub(super) struct Translation {
     /// The part whose text came last, and where it begins in the content, characters.
     part: Option<Place>,
     from: usize,
-    /// Characters of the content so far.
-    said: usize,
+    /// The message that was last announced, by its item's index, with its mark.
+    announced: Option<(usize, Value)>,
+    marks: Marks,
     /// The text of a thought that came last.
     thought: Option<(Place, Shown)>,
-    /// Thoughts that can be given back, so far.
-    thoughts: usize,
 }
 
 /// A call that has begun; its place in the list is its index.
@@ -62,7 +61,7 @@ enum Event {
     #[serde(rename = "response.created")]
     Created { response: Response },
     #[serde(rename = "response.output_item.added")]
-    Added { output_index: usize, item: Item },
+    Added { output_index: usize, item: Value },
     #[serde(rename = "response.output_item.done")]
     Done { output_index: usize, item: Value },
     #[serde(rename = "response.output_text.delta")]
@@ -122,9 +121,9 @@ impl Translation {
             calls: vec![],
             part: None,
             from: 0,
-            said: 0,
+            announced: None,
+            marks: Marks::default(),
             thought: None,
-            thoughts: 0,
         }
     }
 
@@ -137,26 +136,42 @@ impl Translation {
     }
 
     fn text(&mut self, place: Place, piece: String, tokens: Vec<Value>, out: &mut VecDeque<StreamItem>) {
-        if self.part != Some(place) {
-            (self.part, self.from) = (Some(place), self.said);
+        if piece.is_empty() && tokens.is_empty() {
+            return;
         }
-        self.said += piece.chars().count();
+        if self.part.is_none_or(|part| part.output_index != place.output_index) {
+            self.begin(place.output_index, out);
+        }
+        if self.part != Some(place) {
+            (self.part, self.from) = (Some(place), self.marks.said());
+        }
+        self.marks.say(piece.chars().count());
         if !tokens.is_empty() {
             let logprobs = answer::logprobs(tokens);
             let choice = json!({"index": 0, "delta": {"content": piece}, "logprobs": logprobs, "finish_reason": null});
             let text = Text { content: piece, ..Text::default() };
             self.put(self.chunks.chunk(choice, text), out);
-        } else if !piece.is_empty() {
+        } else {
             self.put(self.chunks.content(&piece), out);
+        }
+    }
+
+    /// The message at this index begins.
+    fn begin(&mut self, output_index: usize, out: &mut VecDeque<StreamItem>) {
+        let announced = self.announced.take().filter(|(index, _)| *index == output_index);
+        let mark = announced.map_or_else(|| json!({"type": "message"}), |(_, mark)| mark);
+        let (pause, told) = self.marks.message(mark);
+        if let Some(mut delta) = self.chunks.grown(0, "hosted_items", told) {
+            delta["content"] = pause.into();
+            let text = Text { content: pause.into(), ..Text::default() };
+            self.put(self.chunks.delta(0, delta, text), out);
         }
     }
 
     fn annotate(&mut self, annotation: Value, out: &mut VecDeque<StreamItem>) {
         if let Some(source) = answer::annotation(annotation, self.from) {
             let name = if source["type"] == WEB { "annotations" } else { "citations" };
-            if let Some(item) = self.chunks.listed(name, vec![source]) {
-                self.put(item, out);
-            }
+            self.list(name, vec![source], out);
         }
     }
 
@@ -176,7 +191,15 @@ impl Translation {
         }
     }
 
-    fn call(&mut self, output_index: usize, call: Called, custom: bool, out: &mut VecDeque<StreamItem>) {
+    fn call(
+        &mut self,
+        output_index: usize,
+        (call, mark): (Called, Value),
+        custom: bool,
+        out: &mut VecDeque<StreamItem>,
+    ) {
+        let told = self.marks.call(mark);
+        self.list("hosted_items", told, out);
         let (index, argued) = (self.calls.len(), !call.arguments.is_empty());
         self.calls.push(Call { output_index, custom, argued });
         self.put(self.chunks.call(index, &call.of(custom)), out);
@@ -203,31 +226,45 @@ impl Translation {
         self.calls.iter().position(|call| call.output_index == output_index)
     }
 
-    fn list(&mut self, name: &'static str, entry: Value, out: &mut VecDeque<StreamItem>) {
-        if let Some(item) = self.chunks.listed(name, vec![entry]) {
+    fn list(&mut self, name: &'static str, entries: Vec<Value>, out: &mut VecDeque<StreamItem>) {
+        if let Some(item) = self.chunks.listed(name, entries) {
             self.put(item, out);
         }
     }
 
-    fn done(&mut self, output_index: usize, item: Item, out: &mut VecDeque<StreamItem>) {
+    /// An item begins.
+    fn added(&mut self, output_index: usize, (item, mark): (Item, Value), out: &mut VecDeque<StreamItem>) {
+        match item {
+            Item::FunctionCall(call) => self.call(output_index, (call, mark), false, out),
+            Item::CustomToolCall(call) => self.call(output_index, (call, mark), true, out),
+            Item::Message { .. } => self.announced = Some((output_index, mark)),
+            _ => {}
+        }
+    }
+
+    fn done(&mut self, output_index: usize, (item, mark): (Item, Value), out: &mut VecDeque<StreamItem>) {
         let begun = self.called(output_index).is_some();
         match item {
             Item::FunctionCall(call) | Item::CustomToolCall(call) if begun => {
                 self.argued(output_index, &call.arguments, out);
             }
-            Item::FunctionCall(call) => self.call(output_index, call, false, out),
-            Item::CustomToolCall(call) => self.call(output_index, call, true, out),
+            Item::FunctionCall(call) => self.call(output_index, (call, mark), false, out),
+            Item::CustomToolCall(call) => self.call(output_index, (call, mark), true, out),
             Item::Reasoning(thought) => {
                 if let Some(block) = thought.block(&self.thinker) {
-                    self.thoughts += 1;
-                    self.list("thinking_blocks", block, out);
+                    let told = self.marks.think(1);
+                    self.list("hosted_items", told, out);
+                    self.list("thinking_blocks", vec![block], out);
                 }
             }
             Item::ImageGenerationCall { result: Some(data), output_format } => {
-                self.list("images", image_json(&answer::picture(&data, output_format.as_deref())), out);
+                let told = self.marks.tell(mark);
+                self.list("hosted_items", told, out);
+                self.list("images", vec![image_json(&answer::picture(&data, output_format.as_deref()))], out);
             }
             Item::Hosted(item) => {
-                self.list("hosted_items", Hosted::item(Protocol::Responses, item, self.thoughts, self.said), out);
+                let told = self.marks.tell(item);
+                self.list("hosted_items", told, out);
             }
             Item::ImageGenerationCall { .. } | Item::Message { .. } | Item::Other => {}
         }
@@ -249,9 +286,8 @@ impl Events for Translation {
         }
         match serde_json::from_slice(&event.data).map_err(|e| no_event(&event.data, &e))? {
             Event::Created { response } => self.chunks.head = response.head(self.chunks.head.clone()),
-            Event::Added { output_index, item: Item::FunctionCall(call) } => self.call(output_index, call, false, out),
-            Event::Added { output_index, item: Item::CustomToolCall(call) } => self.call(output_index, call, true, out),
-            Event::Added { .. } | Event::Other => {}
+            Event::Added { output_index, item } => self.added(output_index, Item::read(item)?, out),
+            Event::Other => {}
             Event::Done { output_index, item } => self.done(output_index, Item::read(item)?, out),
             Event::Text { place, delta, logprobs } => self.text(place, delta, logprobs.unwrap_or_default(), out),
             Event::Annotation { annotation } => self.annotate(annotation, out),
