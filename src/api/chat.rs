@@ -200,12 +200,15 @@ impl ChatRequest {
 }
 
 /// Fields that are written anew for each upstream, or that no upstream of this wire sees.
-pub const OWN: [&str; 7] = [
+pub const OWN: [&str; 10] = [
     "model",
     "drop_unsupported",
     "reasoning_summary",
     "anthropic_beta",
+    "claude_effort",
+    "claude_search",
     "claude_thinking",
+    "hosted",
     "include",
     "max_tool_calls",
 ];

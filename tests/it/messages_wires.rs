@@ -118,6 +118,59 @@ fn claude_thinks_as_its_client_said_and_others_by_an_effort() {
     }
 }
 
+#[test]
+fn an_effort_of_anthropics_client_reaches_claude_as_it_is_and_brings_no_thoughts() {
+    let tool = json!([{"name": "f", "input_schema": {"type": "object"}}]);
+    for (model, effort, more, sent) in [
+        ("claude-opus-5-5", "max", json!({}), json!("max")),
+        ("claude-opus-5-5", "xhigh", json!({}), json!("xhigh")),
+        ("claude-opus-4-6", "high", json!({"temperature": 0.0}), json!("high")),
+        ("claude-opus-4-6", "low", json!({"tools": tool, "tool_choice": {"type": "any"}}), json!("low")),
+        ("claude-opus-4-5", "high", json!({}), json!("high")),
+        ("claude-haiku-4-5", "high", json!({}), Value::Null),
+    ] {
+        let mut fields = more;
+        fields["output_config"] = json!({"effort": effort});
+        let body = posted(&claude(), model, fields);
+        assert_eq!((body.get("thinking"), &body["output_config"]["effort"]), (None, &sent), "{model} {effort}");
+    }
+    let chat = wire::chat(r#"{"model":"m","reasoning_effort":"max","messages":[{"role":"user","content":"Hello"}]}"#);
+    let body: Value = serde_json::from_slice(&claude().request("claude-opus-5-5", &chat).unwrap().body).unwrap();
+    assert_eq!(body["output_config"]["effort"], "max");
+    let bedrock = posted(&Bedrock, "anthropic.claude-opus-4-6-v1:0", json!({"output_config": {"effort": "max"}}));
+    assert_eq!(bedrock["outputConfig"]["effort"], "max");
+}
+
+#[test]
+fn what_anthropics_protocol_alone_says_of_a_request_reaches_claude_and_is_refused_elsewhere() {
+    let budget = json!({"type": "tokens", "total": 50_000});
+    let search = json!({"type": "web_search_20260209", "name": "web_search", "cache_control": {"type": "ephemeral"}});
+    let fields = json!({"service_tier": "standard_only", "diagnostics": {"a": 1}, "fallbacks": [{"model": "claude"}],
+        "prefill": "{", "container": null, "thinking": {"type": "between_tools"}, "tools": [search],
+        "output_config": {"effort": "low", "task_budget": budget}});
+    let sent = posted(&claude(), "claude-opus-5-5", fields.clone());
+    for name in ["service_tier", "diagnostics", "fallbacks", "prefill", "thinking", "tools", "output_config"] {
+        assert_eq!(sent[name], fields[name], "{name}");
+    }
+    for (field, fields) in [
+        ("prefill", json!({"prefill": "{"})),
+        ("output_config.task_budget", json!({"output_config": {"effort": "low", "task_budget": budget}})),
+    ] {
+        for provider in [&OpenAi as &dyn Provider, &strict(), &Responses::of("p"), &Gemini, &Cohere, &Bedrock] {
+            let bad = provider.refuses(&chat(fields.clone())).expect("it is refused");
+            assert_eq!(bad.param.as_deref(), Some(field), "{}", bad.message);
+            let mut lenient = fields.clone();
+            lenient["drop_unsupported"] = true.into();
+            let sent = posted(provider, "m", lenient).to_string();
+            assert!(!sent.contains("prefill") && !sent.contains("task_budget") && !sent.contains("hosted"), "{sent}");
+        }
+    }
+    let hinted = json!({"service_tier": "standard_only", "cache_control": {"type": "ephemeral"}, "tools": [search]});
+    assert_eq!(posted(&OpenAi, "m", hinted.clone())["service_tier"], "default");
+    let sent = posted(&Responses::of("p"), "m", hinted).to_string();
+    assert!(!sent.contains("20260209") && !sent.contains("cache_control"), "{sent}");
+}
+
 /// A document that is a text, and one that is a PDF.
 fn documents(citations: Value) -> Value {
     let text = json!({"type": "document", "title": "Lawn", "context": "Seen in May.", "citations": citations,

@@ -23,8 +23,8 @@ pub enum Protocol {
 }
 
 /// A tool, a choice of one, or what was done with one: in a chat `{"type": "hosted", "hosted": {"of", "is"}}`, and in
-/// `hosted_items` of an assistant's message `{"of", "is", "after", "at"}`. Of a function it has in `is` what the protocol
-/// alone says of one.
+/// `hosted_items` of an assistant's message `{"of", "is", "after", "at"}`. Of a function, and of a request, it has in `is`
+/// what the protocol alone says of one.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Hosted {
     pub of: Protocol,
@@ -40,8 +40,8 @@ pub struct Hosted {
 
 /// The type of such a tool in a chat.
 const HOSTED: &str = "hosted";
-/// What a protocol says of a function that changes no answer: who does not know it, leaves it out.
-const HINTS: [&str; 1] = ["eager_input_streaming"];
+/// What a protocol says of a function or a request that changes no answer: who does not know it, leaves it out.
+const HINTS: [&str; 2] = ["cache_control", "eager_input_streaming"];
 
 impl Hosted {
     /// A tool as it stands in `tools`, or a choice in `tool_choice`.
@@ -59,11 +59,31 @@ impl Hosted {
         json!({"of": of, "is": is, "after": after, "at": at})
     }
 
+    /// What its client's protocol alone says of `request`: its field `hosted`.
+    pub fn request(request: &ChatRequest) -> Option<Self> {
+        request.field(HOSTED, "what one protocol alone says of it").ok().flatten()
+    }
+
     /// What in `items` is of this protocol.
     pub fn items(of: Protocol, items: &[Value]) -> impl Iterator<Item = Self> {
         let read = items.iter().filter_map(|item| Self::deserialize(item).ok());
         read.filter(move |item| item.of == of)
     }
+}
+
+impl Hosted {
+    /// The first field of it that an answer depends on; of an object whose other fields a chat has, the one in it.
+    fn field(&self) -> Option<String> {
+        let (name, value) = named(&self.is)?;
+        let within = value.as_object().filter(|_| name == "output_config").and_then(|within| within.keys().next());
+        Some(within.map_or_else(|| name.to_owned(), |within| format!("{name}.{within}")))
+    }
+}
+
+/// The first of these fields that is no hint.
+fn named(is: &Value) -> Option<(&str, &Value)> {
+    let mut fields = is.as_object()?.iter();
+    fields.find(|(name, _)| !HINTS.contains(&name.as_str())).map(|(name, value)| (name.as_str(), value))
 }
 
 /// As much of a tool as tells what it is.
@@ -75,20 +95,23 @@ struct Glance {
     hosted: Option<Hosted>,
 }
 
-/// The first tool of `request` that is another protocol's than `own` and may be called, for a wire that is called `wire`;
-/// none where the client said `drop_unsupported`. Nothing is read where there is none.
+/// The first of what `request` says in the words of another protocol than `own`, for a wire that is called `wire`: of
+/// itself, or as a tool that may be called; none where the client said `drop_unsupported`. Nothing is read where there is
+/// none.
 pub fn no_hosted_tools(request: &ChatRequest, own: Option<Protocol>, wire: impl Display) -> Option<BadRequest> {
+    let no_field = |field: &str| unsupported(field, &format!("{field} is nothing that {wire} can be asked for"));
     let refused = |place: &str, strange: Strange| match strange {
         Strange::Tool(kind) => {
             unsupported(place, &format!("{place} is of type \"{kind}\", which {wire} cannot be asked for"))
         }
-        Strange::Field(name) => {
-            let field = format!("{place}.{name}");
-            unsupported(&field, &format!("{field} is nothing that {wire} can be asked for"))
-        }
+        Strange::Field(name) => no_field(&format!("{place}.{name}")),
     };
     if request.drop_unsupported {
         return None;
+    }
+    let said = Hosted::request(request).filter(|said| Some(said.of) != own);
+    if let Some(field) = said.as_ref().and_then(Hosted::field) {
+        return Some(no_field(&field));
     }
     let tools: Vec<Glance> = raw(request, "tools").unwrap_or_default();
     let barred = if tools.is_empty() { vec![] } else { allowed::barred(request) };
@@ -129,7 +152,7 @@ impl Glance {
         if self.kind == HOSTED {
             return Some(Strange::Tool(is["type"].as_str().unwrap_or_default()));
         }
-        is.as_object()?.keys().find(|name| !HINTS.contains(&name.as_str())).map(|name| Strange::Field(name))
+        named(is).map(|(name, _)| Strange::Field(name))
     }
 }
 

@@ -71,7 +71,8 @@ impl Draft<'_> {
     /// As the client wrote it in Claude's own words, else as its effort says.
     fn thoughts(&self, structure: &Structure, max_tokens: u32) -> Result<Thoughts, BadRequest> {
         if let Some(config) = self.request.field("thinking", "Anthropic's object, such as {\"type\": \"adaptive\"}")? {
-            return Ok(Thoughts { config: Some(config), effort: None });
+            let effort = self.controls.claude_effort.clone().map(Into::into);
+            return Ok(Thoughts { config: Some(config), effort });
         }
         let choice = &self.controls.tool_choice;
         let forced = matches!(choice, Some(ToolChoice::Required | ToolChoice::Function(_)))
@@ -200,7 +201,7 @@ fn write_output(structure: &Structure, thoughts: &Thoughts, out: &mut Map<String
     if let Structure::Native(schema) = structure {
         config.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
     }
-    config.extend(thoughts.effort.map(|effort| ("effort".to_owned(), effort.into())));
+    config.extend(thoughts.effort.as_deref().map(|effort| ("effort".to_owned(), effort.into())));
     if !config.is_empty() {
         out.insert("output_config".into(), config.into());
     }
