@@ -444,11 +444,14 @@ struct Part {
     text: Option<String>,
     #[serde(default)]
     file: File,
+    /// All of a part that one protocol alone has.
+    #[serde(default)]
+    hosted: Written,
 }
 
 impl Content {
     fn push(&mut self, part: Part) {
-        self.files += part.file.0;
+        self.files += part.file.0 + part.hosted.0;
         match part.kind.as_str() {
             "image_url" => self.images += 1,
             "input_audio" => self.audio += 1,

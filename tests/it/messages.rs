@@ -63,8 +63,7 @@ fn a_request_means_the_same_in_openais_words() {
 fn what_no_other_provider_could_do_is_named() {
     let (param, message) = refused(|body| body["tools"] = json!([{"type": "web_search_1"}, {"description": "x"}]));
     assert_eq!((&*param, &*message), ("tools[1]", "tools[1]: missing field `name`"));
-    let (param, _) =
-        refused(|body| body["messages"][0]["content"] = json!([{"type": "container_upload", "file_id": "f"}]));
+    let (param, _) = refused(|body| body["messages"][0]["content"] = json!([{"file_id": "f"}]));
     assert_eq!(param, "messages[0].content[0]");
     let (param, _) = refused(|body| drop(body.as_object_mut().unwrap().remove("max_tokens")));
     assert_eq!(param, "max_tokens");

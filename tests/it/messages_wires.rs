@@ -521,3 +521,93 @@ proptest! {
         prop_assert!(finished);
     }
 }
+
+/// A conversation with blocks that Anthropic alone has, said by either side.
+fn own_blocks() -> Value {
+    let tool = json!({"name": "f", "input_schema": {"type": "object"}});
+    let custom = json!({"type": "content", "content": [{"type": "text", "text": "Grass is green."}]});
+    let caller = json!({"type": "code_execution_20260120", "tool_id": "srvtoolu_1"});
+    json!({"tools": [tool], "messages": [
+        {"role": "user", "content": [
+            {"type": "container_upload", "file_id": "f1"},
+            {"type": "document", "source": custom, "citations": {"enabled": true}},
+            {"type": "image", "source": {"type": "file", "file_id": "f2"}, "cache_control": {"type": "ephemeral"}},
+            {"type": "text", "text": "Go."}]},
+        {"role": "assistant", "content": [
+            {"type": "compaction", "content": "All before."},
+            {"type": "text", "text": "I go."},
+            {"type": "tool_use", "id": "t1", "name": "f", "input": {}, "caller": caller}]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "tool_reference", "tool_name": "g"}]}]},
+    ]})
+}
+
+#[test]
+fn blocks_that_anthropic_alone_has_reach_claude_as_they_are_and_elsewhere_are_refused_or_left_out() {
+    let sent = posted(&claude(), "claude-opus-4-6", own_blocks());
+    assert_eq!(sent["messages"], own_blocks()["messages"]);
+    let known = Catalogue::embedded().unwrap();
+    let mistral = Compatible::new("mistral", known.provider_named("mistral").unwrap().quirks.clone());
+    for provider in [&OpenAi as &dyn Provider, &strict(), &mistral, &Responses::of("p"), &Gemini, &Cohere, &Bedrock] {
+        let bad = provider.refuses(&chat(own_blocks())).expect("it is refused");
+        assert_eq!(bad.param.as_deref(), Some("messages[0].content[0]"), "{}", bad.message);
+        assert!(bad.message.contains("of type \"container_upload\""), "{}", bad.message);
+        let mut lenient = own_blocks();
+        lenient["drop_unsupported"] = true.into();
+        let sent = posted(provider, "m", lenient).to_string();
+        for own in ["hosted\"", "container_upload", "compaction", "caller", "tool_reference", "Grass"] {
+            assert!(!sent.contains(own), "{own}: {sent}");
+        }
+        assert!(sent.contains("I go."), "{sent}");
+    }
+    let mut only_done = own_blocks();
+    only_done["messages"][0]["content"] = "Go.".into();
+    only_done["messages"][2]["content"][0]["content"] = "done".into();
+    let sent = posted(&OpenAi, "m", only_done).to_string();
+    assert!(!sent.contains("hosted\"") && !sent.contains("caller"), "what only tells who calls is left out: {sent}");
+}
+
+#[test]
+fn what_anthropic_alone_says_of_an_answer_comes_back_whole_and_streamed() {
+    let caller = json!({"type": "code_execution_20260120", "tool_id": "srvtoolu_1"});
+    let call = json!({"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}, "caller": caller});
+    let content = json!([{"type": "compaction", "content": "All before."}, {"type": "text", "text": "I go."}, call]);
+    let container = json!({"id": "c1", "expires_at": "2027-01-01T00:00:00Z"});
+    let management = json!({"applied_edits": []});
+    let mut answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude",
+        "content": content, "container": container, "context_management": management, "stop_reason": "tool_use",
+        "stop_sequence": null, "usage": {"input_tokens": 1, "output_tokens": 1}});
+    let told = heard(answer.to_string());
+    for name in ["content", "container", "context_management", "stop_reason"] {
+        assert_eq!(told[name], answer[name], "{name}");
+    }
+    answer["stop_reason"] = "compaction".into();
+    assert_eq!(heard(answer.to_string())["stop_reason"], "compaction");
+
+    let delta = |index: usize, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
+    let start =
+        |index: usize, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
+    let stop = |index: usize| json!({"type": "content_block_stop", "index": index});
+    let mut begun = content[2].clone();
+    begun["input"] = json!({});
+    let ended = json!({"stop_reason": "tool_use", "stop_sequence": null, "container": container});
+    let stream = [
+        json!({"type": "message_start", "message": {"id": "msg_1", "model": "claude", "usage": {"input_tokens": 1}}}),
+        start(0, json!({"type": "compaction", "content": null})),
+        delta(0, json!({"type": "compaction_delta", "content": "All "})),
+        delta(0, json!({"type": "compaction_delta", "content": "before."})),
+        stop(0),
+        start(1, begun.clone()),
+        delta(1, json!({"type": "input_json_delta", "partial_json": "{\"a\": 1}"})),
+        stop(1),
+        json!({"type": "message_delta", "delta": ended, "context_management": management, "usage": {"output_tokens": 2}}),
+        json!({"type": "message_stop"}),
+    ];
+    let bytes: String = stream.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let told = streamed(bytes.as_bytes());
+    let begins = |told: &&Value| told["type"] == "content_block_start";
+    let blocks: Vec<&Value> = told.iter().filter(begins).map(|event| &event["content_block"]).collect();
+    assert_eq!(blocks, [&content[0], &begun]);
+    let last = told.iter().find(|event| event["type"] == "message_delta").unwrap();
+    assert_eq!((&last["delta"]["container"], &last["context_management"]), (&container, &management));
+}

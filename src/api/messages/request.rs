@@ -152,8 +152,7 @@ pub fn request_with(body: &[u8], betas: &[&str]) -> Result<Vec<u8>, BadRequest> 
     let (mut own, rest): (Map<_, _>, Map<_, _>) =
         request.rest.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
     own.extend((!more.is_empty()).then(|| ("output_config".to_owned(), more.into())));
-    own.retain(|_, value| !value.is_null());
-    put("hosted", (!own.is_empty()).then(|| Hosted::more(Protocol::Messages, own.into())));
+    put("hosted", Hosted::said(Protocol::Messages, own));
     rest.into_iter().for_each(|(name, value)| put(&name, Some(tier(&name, value))));
     Ok(serde_json::to_vec(&out).unwrap_or_default())
 }
@@ -230,13 +229,11 @@ fn tool(i: usize, given: Value) -> Result<Value, BadRequest> {
         ("description", json!(tool.description)),
         ("strict", json!(tool.strict)),
     ];
-    let more: Map<_, _> = tool.more.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    let more = if more.is_empty() { Value::Null } else { Hosted::more(Protocol::Messages, more.into()) };
     Ok(object([
         ("type", "function".into()),
         ("function", object(function)),
         ("cache_control", json!(tool.cache_control)),
-        ("hosted", more),
+        ("hosted", json!(Hosted::said(Protocol::Messages, tool.more))),
     ]))
 }
 

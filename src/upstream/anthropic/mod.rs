@@ -128,10 +128,8 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
             body[name] = own;
         }
     }
-    let said = Hosted::request(request).filter(|said| said.of == Protocol::Messages);
-    for (name, own) in said.iter().filter_map(|said| said.is.as_object()).flatten() {
-        add(&mut body[name], own);
-    }
+    let said = Hosted::request(request);
+    Hosted::fields(Protocol::Messages, said.as_ref()).for_each(|(name, own)| add(&mut body[name], own));
     Ok(body)
 }
 

@@ -9,7 +9,7 @@ use super::schema;
 use super::search;
 use super::thinking::{Conditions, Thoughts};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, Protocol, Tool, ToolChoice, Turn, unsupported};
+use crate::api::conversation::{Controls, Conversation, Hosted, Protocol, Tool, ToolChoice, Turn, unsupported};
 use crate::api::error::BadRequest;
 use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
 
@@ -152,8 +152,7 @@ impl Draft<'_> {
         for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             out[name] = value;
         }
-        let own = tool.more.iter().filter(|more| more.of == Protocol::Messages);
-        own.filter_map(|more| more.is.as_object()).flatten().for_each(|(name, value)| out[name] = value.clone());
+        Hosted::fields(Protocol::Messages, tool.more.as_ref()).for_each(|(name, own)| out[name] = own.clone());
         out
     }
 
