@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::chat::{lenient, word};
-use super::conversation::Signatures;
+use super::conversation::{Hosted, Signatures};
 
 /// A completion, or a chunk of one; its first choice is the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -64,6 +64,9 @@ pub struct Choice {
     /// OpenRouter's: the provider's own word for why it ended.
     #[serde(default, deserialize_with = "lenient")]
     pub native_finish_reason: Option<String>,
+    /// What one protocol alone says of the answer.
+    #[serde(default, deserialize_with = "lenient")]
+    pub hosted: Option<Hosted>,
     #[serde(default, deserialize_with = "forgiving")]
     pub logprobs: Logprobs,
 }
@@ -134,6 +137,9 @@ pub struct Call {
     /// Google's, for its signature.
     #[serde(default)]
     extra_content: Value,
+    /// What one protocol alone says of it.
+    #[serde(default, deserialize_with = "lenient")]
+    pub hosted: Option<Box<Hosted>>,
 }
 
 impl Call {

@@ -3,7 +3,6 @@
 //! A request is read once. The fields that decide something are parsed; every other one is kept as the bytes it came
 //! in, so that forwarding a request changes nothing that the gateway did not mean to change.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::BadRequest;
+pub use super::lengths::Calls;
+use super::lengths::{File, Given, Length, Thoughts, Written};
 
 /// A chat completion request: what the gateway reads of it, and the whole as it came.
 #[derive(Debug, Clone)]
@@ -61,8 +62,28 @@ pub struct Message {
     pub role: String,
     #[serde(default)]
     pub content: Content,
-    #[serde(default, deserialize_with = "present")]
-    pub tool_calls: bool,
+    #[serde(default)]
+    pub tool_calls: Calls,
+    #[serde(default, deserialize_with = "lenient")]
+    function_call: Option<Given>,
+    #[serde(default)]
+    reasoning_content: Length,
+    #[serde(default)]
+    reasoning: Length,
+    #[serde(default)]
+    thinking_blocks: Thoughts,
+    #[serde(default)]
+    hosted_items: Written,
+}
+
+impl Message {
+    /// What a model reads of it, as bytes of text: with what calls were given, thoughts (once, though they may be there in
+    /// several forms), files, and what tools did that a provider runs. Pictures and sound are not among it.
+    pub fn length(&self) -> usize {
+        let calls = self.tool_calls.length + self.function_call.map_or(0, Given::length);
+        let thoughts = self.thinking_blocks.0.max(self.reasoning_content.0).max(self.reasoning.0);
+        self.content.text.len() + self.content.files + calls + thoughts + self.hosted_items.0
+    }
 }
 
 /// The text of a message and the kinds of its other parts.
@@ -74,6 +95,8 @@ pub struct Content {
     pub has_others: bool,
     pub images: u32,
     pub audio: u32,
+    /// Of the text in its files, about, bytes.
+    files: usize,
 }
 
 impl ChatRequest {
@@ -179,13 +202,16 @@ impl ChatRequest {
 }
 
 /// Fields that are written anew for each upstream, or that no upstream of this wire sees.
-pub const OWN: [&str; 8] = [
+pub const OWN: [&str; 11] = [
     "model",
     "drop_unsupported",
     "reasoning_summary",
     "responses_reasoning",
     "anthropic_beta",
+    "claude_effort",
+    "claude_search",
     "claude_thinking",
+    "hosted",
     "include",
     "max_tool_calls",
 ];
@@ -272,52 +298,6 @@ impl ReplyMessage {
     pub fn length(&self) -> usize {
         let refusal = self.refusal.as_ref().map_or(0, String::len);
         self.content.text.len() + refusal + self.reasoning_content.0.max(self.reasoning.0) + self.tool_calls.length
-    }
-}
-
-/// The calls of an answer or of a piece of it, as far as the gateway looks at them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Calls {
-    /// There are some.
-    pub any: bool,
-    /// Of what they are given, bytes.
-    length: usize,
-}
-
-impl<'de> Deserialize<'de> for Calls {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Default, Deserialize)]
-        struct Call {
-            #[serde(default)]
-            function: Option<Given>,
-            #[serde(default)]
-            custom: Option<Given>,
-        }
-        #[derive(Deserialize)]
-        struct Given {
-            #[serde(default)]
-            arguments: Length,
-            #[serde(default)]
-            input: Length,
-        }
-        let length = |call: &&RawValue| {
-            let call: Call = serde_json::from_str(call.get()).unwrap_or_default();
-            call.function.iter().chain(&call.custom).map(|given| given.arguments.0 + given.input.0).sum::<usize>()
-        };
-        let calls = Option::<Vec<&RawValue>>::deserialize(deserializer)?.unwrap_or_default();
-        Ok(Self { any: !calls.is_empty(), length: calls.iter().map(length).sum() })
-    }
-}
-
-/// The length of a string, bytes; 0 of anything else.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Length(usize);
-
-impl<'de> Deserialize<'de> for Length {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?.get();
-        let text = raw.strip_prefix('"').map(|_| serde_json::from_str::<Cow<'_, str>>(raw));
-        Ok(Self(text.and_then(Result::ok).map_or(0, |text| text.len())))
     }
 }
 
@@ -465,10 +445,16 @@ struct Part {
     kind: String,
     #[serde(default)]
     text: Option<String>,
+    #[serde(default)]
+    file: File,
+    /// All of a part that one protocol alone has.
+    #[serde(default)]
+    hosted: Written,
 }
 
 impl Content {
     fn push(&mut self, part: Part) {
+        self.files += part.file.0 + part.hosted.0;
         match part.kind.as_str() {
             "image_url" => self.images += 1,
             "input_audio" => self.audio += 1,
@@ -539,7 +525,7 @@ fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadR
     let wanted: Vec<String> = optional(fields, "modalities", "a list").ok().flatten().unwrap_or_default();
     let wants = |modality: &str| wanted.iter().any(|wanted| wanted == modality);
     Ok(Needs {
-        tools: tools.or(functions).is_some_and(|tools| !tools.is_empty()) || messages.iter().any(|m| m.tool_calls),
+        tools: tools.or(functions).is_some_and(|tools| !tools.is_empty()) || messages.iter().any(|m| m.tool_calls.any),
         vision: wants("image") || messages.iter().any(|m| m.content.images > 0),
         audio: wants("audio") || messages.iter().any(|m| m.content.audio > 0),
         json_schema: format == "json_schema",
@@ -578,12 +564,6 @@ pub(super) fn required<'a, T: Deserialize<'a>>(
 ) -> Result<T, BadRequest> {
     optional(fields, name, expected)?
         .ok_or_else(|| BadRequest::field(name, format!("{name} is missing; give {expected}")))
-}
-
-/// Whether a list field is there and holds anything, without keeping what it holds.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    let list = Option::<Vec<IgnoredAny>>::deserialize(deserializer)?;
-    Ok(list.is_some_and(|list| !list.is_empty()))
 }
 
 /// A value of the form that is hoped for, or `None`: a surprise in a side field does not make the whole unreadable.

@@ -14,7 +14,7 @@ pub use encoder::{
 };
 pub use wordpiece::{VocabularyError, WordPiece};
 
-use crate::api::chat::ChatRequest;
+use crate::api::chat::{ChatRequest, Message};
 use signals::SIGNALS;
 use window::Window;
 
@@ -28,7 +28,7 @@ pub const SIGNAL_WIDTH: usize = SIGNALS;
 pub struct Features {
     /// Signals and the embedding, in the order of the schema, not yet standardised; [`Extractor::width`] values.
     pub values: Vec<f32>,
-    /// Prompt tokens, estimated, of the whole conversation with its tools and images: for limits and cost.
+    /// Prompt tokens, estimated, of the whole conversation with all that is in it: for limits and cost.
     pub input_tokens: u32,
 }
 
@@ -142,11 +142,11 @@ pub fn tokens(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX)
 }
 
-/// Prompt tokens, estimated, of the whole conversation with its tools and images. An image counts as OpenAI bills one of
-/// 1024 × 1024 pixels.
+/// Prompt tokens, estimated, of the whole conversation with its calls, thoughts, files, tools and images. An image counts
+/// as OpenAI bills one of 1024 × 1024 pixels.
 pub fn input_tokens(request: &ChatRequest) -> u32 {
     const IMAGE_TOKENS: usize = 765;
-    let text: usize = request.messages.iter().map(|message| message.content.text.len()).sum();
+    let text: usize = request.messages.iter().map(Message::length).sum();
     let images: usize = request.messages.iter().map(|message| message.content.images as usize).sum();
     let tools = request.raw("tools").map_or(0, |tools| tools.len());
     tokens(text + tools + 4 * images * IMAGE_TOKENS)

@@ -24,11 +24,7 @@ pub enum Block {
     Redacted {
         data: String,
     },
-    Call {
-        id: String,
-        name: String,
-        input: Value,
-    },
+    Call(ToolCall),
     /// What a tool did that one protocol alone knows.
     Hosted(Protocol, Value),
 }
@@ -85,13 +81,11 @@ pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Ch
                 let said = choice.content.chars().count();
                 choice.hosted.push(Hosted::item(of, is, choice.thinking_blocks.len(), said));
             }
-            Block::Call { name, input, .. } if Structure::is_answer(asked.request, &name) => {
+            Block::Call(call) if Structure::is_answer(asked.request, &call.name) => {
                 is_answer = true;
-                choice.content += &input.to_string();
+                choice.content += &call.arguments;
             }
-            Block::Call { id, name, input } => {
-                choice.calls.push(ToolCall { id, name, arguments: input.to_string(), ..ToolCall::default() });
-            }
+            Block::Call(call) => choice.calls.push(call),
         }
     }
     (choice, is_answer)
@@ -201,14 +195,24 @@ impl Pieces {
         self.open = Open::Hosted { of, is, input: String::new() };
     }
 
-    /// A call begins; `whole` is its input where no pieces of it come.
-    pub fn call(&mut self, id: String, name: String, whole: Value, out: &mut VecDeque<StreamItem>) {
-        let answer = self.answers_by_tool && name == ANSWER;
+    /// More of what that block says, in words of its protocol: texts grow, and all else is as it is told last.
+    pub fn grow(&mut self, more: Map<String, Value>) {
+        let Open::Hosted { is: Value::Object(is), .. } = &mut self.open else { return };
+        for (name, more) in more.into_iter().filter(|(name, more)| name != "type" && !more.is_null()) {
+            match (is.get_mut(&name), more) {
+                (Some(Value::String(text)), Value::String(more)) => text.push_str(&more),
+                (_, more) => drop(is.insert(name, more)),
+            }
+        }
+    }
+
+    /// A call begins, given nothing yet; `whole` is its input where no pieces of it come.
+    pub fn call(&mut self, call: &ToolCall, whole: Value, out: &mut VecDeque<StreamItem>) {
+        let answer = self.answers_by_tool && call.name == ANSWER;
         self.is_answer |= answer;
         self.open = Open::Call { whole: Some(whole), answer };
         if !answer {
-            let call = ToolCall { id, name, ..ToolCall::default() };
-            out.push_back(self.chunks.call(self.calls, &call));
+            out.push_back(self.chunks.call(self.calls, call));
             self.calls += 1;
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Stamp, StreamItem, Text, WholeReply};
-use crate::api::conversation::ToolCall;
+use crate::api::conversation::{Hosted, ToolCall};
 use crate::catalog::Usage;
 
 /// Why a model stopped, in OpenAI's words.
@@ -98,10 +98,13 @@ pub struct Ending {
     pub stop_sequence: Option<String>,
     /// The provider's own word, where OpenAI's says less: `native_finish_reason`, as OpenRouter has it.
     pub native: Option<String>,
+    /// What one protocol alone says of the answer, see [`Hosted`].
+    pub hosted: Option<Value>,
 }
 
 impl Ending {
     fn told(&self, mut choice: Value) -> Value {
+        self.hosted.iter().for_each(|hosted| choice["hosted"] = hosted.clone());
         for (name, word) in [("stop_reason", &self.stop_sequence), ("native_finish_reason", &self.native)] {
             word.iter().for_each(|word| choice[name] = word.as_str().into());
         }
@@ -292,6 +295,9 @@ pub fn call_json(call: &ToolCall) -> Value {
     };
     if let Some(signature) = &call.signature {
         json["extra_content"] = signature_json(signature);
+    }
+    if let Some(more) = &call.more {
+        json["hosted"] = Hosted::more(more.of, more.is.clone());
     }
     json
 }

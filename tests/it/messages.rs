@@ -63,8 +63,7 @@ fn a_request_means_the_same_in_openais_words() {
 fn what_no_other_provider_could_do_is_named() {
     let (param, message) = refused(|body| body["tools"] = json!([{"type": "web_search_1"}, {"description": "x"}]));
     assert_eq!((&*param, &*message), ("tools[1]", "tools[1]: missing field `name`"));
-    let (param, _) =
-        refused(|body| body["messages"][0]["content"] = json!([{"type": "container_upload", "file_id": "f"}]));
+    let (param, _) = refused(|body| body["messages"][0]["content"] = json!([{"file_id": "f"}]));
     assert_eq!(param, "messages[0].content[0]");
     let (param, _) = refused(|body| drop(body.as_object_mut().unwrap().remove("max_tokens")));
     assert_eq!(param, "max_tokens");
@@ -311,4 +310,30 @@ async fn errors_have_anthropics_shape_and_keys_its_header() {
     let nobodys = json!({"model": "nobody", "messages": [{"role": "user", "content": "one two three"}]}).to_string();
     let nobodys = running.post("/v1/messages/count_tokens", nobodys).header("x-api-key", "key").send().await.unwrap();
     assert_eq!(nobodys.status(), 404, "nobody counts for a model that is not there");
+}
+
+#[tokio::test]
+async fn an_estimate_counts_calls_thoughts_and_files_too() {
+    let running = Running::with(Options::default()).await;
+    let said = |block: Value| json!({"model": "auto", "messages": [{"role": "assistant", "content": [block]}]});
+    let given = |block: Value| json!({"model": "auto", "messages": [{"role": "user", "content": [block]}]});
+    let long = "word ".repeat(8000);
+    let file = |kind: &str, data: &str| json!({"type": "document", "source": {"type": "base64", "media_type": kind, "data": data}});
+    for (body_of, tokens) in [
+        (said(json!({"type": "tool_use", "id": "t", "name": "f", "input": {"text": long}})), 10_000),
+        (said(json!({"type": "thinking", "thinking": long, "signature": "s"})), 10_000),
+        (said(json!({"type": "redacted_thinking", "data": "A".repeat(40_000)})), 7500),
+        (said(json!({"type": "web_search_tool_result", "tool_use_id": "t", "content": long})), 10_000),
+        (given(file("text/plain", &"QUFB".repeat(10_000))), 7500),
+        (given(file("application/pdf", &"JVBE".repeat(100_000))), 15_000),
+    ] {
+        let counted = running.post("/v1/messages/count_tokens", body_of.to_string()).send().await.unwrap();
+        let counted = body(counted).await["input_tokens"].as_u64().unwrap();
+        assert!((tokens..tokens + 100).contains(&counted), "{counted}, not {tokens}");
+    }
+    let mut pdf = given(file("application/pdf", &"JVBE".repeat(100_000)));
+    (pdf["model"], pdf["max_tokens"]) = ("narrow".into(), 9.into());
+    let refused = running.post("/v1/messages", pdf.to_string()).send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+    assert!(body(refused).await.to_string().contains("context window of 1000 tokens"));
 }

@@ -118,6 +118,59 @@ fn claude_thinks_as_its_client_said_and_others_by_an_effort() {
     }
 }
 
+#[test]
+fn an_effort_of_anthropics_client_reaches_claude_as_it_is_and_brings_no_thoughts() {
+    let tool = json!([{"name": "f", "input_schema": {"type": "object"}}]);
+    for (model, effort, more, sent) in [
+        ("claude-opus-5-5", "max", json!({}), json!("max")),
+        ("claude-opus-5-5", "xhigh", json!({}), json!("xhigh")),
+        ("claude-opus-4-6", "high", json!({"temperature": 0.0}), json!("high")),
+        ("claude-opus-4-6", "low", json!({"tools": tool, "tool_choice": {"type": "any"}}), json!("low")),
+        ("claude-opus-4-5", "high", json!({}), json!("high")),
+        ("claude-haiku-4-5", "high", json!({}), Value::Null),
+    ] {
+        let mut fields = more;
+        fields["output_config"] = json!({"effort": effort});
+        let body = posted(&claude(), model, fields);
+        assert_eq!((body.get("thinking"), &body["output_config"]["effort"]), (None, &sent), "{model} {effort}");
+    }
+    let chat = wire::chat(r#"{"model":"m","reasoning_effort":"max","messages":[{"role":"user","content":"Hello"}]}"#);
+    let body: Value = serde_json::from_slice(&claude().request("claude-opus-5-5", &chat).unwrap().body).unwrap();
+    assert_eq!(body["output_config"]["effort"], "max");
+    let bedrock = posted(&Bedrock, "anthropic.claude-opus-4-6-v1:0", json!({"output_config": {"effort": "max"}}));
+    assert_eq!(bedrock["outputConfig"]["effort"], "max");
+}
+
+#[test]
+fn what_anthropics_protocol_alone_says_of_a_request_reaches_claude_and_is_refused_elsewhere() {
+    let budget = json!({"type": "tokens", "total": 50_000});
+    let search = json!({"type": "web_search_20260209", "name": "web_search", "cache_control": {"type": "ephemeral"}});
+    let fields = json!({"service_tier": "standard_only", "diagnostics": {"a": 1}, "fallbacks": [{"model": "claude"}],
+        "prefill": "{", "container": null, "thinking": {"type": "between_tools"}, "tools": [search],
+        "output_config": {"effort": "low", "task_budget": budget}});
+    let sent = posted(&claude(), "claude-opus-5-5", fields.clone());
+    for name in ["service_tier", "diagnostics", "fallbacks", "prefill", "thinking", "tools", "output_config"] {
+        assert_eq!(sent[name], fields[name], "{name}");
+    }
+    for (field, fields) in [
+        ("prefill", json!({"prefill": "{"})),
+        ("output_config.task_budget", json!({"output_config": {"effort": "low", "task_budget": budget}})),
+    ] {
+        for provider in [&OpenAi as &dyn Provider, &strict(), &Responses::of("p"), &Gemini, &Cohere, &Bedrock] {
+            let bad = provider.refuses(&chat(fields.clone())).expect("it is refused");
+            assert_eq!(bad.param.as_deref(), Some(field), "{}", bad.message);
+            let mut lenient = fields.clone();
+            lenient["drop_unsupported"] = true.into();
+            let sent = posted(provider, "m", lenient).to_string();
+            assert!(!sent.contains("prefill") && !sent.contains("task_budget") && !sent.contains("hosted"), "{sent}");
+        }
+    }
+    let hinted = json!({"service_tier": "standard_only", "cache_control": {"type": "ephemeral"}, "tools": [search]});
+    assert_eq!(posted(&OpenAi, "m", hinted.clone())["service_tier"], "default");
+    let sent = posted(&Responses::of("p"), "m", hinted).to_string();
+    assert!(!sent.contains("20260209") && !sent.contains("cache_control"), "{sent}");
+}
+
 /// A document that is a text, and one that is a PDF.
 fn documents(citations: Value) -> Value {
     let text = json!({"type": "document", "title": "Lawn", "context": "Seen in May.", "citations": citations,
@@ -467,4 +520,94 @@ proptest! {
         let finished = chunks.iter().any(|chunk| chunk["choices"][0]["finish_reason"] == finish);
         prop_assert!(finished);
     }
+}
+
+/// A conversation with blocks that Anthropic alone has, said by either side.
+fn own_blocks() -> Value {
+    let tool = json!({"name": "f", "input_schema": {"type": "object"}});
+    let custom = json!({"type": "content", "content": [{"type": "text", "text": "Grass is green."}]});
+    let caller = json!({"type": "code_execution_20260120", "tool_id": "srvtoolu_1"});
+    json!({"tools": [tool], "messages": [
+        {"role": "user", "content": [
+            {"type": "container_upload", "file_id": "f1"},
+            {"type": "document", "source": custom, "citations": {"enabled": true}},
+            {"type": "image", "source": {"type": "file", "file_id": "f2"}, "cache_control": {"type": "ephemeral"}},
+            {"type": "text", "text": "Go."}]},
+        {"role": "assistant", "content": [
+            {"type": "compaction", "content": "All before."},
+            {"type": "text", "text": "I go."},
+            {"type": "tool_use", "id": "t1", "name": "f", "input": {}, "caller": caller}]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "tool_reference", "tool_name": "g"}]}]},
+    ]})
+}
+
+#[test]
+fn blocks_that_anthropic_alone_has_reach_claude_as_they_are_and_elsewhere_are_refused_or_left_out() {
+    let sent = posted(&claude(), "claude-opus-4-6", own_blocks());
+    assert_eq!(sent["messages"], own_blocks()["messages"]);
+    let known = Catalogue::embedded().unwrap();
+    let mistral = Compatible::new("mistral", known.provider_named("mistral").unwrap().quirks.clone());
+    for provider in [&OpenAi as &dyn Provider, &strict(), &mistral, &Responses::of("p"), &Gemini, &Cohere, &Bedrock] {
+        let bad = provider.refuses(&chat(own_blocks())).expect("it is refused");
+        assert_eq!(bad.param.as_deref(), Some("messages[0].content[0]"), "{}", bad.message);
+        assert!(bad.message.contains("of type \"container_upload\""), "{}", bad.message);
+        let mut lenient = own_blocks();
+        lenient["drop_unsupported"] = true.into();
+        let sent = posted(provider, "m", lenient).to_string();
+        for own in ["hosted\"", "container_upload", "compaction", "caller", "tool_reference", "Grass"] {
+            assert!(!sent.contains(own), "{own}: {sent}");
+        }
+        assert!(sent.contains("I go."), "{sent}");
+    }
+    let mut only_done = own_blocks();
+    only_done["messages"][0]["content"] = "Go.".into();
+    only_done["messages"][2]["content"][0]["content"] = "done".into();
+    let sent = posted(&OpenAi, "m", only_done).to_string();
+    assert!(!sent.contains("hosted\"") && !sent.contains("caller"), "what only tells who calls is left out: {sent}");
+}
+
+#[test]
+fn what_anthropic_alone_says_of_an_answer_comes_back_whole_and_streamed() {
+    let caller = json!({"type": "code_execution_20260120", "tool_id": "srvtoolu_1"});
+    let call = json!({"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}, "caller": caller});
+    let content = json!([{"type": "compaction", "content": "All before."}, {"type": "text", "text": "I go."}, call]);
+    let container = json!({"id": "c1", "expires_at": "2027-01-01T00:00:00Z"});
+    let management = json!({"applied_edits": []});
+    let mut answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude",
+        "content": content, "container": container, "context_management": management, "stop_reason": "tool_use",
+        "stop_sequence": null, "usage": {"input_tokens": 1, "output_tokens": 1}});
+    let told = heard(answer.to_string());
+    for name in ["content", "container", "context_management", "stop_reason"] {
+        assert_eq!(told[name], answer[name], "{name}");
+    }
+    answer["stop_reason"] = "compaction".into();
+    assert_eq!(heard(answer.to_string())["stop_reason"], "compaction");
+
+    let delta = |index: usize, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
+    let start =
+        |index: usize, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
+    let stop = |index: usize| json!({"type": "content_block_stop", "index": index});
+    let mut begun = content[2].clone();
+    begun["input"] = json!({});
+    let ended = json!({"stop_reason": "tool_use", "stop_sequence": null, "container": container});
+    let stream = [
+        json!({"type": "message_start", "message": {"id": "msg_1", "model": "claude", "usage": {"input_tokens": 1}}}),
+        start(0, json!({"type": "compaction", "content": null})),
+        delta(0, json!({"type": "compaction_delta", "content": "All "})),
+        delta(0, json!({"type": "compaction_delta", "content": "before."})),
+        stop(0),
+        start(1, begun.clone()),
+        delta(1, json!({"type": "input_json_delta", "partial_json": "{\"a\": 1}"})),
+        stop(1),
+        json!({"type": "message_delta", "delta": ended, "context_management": management, "usage": {"output_tokens": 2}}),
+        json!({"type": "message_stop"}),
+    ];
+    let bytes: String = stream.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let told = streamed(bytes.as_bytes());
+    let begins = |told: &&Value| told["type"] == "content_block_start";
+    let blocks: Vec<&Value> = told.iter().filter(begins).map(|event| &event["content_block"]).collect();
+    assert_eq!(blocks, [&content[0], &begun]);
+    let last = told.iter().find(|event| event["type"] == "message_delta").unwrap();
+    assert_eq!((&last["delta"]["container"], &last["context_management"]), (&container, &management));
 }

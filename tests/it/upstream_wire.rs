@@ -39,7 +39,7 @@ fn reads_of_a_request_what_routing_needs() {
     assert_eq!((&*request.model, request.stream, request.include_usage), ("auto", false, false));
     assert_eq!(request.max_output_tokens, Some(256));
     assert_eq!(request.needs, Needs { tools: true, vision: true, audio: true, json_schema: true, json: true });
-    let messages: Vec<_> = request.messages.iter().map(|m| (&*m.role, &*m.content.text, m.tool_calls)).collect();
+    let messages: Vec<_> = request.messages.iter().map(|m| (&*m.role, &*m.content.text, m.tool_calls.any)).collect();
     assert_eq!(
         messages,
         [

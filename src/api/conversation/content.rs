@@ -4,6 +4,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::hosted::Hosted;
+
 /// One part of a message's content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
@@ -19,6 +21,8 @@ pub struct Part {
     /// `search_result`, of a text: Anthropic's block with the source, title and content that the text is made of, for
     /// who has such blocks, as `/v1/messages` hands it on. To all others it is that text.
     pub search_result: Option<Value>,
+    /// All of it, where one protocol alone has such parts: its text is then empty.
+    pub hosted: Option<Hosted>,
 }
 
 /// What a part is.
@@ -60,7 +64,8 @@ pub enum Source {
 impl Part {
     /// Text alone.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { kind: PartKind::Text(text.into()), cache: None, breakpoint: None, citations: None, search_result: None }
+        let kind = PartKind::Text(text.into());
+        Self { kind, cache: None, breakpoint: None, citations: None, search_result: None, hosted: None }
     }
 }
 
@@ -100,6 +105,7 @@ enum Wire {
     File {
         file: File,
     },
+    Hosted {},
 }
 
 #[derive(Deserialize)]
@@ -139,11 +145,19 @@ impl<'de> Deserialize<'de> for Part {
             citations: Option<Value>,
             #[serde(default)]
             search_result: Option<Value>,
+            #[serde(default)]
+            hosted: Option<Hosted>,
         }
-        let Marked { part, cache_control, prompt_cache_breakpoint, citations, search_result } =
-            Marked::deserialize(deserializer)?;
+        let Marked {
+            part,
+            cache_control: cache,
+            prompt_cache_breakpoint: breakpoint,
+            citations,
+            search_result,
+            hosted,
+        } = Marked::deserialize(deserializer)?;
         let kind = part.kind().map_err(D::Error::custom)?;
-        Ok(Self { kind, cache: cache_control, breakpoint: prompt_cache_breakpoint, citations, search_result })
+        Ok(Self { kind, cache, breakpoint, citations, search_result, hosted })
     }
 }
 
@@ -157,6 +171,7 @@ impl Wire {
             }
             Self::InputAudio { input_audio } => PartKind::Audio { data: input_audio.data, format: input_audio.format },
             Self::File { file } => PartKind::File { source: file.source()?, name: file.filename },
+            Self::Hosted {} => PartKind::Text(String::new()),
         })
     }
 }

@@ -38,6 +38,8 @@ pub struct Controls {
     pub logprobs: bool,
     pub top_logprobs: Option<u32>,
     pub effort: Option<Effort>,
+    /// The same in Anthropic's words, as its client said it: `claude_effort`. It does not ask for thoughts.
+    pub claude_effort: Option<String>,
     /// Of thoughts, at most. The effort then says about the same, for models that take no number.
     pub thought_tokens: Option<u32>,
     /// What a client of Anthropic's protocol says of thinking.
@@ -99,8 +101,8 @@ pub enum Effort {
     Low,
     Medium,
     High,
-    #[serde(alias = "max")]
     Xhigh,
+    Max,
 }
 
 /// Anthropic's `thinking`, which `/v1/messages` hands on as `claude_thinking`: other models are told by an effort.
@@ -196,6 +198,7 @@ impl Controls {
     pub fn asks_to_think(&self) -> bool {
         match &self.thinking {
             Some(thinking) => *thinking != Thinking::Disabled {},
+            None if self.claude_effort.is_some() => false,
             None => self.effort.is_some_and(|effort| effort != Effort::None),
         }
     }
@@ -227,6 +230,7 @@ impl Controls {
             logprobs: request.field("logprobs", "true or false")?.unwrap_or(false),
             top_logprobs: request.field("top_logprobs", "an integer from 0 to 20")?,
             effort: reasoning.effort(request)?,
+            claude_effort: request.field("claude_effort", "Anthropic's word for an effort")?,
             thought_tokens: reasoning.max_tokens.or(thinking.as_ref().and_then(Thinking::budget)),
             thinking,
             user: request.field("user", "a string")?,
@@ -340,7 +344,7 @@ impl Reasoning {
 
     /// `reasoning_effort`, else what this says.
     fn effort(&self, request: &ChatRequest) -> Result<Option<Effort>, BadRequest> {
-        let own = request.field("reasoning_effort", "none, minimal, low, medium, high or xhigh")?;
+        let own = request.field("reasoning_effort", "none, minimal, low, medium, high, xhigh or max")?;
         let switched = self.enabled.map(|on| if on { Effort::Medium } else { Effort::None });
         Ok(own.or(self.effort).or(self.max_tokens.map(Effort::of_budget)).or(switched))
     }

@@ -108,7 +108,7 @@ fn places(request: &ChatRequest) -> Vec<usize> {
 
 /// The messages of a conversation with calls, if there may be a custom tool's among them: then the word occurs.
 fn messages(request: &ChatRequest) -> Option<&Bytes> {
-    let raw = request.raw("messages").filter(|_| request.messages.iter().any(|message| message.tool_calls))?;
+    let raw = request.raw("messages").filter(|_| request.messages.iter().any(|message| message.tool_calls.any))?;
     memmem::find(raw, b"\"custom\"").map(|_| raw)
 }
 

@@ -74,8 +74,10 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 18] = [
+const HINTS: [&str; 20] = [
     "anthropic_beta",
+    "claude_effort",
+    "claude_search",
     "claude_thinking",
     "include",
     "max_tool_calls",
@@ -96,7 +98,7 @@ const HINTS: [&str; 18] = [
 ];
 
 /// Every field that [`Conversation::read`] reads or that the gateway has its own use for.
-const READ_ALWAYS: [&str; 4] = ["model", "messages", "stream", "drop_unsupported"];
+const READ_ALWAYS: [&str; 5] = ["model", "messages", "stream", "drop_unsupported", "hosted"];
 
 /// `parallel_tool_calls: false`, for a wire whose models call as many functions at once as they like.
 pub fn one_call_at_a_time(request: &ChatRequest, wire: &str) -> Option<BadRequest> {

@@ -56,6 +56,8 @@ pub struct ToolCall {
     pub signature: Option<String>,
     /// `cache_control`, see [`Part::cache`].
     pub cache: Option<Value>,
+    /// What one protocol alone says of it.
+    pub more: Option<Box<Hosted>>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +104,8 @@ struct Call {
     extra_content: Option<Value>,
     #[serde(default)]
     cache_control: Option<Value>,
+    #[serde(default)]
+    hosted: Option<Box<Hosted>>,
 }
 
 #[derive(Deserialize)]
@@ -210,7 +214,7 @@ impl TryFrom<Call> for ToolCall {
             (None, None) => return Err("a tool call has neither `function` nor `custom`"),
         };
         let signature = signature(call.extra_content.as_ref());
-        Ok(Self { id: call.id, name, arguments, custom, signature, cache: call.cache_control })
+        Ok(Self { id: call.id, name, arguments, custom, signature, cache: call.cache_control, more: call.hosted })
     }
 }
 

@@ -24,7 +24,7 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let texts = sources::blocks(said, &[message.annotations, message.citations].concat());
     let mut content = in_order(&message.hosted_items, &thoughts, said.chars().count(), texts);
     content.extend(message.tool_calls.iter().map(tool_use));
-    let out = json!({
+    let mut out = json!({
         "id": message_id(&answer.id),
         "type": "message",
         "role": "assistant",
@@ -34,6 +34,7 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         "stop_sequence": end.sequence,
         "usage": usage(answer.usage.unwrap_or_default()),
     });
+    end.own().for_each(|(name, own)| out[name] = own.clone());
     serde_json::to_vec(&out)
 }
 
@@ -92,6 +93,8 @@ pub(super) struct End {
     pub(super) sequence: Option<String>,
     /// The provider's own word.
     native: Option<String>,
+    /// What the provider's protocol alone says of the answer.
+    hosted: Option<Hosted>,
 }
 
 impl End {
@@ -103,6 +106,12 @@ impl End {
         later(choice.finish_reason.as_deref(), &mut self.finish);
         later(choice.stop_sequence(), &mut self.sequence);
         later(choice.native_finish_reason.as_deref(), &mut self.native);
+        self.hosted = choice.hosted.clone().or(self.hosted.take());
+    }
+
+    /// What Anthropic alone says of the answer, such as its container.
+    pub(super) fn own(&self) -> impl Iterator<Item = (&String, &Value)> {
+        Hosted::fields(Protocol::Messages, self.hosted.as_ref())
     }
 
     /// Anthropic's word for it.
@@ -113,6 +122,7 @@ impl End {
             Some("tool_calls" | "function_call") => "tool_use",
             Some("content_filter") => "refusal",
             _ if self.native.as_deref() == Some("pause_turn") => "pause_turn",
+            _ if self.native.as_deref() == Some("compaction") => "compaction",
             _ if self.called => "tool_use",
             _ if self.sequence.is_some() => "stop_sequence",
             _ => "end_turn",
@@ -131,13 +141,15 @@ pub(super) fn usage(usage: Usage) -> Value {
     })
 }
 
-fn tool_use(call: &Call) -> Value {
-    json!({
+pub(super) fn tool_use(call: &Call) -> Value {
+    let mut block = json!({
         "type": "tool_use",
         "id": call.id.as_deref().unwrap_or_default(),
-        "name": call.function.name.as_deref().unwrap_or_default(),
+        "name": call.name().unwrap_or_default(),
         "input": input(&call.function.arguments),
-    })
+    });
+    Hosted::fields(Protocol::Messages, call.hosted.as_deref()).for_each(|(name, own)| block[name] = own.clone());
+    block
 }
 
 /// A tool's input must be an object. What a model wrote that is not one is kept as Anthropic advises for broken JSON.

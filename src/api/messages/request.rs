@@ -26,7 +26,7 @@ struct Request {
     #[serde(default)]
     stream: Option<bool>,
     #[serde(default)]
-    thinking: Option<Thinking>,
+    thinking: Option<Value>,
     #[serde(default)]
     output_config: Option<OutputConfig>,
     #[serde(default)]
@@ -68,13 +68,34 @@ struct ToolChoice {
     disable_parallel_tool_use: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct OutputConfig {
     #[serde(default)]
     effort: Option<String>,
     #[serde(default)]
     format: Option<Value>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
+
+/// What Anthropic alone knows of a request: handed to it as it is.
+const OWN: [&str; 15] = [
+    "billing_policy",
+    "cache_control",
+    "compaction",
+    "container",
+    "context_management",
+    "diagnostics",
+    "fallback_credit_token",
+    "fallbacks",
+    "inference_geo",
+    "mcp_servers",
+    "prefill",
+    "speed",
+    "thread",
+    "user_profile_id",
+    "workspace_id",
+];
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -111,19 +132,28 @@ pub fn request_with(body: &[u8], betas: &[&str]) -> Result<Vec<u8>, BadRequest> 
     put("user", request.metadata.and_then(|metadata| metadata.user_id).map(Value::from));
     let tools = request.tools.into_iter().flatten().enumerate();
     let (searches, tools): (Vec<_>, Vec<_>) = tools.partition(|(_, tool)| is_search(tool));
-    put("web_search_options", searches.into_iter().next_back().map(|(_, search)| web_search(search)));
+    let search = searches.into_iter().next_back().map(|(_, search)| search);
+    put("claude_search", search.clone());
+    put("web_search_options", search.map(web_search));
     let tools = tools.into_iter().map(|(i, given)| tool(i, given)).collect::<Result<Vec<_>, _>>()?;
     put("tools", (!tools.is_empty()).then(|| tools.into()));
     let choice = request.tool_choice.as_ref();
     put("tool_choice", choice.map(tool_choice).transpose()?);
     put("parallel_tool_calls", choice.and_then(|choice| choice.disable_parallel_tool_use).map(|off| (!off).into()));
-    let (effort, format) = request.output_config.map_or((None, None), |config| (config.effort, config.format));
-    let thought = request.thinking.as_ref().and_then(Thinking::budget).map(Effort::of_budget);
-    put("reasoning_effort", effort.map(Value::from).or(thought.map(|thought| json!(thought))));
-    put("claude_thinking", request.thinking.map(|thinking| json!(thinking)));
+    let OutputConfig { effort, format, more } = request.output_config.unwrap_or_default();
+    let (thinking, strange) = request.thinking.map(thinking).transpose()?.unwrap_or_default();
+    let thought = thinking.as_ref().and_then(Thinking::budget).map(Effort::of_budget);
+    put("reasoning_effort", effort.clone().map(Value::from).or(thought.map(|thought| json!(thought))));
+    put("claude_effort", effort.map(Value::from));
+    put("claude_thinking", thinking.map(|thinking| json!(thinking)));
+    put("thinking", strange);
     put("response_format", format.or(request.output_format).map(response_format).transpose()?);
     put("anthropic_beta", (!betas.is_empty()).then(|| json!(betas)));
-    request.rest.into_iter().for_each(|(name, value)| put(&name, Some(value)));
+    let (mut own, rest): (Map<_, _>, Map<_, _>) =
+        request.rest.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
+    own.extend((!more.is_empty()).then(|| ("output_config".to_owned(), more.into())));
+    put("hosted", Hosted::said(Protocol::Messages, own));
+    rest.into_iter().for_each(|(name, value)| put(&name, Some(tier(&name, value))));
     Ok(serde_json::to_vec(&out).unwrap_or_default())
 }
 
@@ -148,6 +178,21 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> BadRequest {
     let field = text.split('`').nth(1).filter(|_| error.is_data()).map(str::to_owned);
     let message = format!("the body is no Messages request: {text}");
     field.map_or_else(|| BadRequest::body(message.clone()), |field| BadRequest::field(field, message.clone()))
+}
+
+/// As other models are told of it too, or of a type that Claude alone can be told of.
+fn thinking(given: Value) -> Result<(Option<Thinking>, Option<Value>), BadRequest> {
+    if given["type"].as_str().is_some_and(|kind| !["adaptive", "disabled", "enabled"].contains(&kind)) {
+        return Ok((None, Some(given)));
+    }
+    let read = Option::deserialize(given);
+    let thinking = read.map_err(|e| BadRequest::field("thinking", format!("thinking: {}", unplaced(&e))))?;
+    Ok((thinking, None))
+}
+
+/// Anthropic's word for what OpenAI's `service_tier` calls `default`.
+fn tier(name: &str, value: Value) -> Value {
+    if name == "service_tier" && value == "standard_only" { "default".into() } else { value }
 }
 
 /// By any of its names: they have dates.
@@ -184,13 +229,11 @@ fn tool(i: usize, given: Value) -> Result<Value, BadRequest> {
         ("description", json!(tool.description)),
         ("strict", json!(tool.strict)),
     ];
-    let more: Map<_, _> = tool.more.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    let more = if more.is_empty() { Value::Null } else { Hosted::more(Protocol::Messages, more.into()) };
     Ok(object([
         ("type", "function".into()),
         ("function", object(function)),
         ("cache_control", json!(tool.cache_control)),
-        ("hosted", more),
+        ("hosted", json!(Hosted::said(Protocol::Messages, tool.more))),
     ]))
 }
 

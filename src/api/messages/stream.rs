@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::blocks::{Blocks, Kind, put};
-use super::reply::{End, error, message_id, usage};
+use super::reply::{End, error, message_id, tool_use, usage};
 use super::sources;
 use crate::api::answer::{Answer, Call, Message, Usage};
 use crate::api::conversation::{Hosted, Protocol};
@@ -45,7 +45,12 @@ impl Stream {
         let mut out = vec![];
         self.end_blocks(&mut out);
         let delta = json!({"stop_reason": self.end.stop_reason(), "stop_sequence": self.end.sequence});
-        put(&mut out, json!({"type": "message_delta", "delta": delta, "usage": usage(self.usage)}));
+        let mut last = json!({"type": "message_delta", "delta": delta, "usage": usage(self.usage)});
+        for (name, own) in self.end.own() {
+            let place = if name == "container" { &mut last["delta"] } else { &mut last };
+            place[name] = own.clone();
+        }
+        put(&mut out, last);
         put(&mut out, json!({"type": "message_stop"}));
         out
     }
@@ -137,9 +142,7 @@ impl Stream {
     }
 
     fn begin_call(&mut self, index: usize, call: Call, out: &mut Vec<u8>) {
-        let (id, name) = (call.id.as_deref().unwrap_or_default(), call.name().unwrap_or_default());
-        let start = || json!({"type": "tool_use", "id": id, "name": name, "input": {}});
-        self.blocks.piece(Kind::Call(index), start, None, out);
+        self.blocks.piece(Kind::Call(index), || tool_use(&call), None, out);
     }
 
     fn give(&mut self, index: usize, more: String, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {

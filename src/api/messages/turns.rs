@@ -71,6 +71,9 @@ enum Block {
     },
     Thinking {},
     RedactedThinking {},
+    /// Anthropic's alone: what its own tools did, for one.
+    #[serde(other)]
+    Other,
 }
 
 /// A text of a search result.
@@ -82,10 +85,22 @@ struct Found {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Source {
-    Base64 { media_type: String, data: String },
-    Url { url: String },
-    Text { data: String },
-    File { file_id: String },
+    Base64 {
+        media_type: String,
+        data: String,
+    },
+    Url {
+        url: String,
+    },
+    Text {
+        data: String,
+    },
+    File {
+        file_id: String,
+    },
+    /// Anthropic's alone.
+    #[serde(other)]
+    Other,
 }
 
 /// The same messages as a chat has them, the system's first.
@@ -151,16 +166,9 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
     let mut signatures = Signatures::default();
     for (j, raw) in blocks.into_iter().enumerate() {
         let place = format!("{place}.content[{j}]");
-        if is_hosted(&raw) {
-            did.push(Hosted::item(Protocol::Messages, raw, thoughts.len(), said(&parts)));
-            continue;
-        }
         match block(&raw, &place)? {
-            Block::ToolUse { id, name, input } => {
-                let function = json!({"name": name, "arguments": input.to_string()});
-                let call = signatures.sign(json!({"id": id, "type": "function", "function": function}));
-                calls.push(marked(call, &raw));
-            }
+            Block::Other => did.push(Hosted::item(Protocol::Messages, raw, thoughts.len(), said(&parts))),
+            Block::ToolUse { id, name, input } => calls.push(signatures.sign(call(&id, &name, &input, &raw))),
             Block::Thinking {} | Block::RedactedThinking {} => thoughts.extend(signatures.keep(raw)),
             other => parts.extend(self::parts(other, &raw, &place)?),
         }
@@ -184,10 +192,14 @@ fn said(parts: &[Value]) -> usize {
     parts.iter().filter_map(|part| part["text"].as_str()).map(|text| text.chars().count()).sum()
 }
 
-/// Of a tool that Anthropic runs: it goes back to it as it is.
-fn is_hosted(block: &Value) -> bool {
-    let kind = block["type"].as_str().unwrap_or_default();
-    ["server_tool_use", "mcp_tool_use"].contains(&kind) || kind.ends_with("_tool_result")
+/// With what Anthropic alone says of a call, such as who makes it.
+fn call(id: &str, name: &str, input: &Value, raw: &Value) -> Value {
+    const KNOWN: [&str; 5] = ["type", "id", "name", "input", "cache_control"];
+    let function = json!({"name": name, "arguments": input.to_string()});
+    let own = raw.as_object().into_iter().flatten().filter(|(name, _)| !KNOWN.contains(&name.as_str()));
+    let own = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let call = json!({"id": id, "type": "function", "function": function});
+    marked(with(call, "hosted", Hosted::said(Protocol::Messages, own).as_ref()), raw)
 }
 
 /// Text and pictures: a string where that is all.
@@ -216,9 +228,23 @@ fn marked(out: Value, raw: &Value) -> Value {
     with(out, "cache_control", raw.get("cache_control"))
 }
 
+impl Block {
+    /// Whether a chat has no part for it.
+    fn is_own(&self) -> bool {
+        match self {
+            Self::Image { source } => matches!(source, Source::File { .. } | Source::Other),
+            Self::Document { source, .. } => matches!(source, Source::Other),
+            other => matches!(other, Self::Other),
+        }
+    }
+}
+
 /// OpenAI's parts of a block, the last of them with its `cache_control`: what a document's title and context say stands
 /// before it where OpenAI's part has no place for them.
 fn parts(block: Block, raw: &Value, place: &str) -> Result<Vec<Value>, BadRequest> {
+    if block.is_own() {
+        return Ok(vec![Hosted::tool(Protocol::Messages, raw.clone())]);
+    }
     let (mut parts, part) = match block {
         Block::Text { text } => (vec![], text_part(&text)),
         Block::Image { source } => (vec![], json!({"type": "image_url", "image_url": {"url": source.url(place)?}})),
@@ -281,7 +307,7 @@ impl Source {
         match self {
             Self::Base64 { media_type, data } => Ok(format!("data:{media_type};base64,{data}")),
             Self::Url { url } => Ok(url),
-            Self::Text { .. } | Self::File { .. } => {
+            Self::Text { .. } | Self::File { .. } | Self::Other => {
                 let message = format!("{place}.source must be of type base64 or url here");
                 Err(BadRequest::field(format!("{place}.source"), message))
             }

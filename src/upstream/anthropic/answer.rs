@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::api::conversation::{Hosted, Protocol, ToolCall};
 use crate::catalog::Usage;
 use crate::upstream::blocks::{Citation, WEB};
 use crate::upstream::completion::{Ending, Finish};
@@ -85,9 +86,27 @@ pub fn finish(stop_reason: &str, is_answer: bool) -> Finish {
     }
 }
 
-/// What more a client may want to know: that the answer is to go on, for one.
-pub fn ending(stop_reason: &str, stop_sequence: Option<String>) -> Ending {
-    Ending { stop_sequence, native: (stop_reason == "pause_turn").then(|| stop_reason.to_owned()) }
+/// What more a client may want to know: that the answer is to go on, for one, and in which container (`own`).
+pub fn ending(stop_reason: &str, stop_sequence: Option<String>, own: Own) -> Ending {
+    let native = ["pause_turn", "compaction"].contains(&stop_reason).then(|| stop_reason.to_owned());
+    let own = [("container", own.container), ("context_management", own.context_management)];
+    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Ending { stop_sequence, native, hosted: Hosted::said(Protocol::Messages, own) }
+}
+
+/// What Anthropic alone says of an answer.
+#[derive(Debug, Default)]
+pub struct Own {
+    pub container: Value,
+    pub context_management: Value,
+}
+
+/// A call, given nothing yet; in `more` is what Anthropic alone says of it. That the model itself calls is not told.
+pub fn call(id: String, name: String, mut more: Map<String, Value>) -> ToolCall {
+    more.retain(|name, own| !(own.is_null() || (name == "caller" && own["type"] == "direct")));
+    let said = |is: Value| Box::new(Hosted { of: Protocol::Messages, is, after: 0, at: 0 });
+    let more = (!more.is_empty()).then(|| said(more.into()));
+    ToolCall { id, name, more, ..ToolCall::default() }
 }
 
 /// A citation. OpenAI knows no more than URLs: places in documents stand under Anthropic's own name for them.

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::answer::{self, StopDetails, WireUsage};
+use super::answer::{self, Own, StopDetails, WireUsage};
 use crate::api::conversation::Protocol;
 use crate::upstream::blocks::Pieces;
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent, tell_count};
@@ -28,13 +28,15 @@ enum Event {
         content_block: Value,
     },
     ContentBlockDelta {
-        delta: Delta,
+        delta: Value,
     },
     ContentBlockStop,
     MessageDelta {
         delta: MessageDelta,
         #[serde(default)]
         usage: WireUsage,
+        #[serde(default)]
+        context_management: Value,
     },
     MessageStop,
     Error,
@@ -72,6 +74,8 @@ enum BlockStart {
         name: String,
         #[serde(default)]
         input: Value,
+        #[serde(flatten)]
+        more: Map<String, Value>,
     },
     /// What Anthropic's own tools did, and what is new.
     #[serde(other)]
@@ -102,6 +106,8 @@ struct MessageDelta {
     stop_sequence: Option<String>,
     #[serde(default)]
     stop_details: Option<StopDetails>,
+    #[serde(default)]
+    container: Value,
 }
 
 impl Stream {
@@ -119,9 +125,12 @@ impl Events for Stream {
                 tell_count(out, Some(self.usage.usage()));
             }
             Event::ContentBlockStart { content_block } => self.begin_block(content_block, out)?,
-            Event::ContentBlockDelta { delta } => self.go_on(delta, out),
+            Event::ContentBlockDelta { delta } => self.go_on(delta, out)?,
             Event::ContentBlockStop => self.pieces.end(out),
-            Event::MessageDelta { delta, usage } => self.finish(delta, usage, out),
+            Event::MessageDelta { mut delta, usage, context_management } => {
+                let own = Own { container: delta.container.take(), context_management };
+                self.finish(delta, usage, own, out);
+            }
             Event::MessageStop => {
                 self.end(out);
                 out.push_back(StreamItem::Done);
@@ -156,24 +165,31 @@ impl Stream {
                 self.pieces.sign(&signature);
             }
             BlockStart::RedactedThinking { data } => self.pieces.redacted(&data, out),
-            BlockStart::ToolUse { id, name, input } => self.pieces.call(id, name, input, out),
+            BlockStart::ToolUse { id, name, input, more } => {
+                self.pieces.call(&answer::call(id, name, more), input, out);
+            }
             BlockStart::Other => self.pieces.hosted(Protocol::Messages, start),
         }
         Ok(())
     }
 
-    fn go_on(&mut self, delta: Delta, out: &mut VecDeque<StreamItem>) {
-        match delta {
+    fn go_on(&mut self, delta: Value, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
+        match Delta::deserialize(&delta).map_err(|e| format!("no piece of a message: {e}"))? {
             Delta::Text { text } => self.pieces.text(&text, out),
             Delta::Citations { citation } => self.pieces.cite(answer::citation(citation)),
             Delta::Thinking { thinking } => self.pieces.think(&thinking, out),
             Delta::Signature { signature } => self.pieces.sign(&signature),
             Delta::InputJson { partial_json } => self.pieces.input(&partial_json, out),
-            Delta::Other => {}
+            Delta::Other => {
+                if let Value::Object(more) = delta {
+                    self.pieces.grow(more);
+                }
+            }
         }
+        Ok(())
     }
 
-    fn finish(&mut self, delta: MessageDelta, usage: WireUsage, out: &mut VecDeque<StreamItem>) {
+    fn finish(&mut self, delta: MessageDelta, usage: WireUsage, own: Own, out: &mut VecDeque<StreamItem>) {
         self.usage.update(usage);
         let Some(reason) = delta.stop_reason else { return };
         let chunks = &self.pieces.chunks;
@@ -181,7 +197,7 @@ impl Stream {
             out.push_back(chunks.delta(0, json!({"refusal": words}), Text { refusal: true, ..Text::default() }));
         }
         let finish = answer::finish(&reason, self.pieces.is_answer());
-        out.push_back(chunks.finish_with(finish, &answer::ending(&reason, delta.stop_sequence)));
+        out.push_back(chunks.finish_with(finish, &answer::ending(&reason, delta.stop_sequence, own)));
         tell_count(out, Some(self.usage.usage()));
     }
 }

@@ -141,6 +141,9 @@ fn blocks(message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
 
 /// `None`: the part says nothing.
 fn block(place: Place, part: &Part) -> Result<Option<Value>, BadRequest> {
+    if let Some(own) = &part.hosted {
+        return Ok(Some(own.is.clone()));
+    }
     let block = match &part.kind {
         PartKind::Text(text) | PartKind::Refusal(text) if text.trim().is_empty() => return Ok(None),
         PartKind::Text(text) | PartKind::Refusal(text) => match &part.search_result {
@@ -218,7 +221,8 @@ fn thought(reasoning: &Reasoning) -> Option<Value> {
 }
 
 fn call(call: &ToolCall) -> Value {
-    let block = json!({"type": "tool_use", "id": id(&call.id), "name": call.name, "input": input(&call.arguments)});
+    let mut block = json!({"type": "tool_use", "id": id(&call.id), "name": call.name, "input": input(&call.arguments)});
+    Hosted::fields(Protocol::Messages, call.more.as_deref()).for_each(|(name, own)| block[name] = own.clone());
     with(block, "cache_control", call.cache.as_ref())
 }
 

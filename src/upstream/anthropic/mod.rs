@@ -24,12 +24,15 @@ use serde_json::Value;
 use super::openai::OpenAi;
 use super::{Asked, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Protocol, inexpressible_of};
+use crate::api::conversation::{Hosted, Protocol, inexpressible_of};
 use crate::api::error::{BadRequest, ErrorDetail};
 
 /// The version that still lets models up to 4.6 have a temperature; 2026-10-21 takes it from all. Configured `headers`
 /// may say another.
 const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// What OpenAI calls the `default` tier. Clouds have their own.
+const STANDARD: &str = "standard_only";
 
 /// What of OpenAI's wire is understood; `thinking` is Anthropic's own, and passed on.
 const UNDERSTOOD: [&str; 14] = [
@@ -49,7 +52,7 @@ const UNDERSTOOD: [&str; 14] = [
     "web_search_options",
 ];
 
-/// Anthropic's own, which its clients may send: passed on as they are.
+/// Anthropic's own, which a chat may hold: passed on as they are.
 const OWN: [&str; 6] = ["cache_control", "container", "context_management", "inference_geo", "mcp_servers", "speed"];
 
 /// `POST {base_url}/v1/messages`.
@@ -90,7 +93,10 @@ impl Provider for Anthropic {
         longest: Option<u32>,
         request: &ChatRequest,
     ) -> Result<WireRequest, BadRequest> {
-        let body = body(upstream_model, longest, request)?;
+        let mut body = body(upstream_model, longest, request)?;
+        if request.raw("service_tier").is_some_and(|tier| &tier[..] == b"\"default\"") {
+            body["service_tier"] = STANDARD.into();
+        }
         Ok(WireRequest { headers: betas(request)?, ..WireRequest::json(&body) })
     }
 
@@ -122,7 +128,17 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
             body[name] = own;
         }
     }
+    let said = Hosted::request(request);
+    Hosted::fields(Protocol::Messages, said.as_ref()).for_each(|(name, own)| add(&mut body[name], own));
     Ok(body)
+}
+
+/// More of an object, or another value.
+fn add(to: &mut Value, own: &Value) {
+    match (to, own) {
+        (Value::Object(fields), Value::Object(own)) => fields.extend(own.clone()),
+        (to, own) => *to = own.clone(),
+    }
 }
 
 /// What a client tries of Anthropic's features, which it names in a header: `anthropic_beta`, as Anthropic's clouds have

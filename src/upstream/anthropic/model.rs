@@ -7,6 +7,7 @@ pub struct Claude {
     /// `None`: a Claude without a number.
     version: Option<(u8, u8)>,
     always_thinks: bool,
+    opus: bool,
 }
 
 /// How a model is told to think.
@@ -27,13 +28,14 @@ impl Claude {
     /// `us.anthropic.claude-sonnet-5-v1:0`.
     pub fn named(name: &str) -> Self {
         let Some((_, rest)) = name.split_once("claude") else {
-            return Self { version: Some((4, 0)), always_thinks: false };
+            return Self { version: Some((4, 0)), always_thinks: false, opus: false };
         };
         let words = rest.split(|c: char| !c.is_ascii_alphanumeric());
         let numbers = words.skip_while(|word| word.parse::<u8>().is_err()).map_while(|word| word.parse().ok());
         let mut numbers = numbers.take(2);
         let version = numbers.next().map(|major| (major, numbers.next().unwrap_or(0)));
-        Self { version, always_thinks: rest.contains("fable") || rest.contains("mythos") }
+        let always_thinks = rest.contains("fable") || rest.contains("mythos");
+        Self { version, always_thinks, opus: rest.contains("opus") }
     }
 
     /// Whether temperature and its like mean anything to it (Anthropic's migration guide for Opus 4.7: they are
@@ -50,6 +52,11 @@ impl Claude {
     /// Whether it has `output_config.format` and strict tools (Anthropic's page on structured outputs).
     pub fn structured(self) -> bool {
         self.since(4, 5)
+    }
+
+    /// Whether it has `output_config.effort`: Opus was the first.
+    pub fn effort(self) -> bool {
+        self.since(4, 6) || (self.opus && self.since(4, 5))
     }
 
     /// Whether its effort may be `xhigh`.

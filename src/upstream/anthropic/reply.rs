@@ -1,10 +1,10 @@
 //! A whole message → a completion.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::answer::{StopDetails, WireUsage, citation, ending, finish, refusal};
-use crate::api::conversation::Protocol;
+use super::answer::{Own, StopDetails, WireUsage, call, citation, ending, finish, refusal};
+use crate::api::conversation::{Protocol, ToolCall};
 use crate::upstream::blocks::{self, Block};
 use crate::upstream::completion::{Completion, Head};
 use crate::upstream::{Asked, NoAnswer, WholeReply};
@@ -21,6 +21,10 @@ struct Message {
     stop_details: Option<StopDetails>,
     #[serde(default)]
     usage: Option<WireUsage>,
+    #[serde(default)]
+    container: Value,
+    #[serde(default)]
+    context_management: Value,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +48,8 @@ enum WireBlock {
         name: String,
         #[serde(default)]
         input: Value,
+        #[serde(flatten)]
+        more: Map<String, Value>,
     },
     /// What Anthropic's own tools did, and what is new.
     #[serde(other)]
@@ -61,7 +67,8 @@ pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let reason = message.stop_reason.as_deref().unwrap_or_default();
     choice.finish = Some(finish(reason, is_answer));
     choice.refusal = refusal(reason, message.stop_details);
-    choice.ending = ending(reason, message.stop_sequence);
+    let own = Own { container: message.container, context_management: message.context_management };
+    choice.ending = ending(reason, message.stop_sequence, own);
     Ok(Completion { head, choices: vec![choice], usage: message.usage.map(WireUsage::usage) }.into_reply())
 }
 
@@ -80,7 +87,9 @@ fn block(block: Value) -> Result<Block, serde_json::Error> {
         }
         WireBlock::Thinking { thinking, signature } => Block::Thinking { thinking, signature },
         WireBlock::RedactedThinking { data } => Block::Redacted { data },
-        WireBlock::ToolUse { id, name, input } => Block::Call { id, name, input },
+        WireBlock::ToolUse { id, name, input, more } => {
+            Block::Call(ToolCall { arguments: input.to_string(), ..call(id, name, more) })
+        }
         WireBlock::Other => Block::Hosted(Protocol::Messages, block),
     })
 }

@@ -9,7 +9,7 @@ use super::schema;
 use super::search;
 use super::thinking::{Conditions, Thoughts};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, Protocol, Tool, ToolChoice, Turn, unsupported};
+use crate::api::conversation::{Controls, Conversation, Hosted, Protocol, Tool, ToolChoice, Turn, unsupported};
 use crate::api::error::BadRequest;
 use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
 
@@ -71,7 +71,8 @@ impl Draft<'_> {
     /// As the client wrote it in Claude's own words, else as its effort says.
     fn thoughts(&self, structure: &Structure, max_tokens: u32) -> Result<Thoughts, BadRequest> {
         if let Some(config) = self.request.field("thinking", "Anthropic's object, such as {\"type\": \"adaptive\"}")? {
-            return Ok(Thoughts { config: Some(config), effort: None });
+            let effort = self.controls.claude_effort.clone().map(Into::into);
+            return Ok(Thoughts { config: Some(config), effort });
         }
         let choice = &self.controls.tool_choice;
         let forced = matches!(choice, Some(ToolChoice::Required | ToolChoice::Function(_)))
@@ -151,8 +152,7 @@ impl Draft<'_> {
         for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             out[name] = value;
         }
-        let own = tool.more.iter().filter(|more| more.of == Protocol::Messages);
-        own.filter_map(|more| more.is.as_object()).flatten().for_each(|(name, value)| out[name] = value.clone());
+        Hosted::fields(Protocol::Messages, tool.more.as_ref()).for_each(|(name, own)| out[name] = own.clone());
         out
     }
 
@@ -200,7 +200,7 @@ fn write_output(structure: &Structure, thoughts: &Thoughts, out: &mut Map<String
     if let Structure::Native(schema) = structure {
         config.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
     }
-    config.extend(thoughts.effort.map(|effort| ("effort".to_owned(), effort.into())));
+    config.extend(thoughts.effort.as_deref().map(|effort| ("effort".to_owned(), effort.into())));
     if !config.is_empty() {
         out.insert("output_config".into(), config.into());
     }

@@ -1,4 +1,4 @@
-//! `web_search_options` → the tool that Anthropic searches the web with.
+//! `web_search_options` → the tool that Anthropic searches the web with; its own clients' tool stays as it is.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -46,6 +46,11 @@ pub(super) fn refuses(request: &ChatRequest) -> Option<BadRequest> {
 /// # Errors
 /// What is wrong in the options.
 pub(super) fn tool(request: &ChatRequest) -> Result<Option<Value>, BadRequest> {
+    let own: Option<Value> = request.field("claude_search", "Anthropic's tool")?;
+    let asked = request.raw("web_search_options").is_some_and(|options| &options[..] != b"null");
+    if own.is_some() && asked {
+        return Ok(own);
+    }
     let Some(Options { user_location, filters, max_uses }) = request.field("web_search_options", "an object")? else {
         return Ok(None);
     };

@@ -1,5 +1,7 @@
 //! `reasoning_effort`, and `thinking` of Anthropic's clients, as each Claude takes it.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::model::{Claude, Thinking};
@@ -13,7 +15,7 @@ const LEAST: u32 = 1024;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Thoughts {
     pub config: Option<Value>,
-    pub effort: Option<&'static str>,
+    pub effort: Option<Cow<'static, str>>,
 }
 
 /// What thinking is asked for under.
@@ -37,9 +39,22 @@ impl Thoughts {
         self.config.as_ref().is_some_and(|config| config["type"] != "disabled")
     }
 
+    /// Of Anthropic's client, its own effort for a model that has one, and thoughts only where it speaks of them.
+    ///
     /// # Errors
     /// The model cannot think, or cannot but think.
     pub fn choose(wanted: &Conditions<'_>) -> Result<Self, BadRequest> {
+        let Conditions { claude, controls, .. } = *wanted;
+        let Some(effort) = &controls.claude_effort else { return Self::translated(wanted) };
+        let config = match &controls.thinking {
+            Some(_) => Self::translated(wanted)?.config,
+            None => None,
+        };
+        Ok(Self { config, effort: claude.effort().then(|| effort.clone().into()) })
+    }
+
+    /// As the effort says in OpenAI's words, and as `thinking` says that the model may not know in this form.
+    fn translated(wanted: &Conditions<'_>) -> Result<Self, BadRequest> {
         let Conditions { claude, controls, lenient, forced, .. } = *wanted;
         let nothing = |problem| {
             if lenient { Ok(Self::default()) } else { Err(unsupported("reasoning_effort", problem)) }
@@ -86,7 +101,7 @@ impl Thoughts {
             Effort::Low => 20,
             Effort::Medium => 50,
             Effort::High => 80,
-            Effort::Xhigh => 95,
+            Effort::Xhigh | Effort::Max => 95,
         };
         let share = u64::from(wanted.max_tokens) * percent / 100;
         let share = wanted.controls.thought_tokens.map_or(share, u64::from);
@@ -95,14 +110,15 @@ impl Thoughts {
     }
 }
 
-fn word(claude: Claude, effort: Effort) -> &'static str {
-    match effort {
+fn word(claude: Claude, effort: Effort) -> Cow<'static, str> {
+    let word = match effort {
         Effort::None | Effort::Minimal | Effort::Low => "low",
         Effort::Medium => "medium",
         Effort::High => "high",
         Effort::Xhigh if claude.xhigh() => "xhigh",
-        Effort::Xhigh => "max",
-    }
+        Effort::Xhigh | Effort::Max => "max",
+    };
+    word.into()
 }
 
 /// The last turns are calls and their results, and the calls have no thoughts before them.

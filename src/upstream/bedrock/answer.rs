@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::blocks::{self, Block, Citation, Pieces, WEB};
 use crate::upstream::completion::{Completion, Finish, Head};
@@ -125,7 +126,10 @@ impl Content {
         self.text
             .map(|text| Block::Text { text, citations: vec![] })
             .or_else(|| {
-                self.tool_use.map(|call| Block::Call { id: call.tool_use_id, name: call.name, input: call.input })
+                self.tool_use.map(|call| {
+                    let ToolUse { tool_use_id: id, name, input } = call;
+                    Block::Call(ToolCall { id, name, arguments: input.to_string(), ..ToolCall::default() })
+                })
             })
             .or(thought)
             .or_else(|| reasoning.redacted_content.map(|data| Block::Redacted { data }))
@@ -254,7 +258,8 @@ impl Events for Stream {
             Some("contentBlockStart") => {
                 let BlockStart { start } = read(data)?;
                 if let Some(call) = start.tool_use {
-                    self.0.call(call.tool_use_id, call.name, json!({}), out);
+                    let call = ToolCall { id: call.tool_use_id, name: call.name, ..ToolCall::default() };
+                    self.0.call(&call, json!({}), out);
                 }
             }
             Some("contentBlockDelta") => self.go_on(read::<BlockDelta>(data)?.delta, out),

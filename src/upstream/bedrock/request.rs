@@ -206,7 +206,7 @@ fn inference(controls: &Controls, longest: Option<u32>, sampling: Sampling) -> M
 
 fn output(structure: &Structure, thoughts: &Thoughts) -> Map<String, Value> {
     let mut out = Map::new();
-    put_some(&mut out, "effort", thoughts.effort);
+    put_some(&mut out, "effort", thoughts.effort.as_deref());
     if let Structure::Native(schema) = structure {
         let structure = json!({"jsonSchema": {"schema": schema.to_string()}});
         out.insert("textFormat".into(), json!({"type": "json_schema", "structure": structure}));

@@ -248,7 +248,7 @@ fn thinking(effort: Effort, tokens: Option<u32>) -> Value {
         _ if tokens.is_some() => json!(tokens),
         Effort::Minimal | Effort::Low => json!(1024),
         Effort::Medium => json!(8192),
-        Effort::High | Effort::Xhigh => Value::Null,
+        Effort::High | Effort::Xhigh | Effort::Max => Value::Null,
     };
     object([("type", json!("enabled")), ("token_budget", budget)])
 }

@@ -101,7 +101,7 @@ fn level(effort: Effort, minimal: bool) -> &'static str {
         Effort::None | Effort::Minimal if minimal => "MINIMAL",
         Effort::None | Effort::Minimal | Effort::Low => "LOW",
         Effort::Medium => "MEDIUM",
-        Effort::High | Effort::Xhigh => "HIGH",
+        Effort::High | Effort::Xhigh | Effort::Max => "HIGH",
     }
 }
 
@@ -112,7 +112,7 @@ fn budget(effort: Effort, may_be_off: bool) -> u32 {
         Effort::None => 128,
         Effort::Minimal | Effort::Low => 1024,
         Effort::Medium => 8192,
-        Effort::High | Effort::Xhigh => 24_576,
+        Effort::High | Effort::Xhigh | Effort::Max => 24_576,
     }
 }
 

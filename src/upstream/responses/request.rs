@@ -30,10 +30,13 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 24] = [
+const TRANSLATED: [&str; 27] = [
     "anthropic_beta",
+    "claude_effort",
+    "claude_search",
     "claude_thinking",
     "drop_unsupported",
+    "hosted",
     "include",
     "logprobs",
     "max_completion_tokens",
