@@ -15,8 +15,8 @@ const ALIGNED: usize = 16;
 
 /// `mi_option_purge_delay`, which the crate does not name: how long a freed page is kept before the system gets it back.
 const PURGE_DELAY: mi_option_t = 15;
-/// mimalloc's own second is about as long as pages rest here between two bursts of traces: most of them would come back
-/// at the price of a page fault each, 3 of 65 µs per request.
+/// Pages rest here between two bursts of traces for about mimalloc's own second, and then come back at the price of a page
+/// fault each: under load 4.0 faults per ms of processor time, and 2.3 with this.
 const PURGE_DELAY_MS: i64 = 10_000;
 
 /// Sets mimalloc's options, where the environment does not (`MIMALLOC_PURGE_DELAY`).
