@@ -41,10 +41,28 @@ pub struct Arm {
     output: Ratio,
     /// Input tokens billed over those estimated.
     input: Ratio,
+    /// What its scores told, as it was counted when they came.
+    told: Told,
     revisions: Revisions,
     /// Answers that somebody judged.
     pub scored: u64,
     pub drift: Drift,
+}
+
+/// Decaying sums over the scores that were learned from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Told {
+    weight: f64,
+    /// Weight times p(1 − p), with p as it was believed then.
+    information: f64,
+}
+
+impl Told {
+    fn add(&mut self, weight: f64, information: f64) {
+        let keep = 1.0 - PROCESS_NOISE;
+        self.weight = self.weight * keep + weight;
+        self.information = self.information * keep + information;
+    }
 }
 
 /// By how much first scores are revised later, as decaying sums.
@@ -114,6 +132,7 @@ impl Arm {
             // The mean of a log-normal lies above the exponential of its mean log; ten pseudo-answers say so.
             output: Ratio { seen: 10.0 * usual * (TOKEN_VARIANCE / 2.0).exp(), predicted: 10.0 * usual },
             input: Ratio { seen: 1_000.0, predicted: 1_000.0 },
+            told: Told::default(),
             revisions: Revisions::default(),
             scored: 0,
             drift: Drift::default(),
@@ -129,6 +148,7 @@ impl Arm {
 
     /// Adds `share` of the covariance that the arm began with.
     fn widen(&mut self, share: f64) {
+        self.told = Told::default();
         self.quality.covariance_mut().iter_mut().zip(&self.origin).for_each(|(c, o)| *c += share * o);
     }
 
@@ -214,29 +234,33 @@ impl Arm {
     pub fn learn(&mut self, shift: &mut Gaussian, phi: &[f64], y: f64, weight: f64) {
         self.forget(PROCESS_NOISE);
         let p = self.outlook(shift, phi, 1.0).quality;
-        let information = self.information(shift, phi, weight);
+        let information = weight * (p * (1.0 - p)).max(LEAST_VARIANCE);
+        self.told.add(weight, information);
         self.observe(shift, phi, weight * (y - p), information);
     }
 
-    /// The score is now higher by `change`: one more thing that is learned, and known the better for it. First opinions
-    /// that are revised later leave the covariance wide, since p near 0 or 1 tells little of θ; without that, the revisions
-    /// of a few hundred answers would each move θ as if it were all that is known.
-    pub fn revise(&mut self, shift: &mut Gaussian, phi: &[f64], change: f64, weight: f64) {
-        let information = self.information(shift, phi, weight);
-        self.observe(shift, phi, weight * change, information);
-    }
-
-    /// The score counts as higher by `change`, though nobody said so: the means move, the covariances know enough.
+    /// The score is now higher by `change`: the means move as they would have.
     pub fn correct(&mut self, shift: &mut Gaussian, phi: &[f64], change: f64, weight: f64) {
+        self.count_anew(shift, phi);
         let (own, shared) = (self.quality.covariance_times(phi), shift.covariance_times(&self.loading(phi)));
         self.quality.observe(&own, weight * change, 0.0);
         shift.observe(&shared, weight * change, 0.0);
     }
 
-    /// What a score of this weight tells of the logit.
-    fn information(&self, shift: &Gaussian, phi: &[f64], weight: f64) -> f64 {
-        let p = self.outlook(shift, phi, 1.0).quality;
-        weight * (p * (1.0 - p)).max(LEAST_VARIANCE)
+    /// Scores tell little of θ where p is near 0 or 1, as it is while first opinions come that are revised later. Once p
+    /// lies elsewhere, they tell more than was counted, and without that the revisions of a few hundred answers would
+    /// each move θ as if it were all that is known: along φ, the covariance takes what is missing.
+    fn count_anew(&mut self, shift: &mut Gaussian, phi: &[f64]) {
+        let Outlook { quality: p, given_shift, .. } = self.outlook(shift, phi, 1.0);
+        let missing = self.told.weight * p * (1.0 - p) - self.told.information;
+        let rows = self.origin.chunks_exact(phi.len());
+        let origin: f64 = rows.zip(phi).map(|(row, x)| x * dot(row, phi)).sum();
+        let counted = 1.0 / given_shift - 1.0 / origin;
+        if missing > 0.0 && self.told.information > 0.0 && counted > 0.0 {
+            let information = missing * (counted / self.told.information).min(1.0);
+            self.told.information += information;
+            self.observe(shift, phi, 0.0, information);
+        }
     }
 
     /// A Kalman step along φ: `gradient` of the log-likelihood with respect to the logit, and `information` > 0 of it.

@@ -211,7 +211,7 @@ impl RouteState {
         let raise = self.form.hear(was, now);
         match (was.worth(), now.worth()) {
             (Some((old, old_weight)), Some((value, weight))) => self.posterior(name, |arm, shift| {
-                arm.revise(shift, &decision.phi, value - old, old_weight);
+                arm.correct(shift, &decision.phi, value - old, old_weight);
                 if weight > old_weight {
                     arm.learn(shift, &decision.phi, value, weight - old_weight);
                 }
