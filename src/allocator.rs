@@ -6,24 +6,11 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use libmimalloc_sys::{
-    mi_free, mi_malloc, mi_malloc_aligned, mi_option_set_default, mi_option_t, mi_realloc, mi_realloc_aligned,
-    mi_zalloc, mi_zalloc_aligned,
+    mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc, mi_zalloc_aligned,
 };
 
 /// What any block is aligned to that is at least as large (`MI_MAX_ALIGN_SIZE`).
 const ALIGNED: usize = 16;
-
-/// `mi_option_purge_delay`, which the crate does not name: how long a freed page is kept before the system gets it back.
-const PURGE_DELAY: mi_option_t = 15;
-/// Pages rest here between two bursts of traces for about mimalloc's own second, and then come back at the price of a page
-/// fault each: under load 4.0 faults per ms of processor time, and 2.3 with this.
-const PURGE_DELAY_MS: i64 = 10_000;
-
-/// Sets mimalloc's options, where the environment does not (`MIMALLOC_PURGE_DELAY`).
-pub fn configure() {
-    // SAFETY: it takes any option and any value; the option is atomic.
-    unsafe { mi_option_set_default(PURGE_DELAY, PURGE_DELAY_MS as _) }
-}
 
 /// A request is a few hundred small allocations on one thread that another one frees.
 pub struct Mimalloc;

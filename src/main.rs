@@ -50,7 +50,6 @@ enum Command {
 
 /// What the user can mend exits with 2, as a wrong flag does; a demo that fails on its way, with 1.
 fn main() -> ExitCode {
-    allocator::configure();
     match Arguments::try_parse() {
         Ok(arguments) => run(arguments.command),
         Err(asked) if !asked.use_stderr() || asked.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use super::drift::Drift;
-use super::gaussian::{Gaussian, dot};
+use super::gaussian::{Gaussian, dot, quadratic};
 use super::logistic::mean_sigmoid;
 use crate::catalog::{Price, Usage};
 use crate::difficulty::ArmPrior;
@@ -253,9 +253,7 @@ impl Arm {
     fn count_anew(&mut self, shift: &mut Gaussian, phi: &[f64]) {
         let Outlook { quality: p, given_shift, .. } = self.outlook(shift, phi, 1.0);
         let missing = self.told.weight * p * (1.0 - p) - self.told.information;
-        let rows = self.origin.chunks_exact(phi.len());
-        let origin: f64 = rows.zip(phi).map(|(row, x)| x * dot(row, phi)).sum();
-        let counted = 1.0 / given_shift - 1.0 / origin;
+        let counted = 1.0 / given_shift - 1.0 / quadratic(&self.origin, phi);
         if missing > 0.0 && self.told.information > 0.0 && counted > 0.0 {
             let information = missing * (counted / self.told.information).min(1.0);
             self.told.information += information;

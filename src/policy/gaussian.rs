@@ -74,8 +74,7 @@ impl Gaussian {
 
     /// Var θ·x, never below zero.
     pub fn variance_along(&self, x: &[f64]) -> f64 {
-        let rows = self.covariance.chunks_exact(self.dim());
-        rows.zip(x).map(|(row, xi)| xi * dot(row, x)).sum::<f64>().max(0.0)
+        quadratic(&self.covariance, x).max(0.0)
     }
 
     /// Sx: how each weight moves with θ·x.
@@ -101,6 +100,11 @@ pub fn identity(d: usize) -> Vec<f64> {
     let mut matrix = vec![0.0; d * d];
     (0..d).for_each(|i| matrix[i * d + i] = 1.0);
     matrix
+}
+
+/// xᵀAx of a matrix, row by row.
+pub fn quadratic(matrix: &[f64], x: &[f64]) -> f64 {
+    matrix.chunks_exact(x.len()).zip(x).map(|(row, xi)| xi * dot(row, x)).sum()
 }
 
 /// a·b.

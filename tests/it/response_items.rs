@@ -72,9 +72,14 @@ async fn messages_of_one_response_stay_apart_with_their_phases_and_the_calls_bet
         ("function_call", None, ""),
         ("message", Some("final_answer"), "42"),
     ];
+    stays_as_it_was(&output, &expected).await;
+}
+
+/// Whole and streamed, the client is told of `output` as it is, and OpenAI is given it back so.
+async fn stays_as_it_was(output: &Value, expected: &[(&str, Option<&str>, &str)]) {
     for streams in [false, true] {
         let running = before(Wire::OpenAiResponses).await;
-        let said = answered(&running, &output, streams).await;
+        let said = answered(&running, output, streams).await;
         assert_eq!(told(&said), expected, "streamed: {streams}");
         assert_eq!(told(&given(&running, &said).await), expected);
     }
@@ -89,12 +94,7 @@ async fn messages_without_a_phase_stay_apart_too() {
         ("message", None, "Two."),
         ("function_call", None, ""),
     ];
-    for streams in [false, true] {
-        let running = before(Wire::OpenAiResponses).await;
-        let said = answered(&running, &output, streams).await;
-        assert_eq!(told(&said), expected, "streamed: {streams}");
-        assert_eq!(told(&given(&running, &said).await), expected);
-    }
+    stays_as_it_was(&output, &expected).await;
 }
 
 #[tokio::test]
