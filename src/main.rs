@@ -134,13 +134,7 @@ fn runtime<E: From<std::io::Error>>(work: impl Future<Output = Result<(), E>>) -
 
 /// A write that would make a file longer than the process may (`ulimit -f`, LimitFSIZE) fails from here on, as on a full
 /// disk, in place of ending the process: a signal that is listened to once never does again.
-#[cfg(unix)]
 fn outlive_long_files() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
-}
-
-#[cfg(not(unix))]
-fn outlive_long_files() -> std::io::Result<()> {
-    Ok(())
 }

@@ -33,7 +33,6 @@ pub fn beside(path: &Path, readers: Readers, force: bool) -> anyhow::Result<Name
     ensure!(force || !path.exists(), "{} exists; choose another name, or replace it with --force", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
     if readers == Readers::Everyone {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     }

@@ -1,7 +1,7 @@
 //! An account of Amazon Web Services in a `[[providers]]` of kind `bedrock`.
 
-use reqwest::Url;
 use secrecy::SecretString;
+use url::Url;
 
 use super::environment::{Environment, secret};
 use super::file::what;

@@ -78,6 +78,15 @@ impl<'r, 'i> Section<'r, 'i> {
         self.string(key, expected)
     }
 
+    /// One of the names that there are.
+    pub(super) fn one_of<T: Copy>(&mut self, key: &'static str, known: &[(&str, T)]) -> Option<T> {
+        let names: Vec<_> = known.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let expected = if names.len() > 1 { format!("one of {}", names.join(", ")) } else { names.concat() };
+        let typed = self.string(key, &expected)?;
+        let found = known.iter().find(|(name, _)| *name == typed.value);
+        found.map(|(_, value)| *value).or_else(|| self.wrong(key, typed.line, format!("{:?}", typed.value), &expected))
+    }
+
     /// A finite number within `range`.
     pub(super) fn number(
         &mut self,
@@ -88,11 +97,7 @@ impl<'r, 'i> Section<'r, 'i> {
     ) -> Option<Located<f64>> {
         let value = self.take(key)?;
         let line = self.lines.line(value.span());
-        let number = match value.get_ref() {
-            DeValue::Float(float) => float.as_str().parse().ok(),
-            DeValue::Integer(integer) => whole(integer).map(|n| n as f64),
-            _ => None,
-        };
+        let number = number(&value);
         let inside = |n: &f64| range.contains(n) || (including_end && *n == range.end);
         let value = number.filter(inside).or_else(|| self.wrong(key, line, shown(&value), expected));
         Some(Located { value: value?, line })
@@ -147,12 +152,7 @@ impl<'r, 'i> Section<'r, 'i> {
         };
         let mut pairs = vec![];
         for (name, value) in table {
-            let number = match value.get_ref() {
-                DeValue::Float(float) => float.as_str().parse().ok(),
-                DeValue::Integer(integer) => whole(integer).map(|n| n as f64),
-                _ => None,
-            };
-            let number = number.filter(|n: &f64| n.is_finite() && *n >= 0.0);
+            let number = number(&value).filter(|n: &f64| n.is_finite() && *n >= 0.0);
             let number = number.or_else(|| self.wrong(key, line, shown(&value), "shares: numbers from 0"));
             let name = Located { line: self.lines.line(name.span()), value: name.into_inner().into_owned() };
             pairs.extend(number.map(|number| (name, number)));
@@ -238,6 +238,14 @@ impl<'r, 'i> Section<'r, 'i> {
             let known = self.known.join(", ");
             self.findings.mistake(line, format!("unknown key `{key}` in {}{hint} (known: {known})", self.title));
         }
+    }
+}
+
+fn number(value: &Spanned<DeValue<'_>>) -> Option<f64> {
+    match value.get_ref() {
+        DeValue::Float(float) => float.as_str().parse().ok(),
+        DeValue::Integer(integer) => whole(integer).map(|n| n as f64),
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
-use reqwest::Url;
+use url::Url;
 
 use super::environment::{Environment, NO_NAME, is_name};
 use super::section::{Located, Section};

@@ -44,7 +44,8 @@ fn best(mean: &[f64], deviation: &[f64], z: f64) -> (usize, f64) {
 struct Rival {
     arm: usize,
     mean: f64,
-    deviation: f64,
+    /// 1 / deviation: a product is cheaper than a quotient.
+    per_deviation: f64,
     /// Its distribution function at the cell's two ends.
     left: f64,
     right: f64,
@@ -54,7 +55,7 @@ struct Rival {
 
 impl Rival {
     fn new(arm: usize, mean: f64, deviation: f64) -> Self {
-        Self { arm, mean, deviation, left: 0.0, right: 1.0, behind: 1.0 }
+        Self { arm, mean, per_deviation: 1.0 / deviation.max(f64::MIN_POSITIVE), left: 0.0, right: 1.0, behind: 1.0 }
     }
 
     fn middle(&self) -> f64 {
@@ -69,8 +70,7 @@ fn integrate(rivals: &mut [Rival], low: f64, high: f64, out: &mut [f64]) {
         let u = low + width * cell as f64;
         let mut behind = 1.0;
         for rival in rivals.iter_mut().rev() {
-            let z = || (u - rival.mean) / rival.deviation.max(1e-9 * width);
-            rival.right = if cell < CELLS { normal_cdf(z()) } else { 1.0 };
+            rival.right = if cell < CELLS { normal_cdf((u - rival.mean) * rival.per_deviation) } else { 1.0 };
             rival.behind = behind;
             behind *= rival.middle();
         }

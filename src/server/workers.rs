@@ -68,7 +68,6 @@ impl Workers {
 }
 
 /// Takes what the hard limit allows; the soft one, often 1,024, is there for programs that know no more.
-#[cfg(unix)]
 fn raise_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
@@ -77,18 +76,9 @@ fn raise_descriptors() {
     }
 }
 
-#[cfg(not(unix))]
-fn raise_descriptors() {}
-
 /// File descriptors that the process may hold; `None`: as many as it likes.
-#[cfg(unix)]
 pub(super) fn descriptors() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
-}
-
-#[cfg(not(unix))]
-pub(super) fn descriptors() -> Option<u64> {
-    None
 }
 
 impl Drop for Worker {
@@ -100,7 +90,7 @@ impl Drop for Worker {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

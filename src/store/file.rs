@@ -12,30 +12,20 @@ use super::StoreError;
 /// The path of a damaged file, where redb reports damage without saying of which file.
 const UNNAMED: &str = "";
 
-/// Which file a path leads to, whatever is in it; elsewhere than on Unix only that there is one.
+/// Which file a path leads to, whatever is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
-    #[cfg(unix)]
     device: u64,
-    #[cfg(unix)]
     inode: u64,
 }
 
 impl Identity {
     /// # Errors
     /// Nothing is there.
-    #[cfg(unix)]
     fn of(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::MetadataExt;
         let file = std::fs::metadata(path)?;
         Ok(Self { device: file.dev(), inode: file.ino() })
-    }
-
-    /// # Errors
-    /// Nothing is there.
-    #[cfg(not(unix))]
-    fn of(path: &Path) -> io::Result<Self> {
-        std::fs::metadata(path).map(|_| Self {})
     }
 }
 
@@ -202,7 +192,6 @@ fn is_full(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn a_disk_and_a_quota_that_allow_no_more_are_told_from_what_else_fails() {
         let told = |number| failed(StorageError::Io(io::Error::from_raw_os_error(number)));

@@ -48,7 +48,6 @@ fn make(folder: &Path) -> Result<PathBuf, StoreError> {
 /// It cannot be made.
 pub fn make_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder)
 }

@@ -56,7 +56,7 @@ pub struct DecisionLine {
     pub kind: Kind,
     /// The segment whose knob and controller decided; null: the route's.
     pub segment: Option<String>,
-    pub knob: KnobLine,
+    pub knob: Knob,
     /// φ(x) = [1, z(x)], as the training run `bundle` assessed the request.
     pub phi: Vec<f64>,
     /// ≥ 1: the factor by which the predictive variance was widened.
@@ -78,17 +78,6 @@ pub struct DecisionLine {
     pub snapshot_version: u64,
     /// Names the training run that φ is of: 16 hexadecimal digits.
     pub bundle: String,
-}
-
-/// The cost-quality knob, such as `{"quality": 0.95}`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum KnobLine {
-    #[serde(rename = "quality")]
-    Quality(f64),
-    #[serde(rename = "budget_per_1k")]
-    BudgetPer1k(f64),
-    #[serde(rename = "value")]
-    Value(f64),
 }
 
 /// How the request ended.
@@ -182,7 +171,7 @@ impl DecisionLine {
             policy: decision.policy.into(),
             kind: decision.kind,
             segment: decision.segment,
-            knob: decision.knob.into(),
+            knob: decision.knob,
             phi: decision.phi,
             widening: decision.widening,
             verbosity: decision.verbosity,
@@ -203,7 +192,7 @@ impl DecisionLine {
     }
 
     fn check_numbers(&self) -> Result<(), String> {
-        self.knob.check()?;
+        knob(self.knob)?;
         if !(1.0..=MOST_WIDENED).contains(&self.widening) {
             return Err(format!("widening is {}; it must be from 1 to {MOST_WIDENED}", self.widening));
         }
@@ -245,18 +234,6 @@ fn check_candidate(candidate: &Candidate) -> Result<(), String> {
     amount(&format!("{arm}: cost_usd"), *cost_usd)
 }
 
-impl KnobLine {
-    fn check(self) -> Result<(), String> {
-        let (name, number) = match self {
-            Self::Quality(asked) => return share("knob: quality", asked),
-            Self::BudgetPer1k(usd) => ("budget_per_1k", usd),
-            Self::Value(usd) => ("value", usd),
-        };
-        let right = number.is_finite() && number >= 0.0;
-        if right { Ok(()) } else { Err(format!("knob: {name} is {number}; it must be a number from 0 on")) }
-    }
-}
-
 impl ScoreLine {
     fn check(&self) -> Result<(), String> {
         let Self { metric, source, value, weight: counts, .. } = self;
@@ -282,6 +259,16 @@ fn share(field: &str, value: f64) -> Result<(), String> {
     if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(format!("{field} is {value}; it must be from 0 to 1")) }
 }
 
+fn knob(asked: Knob) -> Result<(), String> {
+    let (name, number) = match asked {
+        Knob::Quality(asked) => return share("knob: quality", asked),
+        Knob::BudgetPer1k(usd) => ("budget_per_1k", usd),
+        Knob::Value(usd) => ("value", usd),
+    };
+    let right = number.is_finite() && number >= 0.0;
+    if right { Ok(()) } else { Err(format!("knob: {name} is {number}; it must be a number from 0 on")) }
+}
+
 fn weight(field: &str, value: f64) -> Result<(), String> {
     let right = value > 0.0 && value.is_finite();
     if right { Ok(()) } else { Err(format!("{field} is {value}; it must be above 0, and what is missing is left out")) }
@@ -290,14 +277,4 @@ fn weight(field: &str, value: f64) -> Result<(), String> {
 fn amount(field: &str, value: f64) -> Result<(), String> {
     let right = (0.0..=MOST_USD).contains(&value);
     if right { Ok(()) } else { Err(format!("{field} is {value:?}; it must be a number from 0 to {MOST_USD}")) }
-}
-
-impl From<Knob> for KnobLine {
-    fn from(knob: Knob) -> Self {
-        match knob {
-            Knob::Quality(share) => Self::Quality(share),
-            Knob::BudgetPer1k(usd) => Self::BudgetPer1k(usd),
-            Knob::Value(usd) => Self::Value(usd),
-        }
-    }
 }

@@ -65,7 +65,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:14: `base_url` holds credentials; put the key into `api_key` as "env:NAME"
     f.toml:15: `api_key` of provider "openai": the environment variable "NOT_SET" is not set; export it before satisfice starts
     f.toml:18: the provider "openai" is there twice, first on line 12; rename one
-    f.toml:19: unknown `kind` "telex"; the kinds are: "anthropic", "azure", "bedrock", "cohere", "gemini", "mistral", "openai", "openai-responses", "vertex"
+    f.toml:19: `kind` of [[providers]] is "telex"; give one of "anthropic", "azure", "bedrock", "cohere", "gemini", "mistral", "openai", "openai-responses", "vertex"
     f.toml:20: `base_url` has a query (?…) or a fragment (#…); give scheme, host and path only
     f.toml:21: `api_key` of provider "openai" is empty, or holds spaces or characters that no HTTP header can carry; check for a line break
     f.toml:22: `headers`: "Authorization" is no header name, or one that satisfice sets itself; leave it out
@@ -533,7 +533,7 @@ fn a_judge_has_defaults_and_its_mistakes_have_lines() {
     insta::assert_snapshot!(mistakes(&text), @r#"
     f.toml:20: `shadow` of [[routes]] is 1.5; give a share of requests from 0 to 1, such as 0.01
     f.toml:21: unknown scorer "strct"; did you mean "strict"? (there are: strict)
-    f.toml:24: unknown `kind` "jury"; the kinds are: "judge"
+    f.toml:24: `kind` of [[scorers]] is "jury"; give "judge"
     f.toml:25: unknown model "gpt-5o"; did you mean "gpt-4o"? (there are: cheap, gpt-4o)
     f.toml:26: `share` of [[scorers]] is -1; give a share of answers from 0 to 1
     f.toml:27: `weight` of [[scorers]] is 0; give a number above 0 and up to 1, what a client's own score counts

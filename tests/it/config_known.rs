@@ -136,7 +136,7 @@ fn a_way_that_leads_elsewhere_is_a_mistake() {
     }
     insta::assert_snapshot!(box_with("key_header = \"host\"\ndata_collection = \"no\"\napi_version = \"1\""), @r#"
     f.toml:5: `key_header` "host" will not do; give the header that the key stands in, such as "api-key", or "authorization" for a bearer token
-    f.toml:6: `data_collection` is "no"; give "deny" (it keeps nothing and learns from nothing) or "allow"
+    f.toml:6: `data_collection` of [[providers]] is "no"; give one of "allow", "deny"
     f.toml:7: `api_version` is for kind "azure"; leave it out
     "#);
 }
@@ -188,7 +188,7 @@ input_usd_per_mtok = 0.01
     let wrong = format!("{text}kind = \"vectors\"\n[[routes]]\nname = \"auto\"\nmodels = [\"chatty\", \"nomic\"]\n");
     let wrong = parse(&wrong.replacen("kind = \"embedding\"\ninput_usd_per_mtok = 0.01\nkind", "kind", 1)).unwrap_err();
     assert!(
-        wrong.to_string().contains("`kind` of [[models]] is \"vectors\"; give \"chat\" or \"embedding\""),
+        wrong.to_string().contains("`kind` of [[models]] is \"vectors\"; give one of \"chat\", \"embedding\""),
         "{wrong}"
     );
     let routed = parse(&format!("{text}[[routes]]\nname = \"auto\"\nmodels = [\"nomic\"]\n")).unwrap_err();

@@ -506,7 +506,6 @@ fn an_answer_given_again_while_nothing_can_be_written_is_scored_later() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn a_score_is_refused_while_the_data_folder_is_gone() {
     let folder = tempfile::tempdir().unwrap();

@@ -59,7 +59,6 @@ fn a_file_of_no_bytes_is_no_ledger_and_is_left_as_it_is() {
     assert_eq!(fs::metadata(&file).unwrap().len(), 0);
 }
 
-#[cfg(unix)]
 #[test]
 fn a_ledger_that_was_removed_or_replaced_takes_nothing_until_it_is_back() {
     let folder = tempfile::tempdir().unwrap();

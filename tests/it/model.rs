@@ -250,7 +250,6 @@ fn decided_by_another(folder: &Path, requests: u64) {
     store.flush().unwrap();
 }
 
-#[cfg(unix)]
 #[test]
 fn what_is_told_while_earlier_requests_are_assessed_is_heard_at_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -126,7 +126,6 @@ async fn operators_get_metrics_without_a_key_and_with_one_the_traces_that_client
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {
     use std::os::unix::fs::PermissionsExt;
@@ -160,7 +159,6 @@ fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
     assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
 }
 
-#[cfg(unix)]
 #[test]
 fn a_file_behind_a_link_that_is_swapped_as_kubernetes_does_is_taken_up() {
     use std::fs::{create_dir, rename, write};
@@ -197,7 +195,6 @@ fn a_log_of_everything_does_not_tell_of_each_change_in_the_folder_that_it_may_be
     assert!(of_watching.is_empty(), "{of_watching:#?}");
 }
 
-#[cfg(unix)]
 #[test]
 fn what_a_link_leads_to_is_watched_wherever_the_link_is() {
     use std::fs::{create_dir_all, rename, write};
@@ -223,7 +220,6 @@ fn what_a_link_leads_to_is_watched_wherever_the_link_is() {
     reloaded("\"again\"");
 }
 
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_nobody_reads_any_more_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -241,7 +237,6 @@ async fn a_log_that_nobody_reads_any_more_stops_nothing() {
     served.ends();
 }
 
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_under_way_may_end_when_it_is_told_to_stop_and_are_ended_when_it_is_told_again() {
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -291,7 +286,6 @@ async fn a_disk_without_room_is_said_once_and_not_with_each_batch() {
     assert!((of("the ledger") == 1 || of("traces") == 1) && failing.len() <= 3, "{failing:#?}");
 }
 
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_clients_than_file_descriptors_are_served_one_after_the_other_and_no_provider_is_blamed() {
     let (upstream, gate) = (Scripted::start().await, Gate::closed());
@@ -335,7 +329,6 @@ fn a_file_that_is_saved_after_a_start_without_one_is_taken_up() {
     assert!(served.says("not reloaded").contains("satisfice.toml"), "the environment does not take its place");
 }
 
-#[cfg(unix)]
 #[test]
 fn what_is_told_while_it_starts_is_heard_once_it_serves() {
     use std::io::Write;
@@ -370,7 +363,6 @@ fn an_operators_address_that_the_file_asks_for_and_that_is_taken_keeps_it_from_s
     assert!(refused.starts_with(&format!("satisfice: cannot listen on {address}")), "{refused}");
 }
 
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_for_the_ledger_at_the_end_is_said_to_be_lost() {
     let folder = tempfile::tempdir().unwrap();

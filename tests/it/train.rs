@@ -120,14 +120,12 @@ fn what_is_no_classifier_is_never_replaced_and_no_training_is_done_before_that_i
     for precious in ["victim/thesis.txt", "models/mine/notes.txt", "file"] {
         std::fs::write(at(precious), "precious").expect("written");
     }
-    #[cfg(unix)]
     std::os::unix::fs::symlink("nowhere", at("link")).expect("linked");
     let places = [
         ("victim", "exists, and holds thesis.txt but no classifier"),
         ("models", "exists, and holds mine but no classifier"),
         ("models/mine", "exists, and holds notes.txt beside a classifier"),
         ("file", "exists, and is no folder"),
-        #[cfg(unix)]
         ("link", "exists, and is no folder"),
         ("file/below", "file/below cannot be written, choose another folder"),
         ("..", "is not the name of a folder"),

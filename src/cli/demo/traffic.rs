@@ -1,8 +1,12 @@
 //! The demo's client: sends each puzzle to the gateway, scores the answer's text, and reports the score back.
 
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use reqwest::header::HeaderMap;
-use reqwest::{Client, Response};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,25 +22,28 @@ const CONCURRENCY: usize = 8;
 /// Every so many-th request is streamed.
 const STREAMED: usize = 4;
 
+/// A client for the loopback, which keeps its connections.
+pub type Client = legacy::Client<HttpConnector, Full<Bytes>>;
+
 /// The gateway did not do what its contract says.
 #[derive(Debug, thiserror::Error)]
 pub enum TrafficError {
     #[error("the gateway could not be reached: {0}")]
-    Unreachable(#[from] reqwest::Error),
+    Unreachable(#[from] legacy::Error),
+    #[error("the gateway's answer broke off: {0}")]
+    BrokenOff(#[from] hyper::Error),
+    #[error("the gateway's address is none: {0}")]
+    Address(#[from] http::Error),
     #[error("the gateway answered {status} to {path}: {body}")]
     Refused { path: &'static str, status: u16, body: String },
     #[error("the gateway's answer lacks {0}")]
     Lacks(&'static str),
 }
 
-/// A client for the loopback: it trusts no certificate and keeps its connections.
-///
-/// # Errors
-/// The client cannot be set up.
-pub fn client() -> Result<Client, TrafficError> {
-    // An error says that the process has a provider already, which serves as well.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    Ok(Client::builder().tls_certs_only([]).tcp_nodelay(true).no_proxy().build()?)
+pub fn client() -> Client {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    legacy::Client::builder(TokioExecutor::new()).build(connector)
 }
 
 /// Answers to `puzzles`, scored and reported, in the order in which they come.
@@ -53,9 +60,7 @@ pub fn drive<'a>(
 async fn one(client: &Client, gateway: &str, number: usize, puzzle: &Puzzle) -> Result<Answered, TrafficError> {
     let asked = chat(&puzzle.prompt, number.is_multiple_of(STREAMED));
     let response = post(client, gateway, "/v1/chat/completions", &asked).await?;
-    let headers = response.headers().clone();
-    let reply = read(response).await?;
-    let answered = answered(number, puzzle, &headers, &reply)?;
+    let answered = answered(number, puzzle, response.headers(), &read(&response)?)?;
     let score = json!({"trace_id": answered.trace_id, "name": "quality", "value": answered.right});
     post(client, gateway, "/v1/feedback", &score).await?;
     Ok(answered)
@@ -70,14 +75,23 @@ fn chat(prompt: &str, stream: bool) -> Value {
     }
 }
 
-async fn post(client: &Client, gateway: &str, path: &'static str, body: &Value) -> Result<Response, TrafficError> {
-    let request = client.post(format!("{gateway}{path}")).header("content-type", "application/json");
-    let response = request.body(body.to_string()).send().await?;
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
+async fn post(
+    client: &Client,
+    gateway: &str,
+    path: &'static str,
+    body: &Value,
+) -> Result<Response<Bytes>, TrafficError> {
+    let request = Request::post(format!("{gateway}{path}")).header(CONTENT_TYPE, "application/json");
+    let (head, body) = client.request(request.body(body.to_string().into())?).await?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    match head.status.is_success() {
+        true => Ok(Response::from_parts(head, body)),
+        false => Err(TrafficError::Refused {
+            path,
+            status: head.status.as_u16(),
+            body: String::from_utf8_lossy(&body).into(),
+        }),
     }
-    Err(TrafficError::Refused { path, status: status.as_u16(), body: response.text().await? })
 }
 
 /// What the client reads of a reply, whole or streamed.
@@ -87,11 +101,9 @@ struct Reply {
     usage: Option<WireUsage>,
 }
 
-async fn read(response: Response) -> Result<Reply, TrafficError> {
-    let streamed =
-        response.headers().get("content-type").is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
-    let body: Vec<u8> = response.bytes_stream().map_ok(Vec::from).try_concat().await?;
-    let body = String::from_utf8_lossy(&body);
+fn read(response: &Response<Bytes>) -> Result<Reply, TrafficError> {
+    let streamed = response.headers().get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+    let body = String::from_utf8_lossy(response.body());
     let pieces: Vec<&str> = match streamed {
         true => body.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]").collect(),
         false => vec![&body],
@@ -160,8 +172,8 @@ mod tests {
         let mut asked = chat(&puzzle.prompt, stream);
         asked["model"] = model.into();
         let base = provider.base_url();
-        let response = post(&client().unwrap(), base.trim_end_matches("/v1"), "/v1/chat/completions", &asked).await;
-        read(response.unwrap()).await.unwrap()
+        let response = post(&client(), base.trim_end_matches("/v1"), "/v1/chat/completions", &asked).await;
+        read(&response.unwrap()).unwrap()
     }
 
     #[tokio::test]
@@ -193,7 +205,7 @@ mod tests {
         let provider = Provider::start(&[], 3, 0.0).await.unwrap();
         let base = provider.base_url();
         let asked = chat("What is 1 + 1?", false);
-        let refused = post(&client().unwrap(), base.trim_end_matches("/v1"), "/v1/chat/completions", &asked).await;
+        let refused = post(&client(), base.trim_end_matches("/v1"), "/v1/chat/completions", &asked).await;
         let message = refused.unwrap_err().to_string();
         assert!(message.contains("404") && message.contains("no simulated model \\\"auto\\\""), "{message}");
     }

@@ -1,20 +1,25 @@
 //! What the file says: each value read and checked on its own. What the entries mean together is `resolve`'s.
 
+mod cache;
 mod model;
 mod provider;
 mod route;
+mod rule;
 mod scorer;
+mod segment;
 mod server;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) use self::cache::{Cache, RouteCache};
 pub(super) use self::model::{Model, ModelKind};
 pub(super) use self::provider::{Provider, what};
 pub(super) use self::route::{Route, knob};
+pub(super) use self::rule::Rule;
 pub(super) use self::scorer::Scorer;
+pub(super) use self::segment::Segment;
 pub(super) use self::server::{Deadlines, Server};
-use super::cache::Cache;
 use super::environment::Environment;
 use super::section::{Located, Section};
 
@@ -81,16 +86,4 @@ pub(super) fn name(section: &mut Section<'_, '_>, expected: &str) -> Option<Loca
     let remedy = "give a plain name; how a provider calls its model goes to `upstream_name`";
     section.findings.mistake(name.line, format!("the name {:?} {problem}; {remedy}", name.value));
     None
-}
-
-/// One of the kinds that there are.
-fn kind<T: Copy>(section: &mut Section<'_, '_>, expected: &str, known: &[(&str, T)]) -> Option<T> {
-    let kind = section.string("kind", expected)?;
-    let found = known.iter().find(|(name, _)| *name == kind.value);
-    if found.is_none() {
-        let kinds: Vec<_> = known.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        let text = format!("unknown `kind` \"{}\"; the kinds are: {}", kind.value, kinds.join(", "));
-        section.findings.mistake(kind.line, text);
-    }
-    found.map(|(_, kind)| *kind)
 }

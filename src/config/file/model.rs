@@ -27,9 +27,13 @@ pub(in crate::config) enum ModelKind {
     Embedding,
 }
 
+impl ModelKind {
+    const NAMES: [(&str, Self); 2] = [("chat", Self::Chat), ("embedding", Self::Embedding)];
+}
+
 impl Model {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let kind = model_kind(section);
+        let kind = section.one_of("kind", &ModelKind::NAMES);
         Self {
             line: section.line,
             kind,
@@ -77,18 +81,4 @@ fn half_a_price(section: &mut Section<'_, '_>) -> Option<Price> {
         }
     }
     None
-}
-
-fn model_kind(section: &mut Section<'_, '_>) -> Option<ModelKind> {
-    let expected = "\"chat\" or \"embedding\"";
-    let typed = section.string("kind", expected)?;
-    let kind = match &*typed.value {
-        "chat" => Some(ModelKind::Chat),
-        "embedding" => Some(ModelKind::Embedding),
-        _ => None,
-    };
-    if kind.is_none() {
-        section.findings.mistake(typed.line, format!("`kind` of [[models]] is \"{}\"; give {expected}", typed.value));
-    }
-    kind
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
-use super::{kind, name, seconds};
+use super::{name, seconds};
 use crate::catalog::quirks::Quirks;
 use crate::config::environment::{Environment, secret};
 use crate::config::section::{Located, Section};
@@ -14,6 +14,8 @@ use crate::config::{aws, vertex};
 use crate::upstream::settings::{AwsKeys, OwnDeadlines, Wire};
 use crate::upstream::vertex::ServiceAccount;
 
+/// Whether a provider may keep what it is asked, and learn from it.
+const DATA_COLLECTION: [(&str, bool); 2] = [("allow", true), ("deny", false)];
 /// Headers that the gateway sets itself, or that belong to the connection.
 const OWN_HEADERS: [&str; 12] = [
     "authorization",
@@ -56,7 +58,7 @@ impl Provider {
     pub(super) fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
         let name = name(section, "a name such as \"openai\"");
         let keys = keys(section);
-        let wire = wire(section);
+        let wire = section.one_of("kind", &Wire::KINDS);
         let account = aws::Account::read(section, &name, environment);
         let vertex = vertex::read(section, wire, environment);
         let home = vertex.home.as_deref().map(|home| Located { value: home.to_owned(), line: section.line });
@@ -79,7 +81,7 @@ impl Provider {
             headers: headers(section, &name, environment),
             quirks: quirks(section),
             api_version: section.string("api_version", "a version such as \"2024-10-21\""),
-            collects_data: collects_data(section),
+            collects_data: section.one_of("data_collection", &DATA_COLLECTION).unwrap_or(true),
             name,
         }
     }
@@ -99,10 +101,6 @@ fn keys(section: &mut Section<'_, '_>) -> Vec<Located<String>> {
 pub(in crate::config) fn what(key: &str, name: &Option<Located<String>>) -> String {
     let name = name.as_ref().map_or(String::new(), |name| format!(" \"{}\"", name.value));
     format!("`{key}` of provider{name}")
-}
-
-fn wire(section: &mut Section<'_, '_>) -> Option<Wire> {
-    kind(section, "the wire that it speaks, such as \"openai\"", &Wire::KINDS)
 }
 
 /// How a provider differs from OpenAI's wire, as far as the file says so.
@@ -148,16 +146,6 @@ fn key_header(section: &mut Section<'_, '_>) -> Option<String> {
         section.findings.mistake(name.line, format!("`key_header` {:?} will not do; give {expected}", name.value));
     }
     fit.map(|name| name.to_string())
-}
-
-fn collects_data(section: &mut Section<'_, '_>) -> bool {
-    let expected = "\"deny\" (it keeps nothing and learns from nothing) or \"allow\"";
-    let Some(typed) = section.string("data_collection", expected) else { return true };
-    if !matches!(&*typed.value, "allow" | "deny") {
-        let text = format!("`data_collection` is \"{}\"; give {expected}", typed.value);
-        section.findings.mistake(typed.line, text);
-    }
-    typed.value != "deny"
 }
 
 /// `known`: where it is if the file does not say.

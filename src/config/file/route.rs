@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::cache::RouteCache;
+use super::rule::Rule;
+use super::segment::Segment;
 use super::server::Deadlines;
 use super::{name, seconds};
-use crate::config::cache::RouteCache;
-use crate::config::rule::Rule;
 use crate::config::section::{Located, Section};
-use crate::config::segment::Segment;
 use crate::gateway::Balance;
 use crate::policy::Knob;
 use crate::upstream::Fallbacks;
@@ -42,7 +42,7 @@ impl Route {
             explore: section.boolean("explore").unwrap_or(true),
             shadow: section.number("shadow", 0.0..1.0, true, "a share of requests from 0 to 1, such as 0.01"),
             scorers: section.strings("scorers", "a list of names of [[scorers]]").map(|names| names.value),
-            balance: balance(section),
+            balance: section.one_of("balance", &Balance::NAMES).unwrap_or_default(),
             attempts: section.whole("attempts", 1, 10).map(|n| n.value),
             hedge: seconds(section, "hedge_after_s"),
             deadlines: Deadlines {
@@ -74,16 +74,6 @@ fn fallbacks(section: &mut Section<'_, '_>) -> Fallbacks<Vec<Located<String>>> {
         context_length: models("context_length"),
         content_filter: models("content_filter"),
     }
-}
-
-fn balance(section: &mut Section<'_, '_>) -> Balance {
-    let names = Balance::NAMES.map(|(name, _)| format!("\"{name}\"")).join(", ");
-    let Some(typed) = section.string("balance", &format!("one of {names}")) else { return Balance::default() };
-    let known = Balance::NAMES.iter().find(|(name, _)| *name == typed.value);
-    if known.is_none() {
-        section.findings.mistake(typed.line, format!("unknown `balance` \"{}\"; there are: {names}", typed.value));
-    }
-    known.map_or(Balance::default(), |(_, balance)| *balance)
 }
 
 pub(in crate::config) fn knob(section: &mut Section<'_, '_>) -> Option<Knob> {

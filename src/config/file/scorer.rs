@@ -1,6 +1,6 @@
 //! `[[scorers]]`.
 
-use super::{kind, name};
+use super::name;
 use crate::config::section::{Located, Section};
 
 /// Longest rubric of a judge, in bytes: it is paid for with each grade.
@@ -19,7 +19,7 @@ pub(in crate::config) struct Scorer {
 
 impl Scorer {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        kind(section, "the kind of scorer: \"judge\"", &[("judge", ())]);
+        section.one_of("kind", &[("judge", ())]);
         Self {
             name: name(section, "a name for its scores, such as \"judge\""),
             model: section.required("model", "the name of one of the [[models]], which grades the answers"),

@@ -1,7 +1,6 @@
 //! What a provider's entry leaves out: from the known provider of its name.
 
-use reqwest::Url;
-use url::Position;
+use url::{Position, Url};
 
 use super::did_you_mean;
 use crate::catalog::providers::{Catalogue, KnownProvider};

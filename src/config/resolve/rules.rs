@@ -3,7 +3,6 @@
 use super::unknown;
 use crate::config::file;
 use crate::config::findings::Findings;
-use crate::config::rule;
 use crate::config::section::Located;
 use crate::gateway::{Rule, Then};
 
@@ -18,7 +17,7 @@ pub(super) fn rules(route: &file::Route, names: &[&str], findings: &mut Findings
     route.rules.iter().filter_map(|typed| rule(typed, names, findings)).collect()
 }
 
-fn rule(typed: &rule::Rule, names: &[&str], findings: &mut Findings) -> Option<Rule> {
+fn rule(typed: &file::Rule, names: &[&str], findings: &mut Findings) -> Option<Rule> {
     let mut check = |name: &Located<String>| {
         if !names.contains(&name.value.as_str()) {
             findings.mistake(name.line, unknown("model of the route", &name.value, names));
@@ -39,7 +38,7 @@ fn rule(typed: &rule::Rule, names: &[&str], findings: &mut Findings) -> Option<R
     Some(Rule { when: typed.when.clone()?, then })
 }
 
-fn note_nobody(typed: &rule::Rule, then: &Then, findings: &mut Findings) {
+fn note_nobody(typed: &file::Rule, then: &Then, findings: &mut Findings) {
     let nobody = match then {
         Then::Models(models) => models.is_empty(),
         Then::Weights(weights) => !weights.iter().any(|(_, weight)| *weight > 0.0),

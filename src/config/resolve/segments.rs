@@ -2,8 +2,8 @@
 
 use super::unique;
 use crate::config::file;
+use crate::config::file::Segment;
 use crate::config::findings::Findings;
-use crate::config::segment::Segment;
 use crate::gateway::SegmentSettings;
 
 /// The most segments of a route: each solves for a price of its own.

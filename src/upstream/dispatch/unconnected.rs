@@ -36,16 +36,10 @@ fn within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
 }
 
 /// Whether the process, or the system, has as many files open as it may.
-#[cfg(unix)]
 fn wants_descriptors(error: &(dyn Error + 'static)) -> bool {
     use rustix::io::Errno;
     let number = error.downcast_ref().and_then(io::Error::raw_os_error);
     number.is_some_and(|number| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&number))
-}
-
-#[cfg(not(unix))]
-fn wants_descriptors(_: &(dyn Error + 'static)) -> bool {
-    false
 }
 
 /// Why the server's certificate is not trusted though it may be the right one, and what to do about it.
@@ -80,7 +74,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
     fn want_of_file_descriptors_is_no_providers_fault() {
         for number in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE] {
             let (cause, told) = blame(&wrapped(io::Error::from(number)));

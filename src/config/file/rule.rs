@@ -1,15 +1,15 @@
 //! `[[routes.rules]]`: what the file says of one rule, each value on its own.
 
-use super::section::{Located, Section};
+use crate::config::section::{Located, Section};
 use crate::gateway::Condition;
 
 /// `None`: not there, or wrong (and noted).
 #[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) line: usize,
-    pub(super) when: Option<Condition>,
-    pub(super) models: Option<Vec<Located<String>>>,
-    pub(super) weights: Option<Vec<(Located<String>, f64)>>,
+pub(in crate::config) struct Rule {
+    pub(in crate::config) line: usize,
+    pub(in crate::config) when: Option<Condition>,
+    pub(in crate::config) models: Option<Vec<Located<String>>>,
+    pub(in crate::config) weights: Option<Vec<(Located<String>, f64)>>,
 }
 
 impl Rule {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::section::{Located, Section};
+use crate::config::section::{Located, Section};
 
 const MIB: u64 = 1 << 20;
 /// Thirty days.
@@ -10,20 +10,20 @@ const LONGEST_TTL_S: f64 = 2_592_000.0;
 
 /// What holds for all of it. `None`: not there, or wrong (and noted).
 #[derive(Debug)]
-pub(super) struct Cache {
-    pub(super) line: usize,
-    pub(super) memory_bytes: Option<u64>,
-    pub(super) disk_bytes: Option<Located<u64>>,
-    pub(super) ttl: Option<Duration>,
+pub(in crate::config) struct Cache {
+    pub(in crate::config) line: usize,
+    pub(in crate::config) memory_bytes: Option<u64>,
+    pub(in crate::config) disk_bytes: Option<Located<u64>>,
+    pub(in crate::config) ttl: Option<Duration>,
     /// Requests that name a model are cached too.
-    pub(super) models: bool,
+    pub(in crate::config) models: bool,
 }
 
 /// What a route has of its own; a route without it is not cached.
 #[derive(Debug)]
-pub(super) struct RouteCache {
-    pub(super) ttl: Option<Duration>,
-    pub(super) semantic_threshold: Option<f64>,
+pub(in crate::config) struct RouteCache {
+    pub(in crate::config) ttl: Option<Duration>,
+    pub(in crate::config) semantic_threshold: Option<f64>,
 }
 
 impl Cache {

@@ -1,18 +1,18 @@
 //! `[[routes.segments]]`: what the file says of one segment, each value on its own.
 
-use super::file::{knob, name};
-use super::section::{Located, Section};
+use super::{knob, name};
 use crate::api::metadata::Metadata;
+use crate::config::section::{Located, Section};
 use crate::policy::Knob;
 
 /// `None`: not there, or wrong (and noted).
 #[derive(Debug)]
-pub(super) struct Segment {
-    pub(super) line: usize,
-    pub(super) name: Option<Located<String>>,
-    pub(super) metadata: Option<Metadata>,
-    pub(super) knob: Option<Knob>,
-    pub(super) explore: Option<bool>,
+pub(in crate::config) struct Segment {
+    pub(in crate::config) line: usize,
+    pub(in crate::config) name: Option<Located<String>>,
+    pub(in crate::config) metadata: Option<Metadata>,
+    pub(in crate::config) knob: Option<Knob>,
+    pub(in crate::config) explore: Option<bool>,
 }
 
 impl Segment {
