@@ -34,7 +34,8 @@ fn main() -> anyhow::Result<()> {
     println!("recorded {requests} scored decisions in {:.1} s", began.elapsed().as_secs_f64());
     let store = RedbStore::open(folder.path(), Retention::default())?;
     let began = Instant::now();
-    let snapshot = learner::restore(&store, Snapshot::new(bundle.prior.clone()), &bundle.fingerprint)?;
+    let snapshot =
+        learner::restore(&store, Snapshot::new(bundle.prior.clone()), learner::Reading::on(&bundle.fingerprint))?;
     let seconds = began.elapsed().as_secs_f64();
     let scores: u64 = snapshot.routes[ROUTE].arms.iter().map(|arm| arm.scored).sum();
     println!("replayed {scores} scores in {seconds:.1} s, {:.0} a second", scores as f64 / seconds);

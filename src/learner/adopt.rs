@@ -4,18 +4,18 @@
 //! more in the new φ, followed by copies of its end and its scores and by what judging it has cost. Then the ledger
 //! alone leads to the same posterior at every later start, without the bodies, which retention drops.
 
-use crate::policy::{Decision, RouteSpec, bundle_key};
+use crate::policy::{Decision, RouteSpec};
 use crate::store::{Entry, Position, Store, StoreError, has_decision_in, newest_scores};
 use crate::trace::{Reclassified, TraceId};
 
-use super::configure;
 use super::fold::Fold;
 use super::standing::Charges;
+use super::{Reading, configure};
 
 /// Decisions per commit.
 const BATCH: usize = 256;
 
-/// Folds the ledger on the new φ; also says how many decisions were brought into it.
+/// Folds the ledger on the new φ, without the scores of `unlearned`; also says how many decisions were brought into it.
 ///
 /// # Errors
 /// The ledger cannot be read or written. What was written by then is still true, and changes nothing for the fold in
@@ -24,12 +24,12 @@ pub(super) fn adopt(
     store: &mut dyn Store,
     news: Reclassified,
     routes: Vec<RouteSpec>,
-    capacity: usize,
+    (unlearned, capacity): (Vec<String>, usize),
 ) -> Result<(Fold, usize), StoreError> {
     let Reclassified { at_ms, fingerprint, prior, assessed } = news;
-    let mut fold = Fold::restore(store, prior, &fingerprint, capacity)?;
+    let mut fold = Fold::restore(store, prior, Reading { fingerprint, unlearned }, capacity)?;
     configure(&mut fold, store, at_ms, routes)?;
-    let (bundle, mut brought_in) = (bundle_key(&fingerprint), 0);
+    let (bundle, mut brought_in) = (fold.bundle(), 0);
     let mut assessed = assessed.into_iter().peekable();
     while assessed.peek().is_some() {
         let mut entries = Vec::new();

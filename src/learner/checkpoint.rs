@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::Snapshot;
 use crate::store::{Checkpoint, Position, Store, StoreError};
 
+use super::Reading;
 use super::fold::Fold;
 
 /// Another version may fold the same ledger to a different state.
@@ -18,12 +19,20 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 struct State<S> {
     version: String,
     fingerprint: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unlearned: Vec<String>,
     snapshot: S,
+}
+
+impl<S> State<S> {
+    fn reading(&self) -> Reading {
+        Reading { fingerprint: self.fingerprint.clone(), unlearned: self.unlearned.clone() }
+    }
 }
 
 /// The fold's state; `None` where it cannot be written down, as a number that is not finite.
 pub(super) fn take(fold: &Fold) -> Option<Checkpoint> {
-    let state = written(fold.fingerprint(), fold.snapshot());
+    let state = written(fold.reading(), fold.snapshot());
     if state.is_none() {
         tracing::warn!("what was learned does not read back as it is; no checkpoint, and the next start takes longer");
     }
@@ -31,25 +40,27 @@ pub(super) fn take(fold: &Fold) -> Option<Checkpoint> {
 }
 
 /// The bytes, if they read back as the same snapshot: JSON silently writes `null` for a number that is not finite.
-fn written<S: Serialize + DeserializeOwned + PartialEq>(fingerprint: &str, snapshot: &S) -> Option<Vec<u8>> {
-    let (version, fingerprint) = (VERSION.to_owned(), fingerprint.to_owned());
-    let state = serde_json::to_vec(&State { version, fingerprint, snapshot }).ok()?;
+fn written<S: Serialize + DeserializeOwned + PartialEq>(reading: &Reading, snapshot: &S) -> Option<Vec<u8>> {
+    let (version, Reading { fingerprint, unlearned }) = (VERSION.to_owned(), reading.clone());
+    let state = serde_json::to_vec(&State { version, fingerprint, unlearned, snapshot }).ok()?;
     let read: State<S> = serde_json::from_slice(&state).ok()?;
     (read.snapshot == *snapshot).then_some(state)
 }
 
-/// The newest checkpoint, if this version made it for this training run.
-pub(super) fn usable(store: &dyn Store, fingerprint: &str) -> Result<Option<(Position, Snapshot)>, StoreError> {
+/// The newest checkpoint, if this version made it and read the ledger alike.
+pub(super) fn usable(store: &dyn Store, reading: &Reading) -> Result<Option<(Position, Snapshot)>, StoreError> {
     let Some(Checkpoint { position, state }) = store.latest_checkpoint()? else { return Ok(None) };
     match serde_json::from_slice::<State<Snapshot>>(&state) {
-        Ok(state) if state.version == VERSION && state.fingerprint == fingerprint => {
+        Ok(state) if state.version == VERSION && state.reading() == *reading => {
             return Ok(Some((position, state.snapshot)));
         }
         Ok(state) => tracing::info!(
             made_by = state.version,
             on = state.fingerprint,
-            now_on = fingerprint,
-            "the checkpoint is of another version or classifier; learning anew from the ledger, without decisions of another classifier"
+            now_on = reading.fingerprint,
+            unlearned = ?reading.unlearned,
+            "the checkpoint is of another version or classifier, or another source is unlearned; learning anew from the \
+             ledger, without decisions of another classifier"
         ),
         Err(error) => tracing::info!(%error, "the checkpoint has another shape; learning anew from the ledger"),
     }
@@ -62,11 +73,11 @@ mod tests {
 
     #[test]
     fn a_state_with_a_number_that_is_not_finite_is_not_written_down() {
-        let state = |numbers: [Option<f64>; 2]| written("run", &numbers);
+        let state = |numbers: [Option<f64>; 2]| written(&Reading::on("run"), &numbers);
         assert!(state([Some(0.1 + 0.2), None]).is_some());
         for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(state([None, Some(number)]), None, "{number}");
-            assert_eq!(written("run", &number), None, "{number}");
+            assert_eq!(written(&Reading::on("run"), &number), None, "{number}");
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::policy::{Reward, RouteSpec, Settlement, Snapshot, bundle_key};
 use crate::store::{Entry, Position, Store, StoreError};
 use crate::trace::{TraceId, twin};
 
-use super::checkpoint;
 use super::standing::{Choice, Standing, Standings};
+use super::{Reading, checkpoint};
 
 /// What one entry means for the policy.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Change {
 /// ledger when next needed.
 #[derive(Debug)]
 pub(super) struct Fold {
-    fingerprint: String,
+    reading: Reading,
     /// Has no routes: stands in for the snapshot while it changes.
     blank: Snapshot,
     snapshot: Snapshot,
@@ -84,18 +84,15 @@ impl Fold {
     pub(super) fn restore(
         store: &dyn Store,
         prior: Snapshot,
-        fingerprint: &str,
+        reading: Reading,
         capacity: usize,
     ) -> Result<Self, StoreError> {
-        let prior = prior.learned_on(fingerprint);
-        let (origin, snapshot) = checkpoint::usable(store, fingerprint)?.unwrap_or_else(|| (0, prior.clone()));
-        let standings = Standings::new(bundle_key(fingerprint), capacity);
+        let prior = prior.learned_on(&reading.fingerprint);
+        let (origin, snapshot) = checkpoint::usable(store, &reading)?.unwrap_or_else(|| (0, prior.clone()));
+        let standings = Standings::new(bundle_key(&reading.fingerprint), reading.unlearned.clone(), capacity);
         let (staged, touched) = (Vec::new(), Vec::new());
-        let (fingerprint, position) = (fingerprint.to_owned(), origin);
-        let (own, foreign) = (origin > 0, false);
-        let blank = prior;
-        let mut fold =
-            Self { fingerprint, blank, snapshot, position, origin, standings, own, foreign, staged, touched };
+        let (position, own, foreign, blank) = (origin, origin > 0, false, prior);
+        let mut fold = Self { reading, blank, snapshot, position, origin, standings, own, foreign, staged, touched };
         store.replay(origin, &mut |position, entry| fold.replay(store, position, &entry))?;
         Ok(fold)
     }
@@ -136,8 +133,8 @@ impl Fold {
         self.foreign
     }
 
-    pub(super) fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    pub(super) fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// [`bundle_key`] of the fingerprint.
@@ -173,7 +170,7 @@ impl Fold {
     pub(super) fn stage(&mut self, entry: &Entry) {
         self.touched.extend(entry.trace());
         match entry {
-            Entry::Configured { fingerprint, routes, .. } if *fingerprint == self.fingerprint => {
+            Entry::Configured { fingerprint, routes, .. } if *fingerprint == self.reading.fingerprint => {
                 self.staged.push(Change::Configured { routes: routes.clone() });
             }
             entry => self.standings.apply(entry, &mut self.staged),

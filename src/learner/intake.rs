@@ -159,7 +159,7 @@ impl Intake {
     }
 
     fn configured(&mut self, at_ms: u64, routes: Vec<RouteSpec>, desk: &mut Desk<'_>) {
-        let fingerprint = desk.fold.fingerprint().to_owned();
+        let fingerprint = desk.fold.reading().fingerprint.clone();
         self.record(Entry::Configured { at_ms, fingerprint, routes }, desk);
     }
 

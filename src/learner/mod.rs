@@ -41,14 +41,29 @@ use worker::Worker;
 pub struct Settings {
     /// All routes.
     pub routes: Vec<RouteSpec>,
-    /// Names the training run that φ is of. Decisions of another one stay in the ledger and are not learned from:
-    /// their φ means something else.
-    pub fingerprint: String,
+    pub reading: Reading,
     /// A snapshot with no routes: what is believed before anything was seen.
     pub prior: Snapshot,
     /// Now, Unix milliseconds.
     pub at_ms: u64,
     pub bounds: Bounds,
+}
+
+/// How a ledger is read. Two that are read alike lead to the same state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Names the training run that φ is of. Decisions of another one stay in the ledger and are not learned from:
+    /// their φ means something else.
+    pub fingerprint: String,
+    /// Sources whose scores teach nothing, sorted; they stay in the ledger.
+    pub unlearned: Vec<String>,
+}
+
+impl Reading {
+    /// All sources count.
+    pub fn on(fingerprint: &str) -> Self {
+        Self { fingerprint: fingerprint.to_owned(), ..Self::default() }
+    }
 }
 
 /// The learner's bounds.
@@ -124,8 +139,8 @@ pub fn spawn(
     mut store: Box<dyn Store>,
     scorers: Vec<Box<dyn Scorer>>,
 ) -> Result<Learner, LearnerError> {
-    let Settings { routes, fingerprint, prior, at_ms, bounds } = settings;
-    let mut fold = Fold::restore(&*store, prior, &fingerprint, bounds.recent)?;
+    let Settings { routes, reading, prior, at_ms, bounds } = settings;
+    let mut fold = Fold::restore(&*store, prior, reading, bounds.recent)?;
     configure(&mut fold, &mut *store, at_ms, routes)?;
     let snapshot = Arc::new(ArcSwap::from_pointee(fold.snapshot().clone()));
     let incomplete = fold.met_foreign();
@@ -143,8 +158,8 @@ pub fn spawn(
 ///
 /// # Errors
 /// The ledger cannot be read.
-pub fn restore(store: &dyn Store, prior: Snapshot, fingerprint: &str) -> Result<Snapshot, StoreError> {
-    Ok(Fold::restore(store, prior, fingerprint, Bounds::default().recent)?.snapshot().clone())
+pub fn restore(store: &dyn Store, prior: Snapshot, reading: Reading) -> Result<Snapshot, StoreError> {
+    Ok(Fold::restore(store, prior, reading, Bounds::default().recent)?.snapshot().clone())
 }
 
 impl Learner {
@@ -163,7 +178,7 @@ fn configure(fold: &mut Fold, store: &mut dyn Store, at_ms: u64, routes: Vec<Rou
     if has_routes(fold.snapshot(), &routes) {
         return Ok(());
     }
-    let entry = Entry::Configured { at_ms, fingerprint: fold.fingerprint().to_owned(), routes };
+    let entry = Entry::Configured { at_ms, fingerprint: fold.reading().fingerprint.clone(), routes };
     fold.stage(&entry);
     let position = store.append(std::slice::from_ref(&entry))?;
     fold.commit(position);

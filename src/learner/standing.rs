@@ -45,6 +45,8 @@ struct Score {
     source: String,
     value: f64,
     weight: f64,
+    /// Its source is not unlearned.
+    counts: bool,
     /// A hash of the newest comment.
     comment: Option<u64>,
 }
@@ -131,7 +133,7 @@ impl Standing {
         let decision = &self.choice.decision;
         let drawn = decision.candidates.get(decision.chosen).map(|candidate| &candidate.arm);
         let answered = self.comparable && self.arm.as_ref() == drawn;
-        self.scores.iter().filter(move |score| answered && score.metric == JUDGE)
+        self.scores.iter().filter(move |score| answered && score.counts && score.metric == JUDGE)
     }
 
     fn settle(&mut self, arm: Option<&Name>) {
@@ -139,7 +141,7 @@ impl Standing {
         self.arm = arm.cloned();
     }
 
-    fn score(&mut self, new: &Scored) {
+    fn score(&mut self, new: &Scored, counts: bool) {
         let comment = new.comment.as_deref().map(hash);
         match self.scores.iter_mut().find(|s| s.metric == new.metric && s.source == new.source) {
             Some(score) => {
@@ -150,6 +152,7 @@ impl Standing {
                 source: new.source.clone(),
                 value: new.value,
                 weight: new.weight,
+                counts,
                 comment,
             }),
         }
@@ -158,7 +161,7 @@ impl Standing {
     /// What the posterior has to learn, if anything changed. Nothing until it is known who answered.
     fn believe(&mut self) -> Option<Change> {
         let arm = self.arm.clone()?;
-        let now = reward::resolve(self.scores.iter().map(Score::part));
+        let now = reward::resolve(self.scores.iter().filter(|score| score.counts).map(Score::part));
         let was = std::mem::replace(&mut self.believed, now);
         (self.comparable && was != now).then(|| Change::Believed { choice: self.choice.clone(), arm, was, now })
     }
@@ -172,6 +175,8 @@ fn hash(comment: &str) -> u64 {
 #[derive(Debug)]
 pub(super) struct Standings {
     bundle: u64,
+    /// Sources whose scores teach nothing.
+    unlearned: Vec<String>,
     capacity: usize,
     held: HashMap<TraceId, Standing, FixedState>,
     /// In the order they came; may name some that are gone.
@@ -179,8 +184,8 @@ pub(super) struct Standings {
 }
 
 impl Standings {
-    pub(super) fn new(bundle: u64, capacity: usize) -> Self {
-        Self { bundle, capacity, held: HashMap::default(), order: VecDeque::new() }
+    pub(super) fn new(bundle: u64, unlearned: Vec<String>, capacity: usize) -> Self {
+        Self { bundle, unlearned, capacity, held: HashMap::default(), order: VecDeque::new() }
     }
 
     pub(super) fn bundle(&self) -> u64 {
@@ -213,7 +218,7 @@ impl Standings {
             Entry::Scored(scored) => {
                 let was = self.pair(scored.trace);
                 let Some(standing) = self.held.get_mut(&scored.trace) else { return };
-                standing.score(scored);
+                standing.score(scored, !self.unlearned.contains(&scored.source));
                 changes.extend(standing.believe());
                 changes.extend(self.compare(scored.trace, was));
             }

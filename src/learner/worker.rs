@@ -151,7 +151,8 @@ impl Worker {
         }
         let learned = decided(self.fold.snapshot());
         let routes = self.fold.snapshot().routes.values().map(|route| route.spec.clone()).collect();
-        let (fold, assessed) = adopt::adopt(&mut *self.store, news, routes, self.bounds.recent).map_err(|error| {
+        let kept = (self.fold.reading().unlearned.clone(), self.bounds.recent);
+        let (fold, assessed) = adopt::adopt(&mut *self.store, news, routes, kept).map_err(|error| {
             self.failed(LEDGER, &error);
             AdoptError(error.to_string())
         })?;

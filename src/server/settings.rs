@@ -17,6 +17,8 @@ pub struct ServerSettings {
     pub api_keys: Vec<SecretString>,
     /// A longer request body is refused with 413.
     pub max_body_bytes: usize,
+    /// Sources whose scores teach nothing, sorted.
+    pub unlearned: Vec<String>,
     /// Trace bodies older than this are dropped; from 1.
     pub traces_days: u32,
     /// What trace bodies take on the disk at most.

@@ -8,7 +8,7 @@ use satisfice::cli::assemble::assemble;
 use satisfice::cli::calibrate;
 use satisfice::config::{self, Environment, Flags};
 use satisfice::difficulty::Bundle;
-use satisfice::learner;
+use satisfice::learner::{self, Reading};
 use satisfice::policy::{RouteState, Snapshot};
 use satisfice::store::memory::MemoryStore;
 use satisfice::store::{Entry, RedbStore, Retention, Store};
@@ -132,7 +132,7 @@ fn prompts() -> Vec<Value> {
 
 fn learned(store: &dyn Store) -> Snapshot {
     let bundle = Bundle::embedded().unwrap();
-    learner::restore(store, Snapshot::new(bundle.prior.clone()), &bundle.fingerprint).unwrap()
+    learner::restore(store, Snapshot::new(bundle.prior.clone()), Reading::on(&bundle.fingerprint)).unwrap()
 }
 
 /// Posterior quality of `small` and `large` on the average request.

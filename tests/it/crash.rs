@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use satisfice::learner::{self, Bounds, Settings};
+use satisfice::learner::{self, Bounds, Reading, Settings};
 use satisfice::scorers;
 use satisfice::store::{Entry, RedbStore, Retention, Store};
 use satisfice::trace::{Event, TraceId};
@@ -82,7 +82,7 @@ fn writer() {
     let store = RedbStore::open(Path::new(&folder), Retention::default()).unwrap();
     let settings = Settings {
         routes: routes(&[ROUTE]),
-        fingerprint: "bundle".into(),
+        reading: Reading::on("bundle"),
         prior: prior(),
         at_ms: BEGIN_MS,
         bounds: Bounds { checkpoint_entries: 10, ..Bounds::default() },

@@ -31,7 +31,7 @@ fn data(entries: &[Entry], bodies: &[Trace]) -> TempDir {
 
 fn options(folder: &TempDir, name: &str) -> Options {
     let out = folder.path().join(name);
-    Options { out, data_dir: folder.path().join("data"), since: None, route: None, force: false }
+    Options { out, data_dir: folder.path().join("data"), since: None, route: None, without: vec![], force: false }
 }
 
 fn refused(options: &Options) -> String {
@@ -82,6 +82,18 @@ fn revisions_late_scores_and_other_sources_are_resolved_and_missing_is_not_zero(
     let rewards: Vec<_> = read[..4].iter().map(|line| line.reward.map(|reward| reward.value)).collect();
     assert_eq!(rewards, [None, Some(0.5), Some(0.5), None]);
     assert!(read.iter().all(|line| line.request.is_none()));
+}
+
+#[test]
+fn a_source_can_be_left_out() {
+    let mut entries: Vec<Entry> = (0..2).flat_map(|n| [decided(n), settled(n)]).collect();
+    entries.extend([scored(0, "client", 1.0), scored(0, "broken", 0.0), scored(1, "broken", 0.0)]);
+    let options = |folder| Options { without: vec!["broken".into()], ..options(folder, "traces.jsonl") };
+    let folder = data(&entries, &[]);
+    assert_eq!(run(&options(&folder), BEGIN_MS).unwrap(), Summary { requests: 2, bodies: 0, judged: 1 });
+    let read = read(&options(&folder).out);
+    assert_eq!(read.iter().map(|line| line.reward.map(|r| r.value)).collect::<Vec<_>>(), [Some(1.0), None]);
+    assert!(read.iter().flat_map(|line| &line.scores).all(|score| score.source == "client"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use satisfice::catalog::Usage;
-use satisfice::learner::{self, Bounds, Learner, Settings};
+use satisfice::learner::{self, Bounds, Learner, Reading, Settings};
 use satisfice::policy::{Audited, Decision, Knob, RouteSpec, Snapshot, bundle_key};
 use satisfice::scorers;
 use satisfice::store::memory::MemoryStore;
@@ -19,7 +19,7 @@ use crate::failing::{Failing, FailingStore};
 use crate::recorded::{BEGIN_MS, ROUTE, bytes, decision, feedback, id, prior, routes, stop, trace};
 
 fn settings(bounds: Bounds) -> Settings {
-    Settings { routes: routes(&[ROUTE]), fingerprint: "bundle".into(), prior: prior(), at_ms: BEGIN_MS, bounds }
+    Settings { routes: routes(&[ROUTE]), reading: Reading::on("bundle"), prior: prior(), at_ms: BEGIN_MS, bounds }
 }
 
 fn start(store: impl Store + 'static, bounds: Bounds) -> Learner {
@@ -545,7 +545,7 @@ fn new_routes_wait_for_a_failing_disk() {
 fn another_classifier_begins_anew_and_the_first_one_is_not_forgotten() {
     let store = MemoryStore::default();
     let with = |fingerprint: &str| {
-        let settings = Settings { fingerprint: fingerprint.into(), ..settings(prompt()) };
+        let settings = Settings { reading: Reading::on(fingerprint), ..settings(prompt()) };
         learner::spawn(settings, Box::new(store.clone()), scorers::built_in()).unwrap()
     };
     let learner = with("bundle");
@@ -561,6 +561,37 @@ fn another_classifier_begins_anew_and_the_first_one_is_not_forgotten() {
 
     let back = stop(with("bundle"));
     assert_eq!(back.version, learned.version + 1, "the score that came meanwhile counts");
+}
+
+#[test]
+fn a_source_that_is_unlearned_teaches_nothing_and_counts_again_once_it_is_not() {
+    let belief = |snapshot: &Snapshot| serde_json::to_vec(&snapshot.routes).unwrap();
+    let with = |store: &MemoryStore, unlearned: &[&str]| {
+        let unlearned = unlearned.iter().map(|source| source.to_string()).collect();
+        let settings = Settings { reading: Reading { unlearned, ..Reading::on("bundle") }, ..settings(prompt()) };
+        learner::spawn(settings, Box::new(store.clone()), scorers::built_in()).unwrap()
+    };
+    let (all, honest) = (MemoryStore::default(), MemoryStore::default());
+    for (store, scores) in [(&all, &[("client", 0.9), ("broken", 0.0)][..]), (&honest, &[("client", 0.9)])] {
+        let learner = with(store, &[]);
+        (1..4).for_each(|n| finish(&learner, trace(n)));
+        for (source, value) in scores {
+            score(&learner, feedback(2, source, *value)).unwrap();
+        }
+        stop(learner);
+    }
+    let (everybody, honest) = (belief(&stop(with(&all, &[]))), belief(&stop(with(&honest, &[]))));
+    assert!(everybody != honest);
+
+    let learner = with(&all, &["broken"]);
+    assert!(belief(&learner.snapshot.load()) == honest, "the ledger is read without it");
+    score(&learner, feedback(1, "broken", 0.0)).unwrap();
+    assert!(belief(&stop(learner)) == honest, "what it says from here on teaches nothing either");
+    assert!(belief(&stop(with(&all, &["broken"]))) == honest, "nor after its checkpoint");
+
+    let again = stop(with(&all, &[]));
+    assert!(belief(&again) == belief(&replayed(&all.ledger())));
+    assert!(belief(&again) != honest);
 }
 
 #[test]

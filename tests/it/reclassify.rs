@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use satisfice::learner::{self, Bounds, Learner, Settings};
+use satisfice::learner::{self, Bounds, Learner, Reading, Settings};
 use satisfice::policy::{Audited, Decision, Snapshot, bundle_key};
 use satisfice::scorers;
 use satisfice::store::{Entry, Store};
@@ -22,8 +22,13 @@ const NEW: &str = "another";
 
 fn start(store: &FailingStore, fingerprint: &str) -> Learner {
     let bounds = Bounds { linger: Duration::ZERO, recent: 4, ..Bounds::default() };
-    let settings =
-        Settings { routes: routes(&[ROUTE]), fingerprint: fingerprint.into(), prior: prior(), at_ms: BEGIN_MS, bounds };
+    let settings = Settings {
+        routes: routes(&[ROUTE]),
+        reading: Reading::on(fingerprint),
+        prior: prior(),
+        at_ms: BEGIN_MS,
+        bounds,
+    };
     learner::spawn(settings, Box::new(store.clone()), scorers::built_in()).unwrap()
 }
 

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use satisfice::catalog::{Price, Usage};
 use satisfice::difficulty::{Bundle, Context};
-use satisfice::learner::{self, Bounds, Settings};
+use satisfice::learner::{self, Bounds, Reading, Settings};
 use satisfice::policy::{
     ArmSpec, Ask, Controller, Decision, Knob, Reward, RouteSpec, RouteState, SegmentSpec, Settlement, Snapshot, decide,
 };
@@ -220,7 +220,7 @@ fn a_restart_keeps_each_segment_s_state_to_the_bit() {
     let start = |store: &MemoryStore| {
         let bounds = Bounds { linger: Duration::ZERO, ..Bounds::default() };
         let routes = routes(&[ROUTE]);
-        let settings = Settings { routes, fingerprint: "bundle".into(), prior: prior(), at_ms: BEGIN_MS, bounds };
+        let settings = Settings { routes, reading: Reading::on("bundle"), prior: prior(), at_ms: BEGIN_MS, bounds };
         learner::spawn(settings, Box::new(store.clone()), scorers::built_in()).unwrap()
     };
     let learner = start(&store);

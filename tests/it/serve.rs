@@ -144,6 +144,7 @@ fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
         ("server", "max_body_mib", "1"),
         ("server", "traces_days", "7"),
         ("server", "traces_gib", "0.5"),
+        ("server", "unlearn", "[\"broken\"]"),
         ("server", "data_dir", "\"elsewhere\""),
         ("classifier", "path", "\"elsewhere\""),
         ("cache", "memory_mib", "1"),

@@ -19,7 +19,7 @@ use super::registry;
 use crate::config;
 use crate::difficulty::{Bundle, DifficultyError};
 use crate::gateway::{CacheSettings, Gateway, Settings, Setup, Sources, unix_ms};
-use crate::learner::{self, Bounds, Learner, LearnerError};
+use crate::learner::{self, Bounds, Learner, LearnerError, Reading};
 use crate::policy::Snapshot;
 use crate::scorers::judge::{self, Bench, Judging};
 use crate::scorers::{self, Scorer};
@@ -131,7 +131,7 @@ fn learning_side(
     let bench = Arc::new(ArcSwap::from_pointee(bench));
     let (judges, desk) = judge::judges(bench.clone());
     let store = RedbStore::open(&setup.data_dir, retention(setup))?;
-    let learner = learn(store, setup.gateway.route_specs(), bundle, at_ms, judges)?;
+    let learner = learn(store, setup, bundle, at_ms, judges)?;
     let mut judging = JoinSet::new();
     judging.spawn(desk.run(learner.events.clone(), unix_ms));
     Ok(LearningSide { learner, bench, judging })
@@ -154,7 +154,7 @@ fn listening_side(
 }
 
 /// What is taken up at the start only, by its name in the file.
-type Settled = [(&'static str, String); 9];
+type Settled = [(&'static str, String); 10];
 
 fn settled(setup: &config::Setup) -> Settled {
     let (server, cache) = (&setup.server, &setup.gateway.cache);
@@ -164,6 +164,7 @@ fn settled(setup: &config::Setup) -> Settled {
         ("`max_body_mib` of [server]", server.max_body_bytes.to_string()),
         ("`traces_days` of [server]", server.traces_days.to_string()),
         ("`traces_gib` of [server]", server.traces_bytes.to_string()),
+        ("`unlearn` of [server]", server.unlearned.join(", ")),
         ("`data_dir` of [server]", format!("{:?}", setup.data_dir)),
         ("`path` of [classifier]", format!("{:?}", setup.classifier)),
         ("`memory_mib` of [cache]", cache.memory_bytes.to_string()),
@@ -211,14 +212,14 @@ pub fn retention(setup: &config::Setup) -> Retention {
 
 fn learn(
     store: RedbStore,
-    routes: Vec<crate::policy::RouteSpec>,
+    setup: &config::Setup,
     bundle: &Bundle,
     at_ms: u64,
     judges: impl Scorer + 'static,
 ) -> Result<Learner, AssembleError> {
     let settings = learner::Settings {
-        routes,
-        fingerprint: bundle.fingerprint.clone(),
+        routes: setup.gateway.route_specs(),
+        reading: Reading { fingerprint: bundle.fingerprint.clone(), unlearned: setup.server.unlearned.clone() },
         prior: Snapshot::new(bundle.prior.clone()),
         at_ms,
         bounds: Bounds::default(),

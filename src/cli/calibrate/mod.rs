@@ -27,7 +27,7 @@ use super::serve::Source;
 use crate::config::{Flags, Setup};
 use crate::difficulty::Bundle;
 use crate::gateway::{self, RouteSettings};
-use crate::learner::{self, Bounds, Learner};
+use crate::learner::{self, Bounds, Learner, Reading};
 use crate::policy::{RouteSpec, RouteState, Snapshot};
 use crate::scorers::judge::{Bench, JudgeSettings};
 use crate::scorers::{self, reference::Reference};
@@ -178,6 +178,7 @@ fn announce_scorers(out: &mut impl Write, plan: &Plan, judges: &[Arc<JudgeSettin
 struct Folder {
     store: Box<dyn Store>,
     bundle: Bundle,
+    reading: Reading,
     specs: Vec<RouteSpec>,
     snapshot: Snapshot,
     known: Known,
@@ -191,12 +192,13 @@ impl Folder {
             true => Box::new(RedbStore::open(&setup.data_dir, retention(setup))?),
             false => Box::new(MemoryStore::default()),
         };
-        let restored = learner::restore(&*store, Snapshot::new(bundle.prior.clone()), &bundle.fingerprint)?;
+        let reading = Reading { fingerprint: bundle.fingerprint.clone(), unlearned: setup.server.unlearned.clone() };
+        let restored = learner::restore(&*store, Snapshot::new(bundle.prior.clone()), reading.clone())?;
         let specs: Vec<RouteSpec> = setup.gateway.route_specs().into_iter().map(|s| keep_knob(s, &restored)).collect();
         let known = Known::read(&*store, &bundle.fingerprint)?;
         let now_ms = gateway::Sources::system().now_ms;
         let snapshot = if learner::has_routes(&restored, &specs) { restored } else { restored.configure(&specs) };
-        Ok(Self { store, bundle, snapshot, specs, known, now_ms })
+        Ok(Self { store, bundle, reading, snapshot, specs, known, now_ms })
     }
 
     fn plan(
@@ -215,7 +217,7 @@ impl Folder {
     fn settings(&self) -> learner::Settings {
         learner::Settings {
             routes: self.specs.clone(),
-            fingerprint: self.bundle.fingerprint.clone(),
+            reading: self.reading.clone(),
             prior: Snapshot::new(self.bundle.prior.clone()),
             at_ms: (self.now_ms)(),
             bounds: Bounds { linger: Duration::ZERO, ..Bounds::default() },

@@ -35,6 +35,9 @@ pub struct Options {
     /// Only this route's requests [default: all routes].
     #[arg(long, value_name = "NAME")]
     pub route: Option<String>,
+    /// Leave out the scores of this source, as `unlearn` of [server] does; may be given several times.
+    #[arg(long, value_name = "SOURCE")]
+    pub without: Vec<String>,
     /// Replace the file.
     #[arg(long)]
     pub force: bool,
@@ -59,7 +62,7 @@ pub fn run(options: &Options, now_ms: u64) -> anyhow::Result<Summary> {
     let after_ms = options.since.map_or(0, |since| now_ms.saturating_sub(since.as_millis() as u64));
     let mut output = Output::create(&options.out, options.force)?;
     let store = open(&options.data_dir)?;
-    let mut export = Export::new(&store, after_ms, options.route.as_deref());
+    let mut export = Export::new(&store, after_ms, options);
     export.write(&mut output)?;
     let (summary, seen) = (export.summary, export.routes);
     if summary.requests == 0 {
@@ -108,14 +111,17 @@ struct Export<'a> {
     reader: Arc<dyn TraceReader>,
     after_ms: u64,
     route: Option<&'a str>,
+    without: &'a [String],
     summary: Summary,
     /// Routes that decided anything in the time asked for.
     routes: BTreeSet<String>,
 }
 
 impl<'a> Export<'a> {
-    fn new(store: &'a RedbStore, after_ms: u64, route: Option<&'a str>) -> Self {
-        Self { store, reader: store.reader(), after_ms, route, summary: Summary::default(), routes: BTreeSet::new() }
+    fn new(store: &'a RedbStore, after_ms: u64, options: &'a Options) -> Self {
+        let (route, without) = (options.route.as_deref(), &*options.without);
+        let (summary, routes) = (Summary::default(), BTreeSet::new());
+        Self { store, reader: store.reader(), after_ms, route, without, summary, routes }
     }
 
     /// One request in memory at a time: each is looked up when the ledger comes to its decision.
@@ -151,7 +157,8 @@ impl<'a> Export<'a> {
             return Ok(());
         }
         let settlement = history.iter().find_map(settlement);
-        let scores = newest_scores(history);
+        let mut scores = newest_scores(history);
+        scores.retain(|scored| !self.without.contains(&scored.source));
         let (metadata, request) = self.reader.trace(trace)?.map(|kept| (kept.metadata, kept.request)).unzip();
         let line = TraceLine {
             version: VERSION,

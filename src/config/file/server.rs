@@ -22,6 +22,7 @@ pub(in crate::config) struct Server {
     pub(in crate::config) traces_days: Option<u32>,
     pub(in crate::config) traces_gib: Option<f64>,
     pub(in crate::config) attempts: Option<u32>,
+    pub(in crate::config) unlearn: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +50,7 @@ impl Server {
             traces_days: section.whole("traces_days", 1, 36_500).map(|n| n.value),
             traces_gib: gib(section, "traces_gib"),
             attempts: section.whole("attempts", 1, 10).map(|n| n.value),
+            unlearn: sources(section),
         }
     }
 }
@@ -62,6 +64,15 @@ impl Deadlines {
             total: seconds(section, "total_s"),
         }
     }
+}
+
+/// Sorted: their order means nothing.
+fn sources(section: &mut Section<'_, '_>) -> Vec<String> {
+    let typed = section.strings("unlearn", "a list of sources of scores, such as [\"judge\"]");
+    let mut sources: Vec<String> = typed.into_iter().flat_map(|typed| typed.value).map(|source| source.value).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
 }
 
 fn gib(section: &mut Section<'_, '_>, key: &'static str) -> Option<f64> {

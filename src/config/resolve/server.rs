@@ -32,6 +32,7 @@ pub(super) fn server(server: &file::Server, flags: &Flags, findings: &mut Findin
         is_admin_asked_for: flags.admin_listen.is_some() || admin.is_some(),
         api_keys: server.api_keys.clone(),
         max_body_bytes,
+        unlearned: server.unlearn.clone(),
         traces_days: server.traces_days.unwrap_or(DEFAULT_TRACES_DAYS),
         traces_bytes: (server.traces_gib.unwrap_or(DEFAULT_TRACES_GIB) * GIB) as u64,
     }
