@@ -57,7 +57,7 @@ use crate::trace::kept::{Form, Kept, Key, Shelving};
 use crate::trace::{Event, Outcome};
 use crate::upstream::{Dispatched, Exhausted, Limits, Reply, UpstreamError, Upstreams};
 use bundles::Bundles;
-use cache::{Cache, Ticket};
+use cache::{Cache, Landing, Ticket};
 use cached::{Call, Found};
 use error::Listed;
 use plan::Plan;
@@ -276,7 +276,8 @@ fn answer(mut recording: Recording, reply: Reply, show_usage: bool, ticket: Opti
             reply.usage.into_iter().for_each(|usage| recording.used(usage));
             if let (Some(ticket), Some((trace, now_ms))) = (ticket, recording.so_far()) {
                 // A copy: what it came in may be a larger buffer.
-                ticket.keep(Form::Whole(Bytes::copy_from_slice(&reply.body)), trace, now_ms);
+                let landing = ticket.keep(Form::Whole(Bytes::copy_from_slice(&reply.body)), trace, now_ms);
+                landing.into_iter().for_each(Landing::tell);
             }
             let facts = recording.facts();
             recording.finish(Outcome::Answered);

@@ -1,5 +1,6 @@
 //! One streamed call that several requests hear at the same time: as it comes, whoever leaves, however it ends.
 
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use satisfice::gateway::{AnswerBody, AnswerStream, How, Wishes};
 use satisfice::trace::{Outcome, Trace};
 use serde_json::{Value, json};
+use tokio::runtime;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -340,6 +342,46 @@ async fn on_several_threads_nobody_misses_a_word() {
             let heard = timeout(PATIENCE, heard).await.expect("nobody sleeps through it").unwrap();
             assert_eq!(heard, (words.concat(), "done".into()));
         }
+    }
+}
+
+#[test]
+fn whoever_comes_while_an_answer_is_being_kept_brings_nothing_to_a_halt() {
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let (over, ended) = mpsc::channel();
+    runtime.spawn(async move {
+        a_crowd_at_the_end().await;
+        over.send(()).unwrap();
+    });
+    let ended = ended.recv_timeout(PATIENCE);
+    // It could not wait for threads that wait for each other.
+    runtime.shutdown_background();
+    ended.expect("it comes to an end");
+}
+
+/// Many small chunks, for then it takes a while to keep them; requests for the same come all the while.
+async fn a_crowd_at_the_end() {
+    const CHUNKS: usize = 2000;
+    let running = Arc::new(start().await);
+    let (gate, text) = (Gate::closed(), "word ".repeat(20));
+    let begin = (0..CHUNKS).fold(Answer::stream(), |answer, _| answer.text(&text));
+    running.upstream.on("small-upstream", [begin.wait(&gate).then(lo())]);
+    let mut first = Client::of(&running).await;
+    for _ in 0..CHUNKS {
+        first.hear().await.unwrap();
+    }
+    let crowd: Vec<_> = (0..8).map(|_| tokio::spawn(ask_until_it_is_kept(running.clone()))).collect();
+    gate.open();
+    assert_eq!(first.rest().await, ("lo".into(), "done".into()));
+    for one in crowd {
+        one.await.unwrap();
+    }
+    assert_eq!(calls(&running), 1);
+}
+
+async fn ask_until_it_is_kept(running: Arc<Running>) {
+    while Client::of(&running).await.shared {
+        yield_now().await;
     }
 }
 

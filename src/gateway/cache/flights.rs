@@ -44,6 +44,13 @@ pub(super) struct Lead {
     flight: watch::Sender<Flight>,
 }
 
+/// What those who wait are to be told. It is told where no lock is held: they look at the call, which has one.
+#[derive(Debug)]
+pub(in crate::gateway) struct Landing {
+    lead: Lead,
+    flight: Flight,
+}
+
 /// Whoever holds it waits.
 #[derive(Debug)]
 pub(in crate::gateway) struct Follow {
@@ -87,14 +94,15 @@ impl Lead {
         self.flight.send_replace(Flight::Streamed(Arc::downgrade(shared)));
     }
 
-    /// The answer for all who wait.
-    pub(super) fn land(self, kept: Arc<Kept>) {
-        self.flight.send_replace(Flight::Landed(kept));
+    /// The answer for all who wait; `None`: it is for this request alone.
+    pub(super) fn land(self, kept: Option<Arc<Kept>>) -> Landing {
+        Landing { lead: self, flight: kept.map_or(Flight::Apart, Flight::Landed) }
     }
+}
 
-    /// The answer is for this request alone.
-    pub(super) fn part(self) {
-        self.flight.send_replace(Flight::Apart);
+impl Landing {
+    pub(in crate::gateway) fn tell(self) {
+        self.lead.flight.send_replace(self.flight);
     }
 }
 
@@ -113,16 +121,16 @@ impl Follow {
             Flight::Streamed(_) => stream,
             Flight::Landed(_) | Flight::Apart => true,
         };
-        match timeout(patience, self.flight.wait_for(over)).await {
+        let told = timeout(patience, self.flight.wait_for(over)).await;
+        // A copy: the leader could tell nothing while this one looks at the call.
+        match told.map(|flight| flight.map(|flight| flight.clone())) {
             Err(_late) => Waited::Alone,
             Ok(Err(_closed)) => Waited::Left,
-            Ok(Ok(flight)) => match &*flight {
-                Flight::Landed(kept) => Waited::Answered(kept.clone()),
-                Flight::Streamed(call) => {
-                    call.upgrade().filter(|call| call.is_whole()).map_or(Waited::Left, Waited::Streamed)
-                }
-                Flight::UnderWay | Flight::Apart => Waited::Alone,
-            },
+            Ok(Ok(Flight::Landed(kept))) => Waited::Answered(kept),
+            Ok(Ok(Flight::Streamed(call))) => {
+                call.upgrade().filter(|call| call.is_whole()).map_or(Waited::Left, Waited::Streamed)
+            }
+            Ok(Ok(Flight::UnderWay | Flight::Apart)) => Waited::Alone,
         }
     }
 }
@@ -153,10 +161,10 @@ mod tests {
     async fn whoever_waits_hears_what_became_of_the_call() {
         let flights = Arc::new(Flights::default());
         let (leader, follower) = (lead(&flights), follow(&flights));
-        leader.land(kept());
+        leader.land(Some(kept())).tell();
         assert!(matches!(follower.wait(PATIENCE, false).await, Waited::Answered(answer) if answer == kept()));
         let (leader, follower) = (lead(&flights), follow(&flights));
-        leader.part();
+        leader.land(None).tell();
         assert!(matches!(follower.wait(PATIENCE, false).await, Waited::Alone));
         let (leader, follower) = (lead(&flights), follow(&flights));
         drop(leader);

@@ -27,7 +27,7 @@ pub use key::Tenant;
 pub use settings::{CacheRule, CacheSettings, DEFAULT_TTL};
 
 use flights::{Flights, Lead, Part};
-pub(super) use flights::{Follow, Waited};
+pub(super) use flights::{Follow, Landing, Waited};
 pub(super) use key::Scope;
 pub(super) use replay::{stream, whole};
 pub(super) use shared::{Listener, Shared};
@@ -233,7 +233,9 @@ impl Cache {
 
 impl Ticket {
     /// Keeps an answer that came at `at_ms`, where it is whole and not too long; `trace` is what is recorded of it.
-    pub(super) fn keep(self, form: Form, trace: &Trace, at_ms: u64) {
+    /// Whoever waits for it is to be told.
+    #[must_use]
+    pub(super) fn keep(self, form: Form, trace: &Trace, at_ms: u64) -> Option<Landing> {
         let Question { key, meaning, rule, choices, .. } = self.question;
         let fits = form.size() <= MAX_KEPT_ANSWER && replay::is_complete(&form, choices);
         let model = trace.model.clone().filter(|_| fits);
@@ -246,13 +248,9 @@ impl Ticket {
             form,
             meaning,
         });
-        match kept.map(Arc::new) {
-            Some(kept) => {
-                self.cache.keep(key, &kept);
-                self.lead.into_iter().for_each(|lead| lead.land(kept.clone()));
-            }
-            None => self.lead.into_iter().for_each(Lead::part),
-        }
+        let kept = kept.map(Arc::new);
+        kept.iter().for_each(|kept| self.cache.keep(key, kept));
+        self.lead.map(|lead| lead.land(kept))
     }
 
     /// The answer comes in pieces: whoever waits for it may listen.
@@ -260,9 +258,10 @@ impl Ticket {
         self.lead.iter().for_each(|lead| lead.share(shared));
     }
 
-    /// The answer will not be kept: nobody need wait for it.
-    pub(super) fn part(self) {
-        self.lead.into_iter().for_each(Lead::part);
+    /// The answer will not be kept: nobody need wait for it, and is to be told so.
+    #[must_use]
+    fn part(self) -> Option<Landing> {
+        self.lead.map(|lead| lead.land(None))
     }
 }
 

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use super::super::recording::Recording;
 use super::super::telling::{Chunk, Heard, Telling};
 use super::tape::Tape;
-use super::{Cache, MAX_KEPT_ANSWER, Ticket};
+use super::{Cache, Landing, MAX_KEPT_ANSWER, Ticket};
 use crate::catalog::ModelId;
 use crate::trace::kept::Form;
 use crate::trace::{Outcome, ReplyText};
@@ -37,6 +37,8 @@ struct State {
     tape: Tape,
     /// Taken where the answer is kept, or will not be.
     ticket: Option<Ticket>,
+    /// Told by [`Shared::with`].
+    landing: Option<Landing>,
     /// Chunks that the one whose call it is has been given; `None`: it left, or has heard the end.
     first: Option<usize>,
     end: Option<End>,
@@ -67,18 +69,18 @@ impl Shared {
         let waiting = Arc::new(Waiting::default());
         let (waker, cache) = (waiting.clone().into(), ticket.cache.clone());
         let model = call.recording.so_far().and_then(|(trace, _)| trace.model.clone());
-        let state = State { call, tape: Tape::default(), ticket: None, first: Some(0), end: None, listeners: 0 };
+        let tape = Tape::default();
+        let state = State { call, tape, ticket: None, landing: None, first: Some(0), end: None, listeners: 0 };
         let shared = Arc::new(Self { state: Mutex::new(state), waiting, waker, cache, model });
         ticket.share(&shared);
-        shared.state().ticket = Some(ticket);
+        shared.with(|state| state.ticket = Some(ticket));
         shared.listen(None)
     }
 
     /// Whether one who comes now hears all of it. Where it was cut it is better to ask anew.
     pub(super) fn is_whole(&self) -> bool {
-        let state = self.state();
-        let cut = state.end.as_ref().is_some_and(|end| end.outcome.is_err());
-        !cut && !state.tape.has_lost(0)
+        let is_cut = |state: &State| state.end.as_ref().is_some_and(|end| end.outcome.is_err());
+        self.with(|state| !is_cut(state) && !state.tape.has_lost(0))
     }
 
     /// One more who hears it from its beginning, and has a record of its own.
@@ -87,13 +89,22 @@ impl Shared {
     }
 
     fn listen(self: &Arc<Self>, recording: Option<Recording>) -> Listener {
-        let mut state = self.state();
-        state.listeners += 1;
-        Listener { shared: self.clone(), number: state.listeners, given: 0, recording }
+        let number = self.with(|state| {
+            state.listeners += 1;
+            state.listeners
+        });
+        Listener { shared: self.clone(), number, given: 0, recording }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The one way to the state. Those who wait for the call are told what became of it once the state is free again:
+    /// they look at it as well.
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = act(&mut state);
+        let landing = state.landing.take();
+        drop(state);
+        landing.into_iter().for_each(Landing::tell);
+        done
     }
 }
 
@@ -126,7 +137,7 @@ impl State {
     fn take(&mut self, chunk: &Chunk) {
         self.tape.push(chunk);
         if self.tape.is_over_full() {
-            self.ticket.take().into_iter().for_each(Ticket::part);
+            self.landing = self.landing.take().or_else(|| self.ticket.take()?.part());
             self.tape.shorten(self.first.unwrap_or(usize::MAX));
         }
     }
@@ -134,7 +145,7 @@ impl State {
     fn close(&mut self, outcome: Result<(), UpstreamError>) {
         let ticket = self.ticket.take().filter(|_| outcome.is_ok());
         if let (Some(ticket), Some((trace, now_ms))) = (ticket, self.call.recording.so_far()) {
-            ticket.keep(Form::Streamed(self.tape.pieces()), trace, now_ms);
+            self.landing = ticket.keep(Form::Streamed(self.tape.pieces()), trace, now_ms);
         }
         let cost_usd = self.call.recording.so_far().and_then(|(trace, _)| trace.cost_usd).unwrap_or(0.0);
         self.end = Some(End { outcome, said: self.said(), cost_usd });
@@ -171,27 +182,32 @@ impl Listener {
     /// What comes next.
     pub(in crate::gateway) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         let shared = self.shared.clone();
-        let mut state = shared.state();
+        shared.with(|state| self.next(state, cx))
+    }
+
+    fn next(&mut self, state: &mut State, cx: &Context<'_>) -> Poll<Heard> {
+        let Shared { waiting, waker, .. } = &*self.shared;
         let heard = loop {
             if let Some(heard) = state.heard(self.given) {
                 break heard;
             }
             // Before the upstream is asked: it may call at any moment from then on.
-            shared.waiting.add(self.number, cx.waker());
-            ready!(state.advance(self.recording.is_none(), &mut Context::from_waker(&shared.waker)));
-            shared.waiting.remove(self.number);
-            shared.waiting.wake_all();
+            waiting.add(self.number, cx.waker());
+            ready!(state.advance(self.recording.is_none(), &mut Context::from_waker(waker)));
+            waiting.remove(self.number);
+            waiting.wake_all();
         };
-        self.record(&heard, &mut state);
+        self.record(&heard, state);
         Poll::Ready(heard)
     }
 
     /// Ends the call where it is, because the gateway ends, and records that it was cut.
     pub(in crate::gateway) fn end_early(&mut self, error: &UpstreamError) {
         let shared = self.shared.clone();
-        let mut state = shared.state();
-        state.stop(error);
-        self.end(Outcome::Cut, &mut state);
+        shared.with(|state| {
+            state.stop(error);
+            self.end(Outcome::Cut, state);
+        });
         shared.waiting.wake_all();
     }
 
@@ -228,11 +244,11 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let mut state = self.shared.state();
-        match &mut self.recording {
+        let recording = &mut self.recording;
+        self.shared.with(|state| match recording {
             Some(recording) => recording.said(state.said()),
             None => state.leave(Outcome::ClientGone),
-        }
+        });
         self.shared.waiting.remove(self.number);
         self.shared.waiting.wake_all();
     }
