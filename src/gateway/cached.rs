@@ -10,12 +10,14 @@ use super::cache::{self, CacheRule, CacheWish, Follow, Hit, How, Question, Scope
 use super::error::GatewayError;
 use super::plan::Plan;
 use super::recording::Recording;
+use super::rules::Circumstances;
 use super::setup::{Asked, Setup, Target};
 use super::sources::Arrival;
 use super::telling::Telling;
 use super::{Gateway, Wishes};
 use crate::api::chat::ChatRequest;
 use crate::catalog::ModelId;
+use crate::features::input_tokens;
 use crate::policy::{Decision, Knob};
 use crate::trace::Outcome;
 use crate::trace::kept::Kept;
@@ -211,9 +213,11 @@ impl Call<'_> {
         let (tenant, asked) = (self.wishes.tenant, self.request.model.as_str());
         let models = self.answering().into_iter().map(|target| &*self.setup.targets[target].model).collect();
         let Some(route) = self.route() else {
-            return Scope { tenant, asked, models, knobs: vec![], quality: None, segment: None };
+            return Scope { tenant, asked, models, knobs: vec![], quality: None, segment: None, rule: None };
         };
-        let settings = &self.setup.settings.routes[route];
+        let (settings, route) = (&self.setup.settings.routes[route], &self.setup.routes[route]);
+        let circumstances =
+            || Circumstances::new(self.request, input_tokens(self.request), &self.wishes.metadata, self.arrival.at_ms);
         let segments = settings.segments.iter().map(|segment| format!("{} {:?}", segment.name, segment.knob));
         Scope {
             tenant,
@@ -221,7 +225,8 @@ impl Call<'_> {
             models,
             knobs: segments.chain([format!("{:?}", settings.knob)]).collect(),
             quality: self.wishes.quality,
-            segment: self.setup.routes[route].segment(&self.wishes.metadata).map(|segment| &*segment.name),
+            segment: route.segment(&self.wishes.metadata).map(|segment| &*segment.name),
+            rule: route.rule(circumstances).map(|then| format!("{then:?}")),
         }
     }
 

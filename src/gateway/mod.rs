@@ -51,6 +51,7 @@ pub use sources::{Sources, unix_ms};
 use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
 use crate::difficulty::Bundle;
+use crate::features::input_tokens;
 use crate::policy::Snapshot;
 use crate::telemetry::Metrics;
 use crate::trace::kept::{Form, Kept, Key, Shelving};
@@ -169,11 +170,12 @@ impl Gateway {
 
     /// Whom to ask, by what the client called the model and by what it prefers.
     async fn plan_for(&self, call: &Call<'_>, preferred: Option<&Preferred>) -> Result<Plan, GatewayError> {
-        let Call { setup, request, wishes, .. } = *call;
+        let Call { setup, request, wishes, arrival, .. } = *call;
+        let at_ms = arrival.at_ms;
         Ok(match (call.name, preferred) {
-            (Asked::Route(route), _) => self.plan(Routed { setup, route, request, wishes, preferred }).await?,
+            (Asked::Route(route), _) => self.plan(Routed { setup, route, request, wishes, preferred, at_ms }).await?,
             (_, Some(preferred)) => {
-                let demand = Demand::new(request, self.input_tokens(request));
+                let demand = Demand::new(request, input_tokens(request));
                 Plan::pinned(preferred.pinned(setup, &demand, &request.model)?)
             }
             (Asked::Deployment(target), None) => Plan::pinned(vec![target]),
@@ -194,12 +196,7 @@ impl Gateway {
     pub fn count(&self, body: Bytes) -> Result<u32, GatewayError> {
         let request = ChatRequest::parse(&body)?;
         self.setup.load().resolve(&request.model)?;
-        Ok(self.input_tokens(&request))
-    }
-
-    fn input_tokens(&self, request: &ChatRequest) -> u32 {
-        let bundle = self.bundles.of(self.snapshot.load().bundle);
-        bundle.extractor.draft(request).input_tokens
+        Ok(input_tokens(&request))
     }
 
     /// Serves `setup` from the next request on; those under way keep theirs. How fast models write is remembered.

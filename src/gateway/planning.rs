@@ -30,6 +30,8 @@ pub(super) struct Routed<'a> {
     pub(super) request: &'a ChatRequest,
     pub(super) wishes: &'a Wishes,
     pub(super) preferred: Option<&'a Preferred>,
+    /// When it came, Unix milliseconds: by this its rule was told when its kept answer was looked for.
+    pub(super) at_ms: u64,
 }
 
 /// Snapshot and classifier for one request, loaded together because both may be swapped meanwhile.
@@ -67,7 +69,7 @@ impl Gateway {
         let mind = Mind { bundle: self.bundles.of(snapshot.bundle), snapshot };
         let draft = mind.bundle.extractor.draft(routed.request);
         let tokens = draft.input_tokens;
-        let rule = routed.rule(tokens, (self.sources.now_ms)());
+        let rule = routed.rule(tokens);
         let demand = Demand::new(routed.request, tokens);
         let fit = routed.fit(&demand, rule)?;
         let segment = routed.of().segment(&routed.wishes.metadata).map(|segment| segment.name.clone());
@@ -158,8 +160,8 @@ impl<'a> Routed<'a> {
     }
 
     /// What the first rule that holds says of the models.
-    fn rule(self, tokens: u32, now_ms: u64) -> Option<&'a Then> {
-        self.of().rule(|| Circumstances::new(self.request, tokens, &self.wishes.metadata, now_ms))
+    fn rule(self, tokens: u32) -> Option<&'a Then> {
+        self.of().rule(|| Circumstances::new(self.request, tokens, &self.wishes.metadata, self.at_ms))
     }
 
     /// The targets that can answer, among those that the client and the rule leave; healthy ones only unless none is.

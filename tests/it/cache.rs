@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response};
-use satisfice::gateway::{CacheRule, CacheSettings, MAX_KEPT_ANSWER, RouteSettings, Settings, Setup};
+use satisfice::gateway::{
+    CacheRule, CacheSettings, Condition, MAX_KEPT_ANSWER, RouteSettings, Rule, Settings, Setup, Then,
+};
 use satisfice::policy::{Kind, Knob};
 use satisfice::server::ApiKeys;
 use satisfice::store::AnswerShelf;
@@ -326,6 +328,28 @@ async fn a_request_with_a_knob_or_a_segment_of_its_own_has_answers_of_its_own() 
     assert!(!send("x-satisfice-quality", "0.5").await && send("x-satisfice-quality", "0.5").await);
     assert!(!send("x-satisfice-metadata", "team=search").await && send("x-satisfice-metadata", "team=search").await);
     assert!(send("x-satisfice-metadata", "env=test").await, "metadata that chooses nothing changes nothing");
+}
+
+#[tokio::test]
+async fn a_request_that_another_rule_holds_for_gets_no_answer_of_a_model_that_is_not_for_it() {
+    let mut settings = cached(None);
+    settings.routes[0].rules =
+        vec![rule_of("metadata.region == 'eu'", "large"), rule_of("metadata.region == 'us'", "small")];
+    let running = Running::with(Options { settings, ..Options::default() }).await;
+    let send = async |region: &'static str| {
+        let request = running.post("/v1/chat/completions", ask("auto").to_string());
+        let response = request.header("x-satisfice-metadata", region).send().await.unwrap();
+        (is_hit(&response), header(&response, "x-satisfice-model").unwrap().to_owned())
+    };
+    assert_eq!(send("region=us").await, (false, "test/small".into()));
+    assert_eq!(send("region=eu").await, (false, "test/large".into()));
+    assert_eq!(send("region=us").await, (true, "test/small".into()));
+    assert_eq!(send("region=eu").await, (true, "test/large".into()));
+    assert!(!send("region=asia").await.0, "no rule holds");
+}
+
+fn rule_of(when: &str, model: &str) -> Rule {
+    Rule { when: Condition::parse(when).unwrap(), then: Then::Models(vec![model.into()]) }
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ pub(in crate::gateway) struct Scope<'a> {
     pub(in crate::gateway) quality: Option<f64>,
     /// The part of the route that it is in.
     pub(in crate::gateway) segment: Option<&'a str>,
+    /// What the rule that holds for it says of the models, as [`Debug`] writes it.
+    pub(in crate::gateway) rule: Option<String>,
 }
 
 /// The key of all requests that share this one's answer.
@@ -102,6 +104,7 @@ impl Hash {
         scope.knobs.iter().for_each(|knob| hash.text(b'k', knob.as_bytes()));
         scope.quality.iter().for_each(|quality| hash.text(b'q', &quality.to_bits().to_be_bytes()));
         scope.segment.iter().for_each(|segment| hash.text(b's', segment.as_bytes()));
+        scope.rule.iter().for_each(|rule| hash.text(b'r', rule.as_bytes()));
         hash
     }
 
