@@ -109,6 +109,19 @@ async fn a_limit_that_an_answer_says_is_used_up_sends_the_next_request_elsewhere
     assert!(!upstreams.healthy(&model("a").id));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_when_its_limit_is_refilled_unless_it_says_otherwise() {
+    let upstream = Scripted::start().await;
+    let used_up = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "40s")];
+    upstream.on("a", [Answer::status_with(429, &used_up, "slow down")]);
+    let upstreams = upstreams(&upstream);
+    let (began, refused) = (Instant::now(), ask(&upstreams, &["a"], false).await.unwrap_err());
+    assert_eq!(refused.error.retry_after, Some(Duration::from_secs(40)));
+    assert!(refused.attempts.len() == 1 || began.elapsed() >= Duration::from_secs(40), "{:?}", began.elapsed());
+    let standing = upstreams.standing(&model("a").id).unwrap();
+    assert!(!standing.healthy && standing.limited_for > Some(Duration::from_secs(20)), "{standing:?}");
+}
+
 #[tokio::test]
 async fn a_prompt_that_is_too_long_goes_to_a_larger_window_only() {
     let upstream = Scripted::start().await;

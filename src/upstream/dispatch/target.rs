@@ -164,8 +164,12 @@ impl Target {
         let body =
             timeout(ERROR_WAIT, Body::new(body, lease, timing).beginning(MAX_ERROR_BYTES)).await.unwrap_or_default();
         let refusal = self.endpoint.refused("answered", head.status, &body);
-        let after = capacity::retry_after(&head.headers, SystemTime::now());
-        UpstreamError { retry_after: after.or(refusal.retry_after), ..refusal }
+        let after = capacity::retry_after(&head.headers, SystemTime::now()).or(refusal.retry_after);
+        let refilled = || match refusal.cause {
+            Cause::RateLimited => capacity::exhausted(&head.headers, SystemTime::now),
+            _ => None,
+        };
+        UpstreamError { retry_after: after.or_else(refilled), ..refusal }
     }
 
     /// The body of a 200, if it is a stream of events: some upstreams say what is wrong in a 200 with a JSON body.

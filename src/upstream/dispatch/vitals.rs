@@ -133,9 +133,12 @@ impl Vitals {
         self.rests[key].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing more with this key for a while: it is another's turn.
+    /// Nothing more with this key for a while, or for as long as was known before: it is another's turn.
     pub fn exhausted(&self, key: usize, pause: Duration, now: Instant) {
-        self.rest(key).limited = Some(now + pause.min(capacity::LONGEST));
+        let until = Some(now + pause.min(capacity::LONGEST));
+        let mut rest = self.rest(key);
+        rest.limited = rest.limited.max(until);
+        drop(rest);
         self.pass_turn(key);
     }
 
@@ -251,6 +254,16 @@ mod tests {
         assert_eq!((standing.healthy, standing.limited_for), (false, Some(LIMITED)));
         assert_eq!(vitals.begin(now).key, 2, "the one that has room the soonest");
         assert!(vitals.standing(now + LIMITED).healthy);
+    }
+
+    #[test]
+    fn what_is_known_of_a_limit_stays_known_where_less_is_said() {
+        let (vitals, now) = (Arc::new(vitals(1)), Instant::now());
+        let long = Duration::from_secs(20);
+        let mut call = vitals.begin(now);
+        vitals.exhausted(call.key, long, now);
+        call.failed(&limited(None), now);
+        assert_eq!(vitals.standing(now).limited_for, Some(long));
     }
 
     fn refused() -> UpstreamError {
