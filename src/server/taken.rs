@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::connection::UnderWay;
@@ -17,7 +18,10 @@ use super::socket::{TAKING_DEADLINE, not_taken};
 
 /// A body that is dropped, and its upstream call cancelled, once its client has taken nothing of it for
 /// [`TAKING_DEADLINE`], or twice that.
-pub(super) struct TakenBody(Arc<Mutex<Held>>);
+pub(super) struct TakenBody {
+    held: Arc<Mutex<Held>>,
+    watch: AbortHandle,
+}
 
 struct Held {
     /// `None`: it was not taken.
@@ -32,8 +36,14 @@ impl TakenBody {
     pub(super) fn new(body: Body, under_way: UnderWay) -> Self {
         let held = Held { body: Some((body, under_way)), asked: 0, waits_for_client: true };
         let held = Arc::new(Mutex::new(held));
-        tokio::spawn(watch(Arc::downgrade(&held)));
-        Self(held)
+        let watch = tokio::spawn(watch(Arc::downgrade(&held))).abort_handle();
+        Self { held, watch }
+    }
+}
+
+impl Drop for TakenBody {
+    fn drop(&mut self) {
+        self.watch.abort();
     }
 }
 
@@ -64,7 +74,7 @@ impl http_body::Body for TakenBody {
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let mut held = lock(&self.0);
+        let mut held = lock(&self.held);
         held.asked += 1;
         let Some((body, _)) = &mut held.body else {
             return Poll::Ready(Some(Err(axum::Error::new(not_taken()))));
@@ -75,10 +85,10 @@ impl http_body::Body for TakenBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        lock(&self.0).body.as_ref().is_some_and(|(body, _)| body.is_end_stream())
+        lock(&self.held).body.as_ref().is_some_and(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        lock(&self.0).body.as_ref().map(|(body, _)| body.size_hint()).unwrap_or_default()
+        lock(&self.held).body.as_ref().map(|(body, _)| body.size_hint()).unwrap_or_default()
     }
 }

@@ -6,6 +6,7 @@ use reqwest::{Client, ClientBuilder};
 use satisfice::trace::{Event, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
 use crate::gateway::{Running, ask_stream};
@@ -99,6 +100,21 @@ async fn one_answer_that_is_not_taken_ends_and_the_others_on_its_connection_do_n
     drop(client);
     let rest = running.stop().await;
     assert!(!rest.iter().any(|event| matches!(event, Event::Finished(_))), "it is recorded once");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_taken_leaves_nothing_behind() {
+    const ANSWERS: usize = 20;
+    let running = Running::start().await;
+    let mut client = Http2::connect(&running).await;
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for stream in (1..).step_by(2).take(ANSWERS) {
+        client.send(stream, "GET", "/health", b"").await;
+        client.until(|frame| frame == (frame::DATA, stream)).await;
+    }
+    // The connection has a task, and the newest answer's may not have ended.
+    assert!(tasks() < before + ANSWERS / 2, "{before} tasks became {}", tasks());
 }
 
 fn client() -> ClientBuilder {
