@@ -52,6 +52,14 @@ impl Structure {
         })
     }
 
+    /// What the model is to be told.
+    pub fn words(&self) -> Option<&str> {
+        match self {
+            Self::Told(words) => Some(words),
+            _ => None,
+        }
+    }
+
     /// Whether a call of `tool` in the answer to `request` is the answer itself.
     pub fn is_answer(request: &ChatRequest, tool: &str) -> bool {
         tool == ANSWER && request.needs.json && !request.needs.tools

@@ -104,6 +104,11 @@ fn what_a_model_has_beyond_bedrock_is_said_in_its_own_words() {
         posted("anthropic.claude-sonnet-4-20250514-v1:0", json!({"reasoning_effort": "low", "max_tokens": 10_000}));
     let budget = json!({"thinking": {"type": "enabled", "budget_tokens": 2000}});
     assert_eq!(old["additionalModelRequestFields"], budget);
+    let asked = with(json!({"reasoning_effort": "high", "max_tokens": 100_000}));
+    let short =
+        parsed(&Bedrock.request_up_to("anthropic.claude-sonnet-4-20250514-v1:0", Some(8000), &asked).unwrap().body);
+    assert_eq!(short["inferenceConfig"]["maxTokens"], 8000);
+    assert_eq!(short["additionalModelRequestFields"]["thinking"]["budget_tokens"], 6400, "less than the answer has");
     assert_eq!(
         posted(NOVA, json!({"top_k": 9}))["additionalModelRequestFields"],
         json!({"inferenceConfig": {"topK": 9}})

@@ -1,11 +1,12 @@
 //! Turns → `system` and `messages`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::conversation::{
     Hosted, Part, PartKind, Protocol, Reasoning, Source, Stretch, ToolCall, Turn, characters, course,
@@ -13,20 +14,19 @@ use crate::api::conversation::{
 use crate::api::error::BadRequest;
 use crate::api::fields::with;
 
-/// A conversation as Claude reads it.
+/// A conversation as Claude's wire and Bedrock's have it.
 #[derive(Debug, Default, PartialEq)]
 pub struct Messages {
     /// Text blocks.
     pub system: Vec<Value>,
     /// User and assistant in turns, each with at least one block.
-    pub messages: Vec<Message>,
+    messages: Vec<Message>,
 }
 
-/// One message.
 #[derive(Debug, PartialEq)]
-pub struct Message {
-    pub role: &'static str,
-    pub content: Vec<Value>,
+struct Message {
+    role: &'static str,
+    content: Vec<Value>,
 }
 
 /// Where a part stands in the client's request.
@@ -64,15 +64,11 @@ impl Messages {
                 Turn::Tool { call_id, parts, failed, .. } => out.say("user", vec![result(i, call_id, parts, *failed)?]),
             }
         }
-        // A prompt that is all system is a request to Claude, too, and it answers users only.
-        if out.messages.is_empty() {
-            let system = std::mem::take(&mut out.system);
-            out.say("user", system);
-        }
         Ok(out)
     }
 
-    fn say(&mut self, role: &'static str, blocks: Vec<Value>) {
+    /// What one side says, in its message where it spoke last. Nothing makes no message.
+    pub fn say(&mut self, role: &'static str, blocks: Vec<Value>) {
         match self.messages.last_mut().filter(|last| last.role == role) {
             Some(last) => last.content.extend(blocks),
             None if blocks.is_empty() => {}
@@ -80,11 +76,37 @@ impl Messages {
         }
     }
 
-    /// As it stands in a request.
-    pub fn json(self) -> Vec<Value> {
+    /// `system`, with these words at its end, and `messages`, as they stand in a request.
+    ///
+    /// # Errors
+    /// Nobody says anything.
+    pub fn put(mut self, words: Option<Value>, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
+        // A prompt that is all system is a request to the model, too, and it answers users only.
+        if self.messages.is_empty() {
+            let system = std::mem::take(&mut self.system);
+            self.say("user", system);
+        }
+        if self.messages.is_empty() {
+            let problem = "messages hold no text to answer; send at least one with content";
+            return Err(BadRequest::field("messages", problem));
+        }
+        self.system.extend(words);
+        if !self.system.is_empty() {
+            out.insert("system".into(), self.system.into());
+        }
         let message = |Message { role, content }| json!({"role": role, "content": content});
-        self.messages.into_iter().map(message).collect()
+        out.insert("messages".into(), self.messages.into_iter().map(message).collect());
+        Ok(())
     }
+}
+
+/// Names of the tools that were called.
+pub fn called(turns: &[Turn]) -> BTreeSet<&str> {
+    let calls = turns.iter().flat_map(|turn| match turn {
+        Turn::Assistant { calls, .. } => calls.as_slice(),
+        _ => &[],
+    });
+    calls.map(|call| call.name.as_str()).collect()
 }
 
 /// What an assistant thought, said, and did with tools that Anthropic runs.

@@ -2,19 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::messages::Messages;
+use super::messages::{Messages, called};
 use super::model::{Claude, Thinking};
 use super::sampling::Sampling;
 use super::schema;
 use super::search;
-use super::thinking::{Conditions, Thoughts};
+use super::thinking::{Conditions, Thoughts, max_tokens};
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::{Controls, Conversation, Hosted, Protocol, Tool, ToolChoice, Turn, unsupported};
 use crate::api::error::BadRequest;
 use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
-
-/// Tokens of an answer at most, where neither the client nor the catalogue says: what each Claude since 3.5 can write.
-const MAX_TOKENS: u32 = 8192;
 
 /// The body for `model`, which writes `longest` tokens at most.
 ///
@@ -23,7 +20,7 @@ const MAX_TOKENS: u32 = 8192;
 pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<Value, BadRequest> {
     let Conversation { turns, controls } = Conversation::read_of(request, Some(Protocol::Messages))?;
     let draft = Draft { claude: Claude::named(model), request, controls: &controls, turns: &turns };
-    let max_tokens = draft.max_tokens(longest);
+    let max_tokens = max_tokens(&controls, longest);
     let structure = draft.structure()?;
     let thoughts = draft.thoughts(&structure, max_tokens)?;
 
@@ -52,20 +49,10 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// A client's limit that is beyond what the model can write limits nothing, and would be refused.
-    fn max_tokens(&self, longest: Option<u32>) -> u32 {
-        let wanted = self.controls.max_output_tokens.or(longest).unwrap_or(MAX_TOKENS);
-        wanted.min(longest.unwrap_or(u32::MAX))
-    }
-
     fn structure(&self) -> Result<Structure, BadRequest> {
         let asked = self.controls.asks_to_think() || self.request.raw("thinking").is_some();
         let thinks = self.claude.thinking() == Thinking::Always || asked;
-        let native = |wanted: &Value| {
-            let held = self.claude.structured() && schema::is_closed(wanted);
-            held.then(|| schema::supported(wanted))
-        };
-        Structure::choose(self.request, &self.controls.format, thinks, native)
+        Structure::choose(self.request, &self.controls.format, thinks, |wanted| schema::held_to(wanted, self.claude))
     }
 
     /// As the client wrote it in Claude's own words, else as its effort says.
@@ -74,35 +61,19 @@ impl Draft<'_> {
             let effort = self.controls.claude_effort.clone().map(Into::into);
             return Ok(Thoughts { config: Some(config), effort });
         }
-        let choice = &self.controls.tool_choice;
-        let forced = matches!(choice, Some(ToolChoice::Required | ToolChoice::Function(_)))
-            || matches!(structure, Structure::Tool(_));
         Thoughts::choose(&Conditions {
             claude: self.claude,
             controls: self.controls,
             lenient: self.request.drop_unsupported,
-            forced,
+            structure,
             max_tokens,
             turns: self.turns,
         })
     }
 
     fn write_messages(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
-        let mut messages = Messages::write(self.turns)?;
-        if messages.messages.is_empty() {
-            return Err(BadRequest::field(
-                "messages",
-                "messages hold no text to answer; send at least one with content",
-            ));
-        }
-        if let Structure::Told(words) = structure {
-            messages.system.push(json!({"type": "text", "text": words}));
-        }
-        if !messages.system.is_empty() {
-            out.insert("system".into(), std::mem::take(&mut messages.system).into());
-        }
-        out.insert("messages".into(), messages.json().into());
-        Ok(())
+        let words = structure.words().map(|words| json!({"type": "text", "text": words}));
+        Messages::write(self.turns)?.put(words, out)
     }
 
     fn write_tools(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
@@ -125,7 +96,8 @@ impl Draft<'_> {
         let mut choice = self.choice();
         if tools.is_empty() {
             // Claude refuses calls in a conversation whose tools it is not told of.
-            tools = called(self.turns);
+            let tool = |name| json!({"name": name, "input_schema": {"type": "object"}});
+            tools = called(self.turns).into_iter().map(tool).collect();
             choice = Some(json!({"type": "none"}));
         }
         if !tools.is_empty() {
@@ -136,12 +108,7 @@ impl Draft<'_> {
     }
 
     fn tool(&self, tool: &Tool) -> Value {
-        let mut schema = tool.parameters.clone().filter(Value::is_object).unwrap_or_else(|| json!({}));
-        if schema.get("type").is_none() {
-            schema["type"] = "object".into();
-        }
-        let strict = tool.strict == Some(true) && self.claude.structured() && schema::is_closed(&schema);
-        let schema = if strict { schema::supported(&schema) } else { schema };
+        let (schema, strict) = schema::of_tool(tool, Some(self.claude));
         let mut out = json!({"name": tool.name, "input_schema": schema});
         let description = tool.description.as_ref().map(|text| Value::from(text.as_str()));
         let more = [
@@ -205,14 +172,4 @@ fn write_output(structure: &Structure, thoughts: &Thoughts, out: &mut Map<String
         out.insert("output_config".into(), config.into());
     }
     out.extend(thoughts.config.clone().map(|config| ("thinking".to_owned(), config)));
-}
-
-/// Tools of the names that were called.
-fn called(turns: &[Turn]) -> Vec<Value> {
-    let calls = turns.iter().flat_map(|turn| match turn {
-        Turn::Assistant { calls, .. } => calls.as_slice(),
-        _ => &[],
-    });
-    let names: std::collections::BTreeSet<&str> = calls.map(|call| call.name.as_str()).collect();
-    names.into_iter().map(|name| json!({"name": name, "input_schema": {"type": "object"}})).collect()
 }

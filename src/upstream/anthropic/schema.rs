@@ -3,15 +3,36 @@
 //! What that part lacks (ranges, lengths, patterns) is moved into descriptions, as Anthropic's own SDKs do it, so that
 //! the model still reads of it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use super::model::Claude;
+use crate::api::conversation::Tool;
 
 const KEPT: [&str; 9] =
     ["type", "enum", "const", "description", "title", "required", "$ref", "additionalProperties", "default"];
 const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
+/// What a tool takes, and whether the model, if it is a Claude, is held to it.
+pub fn of_tool(tool: &Tool, claude: Option<Claude>) -> (Value, bool) {
+    let mut schema = tool.parameters.clone().filter(Value::is_object).unwrap_or_else(|| json!({}));
+    if schema.get("type").is_none() {
+        schema["type"] = "object".into();
+    }
+    let strict = claude.filter(|_| tool.strict == Some(true));
+    match strict.and_then(|claude| held_to(&schema, claude)) {
+        Some(schema) => (schema, true),
+        None => (schema, false),
+    }
+}
+
+/// The schema as `claude` is held to it; `None`: it cannot be.
+pub fn held_to(schema: &Value, claude: Claude) -> Option<Value> {
+    (claude.structured() && is_closed(schema)).then(|| supported(schema))
+}
+
 /// Whether every object in it says `additionalProperties: false`: no other can be held to.
-pub fn is_closed(schema: &Value) -> bool {
+fn is_closed(schema: &Value) -> bool {
     let Value::Object(map) = schema else { return true };
     let object = map.contains_key("properties") || names_object(&map.get("type").cloned().unwrap_or_default());
     let closed = map.get("additionalProperties") == Some(&Value::Bool(false));
@@ -19,7 +40,7 @@ pub fn is_closed(schema: &Value) -> bool {
 }
 
 /// The schema with nothing in it that would be refused.
-pub fn supported(schema: &Value) -> Value {
+fn supported(schema: &Value) -> Value {
     let Value::Object(map) = schema else { return schema.clone() };
     let mut out = Map::new();
     let mut told = vec![];

@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::model::{Claude, Thinking};
-use crate::api::conversation::{self, Controls, Effort, Reasoning, Turn, unsupported};
+use crate::api::conversation::{self, Controls, Effort, Reasoning, ToolChoice, Turn, unsupported};
 use crate::api::error::BadRequest;
+use crate::upstream::structure::Structure;
 
+/// Tokens of an answer at most, where neither the client nor the catalogue says: what each Claude since 3.5 can write.
+const MAX_TOKENS: u32 = 8192;
 /// The least budget that Claude takes, tokens.
 const LEAST: u32 = 1024;
 
@@ -26,11 +29,26 @@ pub struct Conditions<'a> {
     pub controls: &'a Controls,
     /// What the model cannot do is left out.
     pub lenient: bool,
-    /// A tool must be called: Claude does not think before it then.
-    pub forced: bool,
+    pub structure: &'a Structure,
     /// Of the answer, thoughts and all.
     pub max_tokens: u32,
     pub turns: &'a [Turn],
+}
+
+/// Tokens of an answer at most, of a model that writes `longest`: a client's limit beyond that limits nothing, and would
+/// be refused.
+pub fn max_tokens(controls: &Controls, longest: Option<u32>) -> u32 {
+    let wanted = controls.max_output_tokens.or(longest).unwrap_or(MAX_TOKENS);
+    wanted.min(longest.unwrap_or(u32::MAX))
+}
+
+impl Conditions<'_> {
+    /// A tool must be called: Claude does not think before it then.
+    fn forced(&self) -> bool {
+        let choice = &self.controls.tool_choice;
+        matches!(choice, Some(ToolChoice::Required | ToolChoice::Function(_)))
+            || matches!(self.structure, Structure::Tool(_))
+    }
 }
 
 impl Thoughts {
@@ -55,7 +73,7 @@ impl Thoughts {
 
     /// As the effort says in OpenAI's words, and as `thinking` says that the model may not know in this form.
     fn translated(wanted: &Conditions<'_>) -> Result<Self, BadRequest> {
-        let Conditions { claude, controls, lenient, forced, .. } = *wanted;
+        let Conditions { claude, controls, lenient, .. } = *wanted;
         let nothing = |problem| {
             if lenient { Ok(Self::default()) } else { Err(unsupported("reasoning_effort", problem)) }
         };
@@ -66,7 +84,7 @@ impl Thoughts {
             (Thinking::Always, _) if off => nothing("this model cannot be told not to think"),
             // Newer ones think unless told otherwise.
             (Thinking::Adaptive, Some(Effort::None)) => Ok(Self::off(claude, None)),
-            (Thinking::Adaptive, effort) if off || forced => Ok(Self::off(claude, effort.filter(|_| off))),
+            (Thinking::Adaptive, effort) if off || wanted.forced() => Ok(Self::off(claude, effort.filter(|_| off))),
             (Thinking::Always | Thinking::Adaptive, None) if controls.thinking.is_none() => Ok(Self::default()),
             (Thinking::Always | Thinking::Adaptive, effort) => Ok(Self::adaptive(claude, controls, effort)),
             (_, None | Some(Effort::None)) => Ok(Self::default()),
@@ -93,7 +111,7 @@ impl Thoughts {
     /// What the client says, else a share of the answer's length, as OpenRouter has it; nothing where there is no room for thoughts, or where the
     /// answer goes on from calls whose thoughts the client did not keep, which Claude refuses.
     fn budget(wanted: &Conditions<'_>, effort: Effort) -> Self {
-        if wanted.forced || wanted.max_tokens <= LEAST || goes_on_without_thoughts(wanted.turns) {
+        if wanted.forced() || wanted.max_tokens <= LEAST || goes_on_without_thoughts(wanted.turns) {
             return Self::default();
         }
         let percent: u64 = match effort {

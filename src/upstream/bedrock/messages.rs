@@ -1,4 +1,4 @@
-//! Turns → `system` and `messages`.
+//! Turns → `system` and `messages`, as Bedrock reads them.
 
 use serde_json::{Value, json};
 
@@ -6,23 +6,13 @@ use super::document;
 use crate::api::conversation::{Part, PartKind, Reasoning, Source, ToolCall, Turn};
 use crate::api::error::BadRequest;
 use crate::api::fields::with;
-use crate::upstream::anthropic::messages::{Place, input};
+use crate::upstream::anthropic::messages::{Messages, Place, input};
 
 /// The longest id of a call.
 const MAX_ID: usize = 64;
 /// Converse's `AudioFormat`.
 const SOUNDS: [&str; 15] =
     ["mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "mka", "x-aac", "m4a", "mpeg", "mpga", "pcm", "webm"];
-
-/// A conversation as Bedrock reads it.
-#[derive(Debug, Default, PartialEq)]
-pub struct Messages {
-    pub system: Vec<Value>,
-    /// User and assistant in turns, each with at least one block.
-    messages: Vec<Message>,
-    reads: Reads,
-    documents: usize,
-}
 
 /// What a model reads beside what all models do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,68 +23,36 @@ pub struct Reads {
     pub search_results: bool,
 }
 
-#[derive(Debug, PartialEq)]
-struct Message {
-    role: &'static str,
-    content: Vec<Value>,
+/// As [Anthropic's](Messages::write): system turns to the front, turns of one side merged, parts without any text left
+/// out.
+///
+/// # Errors
+/// A part that Bedrock cannot be given.
+pub fn write(turns: &[Turn], reads: Reads) -> Result<Messages, BadRequest> {
+    let (mut out, mut writer) = (Messages::default(), Writer { reads, documents: 0 });
+    for (i, turn) in turns.iter().enumerate() {
+        match turn {
+            Turn::System { parts } => out.system.extend(writer.texts(i, parts)?),
+            Turn::User { parts, .. } => out.say("user", writer.blocks(i, parts)?),
+            Turn::Assistant { parts, reasoning, calls, .. } => {
+                let said = writer.texts(i, parts)?;
+                let calls = calls.iter().flat_map(|call| writer.call(call));
+                out.say("assistant", reasoning.iter().filter_map(thought).chain(said).chain(calls).collect());
+            }
+            Turn::Tool { call_id, parts, failed, .. } => out.say("user", writer.result(i, call_id, parts, *failed)?),
+        }
+    }
+    Ok(out)
 }
 
-impl Messages {
-    /// As [Anthropic's](crate::upstream::anthropic::messages::Messages::write): system turns to the front, turns of one
-    /// side merged, parts without any text left out.
-    ///
-    /// # Errors
-    /// A part that Bedrock cannot be given.
-    pub fn write(turns: &[Turn], reads: Reads) -> Result<Self, BadRequest> {
-        let mut out = Self { reads, ..Self::default() };
-        for (i, turn) in turns.iter().enumerate() {
-            match turn {
-                Turn::System { parts } => {
-                    let blocks = out.texts(i, parts)?;
-                    out.system.extend(blocks);
-                }
-                Turn::User { parts, .. } => {
-                    let blocks = out.blocks(i, parts)?;
-                    out.say("user", blocks);
-                }
-                Turn::Assistant { parts, reasoning, calls, .. } => {
-                    let said = out.texts(i, parts)?;
-                    let thoughts = reasoning.iter().filter_map(thought);
-                    let calls = calls.iter().flat_map(|call| out.call(call));
-                    out.say("assistant", thoughts.chain(said).chain(calls.collect::<Vec<_>>()).collect());
-                }
-                Turn::Tool { call_id, parts, failed, .. } => {
-                    let result = out.result(i, call_id, parts, *failed)?;
-                    out.say("user", result);
-                }
-            }
-        }
-        if out.messages.is_empty() {
-            let system = std::mem::take(&mut out.system);
-            out.say("user", system);
-        }
-        Ok(out)
-    }
+/// Turns → blocks.
+struct Writer {
+    reads: Reads,
+    /// So far: each needs a name of its own.
+    documents: usize,
+}
 
-    /// Nobody says anything.
-    pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
-    /// `messages`, as they stand in a request.
-    pub fn json(self) -> Vec<Value> {
-        let message = |Message { role, content }| json!({"role": role, "content": content});
-        self.messages.into_iter().map(message).collect()
-    }
-
-    fn say(&mut self, role: &'static str, blocks: Vec<Value>) {
-        match self.messages.last_mut().filter(|last| last.role == role) {
-            Some(last) => last.content.extend(blocks),
-            None if blocks.is_empty() => {}
-            None => self.messages.push(Message { role, content: blocks }),
-        }
-    }
-
+impl Writer {
     fn blocks(&mut self, message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
         let mut out = vec![];
         for (part, given) in parts.iter().enumerate() {

@@ -2,19 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::messages::{Messages, Reads, cache_point};
+use super::messages::{self, Reads, cache_point};
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::{Controls, Conversation, Effort, Tool, ToolChoice, Turn, no_cited_results, unsupported};
 use crate::api::error::BadRequest;
+use crate::upstream::anthropic::messages::called;
 use crate::upstream::anthropic::model::{Claude, Thinking};
 use crate::upstream::anthropic::sampling::Sampling;
 use crate::upstream::anthropic::schema;
-use crate::upstream::anthropic::thinking::{Conditions, Thoughts};
+use crate::upstream::anthropic::thinking::{Conditions, Thoughts, max_tokens};
 use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
-
-/// Tokens of an answer at most, for the share that thoughts have in it, where nobody says: Bedrock itself takes what the
-/// model can write.
-const MAX_TOKENS: u32 = 8192;
 
 /// The body for `model`, which writes `longest` tokens at most.
 ///
@@ -73,10 +70,7 @@ impl Draft<'_> {
     fn structure(&self) -> Result<Structure, BadRequest> {
         let thinks = self.claude.thinking() == Thinking::Always || self.controls.asks_to_think();
         let thinks = self.is_claude() && thinks;
-        let native = |wanted: &Value| {
-            let held = self.is_claude() && self.claude.structured() && schema::is_closed(wanted);
-            held.then(|| schema::supported(wanted))
-        };
+        let native = |wanted: &Value| schema::held_to(wanted, self.is_claude().then_some(self.claude)?);
         Structure::choose(self.request, &self.controls.format, thinks, native)
     }
 
@@ -90,11 +84,9 @@ impl Draft<'_> {
                 Some(_) => Err(unsupported("reasoning_effort", "this model has no effort that Bedrock could set")),
             };
         }
-        let forced = matches!(self.controls.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)))
-            || matches!(structure, Structure::Tool(_));
-        let max_tokens = self.controls.max_output_tokens.or(longest).unwrap_or(MAX_TOKENS);
         let (claude, controls, turns) = (self.claude, self.controls, self.turns);
-        Thoughts::choose(&Conditions { claude, controls, lenient, forced, max_tokens, turns })
+        let max_tokens = max_tokens(controls, longest);
+        Thoughts::choose(&Conditions { claude, controls, lenient, structure, max_tokens, turns })
     }
 
     fn write_messages(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
@@ -103,21 +95,7 @@ impl Draft<'_> {
             return Err(bad);
         }
         let reads = Reads { marks: self.family != Family::Other, search_results: claude };
-        let mut messages = Messages::write(self.turns, reads)?;
-        if messages.is_empty() {
-            return Err(BadRequest::field(
-                "messages",
-                "messages hold no text to answer; send at least one with content",
-            ));
-        }
-        if let Structure::Told(words) = structure {
-            messages.system.push(json!({"text": words}));
-        }
-        if !messages.system.is_empty() {
-            out.insert("system".into(), std::mem::take(&mut messages.system).into());
-        }
-        out.insert("messages".into(), messages.json().into());
-        Ok(())
+        messages::write(self.turns, reads)?.put(structure.words().map(|words| json!({"text": words})), out)
     }
 
     fn write_tools(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
@@ -138,7 +116,7 @@ impl Draft<'_> {
         let choice = self.choice()?;
         if tools.is_empty() {
             // Bedrock refuses calls in a conversation whose tools it is not told of.
-            tools = calls;
+            tools = calls.into_iter().map(|name| spec(name, None, json!({"type": "object"}))).collect();
         }
         if !tools.is_empty() {
             let config = [Some(("tools", tools.into())), choice.map(|choice| ("toolChoice", choice))];
@@ -164,13 +142,7 @@ impl Draft<'_> {
     }
 
     fn tool(&self, tool: &Tool) -> Vec<Value> {
-        let mut schema = tool.parameters.clone().filter(Value::is_object).unwrap_or_else(|| json!({}));
-        if schema.get("type").is_none() {
-            schema["type"] = "object".into();
-        }
-        let held = self.is_claude() && self.claude.structured() && schema::is_closed(&schema);
-        let strict = tool.strict == Some(true) && held;
-        let schema = if strict { schema::supported(&schema) } else { schema };
+        let (schema, strict) = schema::of_tool(tool, self.is_claude().then_some(self.claude));
         let mut out = spec(&tool.name, tool.description.as_deref(), schema);
         if strict {
             out["toolSpec"]["strict"] = true.into();
@@ -194,7 +166,8 @@ impl Draft<'_> {
 }
 
 fn inference(controls: &Controls, longest: Option<u32>, sampling: Sampling) -> Map<String, Value> {
-    let limit = controls.max_output_tokens.map(|limit| limit.min(longest.unwrap_or(u32::MAX)));
+    // Where nobody says, Bedrock takes what the model can write.
+    let limit = controls.max_output_tokens.map(|_| max_tokens(controls, longest));
     let stops: Vec<&str> = controls.stop.iter().map(String::as_str).filter(|stop| !stop.is_empty()).collect();
     let mut out = Map::new();
     put_some(&mut out, "maxTokens", limit);
@@ -220,16 +193,6 @@ fn spec(name: &str, description: Option<&str>, schema: Value) -> Value {
         spec["description"] = description.into();
     }
     json!({"toolSpec": spec})
-}
-
-/// Tools of the names that were called.
-fn called(turns: &[Turn]) -> Vec<Value> {
-    let calls = turns.iter().flat_map(|turn| match turn {
-        Turn::Assistant { calls, .. } => calls.as_slice(),
-        _ => &[],
-    });
-    let names: std::collections::BTreeSet<&str> = calls.map(|call| call.name.as_str()).collect();
-    names.into_iter().map(|name| spec(name, None, json!({"type": "object"}))).collect()
 }
 
 fn put(out: &mut Map<String, Value>, name: &str, fields: Map<String, Value>) {
