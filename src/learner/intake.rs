@@ -147,6 +147,9 @@ impl Intake {
             Err(error) => {
                 Counters::add(&desk.counters.dropped_bodies, 1);
                 tracing::warn!(%error, trace = %trace.id, "a trace cannot be kept");
+                // Nobody else knows what it needs if it is scored.
+                let again = self.again.pop_if(|(id, _)| *id == trace.id);
+                again.into_iter().for_each(|(trace, decided)| desk.again.begin(trace, decided));
             }
         }
     }

@@ -25,6 +25,8 @@ pub enum Failing {
     Writes,
     /// Every write and every read.
     Everything,
+    /// The staging of traces.
+    Staging,
 }
 
 impl FailingStore {
@@ -39,7 +41,7 @@ impl FailingStore {
     }
 
     fn write(&mut self) -> Result<&mut MemoryStore, StoreError> {
-        self.unless(|failing| failing != Failing::Nothing)?;
+        self.unless(|failing| matches!(failing, Failing::Writes | Failing::Everything))?;
         Ok(&mut self.stored)
     }
 
@@ -79,6 +81,7 @@ impl Store for FailingStore {
     }
 
     fn stage(&mut self, trace: &Trace) -> Result<(), StoreError> {
+        self.unless(|failing| failing == Failing::Staging)?;
         self.staged.push(trace.clone());
         Ok(())
     }

@@ -507,6 +507,19 @@ fn an_answer_given_again_while_nothing_can_be_written_is_scored_later() {
 }
 
 #[test]
+fn an_answer_given_again_whose_trace_cannot_even_be_staged_is_scored_later() {
+    for stream in [false, true] {
+        let store = FailingStore::default();
+        let learner = start(store.clone(), Bounds { batch: 1, ..prompt() });
+        store.fail(Failing::Staging);
+        finish(&learner, again(1, stream));
+        score(&learner, feedback(1, "client", 0.5)).unwrap();
+        learner.stop();
+        assert_eq!(scores(&store, "quality"), [0.5]);
+    }
+}
+
+#[test]
 fn a_score_is_refused_while_the_data_folder_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let (data, away) = (folder.path().join("data"), folder.path().join("away"));
