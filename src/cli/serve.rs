@@ -23,6 +23,7 @@ use crate::server::settings::ServerSettings;
 use crate::server::{self, BindError};
 use crate::store::make_folder;
 use crate::telemetry::{LogFormat, init_tracing};
+use crate::trace::Event;
 
 /// Read where no `--config` is given.
 pub(super) const DEFAULT_FILE: &str = "satisfice.toml";
@@ -197,13 +198,14 @@ impl Configured {
     }
 
     /// Never returns: reloads the configuration each time it is told to. A reload that is not through yet, as where the
-    /// learner waits for the disk, gives way to the next one.
+    /// learner waits for the disk, gives way to the next one, which may have mistakes: what it was to hear is kept.
     async fn follow(&mut self, running: &Running) {
         let Self { source, told } = self;
+        let mut untold = None;
         told.next().await;
         loop {
             tokio::select! {
-                () = reload(running, source) => told.next().await,
+                () = reload(running, source, &mut untold) => told.next().await,
                 () = told.next() => {}
             }
         }
@@ -315,19 +317,22 @@ async fn reclassify(running: &Running, classifiers: &Classifiers, again: bool) {
 }
 
 /// A configuration that cannot be used changes nothing.
-async fn reload(running: &Running, source: &mut Source) {
+async fn reload(running: &Running, source: &mut Source, untold: &mut Option<Event>) {
     sleep(SETTLE).await;
-    let outcome = match source.read() {
-        Ok(setup) => {
-            let summary = summary(&setup);
-            running.reload(setup).await.map(|()| summary).map_err(ServeError::from)
-        }
-        Err(error) => Err(error),
-    };
-    match outcome {
+    match take_up(running, source, untold) {
         Ok(summary) => tracing::info!("configuration reloaded: {summary}"),
         Err(error) => tracing::error!("configuration not reloaded, the old one stays in force: {error}"),
     }
+    if let Err(error) = running.tell(untold).await {
+        tracing::error!("the learner does not hear of the routes: {error}");
+    }
+}
+
+fn take_up(running: &Running, source: &mut Source, untold: &mut Option<Event>) -> Result<String, ServeError> {
+    let setup = source.read()?;
+    let summary = summary(&setup);
+    *untold = running.reload(setup)?;
+    Ok(summary)
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -251,13 +251,13 @@ impl Running {
     }
 
     /// Takes up another configuration's providers, models, routes and keys, whole or not at all. Providers that stay as
-    /// they were keep their connections and their health. All of it is in force before this waits for a learner that has
-    /// no room for the news.
+    /// they were keep their connections and their health. What a learner without room has not been told is for
+    /// [`tell`](Self::tell).
     ///
     /// # Errors
     /// It has other listeners, another data folder or classifier, or other bounds of cache and bodies, which stay until
     /// the end; a provider's settings cannot be used, or the learner has ended: everything stays as it was.
-    pub async fn reload(&self, setup: config::Setup) -> Result<(), AssembleError> {
+    pub fn reload(&self, setup: config::Setup) -> Result<Option<Event>, AssembleError> {
         // Keys that another address could do without must not be dropped while this one is listened on.
         if let Some((changed, _)) = settled(&setup).into_iter().find(|setting| !self.settled.contains(setting)) {
             return Err(AssembleError::Settled(changed));
@@ -275,19 +275,27 @@ impl Running {
         self.bench.store(Arc::new(bench(&setup.judging, &setup.gateway, upstreams.clone(), &self.metrics)));
         self.gateway.replace(Setup::new(setup.gateway, upstreams, &self.metrics));
         self.app.replace_keys(ApiKeys::new(&setup.server.api_keys));
-        // A key that was taken away opens nothing while the disk hangs.
-        match untold {
-            Some(configured) => self.tell(configured).await,
-            None => Ok(()),
+        if untold.is_some() {
+            tracing::warn!(
+                "the configuration is in force, but the learner is behind, and hears of its routes once it has room; is the disk stuck?"
+            );
         }
+        Ok(untold)
     }
 
-    /// Waits until the learner has room.
-    async fn tell(&self, configured: Event) -> Result<(), AssembleError> {
-        tracing::warn!(
-            "the configuration is in force, but the learner is behind, and hears of its routes once it has room; is the disk stuck?"
-        );
-        self.learner.events.send(configured).await.map_err(|_| AssembleError::LearnerEnded)
+    /// Waits until the learner has room for what is `untold`. That stays so where it is not waited for to the end.
+    ///
+    /// # Errors
+    /// The learner has ended.
+    pub async fn tell(&self, untold: &mut Option<Event>) -> Result<(), AssembleError> {
+        if untold.is_none() {
+            return Ok(());
+        }
+        let room = self.learner.events.reserve().await.map_err(|_| AssembleError::LearnerEnded)?;
+        if let Some(event) = untold.take() {
+            room.send(event);
+        }
+        Ok(())
     }
 
     /// Lets requests under way end, unless `hurry` is ready first; works off what the learner has been told, and writes a
