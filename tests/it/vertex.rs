@@ -231,6 +231,25 @@ async fn a_token_is_fetched_anew_before_its_end_and_nobody_waits_for_that() {
     assert_eq!(upstream.counts(["token"]), [2]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_endpoint_that_fails_is_left_alone_for_a_while_as_long_as_there_is_a_token() {
+    let upstream = Scripted::start().await;
+    upstream.on("token", [token("ya29.first", 1000), Answer::whole(503, &[], "busy")]);
+    upstream.on(MODEL, [gemini("hi")]);
+    let upstreams = vertex(&upstream);
+    ask(&upstreams, &[MODEL], false).await.unwrap();
+    tokio::time::advance(Duration::from_secs(901)).await;
+    for _ in 0..20 {
+        ask(&upstreams, &[MODEL], false).await.unwrap();
+    }
+    upstream.until_seen(2 + 20 + 1).await;
+    assert_eq!(upstream.counts(["token"]), [2]);
+    while upstream.counts(["token"]) == [2] {
+        tokio::time::advance(Duration::from_secs(11)).await;
+        ask(&upstreams, &[MODEL], false).await.expect("the first token is there until then");
+    }
+}
+
 #[tokio::test]
 async fn a_token_that_is_refused_is_not_used_again() {
     let upstream = Scripted::start().await;

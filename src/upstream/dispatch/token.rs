@@ -26,6 +26,8 @@ use super::timing::{Due, Timing};
 /// How long a token may take to come.
 const WAIT: Duration = Duration::from_secs(10);
 const MAX_ANSWER_BYTES: usize = 64 << 10;
+/// Where a call gave none, the next is made after this, as long as the token that is there may be used.
+const PAUSE: Duration = Duration::from_secs(10);
 /// A token is not used any more when it ends this soon.
 const SLACK: Duration = Duration::from_secs(10);
 /// The longest that a token is believed to live.
@@ -47,6 +49,8 @@ struct Held {
     token: Option<Token>,
     /// The call under way for the next one: there is one at most, and whoever needs its token waits for it.
     coming: Option<Coming>,
+    /// When the last call gave no token.
+    failed: Option<Instant>,
 }
 
 /// `authorization`, until when it is fresh, and until when it may be used.
@@ -122,7 +126,8 @@ impl Tokens {
     fn usable_or_coming(self: &Arc<Self>, now: Instant) -> Result<HeaderValue, Coming> {
         let mut held = self.held();
         let usable = held.token.as_ref().filter(|token| now < token.usable_until).cloned();
-        if let Some(token) = usable.as_ref().filter(|token| now < token.fresh_until) {
+        let pauses = held.failed.is_some_and(|at| now < at + PAUSE);
+        if let Some(token) = usable.as_ref().filter(|token| pauses || now < token.fresh_until) {
             return Ok(token.header.clone());
         }
         // One whose task is gone, with its runtime, is not under way.
@@ -142,6 +147,7 @@ impl Tokens {
             }
             let mut held = tokens.held();
             held.coming = None;
+            held.failed = outcome.is_err().then(Instant::now);
             held.token = outcome.as_ref().ok().cloned().or(held.token.take());
             drop(held);
             sender.send_replace(Some(outcome.map(|token| token.header)));
