@@ -62,13 +62,15 @@ fn sources(citations: Vec<Citation>, from: usize, to: usize) -> (Vec<Value>, Vec
 /// for its input only gave the answer.
 pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Choice, bool) {
     let (mut choice, mut is_answer) = (Choice::default(), false);
+    // Characters of the content.
+    let mut said = 0;
     for block in blocks {
         match block {
             Block::Text { text, citations } => {
-                let from = choice.content.chars().count();
-                let to = from + text.chars().count();
+                let from = said;
+                said += text.chars().count();
                 choice.content += &text;
-                let (annotations, citations) = sources(citations, from, to);
+                let (annotations, citations) = sources(citations, from, said);
                 choice.annotations.extend(annotations);
                 choice.citations.extend(citations);
             }
@@ -78,11 +80,11 @@ pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Ch
             }
             Block::Redacted { data } => choice.thinking_blocks.push(redacted_block(&data)),
             Block::Hosted(of, is) => {
-                let said = choice.content.chars().count();
                 choice.hosted.push(Hosted::item(of, is, choice.thinking_blocks.len(), said));
             }
             Block::Call(call) if Structure::is_answer(asked.request, &call.name) => {
                 is_answer = true;
+                said += call.arguments.chars().count();
                 choice.content += &call.arguments;
             }
             Block::Call(call) => choice.calls.push(call),

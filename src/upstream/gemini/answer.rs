@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::citations::{self, CitationMetadata, GroundingMetadata};
+use super::citations::{self, CitationMetadata, Cited, GroundingMetadata};
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
@@ -174,7 +174,9 @@ impl Candidate {
         let silent = choice.content.is_empty() && choice.calls.is_empty() && choice.images.is_empty();
         choice.finish =
             Some(finish(finish_reason.as_deref(), finish_message.as_deref(), !choice.calls.is_empty(), silent)?);
-        choice.annotations = citations::annotations(self.grounding_metadata, self.citation_metadata, &choice.content);
+        let mut cited = Cited::default();
+        cited.push(&choice.content);
+        choice.annotations = citations::annotations(self.grounding_metadata, self.citation_metadata, &cited);
         choice.logprobs = self.logprobs_result.map(LogprobsResult::json);
         Ok(choice)
     }

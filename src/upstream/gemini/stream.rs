@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Candidate, LogprobsResult, Part, Said};
-use super::citations;
+use super::citations::{self, Cited};
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Chunks, Finish, Head, call_json, image_json, signature_json};
@@ -30,7 +30,7 @@ struct Speaker {
     called: bool,
     drew: bool,
     /// Citations count in it.
-    text: String,
+    text: Cited,
 }
 
 impl Translation {
@@ -61,7 +61,7 @@ impl Translation {
         let signature = part.text_signature();
         match part.said(self.stamp, &mut self.calls) {
             Said::Text(piece) => {
-                self.candidates.entry(index).or_default().text.push_str(&piece);
+                self.candidates.entry(index).or_default().text.push(&piece);
                 let delta = json!({"content": piece});
                 self.say(index, delta, Text { content: piece, ..Text::default() }, out);
             }
