@@ -150,18 +150,7 @@ fn field(line: &[u8]) -> (usize, usize) {
     (name, name + colon + space)
 }
 
-/// Writes one event with this data. Line ends within the data become lines of the event.
-pub fn encode(data: &[u8], out: &mut BytesMut) {
-    out.reserve(data.len() + 8);
-    for line in data.split(|&byte| byte == b'\n' || byte == b'\r') {
-        out.put_slice(b"data: ");
-        out.put_slice(line);
-        out.put_u8(b'\n');
-    }
-    out.put_u8(b'\n');
-}
-
-/// One event: its name, where it has one, `data: …` and a blank line; a line break within the data starts another
+/// One event: its name, where it has one, `data: …` and a blank line; a line end within the data starts another
 /// `data:` line, as the format asks.
 pub fn event(name: Option<&str>, data: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(data.len() + name.map_or(0, str::len) + 16);
@@ -170,7 +159,7 @@ pub fn event(name: Option<&str>, data: &[u8]) -> Bytes {
         out.put_slice(name.as_bytes());
         out.put_u8(b'\n');
     }
-    for line in data.split(|byte| *byte == b'\n') {
+    for line in data.split(|byte| matches!(byte, b'\n' | b'\r')) {
         out.put_slice(b"data: ");
         out.put_slice(line);
         out.put_u8(b'\n');

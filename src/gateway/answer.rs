@@ -89,7 +89,7 @@ impl AnswerStream {
         if std::mem::replace(&mut self.ended, true) {
             return None;
         }
-        let error = broken_off(Cause::Abandoned, "the gateway was stopped before the answer's end".into());
+        let error = UpstreamError::new(Cause::Abandoned, "the gateway was stopped before the answer's end");
         self.source.end_early(&error);
         Some(error)
     }
@@ -99,7 +99,7 @@ impl AnswerStream {
     pub fn end_unreadable(&mut self, problem: &dyn Display) -> UpstreamError {
         self.ended = true;
         let message = format!("a chunk of the upstream's cannot be told in this protocol: {problem}");
-        let error = broken_off(Cause::Malformed, message);
+        let error = UpstreamError::new(Cause::Malformed, message);
         self.source.end_early(&error);
         error
     }
@@ -130,10 +130,6 @@ impl Source {
             Self::Shared(listener) => listener.end_early(error),
         }
     }
-}
-
-fn broken_off(cause: Cause, message: String) -> UpstreamError {
-    UpstreamError { cause, message, status: None, retry_after: None, detail: None }
 }
 
 impl Stream for AnswerStream {

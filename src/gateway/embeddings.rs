@@ -30,7 +30,7 @@ impl Gateway {
         let targets = setup.deployments(targets.iter().copied(), &name, Balance::Weight, &*self.sources.draw);
         let models: Vec<_> = targets.iter().map(|target| &*setup.targets[*target].model).collect();
         let mut tally = Tally::begin(setup.clone(), self.sink.clone(), targets);
-        let dispatched = setup.upstreams.embed_telling(&models, &request, &setup.limits, &tally.abandoned).await;
+        let dispatched = setup.upstreams.embed(&models, &request, &setup.limits, &tally.abandoned).await;
         match dispatched {
             Ok(dispatched) => {
                 tally.attempted(&dispatched.attempts, Some(dispatched.target));

@@ -180,7 +180,7 @@ impl<'a> Routed<'a> {
             });
         }
         let now = Instant::now();
-        let is_healthy = |target: &usize| setup.upstreams.healthy_at(&setup.targets[*target].model.id, now);
+        let is_healthy = |target: &usize| setup.upstreams.healthy(&setup.targets[*target].model.id, now);
         if !fit.iter().all(is_healthy) {
             let healthy: Vec<usize> = fit.iter().copied().filter(is_healthy).collect();
             return Ok(if healthy.is_empty() { fit } else { healthy });

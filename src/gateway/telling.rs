@@ -107,11 +107,5 @@ impl Source {
 }
 
 fn ended_early() -> UpstreamError {
-    UpstreamError {
-        cause: Cause::Malformed,
-        message: "the upstream's stream ended before [DONE]".into(),
-        status: None,
-        retry_after: None,
-        detail: None,
-    }
+    UpstreamError::new(Cause::Malformed, "the upstream's stream ended before [DONE]")
 }

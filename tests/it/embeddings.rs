@@ -1,6 +1,6 @@
 //! `POST /v1/embeddings`: asked, counted, passed on; never routed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use satisfice::api::embeddings::EmbeddingsRequest;
 use satisfice::catalog::{Model, Price};
@@ -212,7 +212,8 @@ async fn in_an_outage_each_call_of_a_request_counts_against_what_retries_may_add
     let request = EmbeddingsRequest::parse(&numbers(8).to_string().into()).unwrap();
     let (requests, mut attempts) = (40, 0);
     for _ in 0..requests {
-        attempts += upstreams.embed(&targets, &request, &LIMITS).await.unwrap_err().attempts.len();
+        let failed = upstreams.embed(&targets, &request, &LIMITS, &OnceLock::new()).await.unwrap_err();
+        attempts += failed.attempts.len();
     }
     let (first, all) = (8 * requests, 8 * attempts);
     assert!(upstream.seen().len() <= all);

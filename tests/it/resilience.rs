@@ -15,7 +15,7 @@ use tokio::time::{Instant, advance};
 
 use crate::gateway::{Options, Running, ask as question, body, header, model as configured, settings};
 use crate::scripted::{Answer, KEY, Scripted, Seen};
-use crate::upstream_answers::{LIMITS, ask, causes, model, request, upstreams, whole, with};
+use crate::upstream_answers::{LIMITS, ask, causes, healthy, model, request, upstreams, whole, with};
 
 const TOO_LONG: &str = r#"{"error":{"message":"This model's maximum context length is 10 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#;
 const FILTERED: &str =
@@ -106,7 +106,7 @@ async fn a_limit_that_an_answer_says_is_used_up_sends_the_next_request_elsewhere
     ask(&upstreams, &["a"], false).await.unwrap();
     let standing = upstreams.standing(&model("a").id).unwrap();
     assert!(!standing.healthy && standing.limited_for > Some(Duration::from_secs(10)), "{standing:?}");
-    assert!(!upstreams.healthy(&model("a").id));
+    assert!(!healthy(&upstreams, &model("a").id));
 }
 
 #[tokio::test(start_paused = true)]

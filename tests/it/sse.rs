@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
-use satisfice::api::sse::{Decoder, EventTooLong, encode};
+use satisfice::api::sse::{Decoder, EventTooLong, event};
 
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> (Vec<Bytes>, Option<EventTooLong>) {
     let mut decoder = Decoder::new(limit);
@@ -91,7 +91,7 @@ proptest! {
     #[test]
     fn what_is_encoded_is_decoded(data in proptest::collection::vec("[^\r]{0,30}", 0..8)) {
         let mut stream = BytesMut::new();
-        data.iter().for_each(|data| encode(data.as_bytes(), &mut stream));
+        data.iter().for_each(|data| stream.extend_from_slice(&event(None, data.as_bytes())));
         let (events, error) = decode([&stream[..]], 1000);
         prop_assert_eq!(error, None);
         prop_assert_eq!(events, data.into_iter().map(Bytes::from).collect::<Vec<_>>());

@@ -60,6 +60,11 @@ pub async fn ask(upstreams: &Upstreams, models: &[&str], stream: bool) -> Result
     upstreams.dispatch(&targets, &request(stream), &LIMITS).await
 }
 
+/// Whether `model` may be asked now.
+pub fn healthy(upstreams: &Upstreams, model: &ModelId) -> bool {
+    upstreams.healthy(model, Instant::now())
+}
+
 pub fn whole(dispatched: Dispatched) -> WholeReply {
     match dispatched.reply {
         Reply::Whole(reply) => reply,

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, advance};
 
 use crate::scripted::{Answer, Gate, KEY, Scripted};
-use crate::upstream_answers::{LIMITS, ask, causes, model, request, upstreams, whole, with};
+use crate::upstream_answers::{LIMITS, ask, causes, healthy, model, request, upstreams, whole, with};
 
 #[tokio::test(start_paused = true)]
 async fn a_black_hole_is_given_up_when_its_first_byte_is_due() {
@@ -122,25 +122,25 @@ async fn a_model_that_keeps_failing_is_unhealthy_until_a_probe_succeeds() {
     let (a, gate) = (model("a"), Gate::closed());
     upstream.on("a", [Answer::status(500, "no")]);
     for failures in 0..5 {
-        assert!(upstreams.healthy(&a.id), "after {failures} failures");
+        assert!(healthy(&upstreams, &a.id), "after {failures} failures");
         ask(&upstreams, &["a", "b"], false).await.unwrap();
     }
-    assert!(!upstreams.healthy(&a.id));
-    assert!(upstreams.healthy(&model("b").id));
+    assert!(!healthy(&upstreams, &a.id));
+    assert!(healthy(&upstreams, &model("b").id));
 
     advance(Duration::from_secs(11)).await;
-    assert!(upstreams.healthy(&a.id), "ready for a probe");
+    assert!(healthy(&upstreams, &a.id), "ready for a probe");
     upstream.on("a", [Answer::default().wait(&gate).then(Answer::completion("ok"))]);
     let probe = ask(&upstreams, &["a"], false);
     let others = async {
         upstream.until_seen(11).await;
-        let during = upstreams.healthy(&a.id);
+        let during = healthy(&upstreams, &a.id);
         gate.open();
         during
     };
     let (probe, healthy_during) = tokio::join!(probe, others);
     assert!(probe.is_ok() && !healthy_during, "one probe at a time");
-    assert!(upstreams.healthy(&a.id));
+    assert!(healthy(&upstreams, &a.id));
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,9 +151,9 @@ async fn connections_that_one_model_drops_say_nothing_against_the_others() {
     for _ in 0..2 {
         ask(&upstreams, &["a"], false).await.unwrap_err();
     }
-    assert!(!upstreams.healthy(&model("a").id));
+    assert!(!healthy(&upstreams, &model("a").id));
     ask(&upstreams, &["b"], false).await.unwrap();
-    assert!(upstreams.healthy(&model("b").id));
+    assert!(healthy(&upstreams, &model("b").id));
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +167,7 @@ async fn a_probe_that_fails_or_is_given_up_leaves_room_for_the_next() {
     }
     advance(Duration::from_secs(11)).await;
     ask(&upstreams, &["a", "b"], false).await.unwrap();
-    assert!(!upstreams.healthy(&a.id), "the probe failed");
+    assert!(!healthy(&upstreams, &a.id), "the probe failed");
 
     advance(Duration::from_secs(11)).await;
     upstream.on("a", [Answer::default().hang()]);
@@ -176,7 +176,7 @@ async fn a_probe_that_fails_or_is_given_up_leaves_room_for_the_next() {
         _ = ask(&upstreams, &["a"], false) => panic!("nothing answers"),
         () = upstream.until_seen(13) => {}
     }
-    assert!(upstreams.healthy(&a.id), "nobody waits for the probe any more");
+    assert!(healthy(&upstreams, &a.id), "nobody waits for the probe any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +209,7 @@ async fn the_callers_faults_and_rate_limits_are_no_sickness() {
         ask(&upstreams, &["a", "c"], false).await.unwrap_err();
         ask(&upstreams, &["b", "c"], false).await.unwrap();
     }
-    assert!(upstreams.healthy(&model("a").id) && !upstreams.healthy(&model("b").id));
+    assert!(healthy(&upstreams, &model("a").id) && !healthy(&upstreams, &model("b").id));
     advance(Duration::from_secs(1)).await;
-    assert!(upstreams.healthy(&model("b").id), "a limit passes");
+    assert!(healthy(&upstreams, &model("b").id), "a limit passes");
 }

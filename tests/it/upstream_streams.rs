@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::scripted::{Answer, Gate, Scripted};
-use crate::upstream_answers::{LIMITS, ask, causes, model, request, upstreams, with};
+use crate::upstream_answers::{LIMITS, ask, causes, healthy, model, request, upstreams, with};
 
 fn stream(dispatched: Dispatched) -> ReplyStream {
     match dispatched.reply {
@@ -292,8 +292,8 @@ async fn a_model_whose_streams_are_always_cut_is_unhealthy() {
     let upstreams = upstreams(&upstream);
     upstream.on("a", [Answer::stream().text("one").close()]);
     for _ in 0..5 {
-        assert!(upstreams.healthy(&model("a").id));
+        assert!(healthy(&upstreams, &model("a").id));
         rest(stream(ask(&upstreams, &["a"], true).await.unwrap())).await.1.unwrap_err();
     }
-    assert!(!upstreams.healthy(&model("a").id));
+    assert!(!healthy(&upstreams, &model("a").id));
 }

@@ -289,5 +289,5 @@ fn fell_behind() -> UpstreamError {
         "it is shared with another request and longer than the {MAX_KEPT_ANSWER} bytes that wait for a client that reads \
          slowly; read faster, or send x-satisfice-cache: no-store"
     );
-    UpstreamError { cause: Cause::Timeout, message, status: None, retry_after: None, detail: None }
+    UpstreamError::new(Cause::Timeout, message)
 }

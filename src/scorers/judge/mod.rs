@@ -149,8 +149,9 @@ impl Scorer for Judges {
     fn score(&mut self, trace: &Trace) -> Option<Verdict> {
         let bench = self.bench.load();
         for judge in bench.judges.get(trace.route.as_deref()?)?.iter().filter(|judge| judge.is_to_grade(trace)) {
-            if self.queue.try_send(Case::new(&bench, judge, trace)).is_err() {
-                bench.metrics.judged(&judge.name, Judged::Dropped);
+            match self.queue.try_reserve() {
+                Ok(room) => room.send(Case::new(&bench, judge, trace)),
+                Err(_) => bench.metrics.judged(&judge.name, Judged::Dropped),
             }
         }
         None

@@ -216,7 +216,7 @@ mod tests {
 
     fn error(cause: Cause, status: Option<u16>) -> UpstreamError {
         let status = status.map(|status| StatusCode::from_u16(status).unwrap());
-        UpstreamError { cause, message: String::new(), status, retry_after: None, detail: None }
+        UpstreamError { status, ..UpstreamError::new(cause, "") }
     }
 
     fn fail(breaker: &Breaker, now: Instant) {

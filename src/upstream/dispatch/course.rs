@@ -131,8 +131,8 @@ impl<'a> Course<'a> {
             let deadlines = target.endpoint.deadlines.over(deadlines);
             let timing = || Timing::new(&deadlines, total, Instant::now());
             match work {
-                Work::Chat(request) => target.call(&model.upstream_name, request, timing()).await,
-                Work::Embeddings(request, made) => target.embed(&model.upstream_name, request, made, &timing).await,
+                Work::Chat(request) => target.call(request, timing()).await,
+                Work::Embeddings(request, made) => target.embed(request, made, &timing).await,
             }
         }
     }
@@ -257,7 +257,7 @@ fn attempt(target: usize, error: Option<&UpstreamError>, began: Instant) -> Atte
 
 /// There was no time left to ask anybody: no upstream is at fault.
 fn late(passed: Passed) -> UpstreamError {
-    UpstreamError { cause: Cause::Timeout, ..local(passed.to_string()) }
+    UpstreamError::new(Cause::Timeout, passed.to_string())
 }
 
 fn nobody() -> UpstreamError {
@@ -266,10 +266,10 @@ fn nobody() -> UpstreamError {
 
 /// A hedged call that lost: it was cancelled, and its provider may bill what it had done.
 fn superseded() -> UpstreamError {
-    UpstreamError { cause: Cause::Superseded, ..local("another model answered first".into()) }
+    UpstreamError::new(Cause::Superseded, "another model answered first")
 }
 
 /// Whether its provider would have answered, and bills it, is not known.
 fn abandoned() -> UpstreamError {
-    UpstreamError { cause: Cause::Abandoned, ..local("the client left before the answer began".into()) }
+    UpstreamError::new(Cause::Abandoned, "the client left before the answer began")
 }

@@ -26,14 +26,13 @@ impl Target {
     /// Asks the model for embeddings once, and counts its calls in `made`; `timing` is of a call that begins now.
     pub async fn embed(
         &self,
-        upstream_name: &str,
         request: &EmbeddingsRequest,
         made: &AtomicUsize,
         timing: &(impl Fn() -> Timing + Sync),
     ) -> Result<Reply, UpstreamError> {
         let began = Instant::now();
         let mut call = self.vitals.begin(began);
-        let reply = self.embeddings(upstream_name, request, (call.key, made), timing).await;
+        let reply = self.embeddings(request, (call.key, made), timing).await;
         let now = Instant::now();
         match &reply {
             Ok(_) => {
@@ -47,12 +46,11 @@ impl Target {
 
     async fn embeddings(
         &self,
-        model: &str,
         request: &EmbeddingsRequest,
         with: With<'_>,
         timing: &(impl Fn() -> Timing + Sync),
     ) -> Result<WholeReply, UpstreamError> {
-        let reporter = &self.endpoint.reporter;
+        let (model, reporter) = (&self.upstream_name, &self.endpoint.reporter);
         let Some((wire, uri)) = self.endpoint.provider.embeddings().zip(self.embeddings.as_ref()) else {
             let problem = "embeddings are not served by this provider's wire; ask a model of another provider";
             return Err(reporter.inexpressible(BadRequest::field("model", problem)));

@@ -39,8 +39,7 @@ impl Reporter {
 
     /// An error that begins with the provider's name.
     pub fn error(&self, cause: Cause, problem: impl std::fmt::Display) -> UpstreamError {
-        let message = self.quote(&format!("provider {}: {problem}", self.provider));
-        UpstreamError { cause, message, status: None, retry_after: None, detail: None }
+        UpstreamError::new(cause, self.quote(&format!("provider {}: {problem}", self.provider)))
     }
 
     pub fn late(&self, passed: Passed) -> UpstreamError {
@@ -132,6 +131,11 @@ impl Reporter {
 }
 
 impl UpstreamError {
+    /// One without a refusal behind it.
+    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+        Self { cause, message: message.into(), status: None, retry_after: None, detail: None }
+    }
+
     fn with(self, detail: ErrorDetail) -> Self {
         Self { detail: Some(Box::new(detail)), ..self }
     }

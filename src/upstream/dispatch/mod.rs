@@ -163,12 +163,7 @@ impl Upstreams {
 
     /// Whether new requests should go to this model: false after several failures in a row, until a pause is over and
     /// one request may try it again.
-    pub fn healthy(&self, model: &ModelId) -> bool {
-        self.healthy_at(model, Instant::now())
-    }
-
-    /// The same at the time `now`.
-    pub fn healthy_at(&self, model: &ModelId, now: Instant) -> bool {
+    pub fn healthy(&self, model: &ModelId, now: Instant) -> bool {
         self.known(model, |target| target.vitals.healthy(now)).unwrap_or(true)
     }
 
@@ -239,24 +234,12 @@ impl Upstreams {
         Course::new(self, targets, Work::Chat(request), (limits, since), abandoned).run().await
     }
 
-    /// Asks `targets` for embeddings, as [`dispatch`](Self::dispatch) does for an answer; the reply is whole.
+    /// Asks `targets` for embeddings, as [`dispatch`](Self::dispatch) does for an answer; the reply is whole. Where the
+    /// future is dropped before its end, `abandoned` is told the calls by then.
     ///
     /// # Errors
     /// As [`dispatch`](Self::dispatch).
     pub async fn embed(
-        &self,
-        targets: &[&Model],
-        request: &EmbeddingsRequest,
-        limits: &Limits,
-    ) -> Result<Dispatched, Exhausted> {
-        self.embed_telling(targets, request, limits, &OnceLock::new()).await
-    }
-
-    /// The same; where the future is dropped before its end, `abandoned` is told the calls by then.
-    ///
-    /// # Errors
-    /// As [`dispatch`](Self::dispatch).
-    pub async fn embed_telling(
         &self,
         targets: &[&Model],
         request: &EmbeddingsRequest,
@@ -296,5 +279,5 @@ fn unconfigured(model: &ModelId) -> UpstreamError {
 
 /// An error that is the gateway's own.
 fn local(message: String) -> UpstreamError {
-    UpstreamError { cause: Cause::Configuration, message, status: None, retry_after: None, detail: None }
+    UpstreamError::new(Cause::Configuration, message)
 }

@@ -37,7 +37,7 @@ pub struct Target {
     pub endpoint: Arc<Endpoint>,
     pub vitals: Arc<Vitals>,
     /// The provider's name of the model.
-    upstream_name: String,
+    pub upstream_name: String,
     whole: Uri,
     stream: Uri,
     /// The longest answer, tokens.
@@ -72,15 +72,10 @@ impl Target {
     }
 
     /// Calls the model once. A stream is given back once it says something.
-    pub async fn call(
-        &self,
-        upstream_name: &str,
-        request: &ChatRequest,
-        timing: Timing,
-    ) -> Result<Reply, UpstreamError> {
+    pub async fn call(&self, request: &ChatRequest, timing: Timing) -> Result<Reply, UpstreamError> {
         let began = Instant::now();
         let mut call = self.vitals.begin(began);
-        let asked = Asked { model: upstream_name, request, stamp };
+        let asked = Asked { model: &self.upstream_name, request, stamp };
         let answer = self.answer(asked, call.key, timing).await;
         let now = Instant::now();
         if answer.is_ok() {

@@ -233,13 +233,7 @@ mod tests {
     }
 
     fn limited(after: Option<Duration>) -> UpstreamError {
-        UpstreamError {
-            cause: Cause::RateLimited,
-            message: String::new(),
-            status: None,
-            retry_after: after,
-            detail: None,
-        }
+        UpstreamError { retry_after: after, ..UpstreamError::new(Cause::RateLimited, "") }
     }
 
     #[test]
