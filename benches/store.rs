@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use satisfice::learner::{self, Bounds, Learner, Settings};
+use satisfice::learner::{self, Bounds, Learner, Reading, Settings};
 use satisfice::scorers;
 use satisfice::store::{Entry, RedbStore, Retention, Store};
 use satisfice::trace::Event;
@@ -30,7 +30,7 @@ fn open(folder: &Path) -> RedbStore {
 fn start(folder: &Path) -> Learner {
     let settings = Settings {
         routes: routes(&[ROUTE]),
-        fingerprint: "bundle".into(),
+        reading: Reading::on("bundle"),
         prior: prior(),
         at_ms: BEGIN_MS,
         bounds: Bounds::default(),
