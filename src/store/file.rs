@@ -1,5 +1,6 @@
 //! One redb file: opened when first needed, and opened again after a failure.
 
+use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ impl Identity {
     /// Nothing is there.
     fn of(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::MetadataExt;
-        let file = std::fs::metadata(path)?;
+        let file = fs::metadata(path)?;
         Ok(Self { device: file.dev(), inode: file.ino() })
     }
 }
@@ -74,12 +75,38 @@ impl DatabaseFile {
         let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
         if handle.is_none() {
             *handle = Some(self.guarded(|| {
-                let opened = Database::builder().set_cache_size(self.cache_bytes).create(&self.path);
+                let opened = if self.path.exists() { self.create(&self.path) } else { self.begin() };
                 let database = opened.map_err(|e| self.opening(e))?;
                 Ok(Opened { database, identity: self.identity()? })
             })?);
         }
         Ok(())
+    }
+
+    fn create(&self, path: &Path) -> Result<Database, DatabaseError> {
+        Database::builder().set_cache_size(self.cache_bytes).create(path)
+    }
+
+    /// A new file, which gets its name once it is whole: what a process leaves that is killed while redb lays one out, redb
+    /// itself does not read.
+    fn begin(&self) -> Result<Database, DatabaseError> {
+        let unfinished = self.path.with_extension("redb.new");
+        let database = match self.create(&unfinished) {
+            Err(DatabaseError::Storage(StorageError::Io(e))) if e.kind() == io::ErrorKind::InvalidData => {
+                fs::remove_file(&unfinished).map_err(StorageError::Io)?;
+                self.create(&unfinished)?
+            }
+            created => created?,
+        };
+        self.finish(&unfinished).map_err(StorageError::Io)?;
+        Ok(database)
+    }
+
+    /// Names the file for good, also where the power fails after what is written next.
+    fn finish(&self, unfinished: &Path) -> io::Result<()> {
+        fs::rename(unfinished, &self.path)?;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     }
 
     /// Which file is at the path now.
@@ -191,6 +218,16 @@ fn is_full(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_a_killed_process_had_begun_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let unfinished = folder.path().join("a.redb.new");
+        fs::write(&unfinished, [0; 4096]).unwrap();
+        let file = DatabaseFile::new(folder.path().join("a.redb"), 1 << 20);
+        file.with(|database| database.begin_write().map_err(failed)?.commit().map_err(failed)).unwrap();
+        assert!(file.path().exists() && !unfinished.exists());
+    }
 
     #[test]
     fn a_disk_and_a_quota_that_allow_no_more_are_told_from_what_else_fails() {
