@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use ::redb::{Database, DatabaseError, StorageError};
+use tempfile::TempPath;
 
 use super::StoreError;
 
@@ -102,9 +103,10 @@ impl DatabaseFile {
         Ok(database)
     }
 
-    /// Names the file for good, also where the power fails after what is written next.
+    /// Names the file for good, also where the power fails after what is written next. A file that another process has
+    /// named so meanwhile stays.
     fn finish(&self, unfinished: &Path) -> io::Result<()> {
-        fs::rename(unfinished, &self.path)?;
+        TempPath::try_from_path(unfinished)?.persist_noclobber(&self.path)?;
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     }
