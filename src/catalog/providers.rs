@@ -125,11 +125,12 @@ impl KnownProvider {
         self.base_url.split('/').nth(2).unwrap_or_default()
     }
 
-    /// `{NAME}.example.com` is every host below example.com.
+    /// `{NAME}.example.com` is every host below example.com. Hosts below any other are regions of it, such as
+    /// eu.api.openai.com.
     fn is_at(&self, host: &str) -> bool {
         match self.host().strip_prefix('{').and_then(|rest| rest.split_once('}')) {
             Some((_, domain)) => host.strip_suffix(domain).is_some_and(|own| !own.is_empty()),
-            None => self.host() == host,
+            None => host.strip_suffix(self.host()).is_some_and(|region| region.is_empty() || region.ends_with('.')),
         }
     }
 

@@ -53,6 +53,8 @@ impl Quirks {
     #[must_use]
     pub fn or(self, known: &Self) -> Self {
         let mut rename = known.rename.clone();
+        // Two that name each other would swap the fields.
+        rename.retain(|_, theirs| !self.rename.contains_key(theirs));
         rename.extend(self.rename);
         let known = known.clone();
         Self {

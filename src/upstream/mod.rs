@@ -270,7 +270,7 @@ pub enum Cause {
     /// The caller's request is at fault (400, 413, 422 and the like): no other model is asked, the client gets the
     /// status.
     Caller,
-    /// This provider cannot express the request; one of another wire may.
+    /// This provider cannot express the request, or its model refuses a field of it; another may take it.
     Unsupported,
     /// The gateway's own key is (401, 402, 403): another model may answer.
     Credentials,

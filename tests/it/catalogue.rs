@@ -136,6 +136,8 @@ fn an_account_in_a_host_may_be_anyones() {
     assert_eq!(at("openai.azure.com"), None);
     assert_eq!(at("acme-1.snowflakecomputing.com"), Some("snowflake"));
     assert_eq!(at("localhost:11434"), Some("ollama"));
+    assert_eq!(at("eu.api.openai.com"), Some("openai"), "a region");
+    assert_eq!(at("notapi.openai.com"), None);
 }
 
 #[test]

@@ -151,6 +151,29 @@ fn azure_needs_a_version_but_at_its_v1_address() {
 }
 
 #[test]
+fn an_azure_of_an_old_version_and_who_says_the_reverse_keep_the_older_name_of_a_limit() {
+    let renamed = |text: &str| provider(text).quirks.rename.get("max_tokens").cloned();
+    let azure = "name = \"az\"\nkind = \"azure\"\nbase_url = \"https://x.openai.azure.com\"\napi_version = ";
+    assert_eq!(renamed(&format!("{azure}\"2024-10-21\"")).as_deref(), Some("max_completion_tokens"));
+    assert_eq!(renamed(&format!("{azure}\"2024-06-01\"")), None);
+    let reverse = "rename = { max_completion_tokens = \"max_tokens\" }";
+    assert_eq!(renamed(&format!("name = \"openai\"\napi_key = \"env:MY_KEY\"\n{reverse}")), None);
+}
+
+#[test]
+fn a_known_name_at_another_address_gets_a_remark() {
+    let remarked = |name: &str, url: &str, more: &str| {
+        let text = format!("[[providers]]\nname = {name:?}\nkind = \"openai\"\nbase_url = {url:?}\n{more}");
+        read(&text).unwrap().remarks.iter().any(|remark| remark.text.contains("and not to be at"))
+    };
+    assert!(remarked("openai", "https://relay.example/v1", ""));
+    assert!(!remarked("openai", "https://eu.api.openai.com/v1", ""), "a region of it");
+    assert!(!remarked("openai", "http://127.0.0.1:4000/v1", ""));
+    assert!(!remarked("relay", "https://relay.example/v1", ""));
+    assert!(!remarked("openai", "https://relay.example/v1", "foreign = []"));
+}
+
+#[test]
 fn an_embedding_model_is_known_as_one_and_never_routed() {
     let text = r#"
 [[providers]]

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use tokio::time::{Instant, advance};
 
-use crate::gateway::{Options, Running, ask as question, body, header, model as configured, settings};
+use crate::gateway::{Options, Running, ask as question, body, error, header, model as configured, settings};
 use crate::scripted::{Answer, KEY, Scripted, Seen};
 use crate::upstream_answers::{LIMITS, ask, causes, healthy, model, request, upstreams, whole, with};
 
@@ -132,6 +132,33 @@ async fn a_prompt_that_is_too_long_goes_to_a_larger_window_only() {
     let dispatched = upstreams(&upstream).dispatch(&targets, &request(false), &LIMITS).await.unwrap();
     assert_eq!(dispatched.attempts.iter().map(|attempt| attempt.target).collect::<Vec<_>>(), [0, 2]);
     assert_eq!(causes(&dispatched.attempts), [Some(Cause::ContextLength), None]);
+}
+
+/// A field that OpenAI's model does not take.
+fn untaken(message: &str, code: Option<&str>) -> Answer {
+    let error = json!({"message": message, "type": "invalid_request_error", "param": "temperature", "code": code});
+    Answer::whole(400, &[], json!({"error": error}).to_string())
+}
+
+#[tokio::test]
+async fn a_field_that_a_model_does_not_take_is_asked_of_the_next_and_named_where_there_is_none() {
+    let upstream = Scripted::start().await;
+    let upstreams = upstreams(&upstream);
+    for (message, code) in [
+        ("Unsupported parameter: 'max_tokens'", Some("unsupported_parameter")),
+        ("Unsupported value: 'temperature'", Some("unsupported_value")),
+        ("Unknown parameter: 'top_k'.", Some("unknown_parameter")),
+        ("Unrecognized request argument supplied: top_k", None),
+    ] {
+        upstream.on("a", [untaken(message, code)]);
+        let dispatched = ask(&upstreams, &["a", "b"], false).await.unwrap();
+        assert_eq!(causes(&dispatched.attempts), [Some(Cause::Unsupported), None], "{message}");
+    }
+    let running = Running::start().await;
+    running.upstream.on("small-upstream", [untaken("Unsupported value: 'temperature'", Some("unsupported_value"))]);
+    let (status, error) = error(running.chat(question("small")).await).await;
+    assert_eq!((status, &error["code"], &error["param"]), (400, &"unsupported_value".into(), &"temperature".into()));
+    assert_eq!(error["message"], "Unsupported value: 'temperature'");
 }
 
 #[tokio::test]

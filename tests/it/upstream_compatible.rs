@@ -45,6 +45,15 @@ fn a_field_goes_by_the_providers_name_for_it() {
 }
 
 #[test]
+fn openai_and_azure_hear_of_a_limit_by_the_name_that_all_their_models_take() {
+    for name in ["openai", "azure"] {
+        let sent = posted(&known(name), &asking(r#","max_tokens":9"#));
+        assert_eq!((&sent["max_completion_tokens"], sent.get("max_tokens")), (&json!(9), None), "{name}");
+        assert_eq!(posted(&known(name), &asking(r#","max_completion_tokens":5"#))["max_completion_tokens"], 5);
+    }
+}
+
+#[test]
 fn what_it_knows_nothing_like_is_refused_by_name_or_left_out() {
     let groq = known("groq");
     let (param, message) = refused(&groq, r#","logprobs":true"#).unwrap();

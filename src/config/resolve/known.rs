@@ -108,10 +108,16 @@ fn complete_quirks(typed: &mut file::Provider, catalogue: &Catalogue) {
     let url = typed.base_url.as_ref();
     let host = url.map_or("", |url| &url.value[Position::BeforeHost..Position::AfterPort]);
     let known = typed.wire.and_then(|wire| catalogue.quirks(host, wire.kind()));
-    if let Some(known) = known {
-        typed.quirks = std::mem::take(&mut typed.quirks).or(known);
+    if let Some(mut known) = known.cloned() {
+        if typed.api_version.as_ref().is_some_and(|version| *version.value < *LIMIT_RENAMED) {
+            known.rename.remove("max_tokens");
+        }
+        typed.quirks = std::mem::take(&mut typed.quirks).or(&known);
     }
 }
+
+/// The version of Azure's API that first took `max_completion_tokens`; they are dates.
+const LIMIT_RENAMED: &str = "2024-09-01";
 
 fn check_version(typed: &file::Provider, findings: &mut Findings) {
     let needed = typed.wire == Some(Wire::Azure)

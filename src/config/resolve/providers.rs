@@ -3,6 +3,7 @@
 use super::unique;
 use crate::catalog::host::is_loopback;
 use crate::catalog::providers::Catalogue;
+use crate::catalog::quirks::Quirks;
 use crate::config::file;
 use crate::config::findings::Findings;
 use crate::upstream::settings::ProviderSettings;
@@ -52,7 +53,23 @@ fn remark_on(provider: &file::Provider, models: &[file::Model], catalogue: &Cata
     if !provider.has_api_key && catalogue.provider_at(host).is_some_and(|known| !known.keys.is_empty()) {
         findings.warning(provider.line, format!("provider \"{name}\" has no `api_key`, and {host} asks for one"));
     }
+    if is_elsewhere(provider, host, catalogue) {
+        let text = format!(
+            "provider \"{name}\" is known, and not to be at {host}: how it differs from its wire is not known there; say so \
+             with `rename`, `unsupported`, `foreign` and the like, or call it otherwise"
+        );
+        findings.warning(url.line, text);
+    }
     if !models.iter().any(|m| m.provider.as_ref().is_some_and(|p| p.value == *name)) {
         findings.warning(provider.line, format!("no model is of provider \"{name}\""));
     }
+}
+
+/// Whether it has the name of a known provider and, at another address, nothing of what that one's wire is like. A server
+/// of this machine is somebody's own, by whatever name.
+fn is_elsewhere(provider: &file::Provider, host: &str, catalogue: &Catalogue) -> bool {
+    let known = provider.name.as_ref().and_then(|name| catalogue.provider_named(&name.value));
+    known.is_some_and(|known| known.quirks != Quirks::default())
+        && provider.quirks == Quirks::default()
+        && !is_loopback(host)
 }

@@ -161,6 +161,7 @@ fn cause_of(status: StatusCode, detail: &ErrorDetail) -> Cause {
     match status.as_u16() {
         400 | 413 | 422 if is_too_long(detail) => Cause::ContextLength,
         400 | 403 | 422 if is_filtered(detail) => Cause::ContentFilter,
+        400 | 422 if is_unsupported(detail) => Cause::Unsupported,
         401..=403 => Cause::Credentials,
         // The path, the host, the protocol or the proxy is wrong: clients make none of them.
         404 | 405 | 407 | 410 | 421 | 426 | 300..=399 => Cause::Configuration,
@@ -175,10 +176,12 @@ fn cause_of(status: StatusCode, detail: &ErrorDetail) -> Cause {
 
 /// OpenAI's code, and the words of those who have none.
 fn is_too_long(detail: &ErrorDetail) -> bool {
-    const WORDS: [&str; 6] = [
+    const WORDS: [&str; 8] = [
         "context length",
         "context window",
         "context_length",
+        "input is too long",
+        "maximum prompt length",
         "prompt is too long",
         "maximum number of tokens",
         "too many tokens",
@@ -193,4 +196,11 @@ fn is_filtered(detail: &ErrorDetail) -> bool {
         detail.code.as_deref(),
         Some("content_filter" | "content_policy_violation" | "ResponsibleAIPolicyViolation")
     )
+}
+
+/// OpenAI's codes for a field, or a value of one, that this model does not take and another may; some fields are refused
+/// without a code.
+fn is_unsupported(detail: &ErrorDetail) -> bool {
+    matches!(detail.code.as_deref(), Some("unsupported_parameter" | "unsupported_value" | "unknown_parameter"))
+        || detail.message.starts_with("Unrecognized request argument")
 }
