@@ -14,6 +14,9 @@ use crate::store::StoreError;
 use crate::trace::FeedbackError;
 use crate::upstream::{Cause, UpstreamError};
 
+/// OpenAI's code by which clients know that they must send less.
+const TOO_LONG: &str = "context_length_exceeded";
+
 /// An error on its way to the client.
 #[derive(Debug)]
 pub struct ApiError(Box<Parts>);
@@ -117,6 +120,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_GATEWAY, "server_error", message).code("upstream_malformed")
     }
 
+    /// The prompt is longer than any model takes.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.0.body.error.code.as_deref() == Some(TOO_LONG)
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -178,8 +186,12 @@ impl From<GatewayError> for ApiError {
                 Self::invalid(StatusCode::NOT_FOUND, message).param("model").code("model_not_found")
             }
             GatewayError::NoModelFits { excluded, .. } => {
-                let reason = excluded.into_iter().next().map(|e| e.reason);
-                let mut error = Self::invalid(StatusCode::BAD_REQUEST, message).code(no_fit_code(reason.as_ref()));
+                let reasons: Vec<Reason> = excluded.into_iter().map(|excluded| excluded.reason).collect();
+                // A shorter prompt is what helps where it is too long for any.
+                let told = reasons.iter().position(is_context).unwrap_or(0);
+                let reason = reasons.into_iter().nth(told);
+                let code = if reason.as_ref().is_some_and(is_context) { TOO_LONG } else { "no_model_fits" };
+                let mut error = Self::invalid(StatusCode::BAD_REQUEST, message).code(code);
                 error.0.body.error.param = reason.and_then(Reason::field);
                 error
             }
@@ -229,11 +241,8 @@ pub(super) fn cut(error: &UpstreamError) -> ApiError {
     }
 }
 
-fn no_fit_code(reason: Option<&Reason>) -> &'static str {
-    match reason {
-        Some(Reason::ContextWindow { .. } | Reason::OutputLimit { .. }) => "context_length_exceeded",
-        _ => "no_model_fits",
-    }
+fn is_context(reason: &Reason) -> bool {
+    matches!(reason, Reason::ContextWindow { .. })
 }
 
 /// Every model that was asked failed; the last failure decides.
@@ -241,7 +250,8 @@ fn exhausted(error: &UpstreamError) -> ApiError {
     let message = error.to_string();
     let failed = |status, code| ApiError::new(status, "server_error", message.clone()).code(code);
     let answer = match error.cause {
-        Cause::Caller | Cause::Unsupported | Cause::ContextLength | Cause::ContentFilter => rejected(error),
+        Cause::ContextLength => too_long(error),
+        Cause::Caller | Cause::Unsupported | Cause::ContentFilter => rejected(error),
         Cause::Superseded | Cause::Abandoned => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::RateLimited => limited(message),
         Cause::Timeout => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
@@ -267,6 +277,13 @@ fn rejected(error: &UpstreamError) -> ApiError {
     if let Some(detail) = &error.detail {
         answer.0.body.error = (**detail).clone();
     }
+    answer
+}
+
+/// The upstream's words, with the status and code that OpenAI has for it, whatever the upstream's are.
+fn too_long(error: &UpstreamError) -> ApiError {
+    let mut answer = rejected(error).code(TOO_LONG);
+    answer.0.status = StatusCode::BAD_REQUEST;
     answer
 }
 

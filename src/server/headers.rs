@@ -20,6 +20,9 @@ const PROPENSITY: HeaderName = HeaderName::from_static("x-satisfice-propensity")
 const DIFFICULTY: HeaderName = HeaderName::from_static("x-satisfice-difficulty");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-satisfice-attempts");
 const COST_USD: HeaderName = HeaderName::from_static("x-satisfice-cost-usd");
+/// Where OpenAI's SDKs, and what is built on them, look for the id of a request; and Anthropic's.
+const OPENAI_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
 static CACHE: HeaderName = HeaderName::from_static("x-satisfice-cache");
 static QUALITY: HeaderName = HeaderName::from_static("x-satisfice-quality");
 static METADATA: HeaderName = HeaderName::from_static("x-satisfice-metadata");
@@ -28,13 +31,14 @@ const LONGEST_SESSION: usize = 256;
 
 /// Writes what is known of an answer; what is not known is left out.
 pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
-    headers.reserve(12);
+    headers.reserve(13);
     headers.insert(DECISION, HeaderValue::from_static(facts.decision()));
     let text = &mut BytesMut::with_capacity(256);
     put(headers, text, MODEL, facts.model.as_deref());
     put(headers, text, ROUTE, facts.route.as_deref());
     put(headers, text, ATTEMPTS, Some(facts.attempts));
     put(headers, text, TRACE_ID, Some(facts.trace.as_hyphenated()).filter(|_| !facts.trace.is_nil()));
+    copy(headers, &TRACE_ID, OPENAI_ID);
     put(headers, text, PROPENSITY, facts.propensity);
     put(headers, text, DIFFICULTY, facts.difficulty);
     // Without the last bits of a product of prices and tokens, which say nothing.
@@ -51,6 +55,17 @@ fn put(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName, value: Op
         && let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze())
     {
         headers.insert(name, value);
+    }
+}
+
+/// The trace by the name that Anthropic's SDKs read, too.
+pub(super) fn name_for_anthropic(headers: &mut HeaderMap) {
+    copy(headers, &TRACE_ID, ANTHROPIC_ID);
+}
+
+fn copy(headers: &mut HeaderMap, from: &HeaderName, to: HeaderName) {
+    if let Some(value) = headers.get(from).cloned() {
+        headers.insert(to, value);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's client protocol.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -20,7 +21,9 @@ pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Resul
     let betas: Vec<&str> = betas.iter().map(String::as_str).collect();
     let chat = request_with(&body, &betas).map_err(ApiError::from)?;
     let answer = app.gateway.chat(chat.into(), wishes).await.map_err(ApiError::from)?;
-    Ok(respond(&app, answer, Messages(Stream::default()))?)
+    let mut response = respond(&app, answer, Messages(Stream::default()))?;
+    headers::name_for_anthropic(response.headers_mut());
+    Ok(response)
 }
 
 #[derive(Serialize)]
@@ -45,10 +48,25 @@ impl From<ApiError> for MessagesError {
     }
 }
 
+/// Words by which Anthropic's clients know that they must send less.
+const TOO_LONG: &str = "prompt is too long";
+
+impl MessagesError {
+    fn message(&self) -> Cow<'_, str> {
+        let message = self.0.message();
+        match self.0.is_too_long() && !message.contains(TOO_LONG) {
+            true => format!("{TOO_LONG}: {message}").into(),
+            false => message.into(),
+        }
+    }
+}
+
 impl IntoResponse for MessagesError {
     fn into_response(self) -> Response {
-        let body = crate::api::messages::error(self.0.status().as_u16(), self.0.message());
-        self.0.response(body)
+        let body = crate::api::messages::error(self.0.status().as_u16(), &self.message());
+        let mut response = self.0.response(body);
+        headers::name_for_anthropic(response.headers_mut());
+        response
     }
 }
 

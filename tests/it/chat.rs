@@ -7,6 +7,7 @@ use satisfice::policy::Kind;
 use satisfice::trace::{Event, Outcome, Trace};
 use serde_json::{Value, json};
 
+use crate::both_names;
 use crate::gateway::{Options, Running, ask, error, header};
 use crate::scripted::Answer;
 
@@ -32,6 +33,28 @@ async fn a_route_answers_and_the_learner_hears_the_end_with_its_decision() {
     assert_eq!((finished.reply.content.as_str(), finished.reply.finish_reason.as_deref()), ("ok", Some("stop")));
     assert_eq!(serde_json::from_slice::<Value>(&finished.request).unwrap(), ask("auto"));
     assert!(running.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_trace_is_where_sdks_look_for_the_id_of_a_request_and_an_upstreams_own_is_not() {
+    let running = Running::start().await;
+    let own = [("x-request-id", "req_upstream"), ("request-id", "req_upstream")];
+    let answer = json!({"choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}]}).to_string();
+    for (path, name) in [
+        ("/v1/chat/completions", "x-request-id"),
+        ("/v1/responses", "x-request-id"),
+        ("/v1/messages", "x-request-id"),
+        ("/v1/messages", "request-id"),
+    ] {
+        for status in [200, 400] {
+            running.upstream.on("small-upstream", [Answer::whole(status, &own, &answer)]);
+            let response = running.post(path, both_names::request(path, false)).send().await.unwrap();
+            assert_eq!(response.status(), status, "{path}");
+            let trace = header(&response, "x-satisfice-trace-id").unwrap();
+            assert!(trace.parse::<uuid::Uuid>().is_ok());
+            assert_eq!(header(&response, name), Some(trace), "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -194,6 +194,43 @@ async fn a_fault_of_the_client_comes_back_in_the_upstreams_words() {
     assert_eq!(running.finished().await.outcome, Outcome::Failed);
 }
 
+/// What a client of Anthropic's protocol is told of a request that both protocols have.
+async fn told_of_messages(running: &Running, request: &Value) -> (u16, String) {
+    let response = running.post("/v1/messages", request.to_string()).send().await.unwrap();
+    (response.status().as_u16(), body(response).await["error"]["message"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_too_long_is_told_in_the_words_that_each_protocols_clients_know() {
+    let running = Running::start().await;
+    let mut asked = ask("small");
+    asked["max_tokens"] = 9.into();
+    for (status, message) in [
+        (400, "The input token count (9) exceeds the maximum number of tokens allowed (8)."),
+        (400, "Input is too long for requested model."),
+        (400, "This model's maximum prompt length is 8 but the request contains 9 tokens."),
+        (413, "prompt is too long: 9 tokens > 8 maximum"),
+    ] {
+        running.upstream.on("small-upstream", [Answer::status(status, message)]);
+        let (status, error) = refused(&running, asked.to_string()).await;
+        assert_eq!(
+            (status, &error["code"], &error["message"]),
+            (400, &"context_length_exceeded".into(), &message.into())
+        );
+        let (status, told) = told_of_messages(&running, &asked).await;
+        assert!(status == 400 && told.starts_with("prompt is too long: ") && told.ends_with(message), "{told}");
+        assert_eq!(told.matches("prompt is too long").count(), 1, "{told}");
+    }
+    (asked["model"], asked["max_tokens"]) = ("narrow".into(), 2000.into());
+    let (status, error) = refused(&running, asked.to_string()).await;
+    assert_eq!((status, &error["code"]), (400, &"context_length_exceeded".into()));
+    let (status, told) = told_of_messages(&running, &asked).await;
+    assert!(status == 400 && told.starts_with("prompt is too long: no model of "), "{told}");
+    running.upstream.on("small-upstream", [Answer::status(400, "no")]);
+    asked["model"] = "small".into();
+    assert_eq!(told_of_messages(&running, &asked).await, (400, "no".into()));
+}
+
 #[tokio::test]
 async fn where_every_model_fails_the_last_failure_decides() {
     let mut running = Running::start().await;
