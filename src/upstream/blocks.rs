@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::completion::{Choice, Chunks, Head};
 use super::structure::{ANSWER, Structure};
 use super::{Asked, StreamItem};
-use crate::api::conversation::{Hosted, Protocol, ToolCall};
+use crate::api::conversation::{Hosted, Protocol, ToolCall, keeps_first_call};
 
 /// One block of a whole answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +90,9 @@ pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Ch
             Block::Call(call) => choice.calls.push(call),
         }
     }
+    if keeps_first_call(asked.request) {
+        choice.calls.truncate(1);
+    }
     (choice, is_answer)
 }
 
@@ -100,6 +103,7 @@ pub struct Pieces {
     answers_by_tool: bool,
     /// Its call came.
     is_answer: bool,
+    first_call_only: bool,
     open: Open,
     /// The thought that is coming.
     thought: Option<Thought>,
@@ -144,6 +148,7 @@ impl Pieces {
             chunks: Chunks::new(Head::stamped((asked.stamp)(), asked.model)),
             answers_by_tool: Structure::is_answer(asked.request, ANSWER),
             is_answer: false,
+            first_call_only: keeps_first_call(asked.request),
             open: Open::Nothing,
             thought: None,
             thoughts: 0,
@@ -212,6 +217,10 @@ impl Pieces {
     pub fn call(&mut self, call: &ToolCall, whole: Value, out: &mut VecDeque<StreamItem>) {
         let answer = self.answers_by_tool && call.name == ANSWER;
         self.is_answer |= answer;
+        if self.first_call_only && self.calls > 0 {
+            self.open = Open::Nothing;
+            return;
+        }
         self.open = Open::Call { whole: Some(whole), answer };
         if !answer {
             out.push_back(self.chunks.call(self.calls, call));

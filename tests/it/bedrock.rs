@@ -155,7 +155,6 @@ fn what_bedrock_or_the_model_lacks_is_refused_by_name_or_left_out_on_demand() {
         (NOVA, "n", json!(2)),
         (NOVA, "temperature", json!(1.5)),
         (NOVA, "reasoning_effort", json!("low")),
-        (NOVA, "parallel_tool_calls", json!(false)),
         (LLAMA, "top_k", json!(5)),
         ("anthropic.claude-opus-5", "temperature", json!(0.5)),
     ] {
@@ -310,4 +309,30 @@ fn impossible_counts_of_cached_tokens_are_as_many_as_were_written() {
     answer["usage"]["cacheDetails"] = json!([most, most]);
     let usage = wire::whole(&Bedrock, &wire::hello(), answer.to_string()).usage.unwrap();
     assert_eq!((usage.cache_write_tokens, usage.cache_write_1h_tokens), (3000, 3000));
+}
+
+/// No more than one call at a time, of one of these functions.
+fn one_call(functions: &[&str]) -> Value {
+    let tools: Vec<Value> =
+        functions.iter().map(|name| json!({"type": "function", "function": {"name": name}})).collect();
+    json!({"tools": tools, "parallel_tool_calls": false})
+}
+
+#[test]
+fn one_call_at_a_time_is_refused_where_there_are_several_functions_and_else_the_first_call() {
+    let (param, message) = refused(NOVA, one_call(&["f", "g"]));
+    assert_eq!(param, "parallel_tool_calls");
+    assert!(message.contains("drop_unsupported"), "{message}");
+    let call = |id: &str| json!({"toolUse": {"toolUseId": id, "name": "f", "input": {}}});
+    let content = json!([{"text": "Well."}, call("a"), call("b")]);
+    let answer = json!({"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "tool_use"});
+    let calls = |fields: Value| {
+        let reply = parsed(&wire::whole(&Bedrock, &with(fields), answer.to_string()).body);
+        reply["choices"][0]["message"]["tool_calls"].as_array().unwrap().iter().map(|call| call["id"].clone()).collect()
+    };
+    let ids: Vec<Value> = calls(one_call(&["f"]));
+    assert_eq!(ids, ["a"]);
+    let ids: Vec<Value> = calls(json!({"tools": one_call(&["f"])["tools"]}));
+    assert_eq!(ids, ["a", "b"]);
+    assert!(posted(NOVA, one_call(&["f"]))["toolConfig"].is_object());
 }

@@ -207,3 +207,16 @@ async fn an_exception_at_once_is_a_failed_attempt_and_one_amid_the_stream_ends_i
     let last = items.collect::<Vec<_>>().await.pop().unwrap();
     assert!(last.unwrap_err().message.contains("cut"));
 }
+
+#[test]
+fn of_a_function_that_is_to_be_called_once_the_first_call_is_streamed() {
+    let request = wire::chat(
+        r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"parallel_tool_calls":false,
+        "tools":[{"type":"function","function":{"name":"top_song"}}]}"#,
+    );
+    let items = wire::translated(&Bedrock, &request, all(&[&stream()]).unwrap()).unwrap();
+    let calls = wire::chunks(&items).into_iter().filter_map(|c| c["choices"][0]["delta"].get("tool_calls").cloned());
+    let calls: Vec<Value> = calls.collect();
+    assert_eq!((calls.len(), &calls[0][0]["id"]), (3, &json!("tooluse_1")), "{calls:?}");
+    assert!(calls.iter().all(|call| call[0]["index"] == 0), "{calls:?}");
+}

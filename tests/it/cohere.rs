@@ -74,7 +74,11 @@ fn says_which_field_cohere_knows_nothing_like() {
         (r#""logit_bias":{"5":1}"#, "logit_bias"),
         (r#""top_logprobs":2"#, "top_logprobs"),
         (r#""n":2"#, "n"),
-        (r#""parallel_tool_calls":false"#, "parallel_tool_calls"),
+        (
+            r#""parallel_tool_calls":false,"tools":[{"type":"function","function":{"name":"f"}},
+            {"type":"function","function":{"name":"g"}}]"#,
+            "parallel_tool_calls",
+        ),
     ] {
         assert_eq!(refused(fields), field);
     }
@@ -254,6 +258,21 @@ fn calls_of_a_stream_come_piece_by_piece() {
     assert_eq!(calls, [("weather".into(), r#"{"city": "Oulu"}"#.into()), ("time".into(), "{}".into())]);
     assert_eq!(items.iter().map(|item| text_of(item).content).collect::<String>(), "I will look.");
     assert!(items.iter().any(|item| text_of(item).finish_reason.as_deref() == Some("tool_calls")));
+}
+
+#[test]
+fn of_a_single_function_that_is_to_be_called_once_the_first_call_comes() {
+    let request = wire::chat(
+        r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"parallel_tool_calls":false,
+        "tools":[{"type":"function","function":{"name":"weather"}}]}"#,
+    );
+    assert_eq!(Cohere.refuses(&request), None);
+    let message = json_of(&wire::whole(&Cohere, &request, fixture!("tools.json")).body)["choices"][0]["message"].take();
+    assert_eq!(message["tool_calls"].as_array().unwrap().len(), 1);
+    let items = wire::streamed(&Cohere, &request, fixture!("tools.sse")).unwrap();
+    let deltas = wire::chunks(&items).into_iter().filter_map(|c| c["choices"][0]["delta"].get("tool_calls").cloned());
+    let indexes: Vec<Value> = deltas.map(|calls| calls[0]["index"].clone()).collect();
+    assert_eq!(indexes, [0, 0, 0]);
 }
 
 #[test]

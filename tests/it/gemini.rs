@@ -199,7 +199,8 @@ fn a_seed_that_is_too_long_is_folded_to_one_that_google_takes() {
 #[test]
 fn says_which_field_gemini_knows_nothing_like() {
     assert_eq!(refused(r#""logit_bias":{"5":1}"#).0, "logit_bias");
-    let (field, message) = refused(r#""parallel_tool_calls":false"#);
+    let two = r#"[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"g"}}]"#;
+    let (field, message) = refused(&format!(r#""parallel_tool_calls":false,"tools":{two}"#));
     assert!(field == "parallel_tool_calls" && message.contains("drop_unsupported"), "{message}");
     let dropped = json!({"parallel_tool_calls": false, "logit_bias": {}, "drop_unsupported": true});
     assert_eq!(posted("gemini-2.5-pro", &dropped), json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}));
@@ -236,6 +237,31 @@ fn parallel_calls_have_ids_and_keep_their_signature() {
          "extra_content": {"google": {"thought_signature": "c2lnbmVk"}}},
         {"id": id, "type": "function", "function": {"name": "time", "arguments": "{}"}}]);
     assert_eq!(calls, expected);
+}
+
+/// One call at a time, of the function `weather`: as the only one, or as the one of two that is chosen.
+fn one_call(others: &[&str]) -> Value {
+    let names = [&["weather"], others].concat();
+    let tools: Vec<Value> = names.iter().map(|name| json!({"type": "function", "function": {"name": name}})).collect();
+    let chosen = json!({"type": "function", "function": {"name": "weather"}});
+    let choice = if others.is_empty() { json!("required") } else { chosen };
+    json!({"model": "auto", "messages": [{"role": "user", "content": "Hi"}], "parallel_tool_calls": false, "tools": tools,
+        "tool_choice": choice})
+}
+
+#[test]
+fn of_a_single_function_that_is_to_be_called_once_the_first_call_comes() {
+    for request in [one_call(&[]), one_call(&["time"])] {
+        let request = wire::chat(request.to_string());
+        assert_eq!(Gemini.refuses(&request), None);
+        let calls = json_of(&wire::whole(&Gemini, &request, fixture!("tools.json")).body)["choices"][0]["message"]
+            ["tool_calls"]
+            .take();
+        assert_eq!((calls.as_array().unwrap().len(), &calls[0]["id"]), (1, &json!("fc-1")));
+        let items = wire::streamed(&Gemini, &request, fixture!("tools.sse")).unwrap();
+        let deltas = wire::chunks(&items).into_iter().map(|chunk| chunk["choices"][0]["delta"].clone());
+        assert_eq!(deltas.filter(|delta| delta.get("tool_calls").is_some()).count(), 1);
+    }
 }
 
 #[test]

@@ -27,6 +27,9 @@ pub use signatures::Signatures;
 pub use thoughts::{Reasoning, Sealed};
 pub use turns::{ToolCall, Turn};
 
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
 use super::chat::ChatRequest;
 use super::error::BadRequest;
 
@@ -100,11 +103,29 @@ const HINTS: [&str; 20] = [
 /// Every field that [`Conversation::read`] reads or that the gateway has its own use for.
 const READ_ALWAYS: [&str; 5] = ["model", "messages", "stream", "drop_unsupported", "hosted"];
 
-/// `parallel_tool_calls: false`, for a wire whose models call as many functions at once as they like.
+/// `parallel_tool_calls: false`, for a wire whose models call as many functions at once as they like, and a choice among
+/// several of them.
 pub fn one_call_at_a_time(request: &ChatRequest, wire: &str) -> Option<BadRequest> {
-    let asked = !request.drop_unsupported && request.raw("parallel_tool_calls").is_some_and(|raw| &raw[..] == b"false");
+    let asked = !request.drop_unsupported && wants_one_call(request) && !has_one_callable(request);
     let problem = || format!("{wire} cannot be held to one call at a time (`parallel_tool_calls`)");
     asked.then(|| unsupported("parallel_tool_calls", &problem()))
+}
+
+/// Whether, on such a wire, an answer is to have its first call only: what is lost is another call of the same function,
+/// for which the client did not ask.
+pub fn keeps_first_call(request: &ChatRequest) -> bool {
+    wants_one_call(request) && has_one_callable(request)
+}
+
+fn wants_one_call(request: &ChatRequest) -> bool {
+    request.raw("parallel_tool_calls").is_some_and(|raw| &raw[..] == b"false")
+}
+
+/// One function is chosen, or there is no other.
+fn has_one_callable(request: &ChatRequest) -> bool {
+    let tools: Option<Vec<IgnoredAny>> = request.field("tools", "a list").ok().flatten();
+    let choice: Option<Value> = request.field("tool_choice", "a choice").ok().flatten();
+    tools.is_none_or(|tools| tools.len() < 2) || choice.is_some_and(|choice| choice["type"] == "function")
 }
 
 /// The first field of `request` among those that a provider knows nothing like, which `unknown` names. A field that asks

@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::messages::{self, Reads, cache_point};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Controls, Conversation, Effort, Tool, ToolChoice, Turn, no_cited_results, unsupported};
+use crate::api::conversation::{
+    Controls, Conversation, Effort, Tool, ToolChoice, Turn, no_cited_results, one_call_at_a_time, unsupported,
+};
 use crate::api::error::BadRequest;
 use crate::upstream::anthropic::messages::called;
 use crate::upstream::anthropic::model::{Claude, Thinking};
@@ -110,8 +112,8 @@ impl Draft<'_> {
             return Ok(());
         }
         let mut tools: Vec<Value> = self.controls.tools.iter().flat_map(|tool| self.tool(tool)).collect();
-        if self.controls.parallel_tool_calls == Some(false) && !tools.is_empty() {
-            self.refuse("parallel_tool_calls", "Bedrock cannot keep a model from calling several tools at once")?;
+        if let Some(bad) = one_call_at_a_time(self.request, "Bedrock").filter(|_| !tools.is_empty()) {
+            return Err(bad);
         }
         let choice = self.choice()?;
         if tools.is_empty() {

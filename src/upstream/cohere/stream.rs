@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::answer::{self, Block, LogprobItem, WireCall, WireUsage};
 use super::citations::Citation;
-use crate::api::conversation::ToolCall;
+use crate::api::conversation::{ToolCall, keeps_first_call};
 use crate::catalog::Usage;
 use crate::upstream::completion::{Chunks, Head};
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
@@ -15,6 +15,7 @@ use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
 /// One stream under way.
 pub(super) struct Translation {
     chunks: Chunks,
+    first_call_only: bool,
     /// Characters of text so far.
     length: usize,
     /// Where the text of each block begins, for citations.
@@ -61,7 +62,7 @@ struct Message {
 impl Translation {
     pub(super) fn new(asked: &Asked<'_>) -> Self {
         let chunks = Chunks::new(Head::stamped((asked.stamp)(), asked.model));
-        Self { chunks, length: 0, starts: vec![] }
+        Self { chunks, first_call_only: keeps_first_call(asked.request), length: 0, starts: vec![] }
     }
 
     fn start(&mut self, id: Option<String>) -> StreamItem {
@@ -91,6 +92,7 @@ impl Translation {
                 self.block(message.content.unwrap_or_default(), out);
             }
             "tool-plan-delta" => self.text(&message.tool_plan.unwrap_or_default(), out),
+            "tool-call-start" | "tool-call-delta" if self.first_call_only && index > 0 => {}
             "tool-call-start" => {
                 let call = message.tool_calls.map(ToolCall::from);
                 out.extend(call.map(|call| self.chunks.call(index, &call)));

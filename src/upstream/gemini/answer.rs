@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::citations::{self, CitationMetadata, Cited, GroundingMetadata};
-use crate::api::conversation::ToolCall;
+use crate::api::conversation::{ToolCall, keeps_first_call};
 use crate::catalog::Usage;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
 use crate::upstream::{Asked, NoAnswer, Stamp, WholeReply};
@@ -118,7 +118,7 @@ pub(super) enum Said {
 /// Why it is not one: not of this wire, an error inside, or nothing said for a reason that is not an end.
 pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let (answer, stamp) = (Answer::read(body)?, (asked.stamp)());
-    let choices = match answer.blocked() {
+    let mut choices = match answer.blocked() {
         Some(reason) => {
             vec![Choice { refusal: Some(reason), finish: Some(Finish::ContentFilter), ..Choice::default() }]
         }
@@ -126,6 +126,9 @@ pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnsw
     };
     if choices.is_empty() {
         return Err("the answer has no candidates".into());
+    }
+    if keeps_first_call(asked.request) {
+        choices.iter_mut().for_each(|choice| choice.calls.truncate(1));
     }
     let head = Head::stamped(stamp, asked.model).named(answer.response_id, answer.model_version);
     Ok(Completion { head, choices, usage: answer.usage_metadata.map(Usage::from) }.into_reply())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Candidate, LogprobsResult, Part, Said};
 use super::citations::{self, Cited};
-use crate::api::conversation::ToolCall;
+use crate::api::conversation::{ToolCall, keeps_first_call};
 use crate::catalog::Usage;
 use crate::upstream::completion::{Chunks, Finish, Head, call_json, image_json, signature_json};
 use crate::upstream::{Asked, Events, NoAnswer, Stamp, StreamItem, Text, WireEvent, tell_count};
@@ -15,6 +15,8 @@ use crate::upstream::{Asked, Events, NoAnswer, Stamp, StreamItem, Text, WireEven
 pub(super) struct Translation {
     chunks: Chunks,
     stamp: Stamp,
+    /// Of each candidate.
+    first_call_only: bool,
     /// By index, as they are met.
     candidates: HashMap<usize, Speaker>,
     /// Calls of all candidates so far.
@@ -37,7 +39,8 @@ impl Translation {
     pub(super) fn new(asked: &Asked<'_>) -> Self {
         let stamp = (asked.stamp)();
         let chunks = Chunks::new(Head::stamped(stamp, asked.model));
-        Self { chunks, stamp, candidates: HashMap::new(), calls: 0, usage: None }
+        let first_call_only = keeps_first_call(asked.request);
+        Self { chunks, stamp, first_call_only, candidates: HashMap::new(), calls: 0, usage: None }
     }
 
     fn candidate(&mut self, candidate: Candidate, out: &mut VecDeque<StreamItem>) -> Result<(), String> {
@@ -78,7 +81,10 @@ impl Translation {
 
     /// Calls come whole.
     fn call(&mut self, index: usize, call: &ToolCall, out: &mut VecDeque<StreamItem>) {
-        self.candidates.entry(index).or_default().called = true;
+        let called = std::mem::replace(&mut self.candidates.entry(index).or_default().called, true);
+        if called && self.first_call_only {
+            return;
+        }
         let text = Text { tool_calls: true, ..Text::default() };
         self.list(index, "tool_calls", vec![call_json(call)], text, out);
     }
