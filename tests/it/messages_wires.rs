@@ -171,6 +171,32 @@ fn what_anthropics_protocol_alone_says_of_a_request_reaches_claude_and_is_refuse
     assert!(!sent.contains("20260209") && !sent.contains("cache_control"), "{sent}");
 }
 
+#[test]
+fn what_asks_for_nothing_that_could_be_missed_reaches_claude_and_is_left_out_elsewhere() {
+    let clear = json!({"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]});
+    let tool = json!({"name": "f", "input_schema": {}, "defer_loading": true});
+    let fields = json!({"context_management": clear, "speed": "standard", "mcp_servers": [], "tools": [tool]});
+    let sent = posted(&claude(), "claude-opus-5-5", fields.clone());
+    for name in ["context_management", "speed", "mcp_servers"] {
+        assert_eq!(sent[name], fields[name], "{name}");
+    }
+    assert_eq!(sent["tools"][0]["defer_loading"], true);
+    for provider in [&OpenAi as &dyn Provider, &strict(), &Responses::of("p"), &Gemini, &Cohere, &Bedrock] {
+        let sent = posted(provider, "m", fields.clone()).to_string();
+        for name in ["context_management", "speed", "mcp_servers", "defer_loading", "hosted"] {
+            assert!(!sent.contains(name), "{sent}");
+        }
+        for (field, value) in [
+            ("context_management", json!({"edits": [{"type": "compact_20260112"}]})),
+            ("mcp_servers", json!([{"type": "url", "url": "https://mcp.example", "name": "m"}])),
+            ("speed", json!("fast")),
+        ] {
+            let bad = provider.refuses(&chat(json!({field: value}))).expect("it is refused");
+            assert_eq!(bad.param.as_deref(), Some(field), "{}", bad.message);
+        }
+    }
+}
+
 /// A document that is a text, and one that is a PDF.
 fn documents(citations: Value) -> Value {
     let text = json!({"type": "document", "title": "Lawn", "context": "Seen in May.", "citations": citations,

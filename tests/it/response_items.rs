@@ -199,7 +199,7 @@ async fn what_only_a_response_says_of_a_function_reaches_openai_and_is_refused_e
         let other = before(wire).await;
         let answer = other.post("/v1/responses", asked(json!({"tools": tools}))).send().await.unwrap();
         let (status, problem) = error(answer).await;
-        assert_eq!((status, &problem["param"]), (400, &json!("tools[0].defer_loading")), "{wire:?}: {problem}");
+        assert_eq!((status, &problem["param"]), (400, &json!("tools[0].allowed_callers")), "{wire:?}: {problem}");
         let answer = other.post("/v1/responses", asked(json!({"tools": plain}))).send().await.unwrap();
         let sent = other.upstream.seen()[0].json()["tools"].to_string();
         assert!(!sent.contains("defer_loading"), "{wire:?}, {}: {sent}", answer.status());

@@ -45,8 +45,6 @@ pub struct Hosted {
 const HOSTED: &str = "hosted";
 /// Made once: each target of a route asks, and most requests have no such word.
 static WORD: LazyLock<Finder> = LazyLock::new(|| Finder::new("\"hosted\""));
-/// What a protocol says of a function or a request that changes no answer: who does not know it, leaves it out.
-const HINTS: [&str; 2] = ["cache_control", "eager_input_streaming"];
 
 impl Hosted {
     /// A tool as it stands in `tools`, a choice in `tool_choice`, or a part in `content`.
@@ -99,7 +97,24 @@ impl Hosted {
 /// The first of these fields that is no hint.
 fn named(is: &Value) -> Option<(&str, &Value)> {
     let mut fields = is.as_object()?.iter();
-    fields.find(|(name, _)| !HINTS.contains(&name.as_str())).map(|(name, value)| (name.as_str(), value))
+    fields.find(|(name, value)| !is_hint(name, value)).map(|(name, value)| (name.as_str(), value))
+}
+
+/// What a protocol says of a function or a request that nobody could miss in an answer: who does not know it, leaves it
+/// out.
+fn is_hint(name: &str, value: &Value) -> bool {
+    match name {
+        "cache_control" | "defer_loading" | "eager_input_streaming" => true,
+        // To forget the oldest thoughts and results makes room, no more.
+        "context_management" => value["edits"].as_array().into_iter().flatten().all(clears),
+        "mcp_servers" => value.as_array().is_some_and(Vec::is_empty),
+        "speed" => value == "standard",
+        _ => false,
+    }
+}
+
+fn clears(edit: &Value) -> bool {
+    edit["type"].as_str().is_some_and(|kind| kind.starts_with("clear_"))
 }
 
 /// As much of a tool as tells what it is.
