@@ -79,6 +79,7 @@ fn what_needs_a_store_is_refused_with_what_to_send_in_its_place() {
     {
         let told = told(json!({"model": "m", "input": [{"role": "user", "content": "Hi"}, item]}));
         assert!(told.starts_with("input[1] refers to an item") && told.contains("send the item itself"), "{told}");
+        assert!(told.contains("`providerOptions.openai.store` is false"), "{told}");
     }
     assert!(
         request(

@@ -127,8 +127,8 @@ impl Messages {
     /// Names what of it cannot be said in a chat.
     pub(super) fn add(&mut self, mut raw: Value, place: &str) -> Result<(), BadRequest> {
         if refers(&raw) {
-            let problem =
-                "refers to an item, and the gateway keeps none; send the item itself, as it stood in `output`";
+            let problem = "refers to an item, and the gateway keeps none; send the item itself, as it stood in `output` \
+                           (the Vercel AI SDK does where `providerOptions.openai.store` is false)";
             return Err(BadRequest::field(place.to_owned(), format!("{place} {problem}")));
         }
         if let Some(object) = raw.as_object_mut() {
