@@ -149,6 +149,7 @@ async fn a_field_that_a_model_does_not_take_is_asked_of_the_next_and_named_where
         ("Unsupported value: 'temperature'", Some("unsupported_value")),
         ("Unknown parameter: 'top_k'.", Some("unknown_parameter")),
         ("Unrecognized request argument supplied: top_k", None),
+        ("Web search options not supported with this model.", None),
     ] {
         upstream.on("a", [untaken(message, code)]);
         let dispatched = ask(&upstreams, &["a", "b"], false).await.unwrap();

@@ -198,9 +198,10 @@ fn is_filtered(detail: &ErrorDetail) -> bool {
     )
 }
 
-/// OpenAI's codes for a field, or a value of one, that this model does not take and another may; some fields are refused
-/// without a code.
+/// OpenAI's codes for a field, or a value of one, that this model does not take and another may, and its words where it
+/// has no code.
 fn is_unsupported(detail: &ErrorDetail) -> bool {
     matches!(detail.code.as_deref(), Some("unsupported_parameter" | "unsupported_value" | "unknown_parameter"))
         || detail.message.starts_with("Unrecognized request argument")
+        || detail.message.contains("not supported with this model")
 }
