@@ -255,3 +255,75 @@ async fn a_picture_that_another_model_made_goes_to_openai_as_one_of_its_own() {
     let elsewhere = running.post("/v1/chat/completions", chat("https://a.example/fox.png")).send().await.unwrap();
     assert_eq!(error(elsewhere).await.1["param"], "messages[1].images[0]");
 }
+
+/// A tool of the client's, and two in a namespace.
+fn spaced_tools() -> Value {
+    let tool =
+        |name: &str| json!({"type": "function", "name": name, "parameters": {"type": "object"}, "strict": false});
+    json!([tool("run"), {"type": "namespace", "name": "agents", "description": "Others.", "tools": [tool("ask"), tool("stop")]}])
+}
+
+/// A chat in which the model calls these functions.
+fn calling(names: &[&str]) -> Value {
+    let call = |(i, name): (usize, &&str)| json!({"index": i, "id": name, "type": "function", "function": {"name": name, "arguments": "{}"}});
+    let calls: Vec<Value> = names.iter().enumerate().map(call).collect();
+    json!({"role": "assistant", "content": null, "tool_calls": calls})
+}
+
+#[tokio::test]
+async fn functions_of_a_namespace_are_functions_elsewhere_and_calls_of_them_say_where_they_are() {
+    let running = before(Wire::OpenAi).await;
+    let choice =
+        |said: &str| json!({"choices": [{"index": 0, said: calling(&["run", "ask"]), "finish_reason": "tool_calls"}]});
+    for streams in [false, true] {
+        running.upstream.on(
+            "small-upstream",
+            [match streams {
+                true => Answer::stream().event(&choice("delta").to_string()).event("[DONE]").end(),
+                false => Answer::json(choice("message").to_string()),
+            }],
+        );
+        let fields = json!({"tools": spaced_tools(), "stream": streams, "client_metadata": {"turn": "1"}});
+        let answer = running.post("/v1/responses", asked(fields)).send().await.unwrap();
+        let (output, tools) = match streams {
+            true => {
+                let mut last = events(&answer.bytes().await.unwrap()).pop().unwrap()["response"].take();
+                (last["output"].take(), last["tools"].take())
+            }
+            false => {
+                let mut whole = body(answer).await;
+                (whole["output"].take(), whole["tools"].take())
+            }
+        };
+        let told: Vec<_> = output
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|call| (call["name"].as_str().unwrap(), call.get("namespace")))
+            .collect();
+        assert_eq!(told, [("run", None), ("ask", Some(&json!("agents")))], "streamed: {streams}");
+        assert_eq!(tools, spaced_tools());
+    }
+    let sent = running.upstream.seen()[0].json();
+    let names: Vec<&Value> = sent["tools"].as_array().unwrap().iter().map(|tool| &tool["function"]["name"]).collect();
+    assert_eq!(names, ["run", "ask", "stop"]);
+    assert!(!sent.to_string().contains("agents") && sent.get("client_metadata").is_none(), "{sent}");
+}
+
+#[tokio::test]
+async fn a_namespace_reaches_openai_as_it_is_and_one_with_a_name_twice_nobody_else() {
+    let running = before(Wire::OpenAiResponses).await;
+    running.upstream.on("small-upstream", [Answer::json(response(json!([])).to_string())]);
+    let mut twice = spaced_tools();
+    twice[1]["tools"][0]["name"] = "run".into();
+    for tools in [&spaced_tools(), &twice] {
+        let fields = json!({"tools": tools, "client_metadata": {"turn": "1"}});
+        running.post("/v1/responses", asked(fields)).send().await.unwrap();
+        let sent = running.upstream.seen().pop().unwrap().json();
+        assert_eq!((&sent["tools"], &sent["client_metadata"]), (tools, &json!({"turn": "1"})));
+    }
+    let other = before(Wire::Gemini).await;
+    let (status, problem) =
+        error(other.post("/v1/responses", asked(json!({"tools": twice}))).send().await.unwrap()).await;
+    assert_eq!((status, &problem["param"]), (400, &json!("tools[1]")), "{problem}");
+}

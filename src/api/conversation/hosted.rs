@@ -104,7 +104,7 @@ fn named(is: &Value) -> Option<(&str, &Value)> {
 /// out.
 fn is_hint(name: &str, value: &Value) -> bool {
     match name {
-        "cache_control" | "defer_loading" | "eager_input_streaming" => true,
+        "cache_control" | "defer_loading" | "eager_input_streaming" | "namespace" => true,
         // To forget the oldest thoughts and results makes room, no more.
         "context_management" => value["edits"].as_array().into_iter().flatten().all(clears),
         "mcp_servers" => value.as_array().is_some_and(Vec::is_empty),

@@ -16,7 +16,7 @@ pub fn reply(body: &[u8], echo: &Echo) -> Result<Vec<u8>, serde_json::Error> {
     let mut answer = Answer::whole(body)?;
     let choice = answer.first();
     let state = State::ended(choice.finish_reason.as_deref(), answer.usage);
-    let output = output(&answer.id, choice, state.status());
+    let output = output(&answer.id, choice, state.status()).into_iter().map(|item| echo.placed(item)).collect();
     serde_json::to_vec(&response(&answer, echo, state, output))
 }
 

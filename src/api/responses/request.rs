@@ -10,6 +10,27 @@ use crate::api::error::BadRequest;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Echo(pub(super) Map<String, Value>);
 
+impl Echo {
+    /// A call of a function that the request has in a namespace says in which.
+    pub(super) fn placed(&self, mut item: Value) -> Value {
+        let space = self.namespace(&item["name"]).filter(|_| item["type"] == "function_call");
+        if let (Some(space), Some(item)) = (space, item.as_object_mut()) {
+            item.entry("namespace").or_insert_with(|| space.clone());
+        }
+        item
+    }
+
+    /// `None`: no function of that name is in one, or another of that name may be meant.
+    fn namespace(&self, name: &Value) -> Option<&Value> {
+        let tools = self.0.get("tools")?.as_array()?;
+        let has = |tool: &&Value| tool["tools"].as_array().into_iter().flatten().any(|within| within["name"] == *name);
+        let mut spaces = tools.iter().filter(|tool| tool["type"] == "namespace").filter(has);
+        let alone = !tools.iter().any(|tool| tool["name"] == *name);
+        let space = spaces.next().filter(|_| alone && spaces.next().is_none())?;
+        space.get("name")
+    }
+}
+
 /// Fields that a response repeats, and what they are where the request has none.
 fn echo(request: &Map<String, Value>) -> Echo {
     let defaults = [

@@ -262,7 +262,7 @@ impl Stream {
     fn begin_call(&mut self, index: usize, call: Call, out: &mut Vec<u8>) {
         let at = self.place(out);
         let mark = self.mark(|mark| call.id.as_deref().is_some_and(|id| mark["call_id"] == id));
-        let item = marked(called(self.answer(), at, &call, "in_progress"), mark.as_ref());
+        let item = self.echo.placed(marked(called(self.answer(), at, &call, "in_progress"), mark.as_ref()));
         self.put(out, "response.output_item.added", json!({"output_index": at, "item": item}));
         self.calls.push(OpenCall { index, at, call, mark });
     }
@@ -323,7 +323,7 @@ impl Stream {
 
     fn close_call(&mut self, OpenCall { at, call, mark, .. }: &OpenCall, status: &str, out: &mut Vec<u8>) {
         let at = *at;
-        let item = marked(called(self.answer(), at, call, status), mark.as_ref());
+        let item = self.echo.placed(marked(called(self.answer(), at, call, status), mark.as_ref()));
         let (event, argument) = argument(call);
         let mut fields = json!({"item_id": item["id"], "output_index": at, argument: item[argument]});
         if call.custom.is_none() {

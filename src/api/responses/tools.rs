@@ -1,5 +1,7 @@
 //! A response's tools, and the choice among them, as a chat has them.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::api::conversation::{Hosted, Protocol};
@@ -19,14 +21,39 @@ pub(super) struct Tools {
 /// Names the one that is not a tool.
 pub(super) fn read(given: Value) -> Result<Tools, BadRequest> {
     let Value::Array(given) = given else { return Err(BadRequest::field("tools", "tools must be a list")) };
-    let mut tools = Tools::default();
+    let (mut tools, unique) = (Tools::default(), is_each_name_unique(&given));
     for (i, given) in given.into_iter().enumerate() {
-        match is_search(&given) {
-            true => tools.web_search = Some(web_search(given)),
-            false => tools.tools.push(tool(i, given)?),
+        match given {
+            search if is_search(&search) => tools.web_search = Some(web_search(search)),
+            space if unique && is_of_functions(&space) => tools.tools.extend(one_by_one(space)),
+            other => tools.tools.push(tool(i, other)?),
         }
     }
     Ok(tools)
+}
+
+/// Also within namespaces: a chat could not tell two functions of one name apart.
+fn is_each_name_unique(tools: &[Value]) -> bool {
+    let mut seen = HashSet::new();
+    let within = tools.iter().flat_map(|tool| tool["tools"].as_array().into_iter().flatten());
+    tools.iter().chain(within).filter_map(|tool| tool["name"].as_str()).all(|name| seen.insert(name))
+}
+
+/// Whether it is a namespace, and in it are functions alone.
+fn is_of_functions(tool: &Value) -> bool {
+    let functions = tool["tools"].as_array().filter(|tools| !tools.is_empty() && tool["type"] == "namespace");
+    functions.is_some_and(|tools| tools.iter().all(|tool| tool["type"] == "function"))
+}
+
+/// The functions of a namespace, each with what is said of that.
+fn one_by_one(mut space: Value) -> Vec<Value> {
+    let Value::Array(functions) = space["tools"].take() else { return vec![] };
+    space.as_object_mut().into_iter().for_each(|space| space.retain(|name, _| name != "type" && name != "tools"));
+    let placed = |mut tool: Value| {
+        tool.as_object_mut().and_then(|tool| tool.shift_remove("type"));
+        function(with(tool, "namespace", Some(&space)))
+    };
+    functions.into_iter().map(placed).collect()
 }
 
 /// By any of its names: they have dates.

@@ -15,18 +15,25 @@ use crate::api::conversation::{
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
 
-/// What chat has and Responses has nothing like.
-const UNKNOWN: [&str; 10] = [
+/// What chat has, or other gateways do, and Responses has nothing like.
+const UNKNOWN: [&str; 17] = [
     "audio",
+    "caching",
     "frequency_penalty",
     "function_call",
     "functions",
+    "include_reasoning",
+    "litellm_metadata",
     "logit_bias",
     "modalities",
     "n",
     "presence_penalty",
+    "route",
     "seed",
+    "session_id",
     "stop",
+    "transforms",
+    "usage",
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
@@ -211,8 +218,26 @@ fn tools(controls: &Controls, web_search: Option<Value>) -> Value {
     for (place, tool) in others {
         tools.insert(place.min(tools.len()), tool);
     }
+    let mut tools = tools.into_iter().fold(vec![], gathered);
     tools.extend(web_search);
     if tools.is_empty() { Value::Null } else { tools.into() }
+}
+
+/// `tools` and one more, which stands in its namespace: a chat has functions only one by one.
+fn gathered(mut tools: Vec<Value>, mut tool: Value) -> Vec<Value> {
+    let space = tool.as_object_mut().filter(|tool| tool.get("namespace").is_some_and(Value::is_object));
+    let Some(space) = space.and_then(|tool| tool.shift_remove("namespace")) else {
+        tools.push(tool);
+        return tools;
+    };
+    let last = tools.last_mut().filter(|last| last["type"] == "namespace" && last["name"] == space["name"]);
+    match last.and_then(|last| last["tools"].as_array_mut()) {
+        Some(others) => others.push(tool),
+        None => {
+            tools.push(with(json!({"type": "namespace", "tools": [tool]}), space.as_object().unwrap_or(&Map::new())))
+        }
+    }
+    tools
 }
 
 /// Responses hold to a schema unless told otherwise; chat does not.
