@@ -192,6 +192,18 @@ impl ChatRequest {
         serde_json::to_vec(&options).ok()
     }
 
+    /// The same, but that what its provider cannot express is left out if `drop`. What the request itself says holds.
+    #[must_use]
+    pub fn or_drop_unsupported(self, drop: bool) -> Self {
+        let says = self.raw("drop_unsupported").is_some_and(|raw| &raw[..] != b"null");
+        if says || !drop {
+            return self;
+        }
+        // As its field too, in which it differs from a request that nothing is left out of.
+        let field = Some(Bytes::from_static(b"true"));
+        Self { drop_unsupported: true, ..self }.with_field("drop_unsupported", field)
+    }
+
     /// With another value of a top-level field, or without it.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: Option<Bytes>) -> Self {
@@ -202,8 +214,9 @@ impl ChatRequest {
 }
 
 /// Fields that are written anew for each upstream, or that no upstream of this wire sees.
-pub const OWN: [&str; 11] = [
+pub const OWN: [&str; 12] = [
     "model",
+    "client_metadata",
     "drop_unsupported",
     "reasoning_summary",
     "responses_reasoning",

@@ -9,7 +9,7 @@ use super::answer::{Answer, AnswerBody, Facts};
 use super::balance::Balance;
 use super::setup::Setup;
 use super::sink::{Ended, Sink, left};
-use super::{Gateway, GatewayError};
+use super::{Gateway, GatewayError, Wishes};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::catalog::Usage;
 use crate::policy::Kind;
@@ -22,8 +22,9 @@ impl Gateway {
     ///
     /// # Errors
     /// See [`GatewayError`].
-    pub async fn embed(&self, body: Bytes) -> Result<Answer, GatewayError> {
-        let request = EmbeddingsRequest::parse(&body)?;
+    pub async fn embed(&self, body: Bytes, wishes: &Wishes) -> Result<Answer, GatewayError> {
+        let mut request = EmbeddingsRequest::parse(&body)?;
+        request.drop_unsupported |= wishes.drop_unsupported == Some(true);
         let setup = self.setup.load_full();
         let targets = setup.embedders(&request.model)?;
         let name = setup.targets[targets[0]].model.id.model.clone();

@@ -95,6 +95,8 @@ pub struct Wishes {
     /// Whose request it is: nobody gets another's kept answers.
     pub tenant: Tenant,
     pub cache: CacheWish,
+    /// Whether to leave out what the model's provider cannot express, where the body does not say.
+    pub drop_unsupported: Option<bool>,
 }
 
 impl Gateway {
@@ -134,10 +136,11 @@ impl Gateway {
     /// See [`GatewayError`]; only an exhausted request has been recorded.
     pub async fn chat(&self, body: Bytes, wishes: Wishes) -> Result<Answer, GatewayError> {
         let arrival = self.sources.arrival();
-        let mut request = ChatRequest::parse(&body)?;
+        let request = ChatRequest::parse(&body)?;
         let setup = self.setup.load_full();
-        let preferred = Preferred::take(&setup, &mut request)?;
         let name = setup.resolve(&request.model)?;
+        let mut request = request.or_drop_unsupported(wishes.drop_unsupported.unwrap_or(setup.drops_unsupported(name)));
+        let preferred = Preferred::take(&setup, &mut request)?;
         let call = Call { setup: &setup, name, request: &request, body: &body, wishes: &wishes, arrival };
         let ticket = match self.cached(&call).await? {
             Found::Answer(answer) => return Ok(answer),

@@ -50,6 +50,8 @@ pub struct RouteSettings {
     pub rules: Vec<Rule>,
     /// `None`: each request is asked anew.
     pub cache: Option<CacheRule>,
+    /// What a model's provider cannot express is left out of a request that does not say.
+    pub drop_unsupported: bool,
 }
 
 /// A part of a route's requests with a knob of its own.
@@ -129,6 +131,7 @@ impl RouteSettings {
             segments: vec![],
             rules: vec![],
             cache: None,
+            drop_unsupported: false,
         }
     }
 

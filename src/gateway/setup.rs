@@ -78,6 +78,11 @@ pub(super) enum Asked {
 }
 
 impl Setup {
+    /// Whether what a provider cannot express is left out, where neither request nor client says.
+    pub(super) fn drops_unsupported(&self, name: Asked) -> bool {
+        matches!(name, Asked::Route(route) if self.settings.routes[route].drop_unsupported)
+    }
+
     /// Takes a validated configuration into use; `upstreams` must know the provider of each of its models.
     pub fn new(settings: Settings, upstreams: impl Into<Arc<Upstreams>>, metrics: &Metrics) -> Self {
         let models = settings.models.iter().chain(&settings.embeddings);

@@ -11,8 +11,8 @@ use super::protocol::respond;
 use super::{App, body, headers};
 
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
-    // None of them decides anything here, and a wrong one is a mistake all the same.
-    headers::wishes(request.headers())?;
+    // Most of them decide nothing here, and a wrong one is a mistake all the same.
+    let wishes = headers::wishes(request.headers())?;
     let request = body::read(request, app.body_limit).await?;
-    respond(&app, app.gateway.embed(request).await?, Chat)
+    respond(&app, app.gateway.embed(request, &wishes).await?, Chat)
 }

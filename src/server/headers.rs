@@ -26,6 +26,7 @@ const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
 static CACHE: HeaderName = HeaderName::from_static("x-satisfice-cache");
 static QUALITY: HeaderName = HeaderName::from_static("x-satisfice-quality");
 static METADATA: HeaderName = HeaderName::from_static("x-satisfice-metadata");
+static DROP_UNSUPPORTED: HeaderName = HeaderName::from_static("x-satisfice-drop-unsupported");
 static SESSION: HeaderName = HeaderName::from_static("x-satisfice-session");
 const LONGEST_SESSION: usize = 256;
 
@@ -83,7 +84,22 @@ pub(super) fn betas(headers: &HeaderMap) -> Vec<String> {
 pub(super) fn wishes(headers: &HeaderMap) -> Result<Wishes, ApiError> {
     let (quality, metadata, session, cache) =
         (quality(headers)?, metadata(headers)?, session(headers)?, cache(headers)?);
-    Ok(Wishes { quality, metadata, session, tenant: auth::tenant(headers), cache })
+    let (tenant, drop_unsupported) = (auth::tenant(headers), drop_unsupported(headers)?);
+    Ok(Wishes { quality, metadata, session, tenant, cache, drop_unsupported })
+}
+
+/// Whether what a provider cannot express is to be left out.
+fn drop_unsupported(headers: &HeaderMap) -> Result<Option<bool>, ApiError> {
+    match once(headers, &DROP_UNSUPPORTED)?.map(|value| value.as_bytes().trim_ascii()) {
+        None => Ok(None),
+        Some(b"true") => Ok(Some(true)),
+        Some(b"false") => Ok(Some(false)),
+        Some(other) => {
+            let given = String::from_utf8_lossy(other);
+            let message = format!("the header {DROP_UNSUPPORTED} must be true or false; it is \"{given}\"");
+            Err(BadRequest::field(DROP_UNSUPPORTED.as_str(), message).into())
+        }
+    }
 }
 
 /// A header that is there once at most: of two nobody knows which is meant.

@@ -4,7 +4,7 @@ use satisfice::trace::Outcome;
 use satisfice::upstream::settings::Wire;
 use serde_json::{Value, json};
 
-use crate::gateway::{Options, Running, ask, ask_stream, body, header};
+use crate::gateway::{Options, Running, ask, ask_stream, body, header, settings};
 use crate::scripted::Answer;
 use crate::wire;
 
@@ -149,4 +149,36 @@ async fn what_gemini_knows_nothing_like_is_refused_by_name() {
     let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
     assert_eq!(body["error"]["param"], "logit_bias");
     assert!(running.upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_gemini_knows_nothing_like_is_left_out_where_body_header_or_route_say_so() {
+    let mut settings = settings();
+    settings.routes[0].drop_unsupported = true;
+    let running = Running::with(Options { wire: Wire::Gemini, settings, ..Options::default() }).await;
+    for model in ["small-upstream", "large-upstream"] {
+        running.upstream.on(model, [Answer::json(include_str!("../fixtures/gemini/answer.json"))]);
+    }
+    for (model, body, header, status) in [
+        ("small", None, None, 400),
+        ("small", None, Some("true"), 200),
+        ("small", Some(true), Some("false"), 200),
+        ("small", Some(false), Some("true"), 400),
+        ("auto", None, None, 200),
+        ("auto", None, Some("false"), 400),
+        ("auto", Some(false), None, 400),
+        ("auto", None, Some("perhaps"), 400),
+    ] {
+        let mut request = ask(model);
+        request["logit_bias"] = json!({"5": 1});
+        body.into_iter().for_each(|drop: bool| request["drop_unsupported"] = drop.into());
+        let posted = running.post("/v1/chat/completions", request.to_string());
+        let posted = match header {
+            Some(header) => posted.header("x-satisfice-drop-unsupported", header),
+            None => posted,
+        };
+        assert_eq!(posted.send().await.unwrap().status(), status, "{model} {body:?} {header:?}");
+    }
+    let sent: Vec<Value> = running.upstream.seen().iter().map(crate::scripted::Seen::json).collect();
+    assert!(sent.iter().all(|sent| !sent.to_string().contains("unsupported")), "{sent:?}");
 }

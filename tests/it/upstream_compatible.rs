@@ -3,8 +3,12 @@
 use bytes::Bytes;
 use satisfice::catalog::providers::Catalogue;
 use satisfice::catalog::quirks::Quirks;
+use satisfice::upstream::bedrock::Bedrock;
+use satisfice::upstream::cohere::Cohere;
 use satisfice::upstream::compatible::Compatible;
+use satisfice::upstream::gemini::Gemini;
 use satisfice::upstream::openai::OpenAi;
+use satisfice::upstream::responses::Responses;
 use satisfice::upstream::{Provider, StreamItem};
 use serde_json::{Value, json};
 
@@ -61,6 +65,20 @@ fn what_it_knows_nothing_like_is_refused_by_name_or_left_out() {
     assert!(message.contains("provider groq") && message.contains("drop_unsupported"), "{message}");
     let dropped = posted(&groq, &asking(r#","logprobs":true,"seed":3,"drop_unsupported":true"#));
     assert_eq!(dropped, json!({"model": wire::MODEL, "messages": [{"role": "user", "content": "Hello"}], "seed": 3}));
+}
+
+#[test]
+fn what_other_gateways_are_told_reaches_them_and_nobody_who_refuses_it() {
+    let fields = r#","include_reasoning":true,"usage":{"include":true},"transforms":["middle-out"],"route":"fallback",
+        "session_id":"s","litellm_metadata":{"a":1},"caching":true"#;
+    let openrouter = posted(&known("openrouter"), &asking(fields)).as_object().unwrap().len();
+    assert_eq!(openrouter, 9);
+    let strict = ["openai", "azure", "groq", "cerebras", "mistral"].map(known);
+    let strict = strict.iter().map(|provider| provider as &dyn Provider);
+    for provider in strict.chain([&Gemini as &dyn Provider, &Cohere, &Bedrock, &Responses::of("p")]) {
+        let plain = posted(provider, &asking(""));
+        assert_eq!(posted(provider, &asking(fields)), plain);
+    }
 }
 
 #[test]

@@ -77,12 +77,16 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 20] = [
+const HINTS: [&str; 28] = [
     "anthropic_beta",
+    "caching",
     "claude_effort",
     "claude_search",
     "claude_thinking",
+    "client_metadata",
     "include",
+    "include_reasoning",
+    "litellm_metadata",
     "max_tool_calls",
     "metadata",
     "models",
@@ -92,10 +96,14 @@ const HINTS: [&str; 20] = [
     "provider",
     "reasoning_summary",
     "responses_reasoning",
+    "route",
     "safety_identifier",
     "service_tier",
+    "session_id",
     "store",
     "stream_options",
+    "transforms",
+    "usage",
     "user",
     "verbosity",
 ];
@@ -167,7 +175,8 @@ pub fn inexpressible_of(
 
 /// A `problem` with a field that its provider cannot express, and the remedies there are.
 pub fn unsupported(field: &str, problem: &str) -> BadRequest {
-    let remedy = "leave it out, ask another model, or send `\"drop_unsupported\": true` to have it left out";
+    let remedy = "leave it out, ask another model, or have it left out: `\"drop_unsupported\": true`, in a header \
+                  x-satisfice-drop-unsupported";
     BadRequest::field(field.to_owned(), format!("{problem}; {remedy}"))
 }
 

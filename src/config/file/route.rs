@@ -30,6 +30,7 @@ pub(in crate::config) struct Route {
     /// Names of models.
     pub(in crate::config) fallbacks: Fallbacks<Vec<Located<String>>>,
     pub(in crate::config) cache: Option<RouteCache>,
+    pub(in crate::config) drop_unsupported: bool,
 }
 
 impl Route {
@@ -55,6 +56,7 @@ impl Route {
             segments: section.sections("segments", Segment::read).unwrap_or_default(),
             rules: section.sections("rules", Rule::read).unwrap_or_default(),
             cache: section.section("cache", RouteCache::read),
+            drop_unsupported: section.boolean("drop_unsupported").unwrap_or(false),
         };
         if !section.had("models") {
             section.missing("models", models);

@@ -69,6 +69,7 @@ fn configured_route(
     let knob = route.knob.unwrap_or(flags.knob());
     Some(RouteSettings {
         explore: route.explore,
+        drop_unsupported: route.drop_unsupported,
         alternates: alternates(&typed.value, &chosen, models),
         resilience: resilience(route, known, models, findings),
         segments: segments(route, findings),
