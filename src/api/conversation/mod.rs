@@ -175,7 +175,7 @@ pub fn inexpressible_of(
 
 /// A `problem` with a field that its provider cannot express, and the remedies there are.
 pub fn unsupported(field: &str, problem: &str) -> BadRequest {
-    let remedy = "leave it out, ask another model, or have it left out: `\"drop_unsupported\": true`, in a header \
+    let remedy = "leave it out, ask another model, or have it left out: `\"drop_unsupported\": true`, or a header \
                   x-satisfice-drop-unsupported";
     BadRequest::field(field.to_owned(), format!("{problem}; {remedy}"))
 }
