@@ -39,7 +39,7 @@ pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     put(headers, text, ROUTE, facts.route.as_deref());
     put(headers, text, ATTEMPTS, Some(facts.attempts));
     put(headers, text, TRACE_ID, Some(facts.trace.as_hyphenated()).filter(|_| !facts.trace.is_nil()));
-    copy(headers, &TRACE_ID, OPENAI_ID);
+    copy(headers, TRACE_ID, OPENAI_ID);
     put(headers, text, PROPENSITY, facts.propensity);
     put(headers, text, DIFFICULTY, facts.difficulty);
     // Without the last bits of a product of prices and tokens, which say nothing.
@@ -61,10 +61,10 @@ fn put(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName, value: Op
 
 /// The trace by the name that Anthropic's SDKs read, too.
 pub(super) fn name_for_anthropic(headers: &mut HeaderMap) {
-    copy(headers, &TRACE_ID, ANTHROPIC_ID);
+    copy(headers, TRACE_ID, ANTHROPIC_ID);
 }
 
-fn copy(headers: &mut HeaderMap, from: &HeaderName, to: HeaderName) {
+fn copy(headers: &mut HeaderMap, from: HeaderName, to: HeaderName) {
     if let Some(value) = headers.get(from).cloned() {
         headers.insert(to, value);
     }
