@@ -66,6 +66,8 @@ pub struct Entrant<'a> {
 /// Where a route's arms start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutePrior {
+    /// The workload in which its models were looked up; `None`: no workload knows any.
+    pub home: Option<String>,
     /// Covariance of what all arms share, (u, v), row by row: a shift for each weight of θ, and one of the slope on price.
     /// Its mean is 0.
     pub shift: Vec<f64>,
@@ -133,14 +135,29 @@ impl Prior {
     /// for what a workload says of a model is relative to the others in it.
     pub fn route(&self, entrants: &[Entrant]) -> RoutePrior {
         let home = self.home(entrants);
-        let arm = |entrant| match &home {
-            Some(home) => self.arm_at(home, entrant),
-            None => self.newcomer(entrant, &self.population.mean, mean_price(entrants)),
-        };
         let left = home.as_ref().map_or(1.0, |home| home.shift_left(entrants));
         let variances = self.population.between.iter().copied().chain([self.price_variance()]);
         let variances: Vec<f64> = variances.map(|variance| variance * left).collect();
-        RoutePrior { shift: diagonal(variances.into_iter()), arms: entrants.iter().map(arm).collect() }
+        RoutePrior {
+            shift: diagonal(variances.into_iter()),
+            arms: self.arms(home.as_ref(), entrants),
+            home: home.map(|home| home.heads[0].workload.clone()),
+        }
+    }
+
+    /// The priors of other models, looked up where those of a route were: see [`RoutePrior::home`].
+    pub fn beside(&self, home: Option<&str>, entrants: &[Entrant]) -> Vec<ArmPrior> {
+        let heads: Vec<&Head> = self.heads.iter().filter(|head| home == Some(head.workload.as_str())).collect();
+        let home = (!heads.is_empty()).then(|| Home::new(heads));
+        self.arms(home.as_ref(), entrants)
+    }
+
+    fn arms(&self, home: Option<&Home>, entrants: &[Entrant]) -> Vec<ArmPrior> {
+        let arm = |entrant| match home {
+            Some(home) => self.arm_at(home, entrant),
+            None => self.newcomer(entrant, &self.population.mean, mean_price(entrants)),
+        };
+        entrants.iter().map(arm).collect()
     }
 
     /// Variance of the slope on price between workloads, about the population's.

@@ -13,6 +13,7 @@ mod logistic;
 mod measured;
 mod mixture;
 mod moments;
+mod newcomer;
 mod ours;
 mod propensity;
 mod retired;

@@ -9,10 +9,11 @@ use super::arm::Arm;
 use super::controller::{Controller, Schedule};
 use super::form::Form;
 use super::gaussian::Gaussian;
+use super::newcomer::at_level_of;
 use super::retired::Retired;
 use super::solution::{Problem, Solution};
 use super::{ArmSpec, Decision, Kind, Reward, RouteSpec, SegmentSpec, Settlement};
-use crate::difficulty::{Entrant, Prior, RoutePrior, undated};
+use crate::difficulty::{ArmPrior, Entrant, Prior, RoutePrior, undated};
 
 /// One route's arms, and who steers them: the route's own knob, and each segment's. The arms learn from every answer,
 /// whichever controller decided.
@@ -27,6 +28,8 @@ pub struct RouteState {
     /// How far the route's prompts and scorers have moved all arms, and how much better its dear models are than
     /// elsewhere.
     pub shift: Arc<Gaussian>,
+    /// The workload whose level the shift is about: see [`RoutePrior::home`].
+    home: Option<String>,
     /// The route's own, then one per segment of `spec.segments`, in their order.
     controllers: Vec<Controller>,
     form: Form,
@@ -39,21 +42,23 @@ const OWN: usize = 0;
 
 impl RouteState {
     pub(super) fn configured(spec: &RouteSpec, prior: &Prior, before: Option<Self>) -> Self {
-        let entrants: Vec<Entrant> = spec.arms.iter().map(entrant).collect();
-        let RoutePrior { shift, arms } = prior.route(&entrants);
-        let fresh = arms.iter().map(|arm| Arc::new(Arm::new(arm))).collect();
+        let fresh = prior.route(&entrants(spec));
         match before {
-            Some(before) => before.reconfigured(spec, fresh),
-            None => Self::cold(spec, fresh, Gaussian::about_zero(shift)),
+            Some(before) => {
+                let fresh = before.levelled(fresh, prior);
+                before.reconfigured(spec, &fresh)
+            }
+            None => Self::cold(spec, fresh),
         }
     }
 
-    fn cold(spec: &RouteSpec, arms: Vec<Arc<Arm>>, shift: Gaussian) -> Self {
+    fn cold(spec: &RouteSpec, RoutePrior { home, shift, arms }: RoutePrior) -> Self {
         let mut state = Self {
             spec: spec.clone(),
-            arms,
+            arms: arms.iter().map(|arm| Arc::new(Arm::new(arm))).collect(),
             retired: Retired::default(),
-            shift: Arc::new(shift),
+            shift: Arc::new(Gaussian::about_zero(shift)),
+            home,
             controllers: controllers(spec, |_| None),
             schedule: Schedule::default(),
             form: Form::default(),
@@ -62,7 +67,18 @@ impl RouteState {
         state
     }
 
-    fn reconfigured(mut self, spec: &RouteSpec, fresh: Vec<Arc<Arm>>) -> Self {
+    /// Where new models start beside those that are here. The shift says nothing of models that were looked up in another
+    /// workload than these were.
+    fn levelled(&self, fresh: RoutePrior, prior: &Prior) -> Vec<ArmPrior> {
+        if fresh.home == self.home {
+            return fresh.arms;
+        }
+        let there = prior.beside(fresh.home.as_deref(), &entrants(&self.spec));
+        let residents: Vec<(&Arm, ArmPrior)> = self.arms.iter().map(|arm| &**arm).zip(there).collect();
+        at_level_of(&residents, fresh.arms, &self.shift)
+    }
+
+    fn reconfigured(mut self, spec: &RouteSpec, fresh: &[ArmPrior]) -> Self {
         let before: Vec<(String, Arc<Arm>)> =
             self.spec.arms.iter().map(|arm| arm.arm.clone()).zip(std::mem::take(&mut self.arms)).collect();
         let known = |name: &str| before.iter().find(|(arm, _)| arm == name).map(|(_, arm)| arm.clone());
@@ -71,7 +87,8 @@ impl RouteState {
             version.map(|(_, arm)| Arc::new(Arm::inherit(arm)))
         };
         let mut arm = |name: &str, fresh| {
-            known(name).or_else(|| self.retired.take(name)).or_else(|| parent(name)).unwrap_or(fresh)
+            let kept = known(name).or_else(|| self.retired.take(name)).or_else(|| parent(name));
+            kept.unwrap_or_else(|| Arc::new(Arm::new(fresh)))
         };
         self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
         let gone = before.iter().filter(|(name, _)| spec.arms.iter().all(|arm| arm.arm != *name));
@@ -288,6 +305,7 @@ fn controllers(spec: &RouteSpec, known: impl Fn(Option<&str>) -> Option<Controll
     iter::once(one(None, spec.knob, spec.explore)).chain(segments).collect()
 }
 
-fn entrant(arm: &ArmSpec) -> Entrant<'_> {
-    Entrant { name: &arm.arm, log_price: arm.price.map(|price| Prior::log_price(price.input, price.output)) }
+fn entrants(spec: &RouteSpec) -> Vec<Entrant<'_>> {
+    let log_price = |arm: &ArmSpec| arm.price.map(|price| Prior::log_price(price.input, price.output));
+    spec.arms.iter().map(|arm| Entrant { name: &arm.arm, log_price: log_price(arm) }).collect()
 }

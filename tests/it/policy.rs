@@ -468,6 +468,33 @@ fn a_newer_version_of_a_model_inherits_what_its_parent_learned_and_a_stranger_do
 }
 
 #[test]
+fn a_newcomer_starts_where_training_has_it_beside_the_models_that_are_here() {
+    let names = ["gpt-4-1106-preview", "mixtral-8x7b-instruct", "unheard-of"];
+    let of = |n: usize| RouteSpec {
+        arms: names[..n].iter().map(|name| arm(name, 1.0)).collect(),
+        ..spec(Knob::Quality(0.95))
+    };
+    let mut snapshot = cold(of(1));
+    let context = context(&snapshot, 0.0);
+    for _ in 0..300 {
+        let decision = choose(&snapshot, &context, 0.5).pinned("test", 0);
+        snapshot = answered(snapshot, &decision, 1e-3, Some(0.87));
+    }
+    let logit = |snapshot: &Snapshot, k: usize| {
+        let quality = choose(snapshot, &context, 0.5).candidates[k].quality;
+        (quality / (1.0 - quality)).ln()
+    };
+    // Alone the first is known from chats, where it is far worse than here; the two of them are known from arithmetic,
+    // where the logits of their qualities are 1.3 apart.
+    let two = snapshot.configure(&[of(2)]);
+    let below = logit(&two, 0) - logit(&two, 1);
+    assert!((below - 1.3).abs() < 0.25, "{below}");
+    let three = two.configure(&[of(3)]);
+    let below = logit(&three, 0) - logit(&three, 2);
+    assert!((0.5..1.4).contains(&below), "a stranger, at the price of neither: {below}");
+}
+
+#[test]
 fn after_a_change_of_prices_the_price_of_quality_is_solved_for_afresh() {
     let mut world = World { rng: StdRng::seed_from_u64(3), quality: [0.6, 0.8, 0.9] };
     let outcome = world.run(cold(spec(Knob::Quality(0.9))), 400, 1);
