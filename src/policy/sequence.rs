@@ -28,17 +28,21 @@ pub struct Sequence {
     mean: f64,
     /// Sum of squared distances to the mean.
     squares: f64,
+    /// Sum of the variances that were foreseen.
+    foreseen: f64,
 }
 
 impl Sequence {
     /// Of values that may plausibly differ by `unit`: 1 for qualities.
     pub fn new(unit: f64) -> Self {
-        Self { unit, rows: 0, mean: 0.0, squares: 0.0 }
+        Self { unit, rows: 0, mean: 0.0, squares: 0.0, foreseen: 0.0 }
     }
 
-    /// The next value of the stream.
-    pub fn push(&mut self, value: f64) {
+    /// The next value of the stream, which was known to have a variance of at least `foreseen`: of values that are rarely
+    /// far from the others, the first may all be near.
+    pub fn push(&mut self, value: f64, foreseen: f64) {
         self.rows += 1;
+        self.foreseen += foreseen;
         let distance = value - self.mean;
         self.mean += distance / self.rows as f64;
         self.squares += distance * (value - self.mean);
@@ -49,7 +53,7 @@ impl Sequence {
         if self.rows < FIRST_LOOK {
             return None;
         }
-        let squares = self.squares + UNSEEN * self.unit * self.unit;
+        let squares = self.squares.max(self.foreseen) + UNSEEN * self.unit * self.unit;
         let half = half_width(self.rows, squares / self.rows as f64, ALPHA);
         Some((self.mean - half, self.mean + half))
     }

@@ -61,8 +61,8 @@ fn policies_are_compared_in_a_table() {
       small        0.600 [0.543, 0.657]  0.600 [0.545, 0.655]  0.600 [0.524, 0.676]  1.0000 [1.0000, 1.0000]     300  2.0        1.00
       uniform      0.700 [0.664, 0.736]  0.700 [0.663, 0.737]  0.700 [0.663, 0.737]  5.5000 [5.5000, 5.5000]     600  1.0        1.00
       large less small, on the 600 requests that both can answer:
-        quality 0.2001 [0.1271, 0.2731]; at any time [0.0860, 0.3142]: higher
-        USD per 1k 9.0000 [9.0000, 9.0000]; at any time [8.9279, 9.0721]: higher
+        quality 0.2001 [0.1271, 0.2731]; at any time [0.0853, 0.3149]: higher
+        USD per 1k 9.0000 [9.0000, 9.0000]; at any time [8.8557, 9.1443]: higher
 
     Values with 95 % intervals. DR: doubly robust, with what was believed of each answer when it was decided.
     Assumed: whether an answer is judged depends on the request and the model, not on how good the answer is;

@@ -265,6 +265,29 @@ fn two_policies_of_one_value_are_told_apart_in_5_of_100_streams_at_most_however_
 }
 
 #[test]
+fn a_model_that_is_rarely_drawn_is_told_apart_as_seldom_from_one_that_is_as_good() {
+    const STREAMS: usize = 400;
+    let candidate = |arm: &str, propensity| Candidate { arm: arm.into(), quality: 0.95, cost_usd: 1e-3, propensity };
+    let (rare, usual) = (Fixed("rare".into()), Fixed("usual".into()));
+    for propensity in [0.005, 0.02, 0.1] {
+        let mut rng = StdRng::seed_from_u64(20);
+        let mut row = || {
+            let candidates = vec![candidate("rare", propensity), candidate("usual", 1.0 - propensity)];
+            let chosen = usize::from(rng.random::<f64>() >= propensity);
+            Row { quality: Some(f64::from(u8::from(rng.random_bool(0.95)))), ..asked(0.0, candidates, chosen) }
+        };
+        let (mut ever, mut at_the_end) = (0, 0);
+        for _ in 0..STREAMS {
+            let rows: Vec<Row> = (0..1_000).map(|_| row()).collect();
+            let found = compare(&rows, (&rare, &usual), Outcome::Quality, None).unwrap();
+            ever += usize::from(found.told_apart_at.is_some());
+            at_the_end += usize::from(found.difference.low > 0.0 || found.difference.high < 0.0);
+        }
+        assert!(ever <= STREAMS / 20 && at_the_end <= STREAMS / 14, "{propensity}: {ever}, one look: {at_the_end}");
+    }
+}
+
+#[test]
 fn two_policies_of_different_value_are_told_apart_in_the_right_direction() {
     let rows = WORLD.rows(4_000, &mut StdRng::seed_from_u64(19));
     let (large, small) = (Fixed("large".into()), Fixed("small".into()));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::estimate::{Estimate, Sample};
+use super::estimate::{Answered, Estimate, Sample};
 use super::{Outcome, Row, Target, TooFew};
 use crate::policy::Sequence;
 
@@ -32,17 +32,17 @@ pub fn compare(
     clip: Option<f64>,
 ) -> Result<Comparison, TooFew> {
     let pairs = rows.iter().zip(first.over(rows).into_iter().zip(second.over(rows)));
-    let both = |(row, (first, second)): (_, (Option<_>, Option<_>))| Some(((row, first?), (row, second?)));
-    let (of_first, of_second): (Vec<_>, Vec<_>) = pairs.filter_map(both).unzip();
-    let observed = of_first.iter().filter(|(row, _)| outcome.observed(row).is_some()).count();
+    let answered = |row, target: Option<Vec<f64>>| Some(Answered::new(row, target?, clip));
+    let both = |(row, (first, second))| Some(answered(row, first)?.less(answered(row, second)?));
+    let sample = Sample::new(&pairs.filter_map(both).collect::<Vec<_>>(), outcome);
+    let observed = sample.observed().count();
     if observed < 2 {
         return Err(TooFew(observed));
     }
-    let values = |answered: &[(&Row, Vec<f64>)]| Sample::new(answered, outcome, clip).dr();
-    let differences: Vec<f64> = values(&of_first).into_iter().zip(values(&of_second)).map(|(a, b)| a - b).collect();
-    let (mut sequence, mut told_apart_at) = (Sequence::new(outcome.unit(rows)), None);
-    for (i, difference) in differences.iter().enumerate() {
-        sequence.push(*difference);
+    let differences = sample.dr();
+    let (mut sequence, mut told_apart_at) = (Sequence::new(outcome.unit(rows) * sample.reach()), None);
+    for (i, (difference, row)) in differences.iter().zip(sample.rows()).enumerate() {
+        sequence.push(*difference, row.foreseen());
         if told_apart_at.is_none() && sequence.excludes_zero() {
             told_apart_at = Some(i + 1);
         }
@@ -50,7 +50,7 @@ pub fn compare(
     Ok(Comparison {
         rows: differences.len(),
         observed,
-        difference: Estimate::of(&differences),
+        difference: sample.estimate(&differences),
         anytime: sequence.interval(),
         told_apart_at,
     })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Outcome, Row, Target};
+use crate::policy::Candidate;
 
 /// Normal quantile of a two-sided 95 % interval.
 const Z: f64 = 1.959_964;
@@ -48,6 +49,15 @@ pub struct Estimates {
 #[error("only {0} of the requests that it can answer have an outcome; at least 2 are needed")]
 pub struct TooFew(pub usize);
 
+/// A row that a policy can answer, or by how much two differ on it.
+pub(super) struct Answered<'a> {
+    row: &'a Row,
+    /// π′ of each candidate.
+    target: Vec<f64>,
+    /// w of each, clipped; 0 where it could not be drawn.
+    weights: Vec<f64>,
+}
+
 /// A row, weighed by a target policy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Weighed {
@@ -63,6 +73,8 @@ pub(super) struct Weighed {
     /// Σₖ π(k) w(k)² E(y − q̂)² / rₖ, and the same with q̂² more, for outcomes as they were believed: what this row may add to
     /// an estimator's variance, whichever model was drawn.
     foreseen: [f64; 2],
+    /// The greatest |w(k)| / rₖ.
+    reach: f64,
 }
 
 /// Rows that a policy can answer, with how often each model's answers were observed.
@@ -85,8 +97,9 @@ struct Arm {
 /// # Errors
 /// [`TooFew`] outcomes.
 pub fn estimate(rows: &[Row], target: &dyn Target, outcome: Outcome, clip: Option<f64>) -> Result<Estimates, TooFew> {
-    let answered: Vec<_> = rows.iter().zip(target.over(rows)).filter_map(|(row, p)| Some((row, p?))).collect();
-    let sample = Sample::new(&answered, outcome, clip);
+    let targets = rows.iter().zip(target.over(rows));
+    let answered: Vec<_> = targets.filter_map(|(row, p)| Some(Answered::new(row, p?, clip))).collect();
+    let sample = Sample::new(&answered, outcome);
     let observed = sample.observed().count();
     if observed < 2 {
         return Err(TooFew(observed));
@@ -97,13 +110,14 @@ pub fn estimate(rows: &[Row], target: &dyn Target, outcome: Outcome, clip: Optio
     // Equal weights come to their number, but for rounding.
     let is_told = effective >= LEAST_EFFECTIVE - 1e-9;
     let [about_belief, about_mean] = sample.foreseen();
+    let dr = sample.estimate(&sample.dr());
     let told = |values: Vec<f64>, least| is_told.then(|| Estimate::at_least(&values, least));
     Ok(Estimates {
         rows: answered.len(),
         observed,
         ips: told(sample.ips(), about_mean),
         snips: told(sample.snips(), about_belief),
-        dr: Estimate::at_least(&sample.dr(), about_belief),
+        dr,
         sndr: told(sample.sndr(), about_belief),
         effective,
         largest_weight: weights().fold(0.0, f64::max),
@@ -112,13 +126,8 @@ pub fn estimate(rows: &[Row], target: &dyn Target, outcome: Outcome, clip: Optio
 }
 
 impl Estimate {
-    /// Of the mean of independent values, at least two.
-    pub(super) fn of(values: &[f64]) -> Self {
-        Self::at_least(values, 0.0)
-    }
-
-    /// The same where a value's variance is known to be at least `least`: of rarely drawn models most logs show no answer
-    /// that differs, and look certain.
+    /// Of the mean of independent values, at least two, whose variance is known to be at least `least`: of rarely drawn
+    /// models most logs show no answer that differs, and look certain.
     fn at_least(values: &[f64], least: f64) -> Self {
         let n = values.len() as f64;
         let value = mean(values);
@@ -141,12 +150,41 @@ impl Estimates {
     }
 }
 
+impl<'a> Answered<'a> {
+    /// `target`: the policy's probabilities.
+    pub(super) fn new(row: &'a Row, target: Vec<f64>, clip: Option<f64>) -> Self {
+        let weight =
+            |p: f64, drawn: f64| if drawn > 0.0 { (p / drawn).min(clip.unwrap_or(f64::INFINITY)) } else { 0.0 };
+        let weights = row.candidates.iter().zip(&target).map(|(c, p)| weight(*p, c.propensity)).collect();
+        Self { row, target, weights }
+    }
+
+    /// By how much more the policy does here than another on the same row: estimates are sums over these.
+    pub(super) fn less(mut self, other: Self) -> Self {
+        self.target.iter_mut().zip(other.target).for_each(|(p, other)| *p -= other);
+        self.weights.iter_mut().zip(other.weights).for_each(|(w, other)| *w -= other);
+        self
+    }
+
+    /// Candidates with π′ and w.
+    fn candidates(&self) -> impl Iterator<Item = (&'a Candidate, f64, f64)> {
+        let probabilities = self.target.iter().zip(&self.weights);
+        self.row.candidates.iter().zip(probabilities).map(|(candidate, (p, w))| (candidate, *p, *w))
+    }
+}
+
+impl Weighed {
+    /// What the row may add to the variance of a doubly robust estimate.
+    pub(super) fn foreseen(&self) -> f64 {
+        self.foreseen[0]
+    }
+}
+
 impl Sample {
-    /// `answered`: rows with the target's probabilities.
-    pub(super) fn new(answered: &[(&Row, Vec<f64>)], outcome: Outcome, clip: Option<f64>) -> Self {
+    pub(super) fn new(answered: &[Answered<'_>], outcome: Outcome) -> Self {
         let mut names = BTreeMap::new();
         let mut arms: Vec<Arm> = Vec::new();
-        for (row, _) in answered {
+        for Answered { row, .. } in answered {
             let arm = *names.entry(row.drawn().arm.as_str()).or_insert(arms.len());
             if arm == arms.len() {
                 arms.push(Arm::default());
@@ -155,34 +193,37 @@ impl Sample {
             arms[arm].observed += f64::from(u8::from(outcome.observed(row).is_some()));
         }
         let known = |name: &str| names.get(name).is_some_and(|arm| arms[*arm].observed > 0.0);
-        let told = |(row, target): &(&Row, Vec<f64>)| -> f64 {
-            let candidates = row.candidates.iter().zip(target);
-            candidates.filter(|(c, _)| c.propensity > 0.0 && known(&c.arm)).map(|(_, p)| p).sum()
+        let told = |of: &Answered| -> f64 {
+            of.candidates().filter(|(c, ..)| c.propensity > 0.0 && known(&c.arm)).map(|(_, p, _)| p).sum()
         };
-        let weight = |target: f64, drawn: f64| (target / drawn).min(clip.unwrap_or(f64::INFINITY));
         let unjudged = |name: &str| names.get(name).map_or(1.0, |arm| arms[*arm].drawn / arms[*arm].observed.max(1.0));
-        let error = outcome.squared_error(answered.iter().map(|(row, _)| *row));
-        let foreseen = |row: &Row, target: &[f64]| {
-            let drawn = row.candidates.iter().zip(target).filter(|(c, _)| c.propensity > 0.0);
-            let terms = drawn.map(|(c, p)| {
-                let rarity = c.propensity * weight(*p, c.propensity).powi(2);
+        let error = outcome.squared_error(answered.iter().map(|of| of.row));
+        let foreseen = |of: &Answered| {
+            let terms = of.candidates().map(|(c, _, weight)| {
+                let rarity = c.propensity * weight.powi(2);
                 let spread = outcome.spread(c, error) * unjudged(&c.arm);
                 [rarity * spread, rarity * (spread + outcome.predicted(c).powi(2))]
             });
             terms.fold([0.0; 2], |sum, term| [sum[0] + term[0], sum[1] + term[1]])
         };
-        let weighed = |(row, target): &(&Row, Vec<f64>)| Weighed {
-            foreseen: foreseen(row, target),
-            arm: names[row.drawn().arm.as_str()],
-            weight: weight(target[row.chosen], row.drawn().propensity),
-            promise: row.candidates.iter().zip(target).map(|(c, p)| p * outcome.predicted(c)).sum(),
-            predicted: outcome.predicted(row.drawn()),
-            observed: outcome.observed(row),
+        let reach = |of: &Answered| of.candidates().map(|(c, _, w)| w.abs() * unjudged(&c.arm)).fold(0.0, f64::max);
+        let weighed = |of: &Answered| Weighed {
+            foreseen: foreseen(of),
+            reach: reach(of),
+            arm: names[of.row.drawn().arm.as_str()],
+            weight: of.weights[of.row.chosen],
+            promise: of.candidates().map(|(c, p, _)| p * outcome.predicted(c)).sum(),
+            predicted: outcome.predicted(of.row.drawn()),
+            observed: outcome.observed(of.row),
         };
         Self { rows: answered.iter().map(weighed).collect(), supported: answered.iter().map(told).sum(), arms }
     }
 
-    fn observed(&self) -> impl Iterator<Item = &Weighed> {
+    pub(super) fn rows(&self) -> &[Weighed] {
+        &self.rows
+    }
+
+    pub(super) fn observed(&self) -> impl Iterator<Item = &Weighed> {
         self.rows.iter().filter(|row| row.observed.is_some())
     }
 
@@ -200,6 +241,16 @@ impl Sample {
             mean + known(row).map_or(0.0, |z| arm.drawn / arm.observed * (z - mean))
         };
         self.rows.iter().map(complete).collect()
+    }
+
+    /// How much one row's outcome may count, on average over them: rare models' outcomes do by so much more.
+    pub(super) fn reach(&self) -> f64 {
+        self.rows.iter().map(|row| row.reach).sum::<f64>() / self.rows.len() as f64
+    }
+
+    /// Of the mean of doubly robust values.
+    pub(super) fn estimate(&self, values: &[f64]) -> Estimate {
+        Estimate::at_least(values, self.foreseen()[0])
     }
 
     /// Least variances of a row about what was believed of it, and about what was believed of all.
