@@ -8,15 +8,27 @@ use foldhash::fast::FixedState;
 
 /// Words in a phrase.
 const PHRASE: usize = 6;
-/// A phrase in more prompts than this is a template's, and says nothing.
-const COMMON: usize = 12;
+/// Prompts with a phrase are compared with so many next ones that have it: of a dozen each with each, of more one with
+/// another.
+const COMPARED: usize = 12;
+
+/// A phrase in more prompts than this is a template's, and says nothing. No count tells a document that is often asked
+/// about from a template; but groups of more than a fiftieth of all prompts are too few to be parted, and a document has
+/// not more than a hundred.
+fn common(prompts: usize) -> usize {
+    (prompts / 50).clamp(12, 100)
+}
 
 /// The group of each text, a uniform hash: of the smallest hash of its members, so that their order does not matter.
 pub fn groups(texts: &[String]) -> Vec<u64> {
     let phrases: Vec<Vec<u64>> = texts.iter().map(|text| phrases(text)).collect();
-    let holders = holders(&phrases);
+    let hashes: Vec<u64> = texts.iter().map(|text| hash(text.as_bytes())).collect();
+    let mut holders = holders(&phrases);
+    holders.retain(|_, texts| texts.len() <= common(phrases.len()));
+    // What comes next must not depend on the order of texts.
+    holders.values_mut().for_each(|texts| texts.sort_by_key(|&i| hashes[i as usize]));
     let rare: Vec<usize> =
-        phrases.iter().map(|of| of.iter().filter(|phrase| holders[phrase].len() <= COMMON).count()).collect();
+        phrases.iter().map(|of| of.iter().filter(|phrase| holders.contains_key(phrase)).count()).collect();
     let mut parents: Vec<u32> = (0..texts.len() as u32).collect();
     for ((a, b), shared) in shared(&holders) {
         let fewer = rare[a as usize].min(rare[b as usize]).max(3);
@@ -26,9 +38,9 @@ pub fn groups(texts: &[String]) -> Vec<u64> {
         }
     }
     let mut smallest: HashMap<u32, u64> = HashMap::new();
-    for (i, text) in texts.iter().enumerate() {
+    for (i, hash) in hashes.iter().enumerate() {
         let least = smallest.entry(root(&mut parents, i as u32)).or_insert(u64::MAX);
-        *least = hash(text.as_bytes()).min(*least);
+        *least = (*hash).min(*least);
     }
     (0..texts.len() as u32).map(|i| hash(&smallest[&root(&mut parents, i)].to_le_bytes())).collect()
 }
@@ -53,12 +65,12 @@ fn holders(phrases: &[Vec<u64>]) -> HashMap<u64, Vec<u32>, FixedState> {
     holders
 }
 
-/// How many rare phrases each pair of texts shares.
+/// How many rare phrases pairs of texts share.
 fn shared(holders: &HashMap<u64, Vec<u32>, FixedState>) -> HashMap<(u32, u32), u32> {
     let mut shared = HashMap::new();
-    for texts in holders.values().filter(|texts| texts.len() <= COMMON) {
+    for texts in holders.values() {
         for (i, &a) in texts.iter().enumerate() {
-            texts[i + 1..].iter().for_each(|&b| *shared.entry((a, b)).or_default() += 1);
+            texts[i + 1..].iter().take(COMPARED).for_each(|&b| *shared.entry((a, b)).or_default() += 1);
         }
     }
     shared
@@ -89,10 +101,25 @@ mod tests {
         texts.push(format!("Please think. {}", &texts[3][template.len()..]));
         let groups = groups(&texts);
         assert_eq!(groups[20], groups[3]);
-        let mut distinct = groups[..20].to_vec();
-        distinct.sort_unstable();
-        distinct.dedup();
-        assert_eq!(distinct.len(), 20);
+        assert_eq!(distinct(&groups[..20]), 20);
+    }
+
+    fn distinct(groups: &[u64]) -> usize {
+        groups.iter().collect::<std::collections::BTreeSet<_>>().len()
+    }
+
+    /// `of` texts that begin with each of `beginnings`, and end each in its own way.
+    fn beginning(beginnings: &[String], of: usize) -> Vec<String> {
+        let end = |i: usize| (0..9).map(|j| format!("e{i}x{j} ")).collect::<String>();
+        (0..beginnings.len() * of).map(|i| format!("{} {}", beginnings[i % beginnings.len()], end(i))).collect()
+    }
+
+    #[test]
+    fn questions_about_one_document_are_one_group_and_what_follows_a_long_template_is_not() {
+        let words = |i: usize| (0..60).map(|j| format!("d{i}x{j} ")).collect::<String>();
+        let documents: Vec<String> = (0..70).map(words).collect();
+        assert_eq!(distinct(&groups(&beginning(&documents, 14))), 70);
+        assert_eq!(distinct(&groups(&beginning(&documents[..5], 40))), 200);
     }
 
     #[test]
