@@ -46,9 +46,12 @@ pub struct Head {
     pub log_price: f64,
     /// Prompts it was seen on.
     pub prompts: u32,
+    /// As many of equal weight as these say, where a policy chose whom to ask; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<f64>,
     /// m_k.
     pub mean: Vec<f64>,
-    /// S_k, row by row: as if at most 150 prompts had been seen, since a route's prompts are not the workload's.
+    /// S_k, row by row: as if at most [`COUNTED`] prompts had been seen, since a route's prompts are not the workload's.
     pub covariance: Vec<f64>,
     /// Regression of ln(output tokens) − verbosity on φ.
     pub token_mean: Vec<f64>,
@@ -93,11 +96,17 @@ pub struct ArmPrior {
 
 /// Pulls a workload's slope on price towards 0, in units of squared log price.
 const PRICE_RIDGE: f64 = 0.5;
+/// That slope in the six recorded workloads: of one workload with two models, there is no telling how it differs elsewhere.
+pub(super) const USUAL_SLOPE: f64 = 0.23;
+/// Its variance between them, which counts as one more workload.
+const USUAL_PRICES: f64 = 0.0186;
 /// Added to the variance of that slope between workloads, for few of them are known.
 const STRANGE_PRICES: f64 = 0.01;
 
-/// A head's covariance counts 150 prompts, a route that asks for just these models is worth more: wider arms are asked
-/// in vain, and the best model's quality is held too low.
+/// Prompts that a head's covariance counts at most.
+pub(super) const COUNTED: f64 = 150.0;
+/// A route that asks for just these models is worth more: wider arms are asked in vain, and the best model's quality is
+/// held too low. So there all prompts count that were seen, until so much of the variance is left.
 const KNOWN_VARIANCE: f64 = 0.3;
 /// How much of the spread between workloads is left where training saw all of a route's models together. Where it saw no
 /// more than half of them, it saw another kind of work: two of sixteen models known from elsewhere would else be taken
@@ -167,8 +176,8 @@ impl Prior {
             workloads.entry(&head.workload).or_default().push((head.log_price, head.mean[0]));
         }
         let square = |models: &Vec<(f64, f64)>| (price_slope(models) - self.population.price_slope).powi(2);
-        let freedom = workloads.len().saturating_sub(1).max(1) as f64;
-        workloads.values().map(square).sum::<f64>() / freedom + STRANGE_PRICES
+        let squares: f64 = workloads.values().map(square).sum();
+        (USUAL_PRICES + squares) / workloads.len().max(1) as f64 + STRANGE_PRICES
     }
 
     fn arm_at(&self, home: &Home, entrant: &Entrant) -> ArmPrior {
@@ -226,6 +235,12 @@ impl Prior {
 }
 
 impl Head {
+    /// What is left of the variance in a route that asks for this model.
+    fn known_variance(&self) -> f64 {
+        let seen = self.effective.unwrap_or_else(|| self.prompts.into());
+        (COUNTED / seen.max(COUNTED)).max(KNOWN_VARIANCE)
+    }
+
     fn check(&self, d: usize) -> Result<(), String> {
         let vectors = [
             ("mean", &self.mean, d),
@@ -263,7 +278,7 @@ impl ArmPrior {
         Self {
             known: true,
             mean: head.mean.clone(),
-            covariance: head.covariance.iter().map(|variance| variance * KNOWN_VARIANCE).collect(),
+            covariance: head.covariance.iter().map(|variance| variance * head.known_variance()).collect(),
             price: 0.0,
             token_mean: head.token_mean.clone(),
             token_covariance: head.token_covariance.clone(),
@@ -346,7 +361,8 @@ mod tests {
             workload: workload.into(),
             model: model.into(),
             log_price: level,
-            prompts: 100,
+            prompts: 1_000,
+            effective: None,
             mean: vec![level, 0.5],
             covariance: vec![0.1, 0.0, 0.0, 0.1],
             token_mean: vec![level, 0.0],
@@ -420,8 +436,8 @@ mod tests {
     #[test]
     fn how_much_better_a_dear_model_is_may_differ_as_it_did_between_workloads() {
         let prior = prior();
-        // A slope of 0 in the five models' prices and levels of maths and chat: 2 / 2.5 and 2 / 2.5.
-        let between = 2.0 * (2.0_f64 / 2.5 - 0.25).powi(2);
+        // Of the five models' prices and levels, maths and chat have the slopes 2 / 2.5 and 2 / 2.5; beside what is usual.
+        let between = (2.0 * (2.0_f64 / 2.5 - 0.25).powi(2) + USUAL_PRICES) / 2.0;
         assert!((prior.price_variance() - (between + STRANGE_PRICES)).abs() < 1e-12, "{}", prior.price_variance());
         let strangers = route(&[("x", Some(3.0)), ("y", Some(1.0)), ("z", None)]);
         assert!((strangers.shift[8] - prior.price_variance()).abs() < 1e-12);

@@ -7,7 +7,8 @@ use clap::Parser as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use satisfice::cli::train::{TrainArgs, run};
-use satisfice::difficulty::{Bundle, Entrant};
+use satisfice::difficulty::{Bundle, Context, Entrant};
+use satisfice::policy::{ArmSpec, Ask, Knob, Reward, RouteSpec, Snapshot, decide};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -352,6 +353,41 @@ fn exported_traces_are_learned_from_as_if_every_model_had_been_asked() {
     // Of its own 200 answers 160 were right, and of all 400 prompts it can answer 200.
     let weak = 1.0 / (1.0 + (-head("weak").mean[0]).exp());
     assert!((weak - 0.5).abs() < 0.06, "{weak}");
+}
+
+#[test]
+fn two_models_of_one_route_do_not_show_by_how_much_others_differ() {
+    let folder = TempDir::new().expect("a folder");
+    let file = write(&folder, "traces.jsonl", &(0..400).map(selected).collect::<Vec<_>>());
+    let out = folder.path().join("model");
+    train(&[&["--traces", str(&file), "--out", str(&out)], &QUICK[..]].concat()).expect("trained");
+    let prior = Bundle::load(&out).expect("loads").prior.clone();
+    assert!(prior.population.within[0] > 0.5 && prior.population.between[0] > 1.0, "{:?}", prior.population);
+    assert!(prior.heads.iter().all(|head| head.effective < Some(150.0)), "weights are uneven");
+    let arms =
+        ["weak", "strong", "stranger"].map(|name| ArmSpec { arm: name.into(), price: None, context_window: None });
+    let spec = RouteSpec {
+        name: "auto".into(),
+        knob: Knob::Quality(0.95),
+        explore: true,
+        arms: arms.to_vec(),
+        segments: vec![],
+    };
+    let mut phi = vec![0.0; prior.dimension];
+    phi[0] = 1.0;
+    let context = Context { phi, difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 9 };
+    let mut snapshot = Snapshot::new(prior).configure(&[spec]);
+    let believed = |snapshot: &Snapshot| {
+        let route = snapshot.routes["auto"].clone();
+        decide(snapshot, &route, &context, &[0, 1, 2], Ask::default(), 0.5).expect("decided").pinned("test", 2)
+    };
+    for _ in 0..20 {
+        let decision = believed(&snapshot);
+        let scored = Reward::Scored { value: 0.2, weight: 1.0 };
+        snapshot = snapshot.learn("auto", &decision, "stranger", Reward::Unknown, scored);
+    }
+    let quality = believed(&snapshot).candidates[2].quality;
+    assert!((quality - 0.2).abs() < 0.1, "{quality}");
 }
 
 #[test]

@@ -5,10 +5,22 @@
 use super::data::{Dataset, Outcome, Prompt};
 use super::latent::Latent;
 use super::linear::{Cholesky, NotPositiveDefinite, add_outer, diagonal, dot, mirror};
-use crate::difficulty::prior::{self, Head, Population, Prior};
+use crate::difficulty::prior::{self, COUNTED, Head, Population, Prior, USUAL_SLOPE};
 
-/// What an arm's training is worth on other traffic, in prompts.
-const WORTH: f64 = 150.0;
+/// Variances of θ as the recorded workloads showed them. Of few models, or one workload, training cannot tell by how much
+/// others differ, and two models lie on any slope.
+struct Usual {
+    /// Degrees of freedom for which they count.
+    freedom: f64,
+    intercept: f64,
+    slope: f64,
+}
+
+/// Between models of one workload and price: 47 models of six workloads have ten times the degrees of freedom.
+const WITHIN: Usual = Usual { freedom: 4.0, intercept: 0.68, slope: 0.006 };
+/// Between workloads: counts as one more.
+const BETWEEN: Usual = Usual { freedom: 1.0, intercept: 1.5, slope: 0.035 };
+
 /// Variance of ln(output tokens) around its regression.
 const LENGTH_NOISE: f64 = 0.3;
 /// A newcomer may differ more than models that somebody chose to compare: added to the variance of its intercept …
@@ -55,6 +67,7 @@ fn head(data: &Dataset, arm: usize, theta: &[f64], seen: &Seen, all: &Population
         model: data.arms[arm].model.clone(),
         log_price: seen.log_price,
         prompts: seen.phi.len() as u32,
+        effective: Some(seen.effective()),
         mean: theta.to_vec(),
         covariance: seen.uncertainty(theta, &prior)?,
         token_mean,
@@ -71,7 +84,7 @@ fn quality(data: &Dataset, space: &Latent, seen: &[Seen], varies: &[usize]) -> P
     let theta = |arms: &[usize]| arms.iter().map(|&arm| space.heads[arm].clone()).collect::<Vec<_>>();
     let levels: Vec<Vec<f64>> = workloads.iter().map(|arms| mean(&theta(arms))).collect();
     let price_slope = price_slope(&workloads, space, seen);
-    let mut residuals = Vec::new();
+    let (d, mut residuals) = (space.offset.len() + 1, Vec::new());
     for (arms, level) in workloads.iter().zip(&levels) {
         let usual = arms.iter().map(|&arm| seen[arm].log_price).sum::<f64>() / arms.len() as f64;
         for &arm in arms {
@@ -81,25 +94,35 @@ fn quality(data: &Dataset, space: &Latent, seen: &[Seen], varies: &[usize]) -> P
             residuals.push(residual);
         }
     }
-    let freedom = residuals.len().saturating_sub(levels.len() + 1).max(1) as f64;
-    let squares = |i: usize| residuals.iter().map(|residual| residual[i] * residual[i]).sum::<f64>() / freedom;
+    let within = WITHIN.beside(&about(&residuals, &vec![0.0; d]), residuals.len().saturating_sub(levels.len() + 1));
+    let between = BETWEEN.beside(&about(&levels, &mean(&levels)), levels.len().saturating_sub(1));
     let stranger = |i: usize| if i == 0 { STRANGER_LEVEL } else { STRANGER_SLOPE };
     Population {
         price_slope,
-        within: (0..=space.offset.len()).map(|i| squares(i) + stranger(i)).collect(),
-        between: variances(&levels).into_iter().map(|variance| variance + 0.01).collect(),
+        within: within.into_iter().enumerate().map(|(i, variance)| variance + stranger(i)).collect(),
+        between: between.into_iter().map(|variance| variance + 0.01).collect(),
         mean: mean(&levels),
         token_mean: Vec::new(),
         token_variance: Vec::new(),
     }
 }
 
-/// Slope of θ's intercept on log price: the median over workloads, of which one may turn it round (of small models that
-/// were tuned for its very prompts, say).
+impl Usual {
+    /// θ's variances where `squares` were seen with so much `freedom`: as by a scaled inverse χ².
+    fn beside(&self, squares: &[f64], freedom: usize) -> Vec<f64> {
+        let usual = |i: usize| if i == 0 { self.intercept } else { self.slope };
+        let variance =
+            |(i, squares): (usize, &f64)| (self.freedom * usual(i) + squares) / (self.freedom + freedom as f64);
+        squares.iter().enumerate().map(variance).collect()
+    }
+}
+
+/// Slope of θ's intercept on log price: the median over workloads and what is usual, for one of them may turn it round (of
+/// small models that were tuned for its very prompts, say).
 fn price_slope(workloads: &[Vec<usize>], space: &Latent, seen: &[Seen]) -> f64 {
     let model = |&arm: &usize| (seen[arm].log_price, space.heads[arm][0]);
     let slope = |arms: &Vec<usize>| prior::price_slope(&arms.iter().map(model).collect::<Vec<_>>());
-    let mut slopes: Vec<f64> = workloads.iter().map(slope).collect();
+    let mut slopes: Vec<f64> = workloads.iter().map(slope).chain([USUAL_SLOPE]).collect();
     slopes.sort_by(f64::total_cmp);
     let middle = slopes.len() / 2;
     if slopes.len() % 2 == 1 { slopes[middle] } else { (slopes[middle - 1] + slopes[middle]) / 2.0 }
@@ -169,11 +192,16 @@ impl<'a> Seen<'a> {
         Ok(Cholesky::new(precision, theta.len())?.inverse())
     }
 
-    /// What a prompt of weight 1 counts: together they count as many as they are by their effect, (Σw)² / Σw², and
-    /// [`WORTH`] at most.
+    /// What a prompt of weight 1 counts: together they count as many as they are by their effect, and [`COUNTED`] at most.
     fn discount(&self) -> f64 {
+        let sum: f64 = self.weights.iter().sum();
+        if sum > 0.0 { COUNTED.min(self.effective()) / sum } else { 1.0 }
+    }
+
+    /// (Σw)² / Σw²: so many prompts of equal weight say as much.
+    fn effective(&self) -> f64 {
         let (sum, squares) = self.weights.iter().fold((0.0, 0.0), |(sum, squares), w| (sum + w, squares + w * w));
-        if sum > 0.0 { WORTH.min(sum * sum / squares) / sum } else { 1.0 }
+        if sum > 0.0 { sum * sum / squares } else { 0.0 }
     }
 }
 
@@ -207,9 +235,13 @@ fn mean(rows: &[Vec<f64>]) -> Vec<f64> {
 
 fn variances(rows: &[Vec<f64>]) -> Vec<f64> {
     let freedom = rows.len().saturating_sub(1).max(1) as f64;
-    let mean = mean(rows);
-    let variance = |i: usize| rows.iter().map(|row| (row[i] - mean[i]).powi(2)).sum::<f64>() / freedom;
-    (0..mean.len()).map(variance).collect()
+    about(rows, &mean(rows)).into_iter().map(|squares| squares / freedom).collect()
+}
+
+/// Sums of squared distances to a centre.
+fn about(rows: &[Vec<f64>], centre: &[f64]) -> Vec<f64> {
+    let squares = |i: usize| rows.iter().map(|row| (row[i] - centre[i]).powi(2)).sum();
+    (0..centre.len()).map(squares).collect()
 }
 
 #[cfg(test)]
@@ -218,6 +250,14 @@ mod tests {
 
     fn call(input: f64, output: f64, cost_usd: f64) -> Outcome {
         Outcome { arm: 0, quality: 1.0, cost_usd, input_tokens: input, output_tokens: output, weight: 1.0 }
+    }
+
+    #[test]
+    fn many_models_show_by_how_much_they_differ_and_two_of_one_workload_do_not() {
+        assert_eq!(WITHIN.beside(&[0.001, 0.001], 0), [WITHIN.intercept + 0.000_25, WITHIN.slope + 0.000_25]);
+        assert_eq!(BETWEEN.beside(&[0.0, 0.0], 0), [BETWEEN.intercept, BETWEEN.slope]);
+        let many = WITHIN.beside(&[40.0 * 0.5, 40.0 * 0.02], 40);
+        assert!((many[0] - 0.5).abs() < 0.02 && (many[1] - 0.02).abs() < 0.002, "{many:?}");
     }
 
     #[test]

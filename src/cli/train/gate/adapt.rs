@@ -58,6 +58,7 @@ fn head(
         model: data.arms[arm].model.clone(),
         log_price,
         prompts: outcomes().count() as u32,
+        effective: None,
         mean,
         covariance: begin.covariance,
         token_mean,
