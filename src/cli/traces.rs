@@ -10,11 +10,11 @@ use super::lines;
 use crate::trace::TraceId;
 use crate::trace::line::TraceLine;
 
-/// Reads files of traces, one line at a time.
+/// Reads files of traces, one line at a time; `take` also hears which of the files it is from.
 ///
 /// # Errors
 /// `take`'s own; a line that is no trace, a trace that is there twice, a file without any: each with file and line.
-pub fn each(paths: &[PathBuf], mut take: impl FnMut(TraceLine) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub fn each(paths: &[PathBuf], mut take: impl FnMut(usize, TraceLine) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut seen: HashMap<TraceId, (usize, usize)> = HashMap::new();
     for (file, path) in paths.iter().enumerate() {
         let before = seen.len();
@@ -24,7 +24,7 @@ pub fn each(paths: &[PathBuf], mut take: impl FnMut(TraceLine) -> anyhow::Result
             if let Some((file, number)) = seen.insert(line.trace, (file, number)) {
                 bail!(twice(&line, &paths[file], number));
             }
-            take(line)
+            take(file, line)
         })?;
         ensure!(seen.len() > before, "{}: holds no trace; give a file that `satisfice export` wrote", path.display());
     }

@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
     pub(super) fn workload(&mut self, path: &Path) -> anyhow::Result<()> {
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
         let source = "recorded workload".into();
-        self.sources.push(FileEntry { name: file_name(path), sha256: sha256(&bytes), source });
+        self.sources.push(FileEntry { name: file_name(path), sha256: sha256(&bytes), source, span: None });
         self.file(path, &bytes)
     }
 
@@ -132,14 +132,14 @@ impl<'a> Reader<'a> {
             outcomes.push(self.outcome(model, &outcome)?);
         }
         let workload = self.data.workloads.len() - 1;
-        self.prompt((line.id, line.task), workload, &request, outcomes);
+        self.prompt((line.id, line.task, None), workload, &request, outcomes);
         Ok(())
     }
 
-    /// Adds a prompt by its (id, task).
+    /// Adds a prompt by its id, its task, and when it came.
     pub(super) fn prompt(
         &mut self,
-        (id, task): (String, String),
+        (id, task, at_ms): (String, String, Option<u64>),
         workload: usize,
         request: &ChatRequest,
         outcomes: Vec<Outcome>,
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
         let texts: Vec<&str> = request.messages.iter().map(|message| message.content.text.as_str()).collect();
         self.texts.push(texts.join("\n"));
         self.drafts.push(self.extractor.draft(request));
-        self.data.prompts.push(Prompt { id, task, workload, group: 0, features: Features::default(), outcomes });
+        self.data.prompts.push(Prompt { id, task, workload, at_ms, group: 0, features: Features::default(), outcomes });
     }
 
     fn outcome(&mut self, model: String, raw: &RawOutcome) -> anyhow::Result<Outcome> {

@@ -51,6 +51,34 @@ pub struct FileEntry {
     pub sha256: String,
     /// Where it comes from, and under which licence.
     pub source: String,
+    /// Of exported traces: when those came that were learned from; absent where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
+}
+
+/// From the first to the last, Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    pub from_ms: u64,
+    pub to_ms: u64,
+}
+
+impl Span {
+    /// A single moment.
+    pub fn at(ms: u64) -> Self {
+        Self { from_ms: ms, to_ms: ms }
+    }
+
+    /// With another moment in it.
+    #[must_use]
+    pub fn with(self, ms: u64) -> Self {
+        Self { from_ms: self.from_ms.min(ms), to_ms: self.to_ms.max(ms) }
+    }
+
+    /// Whether the two have a moment in common.
+    pub fn meets(self, other: Self) -> bool {
+        self.from_ms <= other.to_ms && other.from_ms <= self.to_ms
+    }
 }
 
 const MANIFEST: &str = "manifest.json";
@@ -109,7 +137,12 @@ pub fn files(
     let made = [(NETWORK, network), (PRIOR, prior)].map(|(name, bytes)| (name, bytes, "satisfice train"));
     let (mut files, mut entries) = (Vec::new(), Vec::new());
     for (name, bytes, source) in given.chain(made) {
-        entries.push(FileEntry { name: name.to_owned(), sha256: sha256(&bytes), source: source.to_owned() });
+        entries.push(FileEntry {
+            name: name.to_owned(),
+            sha256: sha256(&bytes),
+            source: source.to_owned(),
+            span: None,
+        });
         files.push((name, bytes));
     }
     let mut manifest = serde_json::to_vec_pretty(&manifest(entries)).map_err(|e| problem(MANIFEST, e.to_string()))?;

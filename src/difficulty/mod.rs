@@ -9,7 +9,7 @@ mod prior;
 pub mod train;
 mod vocabulary;
 
-pub use bundle::{Bundle, FileEntry, Manifest, files, sha256};
+pub use bundle::{Bundle, FileEntry, Manifest, Span, files, sha256};
 pub use encoder::{EncoderFiles, EncoderRecord};
 pub use names::undated;
 pub use network::{Classifier, Weights};

@@ -182,6 +182,7 @@ mod tests {
             id: arm.to_string(),
             task: String::new(),
             workload: 0,
+            at_ms: None,
             group: 0,
             features: Features { values: vec![], input_tokens: 1 },
             outcomes: vec![Outcome {

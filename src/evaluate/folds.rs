@@ -77,6 +77,7 @@ mod tests {
             id: String::new(),
             task: task.into(),
             workload,
+            at_ms: None,
             group,
             features: Features { values: vec![], input_tokens: 1 },
             outcomes: vec![],

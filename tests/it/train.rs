@@ -7,7 +7,7 @@ use clap::Parser as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use satisfice::cli::train::{TrainArgs, run};
-use satisfice::difficulty::{Bundle, Context, Entrant};
+use satisfice::difficulty::{Bundle, Context, Entrant, Span};
 use satisfice::policy::{ArmSpec, Ask, Knob, Reward, RouteSpec, Snapshot, decide};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -542,7 +542,10 @@ fn an_old_classifier_that_saw_the_holdout_is_trained_anew_without_it() {
         assert_eq!(ends, (Some(0.0), Some(0.0)), "the same settings and prompts: the same network");
         std::fs::remove_dir_all(&new).expect("removed");
     }
-    let more = write(&folder, "more.jsonl", &poems(420)[300..]);
+    let few = write(&folder, "few.jsonl", &poems(360)[300..]);
+    let refusal = program(&[&anew[..], &["1", "--workload", str(&few)]].concat()).expect_err("worse");
+    assert!(refusal.contains("falls behind") && refusal.contains("trained anew without the holdout"), "{refusal}");
+    let more = write(&folder, "more.jsonl", &poems(700)[300..]);
     let both = [&anew[..], &["60", "--workload", str(&more)]].concat();
     let said = program(&both).expect("not worse");
     let found = against(&new);
@@ -604,6 +607,32 @@ fn another_export_of_the_same_traffic_is_not_taken_for_unseen() {
     let arguments = ["--traces", str(&april), "--out", str(&new), "--against", str(&old)];
     program(&[&arguments[..], &quick].concat()).expect("trained");
     assert_eq!(against(&new)["old_saw"], json!(["april.jsonl"]));
+}
+
+#[test]
+fn traces_of_a_time_that_an_old_classifier_has_not_seen_are_unseen() {
+    let folder = TempDir::new().expect("a folder");
+    let at = |n: usize| {
+        let mut line = selected(n);
+        line["at_ms"] = json!(1_000 + n);
+        line
+    };
+    let lines: Vec<Value> = (0..540).map(at).collect();
+    let files = [("march", &lines[..100]), ("april", &lines[100..]), ("spring", &lines[..])];
+    let [march, april, spring] = files.map(|(name, lines)| write(&folder, &format!("{name}.jsonl"), lines));
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let quick = ["--members", "1", "--epochs", "4", "--holdout", "0.3", "--force", "--traces"];
+    program(&[&quick[..], &[str(&march), "--out", str(&old)]].concat()).expect("trained");
+    let source = &Bundle::load(&old).expect("loads").manifest.training_data[0];
+    assert_eq!(source.span, Some(Span { from_ms: 1_000, to_ms: 1_099 }));
+    for (file, left_out) in [(april, json!([])), (spring, json!(["spring.jsonl"]))] {
+        let arguments = [str(&file), "--out", str(&new), "--against", str(&old)];
+        program(&[&quick[..], &arguments].concat()).expect("trained");
+        let found = against(&new);
+        assert_eq!((&found["left_out"], &found["old_saw"]), (&left_out, &json!([])), "{found}");
+        let compared = found["new"]["prompts"].as_u64().expect("a number");
+        assert!((100..170).contains(&compared), "only what is of April: {compared}");
+    }
 }
 
 #[test]

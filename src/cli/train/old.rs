@@ -1,8 +1,8 @@
 //! The old classifier: which one it is, what it has seen of the prompts at hand, and how it is compared fairly.
 //!
-//! Prompts that it was trained on flatter it. So it is asked about files that it has not seen; where there are none,
-//! and all of its own files are here, it is trained anew without the holdout; and else it is asked all the same, and the
-//! new classifier is taken up only if it holds even so.
+//! Prompts that it was trained on flatter it. So it is asked about files, and traces of times, that it has not seen; where
+//! these are few, and all of its own files are here, it is trained anew without the holdout; and else it is asked all the
+//! same, and the new classifier is taken up only if it holds even so.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use super::{Parts, TrainArgs, fit, folds, read, traffic};
 use crate::cli::registry;
 use crate::cli::stdout::say;
 use crate::difficulty::train::{Dataset, Options, Prompt, Trained};
-use crate::difficulty::{Bundle, Classifier, EncoderFiles, FileEntry, Manifest};
+use crate::difficulty::{Bundle, Classifier, EncoderFiles, FileEntry, Manifest, Span};
 
 /// The classifier that the new one must not fall behind, and what reports call it.
 ///
@@ -43,9 +43,12 @@ enum Basis {
 }
 
 impl Basis {
+    /// Of fewer groups nothing can be told that was not seen to be so anyway: a few new lines would let anything pass.
+    const ENOUGH: usize = 100;
+
     /// `fair`: how many groups of near-duplicates are held out of which it has seen none.
     fn of(retrain_old: bool, seen: &Seen, fair: usize) -> Self {
-        match seen.files.is_empty() || fair > 1 {
+        match seen.files.is_empty() || fair >= Self::ENOUGH {
             _ if retrain_old => Self::Settings,
             true => Self::Unseen,
             false if seen.missing.is_empty() => Self::Anew,
@@ -76,7 +79,7 @@ pub fn find(
 ) -> anyhow::Result<(Old, Dataset)> {
     let (bundle, name) = load(args)?;
     let own = (!encoder.is_among(&bundle.manifest.files)).then(|| own_parts(args, &bundle, &name)).transpose()?;
-    let seen = Seen::new(&bundle.manifest, &parts.rest, (sources, args.workload.len()));
+    let seen = Seen::new(&bundle.manifest, (sources, args.workload.len()));
     let fair = seen.fair(&parts.held);
     let basis = Basis::of(args.retrain_old, &seen, fair.len());
     let is_judged = |prompt: &Prompt| basis != Basis::Unseen || fair.contains(&prompt.group);
@@ -84,8 +87,11 @@ pub fn find(
     let made = settings(&bundle.manifest.command);
     let twin = (own.is_none() && made == *options).then_some(new);
     let trained = match basis {
-        Basis::Settings => anew(rest, &vec![true; seen.workloads.len()], &made, twin)?,
-        Basis::Anew => anew(rest, &seen.workloads, &made, twin)?,
+        Basis::Settings => anew(rest, &made, twin)?,
+        Basis::Anew => {
+            let own = seen.of(rest);
+            anew(&own, &made, twin.filter(|_| own.prompts.len() == rest.prompts.len()))?
+        }
         Basis::Unseen | Basis::Flattered => {
             Trained { classifier: bundle.classifier, prior: bundle.prior.as_ref().clone() }
         }
@@ -108,14 +114,14 @@ fn own_parts(args: &TrainArgs, bundle: &Bundle, name: &str) -> anyhow::Result<Pa
     Ok(Parts::new(&folds::without(read.data, args.exclude_fold), args.holdout))
 }
 
-/// A network with the old classifier's settings, of the workloads for which `known` holds. `twin`: one that was made of
-/// all of them with the same settings, and would come out the same.
-fn anew(rest: &Dataset, known: &[bool], settings: &Options, twin: Option<&Trained>) -> anyhow::Result<Trained> {
+/// A network with the old classifier's settings. `twin`: one that was made of the same with the same settings, and would
+/// come out the same.
+fn anew(own: &Dataset, settings: &Options, twin: Option<&Trained>) -> anyhow::Result<Trained> {
     match twin {
-        Some(Trained { classifier, prior }) if !known.contains(&false) => {
+        Some(Trained { classifier, prior }) => {
             Ok(Trained { classifier: Classifier::new(classifier.weights().clone()), prior: prior.clone() })
         }
-        _ => fit("the same, with the old settings", &rest.of_workloads(known), settings),
+        None => fit("the same, with the old settings", own, settings),
     }
 }
 
@@ -123,36 +129,54 @@ fn anew(rest: &Dataset, known: &[bool], settings: &Options, twin: Option<&Traine
 struct Seen {
     /// Names of the files.
     files: Vec<String>,
-    /// One per workload.
-    workloads: Vec<bool>,
+    /// Whether it may have seen each of the recorded workloads.
+    recorded: Vec<bool>,
+    /// When the traces came that it was trained on, by file; `None`: nobody knows.
+    traffic: Vec<Option<Span>>,
     /// Files that it was trained on, and that are not at hand.
     missing: Vec<String>,
 }
 
 impl Seen {
-    /// `sources`: the files, and how many of them are recorded workloads; those come first, in the order of `data`'s
+    /// `sources`: the files, and how many of them are recorded workloads; those come first, in the order of the dataset's
     /// workloads.
-    fn new(manifest: &Manifest, data: &Dataset, (sources, recorded): (&[FileEntry], usize)) -> Self {
+    fn new(manifest: &Manifest, (sources, recorded): (&[FileEntry], usize)) -> Self {
         let is_among = |entries: &[FileEntry], one: &FileEntry| entries.iter().any(|entry| entry.sha256 == one.sha256);
-        // An export holds what an earlier one held, and has another hash.
-        let knows_traffic = manifest.training_data.iter().any(|entry| entry.source == traffic::SOURCE);
-        let knows = |i: usize| is_among(&manifest.training_data, &sources[i]) || i >= recorded && knows_traffic;
+        let traces = manifest.training_data.iter().filter(|entry| entry.source == traffic::SOURCE);
+        let traffic: Vec<Option<Span>> = traces.map(|entry| entry.span).collect();
+        // An export holds what an earlier one of the same time held, and has another hash.
+        let knows = |i: usize| match sources[i].span {
+            Some(span) => traffic.iter().any(|seen| seen.is_none_or(|seen| seen.meets(span))),
+            None => is_among(&manifest.training_data, &sources[i]),
+        };
         let names = |entry: &FileEntry| entry.name.clone();
         Self {
             files: (0..sources.len()).filter(|&i| knows(i)).map(|i| sources[i].name.clone()).collect(),
-            workloads: (0..data.workloads.len())
-                .map(
-                    |workload| if workload < recorded { knows(workload) } else { (recorded..sources.len()).any(knows) },
-                )
-                .collect(),
+            recorded: (0..recorded).map(knows).collect(),
             missing: manifest.training_data.iter().filter(|entry| !is_among(sources, entry)).map(names).collect(),
+            traffic,
         }
+    }
+
+    /// Whether it may have seen a prompt.
+    fn holds(&self, prompt: &Prompt) -> bool {
+        match prompt.at_ms.map(Span::at) {
+            Some(moment) => self.traffic.iter().any(|seen| seen.is_none_or(|seen| seen.meets(moment))),
+            None => self.recorded[prompt.workload],
+        }
+    }
+
+    /// What it may have seen, without workloads of which that is nothing.
+    fn of(&self, data: &Dataset) -> Dataset {
+        let held = data.filter(|prompt| self.holds(prompt));
+        let is_held = |workload: usize| held.prompts.iter().any(|prompt| prompt.workload == workload);
+        held.of_workloads(&(0..data.workloads.len()).map(is_held).collect::<Vec<_>>())
     }
 
     /// Groups of near-duplicates of which it has seen none.
     fn fair(&self, held: &Dataset) -> HashSet<u64> {
         let groups = |seen: bool| {
-            let of = held.prompts.iter().filter(move |prompt| self.workloads[prompt.workload] == seen);
+            let of = held.prompts.iter().filter(move |prompt| self.holds(prompt) == seen);
             of.map(|prompt| prompt.group).collect::<HashSet<u64>>()
         };
         &groups(false) - &groups(true)

@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 use crate::api::chat::ChatRequest;
 use crate::cli::traces;
 use crate::cli::workload::{Reader, file_name};
-use crate::difficulty::FileEntry;
 use crate::difficulty::train::Outcome;
+use crate::difficulty::{FileEntry, Span};
 use crate::trace::line::TraceLine;
 
 /// What a manifest says of such a file.
@@ -40,13 +40,16 @@ pub struct Tally {
 pub fn read(paths: &[PathBuf], reader: &mut Reader<'_>) -> anyhow::Result<Tally> {
     for path in paths {
         let sha256 = digest(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        reader.sources.push(FileEntry { name: file_name(path), sha256, source: SOURCE.into() });
+        reader.sources.push(FileEntry { name: file_name(path), sha256, source: SOURCE.into(), span: None });
     }
     let (mut tally, first, before) = (Tally::default(), reader.data.prompts.len(), reader.data.workloads.len());
-    traces::each(paths, |line| {
+    traces::each(paths, |file, line| {
+        let (at_ms, source) = (line.at_ms, before + file);
         match lesson(line)? {
             Ok(lesson) => {
                 add(reader, lesson, before)?;
+                let span = &mut reader.sources[source].span;
+                *span = Some(span.map_or(Span::at(at_ms), |span| span.with(at_ms)));
                 tally.taken += 1;
             }
             Err(reason) => *tally.skipped.entry(reason).or_default() += 1,
@@ -100,7 +103,7 @@ fn add(reader: &mut Reader<'_>, lesson: Lesson, recorded: usize) -> anyhow::Resu
         reader.data.workloads.push(line.route);
     }
     let outcome = Outcome { arm: reader.arm(workload, model), ..outcome };
-    reader.prompt((line.trace.to_string(), String::new()), workload, &request, vec![outcome]);
+    reader.prompt((line.trace.to_string(), String::new(), Some(line.at_ms)), workload, &request, vec![outcome]);
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub struct Prompt {
     pub task: String,
     /// Index into [`Dataset::workloads`].
     pub workload: usize,
+    /// When it came, Unix milliseconds: of a trace.
+    pub at_ms: Option<u64>,
     /// Prompts that are near-duplicates of one another have the same group: never one in training, another in test.
     pub group: u64,
     pub features: Features,

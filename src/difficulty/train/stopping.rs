@@ -58,6 +58,7 @@ mod tests {
             id: i.to_string(),
             task: String::new(),
             workload: 0,
+            at_ms: None,
             group: i << 16,
             features: Features { values: Vec::new(), input_tokens: 1 },
             outcomes: vec![outcome(i)],

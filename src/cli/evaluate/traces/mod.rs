@@ -129,7 +129,7 @@ fn read(args: &EvaluateArgs) -> anyhow::Result<BTreeMap<String, Log>> {
         route.as_ref().is_none_or(|wanted| *wanted == line.route)
             && (segment.is_none() || line.decision.segment == *segment)
     };
-    traces::each(&args.traces, |line| {
+    traces::each(&args.traces, |_, line| {
         // A calibration's answer was not drawn from anything, and a shadow's is a second one to a request that has its line.
         if !line.decision.kind.is_traffic() {
             return Ok(());
