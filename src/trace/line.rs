@@ -73,6 +73,10 @@ pub struct DecisionLine {
     pub preferred: usize,
     /// The candidate that was drawn.
     pub chosen: usize,
+    /// Of a shadow: the probability, above 0, with which the request was in the sample and another model was drawn. Absent
+    /// of others, which were asked with their propensity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<f64>,
     /// The uniform draw in [0, 1) that chose it.
     pub draw: f64,
     pub snapshot_version: u64,
@@ -180,6 +184,7 @@ impl DecisionLine {
             candidates: decision.candidates,
             preferred: decision.preferred,
             chosen: decision.chosen,
+            asked: None,
             draw: decision.draw,
             snapshot_version: decision.snapshot_version,
             bundle: format!("{bundle:016x}"),
@@ -197,6 +202,9 @@ impl DecisionLine {
             return Err(format!("widening is {}; it must be from 1 to {MOST_WIDENED}", self.widening));
         }
         share("difficulty", f64::from(self.difficulty))?;
+        if let Some(asked) = self.asked.filter(|asked| !(LEAST_PROPENSITY..=1.0).contains(asked)) {
+            return Err(format!("asked is {asked:?}; it must be above 0, and at most 1; export it again"));
+        }
         if !(0.0..1.0).contains(&self.draw) {
             return Err(format!("draw is {}; it must be from 0 to below 1", self.draw));
         }

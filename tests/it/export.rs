@@ -10,13 +10,14 @@ use flate2::read::GzDecoder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use satisfice::cli::export::{Options, Summary, run};
+use satisfice::policy::{Audited, Decision};
 use satisfice::store::{Entry, RedbStore, Retention, Scored, Store};
-use satisfice::trace::Trace;
 use satisfice::trace::line::TraceLine;
+use satisfice::trace::{Trace, twin};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::recorded::{BEGIN_MS, decided, id, scored, settled, trace};
+use crate::recorded::{BEGIN_MS, ROUTE, decided, decision, id, scored, settled, trace};
 
 /// A data folder with these entries and bodies.
 fn data(entries: &[Entry], bodies: &[Trace]) -> TempDir {
@@ -194,6 +195,22 @@ fn assert_row(line: &TraceLine, row: &HashMap<String, Field>) {
         }
     }
     assert_eq!(row.len(), seen, "{:?}", row.keys());
+}
+
+#[test]
+fn a_shadow_says_how_likely_it_was_to_be_asked_for() {
+    let own = Decision { audit: Some(Audited { share: 0.5, best: 1 }), ..decision(0) };
+    let entry = |trace, decision: Decision| {
+        let (route, decision) = (ROUTE.into(), decision.into());
+        Entry::Decided { trace, at_ms: BEGIN_MS, route, bundle: 1, decision }
+    };
+    let shadow = own.shadow().unwrap();
+    let folder = data(&[entry(id(0), own), entry(twin(id(0)), shadow)], &[]);
+    let (plain, wide) = (options(&folder, "t.jsonl"), options(&folder, "t.parquet"));
+    assert_eq!(run(&wide, BEGIN_MS).unwrap(), run(&plain, BEGIN_MS).unwrap());
+    let lines = read(&plain.out);
+    assert_eq!(lines.iter().map(|line| line.decision.asked).collect::<Vec<_>>(), [None, Some(0.25)]);
+    lines.iter().zip(&table(&wide.out)).for_each(|(line, row)| assert_row(line, row));
 }
 
 #[test]

@@ -356,6 +356,28 @@ fn exported_traces_are_learned_from_as_if_every_model_had_been_asked() {
 }
 
 #[test]
+fn a_shadow_stands_for_the_requests_that_might_have_had_one() {
+    let folder = TempDir::new().expect("a folder");
+    // The strong model is mostly drawn where it is good, and shadows all that it is not drawn for.
+    let request = |n: usize| {
+        let (good, rare) = (n.is_multiple_of(2), n % 10 >= 8);
+        let (drawn, quality) = (usize::from(good != rare), f64::from(u8::from(good)));
+        let own = exported(n, drawn, if rare { 0.2 } else { 0.8 }, if drawn == 1 { quality } else { 0.5 });
+        let mut shadow = exported(10_000 + n, 1, 1.0, quality);
+        shadow["decision"]["kind"] = json!("shadow");
+        shadow["decision"]["asked"] = json!(if good { 0.2 } else { 0.8 });
+        std::iter::once(own).chain((drawn == 0).then_some(shadow))
+    };
+    let file = write(&folder, "traces.jsonl", &(0..600).flat_map(request).collect::<Vec<_>>());
+    let out = folder.path().join("model");
+    train(&[&["--traces", str(&file), "--out", str(&out)], &QUICK[..]].concat()).expect("trained");
+    let prior = Bundle::load(&out).expect("loads").prior.clone();
+    let head = prior.heads.iter().find(|head| head.model == "strong").expect("known");
+    let strong = 1.0 / (1.0 + (-head.mean[0]).exp());
+    assert!((strong - 0.5).abs() < 0.05, "weighted evenly 0.4: {strong}");
+}
+
+#[test]
 fn two_models_of_one_route_do_not_show_by_how_much_others_differ() {
     let folder = TempDir::new().expect("a folder");
     let file = write(&folder, "traces.jsonl", &(0..400).map(selected).collect::<Vec<_>>());

@@ -12,12 +12,13 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::value::RawValue;
 
 use super::stdout::say;
-use crate::policy::Kind;
+use crate::policy::{Decision, Kind};
 use crate::scorers::reward::{self, Part};
 use crate::store::{
     Entry, LEDGER_FILE, Position, RedbStore, Retention, Scored, Store, StoreError, TraceReader, newest_scores,
 };
 use crate::trace::line::{DecisionLine, RewardLine, ScoreLine, SettlementLine, TraceLine, VERSION};
+use crate::trace::{TraceId, twin};
 use output::Output;
 
 /// `satisfice export`'s flags.
@@ -167,7 +168,10 @@ impl<'a> Export<'a> {
             route,
             metadata,
             request: request.filter(|body| !body.is_empty()).map(|body| on_one_line(&body)).transpose()?,
-            decision: DecisionLine::of(Arc::unwrap_or_clone(decision), bundle),
+            decision: DecisionLine {
+                asked: self.asked(trace, &decision)?,
+                ..DecisionLine::of(Arc::unwrap_or_clone(decision), bundle)
+            },
             reward: resolved(settlement.as_ref(), &scores),
             settlement,
             scores: scores.into_iter().map(score).collect(),
@@ -176,6 +180,17 @@ impl<'a> Export<'a> {
         self.summary.bodies += usize::from(line.request.is_some());
         self.summary.judged += usize::from(line.judged().is_some());
         output.line(&line)
+    }
+
+    /// The probability with which a shadow was asked for: its request was in the sample, and another model was drawn. Where
+    /// the ledger no longer has that draw, as if it had been certain.
+    fn asked(&self, trace: TraceId, decision: &Decision) -> anyhow::Result<Option<f64>> {
+        let Some(audit) = decision.audit.filter(|_| decision.kind == Kind::Shadow) else { return Ok(None) };
+        let drawn = self.store.history(twin(trace), Position::MAX)?.into_iter().find_map(|entry| match entry {
+            Entry::Decided { decision: own, .. } => Some(own.candidates.get(decision.chosen)?.propensity),
+            _ => None,
+        });
+        Ok(Some(audit.share * (1.0 - drawn.unwrap_or(0.0))).filter(|asked| *asked > 0.0))
     }
 }
 

@@ -32,7 +32,7 @@ enum Read {
     Json(fn(&TraceLine) -> Option<String>),
 }
 
-const COLUMNS: [Column; 30] = {
+const COLUMNS: [Column; 31] = {
     use Read::{Integer, Json, Number, Text};
     const fn column(name: &'static str, read: Read) -> Column {
         Column { name, read }
@@ -56,6 +56,7 @@ const COLUMNS: [Column; 30] = {
         column("decision_candidates", Json(|line| json(&line.decision.candidates))),
         column("decision_preferred", Integer(|line| integer(line.decision.preferred as u64))),
         column("decision_chosen", Integer(|line| integer(line.decision.chosen as u64))),
+        column("decision_asked", Number(|line| line.decision.asked)),
         column("decision_draw", Number(|line| Some(line.decision.draw))),
         column("decision_snapshot_version", Integer(|line| integer(line.decision.snapshot_version))),
         column("decision_bundle", Text(|line| Some(line.decision.bundle.clone()))),

@@ -1,8 +1,9 @@
 //! Exported traces as training data: each is a prompt with the outcome of the one model that answered it.
 //!
 //! An answer that the policy drew with probability π stands for 1/π prompts, so that each model's answers are as if it
-//! had been asked about every prompt. 1/π is cut at [`GREATEST_WEIGHT`], and a model's weights are scaled to a mean of 1:
-//! how much a model's answers count together is the business of how many there are.
+//! had been asked about every prompt; so does a shadow, which was asked for with a probability of its own. 1/π is cut at
+//! [`GREATEST_WEIGHT`], and a model's weights are scaled to a mean of 1: how much a model's answers count together is the
+//! business of how many there are.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -87,7 +88,7 @@ fn lesson(line: TraceLine) -> anyhow::Result<Result<Lesson, &'static str>> {
         cost_usd,
         input_tokens: f64::from(usage.input_tokens),
         output_tokens: f64::from(usage.output_tokens),
-        weight: (1.0 / chosen.propensity).min(GREATEST_WEIGHT),
+        weight: (1.0 / line.decision.asked.unwrap_or(chosen.propensity)).min(GREATEST_WEIGHT),
     };
     Ok(Ok(Lesson { line, request, outcome }))
 }
