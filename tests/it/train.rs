@@ -418,7 +418,8 @@ fn traces_and_workloads_mix_and_are_reported_side_by_side() {
     let file = write(&folder, "toy.jsonl", &workload(120));
     let traces = write(&folder, "traces.jsonl", &(0..120).map(selected).collect::<Vec<_>>());
     let out = folder.path().join("model");
-    let mixed = ["--workload", str(&file), "--traces", str(&traces), "--out", str(&out), "--members", "1"];
+    // Held out are too few for a verdict.
+    let mixed = ["--workload", str(&file), "--traces", str(&traces), "--out", str(&out), "--members", "1", "--force"];
     let said = program(&mixed).expect("trained");
     let bundle = Bundle::load(&out).expect("loads");
     let workloads: Vec<_> = bundle.manifest.holdout["workloads"].as_array().expect("reported").iter().collect();
@@ -616,6 +617,18 @@ fn a_holdout_that_says_nothing_gives_no_verdict() {
     let refusal = program(&arguments).expect_err("too few");
     assert!(refusal.contains("no verdict: 0 held-out prompts are too few") && !out.exists(), "{refusal}");
     program(&[&arguments[..], &["--force"]].concat()).expect("forced");
+}
+
+#[test]
+fn a_few_prompts_that_show_no_difference_give_no_verdict() {
+    let folder = TempDir::new().expect("a folder");
+    let coin = |n: usize| exported(n, n % 2, 0.5, f64::from(u8::from((n * n / 3).is_multiple_of(2))));
+    let file = write(&folder, "few.jsonl", &(0..80).map(coin).collect::<Vec<_>>());
+    let out = folder.path().join("model");
+    let arguments = ["--traces", str(&file), "--out", str(&out), "--members", "1", "--holdout", "0.3"];
+    let refusal = program(&arguments).expect_err("nobody knows");
+    assert!(refusal.contains("held-out prompts are too few to compare the new classifier on (log loss"), "{refusal}");
+    assert!(refusal.contains("a larger --holdout") && !out.exists(), "{refusal}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use anyhow::Context as _;
 
-use super::gate::{self, Old};
+use super::gate::{self, Change, Old};
 use super::{Parts, TrainArgs, fit, folds, read, traffic};
 use crate::cli::registry;
 use crate::cli::stdout::say;
@@ -43,12 +43,9 @@ enum Basis {
 }
 
 impl Basis {
-    /// Of fewer groups nothing can be told that was not seen to be so anyway: a few new lines would let anything pass.
-    const ENOUGH: usize = 100;
-
     /// `fair`: how many groups of near-duplicates are held out of which it has seen none.
     fn of(retrain_old: bool, seen: &Seen, fair: usize) -> Self {
-        match seen.files.is_empty() || fair >= Self::ENOUGH {
+        match seen.files.is_empty() || fair >= Change::ENOUGH {
             _ if retrain_old => Self::Settings,
             true => Self::Unseen,
             false if seen.missing.is_empty() => Self::Anew,

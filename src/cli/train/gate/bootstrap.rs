@@ -21,6 +21,18 @@ pub struct Change {
 }
 
 impl Change {
+    /// Groups of near-duplicates of which differences that matter can be told …
+    pub const ENOUGH: usize = 100;
+    /// … and half of an interval by which they can.
+    const NARROW: f64 = 0.02;
+
+    /// Whether it was found out that the new classifier is no worse, of so many groups: of few, that nothing was found out
+    /// would let anything pass.
+    pub fn is_no_worse(&self, groups: usize) -> bool {
+        let is_narrow = (self.high - self.low) / 2.0 < Self::NARROW;
+        self.high < 0.0 || self.low <= 0.0 && (groups >= Self::ENOUGH || is_narrow)
+    }
+
     /// Whether there is enough for an interval.
     pub fn is_known(&self) -> bool {
         self.low.is_finite()
@@ -80,6 +92,14 @@ mod tests {
         assert!(none.low < 0.0 && none.high > 0.0, "{none:?}");
         assert!(worse.low > 0.05 && worse.high < 0.15 && (worse.value - 0.1).abs() < 0.02, "{worse:?}");
         assert_eq!(worse, change(&losses(|i| 0.1 + noise(i)), 1));
+    }
+
+    #[test]
+    fn of_few_groups_only_what_is_clear_is_no_worse() {
+        let between = |low, high| Change { value: 0.0, low, high };
+        let few = [(-0.2, -0.1, true), (-0.1, 0.1, false), (-0.01, 0.02, true), (0.01, 0.02, false)];
+        few.into_iter().for_each(|(low, high, holds)| assert_eq!(between(low, high).is_no_worse(20), holds, "{low}"));
+        assert!(between(-0.1, 0.1).is_no_worse(100) && !between(0.01, 0.02).is_no_worse(100));
     }
 
     #[test]

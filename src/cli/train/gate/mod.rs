@@ -7,6 +7,8 @@
 mod adapt;
 mod bootstrap;
 
+use std::collections::HashSet;
+
 use anyhow::ensure;
 use serde::Serialize;
 
@@ -14,7 +16,8 @@ use crate::cli::stdout::say;
 use crate::difficulty::DifficultyError;
 use crate::difficulty::train::{Dataset, Report, Trained, report};
 pub use adapt::adapted;
-use bootstrap::{Change, change};
+pub use bootstrap::Change;
+use bootstrap::change;
 
 /// Kinds of prompts that are shown at most: those of the greatest change.
 const SHOWN: usize = 20;
@@ -78,7 +81,7 @@ pub enum Verdict {
     Holds,
     /// Worse: the interval of the paired difference of log losses lies above 0.
     FallsBehind,
-    /// Worse than an old one that may have seen the prompts, or compared on too few of them.
+    /// Worse than an old one that may have seen the prompts, or compared on too few of them to tell.
     Unknown,
 }
 
@@ -107,7 +110,7 @@ pub fn compare(new: &Trained, old: &Old, held: &Dataset, seed: u64) -> anyhow::R
     let log_loss = change(&losses, seed);
     Ok(Comparison {
         against: old.name.clone(),
-        verdict: verdict(&log_loss, &old.saw),
+        verdict: verdict(&log_loss, groups(held), &old.saw),
         left_out: old.left_out.clone(),
         old_saw: old.saw.clone(),
         missing: old.missing.clone(),
@@ -119,14 +122,17 @@ pub fn compare(new: &Trained, old: &Old, held: &Dataset, seed: u64) -> anyhow::R
     })
 }
 
-/// Whether the new classifier may be taken up. `saw`: see [`Old::saw`].
-fn verdict(log_loss: &Change, saw: &[String]) -> Verdict {
+/// Whether the new classifier may be taken up, by so many groups of near-duplicates. `saw`: see [`Old::saw`].
+fn verdict(log_loss: &Change, groups: usize, saw: &[String]) -> Verdict {
     match log_loss.low > 0.0 {
-        _ if !log_loss.is_known() => Verdict::Unknown,
-        false => Verdict::Holds,
+        _ if log_loss.is_no_worse(groups) => Verdict::Holds,
         true if saw.is_empty() => Verdict::FallsBehind,
-        true => Verdict::Unknown,
+        _ => Verdict::Unknown,
     }
+}
+
+fn groups(held: &Dataset) -> usize {
+    held.prompts.iter().map(|prompt| prompt.group).collect::<HashSet<u64>>().len()
 }
 
 /// Refuses a classifier that falls behind, or of which that cannot be known, unless `force`.
@@ -169,8 +175,10 @@ pub fn check(comparison: &Comparison, force: bool) -> anyhow::Result<()> {
 /// Why there is no verdict, and what to do about it.
 fn doubt(comparison: &Comparison) -> (String, String) {
     let Comparison { against, old_saw, missing, log_loss, new, .. } = comparison;
-    if !log_loss.is_known() {
-        let reason = format!("{} held-out prompts are too few to compare the new classifier on", new.prompts);
+    if log_loss.low <= 0.0 {
+        let (prompts, loss) = (new.prompts, log_loss.text());
+        let reason =
+            format!("{prompts} held-out prompts are too few to compare the new classifier on (log loss {loss})");
         return (reason, "give it more data, or a larger --holdout".into());
     }
     (
