@@ -615,7 +615,10 @@ fn a_holdout_that_says_nothing_gives_no_verdict() {
     let (file, out) = (write(&folder, "one.jsonl", &poems(60)), folder.path().join("model"));
     let arguments = ["--workload", str(&file), "--out", str(&out), "--epochs", "1", "--holdout", "0.001"];
     let refusal = program(&arguments).expect_err("too few");
-    assert!(refusal.contains("no verdict: 0 held-out prompts are too few") && !out.exists(), "{refusal}");
+    assert!(
+        refusal.contains("no verdict: 0 held-out prompts, 0 without near-duplicates, are too few") && !out.exists(),
+        "{refusal}"
+    );
     program(&[&arguments[..], &["--force"]].concat()).expect("forced");
 }
 
@@ -627,7 +630,10 @@ fn a_few_prompts_that_show_no_difference_give_no_verdict() {
     let out = folder.path().join("model");
     let arguments = ["--traces", str(&file), "--out", str(&out), "--members", "1", "--holdout", "0.3"];
     let refusal = program(&arguments).expect_err("nobody knows");
-    assert!(refusal.contains("held-out prompts are too few to compare the new classifier on (log loss"), "{refusal}");
+    assert!(
+        refusal.contains("without near-duplicates, are too few to compare the new classifier on (log loss"),
+        "{refusal}"
+    );
     assert!(refusal.contains("a larger --holdout") && !out.exists(), "{refusal}");
 }
 

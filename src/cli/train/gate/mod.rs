@@ -42,6 +42,8 @@ pub struct Old {
 pub struct Comparison {
     pub against: String,
     pub verdict: Verdict,
+    /// Of near-duplicates, among the held-out prompts.
+    pub groups: usize,
     /// See [`Old::left_out`].
     pub left_out: Vec<String>,
     /// See [`Old::saw`].
@@ -107,10 +109,11 @@ pub fn compare(new: &Trained, old: &Old, held: &Dataset, seed: u64) -> anyhow::R
         if prompt.task.is_empty() { workload.clone() } else { format!("{workload}/{}", prompt.task) }
     };
     let deciles = deciles(new, held)?;
-    let log_loss = change(&losses, seed);
+    let (log_loss, groups) = (change(&losses, seed), groups(held));
     Ok(Comparison {
         against: old.name.clone(),
-        verdict: verdict(&log_loss, groups(held), &old.saw),
+        verdict: verdict(&log_loss, groups, &old.saw),
+        groups,
         left_out: old.left_out.clone(),
         old_saw: old.saw.clone(),
         missing: old.missing.clone(),
@@ -174,11 +177,13 @@ pub fn check(comparison: &Comparison, force: bool) -> anyhow::Result<()> {
 
 /// Why there is no verdict, and what to do about it.
 fn doubt(comparison: &Comparison) -> (String, String) {
-    let Comparison { against, old_saw, missing, log_loss, new, .. } = comparison;
+    let Comparison { against, groups, old_saw, missing, log_loss, new, .. } = comparison;
     if log_loss.low <= 0.0 {
         let (prompts, loss) = (new.prompts, log_loss.text());
-        let reason =
-            format!("{prompts} held-out prompts are too few to compare the new classifier on (log loss {loss})");
+        let reason = format!(
+            "{prompts} held-out prompts, {groups} without near-duplicates, are too few to compare the new classifier on \
+             (log loss {loss})"
+        );
         return (reason, "give it more data, or a larger --holdout".into());
     }
     (
