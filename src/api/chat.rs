@@ -195,8 +195,7 @@ impl ChatRequest {
     /// The same, but that what its provider cannot express is left out if `drop`. What the request itself says holds.
     #[must_use]
     pub fn or_drop_unsupported(self, drop: bool) -> Self {
-        let says = self.raw("drop_unsupported").is_some_and(|raw| &raw[..] != b"null");
-        if says || !drop {
+        if !drop || says(&self.fields, "drop_unsupported") {
             return self;
         }
         // As its field too, in which it differs from a request that nothing is left out of.
@@ -548,6 +547,11 @@ fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadR
 
 pub(super) fn find<'a>(fields: &'a [(String, Bytes)], name: &str) -> Option<&'a Bytes> {
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+}
+
+/// Whether it is there, and not null.
+pub(super) fn says(fields: &[(String, Bytes)], name: &str) -> bool {
+    find(fields, name).is_some_and(|raw| &raw[..] != b"null")
 }
 
 pub(super) fn optional<'a, T: Deserialize<'a>>(

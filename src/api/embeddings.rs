@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::chat::{OWN, WireUsage, body, find, lenient, optional, parse_fields, required};
+use super::chat::{OWN, WireUsage, body, find, lenient, optional, parse_fields, required, says};
 use super::error::BadRequest;
 
 /// A request for embeddings: what the gateway reads of it, and the whole as it came.
@@ -46,6 +46,13 @@ impl EmbeddingsRequest {
             Some([b'[', .., b']']) | Some([b'"', _, .., b'"']) => Ok(Self { model, drop_unsupported, fields }),
             _ => Err(BadRequest::field("input", format!("input must be {INPUT}, and not empty"))),
         }
+    }
+
+    /// As [`ChatRequest::or_drop_unsupported`](super::chat::ChatRequest::or_drop_unsupported).
+    #[must_use]
+    pub fn or_drop_unsupported(mut self, drop: bool) -> Self {
+        self.drop_unsupported |= drop && !says(&self.fields, "drop_unsupported");
+        self
     }
 
     /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced.

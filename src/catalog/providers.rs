@@ -28,8 +28,28 @@ pub struct KnownProvider {
     /// Sells other vendors' models, named `vendor/model`, at their list price.
     #[serde(default)]
     pub resells: bool,
+    /// Refuses what it does not know.
+    #[serde(default)]
+    pub strict: bool,
     #[serde(default)]
     pub quirks: Quirks,
+}
+
+/// Quirks of all that are strict.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Strict {
+    foreign: Vec<String>,
+    unsupported: Vec<String>,
+}
+
+impl Strict {
+    fn add_to(&self, quirks: &mut Quirks) {
+        quirks.foreign.get_or_insert_with(|| self.foreign.clone());
+        let unsupported = quirks.unsupported.get_or_insert_default();
+        unsupported.extend_from_slice(&self.unsupported);
+        unsupported.sort_unstable();
+    }
 }
 
 fn openai() -> String {
@@ -78,8 +98,10 @@ impl Catalogue {
         struct File {
             providers: Vec<KnownProvider>,
             clouds: Clouds,
+            strict: Strict,
         }
-        let File { providers, clouds } = toml::from_str(EMBEDDED).map_err(ProvidersError)?;
+        let File { mut providers, clouds, strict } = toml::from_str(EMBEDDED).map_err(ProvidersError)?;
+        providers.iter_mut().filter(|known| known.strict).for_each(|known| strict.add_to(&mut known.quirks));
         Ok(Self { facts: Facts::embedded()?, providers, clouds })
     }
 

@@ -1,7 +1,7 @@
 //! Configuration: what was typed becomes what is valid. Every mistake is reported at once, with its line and a remedy.
 //!
-//! `section` reads one table and notes mistakes, `file` says what may stand where, `resolve` what the entries mean together, `environment` reads `env:NAME`, `generate` writes a file from the keys and
-//! accounts in the environment.
+//! `section` reads one table and notes mistakes, `file` says what may stand where, `resolve` what the entries mean
+//! together, `environment` reads `env:NAME`, `generate` writes a file from the keys and accounts in the environment.
 //!
 //! Precedence: a flag of the command line beats the file, except for the knob: `--quality` and `--budget-per-1k` hold
 //! for the routes that have no knob of their own.

@@ -23,8 +23,7 @@ impl Gateway {
     /// # Errors
     /// See [`GatewayError`].
     pub async fn embed(&self, body: Bytes, wishes: &Wishes) -> Result<Answer, GatewayError> {
-        let mut request = EmbeddingsRequest::parse(&body)?;
-        request.drop_unsupported |= wishes.drop_unsupported == Some(true);
+        let request = EmbeddingsRequest::parse(&body)?.or_drop_unsupported(wishes.drop_unsupported == Some(true));
         let setup = self.setup.load_full();
         let targets = setup.embedders(&request.model)?;
         let name = setup.targets[targets[0]].model.id.model.clone();

@@ -25,8 +25,9 @@ struct State<S> {
 }
 
 impl<S> State<S> {
-    fn reading(&self) -> Reading {
-        Reading { fingerprint: self.fingerprint.clone(), unlearned: self.unlearned.clone() }
+    /// Whether this version made it, of a ledger that was read so.
+    fn is_of(&self, reading: &Reading) -> bool {
+        self.version == VERSION && self.fingerprint == reading.fingerprint && self.unlearned == reading.unlearned
     }
 }
 
@@ -51,9 +52,7 @@ fn written<S: Serialize + DeserializeOwned + PartialEq>(reading: &Reading, snaps
 pub(super) fn usable(store: &dyn Store, reading: &Reading) -> Result<Option<(Position, Snapshot)>, StoreError> {
     let Some(Checkpoint { position, state }) = store.latest_checkpoint()? else { return Ok(None) };
     match serde_json::from_slice::<State<Snapshot>>(&state) {
-        Ok(state) if state.version == VERSION && state.reading() == *reading => {
-            return Ok(Some((position, state.snapshot)));
-        }
+        Ok(state) if state.is_of(reading) => return Ok(Some((position, state.snapshot))),
         Ok(state) => tracing::info!(
             made_by = state.version,
             on = state.fingerprint,

@@ -18,9 +18,11 @@ struct Distance {
 /// Brings the newcomers' priors to the level of `residents`, each with its own prior in the newcomers' workload; without
 /// any they stay as they are.
 pub fn at_level_of(residents: &[(&Arm, ArmPrior)], newcomers: Vec<ArmPrior>, shift: &Gaussian) -> Vec<ArmPrior> {
+    if residents.is_empty() {
+        return newcomers;
+    }
     let distances: Vec<Distance> = (0..shift.dim() - 1).map(|i| distance(residents, shift, i)).collect();
-    let moved = |newcomer| moved(newcomer, &distances, shift);
-    if residents.is_empty() { newcomers } else { newcomers.into_iter().map(moved).collect() }
+    newcomers.into_iter().map(|newcomer| moved(newcomer, &distances, shift)).collect()
 }
 
 /// A resident counts by how well it is known in both places.

@@ -90,9 +90,7 @@ pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Ch
             Block::Call(call) => choice.calls.push(call),
         }
     }
-    if keeps_first_call(asked.request) {
-        choice.calls.truncate(1);
-    }
+    choice.hold_calls(asked.request);
     (choice, is_answer)
 }
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Stamp, StreamItem, Text, WholeReply};
-use crate::api::conversation::{Hosted, ToolCall};
+use crate::api::chat::ChatRequest;
+use crate::api::conversation::{Hosted, ToolCall, keeps_first_call};
 use crate::catalog::Usage;
 
 /// Why a model stopped, in OpenAI's words.
@@ -126,6 +127,13 @@ impl Completion {
 }
 
 impl Choice {
+    /// Its first call only, where a client wants no more, and the wire could not be told so.
+    pub fn hold_calls(&mut self, request: &ChatRequest) {
+        if keeps_first_call(request) {
+            self.calls.truncate(1);
+        }
+    }
+
     fn text(&self) -> Text {
         Text {
             content: self.content.clone(),

@@ -184,6 +184,26 @@ async fn a_wire_that_takes_one_text_a_call_gets_a_call_for_each_and_their_order_
 }
 
 #[tokio::test]
+async fn a_header_has_left_out_what_the_wire_knows_nothing_like_unless_the_body_says_otherwise() {
+    let running = bedrock().await;
+    running.upstream.on_each("invoke", titan);
+    for (body, header, status) in [
+        (None, None, 400),
+        (None, Some("true"), 200),
+        (Some(false), Some("true"), 400),
+        (Some(true), Some("false"), 200),
+    ] {
+        let mut asked = json!({"model": "test/vectors", "input": "1", "input_type": "search_query"});
+        body.into_iter().for_each(|drop: bool| asked["drop_unsupported"] = drop.into());
+        let posted = running.post("/v1/embeddings", asked.to_string());
+        let posted =
+            header.into_iter().fold(posted, |posted, value| posted.header("x-satisfice-drop-unsupported", value));
+        assert_eq!(posted.send().await.unwrap().status().as_u16(), status, "{body:?} {header:?}");
+    }
+    assert!(running.upstream.seen().iter().all(|seen| seen.json().get("input_type").is_none()));
+}
+
+#[tokio::test]
 async fn at_most_eight_of_one_requests_calls_are_under_way() {
     let running = bedrock().await;
     let gate = Gate::closed();

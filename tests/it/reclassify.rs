@@ -21,14 +21,12 @@ const OLD: &str = "bundle";
 const NEW: &str = "another";
 
 fn start(store: &FailingStore, fingerprint: &str) -> Learner {
+    start_reading(store, Reading::on(fingerprint))
+}
+
+fn start_reading(store: &FailingStore, reading: Reading) -> Learner {
     let bounds = Bounds { linger: Duration::ZERO, recent: 4, ..Bounds::default() };
-    let settings = Settings {
-        routes: routes(&[ROUTE]),
-        reading: Reading::on(fingerprint),
-        prior: prior(),
-        at_ms: BEGIN_MS,
-        bounds,
-    };
+    let settings = Settings { routes: routes(&[ROUTE]), reading, prior: prior(), at_ms: BEGIN_MS, bounds };
     learner::spawn(settings, Box::new(store.clone()), scorers::built_in()).unwrap()
 }
 
@@ -55,6 +53,23 @@ fn adopt(learner: &Learner, fingerprint: &str, assessed: Vec<(TraceId, Decision)
     let (answer, adopted) = oneshot::channel();
     learner.events.blocking_send(Event::Reclassified(Box::new(news), answer)).unwrap();
     adopted.blocking_recv().unwrap()
+}
+
+#[test]
+fn a_source_that_is_unlearned_stays_so_under_another_classifier() {
+    let learned = |unlearned: &[&str], sources: &[&str]| {
+        let unlearned = unlearned.iter().map(ToString::to_string).collect();
+        let learner = start_reading(&FailingStore::default(), Reading { unlearned, ..Reading::on(OLD) });
+        for n in 0..4 {
+            request(&learner, n, OLD, 1.0);
+            sources.iter().for_each(|source| scored(&learner, feedback(n, source, 0.0)));
+        }
+        adopt(&learner, NEW, (0..4).map(reassessed).collect()).unwrap();
+        serde_json::to_vec(&stop(learner).routes[ROUTE].arms).unwrap()
+    };
+    let honest = learned(&[], &[]);
+    assert!(learned(&[], &["broken"]) != honest);
+    assert!(learned(&["broken"], &["broken"]) == honest);
 }
 
 /// What the ledger alone leads to, from its first entry.

@@ -77,16 +77,13 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 28] = [
+const HINTS: [&str; 21] = [
     "anthropic_beta",
-    "caching",
     "claude_effort",
     "claude_search",
     "claude_thinking",
     "client_metadata",
     "include",
-    "include_reasoning",
-    "litellm_metadata",
     "max_tool_calls",
     "metadata",
     "models",
@@ -96,17 +93,21 @@ const HINTS: [&str; 28] = [
     "provider",
     "reasoning_summary",
     "responses_reasoning",
-    "route",
     "safety_identifier",
     "service_tier",
-    "session_id",
     "store",
     "stream_options",
-    "transforms",
-    "usage",
     "user",
     "verbosity",
 ];
+
+/// The same, of what clients of OpenRouter and LiteLLM say to those.
+pub const FOR_GATEWAYS: [&str; 7] =
+    ["caching", "include_reasoning", "litellm_metadata", "route", "session_id", "transforms", "usage"];
+
+fn is_hint(name: &str) -> bool {
+    HINTS.contains(&name) || FOR_GATEWAYS.contains(&name)
+}
 
 /// Every field that [`Conversation::read`] reads or that the gateway has its own use for.
 const READ_ALWAYS: [&str; 5] = ["model", "messages", "stream", "drop_unsupported", "hosted"];
@@ -142,7 +143,7 @@ pub fn unknown_there(request: &ChatRequest, unknown: &[impl AsRef<str>], provide
     if request.drop_unsupported || unknown.is_empty() {
         return None;
     }
-    let missed = |name: &str, value: &[u8]| !HINTS.contains(&name) && !asks_for_nothing(name, value);
+    let missed = |name: &str, value: &[u8]| !is_hint(name) && !asks_for_nothing(name, value);
     let (name, _) = request
         .fields()
         .find(|(name, value)| unknown.iter().any(|other| other.as_ref() == *name) && missed(name, value))?;
@@ -167,7 +168,7 @@ pub fn inexpressible_of(
     if request.drop_unsupported {
         return None;
     }
-    let known = |name: &str| READ_ALWAYS.contains(&name) || HINTS.contains(&name) || understood.contains(&name);
+    let known = |name: &str| READ_ALWAYS.contains(&name) || is_hint(name) || understood.contains(&name);
     let missed = request.fields().find(|(name, value)| !known(name) && !asks_for_nothing(name, value));
     let missed = missed.map(|(name, _)| unsupported(name, &format!("{wire} knows nothing like `{name}`")));
     missed.or_else(|| no_custom_tools(request, wire)).or_else(|| no_hosted_tools(request, own, wire))

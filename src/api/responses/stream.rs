@@ -259,10 +259,15 @@ impl Stream {
         Ok(())
     }
 
+    /// The item of a call, with what was said of it besides.
+    fn called(&self, at: usize, call: &Call, status: &str, mark: Option<&Value>) -> Value {
+        self.echo.placed(marked(called(self.answer(), at, call, status), mark))
+    }
+
     fn begin_call(&mut self, index: usize, call: Call, out: &mut Vec<u8>) {
         let at = self.place(out);
         let mark = self.mark(|mark| call.id.as_deref().is_some_and(|id| mark["call_id"] == id));
-        let item = self.echo.placed(marked(called(self.answer(), at, &call, "in_progress"), mark.as_ref()));
+        let item = self.called(at, &call, "in_progress", mark.as_ref());
         self.put(out, "response.output_item.added", json!({"output_index": at, "item": item}));
         self.calls.push(OpenCall { index, at, call, mark });
     }
@@ -323,7 +328,7 @@ impl Stream {
 
     fn close_call(&mut self, OpenCall { at, call, mark, .. }: &OpenCall, status: &str, out: &mut Vec<u8>) {
         let at = *at;
-        let item = self.echo.placed(marked(called(self.answer(), at, call, status), mark.as_ref()));
+        let item = self.called(at, call, status, mark.as_ref());
         let (event, argument) = argument(call);
         let mut fields = json!({"item_id": item["id"], "output_index": at, argument: item[argument]});
         if call.custom.is_none() {

@@ -164,7 +164,7 @@ fn settled(setup: &config::Setup) -> Settled {
         ("`max_body_mib` of [server]", server.max_body_bytes.to_string()),
         ("`traces_days` of [server]", server.traces_days.to_string()),
         ("`traces_gib` of [server]", server.traces_bytes.to_string()),
-        ("`unlearn` of [server]", server.unlearned.join(", ")),
+        ("`unlearn` of [server]", format!("{:?}", server.unlearned)),
         ("`data_dir` of [server]", format!("{:?}", setup.data_dir)),
         ("`path` of [classifier]", format!("{:?}", setup.classifier)),
         ("`memory_mib` of [cache]", cache.memory_bytes.to_string()),
@@ -210,6 +210,11 @@ pub fn retention(setup: &config::Setup) -> Retention {
     Retention { days: setup.server.traces_days, bytes: setup.server.traces_bytes }
 }
 
+/// How the ledger is read.
+pub fn reading(setup: &config::Setup, bundle: &Bundle) -> Reading {
+    Reading { fingerprint: bundle.fingerprint.clone(), unlearned: setup.server.unlearned.clone() }
+}
+
 fn learn(
     store: RedbStore,
     setup: &config::Setup,
@@ -219,7 +224,7 @@ fn learn(
 ) -> Result<Learner, AssembleError> {
     let settings = learner::Settings {
         routes: setup.gateway.route_specs(),
-        reading: Reading { fingerprint: bundle.fingerprint.clone(), unlearned: setup.server.unlearned.clone() },
+        reading: reading(setup, bundle),
         prior: Snapshot::new(bundle.prior.clone()),
         at_ms,
         bounds: Bounds::default(),

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::assemble::{Classifiers, retention};
+use super::assemble::{Classifiers, reading, retention};
 use super::numbers;
 use super::serve::Source;
 use crate::config::{Flags, Setup};
@@ -192,7 +192,7 @@ impl Folder {
             true => Box::new(RedbStore::open(&setup.data_dir, retention(setup))?),
             false => Box::new(MemoryStore::default()),
         };
-        let reading = Reading { fingerprint: bundle.fingerprint.clone(), unlearned: setup.server.unlearned.clone() };
+        let reading = reading(setup, &bundle);
         let restored = learner::restore(&*store, Snapshot::new(bundle.prior.clone()), reading.clone())?;
         let specs: Vec<RouteSpec> = setup.gateway.route_specs().into_iter().map(|s| keep_knob(s, &restored)).collect();
         let known = Known::read(&*store, &bundle.fingerprint)?;

@@ -40,6 +40,7 @@ pub enum TrafficError {
     Lacks(&'static str),
 }
 
+/// Without proxies, which the loopback has none of, and without TLS.
 pub fn client() -> Client {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::file::File;
-use crate::config::file::{Cache, RouteCache};
+use crate::config::file::{Cache, File, RouteCache};
 use crate::config::findings::Findings;
 use crate::gateway::{CacheRule, CacheSettings, DEFAULT_TTL};
 

@@ -1,8 +1,7 @@
 //! Segments of one route: which of them a request can ever be in.
 
 use super::unique;
-use crate::config::file;
-use crate::config::file::Segment;
+use crate::config::file::{self, Segment};
 use crate::config::findings::Findings;
 use crate::gateway::SegmentSettings;
 

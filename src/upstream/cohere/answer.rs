@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::citations::{self, Citation};
-use crate::api::conversation::{ToolCall, keeps_first_call};
+use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
 use crate::upstream::{Asked, NoAnswer, WholeReply};
@@ -85,9 +85,7 @@ pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnsw
     let finish = finish(answer.finish_reason.as_deref(), None)?;
     let mut choice = answer.message.choice();
     choice.finish = Some(finish);
-    if keeps_first_call(asked.request) {
-        choice.calls.truncate(1);
-    }
+    choice.hold_calls(asked.request);
     choice.logprobs = answer.logprobs.map(logprobs);
     let head = Head::stamped((asked.stamp)(), asked.model).named(answer.id, None);
     Ok(Completion { head, choices: vec![choice], usage: answer.usage.map(Usage::from) }.into_reply())

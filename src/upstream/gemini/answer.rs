@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::citations::{self, CitationMetadata, Cited, GroundingMetadata};
-use crate::api::conversation::{ToolCall, keeps_first_call};
+use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
 use crate::upstream::{Asked, NoAnswer, Stamp, WholeReply};
@@ -127,9 +127,7 @@ pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnsw
     if choices.is_empty() {
         return Err("the answer has no candidates".into());
     }
-    if keeps_first_call(asked.request) {
-        choices.iter_mut().for_each(|choice| choice.calls.truncate(1));
-    }
+    choices.iter_mut().for_each(|choice| choice.hold_calls(asked.request));
     let head = Head::stamped(stamp, asked.model).named(answer.response_id, answer.model_version);
     Ok(Completion { head, choices, usage: answer.usage_metadata.map(Usage::from) }.into_reply())
 }

@@ -9,31 +9,24 @@ use serde_json::{Map, Value, json};
 use super::input;
 use crate::api::chat::{self, ChatRequest};
 use crate::api::conversation::{
-    AllowedTools, Controls, Conversation, CustomTool, Format, JsonSchema, Protocol, Reasoning, Tool, ToolChoice, Turn,
-    marked, no_citations, no_hosted_tools, unknown_there, unsupported,
+    AllowedTools, Controls, Conversation, CustomTool, FOR_GATEWAYS, Format, JsonSchema, Protocol, Reasoning, Tool,
+    ToolChoice, Turn, marked, no_citations, no_hosted_tools, unknown_there, unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
 
-/// What chat has, or other gateways do, and Responses has nothing like.
-const UNKNOWN: [&str; 17] = [
+/// What chat has and Responses has nothing like.
+const UNKNOWN: [&str; 10] = [
     "audio",
-    "caching",
     "frequency_penalty",
     "function_call",
     "functions",
-    "include_reasoning",
-    "litellm_metadata",
     "logit_bias",
     "modalities",
     "n",
     "presence_penalty",
-    "route",
     "seed",
-    "session_id",
     "stop",
-    "transforms",
-    "usage",
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
@@ -118,8 +111,8 @@ pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| (*name, value.to_string().into()))
         .collect();
-    let passes = |name: &str| !TRANSLATED.contains(&name) && !UNKNOWN.contains(&name);
-    let passed = request.fields().filter(|(name, _)| passes(name)).map(|(name, value)| (name, &value[..]));
+    let is_left_out = |name: &str| [&TRANSLATED[..], &UNKNOWN, &FOR_GATEWAYS].iter().any(|names| names.contains(&name));
+    let passed = request.fields().filter(|(name, _)| !is_left_out(name)).map(|(name, value)| (name, &value[..]));
     let own = own.iter().map(|(name, value)| (*name, &value[..]));
     Ok(chat::body(model, request.size(), passed.chain(own)))
 }
