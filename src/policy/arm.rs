@@ -5,6 +5,7 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use super::drift::Drift;
+use super::form::Form;
 use super::gaussian::{Gaussian, dot, quadratic};
 use super::logistic::mean_sigmoid;
 use crate::catalog::{Price, Usage};
@@ -47,6 +48,7 @@ pub struct Arm {
     /// Answers that somebody judged.
     pub scored: u64,
     pub drift: Drift,
+    pub(super) form: Form,
 }
 
 /// Decaying sums over the scores that were learned from.
@@ -136,12 +138,13 @@ impl Arm {
             revisions: Revisions::default(),
             scored: 0,
             drift: Drift::default(),
+            form: Form::default(),
         }
     }
 
     /// A newer version of the model `parent`: what was learned still holds, with less certainty.
     pub fn inherit(parent: &Self) -> Self {
-        let mut arm = Self { scored: 0, drift: Drift::default(), ..parent.clone() };
+        let mut arm = Self { scored: 0, drift: Drift::default(), form: Form::default(), ..parent.clone() };
         arm.widen(INHERITED);
         arm
     }

@@ -1,49 +1,47 @@
-//! What malformed answers take from their arms' means, and well-formed ones give back.
+//! What malformed answers take from their arm's mean, and its well-formed ones give back.
 
 use serde::{Deserialize, Serialize};
 
 use super::Reward;
 
-/// A malformed answer is scored 0. If a share f of answers is malformed, the mean quality of the others is p/(1−f): each
-/// of those that nobody judges moves its mean towards that, so that form alone leaves p where it is unless an arm's
-/// share differs from the route's. What is given is what was taken, f/(1−f) each where all goes on as it does: without
-/// malformed answers nothing moves, however many come.
+/// A malformed answer that nobody judges moves its arm's mean as a score of 0 would, and it moves back once somebody
+/// does. If a share f of an arm's answers is malformed, the mean quality of the others is p/(1−f), or 1 if that is less:
+/// each of those that nobody judges moves the mean towards that. So an arm that loses its form falls at once, is held to
+/// be no better than 1 − f as long as it goes on, and rises to where it was with its own well-formed answers once that is
+/// over. No other arm rises, of whose answers nothing was learned; and without malformed answers nothing moves, however
+/// many come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Form {
-    /// Malformed answers that are not made good yet.
+    /// Quality that malformed answers took and that is not given back yet.
     owed: f64,
 }
 
 impl Form {
-    /// One malformed answer is made good over about so many well-formed ones.
+    /// What one malformed answer took is given back over about so many well-formed ones.
     const HORIZON: f64 = 50.0;
 
-    /// What an answer is worth now in place of what it `was`; by which share of its expected quality a well-formed one is
-    /// raised.
-    pub fn hear(&mut self, was: Reward, now: Reward) -> f64 {
+    /// By how much an answer, of this `expected` quality, is held to be better now than it `was`.
+    pub fn hear(&mut self, was: Reward, now: Reward, expected: f64) -> f64 {
         match (was, now) {
-            (Reward::Malformed, Reward::Malformed) => 0.0,
-            (_, Reward::Malformed) => {
-                self.owed += 1.0;
-                0.0
-            }
-            (Reward::Malformed, _) => {
-                self.owed -= 1.0;
-                0.0
-            }
-            (Reward::Unknown, Reward::WellFormed) => {
-                let raise = self.raise();
-                self.owed -= raise;
-                raise
-            }
+            (Reward::Malformed, Reward::Malformed) | (Reward::WellFormed, Reward::WellFormed) => 0.0,
+            (Reward::Malformed, _) => self.give(expected),
+            (Reward::Unknown, Reward::WellFormed) => self.give(self.raise(expected)),
+            // The raise of its time is not remembered, and is this on average.
+            (Reward::WellFormed, Reward::Malformed) => self.give(-expected) - self.raise(expected),
+            (Reward::WellFormed, _) => -self.raise(expected),
+            (_, Reward::Malformed) => self.give(-expected),
             _ => 0.0,
         }
     }
 
-    /// What a well-formed answer is raised by these days. One that is judged after all gives it back, since its score says
-    /// all: the raise of its time is not remembered, and is this on average.
-    pub fn raise(&self) -> f64 {
-        self.owed / Self::HORIZON
+    fn give(&mut self, change: f64) -> f64 {
+        self.owed -= change;
+        change
+    }
+
+    /// What a well-formed answer is raised by these days.
+    fn raise(&self, expected: f64) -> f64 {
+        (self.owed / Self::HORIZON).min(1.0 - expected)
     }
 }
 
@@ -51,16 +49,22 @@ impl Form {
 mod tests {
     use super::*;
 
+    const EXPECTED: f64 = 0.6;
+
+    fn hear(form: &mut Form, was: Reward, now: Reward) -> f64 {
+        form.hear(was, now, EXPECTED)
+    }
+
     #[test]
     fn what_is_given_back_is_what_was_taken() {
         let mut form = Form::default();
-        let given = |form: &mut Form| (0..500).map(|_| form.hear(Reward::Unknown, Reward::WellFormed)).sum::<f64>();
+        let given = |form: &mut Form| (0..1_000).map(|_| hear(form, Reward::Unknown, Reward::WellFormed)).sum::<f64>();
         assert_eq!(given(&mut form), 0.0, "nothing was taken");
-        (0..3).for_each(|_| assert_eq!(form.hear(Reward::Unknown, Reward::Malformed), 0.0));
-        assert!((form.raise() - 0.06).abs() < 1e-12);
-        assert!((given(&mut form) - 3.0).abs() < 1e-3);
-        form.hear(Reward::Unknown, Reward::Malformed);
-        form.hear(Reward::Malformed, Reward::WellFormed);
+        (0..100).for_each(|_| assert_eq!(hear(&mut form, Reward::Unknown, Reward::Malformed), -EXPECTED));
+        assert_eq!(form.raise(EXPECTED), 1.0 - EXPECTED, "no answer is better than 1");
+        assert!((given(&mut form) - 100.0 * EXPECTED).abs() < 1e-3);
+        hear(&mut form, Reward::Unknown, Reward::Malformed);
+        hear(&mut form, Reward::Malformed, Reward::WellFormed);
         assert!(given(&mut form).abs() < 1e-3, "the blame was taken back");
     }
 
@@ -70,12 +74,12 @@ mod tests {
         let mut raises = Vec::new();
         for answer in 0..4_000 {
             match answer % 10 {
-                0 => drop(form.hear(Reward::Unknown, Reward::Malformed)),
-                _ => raises.push(form.hear(Reward::Unknown, Reward::WellFormed)),
+                0 => drop(hear(&mut form, Reward::Unknown, Reward::Malformed)),
+                _ => raises.push(hear(&mut form, Reward::Unknown, Reward::WellFormed)),
             }
         }
         let late = &raises[2_000..];
         let mean = late.iter().sum::<f64>() / late.len() as f64;
-        assert!((mean - 1.0 / 9.0).abs() < 0.002, "{mean}");
+        assert!((mean - EXPECTED / 9.0).abs() < 0.002, "{mean}");
     }
 }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::arm::Arm;
 use super::controller::{Controller, Schedule};
-use super::form::Form;
 use super::gaussian::Gaussian;
 use super::newcomer::at_level_of;
 use super::retired::Retired;
@@ -32,7 +31,6 @@ pub struct RouteState {
     home: Option<String>,
     /// The route's own, then one per segment of `spec.segments`, in their order.
     controllers: Vec<Controller>,
-    form: Form,
     /// When controllers with few requests are solved again, counted over the whole route.
     schedule: Schedule,
 }
@@ -61,7 +59,6 @@ impl RouteState {
             home,
             controllers: controllers(spec, |_| None),
             schedule: Schedule::default(),
-            form: Form::default(),
         };
         state.solve_all();
         state
@@ -222,11 +219,8 @@ impl RouteState {
             (Some(old), Some(judged)) => self.posterior(name, |arm, _| arm.revised(judged - old)),
             (_, None) => {}
         }
-        if was == Reward::WellFormed && now != was {
-            self.raise(name, decision, -self.form.raise());
-        }
-        let raise = self.form.hear(was, now);
-        match (was.worth(), now.worth()) {
+        self.hear_form(name, decision, was, now);
+        match (was.scored(), now.scored()) {
             (Some((old, old_weight)), Some((value, weight))) => self.posterior(name, |arm, shift| {
                 arm.correct(shift, &decision.phi, value - old, old_weight);
                 if weight > old_weight {
@@ -236,8 +230,8 @@ impl RouteState {
             (None, Some((value, weight))) => {
                 self.posterior(name, |arm, shift| arm.learn(shift, &decision.phi, value, weight));
             }
-            (Some((blamed, weight)), None) => self.expected(name, decision, blamed, weight),
-            (None, None) => self.raise(name, decision, raise),
+            (Some((old, weight)), None) => self.forget(name, decision, old, weight),
+            (None, None) => {}
         }
         self.count(name, was, now);
         self.measure(decision, name, was, now);
@@ -259,23 +253,21 @@ impl RouteState {
         }
     }
 
-    /// A well-formed answer is held to be better than expected by this `share`, or no longer is. The covariance stays:
-    /// nobody judged the answer.
-    fn raise(&mut self, name: &str, decision: &Decision, share: f64) {
-        if share != 0.0 {
-            self.posterior(name, |arm, shift| {
-                let raise = share * arm.outlook(shift, &decision.phi, 1.0).quality;
-                arm.correct(shift, &decision.phi, raise, Reward::FORM_WEIGHT);
-            });
+    /// The mean follows an answer's form. The covariance stays: nobody judged the answer.
+    fn hear_form(&mut self, name: &str, decision: &Decision, was: Reward, now: Reward) {
+        let Some((arm, shift)) = self.arm(name) else { return };
+        let expected = arm.outlook(shift, &decision.phi, 1.0).quality;
+        let change = arm.form.hear(was, now, expected);
+        if change != 0.0 {
+            self.posterior(name, |arm, shift| arm.correct(shift, &decision.phi, change, Reward::FORM_WEIGHT));
         }
     }
 
-    /// The blame put on an answer no longer stands, and nobody judged the answer: the mean moves to where an answer as
-    /// good as expected would have left it.
-    fn expected(&mut self, name: &str, decision: &Decision, blamed: f64, weight: f64) {
+    /// A score no longer stands: the mean moves to where an answer as good as expected would have left it.
+    fn forget(&mut self, name: &str, decision: &Decision, old: f64, weight: f64) {
         self.posterior(name, |arm, shift| {
             let quality = arm.outlook(shift, &decision.phi, 1.0).quality;
-            arm.correct(shift, &decision.phi, quality - blamed, weight);
+            arm.correct(shift, &decision.phi, quality - old, weight);
         });
     }
 

@@ -129,20 +129,24 @@ impl Reward {
     /// be of use, and nobody has read it.
     pub const FORM_WEIGHT: f64 = 0.5;
 
-    /// Value and weight of what the posterior learns from the answer alone.
+    /// Value and weight of what the answer alone tells.
     pub fn worth(self) -> Option<(f64, f64)> {
         match self {
-            Self::Unknown | Self::WellFormed => None,
             Self::Malformed => Some((0.0, Self::FORM_WEIGHT)),
+            _ => self.scored(),
+        }
+    }
+
+    /// The score and its weight, if somebody judged the answer.
+    pub fn scored(self) -> Option<(f64, f64)> {
+        match self {
             Self::Scored { value, weight } => Some((value, weight)),
+            _ => None,
         }
     }
 
     /// The quality that somebody judged it to have.
     pub fn judged(self) -> Option<f64> {
-        match self {
-            Self::Scored { value, .. } => Some(value),
-            _ => None,
-        }
+        self.scored().map(|(value, _)| value)
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! 0: empty without a tool call, refused, cut off by the token limit, or not the JSON that `response_format` asked for.
 //! 1: none of these. No verdict where the request failed, the client left or the upstream broke off, for none of that
-//! is the model's doing; nor where the trace has only part of the text, where the text is empty and pictures were asked
-//! for, or where the schema is beyond the bounds.
+//! is the model's doing; nor where the client gave hardly any tokens, the trace has only part of the text, the text is
+//! empty and pictures were asked for, or the schema is beyond the bounds.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,6 +15,8 @@ use super::{Scorer, Verdict, reward};
 use crate::api::chat::ChatRequest;
 use crate::trace::{Outcome, ReplyText, Trace};
 
+/// An answer that was allowed fewer tokens is cut off because the client wanted it so, as a ping or a first word.
+const LEAST_TOKENS: u32 = 64;
 /// Longer answers are only parsed as JSON, not validated against their schema.
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 /// Larger schemas are not compiled.
@@ -47,8 +49,11 @@ impl Scorer for Format {
 impl Format {
     fn well_formed(&mut self, trace: &Trace) -> Option<bool> {
         let reply = &trace.reply;
-        if reply.refusal || matches!(reply.finish_reason.as_deref(), Some("content_filter" | "length")) {
-            return Some(false);
+        match reply.finish_reason.as_deref() {
+            Some("length") if wants_few_tokens(trace) => return None,
+            Some("content_filter" | "length") => return Some(false),
+            _ if reply.refusal => return Some(false),
+            _ => {}
         }
         if reply.tool_calls {
             return Some(true);
@@ -78,6 +83,11 @@ impl Format {
         }
         Some(self.schemas.compiled(&schema)?.is_valid(&answer))
     }
+}
+
+fn wants_few_tokens(trace: &Trace) -> bool {
+    let limit = ChatRequest::parse(&trace.request).ok().and_then(|request| request.max_output_tokens);
+    limit.is_some_and(|limit| limit < LEAST_TOKENS)
 }
 
 /// An answer may then be a picture, which a trace does not keep.

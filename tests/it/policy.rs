@@ -393,6 +393,43 @@ fn while_nobody_judges_and_all_answers_are_well_formed_nothing_is_believed_that_
 }
 
 #[test]
+fn an_outage_of_empty_answers_raises_nobody_else_and_is_made_good_once_it_is_over() {
+    let mut snapshot = cold(spec(Knob::Quality(0.95)));
+    let at = context(&snapshot, 0.0);
+    let decision = choose(&snapshot, &at, 0.0);
+    let qualities = |s: &Snapshot| choose(s, &at, 0.0).candidates.iter().map(|arm| arm.quality).collect::<Vec<_>>();
+    let hear = |snapshot: Snapshot, arm: usize, now: Reward| {
+        snapshot.learn(ROUTE, &decision, &decision.candidates[arm].arm, Reward::Unknown, now)
+    };
+    let scored = Reward::Scored { value: 0.9, weight: 1.0 };
+    for _ in 0..300 {
+        snapshot = (0..2).fold(snapshot, |snapshot, arm| hear(snapshot, arm, scored));
+    }
+    let before = qualities(&snapshot);
+    snapshot = (0..200).fold(snapshot, |snapshot, _| hear(snapshot, 0, Reward::Malformed));
+    assert!(qualities(&snapshot)[0] < before[0] - 0.1, "{before:?} → {:?}", qualities(&snapshot));
+    snapshot = (0..2_000).fold(snapshot, |snapshot, _| hear(snapshot, 1, Reward::WellFormed));
+    assert!(qualities(&snapshot)[1] <= before[1], "{before:?} → {:?}", qualities(&snapshot));
+    snapshot = (0..2_000).fold(snapshot, |snapshot, _| hear(snapshot, 0, Reward::WellFormed));
+    let after = qualities(&snapshot);
+    assert!((after[0] - before[0]).abs() < 0.07 && after[1] <= before[1] + 0.01, "{before:?} → {after:?}");
+}
+
+#[test]
+fn an_arm_that_goes_on_losing_its_form_is_held_to_be_no_better_than_the_answers_that_keep_it() {
+    let mut snapshot = cold(spec(Knob::Quality(0.95)));
+    let at = context(&snapshot, 0.0);
+    let decision = choose(&snapshot, &at, 0.0);
+    let name = decision.candidates[2].arm.clone();
+    for i in 0..2_000 {
+        let now = if i % 10 < 7 { Reward::Malformed } else { Reward::WellFormed };
+        snapshot = snapshot.learn(ROUTE, &decision, &name, Reward::Unknown, now);
+    }
+    let after = choose(&snapshot, &at, 0.0).candidates[2].quality;
+    assert!(after < 0.35, "{after}");
+}
+
+#[test]
 fn among_models_that_cost_nothing_the_best_is_found() {
     let free = |name| ArmSpec { price: Some(Price::of(0.0, 0.0)), ..arm(name, 1.0) };
     let arms = ["unheard-of-s", "unheard-of-m", "unheard-of-l"].map(free).to_vec();

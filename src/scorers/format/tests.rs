@@ -53,6 +53,16 @@ fn text_is_well_formed() {
 }
 
 #[test]
+fn nothing_is_said_of_an_answer_that_the_client_gave_hardly_any_tokens() {
+    for (limit, expected) in [(1, None), (63, None), (64, Some(0.0))] {
+        let mut trace = text("Yes, but");
+        trace.request = json!({"model": "m", "messages": [{"role": "user"}], "max_tokens": limit}).to_string().into();
+        trace.reply.finish_reason = Some("length".into());
+        assert_eq!(score(&trace), expected, "{limit}");
+    }
+}
+
+#[test]
 fn nothing_is_said_of_an_empty_text_where_a_picture_was_asked_for() {
     let mut trace = text("");
     trace.request = Bytes::from_static(br#"{"model":"m","messages":[{"role":"user"}],"modalities":["image","text"]}"#);
