@@ -9,6 +9,7 @@ use super::answer::{Answer, AnswerBody, AnswerStream, Facts};
 use super::cache::{self, CacheRule, CacheWish, Follow, Hit, How, Question, Scope, Shared, Ticket, Turn, Waited};
 use super::error::GatewayError;
 use super::plan::Plan;
+use super::preferred::Preferred;
 use super::recording::Recording;
 use super::rules::Circumstances;
 use super::setup::{Asked, Setup, Target};
@@ -34,6 +35,7 @@ pub(super) struct Call<'a> {
     pub(super) request: &'a ChatRequest,
     pub(super) body: &'a [u8],
     pub(super) wishes: &'a Wishes,
+    pub(super) preferred: Option<&'a Preferred>,
     pub(super) arrival: Arrival,
 }
 
@@ -212,8 +214,10 @@ impl Call<'_> {
     fn scope(&self) -> Scope<'_> {
         let (tenant, asked) = (self.wishes.tenant, self.request.model.as_str());
         let models = self.answering().into_iter().map(|target| &*self.setup.targets[target].model).collect();
+        let preferences = self.preferred.map(Preferred::as_told);
         let Some(route) = self.route() else {
-            return Scope { tenant, asked, models, knobs: vec![], quality: None, segment: None, rule: None };
+            let (knobs, quality, segment, rule) = (vec![], None, None, None);
+            return Scope { tenant, asked, models, knobs, quality, segment, rule, preferences };
         };
         let (settings, route) = (&self.setup.settings.routes[route], &self.setup.routes[route]);
         let circumstances =
@@ -227,6 +231,7 @@ impl Call<'_> {
             quality: self.wishes.quality,
             segment: route.segment(&self.wishes.metadata).map(|segment| &*segment.name),
             rule: route.rule(circumstances).map(|then| format!("{then:?}")),
+            preferences,
         }
     }
 

@@ -141,18 +141,19 @@ impl Gateway {
         let name = setup.resolve(&request.model)?;
         let mut request = request.or_drop_unsupported(wishes.drop_unsupported.unwrap_or(setup.drops_unsupported(name)));
         let preferred = Preferred::take(&setup, &mut request)?;
-        let call = Call { setup: &setup, name, request: &request, body: &body, wishes: &wishes, arrival };
+        let (request, preferred) = (&request, preferred.as_ref());
+        let call = Call { setup: &setup, name, request, body: &body, wishes: &wishes, preferred, arrival };
         let ticket = match self.cached(&call).await? {
             Found::Answer(answer) => return Ok(answer),
             Found::Nothing(ticket) => ticket,
         };
-        let mut plan = self.plan_for(&call, preferred.as_ref()).await?;
+        let mut plan = self.plan_for(&call).await?;
         let (limits, reading, unable) = (plan.limits(&setup), plan.reading, std::mem::take(&mut plan.rescue.unable));
         let told = (&body[..], wishes.metadata);
-        let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, &request, told);
+        let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, request, told);
         let (upstreams, models, abandoned) = (&recording.setup().upstreams, recording.models(), recording.abandoned());
         let bounded = (&limits, arrival.instant);
-        let dispatched = upstreams.dispatch_telling(&models, &request, bounded, abandoned).await;
+        let dispatched = upstreams.dispatch_telling(&models, request, bounded, abandoned).await;
         match dispatched {
             Ok(Dispatched { target, attempts, reply }) => {
                 if let Some(reading) = reading {
@@ -172,8 +173,8 @@ impl Gateway {
     }
 
     /// Whom to ask, by what the client called the model and by what it prefers.
-    async fn plan_for(&self, call: &Call<'_>, preferred: Option<&Preferred>) -> Result<Plan, GatewayError> {
-        let Call { setup, request, wishes, arrival, .. } = *call;
+    async fn plan_for(&self, call: &Call<'_>) -> Result<Plan, GatewayError> {
+        let Call { setup, request, wishes, preferred, arrival, .. } = *call;
         let at_ms = arrival.at_ms;
         Ok(match (call.name, preferred) {
             (Asked::Route(route), _) => self.plan(Routed { setup, route, request, wishes, preferred, at_ms }).await?,

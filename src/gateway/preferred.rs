@@ -41,6 +41,11 @@ impl Preferred {
         Ok(Some(Self { preferences, fallbacks }))
     }
 
+    /// What the client said, as [`Debug`](std::fmt::Debug) writes it.
+    pub(super) fn as_told(&self) -> String {
+        format!("{:?}", self.preferences)
+    }
+
     /// The targets for a model that the client named, in the order that it prefers, and those of its fallbacks; where it
     /// named several models, those that can answer.
     ///

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response};
+use satisfice::catalog::quirks::Quirks;
 use satisfice::gateway::{
     CacheRule, CacheSettings, Condition, MAX_KEPT_ANSWER, RouteSettings, Rule, Settings, Setup, Then,
 };
@@ -14,12 +15,13 @@ use satisfice::store::AnswerShelf;
 use satisfice::telemetry::Metrics;
 use satisfice::trace::{Event, Outcome};
 use satisfice::upstream::Upstreams;
+use satisfice::upstream::settings::ProviderSettings;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::gateway::{Options, Running, ask, ask_stream, body, error, header, settings};
+use crate::gateway::{Options, Running, ask, ask_stream, body, error, header, model_of, settings};
 use crate::recorded::BEGIN_MS;
-use crate::scripted::{Answer, Gate};
+use crate::scripted::{Answer, Gate, Scripted};
 
 const TTL: Duration = Duration::from_secs(60);
 const BOTH: [&str; 2] = ["small-upstream", "large-upstream"];
@@ -328,6 +330,36 @@ async fn a_request_with_a_knob_or_a_segment_of_its_own_has_answers_of_its_own() 
     assert!(!send("x-satisfice-quality", "0.5").await && send("x-satisfice-quality", "0.5").await);
     assert!(!send("x-satisfice-metadata", "team=search").await && send("x-satisfice-metadata", "team=search").await);
     assert!(send("x-satisfice-metadata", "env=test").await, "metadata that chooses nothing changes nothing");
+}
+
+/// `m` at the provider `mine` and at `router`, which routes itself.
+async fn at_a_router() -> Running {
+    let settings = Settings {
+        models: ["mine", "router"].map(|provider| model_of(provider, "m", provider, 0.1)).to_vec(),
+        routes: vec![],
+        ..cached(None)
+    };
+    let providers: fn(&Scripted) -> _ = |upstream| {
+        let quirks = Quirks { routes_itself: true, ..Quirks::default() };
+        vec![upstream.provider("mine"), ProviderSettings { quirks, ..upstream.provider("router") }]
+    };
+    Running::with(Options { settings, providers: Some(providers), ..Options::default() }).await
+}
+
+#[tokio::test]
+async fn a_request_gets_no_answer_of_a_provider_that_it_does_not_want() {
+    let running = at_a_router().await;
+    let ask = async |wishes: Value| {
+        let mut body = said("m", "Hello");
+        body["provider"] = wishes;
+        let response = running.chat(body).await;
+        (header(&response, "x-satisfice-model").unwrap().to_owned(), is_hit(&response))
+    };
+    assert_eq!(ask(json!({"only": ["mine"]})).await, ("mine/m".into(), false));
+    for wishes in [json!({"only": ["router"]}), json!({"ignore": ["mine"]}), json!({"order": ["router"]})] {
+        assert_eq!(ask(wishes.clone()).await, ("router/m".into(), false), "{wishes}");
+        assert_eq!(ask(wishes.clone()).await, ("router/m".into(), true), "{wishes}");
+    }
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ pub(in crate::gateway) struct Scope<'a> {
     pub(in crate::gateway) segment: Option<&'a str>,
     /// What the rule that holds for it says of the models, as [`Debug`] writes it.
     pub(in crate::gateway) rule: Option<String>,
+    /// Whom the client itself wants, as [`Debug`] writes it: the body that is asked with does not have all of it.
+    pub(in crate::gateway) preferences: Option<String>,
 }
 
 /// The key of all requests that share this one's answer.
@@ -105,6 +107,7 @@ impl Hash {
         scope.quality.iter().for_each(|quality| hash.text(b'q', &quality.to_bits().to_be_bytes()));
         scope.segment.iter().for_each(|segment| hash.text(b's', segment.as_bytes()));
         scope.rule.iter().for_each(|rule| hash.text(b'r', rule.as_bytes()));
+        scope.preferences.iter().for_each(|preferences| hash.text(b'w', preferences.as_bytes()));
         hash
     }
 

@@ -65,6 +65,7 @@ fn one(line: &str, bundle: &Bundle) -> Option<Asked> {
         quality: None,
         segment: None,
         rule: None,
+        preferences: None,
     };
     let meaning = (0, bundle.extractor.meaning(&request)?.to_vec());
     let Question { key, meaning, .. } = Question::new(&scope, &request, (rule, Some(meaning)), 0)?;

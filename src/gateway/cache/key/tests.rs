@@ -5,7 +5,16 @@ use serde_json::{Map, Value, json};
 use super::*;
 
 fn scope(asked: &str) -> Scope<'_> {
-    Scope { tenant: Tenant([1; 32]), asked, models: vec![], knobs: vec![], quality: None, segment: None, rule: None }
+    Scope {
+        tenant: Tenant([1; 32]),
+        asked,
+        models: vec![],
+        knobs: vec![],
+        quality: None,
+        segment: None,
+        rule: None,
+        preferences: None,
+    }
 }
 
 fn request(body: &str) -> ChatRequest {
@@ -85,6 +94,7 @@ fn whoever_asks_whom_for_what_is_told_apart() {
         Scope { quality: Some(0.5), ..scope("auto") },
         Scope { segment: Some("s"), ..scope("auto") },
         Scope { rule: Some("s".into()), ..scope("auto") },
+        Scope { preferences: Some("s".into()), ..scope("auto") },
     ] {
         assert_ne!(exact(&other, &asked), plain);
         assert_ne!(except_the_turn(&other, 7, &asked), except_the_turn(&scope("auto"), 7, &asked));
