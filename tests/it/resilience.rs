@@ -195,6 +195,23 @@ async fn a_hedge_answers_for_one_that_is_slow_and_cancels_it() {
     assert_eq!(upstream.counts(["slow", "quick", "third"]), [1, 1, 0]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_is_hedged_once_and_within_its_attempts() {
+    let models = ["a", "b", "c", "d"].map(model);
+    let targets: Vec<&Model> = models.iter().collect();
+    for attempts in 1..=4 {
+        let upstream = Scripted::start().await;
+        ["a", "b", "c"].iter().for_each(|name| upstream.on(name, [Answer::default().hang()]));
+        let (upstreams, limits) = (upstreams(&upstream), Limits { attempts, ..HEDGED });
+        let called = match upstreams.dispatch(&targets, &request(false), &limits).await {
+            Ok(dispatched) => dispatched.attempts,
+            Err(exhausted) => exhausted.attempts,
+        };
+        let expected = [Some(Cause::Timeout), Some(Cause::Timeout), Some(Cause::Timeout), None];
+        assert_eq!(causes(&called), expected[..attempts], "{attempts}");
+    }
+}
+
 /// `slow` answers once the gate is open, and `sick` fails.
 async fn slow_and_sick() -> (Scripted, crate::scripted::Gate) {
     let (upstream, gate) = (Scripted::start().await, crate::scripted::Gate::closed());

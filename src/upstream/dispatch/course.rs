@@ -29,6 +29,8 @@ pub struct Course<'a> {
     later: Vec<(usize, Instant)>,
     /// Calls under way, and since when: a second one where it is hedged.
     asking: [Option<(usize, Instant)>; 2],
+    /// Two were asked at once, which is done once.
+    hedged: bool,
     /// Is told the attempts where it is given up before its end.
     abandoned: &'a OnceLock<Vec<Attempt>>,
 }
@@ -46,8 +48,8 @@ impl<'a> Course<'a> {
     ) -> Self {
         let total = Due::total(limits.deadlines.total, since);
         let queue = (0..limits.planned.min(targets.len())).collect();
-        let (attempts, later, asking) = (Vec::with_capacity(1), vec![], [None; 2]);
-        Self { upstreams, work, targets, limits, total, attempts, calls: 1, queue, later, asking, abandoned }
+        let (attempts, later, asking, hedged) = (Vec::with_capacity(1), vec![], [None; 2], false);
+        Self { upstreams, work, targets, limits, total, attempts, calls: 1, queue, later, asking, hedged, abandoned }
     }
 
     pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
@@ -71,7 +73,7 @@ impl<'a> Course<'a> {
     }
 
     async fn call(&mut self, target: usize) -> Called {
-        if let Some(after) = self.limits.hedge.filter(|_| !self.queue.is_empty()) {
+        if let Some(after) = self.limits.hedge.filter(|_| !self.hedged && !self.queue.is_empty()) {
             // Boxed: two calls at once take twice the room, which no other request should have to make.
             return Box::pin(self.hedged(target, after)).await;
         }
@@ -95,6 +97,7 @@ impl<'a> Course<'a> {
             let reply = first.await;
             return self.called(target, began, reply);
         }
+        self.hedged = true;
         let (rival, rival_began) = (self.queue[0], Instant::now());
         self.asking[1] = Some((rival, rival_began));
         let second = self.ask(rival);
@@ -230,7 +233,8 @@ impl<'a> Course<'a> {
 
     /// Within the request's own attempts and time, and within what all requests together may add to an outage.
     fn may_try_again(&self) -> bool {
-        self.attempts.len() < self.limits.attempts
+        let under_way = self.asking.iter().flatten().count();
+        self.attempts.len() + under_way < self.limits.attempts
             && Instant::now() < self.total.at
             && self.upstreams.budget.withdraw(self.calls)
     }
