@@ -23,6 +23,11 @@ impl<T> Retired<T> {
         Some(self.0.remove(place).1)
     }
 
+    /// The newest with such a name, which stays here.
+    pub fn newest(&self, is_meant: impl Fn(&str) -> bool) -> Option<&Arc<T>> {
+        self.0.iter().rev().find(|(retired, _)| is_meant(retired)).map(|(_, state)| state)
+    }
+
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Arc<T>> {
         self.0.iter_mut().find(|(retired, _)| retired == name).map(|(_, state)| state)
     }

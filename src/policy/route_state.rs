@@ -79,13 +79,14 @@ impl RouteState {
         let before: Vec<(String, Arc<Arm>)> =
             self.spec.arms.iter().map(|arm| arm.arm.clone()).zip(std::mem::take(&mut self.arms)).collect();
         let known = |name: &str| before.iter().find(|(arm, _)| arm == name).map(|(_, arm)| arm.clone());
-        let parent = |name: &str| {
-            let version = before.iter().find(|(arm, _)| undated(arm) == undated(name));
-            version.map(|(_, arm)| Arc::new(Arm::inherit(arm)))
-        };
         let mut arm = |name: &str, fresh| {
-            let kept = known(name).or_else(|| self.retired.take(name)).or_else(|| parent(name));
-            kept.unwrap_or_else(|| Arc::new(Arm::new(fresh)))
+            if let Some(kept) = known(name).or_else(|| self.retired.take(name)) {
+                return kept;
+            }
+            let is_version = |other: &str| undated(other) == undated(name);
+            let parent = before.iter().find(|(other, _)| is_version(other)).map(|(_, arm)| arm);
+            let parent = parent.or_else(|| self.retired.newest(is_version));
+            Arc::new(parent.map_or_else(|| Arm::new(fresh), |parent| Arm::inherit(parent)))
         };
         self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
         let gone = before.iter().filter(|(name, _)| spec.arms.iter().all(|arm| arm.arm != *name));

@@ -499,6 +499,9 @@ fn a_newer_version_of_a_model_inherits_what_its_parent_learned_and_a_stranger_do
     }
     let parent = quality(&snapshot);
     let child = quality(&snapshot.clone().configure(&[named("unheard-of-2025-06-01")]));
+    let gone = RouteSpec { arms: vec![arm("other", 2.0)], ..spec(Knob::Quality(0.95)) };
+    let later = quality(&snapshot.clone().configure(&[gone]).configure(&[named("unheard-of-2025-06-01")]));
+    assert_eq!(later, child, "also where the parent was taken out before");
     let stranger = quality(&snapshot.configure(&[named("another")]));
     assert!(parent < 0.1 && child < 0.15, "{parent} {child}");
     assert!(stranger > child + 0.1, "{stranger} {child}");
