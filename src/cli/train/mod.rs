@@ -192,18 +192,45 @@ fn fit(what: &str, data: &Dataset, options: &Options) -> anyhow::Result<Trained>
     trained
 }
 
-/// The command that makes the same weights, with workloads by their names only.
+/// The command that makes the same weights, with files and folders by their names only.
 fn command(args: &TrainArgs) -> String {
     let files = |flag: &str, paths: &[PathBuf]| {
         let names = paths.iter().map(|path| format!(" {}", workload::file_name(path))).collect::<String>();
         if paths.is_empty() { names } else { format!(" {flag}{names}") }
     };
     let data = files("--workload", &args.workload) + &files("--traces", &args.traces);
-    let folder = |path: &PathBuf| format!(" --encoder {}", workload::file_name(path));
-    let encoder = args.encoder.as_ref().map_or_else(String::new, folder);
+    let folder = |flag: &str, path: &Option<PathBuf>| {
+        path.as_ref().map_or_else(String::new, |path| format!(" {flag} {}", workload::file_name(path)))
+    };
+    let encoder = folder("--encoder", &args.encoder) + &folder("--encoder-table", &args.encoder_table);
     let fold = args.exclude_fold.map_or(String::new(), |fold| format!(" --exclude-fold {fold}"));
     format!(
         "satisfice train{encoder}{data} --seed {} --holdout {} --epochs {} --members {}{fold}",
         args.seed, args.holdout, args.epochs, args.members
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        train: TrainArgs,
+    }
+
+    #[test]
+    fn the_command_of_a_manifest_names_the_encoder_that_the_weights_were_made_with() {
+        let of = |given: &[&str]| {
+            let words = [&["train", "--workload", "data/a.jsonl", "--out", "new"], given].concat();
+            command(&Line::parse_from(words).train)
+        };
+        let rest = "--workload a.jsonl --seed 7 --holdout 0.1 --epochs 15 --members 3";
+        assert_eq!(of(&[]), format!("satisfice train {rest}"));
+        assert_eq!(of(&["--encoder", "in/bert"]), format!("satisfice train --encoder bert {rest}"));
+        assert_eq!(of(&["--encoder-table", "in/table"]), format!("satisfice train --encoder-table table {rest}"));
+    }
 }
