@@ -27,7 +27,10 @@ pub(super) struct Plan {
     pub(super) decision: Option<Decision>,
     /// The training run that the decision's φ is of, by its key; 0 where there is none.
     pub(super) bundle: u64,
-    /// Of the comparison with the best model, where the request was drawn for one.
+    /// The target of the best model, where the request was drawn for a comparison with it. It may not be among `targets`,
+    /// once the client has said who may stand in for whom: that says nothing of the comparison.
+    pub(super) best: Option<usize>,
+    /// Of that comparison.
     pub(super) room: Option<Room>,
     /// The conversation that the answering model reads, where a cached prompt may be worth something.
     pub(super) reading: Option<Reading>,
@@ -54,6 +57,7 @@ impl Plan {
             confined: false,
             decision: None,
             bundle: 0,
+            best: None,
             room: None,
             reading: None,
             rescue: Rescue::default(),
@@ -89,14 +93,16 @@ impl Plan {
         for arm in chosen.into_iter().chain(others).map(|candidate| &candidate.arm) {
             setup.add_deployments(&mut targets, fit.iter().copied(), arm, balance, draw);
         }
-        Self { route: Some(route), kind: decision.kind, decision: Some(decision), bundle, ..Self::pinned(targets) }
+        let best = decision.audit.and_then(|audit| decision.candidates.get(audit.best));
+        let is_best = |target: &&usize| best.is_some_and(|best| setup.targets[**target].model.id.model == *best.arm);
+        let best = targets.iter().find(is_best).copied();
+        let kind = decision.kind;
+        Self { route: Some(route), kind, decision: Some(decision), bundle, best, ..Self::pinned(targets) }
     }
 
-    /// The model that the decision of a shadow of this request names, and no other: at the provider where this request
-    /// would have asked it first.
-    pub(super) fn shadow(&self, setup: &Setup, decision: Decision) -> Option<Self> {
-        let arm = &decision.candidates.get(decision.chosen)?.arm;
-        let target = self.targets.iter().find(|target| setup.targets[**target].model.id.model == *arm)?;
+    /// The best model, which `decision`, of a shadow of this request, names, and no other: at the provider where this
+    /// request would have asked it first.
+    pub(super) fn shadow(&self, decision: Decision) -> Option<Self> {
         Some(Self {
             route: self.route,
             segment: self.segment.clone(),
@@ -104,7 +110,7 @@ impl Plan {
             confined: true,
             decision: Some(decision),
             bundle: self.bundle,
-            ..Self::pinned(vec![*target])
+            ..Self::pinned(vec![self.best?])
         })
     }
 

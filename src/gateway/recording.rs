@@ -119,7 +119,7 @@ impl Recording {
         Some(Shadow {
             setup: self.setup.clone(),
             sink: self.sink.clone(),
-            plan: self.plan.shadow(&self.setup, trace.decision.as_ref()?.shadow()?)?,
+            plan: self.plan.shadow(trace.decision.as_ref()?.shadow()?)?,
             arrival: Arrival { id: twin(trace.id), at_ms: trace.at_ms, instant: Instant::now() },
             body: trace.request.clone(),
             metadata: trace.metadata.clone(),

@@ -22,6 +22,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::moments::Moments;
+use super::pairs::Pairs;
 use super::sequence::{ALPHA, FIRST_LOOK, UNSEEN, half_width};
 use super::{Candidate, Decision};
 
@@ -41,7 +42,7 @@ pub struct Audit {
     scored: Moments,
     rarity: Rarity,
     /// Rows of (own, best, what the cut took of the best).
-    pairs: Moments,
+    pairs: Pairs,
 }
 
 /// How rarely the best model answered the scored requests: sums over them.
@@ -98,14 +99,21 @@ impl Audit {
         }
     }
 
+    /// The model that was drawn answered; the gateway's own judges are asked about it if the request is a shadowed one.
+    pub(super) fn answered(&mut self, decision: &Decision) {
+        decision.audit.into_iter().for_each(|audit| self.pairs.answered(audit.best == decision.chosen));
+    }
+
     /// The answers (own, best) to a shadowed request are worth `now`, and were worth `was` before a judge changed its
     /// mind.
     pub(super) fn compared(&mut self, decision: &Decision, was: Option<(f64, f64)>, now: (f64, f64)) {
-        let Some(best) = decision.audit.and_then(|audit| decision.candidates.get(audit.best)) else { return };
+        let Some(audit) = decision.audit else { return };
+        let Some(best) = decision.candidates.get(audit.best) else { return };
+        let is_same = audit.best == decision.chosen;
         let cut = 1.0 - (best.propensity * GREATEST_WEIGHT).min(1.0);
         match was {
-            None => self.pairs.push([now.0, now.1, cut * (now.1 - best.quality)]),
-            Some(was) => self.pairs.revise([now.0 - was.0, now.1 - was.1, cut * (now.1 - was.1)]),
+            None => self.pairs.push(is_same, [now.0, now.1, cut * (now.1 - best.quality)]),
+            Some(was) => self.pairs.revise(is_same, [now.0 - was.0, now.1 - was.1, cut * (now.1 - was.1)]),
         }
     }
 
@@ -135,13 +143,13 @@ impl Audit {
     }
 
     fn measure(&self, along: Along) -> Option<Measure> {
+        let pairs = self.pairs.moments();
         let enough = |moments: &Moments| moments.rows() >= FIRST_LOOK;
-        match (enough(&self.scored), enough(&self.pairs)) {
+        match (enough(&self.scored), enough(&pairs)) {
             (false, false) => None,
             (true, false) => Some(self.explored(along)),
-            (false, true) => Some(alone(&self.pairs, along)),
-            (true, true) if self.agree() => Some(self.together(along)),
-            (true, true) => Some(alone(&self.pairs, along)),
+            (true, true) if self.agrees_with(&pairs) => Some(self.together_with(&pairs, along)),
+            (_, true) => Some(alone(&pairs, along)),
         }
     }
 
@@ -158,23 +166,22 @@ impl Audit {
     }
 
     /// Whether both samples may well mean the same thing by quality.
-    fn agree(&self) -> bool {
-        let (scored, pairs) = (alone(&self.scored, OWN), alone(&self.pairs, OWN));
+    fn agrees_with(&self, pairs: &Moments) -> bool {
+        let (scored, pairs) = (alone(&self.scored, OWN), alone(pairs, OWN));
         scored.low <= pairs.high && pairs.low <= scored.high
     }
 
-    fn together(&self, (own, best): Along) -> Measure {
+    fn together_with(&self, pairs: &Moments, (own, best): Along) -> Measure {
         let (direct, cut) = ([own, best, 0.0], [0.0, 0.0, best]);
-        let of_pairs = |v, w| covariance(&self.pairs, v, w) / self.pairs.rows() as f64;
+        let of_pairs = |v, w| covariance(pairs, v, w) / pairs.rows() as f64;
         let scored = covariance(&self.scored, direct, direct) / self.scored.rows() as f64;
         let (paired, taken, both) = (of_pairs(direct, direct), of_pairs(cut, cut), of_pairs(direct, cut));
         let spread = scored + paired + taken - 2.0 * both;
         let lambda = if spread > 0.0 { ((paired - both) / spread).clamp(0.0, 1.0) } else { 0.0 };
         let rest = 1.0 - lambda;
-        let mean = lambda * (self.scored.mean_along(direct) + self.pairs.mean_along(cut))
-            + rest * self.pairs.mean_along(direct);
+        let mean = lambda * (self.scored.mean_along(direct) + pairs.mean_along(cut)) + rest * pairs.mean_along(direct);
         let variance = lambda * lambda * (scored + taken) + rest * rest * paired + 2.0 * lambda * rest * both;
-        let rows = self.scored.rows() + self.pairs.rows();
+        let rows = self.scored.rows() + pairs.rows();
         about(mean, variance.max(0.0) * rows as f64, rows)
     }
 }

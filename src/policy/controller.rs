@@ -82,6 +82,15 @@ impl Controller {
         }
     }
 
+    /// `arm` answered. Of the comparison's requests those count whose arm is the one that was drawn: no other answer is
+    /// compared.
+    pub(super) fn answered(&mut self, decision: &Decision, arm: &str) {
+        let chosen = decision.candidates.get(decision.chosen).filter(|chosen| chosen.arm == arm);
+        if chosen.is_some() && self.owns(decision) {
+            self.audit.answered(decision);
+        }
+    }
+
     /// The answer of the arm that was drawn is judged to be worth `value`; it was `was` before.
     pub(super) fn measure(
         &mut self,

@@ -15,6 +15,7 @@ mod mixture;
 mod moments;
 mod newcomer;
 mod ours;
+mod pairs;
 mod propensity;
 mod retired;
 pub mod rivals;

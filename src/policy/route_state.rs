@@ -177,6 +177,7 @@ impl RouteState {
         }
         let Some(one) = self.steered(decision) else { return };
         let answered = &settlement.arm;
+        self.controllers[one].answered(decision, answered);
         settlement.cost_usd.iter().for_each(|usd| self.controllers[one].settle(&self.spec, decision, answered, *usd));
         self.solve_due(one);
     }

@@ -1,5 +1,6 @@
 //! Shadows and judges, through HTTP: a whole gateway with its learner and its disk before a scripted upstream.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use satisfice::catalog::providers::Catalogue;
@@ -57,6 +58,16 @@ provider = "spare"
 upstream_name = "spare-large"
 input_usd_per_mtok = 2
 output_usd_per_mtok = 4
+"#;
+
+/// The large model at another provider too.
+const LARGE_ELSEWHERE: &str = r#"quality = 0.1
+shadow = 1
+[[models]]
+name = "large"
+provider = "spare"
+input_usd_per_mtok = 1
+output_usd_per_mtok = 2
 "#;
 
 struct Bench {
@@ -344,6 +355,65 @@ async fn a_model_of_several_providers_is_compared_whichever_of_them_answers_and_
     gateway.until(compared(1)).await;
     assert_eq!(bench.upstream.counts(["small", "spare-small", "large", "spare-large"]), [1, 1, 1, 0]);
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_stand_in_for_whom_does_not_say_what_a_route_is_compared_with() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    let gateway = bench.start().await;
+    let wishes = [json!({"provider": {"allow_fallbacks": false}}), json!({"models": ["auto", "test/small"]})];
+    for (i, wishes) in wishes.into_iter().enumerate() {
+        let mut body = ask("auto");
+        body.as_object_mut().unwrap().extend(wishes.as_object().unwrap().clone());
+        let (headers, _) = gateway.chat(body).await;
+        assert_eq!(headers["x-satisfice-model"], "test/small");
+        gateway.until(compared(i + 1)).await;
+        assert_eq!(bench.upstream.counts(["small", "large"]), [i + 1; 2], "{wishes}");
+    }
+    gateway.stop().await;
+}
+
+/// Grades small's answers .5 and large's .9, but gives no grade every third time.
+fn forgetful(upstream: &Scripted) {
+    upstream.on("small", [Answer::completion("from small")]);
+    upstream.on("large", [Answer::completion("from large")]);
+    let asked = AtomicUsize::new(0);
+    upstream.on_each("judge", move |seen| match asked.fetch_add(1, Ordering::Relaxed) % 3 {
+        2 => Answer::completion("It is hard to say."),
+        _ if seen.json().to_string().contains("from small") => Answer::completion(r#"{"grade": 0.5}"#),
+        _ => Answer::completion(r#"{"grade": 0.9}"#),
+    });
+}
+
+#[tokio::test]
+async fn a_judge_that_fails_now_and_then_biases_no_comparison() {
+    let bench = Bench::new(LARGE_ELSEWHERE).await;
+    forgetful(&bench.upstream);
+    let gateway = bench.start().await;
+    let mut large = ask("auto");
+    large["provider"] = json!({"only": ["spare"]});
+    let (smalls, larges, groups) = (9, 6, 24);
+    for group in 1..=groups {
+        for _ in 0..smalls {
+            gateway.chat(ask("auto")).await;
+        }
+        for _ in 0..larges {
+            assert_eq!(gateway.chat(large.clone()).await.0["x-satisfice-model"], "spare/large");
+        }
+        // Two answers are judged where the small model gave one of them.
+        let judged = (group * (2 * smalls + larges)) as f64 * JUDGE;
+        gateway.until(|route| usd(route, "judge_cost_usd") > judged - JUDGE / 2.0).await;
+    }
+    let route = gateway.route().await;
+    assert!(route["compared"].as_u64().unwrap() < groups * (smalls + larges), "{route}");
+    let own = (smalls as f64 * 0.5 + larges as f64 * 0.9) / (smalls + larges) as f64;
+    for (key, mean) in [("measured_quality", own), ("best_quality", 0.9), ("kept", own / 0.9)] {
+        assert!((usd(&route[key], "mean") - mean).abs() < 1e-9, "{key} of {route}");
+    }
+    gateway.stop().await;
+    let again = bench.start().await;
+    assert_eq!(again.route().await, route);
+    again.stop().await;
 }
 
 #[tokio::test]

@@ -46,12 +46,14 @@ fn decision(sort: Sort, chosen: usize, audit: Option<Audited>) -> Decision {
 struct World {
     rng: StdRng,
     share: f64,
+    /// Of the judge's grades.
+    lost: f64,
     audit: Audit,
 }
 
 impl World {
     fn new(seed: u64, share: f64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed), share, audit: Audit::default() }
+        Self { rng: StdRng::seed_from_u64(seed), share, lost: 0.0, audit: Audit::default() }
     }
 
     fn answer(&mut self, sort: Sort, model: usize) -> f64 {
@@ -69,7 +71,11 @@ impl World {
         if self.rng.random_bool(self.share) {
             let audit = Some(Audited { share: self.share, best: 1 });
             let best = if chosen == 1 { own } else { self.answer(sort, 1) };
-            self.audit.compared(&decision(sort, chosen, audit), None, (own, best));
+            let decision = decision(sort, chosen, audit);
+            self.audit.answered(&decision);
+            if (0..2 - chosen).all(|_| self.lost == 0.0 || self.rng.random_bool(1.0 - self.lost)) {
+                self.audit.compared(&decision, None, (own, best));
+            }
         } else if self.rng.random_bool(0.5) {
             self.audit.scored(&decision(sort, chosen, None), "dear", own);
         }
@@ -130,6 +136,24 @@ fn the_intervals_hold_whenever_one_looks_in_nineteen_of_twenty_streams() {
     }
     assert!(missed.iter().all(|missed| *missed <= streams / 20), "{missed:?} of {streams}");
     assert!(widest < 0.25, "{widest}");
+}
+
+#[test]
+fn grades_that_are_lost_bias_nothing_and_leave_the_intervals_right() {
+    let sort = Sort { quality: [0.5, 0.9], dear: 0.3 };
+    let (kept, streams, mut missed, mut sum) = ((0.5 + 0.3 * 0.4) / 0.9, 300, 0, 0.0);
+    for seed in 0..streams {
+        let mut world = World { lost: 0.4, ..World::new(30_000 + seed, 1.0) };
+        let mut missed_here = false;
+        for _ in 0..40 {
+            (0..50).for_each(|_| world.answered(sort));
+            missed_here |= world.audit.kept().is_some_and(|found| !(found.low..=found.high).contains(&kept));
+        }
+        missed += u64::from(missed_here);
+        sum += world.audit.kept().unwrap().mean;
+    }
+    assert!((sum / streams as f64 - kept).abs() < 0.005, "{} of {kept}", sum / streams as f64);
+    assert!(missed <= streams / 20, "{missed} of {streams}");
 }
 
 #[test]
@@ -215,7 +239,7 @@ fn a_revision_moves_both_models_as_the_score_did_and_nothing_that_was_not_counte
 fn both_samples_together_say_more_than_either() {
     let width = |audit: &Audit| audit.best().map(|best| best.high - best.low).unwrap();
     let both = World::new(3, 0.2).after(3_000);
-    let (scored, pairs) = (Audit { pairs: Moments::default(), ..both }, Audit { scored: Moments::default(), ..both });
+    let (scored, pairs) = (Audit { pairs: Pairs::default(), ..both }, Audit { scored: Moments::default(), ..both });
     assert!(width(&both) < width(&scored).min(width(&pairs)), "{both:?}");
 }
 
