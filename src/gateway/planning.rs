@@ -18,7 +18,7 @@ use super::{Gateway, GatewayError, Wishes};
 use crate::api::chat::ChatRequest;
 use crate::difficulty::DifficultyError;
 use crate::features::Draft;
-use crate::policy::{self, Ask, Decision, Knob, NoCandidate, Snapshot};
+use crate::policy::{self, Ask, Decision, NoCandidate, Snapshot};
 use crate::telemetry::Shadowed;
 
 /// A request of a route, and what is said beside it.
@@ -80,7 +80,7 @@ impl Gateway {
         let conversation = self.conversation(routed, tokens);
         let ask = Ask {
             segment: segment.as_deref(),
-            knob: routed.wishes.quality.map(Knob::Quality),
+            quality: routed.wishes.quality,
             warm: conversation.warm.as_ref().and_then(|warm| setup.warm(&mind.snapshot, route, warm, tokens)),
         };
         let plan = match self.decide(routed, &mind, draft, &fit, ask).await {

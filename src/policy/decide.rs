@@ -38,7 +38,7 @@ pub fn decide(
         return Err(NoCandidate);
     }
     let (controller, segment) = route.steering(ask.segment);
-    let prices = Prices::new(controller, ask.knob);
+    let prices = Prices::new(controller, ask.quality);
     let mut field = Field::new(route, context, &eligible, ask.warm, &prices);
     let Choice { preferred, chosen, propensities } = choose(controller, &mut field, &eligible, &prices, draw);
     Ok(Decision {
@@ -97,14 +97,18 @@ struct Prices {
 }
 
 impl Prices {
-    fn new(controller: &Controller, knob: Option<Knob>) -> Self {
+    fn new(controller: &Controller, quality: Option<f64>) -> Self {
         let solution = &controller.solution;
-        let (likelier, mixture) = knob.map_or((solution.log_value, solution.mixture), |knob| solution.prices_for(knob));
+        let (likelier, mixture) = quality.map_or((solution.log_value, solution.mixture), |q| solution.prices_for(q));
         let other = mixture.map(|mixture| match mixture.share > 0.5 {
             true => (mixture.low, 1.0 - mixture.share),
             false => (mixture.high, mixture.share),
         });
-        Self { knob: knob.unwrap_or(controller.knob), likelier, other: other.filter(|(_, share)| *share > 0.0) }
+        Self {
+            knob: quality.map_or(controller.knob, Knob::Quality),
+            likelier,
+            other: other.filter(|(_, share)| *share > 0.0),
+        }
     }
 }
 

@@ -128,37 +128,30 @@ impl Solution {
             count: before.map_or(0, |before| before.count) + 1,
             full: problem.rows.len() >= window::CAPACITY,
         };
-        solution.mixture = match problem.knob {
-            Knob::Quality(q) => solution.bridge(solution.target(q, problem.measured)),
-            Knob::BudgetPer1k(usd) => Some(spending(usd, problem, &forecast, &solution.table)),
-            Knob::Value(_) => None,
+        let (wanted, mixture) = match problem.knob {
+            Knob::Quality(q) => solution.promising(solution.target(q, problem.measured)),
+            Knob::BudgetPer1k(usd) => {
+                let mixture = spending(usd, problem, &forecast, &solution.table);
+                (mixture.likelier(), Some(mixture))
+            }
+            Knob::Value(usd) => (usd.ln(), None),
         };
-        let wanted = solution.mixture.map_or_else(|| solution.wanted(problem), |mixture| mixture.likelier());
+        solution.mixture = mixture;
         solution.log_value = solution.smoothed(wanted, problem.knob, before);
         solution.curiosity = curiosity(&solution.arms, solution.log_value.exp(), problem.knob);
         solution
     }
 
-    /// ln V for a request that brought its own knob, and the two of them where no single one does: the window's answer,
+    /// ln V for a request that brought its own bar, and the two of them where no single one does: the window's answer,
     /// without what the route's knob has to make good.
-    pub fn prices_for(&self, knob: Knob) -> (f64, Option<Mixture>) {
-        match knob {
-            Knob::Quality(q) => {
-                let target = q * self.reference - self.bias;
-                let mixture = self.bridge(target);
-                (mixture.map_or_else(|| self.at_quality(target), |mixture| mixture.likelier()), mixture)
-            }
-            Knob::BudgetPer1k(usd) => (self.at_cost(usd / 1000.0), None),
-            Knob::Value(usd) => (usd.ln(), None),
-        }
+    pub fn prices_for(&self, q: f64) -> (f64, Option<Mixture>) {
+        self.promising(q * self.reference - self.bias)
     }
 
-    fn wanted(&self, problem: &Problem) -> f64 {
-        match problem.knob {
-            Knob::Quality(q) => self.at_quality(self.target(q, problem.measured)),
-            Knob::BudgetPer1k(usd) => self.at_cost(allowance(usd / 1000.0, problem.spending)),
-            Knob::Value(usd) => usd.ln(),
-        }
+    /// ln V at which the means promise this quality, and the two of them where no single one does.
+    fn promising(&self, quality: f64) -> (f64, Option<Mixture>) {
+        let mixture = self.bridge(quality);
+        (mixture.map_or_else(|| self.at_quality(quality), |mixture| mixture.likelier()), mixture)
     }
 
     /// The quality that the means should promise so that the measured one meets q times the best model's.
@@ -172,7 +165,7 @@ impl Solution {
     }
 
     fn at_quality(&self, target: f64) -> f64 {
-        crossing(&self.table, target.min(self.attainable()), |point| point.quality)
+        crossing(&self.table, target.min(self.attainable()))
     }
 
     /// The greatest quality that is worth its price.
@@ -188,10 +181,6 @@ impl Solution {
         let share = (target - low.quality) / (high.quality - low.quality);
         let mixture = Mixture { low: low.log_value, high: high.log_value, share };
         (self.full && high.moved > STEEP).then_some(mixture)
-    }
-
-    fn at_cost(&self, target: f64) -> f64 {
-        crossing(&self.table, target, |point| point.cost_usd)
     }
 
     fn smoothed(&self, wanted: f64, knob: Knob, before: Option<&Self>) -> f64 {
@@ -266,11 +255,11 @@ pub fn greatest(values: impl Iterator<Item = f64>) -> usize {
     best.0
 }
 
-/// Where `read` first reaches `target`, linear between points; the nearer end where it never does or always has.
-fn crossing(table: &[Point], target: f64, read: impl Fn(&Point) -> f64) -> f64 {
+/// Where the quality first reaches `target`, linear between points; the nearer end where it never does or always has.
+fn crossing(table: &[Point], target: f64) -> f64 {
     let mut before: Option<(f64, f64)> = None;
     for point in table {
-        let reached = before.map_or(read(point), |(_, most)| most.max(read(point)));
+        let reached = before.map_or(point.quality, |(_, most)| most.max(point.quality));
         if reached >= target {
             return match before {
                 Some((log_value, most)) => {

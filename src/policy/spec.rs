@@ -76,8 +76,8 @@ pub struct SegmentSpec {
 pub struct Ask<'a> {
     /// The segment that it is in.
     pub segment: Option<&'a str>,
-    /// Its own knob, in place of the segment's and the route's.
-    pub knob: Option<Knob>,
+    /// Its own bar, in place of the segment's and the route's knob: 0 to 1.
+    pub quality: Option<f64>,
     /// The arm whose provider has read the conversation before.
     pub warm: Option<Warm>,
 }

@@ -154,7 +154,7 @@ fn a_request_s_own_bar_is_kept_too_where_all_requests_are_alike() {
     let mut world = World { rng: StdRng::seed_from_u64(1), quality: [0.3, 0.6, 0.95] };
     let snapshot = world.run(cold(spec(Knob::Quality(0.95))), 2000, 1).snapshot;
     let (route, context) = (route(&snapshot), context(&snapshot, 0.0));
-    let ask = Ask { knob: Some(Knob::Quality(0.8)), ..Ask::default() };
+    let ask = Ask { quality: Some(0.8), ..Ask::default() };
     let decision = decide(&snapshot, &route, &context, &[0, 1, 2], ask, 0.5).unwrap();
     let expected: f64 = decision.candidates.iter().zip(world.quality).map(|(c, quality)| c.propensity * quality).sum();
     assert!((0.74..0.9).contains(&(expected / 0.95)), "{expected}");
@@ -470,7 +470,7 @@ fn a_request_s_own_bar_stands_in_place_of_the_route_s() {
     let mut world = World { rng: StdRng::seed_from_u64(5), quality: [0.3, 0.6, 0.9] };
     let snapshot = world.run(cold(spec(Knob::Quality(0.9))), 600, 100).snapshot;
     let (route, at) = (route(&snapshot), context(&snapshot, 0.0));
-    let own = |q| Ask { knob: Some(Knob::Quality(q)), ..Ask::default() };
+    let own = |q| Ask { quality: Some(q), ..Ask::default() };
     let preferred = |q| decide(&snapshot, &route, &at, &[0, 1, 2], own(q), 0.5).unwrap().preferred;
     assert_eq!((preferred(0.1), preferred(1.0)), (0, 2));
 }
