@@ -157,29 +157,38 @@ impl<'a> Export<'a> {
         if self.route.is_some_and(|wanted| wanted != route) {
             return Ok(());
         }
+        let asked = self.asked(trace, &decision)?;
+        let decision = DecisionLine { asked, ..DecisionLine::of(Arc::unwrap_or_clone(decision), bundle) };
+        let line = self.line((trace, at_ms, route), decision, history)?;
+        self.summary.requests += 1;
+        self.summary.bodies += usize::from(line.request.is_some());
+        self.summary.judged += usize::from(line.judged().is_some());
+        output.line(&line)
+    }
+
+    /// What is known of a request beside its decision.
+    fn line(
+        &self,
+        (trace, at_ms, route): (TraceId, u64, String),
+        decision: DecisionLine,
+        history: Vec<Entry>,
+    ) -> anyhow::Result<TraceLine> {
         let settlement = history.iter().find_map(settlement);
         let mut scores = newest_scores(history);
         scores.retain(|scored| !self.without.contains(&scored.source));
         let (metadata, request) = self.reader.trace(trace)?.map(|kept| (kept.metadata, kept.request)).unzip();
-        let line = TraceLine {
+        Ok(TraceLine {
             version: VERSION,
             trace,
             at_ms,
             route,
             metadata,
             request: request.filter(|body| !body.is_empty()).map(|body| on_one_line(&body)).transpose()?,
-            decision: DecisionLine {
-                asked: self.asked(trace, &decision)?,
-                ..DecisionLine::of(Arc::unwrap_or_clone(decision), bundle)
-            },
+            decision,
             reward: resolved(settlement.as_ref(), &scores),
             settlement,
             scores: scores.into_iter().map(score).collect(),
-        };
-        self.summary.requests += 1;
-        self.summary.bodies += usize::from(line.request.is_some());
-        self.summary.judged += usize::from(line.judged().is_some());
-        output.line(&line)
+        })
     }
 
     /// The probability with which a shadow was asked for: its request was in the sample, and another model was drawn. Where

@@ -4,7 +4,7 @@
 
 use super::data::{Dataset, Outcome, Prompt};
 use super::latent::Latent;
-use super::linear::{Cholesky, NotPositiveDefinite, add_outer, diagonal, dot, mirror};
+use super::linear::{Cholesky, NotPositiveDefinite, add_outer, diagonal, dot};
 use crate::difficulty::prior::{self, COUNTED, Head, Population, Prior, USUAL_SLOPE};
 
 /// Variances of θ as the recorded workloads showed them. Of few models, or one workload, training cannot tell by how much
@@ -188,7 +188,6 @@ impl<'a> Seen<'a> {
             let p = 1.0 / (1.0 + (-dot(theta, phi)).exp());
             add_outer(&mut precision, phi, weight * discount * (p * (1.0 - p)).max(1e-3));
         }
-        mirror(&mut precision, theta.len());
         Ok(Cholesky::new(precision, theta.len())?.inverse())
     }
 
