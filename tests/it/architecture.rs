@@ -50,6 +50,9 @@ fn imports_are_found_however_they_are_written() {
     let source = Path::new("src");
     assert_eq!(["a.rs", "a/mod.rs", "a/b.rs", "a/b/c.rs"].map(|file| depth(source, &source.join(file))), [1, 1, 2, 3]);
     assert_eq!(outside_tests("a\n#[cfg(test)]\nmod tests {\n}\n"), "a\n");
+    let declared = "mod a;\n#[cfg(test)]\nmod recorded;\nfn f() {}\n#[cfg(test)]\nmod tests;\n";
+    assert_eq!(declared_tests(declared).collect::<Vec<_>>(), ["recorded", "tests"]);
+    assert_eq!(declared_tests("#[cfg(test)]\nmod tests {\n}\n").count(), 0);
 }
 
 fn source() -> PathBuf {
@@ -80,7 +83,20 @@ fn table(lib: &str) -> Table {
 fn files(source: &Path, module: &str) -> Vec<PathBuf> {
     let (single, folder) = (source.join(module).with_extension("rs"), source.join(module));
     let within = if folder.exists() { below(&folder) } else { vec![] };
-    single.exists().then_some(single).into_iter().chain(within).collect()
+    let all: Vec<PathBuf> = single.exists().then_some(single).into_iter().chain(within).collect();
+    let tests: BTreeSet<PathBuf> = all.iter().flat_map(|file| tests_of(file)).collect();
+    all.into_iter().filter(|file| !file.ancestors().any(|above| tests.contains(&above.with_extension("")))).collect()
+}
+
+/// The modules of tests that a file declares, as paths without an extension.
+fn tests_of(file: &Path) -> Vec<PathBuf> {
+    let folder = if file.ends_with("mod.rs") { file.parent().unwrap().to_owned() } else { file.with_extension("") };
+    declared_tests(&fs::read_to_string(file).unwrap()).map(|module| folder.join(module)).collect()
+}
+
+/// The names after `#[cfg(test)]` and `mod`, of modules in files of their own.
+fn declared_tests(text: &str) -> impl Iterator<Item = &str> {
+    text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| rest.lines().next()?.strip_suffix(';'))
 }
 
 fn below(folder: &Path) -> Vec<PathBuf> {
