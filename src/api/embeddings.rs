@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::chat::{OWN, WireUsage, body, find, lenient, optional, parse_fields, required, says};
+use super::chat::{OWN, ROUTING, WireUsage, body, find, lenient, optional, parse_fields, required, says};
 use super::error::BadRequest;
 
 /// A request for embeddings: what the gateway reads of it, and the whole as it came.
@@ -55,9 +55,10 @@ impl EmbeddingsRequest {
         self
     }
 
-    /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced.
+    /// The body for an upstream that speaks this wire: the client's own bytes with `model` replaced, without what is for
+    /// the gateway alone.
     pub fn forward(&self, upstream_model: &str) -> Bytes {
-        self.forward_as(upstream_model, Some)
+        self.forward_as(upstream_model, |name| (!ROUTING.contains(&name)).then_some(name))
     }
 
     /// The same with the names that `renamed` gives the fields; those that it gives none are left out.
@@ -65,6 +66,26 @@ impl EmbeddingsRequest {
         let size = self.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
         let kept = self.fields().filter(|(name, _)| !OWN.contains(name));
         body(upstream_model, size, kept.filter_map(|(name, value)| Some((renamed(name)?, &value[..]))))
+    }
+
+    /// A top-level field, read; `None` where it is missing or null.
+    ///
+    /// # Errors
+    /// It is not what was `expected`, which the message says.
+    pub fn field<'a, T: Deserialize<'a>>(
+        &'a self,
+        name: &'static str,
+        expected: &str,
+    ) -> Result<Option<T>, BadRequest> {
+        optional(&self.fields, name, expected)
+    }
+
+    /// As [`ChatRequest::with_field`](super::chat::ChatRequest::with_field).
+    #[must_use]
+    pub fn with_field(mut self, name: &str, value: Option<Bytes>) -> Self {
+        self.fields.retain(|(field, _)| field != name);
+        self.fields.extend(value.map(|value| (name.to_owned(), value)));
+        self
     }
 
     /// Every top-level field and its raw JSON, in the client's order.

@@ -1,4 +1,4 @@
-//! `models` and `provider` of a chat request: who may answer, as clients of OpenRouter write it.
+//! `models` and `provider` of a request: who may answer, as clients of OpenRouter write it.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::chat::ChatRequest;
+use super::embeddings::EmbeddingsRequest;
 use super::error::BadRequest;
 
 /// Who may answer, and in which order.
@@ -69,8 +70,23 @@ impl Preferences {
     /// # Errors
     /// Names the field that is of the wrong kind, and what would be right.
     pub fn read(request: &ChatRequest) -> Result<Option<Self>, BadRequest> {
-        let models: Option<Vec<String>> = request.field("models", "a list of models")?;
-        let raw: Option<Map<String, Value>> = request.field("provider", "an object of routing preferences")?;
+        Self::of(request.field("models", MODELS)?, request.field("provider", PROVIDER)?)
+    }
+
+    /// The same of a request for embeddings, which has one model: vectors of several cannot be compared.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); it names further models.
+    pub fn of_embeddings(request: &EmbeddingsRequest) -> Result<Option<Self>, BadRequest> {
+        let models: Option<Vec<String>> = request.field("models", MODELS)?;
+        if models.is_some_and(|models| !models.is_empty()) {
+            let problem = "models is for chats, as vectors of different models cannot be compared; name one as model";
+            return Err(BadRequest::field("models", problem));
+        }
+        Self::of(None, request.field("provider", PROVIDER)?)
+    }
+
+    fn of(models: Option<Vec<String>>, raw: Option<Map<String, Value>>) -> Result<Option<Self>, BadRequest> {
         if models.is_none() && raw.is_none() {
             return Ok(None);
         }
@@ -107,6 +123,8 @@ impl Preferences {
     }
 }
 
+const MODELS: &str = "a list of models";
+const PROVIDER: &str = "an object of routing preferences";
 const NAMES: &str = "a list of providers' names";
 
 /// A field of `provider`, read.

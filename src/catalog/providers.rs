@@ -173,6 +173,13 @@ impl KnownProvider {
     }
 }
 
+/// Whether `name` is this provider's: its own or another tool's, also as `deepinfra/turbo`, which is OpenRouter's name of
+/// an endpoint.
+pub fn is_called(provider: &str, name: &str) -> bool {
+    let name = name.split_once('/').map_or(name, |(own, _)| own).to_ascii_lowercase();
+    provider.eq_ignore_ascii_case(&name) || provider.eq_ignore_ascii_case(canonical_name(&name))
+}
+
 /// Our name of a provider for the names that other tools and vendors have for it; any other name is itself.
 pub fn canonical_name(name: &str) -> &str {
     match name {
@@ -199,5 +206,18 @@ pub fn canonical_name(name: &str) -> &str {
         "z-ai" => "zai",
         "moonshotai" => "moonshot",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_goes_by_all_its_names() {
+        for (provider, name) in [("xai", "x-ai"), ("gemini", "Google-AI-Studio"), ("DeepInfra", "deepinfra/turbo")] {
+            assert!(is_called(provider, name), "{provider} {name}");
+        }
+        assert!(!is_called("deepinfra", "turbo") && !is_called("openai", "azure/openai"));
     }
 }

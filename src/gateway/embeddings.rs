@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerBody, Facts};
 use super::balance::Balance;
+use super::preferred::Preferred;
 use super::setup::Setup;
 use super::sink::{Ended, Sink, left};
 use super::{Gateway, GatewayError, Wishes};
@@ -23,11 +24,17 @@ impl Gateway {
     /// # Errors
     /// See [`GatewayError`].
     pub async fn embed(&self, body: Bytes, wishes: &Wishes) -> Result<Answer, GatewayError> {
-        let request = EmbeddingsRequest::parse(&body)?.or_drop_unsupported(wishes.drop_unsupported == Some(true));
+        let request = EmbeddingsRequest::parse(&body)?;
+        let mut request = request.or_drop_unsupported(wishes.drop_unsupported == Some(true));
         let setup = self.setup.load_full();
         let targets = setup.embedders(&request.model)?;
         let name = setup.targets[targets[0]].model.id.model.clone();
+        let preferred = Preferred::of_embeddings(&setup, &mut request, targets)?;
         let targets = setup.deployments(targets.iter().copied(), &name, Balance::Weight, &*self.sources.draw);
+        let targets = match preferred {
+            Some(preferred) => preferred.embedders(&setup, &targets)?,
+            None => targets,
+        };
         let models: Vec<_> = targets.iter().map(|target| &*setup.targets[*target].model).collect();
         let mut tally = Tally::begin(setup.clone(), self.sink.clone(), targets);
         let dispatched = setup.upstreams.embed(&models, &request, &setup.limits, &tally.abandoned).await;

@@ -6,10 +6,11 @@ use super::error::GatewayError;
 use super::filter::Demand;
 use super::setup::{Asked, Setup};
 use crate::api::chat::ChatRequest;
+use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
 use crate::api::preferences::{MaxPrice, Preferences, Sort, SortBy};
 use crate::catalog::Price;
-use crate::catalog::providers::canonical_name;
+use crate::catalog::providers::is_called;
 
 /// The preferences of one request, checked against what is configured.
 #[derive(Debug)]
@@ -39,6 +40,26 @@ impl Preferred {
             *request = request.clone().with_field("provider", provider).with_field("models", models);
         }
         Ok(Some(Self { preferences, fallbacks }))
+    }
+
+    /// The same of a request for embeddings by one of `targets`.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(super) fn of_embeddings(
+        setup: &Setup,
+        request: &mut EmbeddingsRequest,
+        targets: &[usize],
+    ) -> Result<Option<Self>, GatewayError> {
+        let Some(preferences) = Preferences::of_embeddings(request)? else { return Ok(None) };
+        request.drop_unsupported &= !preferences.require_parameters;
+        if targets.iter().any(|target| routes_itself(setup, *target)) {
+            let provider = preferences.left_for_router(|name| !is_ours(setup, name));
+            *request = request.clone().with_field("provider", provider);
+        } else {
+            check_names(setup, &preferences)?;
+        }
+        Ok(Some(Self { preferences, fallbacks: vec![] }))
     }
 
     /// What the client said, as [`Debug`](std::fmt::Debug) writes it.
@@ -80,6 +101,15 @@ impl Preferred {
         let mut excluded = vec![];
         let left = self.fitting(setup, targets.to_vec(), &mut excluded);
         if left.is_empty() { Err(nobody(excluded)) } else { Ok(left) }
+    }
+
+    /// Those of `targets`, which have one model, that may answer, in the order that the client prefers, else in theirs.
+    ///
+    /// # Errors
+    /// As [`pinned`](Self::pinned).
+    pub(super) fn embedders(&self, setup: &Setup, targets: &[usize]) -> Result<Vec<usize>, GatewayError> {
+        let left = self.arranged(setup, self.restricted(setup, targets)?);
+        if left.is_empty() { Err(nobody(vec![])) } else { Ok(left) }
     }
 
     /// The client said in which order; nothing is left to decide.
@@ -177,8 +207,14 @@ struct Unwanted {
     why: &'static str,
 }
 
+/// Where none is excluded, none of them stands in `order`, and no other may answer.
 fn nobody(excluded: Vec<Unwanted>) -> GatewayError {
-    let field = excluded.first().map_or("provider".into(), |first| format!("provider.{}", first.field));
+    let Some(first) = excluded.first() else {
+        let problem = "your preferences leave no model to ask: provider.order names no provider that has it, and \
+                       provider.allow_fallbacks is false";
+        return BadRequest::field("provider.order", problem).into();
+    };
+    let field = format!("provider.{}", first.field);
     let reasons: Vec<_> = excluded.iter().map(|e| format!("{}: provider.{} {}", e.model, e.field, e.why)).collect();
     BadRequest::field(field, format!("your preferences leave no model to ask: {}", reasons.join("; "))).into()
 }
@@ -236,12 +272,6 @@ fn is_ours(setup: &Setup, name: &str) -> bool {
     setup.upstreams.provider_names().iter().any(|provider| is_called(provider, name))
 }
 
-/// By its own name or another tool's, and also as `deepinfra/turbo`, which is OpenRouter's name of an endpoint.
-fn is_called(provider: &str, name: &str) -> bool {
-    let name = name.split_once('/').map_or(name, |(own, _)| own).to_ascii_lowercase();
-    provider.eq_ignore_ascii_case(&name) || provider.eq_ignore_ascii_case(canonical_name(&name))
-}
-
 fn provider(setup: &Setup, target: usize) -> &str {
     &setup.targets[target].model.id.provider
 }
@@ -270,17 +300,4 @@ fn compare(setup: &Setup, by: SortBy, a: usize, b: usize) -> Ordering {
     };
     let key = |target| measure(target).unwrap_or(f64::INFINITY);
     key(a).total_cmp(&key(b))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_provider_goes_by_all_its_names() {
-        for (provider, name) in [("xai", "x-ai"), ("gemini", "Google-AI-Studio"), ("DeepInfra", "deepinfra/turbo")] {
-            assert!(is_called(provider, name), "{provider} {name}");
-        }
-        assert!(!is_called("deepinfra", "turbo") && !is_called("openai", "azure/openai"));
-    }
 }

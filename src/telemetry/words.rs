@@ -43,6 +43,8 @@ words! {
         Failed = "failed",
         /// There was no room, and it was not asked.
         Dropped = "dropped",
+        /// The client keeps its words from the judge's provider, which was not asked.
+        Withheld = "withheld",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use satisfice::api::embeddings::EmbeddingsRequest;
+use satisfice::catalog::quirks::Quirks;
 use satisfice::catalog::{Model, Price};
 use satisfice::gateway::Settings;
 use satisfice::upstream::Upstreams;
@@ -97,6 +98,67 @@ async fn another_provider_of_the_model_answers_where_the_first_fails() {
     assert_eq!(header(&response, "x-satisfice-decision"), Some("pinned"), "the model is the one that was asked for");
     let named = embed(&running, json!({"model": "test/vectors", "input": [1, 2, 3]})).await;
     assert_eq!(header(&named, "x-satisfice-attempts"), Some("1"));
+}
+
+/// `vectors` at `test`, at `other`, which keeps nothing, and at `router`, which routes itself.
+async fn market() -> Running {
+    let providers = |upstream: &Scripted| {
+        let quirks = Quirks { routes_itself: true, ..Quirks::default() };
+        let other = ProviderSettings { collects_data: false, ..upstream.provider("other") };
+        vec![upstream.provider("test"), other, ProviderSettings { quirks, ..upstream.provider("router") }]
+    };
+    let embeddings = ["test", "other"].map(|name| vectors(name, &format!("{name}-vectors")));
+    let wild = model_of("router", "wild", "wild", 0.02);
+    let settings = Settings { embeddings: embeddings.into_iter().chain([wild]).collect(), ..settings() };
+    let running = Running::with(Options { settings, providers: Some(providers), ..Options::default() }).await;
+    for model in ["test-vectors", "other-vectors", "wild"] {
+        running.upstream.on(model, [Answer::json(REPLY)]);
+    }
+    running
+}
+
+#[tokio::test]
+async fn who_may_answer_is_the_clients_to_say() {
+    let running = market().await;
+    for (wish, answers) in [
+        (json!({"data_collection": "deny"}), "other/vectors"),
+        (json!({"only": ["test"]}), "test/vectors"),
+        (json!({"ignore": ["test"]}), "other/vectors"),
+        (json!({"order": ["test"]}), "test/vectors"),
+        (json!({"order": ["other"], "allow_fallbacks": false}), "other/vectors"),
+    ] {
+        let response = embed(&running, json!({"model": "vectors", "input": "a", "provider": wish})).await;
+        assert_eq!(header(&response, "x-satisfice-model"), Some(answers), "{wish}");
+        assert!(running.upstream.seen().pop().unwrap().json().get("provider").is_none(), "{wish}");
+    }
+    let asked = running.upstream.seen().len();
+    for (model, wishes, param) in [
+        ("test/vectors", json!({"provider": {"data_collection": "deny"}}), "provider.data_collection"),
+        ("vectors", json!({"provider": {"only": ["tset"]}}), "provider.only"),
+        ("vectors", json!({"provider": {"zdr": true}}), "provider.zdr"),
+        ("test/vectors", json!({"provider": {"order": ["other"], "allow_fallbacks": false}}), "provider.order"),
+        ("vectors", json!({"models": ["wild"]}), "models"),
+        ("vectors", json!({"provider": "test"}), "provider"),
+    ] {
+        let mut body = json!({"model": model, "input": "a"});
+        body.as_object_mut().unwrap().extend(wishes.as_object().unwrap().clone());
+        let (status, error) = error(embed(&running, body).await).await;
+        assert_eq!((status, error["param"].as_str()), (400, Some(param)), "{error}");
+    }
+    assert_eq!(running.upstream.seen().len(), asked);
+    let wish = json!({"order": ["router", "deepinfra"], "zdr": true});
+    let response = embed(&running, json!({"model": "wild", "input": "a", "provider": wish})).await;
+    assert_eq!(response.status(), 200);
+    let sent = running.upstream.seen().pop().unwrap().json();
+    assert_eq!(sent["provider"], json!({"order": ["deepinfra"], "zdr": true}));
+}
+
+#[tokio::test]
+async fn a_wire_that_knows_nothing_like_a_preference_is_not_told_of_it() {
+    let running = bedrock().await;
+    running.upstream.on_each("invoke", titan);
+    let asked = json!({"model": "test/vectors", "input": "1", "models": [], "provider": {"only": ["test"]}});
+    assert_eq!(embed(&running, asked).await.status(), 200);
 }
 
 #[tokio::test]

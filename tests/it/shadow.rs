@@ -70,6 +70,20 @@ input_usd_per_mtok = 1
 output_usd_per_mtok = 2
 "#;
 
+/// As [`SPARE`], and a judge that grades every answer.
+const JUDGED: &str = r#"quality = 0.1
+shadow = 0
+[[models]]
+name = "small"
+provider = "spare"
+upstream_name = "spare-small"
+[[scorers]]
+name = "thorough"
+kind = "judge"
+model = "judge"
+share = 1
+"#;
+
 struct Bench {
     upstream: Scripted,
     folder: TempDir,
@@ -107,7 +121,7 @@ impl Bench {
              {}{}{}[[routes]]\nname = \"auto\"\nmodels = [\"small\", \"large\"]\nexplore = false\n{}\n\
              [[scorers]]\nname = \"strict\"\nkind = \"judge\"\nmodel = \"judge\"\nshare = 0\n",
             provider("test"),
-            provider("spare"),
+            provider("spare") + "data_collection = \"deny\"\n",
             model("small", 0.1),
             model("large", 1.0),
             model("judge", 10.0),
@@ -299,6 +313,26 @@ async fn a_judge_that_gives_no_grade_costs_and_says_nothing() {
     let route = gateway.until(|route| usd(route, "judge_cost_usd") > 1.5 * JUDGE).await;
     assert_usd(&route, [("judge_cost_usd", 2.0 * JUDGE), ("shadow_cost_usd", LARGE), ("compared", 0.0)]);
     assert_eq!((&route["models"][0]["scored"], &route["models"][1]["scored"]), (&json!(0), &json!(0)));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_judge_reads_nothing_that_its_client_keeps_from_its_provider() {
+    let bench = Bench::new(JUDGED).await;
+    let gateway = bench.start().await;
+    let wishes = [json!({"data_collection": "deny"}), json!({"only": ["spare"]}), json!({"ignore": ["test"]})];
+    for (i, wish) in wishes.iter().enumerate() {
+        let mut body = ask("auto");
+        body["provider"] = wish.clone();
+        assert_eq!(gateway.chat(body).await.0["x-satisfice-model"], "spare/small", "{wish}");
+        let line = format!(r#"satisfice_judgements_total{{judge="thorough",result="withheld"}} {}"#, i + 1);
+        gateway.until_metric(&line).await;
+    }
+    let mut body = ask("auto");
+    body["provider"] = json!({"only": ["test"], "max_price": {"prompt": 5}});
+    gateway.chat(body).await;
+    gateway.until_metric(r#"satisfice_judgements_total{judge="thorough",result="graded"} 1"#).await;
+    assert_eq!(bench.upstream.counts(["judge"]), [1]);
     gateway.stop().await;
 }
 

@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 
 use super::{Scorer, Verdict, reward};
 use crate::api::chat::ChatRequest;
+use crate::api::preferences::Preferences;
+use crate::catalog::providers::is_called;
 use crate::catalog::{Model, Usage};
 use crate::telemetry::{Judged, Metrics, ModelMetrics};
 use crate::trace::{Event, Grade, Outcome, Trace, TraceId};
@@ -187,6 +189,16 @@ fn draw(judge: &str, trace: TraceId) -> f64 {
     (u64::from_be_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+/// Whether a client with these preferences leaves its words to `provider`, which is told of none of them: one that routes
+/// itself cannot hold to them either.
+fn is_left_to(upstreams: &Upstreams, provider: &str, preferences: &Preferences) -> bool {
+    let Preferences { only, ignore, order, allow_fallbacks, deny_data_collection, others, .. } = preferences;
+    let named = |names: &[String]| names.iter().any(|name| is_called(provider, name));
+    let ordered = *allow_fallbacks || order.is_empty() || named(order);
+    let admitted = only.as_deref().is_none_or(named) && !named(ignore) && ordered;
+    admitted && others.is_empty() && !(*deny_data_collection && upstreams.collects_data(provider))
+}
+
 impl Desk {
     /// Works off the queue until the scorer is gone; grades go to `events`. `now_ms`: Unix milliseconds.
     pub fn run(
@@ -229,6 +241,9 @@ impl Case {
         let Some(question) = judge.question(&self.request, &self.answer, self.trace) else {
             return (None, None, Judged::Unreadable);
         };
+        if !self.may_be_read() {
+            return (None, None, Judged::Withheld);
+        }
         match self.put(&judge.model, &question).await {
             Some(reply) => {
                 let cost = reply.usage.and_then(|usage| self.judge.charge(&usage));
@@ -240,6 +255,13 @@ impl Case {
             }
             None => (None, None, Judged::Failed),
         }
+    }
+
+    /// Whether the client leaves what it said to the judge's provider, as its request says.
+    fn may_be_read(&self) -> bool {
+        let preferences = ChatRequest::parse(&self.request).and_then(|request| Preferences::read(&request));
+        let (upstreams, provider) = (&self.bench.upstreams, &self.judge.settings.model.id.provider);
+        preferences.is_ok_and(|told| told.is_none_or(|told| is_left_to(upstreams, provider, &told)))
     }
 
     async fn put(&self, model: &Model, question: &ChatRequest) -> Option<WholeReply> {

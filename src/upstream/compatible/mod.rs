@@ -39,9 +39,14 @@ impl Compatible {
 
     /// The request's fields by the provider's names, in their order.
     fn fields<'a>(&'a self, request: &'a ChatRequest) -> Vec<(&'a str, Cow<'a, [u8]>)> {
-        let takes = |name: &str| !OWN.contains(&name) && (self.quirks.routes_itself || !ROUTING.contains(&name));
+        let takes = |name: &str| !OWN.contains(&name) && self.may_hear(name);
         let kept = request.fields().filter(|(name, _)| takes(name) && !self.leaves_out(request, name));
         kept.map(|(name, value)| (self.renamed(name), self.translated(request, name, value))).collect()
+    }
+
+    /// Who may answer is for the gateway to read, and for a provider that chooses among others.
+    fn may_hear(&self, name: &str) -> bool {
+        self.quirks.routes_itself || !ROUTING.contains(&name)
     }
 
     fn leaves_out(&self, request: &ChatRequest, name: &str) -> bool {
@@ -134,7 +139,8 @@ impl Embeddings for Compatible {
     /// Of the fields that a provider may know nothing like, embeddings have `user` alone, which nobody misses.
     fn embed(&self, upstream_model: &str, request: &EmbeddingsRequest) -> Result<Vec<WireRequest>, BadRequest> {
         let unknown = |name: &str| self.quirks.unsupported().iter().any(|field| field == name);
-        let body = request.forward_as(upstream_model, |name| (!unknown(name)).then(|| self.renamed(name)));
+        let takes = |name: &str| self.may_hear(name) && !unknown(name);
+        let body = request.forward_as(upstream_model, |name| takes(name).then(|| self.renamed(name)));
         Ok(vec![WireRequest { headers: HeaderMap::new(), body }])
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::api::chat::ROUTING;
 use crate::api::conversation::unsupported;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
@@ -30,7 +31,8 @@ impl Wanted {
     pub fn read(request: &EmbeddingsRequest, wire: &str, own: &[(&str, &str)]) -> Result<Self, BadRequest> {
         let theirs = |name: &str| own.iter().find(|(ours, _)| *ours == name).map(|(_, theirs)| *theirs);
         let mut said = Map::new();
-        for (name, value) in request.fields().filter(|(name, value)| !READ.contains(name) && &value[..] != b"null") {
+        let is_read = |name: &str| READ.contains(&name) || ROUTING.contains(&name);
+        for (name, value) in request.fields().filter(|(name, value)| !is_read(name) && &value[..] != b"null") {
             match theirs(name) {
                 Some(theirs) => drop(said.insert(theirs.to_owned(), json(value))),
                 None if request.drop_unsupported => {}
