@@ -251,6 +251,8 @@ impl Intake {
         }
         let losing = desk.losing;
         let standing = self.scorable(feedback.trace, desk).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
+        // A shadow's id can be told from its request's, but whoever sends a score has not seen its answer.
+        let standing = standing.filter(|standing| !standing.is_shadow());
         let Some(standing) = standing else { return Err(unknown(feedback.trace, losing)) };
         let Feedback { metric, source, value, comment, .. } = feedback;
         match standing.repeats(metric, source, value.get(), comment.as_deref()) {

@@ -124,7 +124,8 @@ impl Standing {
         self.choice.decision.audit.is_some()
     }
 
-    fn is_shadow(&self) -> bool {
+    /// The best model's answer, for comparison: no client saw it.
+    pub(super) fn is_shadow(&self) -> bool {
         self.choice.decision.kind == Kind::Shadow
     }
 

@@ -275,6 +275,24 @@ async fn a_shadow_is_a_trace_of_its_own_that_names_the_request_and_asks_for_a_wh
 }
 
 #[tokio::test]
+async fn nobody_scores_an_answer_that_no_client_saw() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    let gateway = bench.start().await;
+    let (headers, _) = gateway.chat(ask("auto")).await;
+    let id = headers["x-satisfice-trace-id"].to_str().unwrap();
+    let shadow = gateway.shadow_of(id).await;
+    let route = gateway.until(compared(1)).await;
+    for (trace, status) in [(shadow["id"].as_str().unwrap(), 404), (id, 200)] {
+        let score = json!({"trace_id": trace, "name": "quality", "value": 0});
+        let posted = client().post(format!("{}/v1/feedback", gateway.url)).body(score.to_string()).send();
+        assert_eq!(posted.await.unwrap().status(), status);
+    }
+    let quality = |route: &Value| route["models"][1]["quality"].clone();
+    assert_eq!(quality(&gateway.route().await), quality(&route));
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn where_the_best_model_answers_there_is_no_second_call() {
     let bench = Bench::new("quality = 1\nshadow = 1").await;
     let gateway = bench.start().await;
