@@ -81,6 +81,21 @@ async fn the_log_is_plain_text_with_both_addresses_and_tells_of_a_provider_that_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_for_the_proxy_comes_back_in_no_error() {
+    let (folder, proxy) = (tempfile::tempdir().unwrap(), Scripted::start().await);
+    proxy.on_each("small", |seen| {
+        let key = seen.headers["proxy-authorization"].to_str().unwrap();
+        Answer::status(400, &format!("{key} pass-word-1"))
+    });
+    let through = proxy.base_url().replace("http://", "http://somebody:pass-word-1@");
+    let config = CONFIG.replace("http://127.0.0.1:1/v1", "http://example.invalid/v1");
+    let served = configured(program().env("HTTP_PROXY", through).env_remove("NO_PROXY"), folder.path(), &config);
+    let url = format!("{}/v1/chat/completions", url(&served.says("serving on")));
+    let refused = client().post(url).body(ask("small").to_string()).send().await.unwrap().text().await.unwrap();
+    assert!(refused.contains("Basic [redacted] [redacted]"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_file_of_traces_is_named_in_the_list_and_the_log_and_hides_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

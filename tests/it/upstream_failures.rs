@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use satisfice::upstream::settings::{AwsKeys, ProviderSettings, Wire};
 use satisfice::upstream::{Cause, Condition, Limits, Reply, Upstreams};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, advance};
 
-use crate::scripted::{Answer, Gate, KEY, Scripted};
+use crate::scripted::{Answer, Gate, KEY, Scripted, Seen};
 use crate::upstream_answers::{LIMITS, ask, causes, healthy, model, request, upstreams, whole, with};
 
 #[tokio::test(start_paused = true)]
@@ -100,6 +101,44 @@ async fn no_secret_comes_back_in_an_error() {
         assert!(!all.contains(KEY) && !all.contains("azure-secret-value"), "{all}");
     }
     assert!(!format!("{:?}", upstream.provider("test")).contains(KEY));
+}
+
+/// An answer that repeats the headers that it was sent.
+fn echo(seen: &Seen) -> Answer {
+    let headers = seen.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+    Answer::status(403, &headers.collect::<Vec<_>>().join(", "))
+}
+
+#[tokio::test]
+async fn nothing_that_signs_a_request_comes_back_in_an_error() {
+    let upstream = Scripted::start().await;
+    let keys = AwsKeys {
+        region: "us-east-1".into(),
+        access_key_id: "AKIDEXAMPLE".into(),
+        secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
+        session_token: Some("a-token-of-a-session".into()),
+    };
+    let bedrock =
+        ProviderSettings { wire: Wire::Bedrock, aws: Some(keys), api_keys: vec![], ..upstream.provider("test") };
+    upstream.on_each("converse", echo);
+    let refused = format!("{:?}", ask(&with(bedrock), &["a"], false).await.unwrap_err());
+    assert!(refused.contains("Credential=[redacted]/") && refused.contains("Signature=[redacted]"), "{refused}");
+    let sent = upstream.seen().pop().unwrap().headers["authorization"].to_str().unwrap().to_owned();
+    let signature = sent.split_once("Signature=").unwrap().1;
+    for secret in ["AKIDEXAMPLE", "a-token-of-a-session", signature] {
+        assert!(sent.contains(secret) || secret.starts_with("a-token"));
+        assert!(!refused.contains(secret), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstreams_words_forge_no_line_and_drive_no_terminal() {
+    let upstream = Scripted::start().await;
+    upstream.on("a", [Answer::status(400, "no\n2026-01-01 ERROR \u{1b}[2Jforged\r\u{202e}live\u{7}\u{85}é")]);
+    let error = ask(&upstreams(&upstream), &["a"], false).await.unwrap_err().error;
+    let words = "no 2026-01-01 ERROR \u{fffd}[2Jforged \u{fffd}live\u{fffd}\u{fffd}é";
+    assert_eq!(error.detail.unwrap().message, words);
+    assert!(error.message.ends_with(words), "{:?}", error.message);
 }
 
 #[tokio::test]

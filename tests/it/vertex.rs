@@ -15,7 +15,7 @@ use satisfice::upstream::vertex::{ServiceAccount, Vertex, home};
 use satisfice::upstream::{Asked, Cause, KeyHeader, Provider, Upstreams};
 use serde_json::{Value, json};
 
-use crate::scripted::{Answer, Gate, Scripted};
+use crate::scripted::{Answer, Gate, Scripted, Seen};
 use crate::upstream_answers::{ask, causes, whole, with};
 use crate::wire::{self, Posts as _};
 
@@ -260,6 +260,33 @@ async fn a_token_that_is_refused_is_not_used_again() {
     assert_eq!(causes(&refused.attempts), [Some(Cause::Credentials)]);
     ask(&upstreams, &[MODEL], false).await.unwrap();
     assert_eq!(authorizations(&upstream), ["Bearer ya29.first", "Bearer ya29.second"]);
+}
+
+/// An answer that repeats what it was sent.
+fn echo(status: u16) -> impl Fn(&Seen) -> Answer {
+    move |seen| {
+        let key = seen.headers.get("authorization").map_or("", |key| key.to_str().unwrap());
+        let told = format!("{key} {}", String::from_utf8_lossy(&seen.body));
+        Answer::whole(status, &[], json!({"error": told}).to_string())
+    }
+}
+
+#[tokio::test]
+async fn neither_a_token_nor_what_it_is_given_for_comes_back_in_an_error() {
+    let upstream = Scripted::start().await;
+    upstream.on("token", [token("ya29.first", 3600), token("ya29.second", 3600)]);
+    upstream.on_each(MODEL, echo(401));
+    let upstreams = vertex(&upstream);
+    for _ in 0..2 {
+        let refused = ask(&upstreams, &[MODEL], false).await.unwrap_err();
+        let all = format!("{refused:?}");
+        assert!(all.contains("Bearer [redacted]") && !all.contains("ya29"), "{all}");
+    }
+    upstream.on_each("token", echo(400));
+    let refused = ask(&vertex(&upstream), &[MODEL], false).await.unwrap_err();
+    let sent = String::from_utf8(upstream.seen().pop().unwrap().body).unwrap();
+    let (assertion, all) = (sent.split_once("assertion=").unwrap().1, format!("{refused:?}"));
+    assert!(all.contains("assertion=[redacted]") && !all.contains(assertion), "{all}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -95,12 +95,16 @@ impl Connector {
         if self.through_reader() { url.as_str() } else { &url[Position::BeforePath..] }
     }
 
-    /// What a proxy that reads the requests wants to see; one that only carries TLS hears it when it connects.
-    pub fn proxy_key(&self) -> Option<HeaderValue> {
-        let Settings { to, proxies, .. } = &*self.0;
-        let mut key = proxies.intercept(to).filter(|_| self.through_reader())?.basic_auth()?.clone();
+    /// User and password for the proxy on the way.
+    pub fn proxy_auth(&self) -> Option<HeaderValue> {
+        let mut key = self.0.proxies.intercept(&self.0.to)?.basic_auth()?.clone();
         key.set_sensitive(true);
         Some(key)
+    }
+
+    /// What a proxy that reads the requests wants to see; one that only carries TLS hears it when it connects.
+    pub fn proxy_key(&self) -> Option<HeaderValue> {
+        self.proxy_auth().filter(|_| self.through_reader())
     }
 }
 

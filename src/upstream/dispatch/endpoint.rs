@@ -28,6 +28,7 @@ use super::connect::{Connector, proxies};
 use super::fault::Reporter;
 use super::headers;
 use super::pool::Pool;
+use super::secrets::Secrets;
 use super::sign::Signer;
 use super::token::Tokens;
 use super::vitals::Shared;
@@ -69,12 +70,13 @@ impl Endpoint {
         tls: Arc<rustls::ClientConfig>,
         connect: Duration,
     ) -> Result<Self, SetupError> {
-        let reporter = Reporter::new(settings.name.clone(), connect, headers::secrets(&settings));
         let to = Uri::try_from(settings.base_url.as_str()).map_err(|_| SetupError::Url(settings.name.clone()))?;
-        let tokens =
-            settings.service_account.clone().map(|account| Tokens::new(account, &settings.name, &tls, connect));
+        let connector = Connector::new(to, tls.clone(), proxies(&settings.base_url), connect);
+        let secrets = Arc::new(Secrets::new(headers::secrets(&settings, &connector), settings.aws.is_some()));
+        let reporter = Reporter::new(settings.name.clone(), connect, secrets.clone());
+        let tokens = settings.service_account.clone();
+        let tokens = tokens.map(|account| Tokens::new(account, &settings.name, &tls, connect, secrets));
         let tokens = tokens.transpose()?.map(Arc::new);
-        let connector = Connector::new(to, tls, proxies(&settings.base_url), connect);
         let provider = provider(&settings);
         let headers = headers::of_all(&settings, &*provider, &connector);
         let keys = headers::keys(&settings, &*provider)?;

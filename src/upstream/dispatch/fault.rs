@@ -1,34 +1,33 @@
 //! What went wrong, in words that hold no secret, and whose fault it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::error::Elapsed;
 
 use super::super::{Cause, UpstreamError};
 use super::body::BodyError;
 use super::pool::Unsent;
+use super::secrets::Secrets;
 use super::timing::Passed;
 use super::unconnected::{blame, root};
 use crate::api::error::{BadRequest, ErrorDetail};
 
 /// The most of an upstream's words that an error quotes, bytes.
 const MAX_QUOTE: usize = 2048;
-/// Shorter configured values are no secrets, and replacing them would garble texts.
-const MIN_SECRET: usize = 6;
 
 /// Speaks of one provider's faults without giving away its secrets.
 #[derive(Debug)]
 pub struct Reporter {
     provider: String,
     connect: Duration,
-    secrets: Vec<SecretString>,
+    secrets: Arc<Secrets>,
 }
 
 impl Reporter {
     /// `secrets` are kept out of all that it says.
-    pub fn new(provider: String, connect: Duration, secrets: Vec<SecretString>) -> Self {
+    pub fn new(provider: String, connect: Duration, secrets: Arc<Secrets>) -> Self {
         Self { provider, connect, secrets }
     }
 
@@ -114,14 +113,9 @@ impl Reporter {
         }
     }
 
-    /// `text` without secrets, and no longer than [`MAX_QUOTE`].
+    /// `text` without secrets, on one line, and no longer than [`MAX_QUOTE`].
     fn quote(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
-        for secret in self.secrets.iter().map(ExposeSecret::expose_secret).filter(|s| s.len() >= MIN_SECRET) {
-            if clean.contains(secret) {
-                clean = clean.replace(secret, "[redacted]");
-            }
-        }
+        let mut clean: String = self.secrets.redacted(text).chars().map(harmless).collect();
         if clean.len() > MAX_QUOTE {
             clean.truncate(clean.floor_char_boundary(MAX_QUOTE));
             clean.push('…');
@@ -138,6 +132,17 @@ impl UpstreamError {
 
     fn with(self, detail: ErrorDetail) -> Self {
         Self { detail: Some(Box::new(detail)), ..self }
+    }
+}
+
+/// What could begin a line of a log, drive the terminal that shows it or turn the order of its characters, in a form that
+/// does not.
+fn harmless(c: char) -> char {
+    match c {
+        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The headers that requests to a provider carry, its keys among them.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -64,9 +66,21 @@ fn key_header(name: HeaderName, key: &SecretString) -> Option<(HeaderName, Heade
     Some((name, value))
 }
 
-/// What must not turn up in an error: the key, and the values of configured headers, which may be keys too.
-pub fn secrets(settings: &ProviderSettings) -> Vec<SecretString> {
+/// What must not turn up in an error: the keys, the proxy's among them, and the values of configured headers, which may be
+/// keys too.
+pub fn secrets(settings: &ProviderSettings, connector: &Connector) -> Vec<SecretString> {
     let values = settings.headers.values().filter_map(|value| value.to_str().ok()).map(SecretString::from);
-    let aws = settings.aws.iter().flat_map(|aws| [Some(&aws.secret_access_key), aws.session_token.as_ref()]);
-    settings.api_keys.iter().chain(aws.flatten()).cloned().chain(values).collect()
+    let aws = settings.aws.iter().flat_map(|aws| {
+        [Some(&aws.access_key_id), Some(&aws.secret_access_key), aws.session_token.as_ref()].into_iter().flatten()
+    });
+    let configured = settings.api_keys.iter().chain(aws).cloned().chain(values);
+    configured.chain(connector.proxy_auth().iter().flat_map(credentials)).collect()
+}
+
+/// User and password as a header has them, and the password.
+fn credentials(basic: &HeaderValue) -> impl Iterator<Item = SecretString> {
+    let encoded = basic.to_str().ok().and_then(|basic| basic.strip_prefix("Basic "));
+    let decoded = encoded.and_then(|encoded| String::from_utf8(STANDARD.decode(encoded).ok()?).ok());
+    let password = decoded.as_ref().and_then(|pair| pair.split_once(':')).map(|(_, password)| password.into());
+    encoded.map(SecretString::from).into_iter().chain(password)
 }

@@ -20,6 +20,7 @@ mod load;
 mod opening;
 mod pool;
 mod renewal;
+mod secrets;
 mod sign;
 mod stream;
 mod target;

@@ -21,6 +21,7 @@ use super::connect::proxies;
 use super::fault::Reporter;
 use super::headers::host;
 use super::pool::{Lease, Pool};
+use super::secrets::Secrets;
 use super::timing::{Due, Timing};
 
 /// How long a token may take to come.
@@ -41,6 +42,10 @@ pub struct Tokens {
     host: Option<HeaderValue>,
     connect: Duration,
     reporter: Reporter,
+    /// What asks for a token, kept out of what the reporter says.
+    asked: Arc<Secrets>,
+    /// The tokens, which the provider's errors must not show.
+    given: Arc<Secrets>,
     held: Mutex<Held>,
 }
 
@@ -84,7 +89,7 @@ fn an_hour() -> u64 {
 }
 
 impl Tokens {
-    /// Fetches nothing yet. `provider` is named in errors.
+    /// Fetches nothing yet. `provider` is named in errors; `given` learns each token.
     ///
     /// # Errors
     /// The endpoint's URL cannot be used.
@@ -93,13 +98,15 @@ impl Tokens {
         provider: &str,
         tls: &Arc<rustls::ClientConfig>,
         connect: Duration,
+        given: Arc<Secrets>,
     ) -> Result<Self, SetupError> {
         let url = &account.token_uri;
         let to = Uri::try_from(url.as_str()).map_err(|_| SetupError::Url(provider.to_owned()))?;
         let connector = Connector::new(to, tls.clone(), proxies(url), connect);
         let uri = Uri::try_from(connector.form(url)).map_err(|_| SetupError::Url(provider.to_owned()))?;
-        let (host, reporter) = (host(url), Reporter::new(provider.to_owned(), connect, vec![]));
-        Ok(Self { account, connector, uri, host, connect, reporter, held: Mutex::default() })
+        let (host, asked) = (host(url), Arc::<Secrets>::default());
+        let reporter = Reporter::new(provider.to_owned(), connect, asked.clone());
+        Ok(Self { account, connector, uri, host, connect, reporter, asked, given, held: Mutex::default() })
     }
 
     /// `Bearer …`. Dropping the future leaves the call for a token, which others may wait for, under way.
@@ -190,6 +197,9 @@ impl Tokens {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let assertion = self.account.assertion(since_1970.as_secs());
         let assertion = assertion.map_err(|_| self.reporter.error(Cause::Credentials, "its key cannot sign"))?;
+        // Whoever has the signature alone can put the rest together.
+        self.asked.learn(&*assertion);
+        self.asked.learn(assertion.rsplit('.').next().unwrap_or_default());
         let grant = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
         let mut request = Request::new(Full::new(format!("grant_type={grant}&assertion={assertion}").into()));
         *request.method_mut() = Method::POST;
@@ -202,6 +212,7 @@ impl Tokens {
     }
 
     fn token(&self, token: &str, life: Duration, now: Instant) -> Result<Token, UpstreamError> {
+        self.given.learn(token);
         let header = HeaderValue::try_from(format!("Bearer {token}"));
         let mut header = header.map_err(|_| self.refused(StatusCode::OK, format_args!(" with no token")))?;
         header.set_sensitive(true);
