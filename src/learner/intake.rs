@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::policy::{Kind, RouteSpec};
 use crate::scorers::{Scorer, reward};
 use crate::store::{Entry, Scored, Store, StoreError, score_id};
-use crate::trace::{Event, Feedback, FeedbackError, Grade, JUDGE, MAX_SOURCES, Trace, TraceId};
+use crate::trace::{Event, Feedback, FeedbackError, Grade, JUDGE, MAX_REVISIONS, MAX_SOURCES, Trace, TraceId};
 
 use super::again::{self, Again};
 use super::counters::Counters;
@@ -255,11 +255,13 @@ impl Intake {
         let standing = standing.filter(|standing| !standing.is_shadow());
         let Some(standing) = standing else { return Err(unknown(feedback.trace, losing)) };
         let Feedback { metric, source, value, comment, .. } = feedback;
-        match standing.repeats(metric, source, value.get(), comment.as_deref()) {
+        match standing.score_by(metric, source) {
             None if standing.sources() >= MAX_SOURCES => Err(FeedbackError::TooManySources(feedback.trace)),
             None => Ok(News::First),
-            Some(true) => Ok(News::Repeated),
-            Some(false) => Ok(News::Revised),
+            Some(score) if score.says(value.get(), comment.as_deref()) => Ok(News::Repeated),
+            // The ledger keeps each of them, for good.
+            Some(score) if score.revisions() >= MAX_REVISIONS => Err(FeedbackError::TooManyRevisions(source.clone())),
+            Some(_) => Ok(News::Revised),
         }
     }
 

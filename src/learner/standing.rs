@@ -40,7 +40,7 @@ pub(super) struct Standing {
 }
 
 #[derive(Debug, PartialEq)]
-struct Score {
+pub(super) struct Score {
     metric: String,
     source: String,
     value: f64,
@@ -49,6 +49,8 @@ struct Score {
     counts: bool,
     /// A hash of the newest comment.
     comment: Option<u64>,
+    /// How often its source has changed it.
+    revisions: u32,
 }
 
 /// Judge costs, each counted once. When a request is assessed again for another classifier, their sum so far is written
@@ -92,6 +94,15 @@ impl Charges {
 }
 
 impl Score {
+    /// Whether it already says this.
+    pub(super) fn says(&self, value: f64, comment: Option<&str>) -> bool {
+        self.value == value && (comment.is_none() || comment.map(hash) == self.comment)
+    }
+
+    pub(super) fn revisions(&self) -> u32 {
+        self.revisions
+    }
+
     fn part(&self) -> Part<'_> {
         Part { metric: &self.metric, value: self.value, weight: self.weight }
     }
@@ -114,10 +125,9 @@ impl Standing {
         self.scores.len()
     }
 
-    /// Whether this source's newest score already says this; `None`: it has not scored yet.
-    pub(super) fn repeats(&self, metric: &str, source: &str, value: f64, comment: Option<&str>) -> Option<bool> {
-        let score = self.scores.iter().find(|s| s.metric == metric && s.source == source)?;
-        Some(score.value == value && (comment.is_none() || comment.map(hash) == score.comment))
+    /// This source's newest score.
+    pub(super) fn score_by(&self, metric: &str, source: &str) -> Option<&Score> {
+        self.scores.iter().find(|score| score.metric == metric && score.source == source)
     }
 
     pub(super) fn is_audited(&self) -> bool {
@@ -147,6 +157,7 @@ impl Standing {
         match self.scores.iter_mut().find(|s| s.metric == new.metric && s.source == new.source) {
             Some(score) => {
                 (score.value, score.weight, score.comment) = (new.value, new.weight, comment.or(score.comment));
+                score.revisions += 1;
             }
             None => self.scores.push(Score {
                 metric: new.metric.clone(),
@@ -155,6 +166,7 @@ impl Standing {
                 weight: new.weight,
                 counts,
                 comment,
+                revisions: 0,
             }),
         }
     }

@@ -216,6 +216,12 @@ impl From<FeedbackError> for ApiError {
             FeedbackError::TooManySources(_) => {
                 Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, message).param("source").code("too_many_sources")
             }
+            FeedbackError::TooManyRevisions(_) => {
+                let message = bounded(message);
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
+                    .param("source")
+                    .code("too_many_revisions")
+            }
             FeedbackError::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message).code("feedback_unavailable")
             }

@@ -18,6 +18,8 @@ use crate::trace::{Event, Feedback, FeedbackError, Quality};
 
 /// Most bytes of a score with its comment.
 const BODY_LIMIT: usize = 64 * 1024;
+/// Most bytes of a comment.
+const MAX_COMMENT: usize = 4 * 1024;
 /// Most characters of a source's name.
 const MAX_SOURCE: usize = 128;
 /// How long to wait for the disk.
@@ -58,6 +60,10 @@ fn validate(request: FeedbackRequest, at_ms: u64) -> Result<Feedback, BadRequest
     if source.is_empty() || source.chars().count() > MAX_SOURCE {
         let message = format!("source must have 1 to {MAX_SOURCE} characters; leave it out for \"client\"");
         return Err(BadRequest::field("source", message));
+    }
+    if let Some(length) = request.comment.as_ref().map(String::len).filter(|length| *length > MAX_COMMENT) {
+        let message = format!("comment has {length} bytes, and at most {MAX_COMMENT} are kept; shorten it");
+        return Err(BadRequest::field("comment", message));
     }
     let (trace, metric, comment) = (request.trace_id, request.name, request.comment);
     Ok(Feedback { trace, metric, source, value, comment, at_ms })

@@ -207,6 +207,9 @@ pub struct Grade {
 /// Scores of different (metric, source) that one trace keeps.
 pub const MAX_SOURCES: usize = 64;
 
+/// Revisions of one score that are kept.
+pub const MAX_REVISIONS: u32 = 32;
+
 /// Why a score was not taken.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FeedbackError {
@@ -216,6 +219,10 @@ pub enum FeedbackError {
     UnknownMetric(String),
     #[error("the trace {0} has scores from {MAX_SOURCES} sources, the most that are kept; revise one of them instead")]
     TooManySources(TraceId),
+    #[error(
+        "the score by \"{0}\" was revised {MAX_REVISIONS} times, the most that are kept; the newest stays as it is"
+    )]
+    TooManyRevisions(String),
     /// The disk; a retry may help.
     #[error("the score was not kept: {0}; send it again later")]
     Unavailable(String),

@@ -46,6 +46,7 @@ async fn the_learners_refusals_have_their_statuses() {
     for (refusal, expected) in [
         (FeedbackError::UnknownTrace(trace), (404, "trace_id".into())),
         (FeedbackError::UnknownMetric("beauty".into()), (422, "name".into())),
+        (FeedbackError::TooManyRevisions("client".into()), (429, "source".into())),
         (FeedbackError::Unavailable("the disk is full".into()), (503, Value::Null)),
     ] {
         let (response, _) = judged(&mut running, score(json!(1)), Err(refusal)).await;
@@ -71,6 +72,7 @@ async fn what_is_no_score_is_refused_before_the_learner_hears_of_it() {
         (format!(r#"{{"trace_id": "{TRACE}", "value": 1}}"#), 422, "name".into()),
         ("{".into(), 400, Value::Null),
         (body(&format!("1, \"comment\": \"{}\"", "x".repeat(70_000))), 413, "comment".into()),
+        (body(&format!("1, \"comment\": \"{}\"", "é".repeat(2049))), 422, "comment".into()),
     ] {
         let (got, error) = error(running.post("/v1/feedback", body.clone()).send().await.unwrap()).await;
         assert_eq!((got, &error["param"]), (status, &param), "{body}: {error}");

@@ -11,7 +11,9 @@ use satisfice::policy::{Audited, Decision, Knob, RouteSpec, Snapshot, bundle_key
 use satisfice::scorers;
 use satisfice::store::memory::MemoryStore;
 use satisfice::store::{Entry, RedbStore, Retention, Store};
-use satisfice::trace::{Event, Feedback, FeedbackError, Grade, MAX_SOURCES, Outcome, Quality, Trace, twin};
+use satisfice::trace::{
+    Event, Feedback, FeedbackError, Grade, MAX_REVISIONS, MAX_SOURCES, Outcome, Quality, Trace, twin,
+};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -257,6 +259,24 @@ fn a_score_with_a_comment_that_is_sent_again_is_the_same_score() {
     let counted = [&counters.duplicates, &counters.revisions].map(|counter| counter.load(Ordering::Relaxed));
     assert_eq!(counted, [2, 1]);
     assert_eq!(scores(&store, "quality"), [0.5, 0.5], "only what is new is written");
+}
+
+#[test]
+fn a_score_is_revised_so_often_and_no_more() {
+    let store = MemoryStore::default();
+    // Nothing is held in memory from one batch to the next.
+    let learner = start(store.clone(), Bounds { recent: 0, batch: 1, ..prompt() });
+    finish(&learner, trace(1));
+    let turn = |n: u32| feedback(1, "client", f64::from(n % 2));
+    for n in 0..=MAX_REVISIONS {
+        score(&learner, turn(n)).unwrap();
+    }
+    let refused = Err(FeedbackError::TooManyRevisions("client".into()));
+    assert_eq!(score(&learner, turn(MAX_REVISIONS + 1)), refused);
+    score(&learner, turn(MAX_REVISIONS)).expect("the same score again");
+    score(&learner, feedback(1, "another", 0.5)).expect("another's score");
+    stop(learner);
+    assert_eq!(scores(&store, "quality").len(), MAX_REVISIONS as usize + 2);
 }
 
 #[test]
