@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::answer::Facts;
 use super::plan::Plan;
-use super::setup::Setup;
+use super::setup::{Setup, Target};
 use super::shadow::Room;
 use super::sink::{Ended, Sink, left};
 use super::sources::Arrival;
@@ -19,7 +19,7 @@ use crate::features::{input_tokens, tokens};
 use crate::policy::Kind;
 use crate::telemetry::{ModelMetrics, Told};
 use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
-use crate::upstream::{self, Cause, Text, UpstreamError};
+use crate::upstream::{self, Text, UpstreamError};
 
 /// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would not be JSON.
 pub const MAX_KEPT_REQUEST: usize = 256 * 1024;
@@ -34,8 +34,8 @@ pub(super) struct Recording {
     began: Instant,
     /// Index into [`Setup::targets`] of the model that answers.
     answering: Option<usize>,
-    /// Hedged calls that lost.
-    superseded: Vec<usize>,
+    /// The targets of calls that were given up, and may be billed.
+    given_up: Vec<usize>,
     /// Tokens of the prompt, estimated.
     asked: u32,
     /// Bytes of answer text so far, including what the trace does not keep.
@@ -86,7 +86,7 @@ impl Recording {
             plan,
             began: arrival.instant,
             answering: None,
-            superseded: vec![],
+            given_up: vec![],
             asked,
             said: 0,
             counted: false,
@@ -134,8 +134,8 @@ impl Recording {
         if self.answering.is_some_and(|target| !self.is_planned(target)) {
             self.plan.kind = Kind::Fallback;
         }
-        let lost = |a: &&upstream::Attempt| a.error.as_ref().is_some_and(|error| error.cause == Cause::Superseded);
-        self.superseded = attempts.iter().filter(lost).filter_map(|a| targets.get(a.target).copied()).collect();
+        let given_up = attempts.iter().filter(|attempt| attempt.may_be_billed());
+        self.given_up = given_up.filter_map(|a| targets.get(a.target).copied()).collect();
         let targets = attempts.into_iter().filter_map(|a| targets.get(a.target).map(|t| (&self.setup.targets[*t], a)));
         let attempts = targets.map(|(target, attempt)| {
             self.sink.metrics.attempt(&target.label, attempt.result());
@@ -211,20 +211,33 @@ impl Recording {
     /// What the provider bills; the newest count holds.
     pub(super) fn used(&mut self, usage: Usage) {
         let price = self.answering.and_then(|t| self.setup.targets[t].model.price);
-        let superseded = self.superseded_usd(&usage);
+        let given_up: f64 = self.given_up_usd(usage.input_tokens).map(|(_, usd)| usd).sum();
         if let Some(trace) = &mut self.trace {
             self.counted = trace.reply.finish_reason.is_some();
             trace.usage = Some(usage);
-            trace.cost_usd = price.map(|p| p.cost(&usage) + superseded);
+            trace.cost_usd = price.map(|p| p.cost(&usage) + given_up);
         }
     }
 
-    /// USD of hedged calls that lost: they were cancelled, so what their providers bill is not known; the prompt, at
+    /// The targets of calls that were given up, and USD for each. What their providers bill is not known; the prompt, at
     /// least, was sent.
-    fn superseded_usd(&self, usage: &Usage) -> f64 {
-        let prompt = Usage { input_tokens: usage.input_tokens, ..Usage::default() };
-        let lost = self.superseded.iter().filter_map(|target| self.setup.targets[*target].model.price);
-        lost.map(|price| price.cost(&prompt)).sum()
+    fn given_up_usd(&self, input_tokens: u32) -> impl Iterator<Item = (&Target, f64)> {
+        let prompt = Usage { input_tokens, ..Usage::default() };
+        let targets = self.given_up.iter().map(|target| &self.setup.targets[*target]);
+        targets.filter_map(move |target| Some((target, target.model.price?.cost(&prompt))))
+    }
+
+    /// Where nobody answers, those calls are all that was spent.
+    fn bill_given_up(&mut self) {
+        if self.answering.is_some() || self.trace.is_none() {
+            return;
+        }
+        let mut spent = None;
+        for (target, usd) in self.given_up_usd(self.asked) {
+            target.metrics.cost_usd.inc_by(usd);
+            spent = Some(spent.unwrap_or(0.0) + usd);
+        }
+        self.trace.iter_mut().for_each(|trace| trace.cost_usd = spent);
     }
 
     /// What the response headers say, as far as it is known by now.
@@ -257,6 +270,7 @@ impl Recording {
         if matches!(outcome, Outcome::ClientGone | Outcome::Cut) {
             self.estimate();
         }
+        self.bill_given_up();
         let Some(mut trace) = self.trace.take() else {
             return;
         };

@@ -23,6 +23,11 @@ pub(super) enum Change {
         choice: Arc<Choice>,
         settlement: Settlement,
     },
+    /// Calls cost so much, and nobody answered.
+    Spent {
+        choice: Arc<Choice>,
+        usd: f64,
+    },
     Believed {
         choice: Arc<Choice>,
         arm: Name,
@@ -47,6 +52,7 @@ impl Change {
             Change::Configured { routes } => snapshot.configure(&routes),
             Change::Decided { choice } => snapshot.decided(&choice.route, &choice.decision),
             Change::Settled { choice, settlement } => snapshot.settled(&choice.route, &choice.decision, &settlement),
+            Change::Spent { choice, usd } => snapshot.spent(&choice.route, &choice.decision, usd),
             Change::Believed { choice, arm, was, now } => {
                 snapshot.learn(&choice.route, &choice.decision, &arm, was, now)
             }

@@ -220,12 +220,17 @@ impl Standings {
             Entry::Settled { trace, arm, usage, cost_usd, outcome } => {
                 let Some(standing) = self.held.get_mut(trace).filter(|standing| !standing.settled) else { return };
                 standing.settle(arm.as_ref());
-                if let (Some(arm), true) = (arm, standing.comparable) {
-                    // An answer that broke off does not tell how long it would have been.
-                    let usage = usage.filter(|_| *outcome == Outcome::Answered);
-                    let settlement = Settlement { arm: arm.clone(), usage, cost_usd: *cost_usd };
-                    changes.push(Change::Settled { choice: standing.choice.clone(), settlement });
-                }
+                let choice = standing.choice.clone();
+                let settled = match arm {
+                    Some(arm) => {
+                        // An answer that broke off does not tell how long it would have been.
+                        let usage = usage.filter(|_| *outcome == Outcome::Answered);
+                        let settlement = Settlement { arm: arm.clone(), usage, cost_usd: *cost_usd };
+                        Some(Change::Settled { choice, settlement })
+                    }
+                    None => cost_usd.map(|usd| Change::Spent { choice, usd }),
+                };
+                changes.extend(settled.filter(|_| standing.comparable));
                 changes.extend(standing.believe());
             }
             Entry::Scored(scored) => {

@@ -172,14 +172,25 @@ impl RouteState {
             let input = f64::from(decision.input_tokens);
             arm.settle(usage, &decision.phi, decision.verbosity, input);
         }
-        if let (Some(usd), Kind::Shadow) = (settlement.cost_usd, decision.kind) {
-            self.responsible(decision).into_iter().for_each(|controller| controller.spending.shadow_usd += usd);
-        }
+        settlement.cost_usd.iter().for_each(|usd| self.spend_on_shadow(decision, *usd));
         let Some(one) = self.steered(decision) else { return };
         let answered = &settlement.arm;
         self.controllers[one].answered(decision, answered);
         settlement.cost_usd.iter().for_each(|usd| self.controllers[one].settle(&self.spec, decision, answered, *usd));
         self.solve_due(one);
+    }
+
+    /// Calls cost `usd`, and nobody answered.
+    pub(super) fn spend(&mut self, decision: &Decision, usd: f64) {
+        self.spend_on_shadow(decision, usd);
+        let own = self.steered(decision).map(|one| &mut self.controllers[one]);
+        own.filter(|controller| controller.owns(decision)).into_iter().for_each(|own| own.spending.spent_usd += usd);
+    }
+
+    /// Whatever came of it, where `decision` is a shadow's.
+    fn spend_on_shadow(&mut self, decision: &Decision, usd: f64) {
+        let pays = self.responsible(decision).filter(|_| decision.kind == Kind::Shadow);
+        pays.into_iter().for_each(|controller| controller.spending.shadow_usd += usd);
     }
 
     /// After an answer to a request of controller `one`. Controllers with few requests follow what the route learns

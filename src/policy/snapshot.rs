@@ -66,6 +66,11 @@ impl Snapshot {
         self.with(route, decision, |state| state.settle(decision, settlement))
     }
 
+    /// Calls for a request that nobody answered cost `usd`.
+    pub fn spent(self, route: &str, decision: &Decision, usd: f64) -> Self {
+        self.with(route, decision, |state| state.spend(decision, usd))
+    }
+
     /// An answer by `arm` was believed to be `was` and now is `now`: the posterior follows. A revision corrects the
     /// effect of the first score.
     pub fn learn(self, route: &str, decision: &Decision, arm: &str, was: Reward, now: Reward) -> Self {

@@ -289,11 +289,11 @@ pub enum Cause {
     Abandoned,
     /// 5xx, 409, 423 to 425, or the connection broke before the answer began: the model failed, not the request.
     Server,
-    /// No connection could be made.
+    /// No connection could be made, or none within its deadline.
     Connect,
     /// The gateway had no file descriptor left to connect with: no provider's fault.
     Descriptors,
-    /// A deadline passed, or the upstream says so itself (408); `message` says which.
+    /// A deadline passed after the request was sent, or the upstream says so itself (408); `message` says which.
     Timeout,
     /// Bytes that are no answer, an error inside a 200 that does not say of what kind it is, or a stream that was cut.
     Malformed,
@@ -302,6 +302,16 @@ pub enum Cause {
 }
 
 impl Attempt {
+    /// The request was sent, and the call given up before its end: its provider may bill what it had done by then.
+    pub fn may_be_billed(&self) -> bool {
+        let given_up = |error: &UpstreamError| match error.cause {
+            Cause::Superseded | Cause::Abandoned => true,
+            Cause::Timeout => error.status.is_none(),
+            _ => false,
+        };
+        self.error.as_ref().is_some_and(given_up)
+    }
+
     /// How it ended, as metrics count it: `ok`, or the [name](Cause::name) of its failure's cause.
     pub fn result(&self) -> &'static str {
         self.error.as_ref().map_or("ok", |error| error.cause.name())

@@ -1,12 +1,16 @@
 //! What an answer that broke off cost: what its provider had counted by then, and an estimate of the rest.
 
+use std::time::Duration;
+
 use satisfice::catalog::Usage;
-use satisfice::gateway::MAX_KEPT_REQUEST;
+use satisfice::gateway::{DEFAULT_DEADLINES, MAX_KEPT_REQUEST, Settings};
 use satisfice::trace::{Outcome, Trace};
+use satisfice::upstream::Deadlines;
 use satisfice::upstream::settings::Wire;
 use serde_json::{Value, json};
 
-use crate::gateway::{Options, Running, ask_stream};
+use crate::cache::metric;
+use crate::gateway::{Options, Running, ask, ask_stream, settings};
 use crate::scripted::Answer;
 
 async fn before(wire: Wire) -> Running {
@@ -119,6 +123,36 @@ async fn the_count_of_an_answer_that_had_finished_stands_though_its_client_left_
     drop(response);
     let trace = running.finished().await;
     assert_eq!((trace.outcome, counted(&trace)), (Outcome::ClientGone, (10, 0, 5)));
+}
+
+#[tokio::test]
+async fn the_prompt_of_a_call_that_its_client_did_not_wait_for_is_estimated() {
+    let mut running = Running::start().await;
+    running.upstream.on("small-upstream", [Answer::default().hang()]);
+    let mut asking = ask("small");
+    asking["messages"][0]["content"] = "word ".repeat(4000).into();
+    let asked = tokio::spawn(running.post("/v1/chat/completions", asking.to_string()).send());
+    running.upstream.until_seen(1).await;
+    asked.abort();
+    let trace = running.finished().await;
+    assert_eq!((trace.outcome, trace.model, trace.usage), (Outcome::ClientGone, None, None));
+    assert!((trace.cost_usd.unwrap() - 5000.0 * 0.1 / 1e6).abs() < 1e-12, "{:?}", trace.cost_usd);
+    metric(&running, "satisfice_cost_usd_total{model=\"test/small\"} 0.0005").await;
+}
+
+#[tokio::test]
+async fn the_prompts_of_calls_that_were_late_are_estimated() {
+    let deadlines = Deadlines { first_byte: Duration::from_millis(50), ..DEFAULT_DEADLINES };
+    let settings = Settings { deadlines, attempts: 2, ..settings() };
+    let mut running = Running::with(Options { settings, ..Options::default() }).await;
+    running.upstream.on("", [Answer::default().hang()]);
+    let mut asking = ask("auto");
+    asking["messages"][0]["content"] = "word ".repeat(4000).into();
+    assert_eq!(running.chat(asking).await.status(), 504);
+    let trace = running.finished().await;
+    assert_eq!((trace.outcome, trace.attempts.len()), (Outcome::Failed, 2));
+    assert!((trace.cost_usd.unwrap() - 5000.0 * (0.1 + 1.0) / 1e6).abs() < 1e-12, "{:?}", trace.cost_usd);
+    metric(&running, "satisfice_cost_usd_total{model=\"test/small\"} 0.0005").await;
 }
 
 /// The input tokens that are recorded of an answer to `content` that is cut before anybody counted.

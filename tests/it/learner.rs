@@ -246,6 +246,21 @@ fn a_request_that_nobody_answered_teaches_nothing() {
 }
 
 #[test]
+fn what_was_spent_though_nobody_answered_is_spent() {
+    let store = MemoryStore::default();
+    let learner = start(store.clone(), prompt());
+    let unanswered = |n| Trace { outcome: Outcome::ClientGone, model: None, usage: None, ..trace(n) };
+    finish(&learner, unanswered(1));
+    let (own, shadow) = pair(4);
+    finish(&learner, own);
+    finish(&learner, Trace { model: None, usage: None, outcome: Outcome::Failed, ..shadow.unwrap() });
+    let snapshot = stop(learner);
+    let spending = &snapshot.routes[ROUTE].controller().spending;
+    assert_eq!((spending.spent_usd, spending.answers, spending.shadow_usd), (2e-3, 1.0, 1e-3));
+    assert_eq!(bytes(&snapshot), bytes(&replayed(&store.ledger())));
+}
+
+#[test]
 fn a_score_with_a_comment_that_is_sent_again_is_the_same_score() {
     let store = MemoryStore::default();
     let learner = start(store.clone(), prompt());

@@ -70,7 +70,8 @@ impl Row {
         let arm = settlement.as_ref().and_then(|settlement| settlement.arm.as_ref());
         Self {
             quality,
-            cost_usd: settlement.as_ref().and_then(|settlement| settlement.cost_usd),
+            // What was spent on a request that nobody answered is not what an answer costs.
+            cost_usd: settlement.as_ref().filter(|_| arm.is_some()).and_then(|settlement| settlement.cost_usd),
             usage: settlement.as_ref().and_then(|settlement| settlement.usage),
             answered: arm.and_then(|arm| decision.candidates.iter().position(|candidate| candidate.arm == *arm)),
             context: Context {

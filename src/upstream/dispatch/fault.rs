@@ -52,7 +52,9 @@ impl Reporter {
     /// The request did not get through, or no answer began.
     pub fn unsent(&self, unsent: &Unsent) -> UpstreamError {
         match unsent {
-            Unsent::Connect(error) if error.is::<Elapsed>() => self.late(Passed::Connect(self.connect)),
+            Unsent::Connect(error) if error.is::<Elapsed>() => {
+                self.error(Cause::Connect, Passed::Connect(self.connect))
+            }
             Unsent::Connect(error) => {
                 let (cause, problem) = blame(&**error);
                 self.error(cause, problem)
