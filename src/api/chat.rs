@@ -214,7 +214,7 @@ impl ChatRequest {
 }
 
 /// Fields that are written anew for each upstream, or that no upstream of this wire sees.
-pub const OWN: [&str; 12] = [
+pub const OWN: [&str; 13] = [
     "model",
     "client_metadata",
     "drop_unsupported",
@@ -224,6 +224,7 @@ pub const OWN: [&str; 12] = [
     "claude_effort",
     "claude_search",
     "claude_thinking",
+    "claude_user",
     "hosted",
     "include",
     "max_tool_calls",

@@ -46,6 +46,8 @@ pub struct Controls {
     pub thinking: Option<Thinking>,
     pub user: Option<String>,
 }
+    /// The same as Anthropic's client said it, where that is too long for others: `claude_user`.
+    pub claude_user: Option<String>,
 
 /// A function that the model may call.
 #[derive(Debug, Clone, PartialEq)]
@@ -235,6 +237,7 @@ impl Controls {
             thinking,
             user: request.field("user", "a string")?,
         })
+            claude_user: request.field("claude_user", "a string")?,
     }
 
     /// Where there are no others, there is nothing left to choose.

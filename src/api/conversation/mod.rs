@@ -77,11 +77,12 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 21] = [
+const HINTS: [&str; 22] = [
     "anthropic_beta",
     "claude_effort",
     "claude_search",
     "claude_thinking",
+    "claude_user",
     "client_metadata",
     "include",
     "max_tool_calls",

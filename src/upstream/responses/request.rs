@@ -30,11 +30,12 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 27] = [
+const TRANSLATED: [&str; 28] = [
     "anthropic_beta",
     "claude_effort",
     "claude_search",
     "claude_thinking",
+    "claude_user",
     "drop_unsupported",
     "hosted",
     "include",
