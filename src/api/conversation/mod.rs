@@ -18,7 +18,7 @@ mod turns;
 pub use allowed::AllowedTools;
 pub use citations::{no_citations, no_cited_results};
 pub use content::{Part, PartKind, Source};
-pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolChoice};
+pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolChoice, with_effort_alone};
 pub use course::{Stretch, characters, course};
 pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};
 pub use hosted::{Hosted, Protocol, no_hosted_tools, without_hosted_tools};

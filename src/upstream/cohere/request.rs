@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::compatible::messages::SHOWN_BELOW;
+use super::super::compatible::order::SHOWN_BELOW;
 use super::super::structure;
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::{
