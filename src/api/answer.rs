@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::chat::{lenient, word};
 use super::conversation::{Hosted, Signatures};
+use super::usage::WireUsage;
 
 /// A completion, or a chunk of one; its first choice is the answer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -21,7 +22,7 @@ pub struct Answer {
     #[serde(default, deserialize_with = "nullable")]
     choices: Vec<Choice>,
     #[serde(default, deserialize_with = "lenient")]
-    pub usage: Option<Usage>,
+    pub usage: Option<WireUsage>,
     /// Perplexity's: the pages of the web that all of the text rests on, in every piece of it.
     #[serde(default, deserialize_with = "forgiving")]
     search_results: Vec<Page>,
@@ -69,6 +70,9 @@ pub struct Choice {
     pub hosted: Option<Hosted>,
     #[serde(default, deserialize_with = "forgiving")]
     pub logprobs: Logprobs,
+    /// Moonshot's place for that of the answer.
+    #[serde(default, deserialize_with = "lenient")]
+    usage: Option<WireUsage>,
 }
 
 impl Choice {
@@ -198,46 +202,6 @@ pub struct Custom {
     pub input: String,
 }
 
-/// OpenAI's `usage`, as far as other protocols have it too.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct Usage {
-    #[serde(default)]
-    pub prompt_tokens: u32,
-    #[serde(default)]
-    pub completion_tokens: u32,
-    #[serde(default, deserialize_with = "nullable")]
-    pub prompt_tokens_details: PromptDetails,
-    #[serde(default, deserialize_with = "nullable")]
-    pub completion_tokens_details: CompletionDetails,
-}
-
-/// Part of [`Usage`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct PromptDetails {
-    #[serde(default, deserialize_with = "nullable")]
-    pub cached_tokens: u32,
-    /// Written to the provider's prompt cache.
-    #[serde(default)]
-    cache_write_tokens: Option<u32>,
-    /// The same, as LiteLLM names them.
-    #[serde(default)]
-    cache_creation_tokens: Option<u32>,
-}
-
-impl PromptDetails {
-    /// Tokens written to the provider's prompt cache.
-    pub fn cache_write_tokens(self) -> u32 {
-        self.cache_write_tokens.or(self.cache_creation_tokens).unwrap_or(0)
-    }
-}
-
-/// Part of [`Usage`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct CompletionDetails {
-    #[serde(default, deserialize_with = "nullable")]
-    pub reasoning_tokens: u32,
-}
-
 impl Answer {
     /// Reads a completion.
     ///
@@ -257,6 +221,7 @@ impl Answer {
 
     fn read(body: &[u8], said: impl Fn(&mut Choice) -> Option<Message>) -> Result<Self, serde_json::Error> {
         let mut answer: Self = serde_json::from_slice(body)?;
+        answer.usage = answer.usage.or_else(|| answer.choices.iter().find_map(|choice| choice.usage));
         for choice in &mut answer.choices {
             choice.message = said(choice).unwrap_or_default();
             choice.message.thinking_blocks.extend(choice.message.tool_calls.iter().filter_map(Call::seal));

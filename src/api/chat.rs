@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::error::BadRequest;
 pub use super::lengths::Calls;
 use super::lengths::{File, Given, Length, Thoughts, Written};
+use super::usage::WireUsage;
 
 /// A chat completion request: what the gateway reads of it, and the whole as it came.
 #[derive(Debug, Clone)]
@@ -213,7 +214,7 @@ impl ChatRequest {
 }
 
 /// Fields that are written anew for each upstream, or that no upstream of this wire sees.
-pub const OWN: [&str; 12] = [
+pub const OWN: [&str; 13] = [
     "model",
     "client_metadata",
     "drop_unsupported",
@@ -223,6 +224,7 @@ pub const OWN: [&str; 12] = [
     "claude_effort",
     "claude_search",
     "claude_thinking",
+    "claude_user",
     "hosted",
     "include",
     "max_tool_calls",
@@ -250,7 +252,7 @@ pub struct ChatReply<'a> {
     pub choices: Option<Vec<Choice>>,
     /// `None` also where the upstream's `usage` is not of OpenAI's form: the answer is then none the worse.
     #[serde(default, deserialize_with = "lenient")]
-    pub usage: Option<WireUsage>,
+    usage: Option<WireUsage>,
     /// Some upstreams answer 200 with an error inside.
     #[serde(default, borrow)]
     error: Option<&'a RawValue>,
@@ -263,6 +265,11 @@ pub struct ChatReply<'a> {
 }
 
 impl ChatReply<'_> {
+    /// Also where Moonshot's streams have it: in a choice.
+    pub fn usage(&self) -> Option<WireUsage> {
+        self.usage.or_else(|| self.choices.iter().flatten().find_map(|choice| choice.usage))
+    }
+
     /// Whether it is an error where an answer should be.
     pub fn is_error(&self) -> bool {
         let says_nothing_else = self.choices.is_none() && self.usage.is_none();
@@ -287,6 +294,8 @@ pub struct Choice {
     /// OpenRouter's: what broke it off.
     #[serde(default)]
     pub error: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    usage: Option<WireUsage>,
 }
 
 /// The text of an answer or of a piece of it.
@@ -341,39 +350,6 @@ fn says_usage(chunk: &[u8]) -> bool {
         let value = chunk[at + NAME.len()..].trim_ascii_start().strip_prefix(b":");
         value.is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
     })
-}
-
-/// OpenAI's `usage` object.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct WireUsage {
-    #[serde(default)]
-    pub prompt_tokens: u32,
-    #[serde(default)]
-    pub completion_tokens: u32,
-    #[serde(default)]
-    pub prompt_tokens_details: Option<PromptTokensDetails>,
-    #[serde(default)]
-    pub completion_tokens_details: Option<CompletionTokensDetails>,
-}
-
-/// Part of [`WireUsage`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct PromptTokensDetails {
-    #[serde(default)]
-    pub cached_tokens: Option<u32>,
-    /// Not OpenAI's: tokens written to the cache, as OpenRouter names them.
-    #[serde(default)]
-    pub cache_write_tokens: Option<u32>,
-    /// The same, as LiteLLM names them.
-    #[serde(default)]
-    pub cache_creation_tokens: Option<u32>,
-}
-
-/// Part of [`WireUsage`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct CompletionTokensDetails {
-    #[serde(default)]
-    pub reasoning_tokens: Option<u32>,
 }
 
 #[derive(Default, Deserialize)]

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::chat::{OWN, ROUTING, WireUsage, body, find, lenient, optional, parse_fields, required, says};
+use super::chat::{OWN, ROUTING, body, find, lenient, optional, parse_fields, required, says};
 use super::error::BadRequest;
+use super::usage::WireUsage;
 
 /// A request for embeddings: what the gateway reads of it, and the whole as it came.
 #[derive(Debug, Clone)]

@@ -16,6 +16,8 @@ pub struct Calls {
     pub any: bool,
     /// Of what they are given, bytes.
     pub(super) length: usize,
+    /// Of the longest of their ids, bytes.
+    pub longest_id: usize,
 }
 
 /// What a function or a custom tool is given.
@@ -39,16 +41,19 @@ impl<'de> Deserialize<'de> for Calls {
         #[derive(Default, Deserialize)]
         struct Call {
             #[serde(default)]
+            id: Length,
+            #[serde(default)]
             function: Option<Given>,
             #[serde(default)]
             custom: Option<Given>,
         }
-        let length = |call: &&RawValue| {
-            let call: Call = serde_json::from_str(call.get()).unwrap_or_default();
-            call.function.into_iter().chain(call.custom).map(Given::length).sum::<usize>()
-        };
         let calls = Option::<Vec<&RawValue>>::deserialize(deserializer)?.unwrap_or_default();
-        Ok(Self { any: !calls.is_empty(), length: calls.iter().map(length).sum() })
+        let read = calls.iter().map(|call| serde_json::from_str::<Call>(call.get()).unwrap_or_default());
+        Ok(read.fold(Self::default(), |read, call| {
+            let given = call.function.into_iter().chain(call.custom).map(Given::length);
+            let length = read.length + given.sum::<usize>();
+            Self { any: true, length, longest_id: read.longest_id.max(call.id.0) }
+        }))
     }
 }
 

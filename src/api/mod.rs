@@ -16,3 +16,4 @@ pub mod preferences;
 pub mod responses;
 pub mod room;
 pub mod sse;
+pub mod usage;

@@ -39,12 +39,14 @@ pub struct KnownProvider {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Strict {
+    effort_alone: bool,
     foreign: Vec<String>,
     unsupported: Vec<String>,
 }
 
 impl Strict {
     fn add_to(&self, quirks: &mut Quirks) {
+        quirks.effort_alone |= self.effort_alone;
         quirks.foreign.get_or_insert_with(|| self.foreign.clone());
         let unsupported = quirks.unsupported.get_or_insert_default();
         unsupported.extend_from_slice(&self.unsupported);

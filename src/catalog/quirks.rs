@@ -40,10 +40,21 @@ pub struct Quirks {
     pub text_results: bool,
     /// True: it knows functions alone, no custom tools, and no choice of those that are allowed.
     pub functions_only: Option<bool>,
+    /// Behind tools' results comes the assistant: where it did not go on itself, a word of it stands between.
+    pub answered_results: bool,
+    /// The field of an assistant's message that tells the model to go on with it: in the last one it is true.
+    pub prefill: Option<String>,
+    /// Files and sound stand in their parts alone, as Mistral has them: `document_url` with `document_name`, `file_id`,
+    /// and `input_audio` that is a string.
+    pub flat_media: bool,
+    /// It is told how hard to think by `reasoning_effort` alone: OpenRouter's `reasoning` becomes that.
+    pub effort_alone: bool,
     /// Functions must have `parameters`, even where they take nothing.
     pub parameters: bool,
     /// Its tool call ids have exactly so many letters and digits, at most 10.
     pub tool_call_id_length: Option<usize>,
+    /// They have so many characters at most, 10 or more.
+    pub tool_call_id_max: Option<usize>,
     /// It routes itself: `provider` is for it to read.
     pub routes_itself: bool,
 }

@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::calls::Calls;
 use super::compatible::messages;
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
-use crate::api::chat::{ChatReply, ChatRequest, Choice, ReplyMessage, WireUsage};
+use crate::api::chat::{ChatReply, ChatRequest, Choice, ReplyMessage};
 use crate::api::conversation::{no_citations, no_hosted_tools, without_hosted_tools};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
+use crate::api::usage::WireUsage;
 use crate::catalog::Usage;
 use crate::catalog::quirks::Quirks;
 
@@ -48,12 +49,13 @@ impl Provider for OpenAi {
 
     fn reply(&self, _asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
         let reply = parse(&body)?;
+        let usage = reply.usage().map(usage);
         let choices = reply.choices.unwrap_or_default();
         if choices.is_empty() {
             return Err("the answer has no choices".into());
         }
         let (text, _) = text(choices, |choice| choice.message.take().or(choice.delta.take()));
-        Ok(WholeReply { usage: reply.usage.map(usage), text: Text { length: 0, ..text }, body })
+        Ok(WholeReply { usage, text: Text { length: 0, ..text }, body })
     }
 
     fn events(&self, _asked: &Asked<'_>) -> Box<dyn Events> {
@@ -107,8 +109,8 @@ impl Stream {
             return Ok(StreamItem::Done);
         }
         let chunk = parse(&data)?;
+        let usage = chunk.usage().map(usage);
         let choices = chunk.choices.unwrap_or_default();
-        let usage = chunk.usage.map(usage);
         let usage_only = choices.is_empty() && usage.is_some();
         let (text, calls) = text(choices, |choice| choice.delta.take().or(choice.message.take()));
         let data = if calls { self.calls.numbered(data) } else { data };
@@ -140,14 +142,13 @@ fn failure(choice: &Choice) -> Option<NoAnswer> {
 }
 
 pub(super) fn usage(wire: WireUsage) -> Usage {
-    let prompt = wire.prompt_tokens_details.unwrap_or_default();
     Usage {
         input_tokens: wire.prompt_tokens,
-        output_tokens: wire.completion_tokens,
-        cached_input_tokens: prompt.cached_tokens.unwrap_or(0),
-        cache_write_tokens: prompt.cache_write_tokens.or(prompt.cache_creation_tokens).unwrap_or(0),
+        output_tokens: wire.output_tokens(),
+        cached_input_tokens: wire.cached_tokens(),
+        cache_write_tokens: wire.cache_write_tokens(),
         cache_write_1h_tokens: 0,
-        reasoning_tokens: wire.completion_tokens_details.and_then(|d| d.reasoning_tokens).unwrap_or(0),
+        reasoning_tokens: wire.reasoning_tokens(),
     }
 }
 

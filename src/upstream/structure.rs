@@ -26,19 +26,19 @@ pub enum Structure {
 }
 
 impl Structure {
-    /// Where `native` holds models to some schemas; `thinks`: the model is asked to think, or always does, and can then
-    /// not be made to call a tool.
+    /// Where `native` holds models to some schemas; `unforced`: the model cannot be made to call a tool, for one because
+    /// it thinks.
     ///
     /// # Errors
     /// A schema that can only be promised with a tool, beside tools of the client's own.
     pub fn choose(
         request: &ChatRequest,
         format: &Format,
-        thinks: bool,
+        unforced: bool,
         native: impl FnOnce(&Value) -> Option<Value>,
     ) -> Result<Self, BadRequest> {
         let searches = request.raw("web_search_options").is_some_and(|options| &options[..] != b"null");
-        let free = !request.needs.tools && !thinks && !searches;
+        let free = !request.needs.tools && !unforced && !searches;
         Ok(match format {
             Format::Text => Self::Free,
             Format::JsonSchema(wanted) if wanted.schema.is_object() => match native(&wanted.schema) {
@@ -81,6 +81,6 @@ fn words(schema: &Value) -> String {
 }
 
 fn beside() -> BadRequest {
-    let problem = "this model cannot be held to this schema while it has tools or thinks";
+    let problem = "this model cannot be held to this schema, or not while it has tools or thinks";
     unsupported("response_format", problem)
 }

@@ -175,6 +175,54 @@ fn what_bedrock_or_the_model_lacks_is_refused_by_name_or_left_out_on_demand() {
 }
 
 #[test]
+fn a_model_that_cannot_be_made_to_call_a_tool_is_told_of_a_form_and_refuses_such_a_choice() {
+    let mistral = "mistral.mistral-large-2407-v1:0";
+    let mut loose = schema();
+    loose["response_format"]["json_schema"]["strict"] = false.into();
+    let told = posted(LLAMA, loose);
+    assert!(told["system"][0]["text"].as_str().unwrap().contains(r#""required":["n"]"#), "{told}");
+    assert_eq!(told.get("toolConfig"), None);
+    let told = posted(LLAMA, json!({"response_format": {"type": "json_object"}}));
+    assert!(told["system"][0]["text"].as_str().unwrap().contains("JSON"), "{told}");
+    let (param, message) = refused(LLAMA, schema());
+    assert!(param == "response_format" && message.contains("drop_unsupported"), "{message}");
+
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    let one = json!({"type": "function", "function": {"name": "f"}});
+    for (model, choice) in [(LLAMA, one.clone()), (mistral, one.clone()), (LLAMA, json!("required"))] {
+        let (param, message) = refused(model, json!({"tools": tools, "tool_choice": choice}));
+        assert!(param == "tool_choice" && message.contains("drop_unsupported"), "{message}");
+        let left = posted(model, json!({"tools": tools, "tool_choice": choice, "drop_unsupported": true}));
+        assert_eq!(left, posted(model, json!({"tools": tools})));
+    }
+    let any = json!({"tools": tools, "tool_choice": "required"});
+    assert_eq!(posted(mistral, any)["toolConfig"]["toolChoice"], json!({"any": {}}));
+    let named = json!({"tools": tools, "tool_choice": one});
+    assert_eq!(posted(NOVA, named)["toolConfig"]["toolChoice"], json!({"tool": {"name": "f"}}));
+}
+
+#[test]
+fn the_user_speaks_first_and_says_something_beside_documents() {
+    let hello = json!({"role": "assistant", "content": "How can I help?"});
+    let empty = json!({"role": "assistant", "content": ""});
+    let user = json!({"role": "user", "content": "Sum up."});
+    let system = json!({"role": "system", "content": "Be brief."});
+    let said = |messages: Value| posted(CLAUDE, json!({"messages": messages}))["messages"].take();
+    let first = json!({"role": "user", "content": [{"text": "(You begin.)"}]});
+    let sent = said(json!([system, hello, user]));
+    assert_eq!(sent[0], first);
+    assert_eq!((&sent[1]["role"], &sent[2]["role"]), (&json!("assistant"), &json!("user")));
+    assert_eq!(said(json!([empty, user]))[0]["content"], json!([{"text": "Sum up."}]));
+
+    let pdf =
+        json!({"type": "file", "file": {"filename": "q3.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}});
+    let alone = said(json!([{"role": "user", "content": [pdf]}]));
+    assert_eq!(alone[0]["content"][1], json!({"text": "q3 1"}));
+    let with_text = said(json!([{"role": "user", "content": [pdf, {"type": "text", "text": "Sum up."}]}]));
+    assert_eq!(with_text[0]["content"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn parts_that_bedrock_cannot_be_given_are_refused_with_their_place() {
     let part = |role: &str, part: Value| refused(CLAUDE, json!({"messages": [{"role": role, "content": [part]}]}));
     let picture = json!({"type": "image_url", "image_url": {"url": "https://example.org/a.png"}});

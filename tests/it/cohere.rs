@@ -69,6 +69,20 @@ fn how_hard_to_think_is_said_in_tokens() {
 }
 
 #[test]
+fn sampling_is_held_to_what_cohere_takes() {
+    for (top_p, p) in [(1.0, 0.99), (0.5, 0.5), (0.0, 0.01)] {
+        assert_eq!(posted(&json!({"top_p": top_p}))["p"], p);
+    }
+    for field in ["frequency_penalty", "presence_penalty"] {
+        assert_eq!(posted(&json!({field: 0.5}))[field], 0.5);
+        for beyond in [-0.5, 1.5] {
+            assert_eq!(refused(&format!(r#""{field}":{beyond}"#)), field);
+            assert_eq!(posted(&json!({field: beyond, "drop_unsupported": true})).get(field), None);
+        }
+    }
+}
+
+#[test]
 fn says_which_field_cohere_knows_nothing_like() {
     for (fields, field) in [
         (r#""logit_bias":{"5":1}"#, "logit_bias"),

@@ -75,6 +75,16 @@ fn how_hard_to_think_is_said_in_the_words_of_the_models_generation() {
         let body = posted("gemini-2.5-flash", &json!({"reasoning": {"max_tokens": tokens}}));
         assert_eq!(body["generationConfig"]["thinkingConfig"]["thinkingBudget"], budget);
     }
+    for (model, tokens, budget) in [
+        ("gemini-2.5-pro", 1, 128),
+        ("gemini-2.5-pro", 60_000, 32_768),
+        ("gemini-2.5-flash-lite", 1, 512),
+        ("gemini-2.5-flash-lite", 0, 0),
+        ("gemini-2.5-flash", 1, 1),
+    ] {
+        let body = posted(model, &json!({"reasoning": {"max_tokens": tokens}}));
+        assert_eq!(body["generationConfig"]["thinkingConfig"]["thinkingBudget"], budget, "{model} {tokens}");
+    }
     let own =
         json!({"reasoning_effort": "low", "extra_body": {"google": {"thinking_config": {"thinking_budget": 77}}}});
     let config = posted("gemini-2.5-pro", &own)["generationConfig"]["thinkingConfig"].take();
@@ -169,6 +179,35 @@ fn a_call_that_another_model_made_is_marked_as_unsigned_for_models_that_want_sig
     assert_eq!(signatures("gemini-2.5-flash"), [Value::Null, Value::Null, Value::Null, json!("c2ln")]);
     let body = posted("gemini-2.5-flash", &json!({"messages": messages}));
     assert_eq!(body["contents"][0]["parts"][0]["functionCall"]["args"], json!({"arguments": "no json"}));
+}
+
+#[test]
+fn older_models_are_shown_by_the_user_what_newer_ones_see_in_a_result() {
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
+    let shot = json!([{"type": "text", "text": "A shot"}, picture]);
+    let result = |id: &str, content: Value| json!({"role": "tool", "tool_call_id": id, "content": content});
+    let messages = json!([{"role": "user", "content": "Go."},
+        {"role": "assistant", "tool_calls": [call("1"), call("2")]}, result("1", shot), result("2", json!("two"))]);
+    let said = |model| posted(model, &json!({"messages": messages}))["contents"].take();
+    let inline = json!({"inlineData": {"mimeType": "image/png", "data": "AAAA"}});
+    let response = |text: &str| json!({"output": text});
+
+    let newer = said("gemini-3.7-flash");
+    let results = &newer[2]["parts"];
+    assert_eq!(newer.as_array().unwrap().len(), 3);
+    assert_eq!(results[0]["functionResponse"]["parts"], json!([inline]));
+    assert_eq!(results[0]["functionResponse"]["response"], response("A shot"));
+
+    let older = said("gemini-2.5-pro");
+    let results = &older[2]["parts"];
+    assert_eq!(results.as_array().unwrap().len(), 2);
+    assert_eq!(results[0]["functionResponse"].get("parts"), None);
+    let below = "A shot\n(What it shows follows in the user's message.)";
+    assert_eq!(results[0]["functionResponse"]["response"], response(below));
+    assert_eq!(results[1]["functionResponse"]["response"], response("two"));
+    assert_eq!(older[3], json!({"role": "user", "parts": [inline]}));
+    assert_eq!(older.as_array().unwrap().len(), 4);
 }
 
 #[test]

@@ -197,6 +197,22 @@ fn what_asks_for_nothing_that_could_be_missed_reaches_claude_and_is_left_out_els
     }
 }
 
+#[test]
+fn a_long_name_of_a_user_reaches_claude_and_others_by_a_short_one_that_is_always_the_same() {
+    let named = |name: &str| json!({"metadata": {"user_id": name}});
+    let long = format!("user_{}_account__session_{}", "a1".repeat(32), "b2".repeat(18));
+    assert_eq!(posted(&claude(), "claude-opus-5-5", named(&long))["metadata"], json!({"user_id": long}));
+    for provider in [&OpenAi as &dyn Provider, &strict(), &Responses::of("p")] {
+        let user = |name: &str| posted(provider, "m", named(name))["user"].as_str().unwrap().to_owned();
+        assert_eq!((user(&long).len(), user("ann")), (64, "ann".to_owned()));
+        assert_eq!(user(&long), user(&long));
+        assert_ne!(user(&long), user(&format!("{long}c")));
+    }
+    for provider in [&Gemini as &dyn Provider, &Cohere, &Bedrock] {
+        assert!(!posted(provider, "m", named(&long)).to_string().contains("user_"));
+    }
+}
+
 /// A document that is a text, and one that is a PDF.
 fn documents(citations: Value) -> Value {
     let text = json!({"type": "document", "title": "Lawn", "context": "Seen in May.", "citations": citations,

@@ -187,6 +187,66 @@ fn so_do_their_files() {
 }
 
 #[test]
+fn ids_of_calls_that_are_too_long_become_the_same_short_ones_of_calls_and_results() {
+    let ids = |provider: &dyn Provider, id: &str| {
+        let call = json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        let called = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+        let result = json!({"role": "tool", "tool_call_id": id, "content": "1"});
+        let body = json!({"model": "a", "messages": [{"role": "user", "content": "Go."}, called, result]}).to_string();
+        let sent = posted(provider, &chat(body));
+        let (items, messages) = (&sent["input"], &sent["messages"]);
+        match items.is_array() {
+            true => [items[1]["call_id"].clone(), items[2]["call_id"].clone()],
+            false => [messages[1]["tool_calls"][0]["id"].clone(), messages[2]["tool_call_id"].clone()],
+        }
+    };
+    let responses = Responses::of("p");
+    for (provider, max) in [(&known("openai") as &dyn Provider, 40), (&known("azure"), 40), (&responses, 64)] {
+        let (fits, long, other) = ("c".repeat(max), "c".repeat(max + 1), "d".repeat(max + 1));
+        assert_eq!(ids(provider, &fits), [&*fits, &fits]);
+        let [call, result] = ids(provider, &long);
+        assert!(call == result && call.as_str().unwrap().len() <= max, "{call} {result}");
+        assert_ne!(call, ids(provider, &other)[0]);
+    }
+    let long = "c".repeat(99);
+    assert_eq!(ids(&known("openrouter"), &long), [&*long, &long]);
+}
+
+#[test]
+fn what_openrouters_clients_say_of_thinking_is_an_effort_for_who_knows_no_more() {
+    for (reasoning, effort) in [
+        (json!({"effort": "high"}), json!("high")),
+        (json!({"max_tokens": 2000, "exclude": true}), json!("low")),
+        (json!({"enabled": false}), json!("none")),
+        (json!({"exclude": true}), Value::Null),
+        (Value::Null, Value::Null),
+    ] {
+        let fields = format!(r#","reasoning":{reasoning}"#);
+        for strict in ["openai", "azure", "groq", "cerebras", "mistral"] {
+            let sent = posted(&known(strict), &asking(&fields));
+            assert_eq!((sent.get("reasoning"), &sent["reasoning_effort"]), (None, &effort), "{strict}");
+        }
+        assert_eq!(posted(&known("openrouter"), &asking(&fields))["reasoning"], reasoning);
+        let sent = posted(&Responses::of("openai"), &asking(&fields));
+        assert_eq!(sent.get("reasoning").is_some(), !effort.is_null());
+        assert_eq!(sent["reasoning"]["effort"], effort);
+        assert!(sent["reasoning"].as_object().is_none_or(|said| said.len() == 1), "{sent}");
+    }
+    let own = posted(&known("openai"), &asking(r#","reasoning":{"effort":"high"},"reasoning_effort":"low""#));
+    assert_eq!(own["reasoning_effort"], "low");
+    let bad = known("openai").request("m", &asking(r#","reasoning":{"effort":"huge"}"#)).unwrap_err();
+    assert_eq!(bad.param.as_deref(), Some("reasoning"));
+}
+
+#[test]
+fn kimi_goes_on_with_what_stands_last() {
+    let body = r#"{"model":"a","messages":[{"role":"user","content":"Go."},{"role":"assistant","content":"{"}]}"#;
+    let sent = |name: &str| posted(&known(name), &chat(body))["messages"][1].take();
+    assert_eq!(sent("moonshot"), json!({"role": "assistant", "content": "{", "partial": true}));
+    assert_eq!(sent("deepseek"), json!({"role": "assistant", "content": "{"}));
+}
+
+#[test]
 fn messages_that_need_no_change_keep_their_bytes() {
     let body = r#"{"model":"a","messages": [ {"content" : "x", "role":"user", "weight": 1.50} ]}"#;
     let sent = known("deepseek").request("m", &chat(body)).unwrap().body;

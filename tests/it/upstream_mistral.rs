@@ -70,7 +70,8 @@ fn a_function_that_takes_nothing_says_so() {
 #[test]
 fn a_refusal_is_what_was_said() {
     let refused = json!({"role": "assistant", "content": null, "refusal": "I will not."});
-    let body = json!({"model": "a", "messages": [{"role": "user", "content": "x"}, refused]});
+    let user = json!({"role": "user", "content": "x"});
+    let body = json!({"model": "a", "messages": [user, refused, user]});
     let sent = posted(&mistral(), &chat(body.to_string()))["messages"].take();
     assert_eq!(sent[1], json!({"role": "assistant", "content": "I will not."}));
 }
@@ -78,10 +79,73 @@ fn a_refusal_is_what_was_said() {
 #[test]
 fn what_it_knows_nothing_like_is_refused() {
     let with = |fields: &str| chat(format!(r#"{{"model":"a","messages":[{{"role":"user","content":"x"}}],{fields}}}"#));
-    let bad = mistral().request("m", &with(r#""logprobs":true"#)).unwrap_err();
-    assert_eq!(bad.param.as_deref(), Some("logprobs"));
-    let dropped = posted(&mistral(), &with(r#""logprobs":true,"top_logprobs":2,"drop_unsupported":true,"store":true"#));
+    let bad = mistral().request("m", &with(r#""logit_bias":{"5":1}"#)).unwrap_err();
+    assert_eq!(bad.param.as_deref(), Some("logit_bias"));
+    let dropped = posted(&mistral(), &with(r#""logit_bias":{"5":1},"drop_unsupported":true,"store":true"#));
     assert_eq!(dropped.as_object().unwrap().keys().collect::<Vec<_>>(), ["model", "messages"]);
+}
+
+/// The messages that are sent of these.
+fn said(messages: Value) -> Value {
+    posted(&mistral(), &chat(json!({"model": "a", "messages": messages}).to_string()))["messages"].take()
+}
+
+#[test]
+fn likelihoods_and_tiers_are_asked_for_in_its_words() {
+    let with = |fields: &str| chat(format!(r#"{{"model":"a","messages":[{{"role":"user","content":"x"}}],{fields}}}"#));
+    let sent = posted(&mistral(), &with(r#""logprobs":true,"top_logprobs":2,"service_tier":"default""#));
+    assert_eq!((&sent["logprobs"], &sent["top_logprobs"]), (&json!(true), &json!(2)));
+    assert_eq!(sent["service_tier"], "standard_only");
+    assert_eq!(posted(&mistral(), &with(r#""service_tier":"priority""#))["service_tier"], "auto");
+}
+
+#[test]
+fn between_a_result_and_the_user_the_assistant_says_a_word() {
+    let user = json!({"role": "user", "content": "Stop."});
+    let call = json!({"id": "D681PevKs", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let called = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+    let result = json!({"role": "tool", "tool_call_id": "D681PevKs", "content": "1"});
+    let noted = json!({"role": "assistant", "content": "Understood."});
+    let sent = said(json!([user, called, result, result, user]));
+    assert_eq!(sent, json!([user, called, result, result, noted, user]));
+    let answered = json!([user, called, result, {"role": "assistant", "content": "One."}, user, called, result]);
+    assert_eq!(said(answered.clone()), answered);
+}
+
+#[test]
+fn a_last_message_of_the_assistant_is_gone_on_with() {
+    let user = json!({"role": "user", "content": "Go."});
+    let assistant = json!({"role": "assistant", "content": "{"});
+    let sent = said(json!([user, assistant, user, assistant]));
+    assert_eq!(sent, json!([user, assistant, user, {"role": "assistant", "content": "{", "prefix": true}]));
+    let refused = json!([user, {"role": "assistant", "content": "{", "prefix": false}]);
+    assert_eq!(said(refused.clone()), refused);
+    let call = json!({"id": "D681PevKs", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let called = json!([user, {"role": "assistant", "content": null, "tool_calls": [call]}]);
+    assert_eq!(said(called.clone()), called);
+}
+
+#[test]
+fn files_and_sound_stand_in_its_own_parts() {
+    let sent = said(json!([{"role": "user", "content": [
+        {"type": "text", "text": "What is it?"},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}},
+        {"type": "file", "file": {"file_data": "https://a.example/b.pdf"}},
+        {"type": "file", "file": {"file_id": "f-1"}},
+        {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+        {"type": "file", "file_id": "f-2"},
+    ]}]));
+    assert_eq!(
+        sent[0]["content"],
+        json!([
+            {"type": "text", "text": "What is it?"},
+            {"type": "document_url", "document_url": "data:application/pdf;base64,JVBERi0=", "document_name": "a.pdf"},
+            {"type": "document_url", "document_url": "https://a.example/b.pdf"},
+            {"type": "file", "file_id": "f-1"},
+            {"type": "input_audio", "input_audio": "UklGRg=="},
+            {"type": "file", "file_id": "f-2"},
+        ])
+    );
 }
 
 #[test]

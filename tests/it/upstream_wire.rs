@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use proptest::prelude::*;
 use satisfice::api::chat::{ChatRequest, Needs};
+use satisfice::api::messages;
 use satisfice::catalog::Usage;
 use satisfice::upstream::openai::OpenAi;
 use satisfice::upstream::{Provider, StreamItem, Text, WholeReply, WireEvent};
@@ -120,6 +121,54 @@ fn reads_a_completion() {
         ..Usage::default()
     };
     assert_eq!(reply.usage, Some(usage));
+}
+
+fn with(mut object: Value, more: &Value) -> Value {
+    object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    object
+}
+
+/// Usage as it is told of an answer, and of the last chunk of a stream, where `beside` stands beside its `delta`.
+fn usage_of(usage: &Value, beside: &Value) -> (Option<Usage>, Option<Usage>) {
+    let choice = |said: &str| {
+        let choice = json!({"index": 0, said: {"role": "assistant", "content": "x"}, "finish_reason": "stop"});
+        json!({"choices": [with(choice, beside)], "usage": usage}).to_string()
+    };
+    let chunks = stream(format!("data: {}\n\ndata: [DONE]\n\n", choice("delta")).into());
+    (reply(choice("message").into()).usage, chunks[0].2)
+}
+
+#[test]
+fn thoughts_that_are_counted_beside_the_completion_are_output() {
+    let counts = |total: Value| {
+        let said = json!({"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": total});
+        with(said, &json!({"completion_tokens_details": {"reasoning_tokens": 94}}))
+    };
+    for (total, output_tokens) in [(json!(135), 103), (json!(41), 9), (Value::Null, 9), (json!("?"), 9)] {
+        let usage = Usage { input_tokens: 32, output_tokens, reasoning_tokens: 94, ..Usage::default() };
+        assert_eq!(usage_of(&counts(total), &json!({})), (Some(usage), Some(usage)));
+    }
+    let answer = json!({"choices": [{"message": {"content": "x"}}], "usage": counts(json!(135))}).to_string();
+    let served: Value = serde_json::from_slice(&messages::reply(answer.as_bytes()).unwrap()).unwrap();
+    assert_eq!(served["usage"]["output_tokens"], 103);
+}
+
+#[test]
+fn cached_tokens_and_usage_are_found_where_others_have_them() {
+    let usage = Usage { input_tokens: 50, output_tokens: 2, cached_input_tokens: 40, ..Usage::default() };
+    for cached in ["cached_tokens", "prompt_cache_hit_tokens"] {
+        let counts = json!({"prompt_tokens": 50, "completion_tokens": 2, cached: 40});
+        assert_eq!(usage_of(&counts, &json!({})), (Some(usage), Some(usage)), "{cached}");
+        let in_choice = usage_of(&Value::Null, &json!({"usage": counts}));
+        assert_eq!(in_choice, (Some(usage), Some(usage)), "of a choice");
+    }
+    let counts = json!({"prompt_tokens": 50, "completion_tokens": 2, "cached_tokens": 40});
+    let chunk = json!({"choices": [{"delta": {}, "finish_reason": "stop", "usage": counts}]}).to_string();
+    let mut served = messages::Stream::default();
+    let mut out = served.chunk(chunk.as_bytes()).unwrap();
+    out.extend(served.end());
+    let told = wire::events(&out).into_iter().find(|event| event["type"] == "message_delta").unwrap();
+    assert_eq!((&told["usage"]["cache_read_input_tokens"], &told["usage"]["output_tokens"]), (&json!(40), &json!(2)));
 }
 
 #[test]

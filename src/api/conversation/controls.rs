@@ -1,5 +1,6 @@
 //! Everything of a request beside its messages.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -45,6 +46,8 @@ pub struct Controls {
     /// What a client of Anthropic's protocol says of thinking.
     pub thinking: Option<Thinking>,
     pub user: Option<String>,
+    /// The same as Anthropic's client said it, where that is too long for others: `claude_user`.
+    pub claude_user: Option<String>,
 }
 
 /// A function that the model may call.
@@ -234,6 +237,7 @@ impl Controls {
             thought_tokens: reasoning.max_tokens.or(thinking.as_ref().and_then(Thinking::budget)),
             thinking,
             user: request.field("user", "a string")?,
+            claude_user: request.field("claude_user", "a string")?,
         })
     }
 
@@ -325,6 +329,20 @@ fn stop(request: &ChatRequest) -> Result<Vec<String>, BadRequest> {
         Some(Wire::One(stop)) => vec![stop],
         Some(Wire::Many(stops)) => stops,
     })
+}
+
+/// `request` with an effort in place of OpenRouter's `reasoning`, for a wire that knows efforts alone; `None`: it says
+/// nothing there.
+///
+/// # Errors
+/// What cannot be read of the two.
+pub fn with_effort_alone(request: &ChatRequest) -> Result<Option<ChatRequest>, BadRequest> {
+    if request.raw("reasoning").is_none() {
+        return Ok(None);
+    }
+    let effort = Reasoning::read(request)?.effort(request)?;
+    let effort = effort.and_then(|effort| serde_json::to_vec(&effort).ok()).map(Bytes::from);
+    Ok(Some(request.clone().with_field("reasoning", None).with_field("reasoning_effort", effort)))
 }
 
 /// `reasoning`, as OpenRouter has it.

@@ -18,7 +18,7 @@ mod turns;
 pub use allowed::AllowedTools;
 pub use citations::{no_citations, no_cited_results};
 pub use content::{Part, PartKind, Source};
-pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolChoice};
+pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolChoice, with_effort_alone};
 pub use course::{Stretch, characters, course};
 pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};
 pub use hosted::{Hosted, Protocol, no_hosted_tools, without_hosted_tools};
@@ -77,11 +77,12 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 21] = [
+const HINTS: [&str; 22] = [
     "anthropic_beta",
     "claude_effort",
     "claude_search",
     "claude_thinking",
+    "claude_user",
     "client_metadata",
     "include",
     "max_tool_calls",

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::sources;
-use crate::api::answer::{Answer, Call, Choice, Usage};
+use crate::api::answer::{Answer, Call, Choice};
 use crate::api::conversation::{Hosted, Protocol, Stretch, course};
+use crate::api::usage::WireUsage;
 
 /// A whole completion as a message.
 ///
@@ -131,13 +132,13 @@ impl End {
 }
 
 /// Anthropic counts tokens read from and written to its cache apart from the other input.
-pub(super) fn usage(usage: Usage) -> Value {
-    let (read, written) = (usage.prompt_tokens_details.cached_tokens, usage.prompt_tokens_details.cache_write_tokens());
+pub(super) fn usage(usage: WireUsage) -> Value {
+    let (read, written) = (usage.cached_tokens(), usage.cache_write_tokens());
     json!({
         "input_tokens": usage.prompt_tokens.saturating_sub(read).saturating_sub(written),
         "cache_read_input_tokens": read,
         "cache_creation_input_tokens": written,
-        "output_tokens": usage.completion_tokens,
+        "output_tokens": usage.output_tokens(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::turns::{Content, Message, messages};
 use crate::api::chat::unplaced;
@@ -97,6 +98,9 @@ const OWN: [&str; 15] = [
     "workspace_id",
 ];
 
+/// The longest `user` that OpenAI takes, characters. Those of Anthropic's clients are longer.
+const LONGEST_USER: usize = 64;
+
 #[derive(Deserialize)]
 struct Metadata {
     #[serde(default)]
@@ -129,7 +133,9 @@ pub fn request_with(body: &[u8], betas: &[&str]) -> Result<Vec<u8>, BadRequest> 
     put("stop", request.stop_sequences.map(Value::from));
     put("stream", request.stream.map(Value::from));
     put("stream_options", request.stream.filter(|stream| *stream).map(|_| json!({"include_usage": true})));
-    put("user", request.metadata.and_then(|metadata| metadata.user_id).map(Value::from));
+    let user = request.metadata.and_then(|metadata| metadata.user_id);
+    put("user", user.as_deref().map(short).map(Value::from));
+    put("claude_user", user.filter(|user| user.len() > LONGEST_USER).map(Value::from));
     let tools = request.tools.into_iter().flatten().enumerate();
     let (searches, tools): (Vec<_>, Vec<_>) = tools.partition(|(_, tool)| is_search(tool));
     let search = searches.into_iter().next_back().map(|(_, search)| search);
@@ -178,6 +184,14 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> BadRequest {
     let field = text.split('`').nth(1).filter(|_| error.is_data()).map(str::to_owned);
     let message = format!("the body is no Messages request: {text}");
     field.map_or_else(|| BadRequest::body(message.clone()), |field| BadRequest::field(field, message.clone()))
+}
+
+/// A user's name, or what stands for one that is too long: always the same.
+fn short(user: &str) -> String {
+    match user.len() {
+        ..=LONGEST_USER => user.to_owned(),
+        _ => Sha256::digest(user).iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
 }
 
 /// As other models are told of it too, or of a type that Claude alone can be told of.

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use super::blocks::{Blocks, Kind, put};
 use super::reply::{End, error, message_id, tool_use, usage};
 use super::sources;
-use crate::api::answer::{Answer, Call, Message, Usage};
+use crate::api::answer::{Answer, Call, Message};
 use crate::api::conversation::{Hosted, Protocol};
 use crate::api::naming::{Naming, Told, stray};
 use crate::api::sse;
+use crate::api::usage::WireUsage;
 
 /// The translation of one stream.
 #[derive(Debug, Default)]
@@ -18,7 +19,7 @@ pub struct Stream {
     blocks: Blocks,
     naming: Naming,
     end: End,
-    usage: Usage,
+    usage: WireUsage,
 }
 
 impl Stream {

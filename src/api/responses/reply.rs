@@ -5,8 +5,9 @@ use std::ops::Range;
 use serde_json::{Map, Value, json};
 
 use super::request::Echo;
-use crate::api::answer::{Answer, Call, Choice, Message, Usage, said_of};
+use crate::api::answer::{Answer, Call, Choice, Message, said_of};
 use crate::api::conversation::{Fields, Hosted, Piece, Protocol, characters, marked, pieces};
+use crate::api::usage::WireUsage;
 
 /// A whole completion as a response.
 ///
@@ -23,12 +24,12 @@ pub fn reply(body: &[u8], echo: &Echo) -> Result<Vec<u8>, serde_json::Error> {
 /// How far a response is.
 pub(super) enum State {
     InProgress,
-    Ended { incomplete: Option<&'static str>, usage: Option<Usage> },
+    Ended { incomplete: Option<&'static str>, usage: Option<WireUsage> },
     Failed { code: &'static str, message: String },
 }
 
 impl State {
-    pub(super) fn ended(finish: Option<&str>, usage: Option<Usage>) -> Self {
+    pub(super) fn ended(finish: Option<&str>, usage: Option<WireUsage>) -> Self {
         let incomplete = match finish {
             Some("length") => Some("max_output_tokens"),
             Some("content_filter") => Some("content_filter"),
@@ -294,16 +295,15 @@ pub(super) fn call_item_id(answer: &str, at: usize, call: &Call) -> String {
     item_id(if call.custom.is_some() { "ctc" } else { "fc" }, answer, at)
 }
 
-fn usage_json(usage: Usage) -> Value {
-    let input = usage.prompt_tokens_details;
+fn usage_json(usage: WireUsage) -> Value {
     json!({
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {
-            "cached_tokens": input.cached_tokens,
-            "cache_write_tokens": input.cache_write_tokens(),
+            "cached_tokens": usage.cached_tokens(),
+            "cache_write_tokens": usage.cache_write_tokens(),
         },
-        "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.completion_tokens_details.reasoning_tokens},
-        "total_tokens": u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens),
+        "output_tokens": usage.output_tokens(),
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens()},
+        "total_tokens": u64::from(usage.prompt_tokens) + u64::from(usage.output_tokens()),
     })
 }

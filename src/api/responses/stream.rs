@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::reply::{Said, State, call_item_id, called, fields, item_id, logprobs, picture, reasoning, response, said};
 use super::request::Echo;
-use crate::api::answer::{Answer, Call, Choice, Usage};
+use crate::api::answer::{Answer, Call, Choice};
 use crate::api::conversation::{Hosted, Marked, Piece, Protocol, marked, pieces, tells_more};
 use crate::api::naming::{Naming, Told};
 use crate::api::sse;
+use crate::api::usage::WireUsage;
 
 /// The translation of one stream. Items follow each other: one is open at a time, except calls, whose pieces may come in
 /// any order, and amid anything else: they stay open to the end.
@@ -32,7 +33,7 @@ pub struct Stream {
     /// Of the message that comes next.
     message: Option<Value>,
     finish: Option<String>,
-    usage: Option<Usage>,
+    usage: Option<WireUsage>,
 }
 
 /// An item that grows.

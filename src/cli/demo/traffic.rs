@@ -14,7 +14,7 @@ use super::models::{INSTRUCTION, LADDER};
 use super::puzzles::Puzzle;
 use super::scorer;
 use super::tally::Answered;
-use crate::api::chat::WireUsage;
+use crate::api::usage::WireUsage;
 use crate::catalog::Usage;
 
 /// Requests under way at a time.
@@ -148,7 +148,7 @@ fn answered(number: usize, puzzle: &Puzzle, headers: &HeaderMap, reply: &Reply) 
     let model = header("x-satisfice-model")?.rsplit('/').next().unwrap_or_default();
     let model = LADDER.iter().position(|m| m.name == model).ok_or(TrafficError::Lacks("a known model's name"))?;
     let usage = reply.usage.ok_or(TrafficError::Lacks("usage"))?;
-    let usage = Usage { input_tokens: usage.prompt_tokens, output_tokens: usage.completion_tokens, ..Usage::default() };
+    let usage = Usage { input_tokens: usage.prompt_tokens, output_tokens: usage.output_tokens(), ..Usage::default() };
     let assessed = header("x-satisfice-difficulty")?.parse();
     Ok(Answered {
         puzzle: number,
@@ -186,7 +186,7 @@ mod tests {
                 [ask(&provider, "sim-mini", puzzle, false).await, ask(&provider, "sim-mini", puzzle, true).await];
             assert_eq!(whole.text, LADDER[1].answer(puzzle, 3));
             assert_eq!(whole.text, streamed.text);
-            assert_eq!(whole.usage.unwrap().completion_tokens, streamed.usage.unwrap().completion_tokens);
+            assert_eq!(whole.usage.unwrap().output_tokens(), streamed.usage.unwrap().output_tokens());
         }
         let expected = 20.0 * tally::always(&LADDER[1], &puzzles).usd_per_1k / 1_000.0;
         assert_eq!(provider.bill().calls, 20);

@@ -16,8 +16,8 @@ use crate::trace::kept::Key;
 
 /// Fields that change nothing in an answer but the way it comes, or say on whose behalf it is asked for; and `model`,
 /// which is in the [`Scope`].
-const LEFT_OUT: [&str; 7] =
-    ["model", "stream", "stream_options", "user", "metadata", "safety_identifier", "prompt_cache_key"];
+const LEFT_OUT: [&str; 8] =
+    ["model", "stream", "stream_options", "user", "claude_user", "metadata", "safety_identifier", "prompt_cache_key"];
 /// Deeper values count as they are written.
 const DEEPEST: usize = 32;
 

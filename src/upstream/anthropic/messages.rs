@@ -76,6 +76,11 @@ impl Messages {
         }
     }
 
+    /// Whether neither side has said anything.
+    pub fn is_silent(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     /// `system`, with these words at its end, and `messages`, as they stand in a request.
     ///
     /// # Errors

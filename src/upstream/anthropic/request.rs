@@ -32,7 +32,7 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
     write_sampling(Sampling::choose(draft.claude, &controls, request, thoughts.on())?, &mut out);
     draft.write_stop(&mut out)?;
     write_output(&structure, &thoughts, &mut out);
-    if let Some(user) = &controls.user {
+    if let Some(user) = controls.claude_user.as_ref().or(controls.user.as_ref()) {
         out.insert("metadata".into(), json!({"user_id": user}));
     }
     if request.stream {

@@ -10,6 +10,8 @@ use crate::upstream::anthropic::messages::{Messages, Place, input};
 
 /// The longest id of a call.
 const MAX_ID: usize = 64;
+/// What the user says where the assistant speaks first, which Bedrock refuses.
+const OPENING: &str = "(You begin.)";
 /// Converse's `AudioFormat`.
 const SOUNDS: [&str; 15] =
     ["mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "mka", "x-aac", "m4a", "mpeg", "mpga", "pcm", "webm"];
@@ -24,7 +26,7 @@ pub struct Reads {
 }
 
 /// As [Anthropic's](Messages::write): system turns to the front, turns of one side merged, parts without any text left
-/// out.
+/// out. The user speaks first, and to documents at least their names.
 ///
 /// # Errors
 /// A part that Bedrock cannot be given.
@@ -33,16 +35,29 @@ pub fn write(turns: &[Turn], reads: Reads) -> Result<Messages, BadRequest> {
     for (i, turn) in turns.iter().enumerate() {
         match turn {
             Turn::System { parts } => out.system.extend(writer.texts(i, parts)?),
-            Turn::User { parts, .. } => out.say("user", writer.blocks(i, parts)?),
+            Turn::User { parts, .. } => out.say("user", titled(writer.blocks(i, parts)?)),
             Turn::Assistant { parts, reasoning, calls, .. } => {
                 let said = writer.texts(i, parts)?;
                 let calls = calls.iter().flat_map(|call| writer.call(call));
-                out.say("assistant", reasoning.iter().filter_map(thought).chain(said).chain(calls).collect());
+                let blocks: Vec<Value> = reasoning.iter().filter_map(thought).chain(said).chain(calls).collect();
+                if out.is_silent() && !blocks.is_empty() {
+                    out.say("user", vec![json!({"text": OPENING})]);
+                }
+                out.say("assistant", blocks);
             }
             Turn::Tool { call_id, parts, failed, .. } => out.say("user", writer.result(i, call_id, parts, *failed)?),
         }
     }
     Ok(out)
+}
+
+/// Bedrock refuses documents that no text goes with.
+fn titled(mut blocks: Vec<Value>) -> Vec<Value> {
+    let name = blocks.iter().find_map(|block| block["document"]["name"].as_str());
+    let title = name.filter(|_| blocks.iter().all(|block| block.get("text").is_none()));
+    let title = title.map(|name| json!({"text": name}));
+    blocks.extend(title);
+    blocks
 }
 
 /// Turns → blocks.

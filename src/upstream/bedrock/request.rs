@@ -21,8 +21,8 @@ use crate::upstream::structure::{ANSWER, ANSWER_PURPOSE, Structure};
 /// What Bedrock, or this model, cannot express.
 pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<Value, BadRequest> {
     let Conversation { turns, controls } = Conversation::read(request)?;
-    let draft =
-        Draft { family: Family::of(model), claude: Claude::named(model), request, controls: &controls, turns: &turns };
+    let (family, claude) = (Family::of(model), Claude::named(model));
+    let draft = Draft { model, family, claude, request, controls: &controls, turns: &turns };
     let structure = draft.structure()?;
     let thoughts = draft.thoughts(&structure, longest)?;
     let sampling = Sampling::choose(draft.claude, &controls, request, thoughts.on())?;
@@ -57,6 +57,7 @@ impl Family {
 }
 
 struct Draft<'a> {
+    model: &'a str,
     family: Family,
     claude: Claude,
     request: &'a ChatRequest,
@@ -71,9 +72,9 @@ impl Draft<'_> {
 
     fn structure(&self) -> Result<Structure, BadRequest> {
         let thinks = self.claude.thinking() == Thinking::Always || self.controls.asks_to_think();
-        let thinks = self.is_claude() && thinks;
+        let unforced = (self.is_claude() && thinks) || self.family == Family::Other;
         let native = |wanted: &Value| schema::held_to(wanted, self.is_claude().then_some(self.claude)?);
-        Structure::choose(self.request, &self.controls.format, thinks, native)
+        Structure::choose(self.request, &self.controls.format, unforced, native)
     }
 
     /// Claude's; the other models' effort, if they know one, is not one of Bedrock's own settings.
@@ -128,13 +129,21 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// `None`: as the model likes. In a conversation with calls its tools must be told, and it may then call them.
+    /// `None`: as the model likes. In a conversation with calls its tools must be told, and it may then call them. A
+    /// certain one must be called by Claude and Nova alone, and Llama need not call any.
     fn choice(&self) -> Result<Option<Value>, BadRequest> {
         let free = "Bedrock cannot keep a model from calling tools amid a conversation with calls";
+        let unforced = "Bedrock cannot make this model call a tool";
+        let one = "Bedrock cannot make this model call a certain tool";
+        let other = self.family == Family::Other;
         match &self.controls.tool_choice {
             None | Some(ToolChoice::Auto) => Ok(None),
             Some(ToolChoice::None) => self.refuse("tool_choice", free).map(|()| None),
+            Some(ToolChoice::Required) if self.model.contains("llama") => {
+                self.refuse("tool_choice", unforced).map(|()| None)
+            }
             Some(ToolChoice::Required) => Ok(Some(json!({"any": {}}))),
+            Some(ToolChoice::Function(_)) if other => self.refuse("tool_choice", one).map(|()| None),
             Some(ToolChoice::Function(name)) => Ok(Some(json!({"tool": {"name": name}}))),
         }
     }

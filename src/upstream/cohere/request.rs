@@ -1,13 +1,15 @@
 //! A request → the body of Cohere's chat.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Value, json};
 
-use super::super::compatible::messages::SHOWN_BELOW;
+use super::super::compatible::order::SHOWN_BELOW;
 use super::super::structure;
 use crate::api::chat::ChatRequest;
 use crate::api::conversation::{
     Controls, Conversation, Effort, Format, Part, PartKind, Source, Tool, ToolCall, ToolChoice, Turn, inexpressible,
-    no_citations, one_call_at_a_time,
+    no_citations, one_call_at_a_time, unsupported,
 };
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
@@ -32,6 +34,10 @@ const UNDERSTOOD: [&str; 16] = [
     "top_p",
 ];
 
+const PENALTIES: RangeInclusive<f64> = 0.0..=1.0;
+/// The least and the most of its `top_p`; of one beyond these the nearest is taken, since without any it is .75.
+const P: (f64, f64) = (0.01, 0.99);
+
 /// Cohere's own, which its clients may send: passed on as they are.
 const OWN: [&str; 6] = ["citation_options", "documents", "priority", "safety_mode", "strict_tools", "thinking"];
 
@@ -41,6 +47,16 @@ pub(super) fn refuses(request: &ChatRequest) -> Option<BadRequest> {
     inexpressible(request, &understood, "Cohere")
         .or_else(|| one_call_at_a_time(request, "Cohere"))
         .or_else(|| no_citations(request, "Cohere"))
+        .or_else(|| no_other_penalties(request))
+}
+
+/// OpenAI's penalties may also be rewards, or twice as hard.
+fn no_other_penalties(request: &ChatRequest) -> Option<BadRequest> {
+    let wanted = |name| request.field::<f64>(name, "a number").ok().flatten();
+    let beyond = |name: &&'static str| wanted(name).is_some_and(|penalty| !PENALTIES.contains(&penalty));
+    let name = ["frequency_penalty", "presence_penalty"].into_iter().find(beyond)?;
+    let problem = || format!("Cohere takes a `{name}` from 0 to 1 only");
+    (!request.drop_unsupported).then(|| unsupported(name, &problem()))
 }
 
 /// What to post.
@@ -73,10 +89,10 @@ pub(super) fn body(model: &str, request: &ChatRequest) -> Result<Value, BadReque
         ("stop_sequences", if controls.stop.is_empty() { Value::Null } else { json!(controls.stop) }),
         ("temperature", json!(controls.temperature)),
         ("seed", json!(controls.seed)),
-        ("frequency_penalty", json!(controls.frequency_penalty)),
-        ("presence_penalty", json!(controls.presence_penalty)),
+        ("frequency_penalty", json!(controls.frequency_penalty.filter(|penalty| PENALTIES.contains(penalty)))),
+        ("presence_penalty", json!(controls.presence_penalty.filter(|penalty| PENALTIES.contains(penalty)))),
         ("k", json!(controls.top_k)),
-        ("p", json!(controls.top_p)),
+        ("p", json!(controls.top_p.map(|p| p.clamp(P.0, P.1)))),
         ("logprobs", if controls.logprobs { json!(true) } else { Value::Null }),
         ("thinking", controls.effort.map_or(Value::Null, |effort| thinking(effort, controls.thought_tokens))),
     ]);

@@ -1,29 +1,24 @@
-//! Messages and tools for providers that are strict about them: roles, fields and the form of tool call ids.
+//! Messages and tools for providers that are strict about them: roles, fields, parts and the form of tool call ids.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
 use std::sync::LazyLock;
 
-use foldhash::fast::FixedState;
 use memchr::memmem::Finder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
+use super::{ids, order};
 use crate::api::chat::{self, ChatRequest};
+use crate::api::fields::object;
 use crate::catalog::quirks::{self, Quirks};
 
 /// A message's fields, unread.
-type Message = BTreeMap<String, Box<RawValue>>;
-
-const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+pub(super) type Message = BTreeMap<String, Box<RawValue>>;
 
 /// [`quirks::OURS`], and what finds them: made once, since most requests are searched for all of them in vain.
 static OURS: LazyLock<[(&str, Finder); 6]> = LazyLock::new(|| quirks::OURS.map(|name| (name, Finder::new(name))));
-
-/// Stands in a result for what follows in the user's message.
-pub(in crate::upstream) const SHOWN_BELOW: &str = "(What it shows follows in the user's message.)";
 
 /// The request's messages as `quirks` want them; `None`: they are that already.
 pub(in crate::upstream) fn rewritten(quirks: &Quirks, request: &ChatRequest) -> Option<Vec<u8>> {
@@ -39,10 +34,7 @@ pub(in crate::upstream) fn rewritten(quirks: &Quirks, request: &ChatRequest) -> 
         rewrite(quirks, message);
         message.len() == fields || says_something(message)
     });
-    if quirks.text_results {
-        messages = with_text_results(messages);
-    }
-    serde_json::to_vec(&messages).ok()
+    serde_json::to_vec(&order::ordered(quirks, messages)).ok()
 }
 
 /// The request's tools as `quirks` want them; `None`: they are that already.
@@ -103,51 +95,16 @@ fn says_something(message: &Message) -> bool {
 
 fn touched(quirks: &Quirks, request: &ChatRequest) -> bool {
     let has = |role: &str| request.messages.iter().any(|message| message.role == role);
-    let shows = |message: &chat::Message| message.role == "tool" && message.content.has_others;
+    let any = |is: &dyn Fn(&chat::Message) -> bool| request.messages.iter().any(is);
+    let goes_on = request.messages.last().is_some_and(|last| last.role == "assistant");
     !quirks.message_fields.is_empty()
-        || (quirks.text_results && request.messages.iter().any(shows))
+        || (quirks.text_results && any(&|message| message.role == "tool" && message.content.has_others))
+        || (quirks.flat_media && any(&|message| message.content.has_others))
         || (quirks.developer_role.is_some() && has("developer"))
+        || (quirks.answered_results && has("tool"))
+        || (quirks.prefill.is_some() && goes_on)
         || (quirks.tool_call_id_length.is_some() && (has("assistant") || has("tool")))
-}
-
-/// Each run of tools' results without the pictures in them, which the user shows behind it.
-fn with_text_results(messages: Vec<Message>) -> Vec<Message> {
-    let mut out = Vec::with_capacity(messages.len() + 1);
-    let mut pictures = vec![];
-    for mut message in messages {
-        if is_result(&message) {
-            pictures.extend(take_pictures(&mut message));
-        } else {
-            out.extend(shown(std::mem::take(&mut pictures)));
-        }
-        out.push(message);
-    }
-    out.extend(shown(pictures));
-    out
-}
-
-fn is_result(message: &Message) -> bool {
-    message.get("role").is_some_and(|role| role.get() == "\"tool\"")
-}
-
-/// All that is no text; it says so in their place.
-fn take_pictures(message: &mut Message) -> Vec<Value> {
-    let mut pictures = vec![];
-    replace(message, "content", |parts: Vec<Value>| {
-        let (mut texts, others): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part["type"] == "text");
-        if !others.is_empty() {
-            texts.push(json!({"type": "text", "text": SHOWN_BELOW}));
-        }
-        pictures = others;
-        texts
-    });
-    pictures
-}
-
-fn shown(pictures: Vec<Value>) -> Option<Message> {
-    let fields = [("role", json!("user")), ("content", json!(pictures))];
-    let message = fields.into_iter().map(|(name, value)| Some((name.to_owned(), to_raw_value(&value).ok()?)));
-    message.collect::<Option<Message>>().filter(|_| !pictures.is_empty())
+        || quirks.tool_call_id_max.is_some_and(|max| any(&|message| message.tool_calls.longest_id > max))
 }
 
 fn rewrite(quirks: &Quirks, message: &mut Message) {
@@ -158,11 +115,34 @@ fn rewrite(quirks: &Quirks, message: &mut Message) {
     if let Some(role) = &quirks.developer_role {
         replace(message, "role", |own: String| if own == "developer" { role.clone() } else { own });
     }
-    if let Some(length) = quirks.tool_call_id_length {
-        replace(message, "tool_call_id", |id: String| fitting(&id, length));
+    if quirks.flat_media {
+        replace(message, "content", |parts: Vec<Value>| parts.into_iter().map(flat).collect());
+    }
+    if quirks.tool_call_id_length.is_some() || quirks.tool_call_id_max.is_some() {
+        replace(message, "tool_call_id", |id: String| fitting(quirks, &id));
         replace(message, "tool_calls", |calls: Vec<Map<String, Value>>| {
-            calls.into_iter().map(|call| with_fitting_id(call, length)).collect::<Vec<_>>()
+            calls.into_iter().map(|call| with_fitting_id(quirks, call)).collect()
         });
+    }
+}
+
+/// A file or sound without the object around it that OpenAI's parts have.
+fn flat(mut part: Value) -> Value {
+    match part["type"].as_str() {
+        Some("file") if part["file"].is_object() => flat_file(part["file"].take()),
+        Some("input_audio") if part["input_audio"].is_object() => {
+            json!({"type": "input_audio", "input_audio": part["input_audio"]["data"].take()})
+        }
+        _ => part,
+    }
+}
+
+fn flat_file(mut file: Value) -> Value {
+    match file["file_data"].take() {
+        Value::Null => json!({"type": "file", "file_id": file["file_id"].take()}),
+        url => {
+            object([("type", "document_url".into()), ("document_url", url), ("document_name", file["filename"].take())])
+        }
     }
 }
 
@@ -177,7 +157,7 @@ fn say_refusal(quirks: &Quirks, message: &mut Message) {
 }
 
 /// Changes a field that is there and of the form that is hoped for.
-fn replace<T>(message: &mut Message, name: &str, change: impl FnOnce(T) -> T)
+pub(super) fn replace<T>(message: &mut Message, name: &str, change: impl FnOnce(T) -> T)
 where
     T: Serialize + DeserializeOwned,
 {
@@ -188,23 +168,17 @@ where
     }
 }
 
-fn with_fitting_id(mut call: Map<String, Value>, length: usize) -> Map<String, Value> {
+fn with_fitting_id(quirks: &Quirks, mut call: Map<String, Value>) -> Map<String, Value> {
     if let Some(Value::String(id)) = call.get_mut("id") {
-        *id = fitting(id, length);
+        *id = fitting(quirks, id);
     }
     call
 }
 
-/// An id of exactly `length` letters and digits: itself, or one that is always the same for it.
-fn fitting(id: &str, length: usize) -> String {
-    if id.len() == length && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return id.to_owned();
+fn fitting(quirks: &Quirks, id: &str) -> String {
+    match (quirks.tool_call_id_length, quirks.tool_call_id_max) {
+        (Some(length), _) => ids::exactly(id, length),
+        (None, Some(max)) => ids::within(id, max),
+        (None, None) => id.to_owned(),
     }
-    let mut rest = FixedState::default().hash_one(id);
-    let digit = |_| {
-        let digit = DIGITS[(rest % 62) as usize];
-        rest /= 62;
-        char::from(digit)
-    };
-    (0..length).map(digit).collect()
 }

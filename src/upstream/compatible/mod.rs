@@ -1,7 +1,9 @@
 //! OpenAI's wire with a provider's quirks: fields that it calls otherwise, or knows nothing like.
 
 mod amended;
+pub(super) mod ids;
 pub(super) mod messages;
+pub(super) mod order;
 
 use std::borrow::Cow;
 
@@ -13,7 +15,7 @@ pub(super) use amended::Amended;
 use super::openai::OpenAi;
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::{self, ChatRequest, OWN, ROUTING};
-use crate::api::conversation::{self, with_functions_only};
+use crate::api::conversation::{self, with_effort_alone, with_functions_only};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
 use crate::catalog::quirks::Quirks;
@@ -105,6 +107,8 @@ impl Provider for Compatible {
         let request = bare.as_ref().unwrap_or(request);
         let functions = self.quirks.functions_only().then(|| with_functions_only(request)).transpose()?.flatten();
         let request = functions.as_ref().unwrap_or(request);
+        let effort = self.quirks.effort_alone.then(|| with_effort_alone(request)).transpose()?.flatten();
+        let request = effort.as_ref().unwrap_or(request);
         let mut fields = self.fields(request);
         if self.quirks.stream_usage != Some(false) {
             fields.extend(request.usage_options().map(|options| ("stream_options", Cow::Owned(options))));

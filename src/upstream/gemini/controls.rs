@@ -85,8 +85,12 @@ fn thinking_config(effort: Effort, tokens: Option<u32>, model: &str) -> Value {
         generation if generation < THINKS_SINCE => Value::Null,
         generation if generation < LEVELS_SINCE => {
             let flash = model.contains("flash");
-            let most = if flash { 24_576 } else { 32_768 };
-            let said = tokens.filter(|_| shown).map(|tokens| tokens.min(most));
+            let (least, most) = match () {
+                () if model.contains("flash-lite") => (512, 24_576),
+                () if flash => (1, 24_576),
+                () => (128, 32_768),
+            };
+            let said = tokens.filter(|_| shown).map(|tokens| tokens.clamp(least, most));
             json!({"thinkingBudget": said.unwrap_or_else(|| budget(effort, flash)), "includeThoughts": shown})
         }
         generation => {

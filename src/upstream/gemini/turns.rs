@@ -6,17 +6,19 @@ use serde_json::{Value, json};
 
 use crate::api::conversation::{Part, PartKind, Source, ToolCall, Turn};
 use crate::api::fields::object;
+use crate::upstream::compatible::order::SHOWN_BELOW;
 
 /// Google's word for "no signature: another model, or a client, wrote this call". Without a signature its models of
 /// generation 3 and later refuse a call in a conversation.
 const UNSIGNED: &str = "skip_thought_signature_validator";
 
-/// `systemInstruction` (null where there is none) and `contents`. `signed`: the model wants signatures of calls.
+/// `systemInstruction` (null where there is none) and `contents`. `newer`: the model is of generation 3 or later, which
+/// want signatures of calls and see what is in results.
 ///
 /// Gemini answers contents only: of a conversation that is nothing but instructions, these are what is said.
-pub(super) fn told_and_said(turns: &[Turn], signed: bool) -> (Value, Value) {
+pub(super) fn told_and_said(turns: &[Turn], newer: bool) -> (Value, Value) {
     let told: Vec<Value> = turns.iter().filter_map(instructions).flatten().map(part).collect();
-    let said = contents(turns, signed);
+    let said = contents(turns, newer);
     match (told.is_empty(), said.is_empty()) {
         (true, _) => (Value::Null, said.into()),
         (false, true) => (Value::Null, json!([{"role": "user", "parts": told}])),
@@ -31,29 +33,35 @@ fn instructions(turn: &Turn) -> Option<&[Part]> {
     }
 }
 
-fn contents(turns: &[Turn], signed: bool) -> Vec<Value> {
+fn contents(turns: &[Turn], newer: bool) -> Vec<Value> {
     let mut names = HashMap::new();
     // The results of calls that were made at once belong into one content.
     let groups = turns.chunk_by(|a, b| matches!((a, b), (Turn::Tool { .. }, Turn::Tool { .. })));
-    groups.filter_map(|group| content(group, &mut names, signed)).collect()
+    groups.flat_map(|group| content(group, &mut names, newer)).collect()
 }
 
 /// One turn, or the results of several calls. `names`: of every call so far, by its id.
-fn content<'t>(group: &'t [Turn], names: &mut HashMap<&'t str, &'t str>, signed: bool) -> Option<Value> {
+fn content<'t>(group: &'t [Turn], names: &mut HashMap<&'t str, &'t str>, newer: bool) -> Vec<Value> {
     match &group[0] {
-        Turn::System { .. } => None,
-        Turn::User { parts, .. } => Some(json!({"role": "user", "parts": parts.iter().map(part).collect::<Vec<_>>()})),
+        Turn::System { .. } => vec![],
+        Turn::User { parts, .. } => vec![from_user(parts.iter().map(part).collect())],
         Turn::Assistant { parts, images, calls, signature, .. } => {
             names.extend(calls.iter().map(|call| (&*call.id, &*call.name)));
             let said = signed_parts(parts.iter().chain(images), signature.as_deref());
-            let parts: Vec<Value> = said.into_iter().chain(function_calls(calls, signed)).collect();
-            (!parts.is_empty()).then(|| json!({"role": "model", "parts": parts}))
+            let parts: Vec<Value> = said.into_iter().chain(function_calls(calls, newer)).collect();
+            if parts.is_empty() { vec![] } else { vec![json!({"role": "model", "parts": parts})] }
         }
         Turn::Tool { .. } => {
-            let results: Vec<Value> = group.iter().filter_map(|turn| function_response(turn, names)).collect();
-            Some(json!({"role": "user", "parts": results}))
+            let results = group.iter().filter_map(|turn| function_response(turn, names, newer));
+            let (results, shown): (Vec<Value>, Vec<Vec<Value>>) = results.unzip();
+            let contents = [results, shown.concat()].into_iter().filter(|parts| !parts.is_empty());
+            contents.map(from_user).collect()
         }
     }
+}
+
+fn from_user(parts: Vec<Value>) -> Value {
+    json!({"role": "user", "parts": parts})
 }
 
 /// The signature stands with the last text or picture, or alone.
@@ -90,12 +98,14 @@ fn args(arguments: &str) -> Value {
 }
 
 /// A result names its function, which OpenAI's wire says at the call only. One whose call is not there has at least
-/// its id: for the old role `function` this is the name.
-fn function_response(turn: &Turn, names: &HashMap<&str, &str>) -> Option<Value> {
+/// its id: for the old role `function` this is the name. What an older model is to see of it stands beside it.
+fn function_response(turn: &Turn, names: &HashMap<&str, &str>, newer: bool) -> Option<(Value, Vec<Value>)> {
     let Turn::Tool { call_id, parts, failed, .. } = turn else { return None };
     let (texts, media): (Vec<&Part>, _) = parts.iter().partition(|part| text(part).is_some());
-    let output: Vec<&str> = texts.into_iter().filter_map(text).collect();
+    let mut output: Vec<&str> = texts.into_iter().filter_map(text).collect();
     let media: Vec<Value> = media.into_iter().map(part).collect();
+    let (media, shown) = if newer { (media, vec![]) } else { (vec![], media) };
+    output.extend((!shown.is_empty()).then_some(SHOWN_BELOW));
     let kind = if *failed { "error" } else { "output" };
     let response = object([
         ("id", json!(call_id)),
@@ -103,7 +113,7 @@ fn function_response(turn: &Turn, names: &HashMap<&str, &str>) -> Option<Value> 
         ("response", json!({kind: output_value(&output.join("\n"))})),
         ("parts", if media.is_empty() { Value::Null } else { media.into() }),
     ]);
-    Some(json!({"functionResponse": response}))
+    Some((json!({"functionResponse": response}), shown))
 }
 
 fn text(part: &Part) -> Option<&str> {

@@ -9,6 +9,10 @@ use crate::api::conversation::{
 };
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
+use crate::upstream::compatible::ids::within;
+
+/// The longest id of a call, characters.
+const MAX_ID: usize = 64;
 
 /// The turns of `request` in their order. `thinker`: whose thoughts are given back.
 ///
@@ -27,7 +31,7 @@ pub(super) fn items(request: &ChatRequest, turns: &[Turn], thinker: &str) -> Res
             }
             Turn::Tool { call_id, parts, hosted, .. } => {
                 let kind = if custom.contains(&call_id) { "custom_tool_call_output" } else { "function_call_output" };
-                let output = json!({"type": kind, "call_id": call_id, "output": content(parts)});
+                let output = json!({"type": kind, "call_id": within(call_id, MAX_ID), "output": content(parts)});
                 items.push(marked(output, own(hosted)));
             }
         }
@@ -120,7 +124,8 @@ fn reasoning_item(thought: &Sealed) -> Value {
 }
 
 fn called(call: &ToolCall) -> Value {
-    let ToolCall { id, name, arguments, .. } = call;
+    let ToolCall { name, arguments, .. } = call;
+    let id = within(&call.id, MAX_ID);
     match call.custom {
         true => json!({"type": "custom_tool_call", "call_id": id, "name": name, "input": arguments}),
         false => json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments}),

@@ -30,11 +30,12 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 27] = [
+const TRANSLATED: [&str; 28] = [
     "anthropic_beta",
     "claude_effort",
     "claude_search",
     "claude_thinking",
+    "claude_user",
     "drop_unsupported",
     "hosted",
     "include",
@@ -99,7 +100,7 @@ pub(super) fn body(model: &str, thinker: &str, request: &ChatRequest) -> Result<
         ("input", input::items(request, &turns, thinker)?.into()),
         ("include", include(model, request, &turns, &controls)?),
         ("max_output_tokens", json!(controls.max_output_tokens.map(enough))),
-        ("reasoning", reasoning(request)?),
+        ("reasoning", reasoning(request, &controls)?),
         ("store", json!(request.field("store", "true or false")?.unwrap_or(false))),
         ("stream_options", stream_options(request)?),
         ("text", text(request, &controls.format)?),
@@ -157,14 +158,15 @@ fn asks_for_thoughts(request: &ChatRequest, turns: &[Turn]) -> bool {
     asks.iter().any(|name| given(name)) || turns.iter().any(sealed)
 }
 
-/// The client's `reasoning`, what a response alone says of it, and its effort and the summary that it wants to the
-/// letter.
-fn reasoning(request: &ChatRequest) -> Result<Value, BadRequest> {
+/// The client's `reasoning`, what a response alone says of it, the summary that it wants, and its effort, which is all
+/// that there is for what else OpenRouter's clients say.
+fn reasoning(request: &ChatRequest, controls: &Controls) -> Result<Value, BadRequest> {
     let mut reasoning: Map<String, Value> = request.field("reasoning", "an object")?.unwrap_or_default();
+    reasoning.retain(|name, _| !["enabled", "exclude", "max_tokens"].contains(&name.as_str()));
     reasoning.extend(request.field::<Map<String, Value>>("responses_reasoning", "an object")?.unwrap_or_default());
-    for (name, field) in [("effort", "reasoning_effort"), ("summary", "reasoning_summary")] {
-        reasoning.extend(request.field(field, "a string")?.map(|value| (name.to_owned(), value)));
-    }
+    reasoning.extend(controls.effort.map(|effort| ("effort".to_owned(), json!(effort))));
+    let summary: Option<Value> = request.field("reasoning_summary", "a string")?;
+    reasoning.extend(summary.map(|summary| ("summary".to_owned(), summary)));
     Ok(some(reasoning))
 }
 

@@ -42,7 +42,7 @@ fn how_a_body_is_written_and_how_its_answer_is_to_come_does_not_matter() {
     for same in [
         r#"{ "seed" : 1, "messages" : [ { "content" : "\u00e9", "role" : "user" } ] , "model" : "auto" }"#,
         r#"{"model":"auto","messages":[{"role":"user","content":"é"}],"seed":1,"stream":true,"stream_options":{"include_usage":true}}"#,
-        r#"{"model":"auto","messages":[{"role":"user","content":"é"}],"seed":1,"user":"u","metadata":{"a":"b"}}"#,
+        r#"{"model":"auto","messages":[{"role":"user","content":"é"}],"seed":1,"user":"u","claude_user":"u","metadata":{"a":"b"}}"#,
     ] {
         assert_eq!(key(same), plain, "{same}");
     }
