@@ -100,6 +100,20 @@ async fn what_is_no_http_or_no_answer_goes_to_the_next_model() {
     }
 }
 
+#[tokio::test]
+async fn what_an_upstream_says_begins_no_line_of_the_log_and_drives_no_terminal() {
+    let upstream = Scripted::start().await;
+    let said = "busy\r\n2026-01-01 INFO all is well \u{1b}[2J\u{9b}1m\u{7f}\u{202e}desrever\u{2066}\u{2028}end";
+    let body = serde_json::json!({"error": {"message": said, "code": "a\nb"}}).to_string();
+    let json = [("content-type", "application/json")];
+    let dispatched = asked(&upstream, Answer::whole(500, &json, body.as_bytes()), false).await.unwrap();
+    let error = dispatched.attempts[0].error.clone().unwrap();
+    let detail = error.detail.unwrap();
+    assert_eq!(error.message, format!("provider test: answered 500 Internal Server Error: {}", detail.message));
+    assert_eq!(detail.message, "busy  2026-01-01 INFO all is well  [2J 1m  desrever  end");
+    assert_eq!(detail.code.as_deref(), Some("a b"));
+}
+
 /// The beginning of a gzip stream: it is never unpacked, so that no bomb goes off.
 const GZIPPED: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\x56\x4a\xce\xc8\xcf\xcc\x4e";
 

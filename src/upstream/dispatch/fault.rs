@@ -114,9 +114,9 @@ impl Reporter {
         }
     }
 
-    /// `text` without secrets, and no longer than [`MAX_QUOTE`].
+    /// `text` without secrets, on one line, and no longer than [`MAX_QUOTE`].
     fn quote(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
+        let mut clean = on_one_line(text);
         for secret in self.secrets.iter().map(ExposeSecret::expose_secret).filter(|s| s.len() >= MIN_SECRET) {
             if clean.contains(secret) {
                 clean = clean.replace(secret, "[redacted]");
@@ -128,6 +128,14 @@ impl Reporter {
         }
         clean
     }
+}
+
+/// `text` with a space in place of each character that would begin another line of a log, drive a terminal, or turn what
+/// follows around.
+fn on_one_line(text: &str) -> String {
+    let turns =
+        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect()
 }
 
 impl UpstreamError {
