@@ -136,6 +136,26 @@ fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {
 }
 
 #[test]
+fn in_a_folder_that_is_open_to_others_they_read_no_file_and_the_log_says_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).unwrap();
+    let config = format!("[cache]\ndisk_mib = 1\nmodels = true\n{CONFIG}");
+    let served = configured(&mut program(), folder.path(), &config);
+    let told = served.says("open to all users");
+    assert!(told.contains("WARN") && told.contains("chmod o-rwx data"), "{told}");
+    served.says("for operators");
+    let files: Vec<_> = std::fs::read_dir(&data).unwrap().map(Result::unwrap).filter(|f| f.path().is_file()).collect();
+    for file in &files {
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}: {mode:o}", file.path());
+    }
+    assert!(files.len() >= 2, "the ledger and the kept answers: {files:?}");
+}
+
+#[test]
 fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
     let folder = tempfile::tempdir().unwrap();
     let served = start(folder.path());
