@@ -40,6 +40,13 @@ impl ApiKeys {
     }
 }
 
+impl ApiKeys {
+    /// Whether keys are set, and the request carries one.
+    fn is_held(&self, headers: &HeaderMap) -> bool {
+        !self.0.is_empty() && self.admits(headers)
+    }
+}
+
 impl std::fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ApiKeys({})", self.0.len())
@@ -55,6 +62,25 @@ impl<B> ValidateRequest<B> for RequireKey {
 
     fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response> {
         refusal(&self.0, request).map_or(Ok(()), Err)
+    }
+}
+
+/// Lets a request through that no page from elsewhere made, where one could: what is read here needs no key.
+#[derive(Clone)]
+pub(super) struct RequireOwnPage {
+    pub(super) app: Arc<App>,
+    pub(super) is_local: bool,
+}
+
+impl<B> ValidateRequest<B> for RequireOwnPage {
+    type ResponseBody = Body;
+
+    fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response> {
+        let keys = self.app.keys.load();
+        if !self.is_local || keys.is_held(request.headers()) {
+            return Ok(());
+        }
+        foreign(request).map_or(Ok(()), |refusal| Err(refusal.into_response()))
     }
 }
 
@@ -77,14 +103,21 @@ pub(super) fn refusal<B>(app: &App, request: &Request<B>) -> Option<Response> {
     let keys = app.keys.load();
     let refusal = match keys.admits(request.headers()) {
         true if !keys.0.is_empty() => return None,
-        true if is_foreign_page(request.headers()) => ApiError::foreign_page(),
-        true => ApiError::foreign_host(foreign_host(request)?),
+        true => foreign(request)?,
         false => ApiError::unauthorized(),
     };
     Some(match request.uri().path().starts_with("/v1/messages") {
         true => MessagesError::from(refusal).into_response(),
         false => refusal.into_response(),
     })
+}
+
+/// What to say to a request without a key that a page from elsewhere may have made.
+fn foreign<B>(request: &Request<B>) -> Option<ApiError> {
+    match is_foreign_page(request.headers()) {
+        true => Some(ApiError::foreign_page()),
+        false => foreign_host(request).map(ApiError::foreign_host),
+    }
 }
 
 /// Whether a browser sends this for a page from elsewhere. It sends what any page asks for to this machine too, and what

@@ -95,6 +95,12 @@ impl ApiError {
         Self::invalid(StatusCode::PAYLOAD_TOO_LARGE, message).code("body_too_large")
     }
 
+    pub(super) fn no_room() -> Self {
+        let message = "the requests under way are all that this gateway holds at once; send it again later";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message).code("no_room");
+        error.retry_after(Some(Duration::from_secs(1)))
+    }
+
     pub(super) fn encoded(encoding: &str) -> Self {
         let message =
             format!("the body comes as {encoding:.40}, which is not read here; send it without content-encoding");

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::{App, body, json};
+use super::{App, json};
 use crate::api::error::BadRequest;
 use crate::api::feedback::{FeedbackRequest, FeedbackResponse, FeedbackValue};
 use crate::trace::{Event, Feedback, FeedbackError, Quality};
@@ -30,7 +30,7 @@ pub(super) async fn score(State(app): State<Arc<App>>, request: Request) -> Resu
 }
 
 async fn take(app: &App, request: Request) -> Result<Uuid, ApiError> {
-    let body = body::read(request, BODY_LIMIT).await.map_err(unread)?;
+    let body = app.bodies.read_within(request, BODY_LIMIT).await.map_err(unread)?;
     let feedback = FeedbackRequest::parse(&body)
         .and_then(|request| validate(request, app.gateway.now_ms()))
         .map_err(|bad| ApiError::from(bad).unprocessable())?;

@@ -40,7 +40,8 @@ use tokio::sync::Notify;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 pub use auth::ApiKeys;
-use auth::{RequireKey, RequireOneTenant};
+use auth::{RequireKey, RequireOneTenant, RequireOwnPage};
+use body::Bodies;
 pub use error::ApiError;
 pub use learning::Learning;
 pub use listener::{BindError, Phase, bind, serve};
@@ -56,7 +57,7 @@ pub struct App {
     traces: Arc<dyn TraceReader>,
     learning: Learning,
     keys: ArcSwap<ApiKeys>,
-    body_limit: usize,
+    bodies: Bodies,
     /// Notified once streams that are under way are to end.
     over: Arc<Notify>,
 }
@@ -75,7 +76,7 @@ impl App {
             traces,
             learning,
             keys: ArcSwap::from_pointee(keys),
-            body_limit,
+            bodies: Bodies::new(body_limit),
             over: Arc::default(),
         })
     }
@@ -103,10 +104,10 @@ fn router(app: Arc<App>) -> Router {
 }
 
 /// What watches the process, and the traces.
-fn admin_router(app: Arc<App>) -> Router {
-    finish(standing().merge(traces()), app.clone())
-        .merge(Router::new().route("/metrics", get(status::metrics)).with_state(app))
-        .fallback(not_found_here)
+fn admin_router(app: Arc<App>, is_local: bool) -> Router {
+    let own = ValidateRequestHeaderLayer::custom(RequireOwnPage { app: app.clone(), is_local });
+    let metrics = Router::new().route("/metrics", get(status::metrics)).route_layer(own).with_state(app.clone());
+    finish(standing().merge(traces()), app).merge(metrics).fallback(not_found_here)
 }
 
 fn traces() -> Router<Arc<App>> {

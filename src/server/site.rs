@@ -33,9 +33,10 @@ impl Site {
         Self { router: router(app.clone()), straight: Some(app) }
     }
 
-    /// What watches the process alone.
-    pub fn of_admins(app: Arc<App>) -> Self {
-        Self { router: admin_router(app), straight: None }
+    /// What watches the process alone. `is_local`: on a loopback address, where what a browser sends for pages from
+    /// elsewhere arrives too.
+    pub fn of_admins(app: Arc<App>, is_local: bool) -> Self {
+        Self { router: admin_router(app, is_local), straight: None }
     }
 
     /// Whether clients are served, and not operators alone.

@@ -297,6 +297,24 @@ async fn with_several_keys_no_client_reads_traces_which_do_not_say_whose_they_ar
 }
 
 #[tokio::test]
+async fn operators_metrics_are_for_no_page_from_elsewhere() {
+    let keys = ApiKeys::new(&["sk-right".into()]);
+    let running = Running::with(Options { keys, ..Options::default() }).await;
+    let url = format!("{}/metrics", running.operators().await);
+    let ask = |name: &str, value: &str, key: &str| {
+        crate::gateway::client().get(&url).header(name, value).bearer_auth(key).send()
+    };
+    for (name, value, code) in
+        [("host", "rebound.example.com:8081", "foreign_host"), ("origin", "https://example.com", "foreign_origin")]
+    {
+        let (status, error) = error(ask(name, value, "sk-wrong").await.unwrap()).await;
+        assert_eq!((status, &error["code"]), (403, &code.into()), "{error}");
+        assert_eq!(ask(name, value, "sk-right").await.unwrap().status(), 200, "{name}");
+    }
+    assert_eq!(ask("host", "localhost:8081", "sk-wrong").await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn without_keys_a_name_that_leads_here_by_dns_alone_gets_nothing() {
     let running = Running::start().await;
     for path in ["/v1/traces", "/v1/models", "/metrics"] {

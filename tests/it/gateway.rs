@@ -42,6 +42,7 @@ pub struct Running {
     pub url: String,
     events: mpsc::Receiver<Event>,
     phase: watch::Sender<Phase>,
+    app: Arc<App>,
     served: JoinHandle<()>,
 }
 
@@ -112,10 +113,20 @@ impl Running {
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (phase, told) = watch::channel(Phase::Serving);
+        let site = Site::of_clients(app.clone());
         let served = tokio::spawn(async move {
-            server::serve(listener, Site::of_clients(app), Workers::here(), told).await;
+            server::serve(listener, site, Workers::here(), told).await;
         });
-        Self { upstream, gateway, client: client(), url, events, phase, served }
+        Self { upstream, gateway, client: client(), url, events, phase, app, served }
+    }
+
+    /// Listens for operators too; `http://127.0.0.1:PORT`.
+    pub async fn operators(&self) -> String {
+        let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (site, told) = (Site::of_admins(self.app.clone(), true), self.phase.subscribe());
+        tokio::spawn(async move { server::serve(listener, site, Workers::here(), told).await });
+        url
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {
@@ -165,7 +176,7 @@ impl Running {
         drop(self.client);
         self.phase.send_replace(Phase::Ending);
         timeout(PATIENCE, self.served).await.expect("an end in time").unwrap();
-        drop(self.gateway);
+        drop((self.gateway, self.app));
         let mut rest = vec![];
         while let Some(event) = timeout(PATIENCE, self.events.recv()).await.expect("the gateway to be gone") {
             rest.push(event);

@@ -148,7 +148,8 @@ fn listening_side(
     let workers = Workers::start().map_err(AssembleError::Threads)?;
     listeners.spawn(server::serve(clients, Site::of_clients(app.clone()), workers, told.clone()));
     if let Some(admins) = admins {
-        listeners.spawn(server::serve(admins, Site::of_admins(app.clone()), Workers::here(), told));
+        let is_local = admins.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        listeners.spawn(server::serve(admins, Site::of_admins(app.clone(), is_local), Workers::here(), told));
     }
     Ok((phase, listeners))
 }
