@@ -81,12 +81,6 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "permission_error", message).code("foreign_host")
     }
 
-    pub(super) fn others_traces() -> Self {
-        let message = "traces do not say whose they are, and there are several api_keys: they are read at the operators' \
-                       address alone, admin_listen under [server]";
-        Self::new(StatusCode::FORBIDDEN, "permission_error", message).code("traces_for_operators")
-    }
-
     pub(super) fn too_large(limit: usize) -> Self {
         let message = format!(
             "the body is larger than {limit} bytes, the most that this gateway takes; \

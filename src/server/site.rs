@@ -14,6 +14,7 @@ use http::{Method, Request};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+use super::auth::Side;
 use super::error::{ApiError, Refused};
 use super::{App, admin_router, auth, chat, router};
 
@@ -71,7 +72,7 @@ impl Site {
 }
 
 async fn straight(app: Arc<App>, request: Request<Incoming>) -> Response {
-    if let Some(refusal) = auth::refusal(&app, &request) {
+    if let Some(refusal) = auth::refusal(&app, Side::Clients, &request) {
         return refusal;
     }
     chat::complete(State(app), request.map(Body::new)).await.into_response()

@@ -9,9 +9,9 @@ use super::ledger::{Ledger, LedgerReader};
 use super::segments::{Retention, SegmentWriter, Segments};
 use super::{
     Checkpoint, Entry, LEDGER_FILE, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit,
-    has_decision_in, newest_scores,
+    has_decision_in, newest_scores, owner_in,
 };
-use crate::trace::{Trace, TraceId};
+use crate::trace::{Owner, Trace, TraceId};
 
 /// A data folder, held by this process alone.
 #[derive(Debug)]
@@ -119,6 +119,10 @@ impl TraceReader for Reader {
 
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {
         Ok(newest_scores(self.ledger.history(id, Position::MAX)?))
+    }
+
+    fn owner(&self, id: TraceId) -> Result<Option<Owner>, StoreError> {
+        Ok(owner_in(&self.ledger.history(id, Position::MAX)?))
     }
 
     fn was_decided_in(&self, id: TraceId, bundle: u64) -> Result<bool, StoreError> {

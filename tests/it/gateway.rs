@@ -13,10 +13,10 @@ use satisfice::gateway::{
     CacheSettings, DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources,
 };
 use satisfice::policy::{Knob, Snapshot};
-use satisfice::server::{self, ApiKeys, App, Learning, Phase, Site, Workers};
+use satisfice::server::{self, Admission, ApiKeys, App, Learning, Phase, Site, Workers};
 use satisfice::store::{Scored, StoreError, TracePage, TraceReader};
 use satisfice::telemetry::Metrics;
-use satisfice::trace::{Event, Trace, TraceId};
+use satisfice::trace::{Event, Owner, Trace, TraceId};
 use satisfice::upstream::Upstreams;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
@@ -109,7 +109,8 @@ impl Running {
             metrics,
             sources(options.clock),
         ));
-        let app = App::new(gateway.clone(), Arc::new(NoTraces), learning, options.keys, BODY_LIMIT);
+        let admission = Admission { clients: options.keys, operators: None, reserved: vec!["own".into()] };
+        let app = App::new(gateway.clone(), Arc::new(NoTraces), learning, admission, BODY_LIMIT);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (phase, told) = watch::channel(Phase::Serving);
@@ -292,6 +293,9 @@ impl TraceReader for NoTraces {
     }
     fn scores(&self, _: TraceId) -> Result<Vec<Scored>, StoreError> {
         Ok(vec![])
+    }
+    fn owner(&self, _: TraceId) -> Result<Option<Owner>, StoreError> {
+        Ok(None)
     }
     fn was_decided_in(&self, _: TraceId, _: u64) -> Result<bool, StoreError> {
         Ok(false)
