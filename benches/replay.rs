@@ -94,7 +94,14 @@ fn decided(n: u64, dimension: usize, bundle: u64) -> Entry {
         draw: (n % 1009) as f64 / 1009.0,
         ..recorded::decision(n)
     };
-    Entry::Decided { trace: id(n), at_ms: BEGIN_MS + n, route: ROUTE.into(), bundle, decision: decision.into() }
+    Entry::Decided {
+        trace: id(n),
+        at_ms: BEGIN_MS + n,
+        owner: None,
+        route: ROUTE.into(),
+        bundle,
+        decision: decision.into(),
+    }
 }
 
 fn settled(n: u64) -> Entry {

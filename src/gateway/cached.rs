@@ -10,7 +10,7 @@ use super::cache::{self, CacheRule, CacheWish, Follow, Hit, How, Question, Scope
 use super::error::GatewayError;
 use super::plan::Plan;
 use super::preferred::Preferred;
-use super::recording::Recording;
+use super::recording::{Origin, Recording};
 use super::rules::Circumstances;
 use super::setup::{Asked, Setup, Target};
 use super::sources::Arrival;
@@ -144,8 +144,9 @@ impl Gateway {
     }
 
     fn begin(&self, call: &Call<'_>, plan: Plan) -> Recording {
-        let told = (call.body, call.wishes.metadata.clone());
-        Recording::begin(call.setup.clone(), self.sink.clone(), plan, call.arrival, call.request, told)
+        let Call { body, wishes, .. } = *call;
+        let origin = Origin { body, metadata: wishes.metadata.clone(), owner: wishes.tenant.owner() };
+        Recording::begin(call.setup.clone(), self.sink.clone(), plan, call.arrival, call.request, origin)
     }
 }
 

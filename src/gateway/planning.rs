@@ -100,7 +100,7 @@ impl Gateway {
                 let targets = preferred.after_decision(setup, &demand, plan.targets);
                 Plan { targets, confined: true, ..plan }
             }
-            None => Plan { rescue: routed.rescue(&demand), ..plan },
+            None => Plan { rescue: routed.rescue(&demand, rule), ..plan },
         })
     }
 
@@ -169,8 +169,7 @@ impl<'a> Routed<'a> {
         let Self { setup, .. } = self;
         let all = &self.of().targets;
         let restricted = self.preferred.map(|preferred| preferred.restricted(setup, all)).transpose()?;
-        let admitted = |target: &usize| rule.is_none_or(|rule| rule.admits(&setup.targets[*target].model.id.model));
-        let admitted = restricted.as_ref().unwrap_or(all).iter().copied().filter(admitted);
+        let admitted = self.admitted(restricted.as_ref().unwrap_or(all), rule);
         let mut unable = vec![];
         let fit = setup.able(admitted, demand, &mut unable);
         if fit.is_empty() {
@@ -190,10 +189,16 @@ impl<'a> Routed<'a> {
 }
 
 impl Routed<'_> {
+    /// Those of `targets` that the rule leaves.
+    fn admitted(self, targets: &[usize], rule: Option<&Then>) -> impl Iterator<Item = usize> {
+        let model = |target: usize| &self.setup.targets[target].model.id.model;
+        targets.iter().copied().filter(move |target| rule.is_none_or(|rule| rule.admits(model(*target))))
+    }
+
     /// What the route falls back on by cause: the same holds for it as for the route's own models.
-    fn rescue(self, demand: &Demand) -> Rescue {
+    fn rescue(self, demand: &Demand, rule: Option<&Then>) -> Rescue {
         let mut unable = vec![];
-        let able = self.of().fallbacks.map(|list| self.setup.able(list.iter().copied(), demand, &mut unable));
+        let able = self.of().fallbacks.map(|list| self.setup.able(self.admitted(list, rule), demand, &mut unable));
         Rescue { able, unable }
     }
 }

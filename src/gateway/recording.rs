@@ -18,7 +18,7 @@ use crate::catalog::{Model, ModelId, Usage};
 use crate::features::{input_tokens, tokens};
 use crate::policy::Kind;
 use crate::telemetry::{ModelMetrics, Told};
-use crate::trace::{Attempt, Event, Outcome, ReplyText, Trace, twin};
+use crate::trace::{Attempt, Event, Outcome, Owner, ReplyText, Trace, twin};
 use crate::upstream::{self, Text, UpstreamError};
 
 /// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would not be JSON.
@@ -48,6 +48,13 @@ pub(super) struct Recording {
     trace: Option<Box<Trace>>,
 }
 
+/// What a trace keeps of where its request came from.
+pub(super) struct Origin<'a> {
+    pub(super) body: &'a [u8],
+    pub(super) metadata: Metadata,
+    pub(super) owner: Option<Owner>,
+}
+
 /// The best model to be asked the same.
 pub(super) struct Shadow {
     pub(super) setup: Arc<Setup>,
@@ -57,6 +64,7 @@ pub(super) struct Shadow {
     /// As the trace keeps it.
     pub(super) body: Bytes,
     pub(super) metadata: Metadata,
+    pub(super) owner: Option<Owner>,
     pub(super) _room: Option<Room>,
 }
 
@@ -69,9 +77,9 @@ impl Recording {
         mut plan: Plan,
         arrival: Arrival,
         request: &ChatRequest,
-        (body, metadata): (&[u8], Metadata),
+        origin: Origin<'_>,
     ) -> Self {
-        let trace = begun(&setup, &mut plan, arrival, request, (body, metadata));
+        let trace = begun(&setup, &mut plan, arrival, request, origin);
         let asked = trace.decision.as_ref().map_or_else(|| input_tokens(request), |decision| decision.input_tokens);
         if let Some(decided) = decided(&trace).filter(|_| request.stream) {
             sink.send(decided, Told::Decided);
@@ -123,6 +131,7 @@ impl Recording {
             arrival: Arrival { id: twin(trace.id), at_ms: trace.at_ms, instant: Instant::now() },
             body: trace.request.clone(),
             metadata: trace.metadata.clone(),
+            owner: trace.owner,
             _room: self.plan.room.take(),
         })
     }
@@ -325,12 +334,13 @@ fn begun(
     plan: &mut Plan,
     arrival: Arrival,
     request: &ChatRequest,
-    (body, metadata): (&[u8], Metadata),
+    Origin { body, metadata, owner }: Origin<'_>,
 ) -> Trace {
     let decision = plan.decision.take().map(Arc::new);
     Trace {
         id: arrival.id,
         at_ms: arrival.at_ms,
+        owner,
         route: plan.route.map(|route| setup.settings.routes[route].name.as_str().into()),
         metadata,
         bundle: decision.is_some().then_some(plan.bundle),
@@ -352,7 +362,8 @@ fn begun(
 /// What the learner may hear before the end; `None`: nothing was decided.
 fn decided(trace: &Trace) -> Option<Event> {
     let (route, bundle, decision) = (trace.route.clone()?, trace.bundle?, trace.decision.clone()?);
-    Some(Event::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision })
+    let Trace { id, at_ms, owner, .. } = *trace;
+    Some(Event::Decided { trace: id, at_ms, owner, route, bundle, decision })
 }
 
 /// A copy: the body lies in its connection's read buffer, which cannot be used again while a trace waits with it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer;
-use super::recording::{Recording, Shadow};
+use super::recording::{Origin, Recording, Shadow};
 use crate::api::chat::ChatRequest;
 use crate::telemetry::Shadowed;
 use crate::trace::Outcome;
@@ -50,11 +50,11 @@ pub(super) fn begin(recording: &mut Recording) {
 }
 
 /// One call: what fails is not worth another, for a comparison can do without one request.
-async fn ask(Shadow { setup, sink, plan, arrival, body, metadata, _room }: Shadow) -> Shadowed {
+async fn ask(Shadow { setup, sink, plan, arrival, body, metadata, owner, _room }: Shadow) -> Shadowed {
     // From the trace's copy: the client's own body lies in its connection's read buffer, which is not held up for this.
     let Ok(request) = ChatRequest::parse(&body).map(ChatRequest::whole) else { return Shadowed::Failed };
     let limits = plan.one_call(&setup);
-    let mut recording = Recording::begin(setup, sink, plan, arrival, &request, (&body, metadata));
+    let mut recording = Recording::begin(setup, sink, plan, arrival, &request, Origin { body: &body, metadata, owner });
     let dispatched = recording.setup().upstreams.dispatch(&recording.models(), &request, &limits).await;
     match dispatched {
         Ok(Dispatched { target, attempts, reply }) => {

@@ -61,12 +61,12 @@ fn again(history: Vec<Entry>, trace: TraceId, bundle: u64, decision: Decision) -
         return Vec::new();
     }
     let first = history.iter().find_map(|entry| match entry {
-        Entry::Decided { at_ms, route, .. } => Some((*at_ms, route.clone())),
+        Entry::Decided { at_ms, owner, route, .. } => Some((*at_ms, *owner, route.clone())),
         _ => None,
     });
-    let Some((at_ms, route)) = first else { return Vec::new() };
+    let Some((at_ms, owner, route)) = first else { return Vec::new() };
     let settled = history.iter().find(|entry| matches!(entry, Entry::Settled { .. })).cloned();
-    let decided = Entry::Decided { trace, at_ms, route, bundle, decision: decision.into() };
+    let decided = Entry::Decided { trace, at_ms, owner, route, bundle, decision: decision.into() };
     let charged = Charges::of(&history).sum().map(|usd| Entry::Charged { trace, usd });
     let scores = newest_scores(history).into_iter().map(Entry::Scored);
     std::iter::once(decided).chain(settled).chain(charged).chain(scores).collect()

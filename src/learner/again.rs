@@ -58,5 +58,6 @@ pub(super) fn is_again(trace: &Trace) -> bool {
 pub(super) fn decided(trace: &Trace, bundle: u64) -> Option<Entry> {
     let (route, decision) = (trace.route.clone()?, trace.decision.clone()?);
     let bundle = trace.bundle.unwrap_or(bundle);
-    is_again(trace).then(|| Entry::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision })
+    let Trace { id, at_ms, owner, .. } = *trace;
+    is_again(trace).then(|| Entry::Decided { trace: id, at_ms, owner, route, bundle, decision })
 }

@@ -54,9 +54,9 @@ impl Intake {
     pub(super) fn take(&mut self, event: Event, desk: &mut Desk<'_>) {
         self.events += 1;
         let taken = match event {
-            Event::Decided { trace, at_ms, route, bundle, decision } => {
+            Event::Decided { trace, at_ms, owner, route, bundle, decision } => {
                 let kind = decision.kind;
-                self.decided(kind, trace, Entry::Decided { trace, at_ms, route, bundle, decision }, desk);
+                self.decided(kind, trace, Entry::Decided { trace, at_ms, owner, route, bundle, decision }, desk);
                 Ok(())
             }
             Event::Finished(trace) => {
@@ -183,7 +183,8 @@ impl Intake {
             Ok(None) => {
                 let bundle = trace.bundle.unwrap_or_else(|| desk.fold.bundle());
                 let (route, decision) = (route.clone(), decision.clone());
-                self.record(Entry::Decided { trace: trace.id, at_ms: trace.at_ms, route, bundle, decision }, desk);
+                let Trace { id, at_ms, owner, .. } = *trace;
+                self.record(Entry::Decided { trace: id, at_ms, owner, route, bundle, decision }, desk);
             }
         }
         self.record(settled(trace), desk);
@@ -253,6 +254,7 @@ impl Intake {
         let standing = self.scorable(feedback.trace, desk).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
         // A shadow's id can be told from its request's, but whoever sends a score has not seen its answer.
         let standing = standing.filter(|standing| !standing.is_shadow());
+        let standing = standing.filter(|standing| standing.is_known_to(feedback.by));
         let Some(standing) = standing else { return Err(unknown(feedback.trace, losing)) };
         let Feedback { metric, source, value, comment, .. } = feedback;
         match standing.score_by(metric, source) {
@@ -319,6 +321,6 @@ fn settled(trace: &Trace) -> Entry {
 }
 
 fn scored(feedback: Feedback) -> Scored {
-    let Feedback { trace, metric, source, value, comment, at_ms } = feedback;
+    let Feedback { trace, metric, source, value, comment, at_ms, .. } = feedback;
     Scored { trace, at_ms, metric, source, value: value.get(), weight: 1.0, comment }
 }

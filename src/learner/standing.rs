@@ -13,7 +13,7 @@ use crate::catalog::Name;
 use crate::policy::{Decision, Kind, Reward, Settlement};
 use crate::scorers::reward::{self, Part};
 use crate::store::{Entry, Scored};
-use crate::trace::{JUDGE, Outcome, TraceId, twin};
+use crate::trace::{JUDGE, Outcome, Owner, TraceId, twin};
 
 use super::fold::Change;
 
@@ -27,6 +27,7 @@ pub(super) struct Choice {
 /// One request, as far as learning goes.
 #[derive(Debug, PartialEq)]
 pub(super) struct Standing {
+    owner: Option<Owner>,
     choice: Arc<Choice>,
     /// φ is of the training run in use; nothing is learned otherwise.
     comparable: bool,
@@ -117,6 +118,11 @@ struct Pair {
 }
 
 impl Standing {
+    /// Whether the request is no other's than `asker`'s; where nobody is told apart, it is known to all.
+    pub(super) fn is_known_to(&self, asker: Option<Owner>) -> bool {
+        asker.is_none() || self.owner.is_none() || self.owner == asker
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.settled
     }
@@ -214,8 +220,9 @@ impl Standings {
     pub(super) fn apply(&mut self, entry: &Entry, changes: &mut Vec<Change>) {
         match entry {
             Entry::Configured { .. } => {}
-            Entry::Decided { trace, route, bundle, decision, .. } => {
-                changes.extend(self.decide(*trace, route, *bundle, decision));
+            Entry::Decided { trace, owner, route, bundle, decision, .. } => {
+                let choice = Arc::new(Choice { route: route.clone(), decision: decision.clone() });
+                changes.extend(self.decide(*trace, *owner, *bundle, choice));
             }
             Entry::Settled { trace, arm, usage, cost_usd, outcome } => {
                 let Some(standing) = self.held.get_mut(trace).filter(|standing| !standing.settled) else { return };
@@ -272,13 +279,13 @@ impl Standings {
     }
 
     /// A decision in another φ does not take the place of one that is learned from.
-    fn decide(&mut self, trace: TraceId, route: &str, bundle: u64, decision: &Arc<Decision>) -> Option<Change> {
+    fn decide(&mut self, trace: TraceId, owner: Option<Owner>, bundle: u64, choice: Arc<Choice>) -> Option<Change> {
         if let Some(known) = self.held.get_mut(&trace).filter(|known| known.comparable && bundle != self.bundle) {
             known.charges.decided_again();
             return None;
         }
-        let choice = Arc::new(Choice { route: route.into(), decision: decision.clone() });
         let standing = Standing {
+            owner,
             choice: choice.clone(),
             comparable: bundle == self.bundle,
             settled: false,

@@ -17,6 +17,7 @@ use super::error::ApiError;
 use super::messages::MessagesError;
 use crate::catalog::host::is_loopback;
 use crate::gateway::Tenant;
+use crate::trace::Owner;
 
 /// The gateway's own keys. It keeps digests only; none at all: everybody who reaches the listener may call.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -40,51 +41,96 @@ impl ApiKeys {
     }
 }
 
+impl ApiKeys {
+    /// Whether keys are set, and the request carries one.
+    fn is_held(&self, headers: &HeaderMap) -> bool {
+        !self.0.is_empty() && self.admits(headers)
+    }
+}
+
 impl std::fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ApiKeys({})", self.0.len())
     }
 }
 
+/// Who is let in, and what nobody may call itself. A reload changes it whole.
+#[derive(Debug, Clone, Default)]
+pub struct Admission {
+    /// At the clients' address.
+    pub clients: ApiKeys,
+    /// At the operators' address; `None`: the clients' keys.
+    pub operators: Option<ApiKeys>,
+    /// Sources of scores that are the gateway's own.
+    pub reserved: Vec<String>,
+}
+
+/// An address that is listened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Clients,
+    Operators,
+}
+
+impl Admission {
+    fn keys(&self, side: Side) -> &ApiKeys {
+        let own = self.operators.as_ref().filter(|_| side == Side::Operators);
+        own.unwrap_or(&self.clients)
+    }
+}
+
 /// Lets a request through that carries a key, where keys are set.
 #[derive(Clone)]
-pub(super) struct RequireKey(pub(super) Arc<App>);
+pub(super) struct RequireKey(pub(super) Arc<App>, pub(super) Side);
 
 impl<B> ValidateRequest<B> for RequireKey {
     type ResponseBody = Body;
 
     fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response> {
-        refusal(&self.0, request).map_or(Ok(()), Err)
+        refusal(&self.0, self.1, request).map_or(Ok(()), Err)
     }
 }
 
-/// Lets nobody through where several keys are set: traces do not say whose they are, and each key would read what was
-/// asked with the others.
+/// Lets a request through that no page from elsewhere made, where one could: what is read here needs no key.
 #[derive(Clone)]
-pub(super) struct RequireOneTenant(pub(super) Arc<App>);
+pub(super) struct RequireOwnPage {
+    pub(super) app: Arc<App>,
+    pub(super) is_local: bool,
+}
 
-impl<B> ValidateRequest<B> for RequireOneTenant {
+impl<B> ValidateRequest<B> for RequireOwnPage {
     type ResponseBody = Body;
 
-    fn validate(&mut self, _request: &mut Request<B>) -> Result<(), Response> {
-        let several = self.0.keys.load().0.len() > 1;
-        if several { Err(ApiError::others_traces().into_response()) } else { Ok(()) }
+    fn validate(&mut self, request: &mut Request<B>) -> Result<(), Response> {
+        let admission = self.app.admission.load();
+        if !self.is_local || admission.keys(Side::Operators).is_held(request.headers()) {
+            return Ok(());
+        }
+        foreign(request).map_or(Ok(()), |refusal| Err(refusal.into_response()))
     }
 }
 
 /// What to say, in its protocol's words, to a request that may not be answered.
-pub(super) fn refusal<B>(app: &App, request: &Request<B>) -> Option<Response> {
-    let keys = app.keys.load();
+pub(super) fn refusal<B>(app: &App, side: Side, request: &Request<B>) -> Option<Response> {
+    let admission = app.admission.load();
+    let keys = admission.keys(side);
     let refusal = match keys.admits(request.headers()) {
         true if !keys.0.is_empty() => return None,
-        true if is_foreign_page(request.headers()) => ApiError::foreign_page(),
-        true => ApiError::foreign_host(foreign_host(request)?),
+        true => foreign(request)?,
         false => ApiError::unauthorized(),
     };
     Some(match request.uri().path().starts_with("/v1/messages") {
         true => MessagesError::from(refusal).into_response(),
         false => refusal.into_response(),
     })
+}
+
+/// What to say to a request without a key that a page from elsewhere may have made.
+fn foreign<B>(request: &Request<B>) -> Option<ApiError> {
+    match is_foreign_page(request.headers()) {
+        true => Some(ApiError::foreign_page()),
+        false => foreign_host(request).map(ApiError::foreign_host),
+    }
 }
 
 /// Whether a browser sends this for a page from elsewhere. It sends what any page asks for to this machine too, and what
@@ -115,6 +161,14 @@ fn is_this_machine(host: &str) -> bool {
 /// Whose request it is, by the key that it brings; all requests without a key count as one tenant's.
 pub(super) fn tenant(headers: &HeaderMap) -> Tenant {
     bearer(headers).or_else(|| own_header(headers)).map(|key| Tenant(digest(key))).unwrap_or_default()
+}
+
+/// To whose requests the caller is confined; `None`: to nobody's, as at the operators' address, and where clients need no
+/// key.
+pub(super) fn confined_to(app: &App, side: Side, headers: &HeaderMap) -> Option<Owner> {
+    let confined = side == Side::Clients && !app.admission.load().clients.0.is_empty();
+    // Without a key, as where keys were just set, nothing is the caller's.
+    confined.then(|| tenant(headers).owner().unwrap_or_default())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, EXPECT};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
@@ -24,9 +26,38 @@ const READ_DEADLINE: Duration = Duration::from_secs(120);
 /// read the refusal instead of a broken connection.
 const DISCARD_FACTOR: usize = 4;
 const DISCARD_DEADLINE: Duration = Duration::from_secs(10);
+/// Most bytes of long bodies that are held at once, unless one alone may have more.
+const ROOM: usize = 256 << 20;
+/// A body of so many bytes counts for nothing: most are shorter, and there are fewer connections than would matter.
+const SHORT: usize = 64 << 10;
 
-/// The whole body, at most `limit` bytes of it.
-pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+/// Room for the bodies of requests: of each, and of all long ones together.
+#[derive(Debug)]
+pub(super) struct Bodies {
+    /// Of one, bytes.
+    limit: usize,
+    /// A permit for each byte of long ones.
+    room: Arc<Semaphore>,
+}
+
+impl Bodies {
+    /// At most `limit` bytes each.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, room: Arc::new(Semaphore::new(ROOM.max(limit))) }
+    }
+
+    /// The whole body. A long one takes its room until nobody holds it any more.
+    pub(super) async fn read(&self, request: Request) -> Result<Bytes, ApiError> {
+        self.read_within(request, self.limit).await
+    }
+
+    /// The whole body, at most `limit` bytes of it.
+    pub(super) async fn read_within(&self, request: Request, limit: usize) -> Result<Bytes, ApiError> {
+        read(request, limit, Share::of(&self.room)).await
+    }
+}
+
+async fn read(request: Request, limit: usize, share: Share) -> Result<Bytes, ApiError> {
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(ApiError::encoded(&String::from_utf8_lossy(encoding.as_bytes())));
     }
@@ -39,11 +70,15 @@ pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, ApiErr
         }
         return Err(ApiError::too_large(limit));
     }
-    match in_time(gather(&mut body, limit)).await {
+    match in_time(gather(&mut body, limit, share)).await {
         Ok(Ok(whole)) => Ok(whole),
         Ok(Err(Unread::TooLong)) => {
             discard(&mut body, limit).await;
             Err(ApiError::too_large(limit))
+        }
+        Ok(Err(Unread::NoRoom)) => {
+            discard(&mut body, limit).await;
+            Err(ApiError::no_room())
         }
         Ok(Err(Unread::Broken)) => Err(ApiError::invalid(StatusCode::BAD_REQUEST, "the body broke off; send it again")),
         Err(_) => Err(ApiError::invalid(
@@ -56,18 +91,71 @@ pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, ApiErr
 /// Why a body is not whole.
 enum Unread {
     TooLong,
+    NoRoom,
     Broken,
 }
 
-async fn gather(body: &mut Body, limit: usize) -> Result<Bytes, Unread> {
+/// What one body takes of the room.
+struct Share {
+    room: Arc<Semaphore>,
+    bytes: usize,
+    /// `None`: the body is short so far.
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Share {
+    fn of(room: &Arc<Semaphore>) -> Self {
+        Self { room: room.clone(), bytes: 0, taken: None }
+    }
+
+    /// Room for so many more bytes; it is taken as they come, so that nobody has it for what is not sent.
+    fn grow(&mut self, bytes: usize) -> Result<(), Unread> {
+        self.bytes += bytes;
+        if self.bytes <= SHORT {
+            return Ok(());
+        }
+        let taken = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let lacking = u32::try_from(self.bytes - taken).map_err(|_| Unread::NoRoom)?;
+        let more = self.room.clone().try_acquire_many_owned(lacking).map_err(|_| Unread::NoRoom)?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        Ok(())
+    }
+
+    /// `whole`, which has the room as long as anybody holds a part of it.
+    fn held_by(self, whole: Bytes) -> Bytes {
+        match self.taken {
+            Some(_taken) => Bytes::from_owner(Held { whole, _taken }),
+            None => whole,
+        }
+    }
+}
+
+/// A long body and its room.
+struct Held {
+    whole: Bytes,
+    _taken: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.whole
+    }
+}
+
+async fn gather(body: &mut Body, limit: usize, mut share: Share) -> Result<Bytes, Unread> {
     let mut whole = Gathered::new(limit);
     while let Some(frame) = body.frame().await {
         // Trailers say nothing here.
         if let Ok(piece) = frame.map_err(|_| Unread::Broken)?.into_data() {
+            let length = piece.len();
             whole.push(piece).map_err(|TooLong| Unread::TooLong)?;
+            share.grow(length)?;
         }
     }
-    Ok(whole.into_bytes())
+    Ok(share.held_by(whole.into_bytes()))
 }
 
 /// Most bodies arrive with their heads, and need no timer.
@@ -95,10 +183,11 @@ async fn discard(body: &mut Body, limit: usize) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use axum::response::IntoResponse;
     use futures_util::stream;
+    use http::header::RETRY_AFTER;
 
     use super::*;
 
@@ -129,9 +218,28 @@ mod tests {
             let piece = Piece { byte: [b'0' + (i % 10) as u8], held: held_by_pieces.clone() };
             Ok::<_, std::io::Error>(Bytes::from_owner(piece))
         }));
-        let whole = read(Request::new(Body::from_stream(pieces)), 1 << 20).await.unwrap();
+        let whole = Bodies::new(1 << 20).read(Request::new(Body::from_stream(pieces))).await.unwrap();
         assert_eq!((whole.len(), &whole[..12]), (10_000, &b"012345678901"[..]));
         let (held, most) = (held.load(Ordering::Relaxed), most.load(Ordering::Relaxed));
         assert!(held == 0 && most <= 2, "{most} at once, {held} at the end");
+    }
+
+    #[tokio::test]
+    async fn long_bodies_have_room_together_which_short_ones_do_not_need() {
+        let bodies = Bodies { limit: 1 << 20, room: Arc::new(Semaphore::new(1 << 20)) };
+        let read = |bytes: usize| bodies.read(Request::new(Body::from(vec![b'x'; bytes])));
+        let held = [read(600 << 10).await.unwrap(), read(400 << 10).await.unwrap()];
+        let refused = read(65 << 10).await.unwrap_err().into_response();
+        assert_eq!(
+            (refused.status(), &refused.headers()[RETRY_AFTER]),
+            (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap())
+        );
+        assert_eq!(read(SHORT).await.unwrap().len(), SHORT);
+        let part = held[1].slice(..3);
+        drop(held);
+        assert_eq!((read(600 << 10).await.unwrap().len(), &part[..]), (600 << 10, &b"xxx"[..]));
+        assert!(read(700 << 10).await.is_err(), "a part that is held keeps the whole");
+        drop(part);
+        assert!(read(1 << 20).await.is_ok());
     }
 }

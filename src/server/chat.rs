@@ -8,13 +8,13 @@ use bytes::Bytes;
 
 use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
-use super::{App, body, headers};
+use super::{App, headers};
 use crate::api::sse;
 use crate::upstream::UpstreamError;
 
 pub(super) async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let wishes = headers::wishes(request.headers())?;
-    let request = body::read(request, app.body_limit).await?;
+    let request = app.bodies.read(request).await?;
     respond(&app, app.gateway.chat(request, wishes).await?, Chat)
 }
 

@@ -22,6 +22,8 @@ use super::taken::TakenBody;
 
 /// How long a connection may take until the head of its first request is there.
 const FIRST_HEAD: Duration = Duration::from_secs(30);
+/// The same where operators connect: they are near, and silent connections must not keep them out.
+const OPERATORS_FIRST_HEAD: Duration = Duration::from_secs(5);
 /// How long a kept-alive HTTP/1 connection may take, idle time included, until the next head is complete. HTTP/2
 /// connections are checked this often and closed if idle since the last check.
 const NEXT_HEAD: Duration = Duration::from_secs(120);
@@ -36,13 +38,14 @@ pub(super) async fn serve(stream: StdStream, site: Arc<Site>, graceful: Watcher)
         Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
     };
     let traffic = Arc::new(Traffic::default());
+    let first_head = if site.is_for_clients() { FIRST_HEAD } else { OPERATORS_FIRST_HEAD };
     let service = service_fn(|request| answer(site.clone(), traffic.clone(), request));
     let builder = builder();
     let served = graceful.watch(builder.serve_connection(socket, service));
     tokio::select! {
         biased;
         served = served => served.unwrap_or_else(|error| tracing::debug!(error, "a connection ended early")),
-        () = traffic.over() => tracing::debug!("a connection on which nothing was asked is ended"),
+        () = traffic.over(first_head) => tracing::debug!("a connection on which nothing was asked is ended"),
     }
 }
 
@@ -77,8 +80,8 @@ struct Traffic {
 
 impl Traffic {
     /// Comes once nothing has been under way for too long. One timer serves it as long as the connection lasts.
-    async fn over(&self) {
-        sleep(FIRST_HEAD).await;
+    async fn over(&self, first_head: Duration) {
+        sleep(first_head).await;
         let mut seen = 0;
         while !self.is_idle(seen) {
             seen = self.begun.load(Ordering::Relaxed);

@@ -81,18 +81,18 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "permission_error", message).code("foreign_host")
     }
 
-    pub(super) fn others_traces() -> Self {
-        let message = "traces do not say whose they are, and there are several api_keys: they are read at the operators' \
-                       address alone, admin_listen under [server]";
-        Self::new(StatusCode::FORBIDDEN, "permission_error", message).code("traces_for_operators")
-    }
-
     pub(super) fn too_large(limit: usize) -> Self {
         let message = format!(
             "the body is larger than {limit} bytes, the most that this gateway takes; \
              send less, such as images by URL, or raise max_body_mib under [server]"
         );
         Self::invalid(StatusCode::PAYLOAD_TOO_LARGE, message).code("body_too_large")
+    }
+
+    pub(super) fn no_room() -> Self {
+        let message = "the requests under way are all that this gateway holds at once; send it again later";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message).code("no_room");
+        error.retry_after(Some(Duration::from_secs(1)))
     }
 
     pub(super) fn encoded(encoding: &str) -> Self {

@@ -10,11 +10,13 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::auth::Side;
 use super::error::ApiError;
-use super::{App, body, json};
+use super::settings::DEFAULT_SOURCE;
+use super::{App, auth, json};
 use crate::api::error::BadRequest;
 use crate::api::feedback::{FeedbackRequest, FeedbackResponse, FeedbackValue};
-use crate::trace::{Event, Feedback, FeedbackError, Quality};
+use crate::trace::{Event, Feedback, FeedbackError, Owner, Quality};
 
 /// Most bytes of a score with its comment.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -32,9 +34,11 @@ pub(super) async fn score(State(app): State<Arc<App>>, request: Request) -> Resu
 }
 
 async fn take(app: &App, request: Request) -> Result<Uuid, ApiError> {
-    let body = body::read(request, BODY_LIMIT).await.map_err(unread)?;
+    let by = auth::confined_to(app, Side::Clients, request.headers());
+    let body = app.bodies.read_within(request, BODY_LIMIT).await.map_err(unread)?;
     let feedback = FeedbackRequest::parse(&body)
-        .and_then(|request| validate(request, app.gateway.now_ms()))
+        .and_then(|request| validate(request, by, app.gateway.now_ms()))
+        .and_then(|feedback| unreserved(feedback, &app.admission.load().reserved))
         .map_err(|bad| ApiError::from(bad).unprocessable())?;
     Ok(keep(app, feedback).await?)
 }
@@ -48,7 +52,7 @@ fn unread(error: ApiError) -> ApiError {
     ApiError::invalid(StatusCode::PAYLOAD_TOO_LARGE, message).param("comment").code("body_too_large")
 }
 
-fn validate(request: FeedbackRequest, at_ms: u64) -> Result<Feedback, BadRequest> {
+fn validate(request: FeedbackRequest, by: Option<Owner>, at_ms: u64) -> Result<Feedback, BadRequest> {
     let given = match request.value {
         FeedbackValue::Flag(flag) => f64::from(u8::from(flag)),
         FeedbackValue::Number(number) => number,
@@ -56,9 +60,9 @@ fn validate(request: FeedbackRequest, at_ms: u64) -> Result<Feedback, BadRequest
     let value = Quality::new(given).ok_or_else(|| {
         BadRequest::field("value", format!("value must be from 0 to 1, or true or false; it is {given}"))
     })?;
-    let source = request.source.unwrap_or_else(|| "client".into());
+    let source = request.source.unwrap_or_else(|| DEFAULT_SOURCE.into());
     if source.is_empty() || source.chars().count() > MAX_SOURCE {
-        let message = format!("source must have 1 to {MAX_SOURCE} characters; leave it out for \"client\"");
+        let message = format!("source must have 1 to {MAX_SOURCE} characters; leave it out for \"{DEFAULT_SOURCE}\"");
         return Err(BadRequest::field("source", message));
     }
     if let Some(length) = request.comment.as_ref().map(String::len).filter(|length| *length > MAX_COMMENT) {
@@ -66,7 +70,17 @@ fn validate(request: FeedbackRequest, at_ms: u64) -> Result<Feedback, BadRequest
         return Err(BadRequest::field("comment", message));
     }
     let (trace, metric, comment) = (request.trace_id, request.name, request.comment);
-    Ok(Feedback { trace, metric, source, value, comment, at_ms })
+    Ok(Feedback { trace, by, metric, source, value, comment, at_ms })
+}
+
+/// Whoever unlearns a judge would unlearn what clients say in its name, too.
+fn unreserved(feedback: Feedback, reserved: &[String]) -> Result<Feedback, BadRequest> {
+    if !reserved.contains(&feedback.source) {
+        return Ok(feedback);
+    }
+    let message =
+        format!("the source \"{:.64}\" is one of this gateway's own scorers; give another name", feedback.source);
+    Err(BadRequest::field("source", message))
 }
 
 /// Waits for the learner's word that it is on disk; not for room in its queue.

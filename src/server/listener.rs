@@ -17,10 +17,13 @@ use super::workers::{Workers, descriptors};
 
 /// Clients' connections served at once, where the system gives as many file descriptors; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16 * 1024;
-/// Operators' connections.
-const OPERATORS: usize = 16;
-/// File descriptors kept for all that is no connection of a client: files, listeners, operators, judges; and for each
-/// thread that serves.
+/// Operators' connections, and where the system gives few file descriptors.
+const OPERATORS: usize = 256;
+const FEW_OPERATORS: usize = 16;
+/// One of them for so many file descriptors.
+const DESCRIPTORS_PER_OPERATOR: u64 = 64;
+/// File descriptors kept for all that is no connection of a client: files, listeners, few operators, judges; and for
+/// each thread that serves.
 const RESERVE: usize = 64;
 const RESERVE_PER_THREAD: usize = 4;
 /// Served at once however few descriptors there are.
@@ -72,7 +75,10 @@ pub enum Phase {
 /// Serves `site` on `workers` as `phase` says; a sender that is gone says that it is over. When it returns, no request is
 /// under way.
 pub async fn serve(listener: TcpListener, site: Site, workers: Workers, mut phase: watch::Receiver<Phase>) {
-    let room = if site.is_for_clients() { connections(descriptors(), workers.len()) } else { OPERATORS };
+    let room = match site.is_for_clients() {
+        true => connections(descriptors(), workers.len()),
+        false => operators(descriptors()),
+    };
     tracing::debug!(connections = room, "served at once");
     let (site, graceful) = (Arc::new(site), GracefulShutdown::new());
     let mut connections = JoinSet::new();
@@ -98,8 +104,15 @@ pub async fn serve(listener: TcpListener, site: Site, workers: Workers, mut phas
 /// one, towards its upstream. `None`: there is no limit.
 fn connections(descriptors: Option<u64>, threads: usize) -> usize {
     let Some(all) = descriptors.and_then(|all| usize::try_from(all).ok()) else { return MAX_CONNECTIONS };
-    let free = all.saturating_sub(RESERVE + RESERVE_PER_THREAD * threads);
+    let more_operators = operators(descriptors) - FEW_OPERATORS;
+    let free = all.saturating_sub(RESERVE + RESERVE_PER_THREAD * threads + more_operators);
     (free / 2).clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
+}
+
+/// How many operators' connections are served at once with so many file `descriptors`.
+fn operators(descriptors: Option<u64>) -> usize {
+    let share = descriptors.and_then(|all| usize::try_from(all / DESCRIPTORS_PER_OPERATOR).ok());
+    share.unwrap_or(OPERATORS).clamp(FEW_OPERATORS, OPERATORS)
 }
 
 async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
@@ -167,6 +180,12 @@ mod tests {
         assert_eq!(connections(Some(1024), 8), 464);
         assert_eq!([Some(1 << 20), None].map(|limit| connections(limit, 2)), [MAX_CONNECTIONS; 2]);
         assert_eq!(connections(Some(20), 64), MIN_CONNECTIONS);
+    }
+
+    #[test]
+    fn operators_connections_are_many_where_there_are_descriptors_for_them() {
+        assert_eq!([Some(1024), Some(8192), Some(1 << 20), None].map(operators), [16, 128, 256, 256]);
+        assert_eq!(connections(Some(8192), 2), (8192 - 64 - 8 - (128 - 16)) / 2, "and clients have what is left");
     }
 
     #[test]

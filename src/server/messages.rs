@@ -10,14 +10,14 @@ use serde::Serialize;
 
 use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
-use super::{App, body, headers, json};
+use super::{App, headers, json};
 use crate::api::messages::{Stream, reply, request_with};
 use crate::upstream::UpstreamError;
 
 pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Result<Response, MessagesError> {
     let wishes = headers::wishes(asked.headers())?;
     let betas = headers::betas(asked.headers());
-    let body = body::read(asked, app.body_limit).await?;
+    let body = app.bodies.read(asked).await?;
     let betas: Vec<&str> = betas.iter().map(String::as_str).collect();
     let chat = request_with(&body, &betas).map_err(ApiError::from)?;
     let answer = app.gateway.chat(chat.into(), wishes).await.map_err(ApiError::from)?;
@@ -33,7 +33,7 @@ struct Count {
 
 /// An estimate: which model's tokenizer will count is not known before it is chosen.
 pub(super) async fn count(State(app): State<Arc<App>>, asked: Request) -> Result<Response, MessagesError> {
-    let body = body::read(asked, app.body_limit).await?;
+    let body = app.bodies.read(asked).await?;
     let chat = crate::api::messages::countable(&body).map_err(ApiError::from)?;
     let input_tokens = app.gateway.count(chat.into()).map_err(ApiError::from)?;
     Ok(json(&Count { input_tokens }))

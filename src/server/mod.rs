@@ -29,6 +29,7 @@ mod workers;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use axum::Extension;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
@@ -39,8 +40,9 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
-pub use auth::ApiKeys;
-use auth::{RequireKey, RequireOneTenant};
+pub use auth::{Admission, ApiKeys};
+use auth::{RequireKey, RequireOwnPage, Side};
+use body::Bodies;
 pub use error::ApiError;
 pub use learning::Learning;
 pub use listener::{BindError, Phase, bind, serve};
@@ -55,8 +57,8 @@ pub struct App {
     gateway: Arc<Gateway>,
     traces: Arc<dyn TraceReader>,
     learning: Learning,
-    keys: ArcSwap<ApiKeys>,
-    body_limit: usize,
+    admission: ArcSwap<Admission>,
+    bodies: Bodies,
     /// Notified once streams that are under way are to end.
     over: Arc<Notify>,
 }
@@ -67,22 +69,22 @@ impl App {
         gateway: Arc<Gateway>,
         traces: Arc<dyn TraceReader>,
         learning: Learning,
-        keys: ApiKeys,
+        admission: Admission,
         body_limit: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             gateway,
             traces,
             learning,
-            keys: ArcSwap::from_pointee(keys),
-            body_limit,
+            admission: ArcSwap::from_pointee(admission),
+            bodies: Bodies::new(body_limit),
             over: Arc::default(),
         })
     }
 
-    /// Lets in `keys` from the next request on.
-    pub fn replace_keys(&self, keys: ApiKeys) {
-        self.keys.store(Arc::new(keys));
+    /// Lets in whom `admission` says from the next request on.
+    pub fn replace_admission(&self, admission: Admission) {
+        self.admission.store(Arc::new(admission));
     }
 }
 
@@ -98,33 +100,32 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count))
         .route("/metrics", get(status::metrics));
-    let own = ValidateRequestHeaderLayer::custom(RequireOneTenant(app.clone()));
-    finish(v1.merge(standing()).merge(traces().route_layer(own)), app).fallback(not_found)
+    finish(v1.merge(standing()), app, Side::Clients).fallback(not_found)
 }
 
-/// What watches the process, and the traces.
-fn admin_router(app: Arc<App>) -> Router {
-    finish(standing().merge(traces()), app.clone())
-        .merge(Router::new().route("/metrics", get(status::metrics)).with_state(app))
-        .fallback(not_found_here)
+/// What watches the process.
+fn admin_router(app: Arc<App>, is_local: bool) -> Router {
+    let own = ValidateRequestHeaderLayer::custom(RequireOwnPage { app: app.clone(), is_local });
+    let metrics = Router::new().route("/metrics", get(status::metrics)).route_layer(own).with_state(app.clone());
+    finish(standing(), app, Side::Operators).merge(metrics).fallback(not_found_here)
 }
 
-fn traces() -> Router<Arc<App>> {
-    Router::new().route("/v1/traces", get(traces::list)).route("/v1/traces/{id}", get(traces::show))
-}
-
+/// How everything stands, and what happened to each request.
 fn standing() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/providers", get(providers::list))
         .route("/v1/routes", get(routes::list))
         .route("/v1/routes/{name}", get(routes::show))
+        .route("/v1/traces", get(traces::list))
+        .route("/v1/traces/{id}", get(traces::show))
 }
 
 /// Keys stand before everything that was added so far; health and readiness need none, nor do metrics at the operators'
 /// address.
-fn finish(guarded: Router<Arc<App>>, app: Arc<App>) -> Router {
+fn finish(guarded: Router<Arc<App>>, app: Arc<App>, side: Side) -> Router {
     guarded
-        .route_layer(ValidateRequestHeaderLayer::custom(RequireKey(app.clone())))
+        .route_layer(Extension(side))
+        .route_layer(ValidateRequestHeaderLayer::custom(RequireKey(app.clone(), side)))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .method_not_allowed_fallback(wrong_method)

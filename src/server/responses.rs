@@ -9,13 +9,13 @@ use http::StatusCode;
 
 use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
-use super::{App, body, headers};
+use super::{App, headers};
 use crate::api::responses::{Echo, Stream, reply, request};
 use crate::upstream::UpstreamError;
 
 pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Result<Response, ApiError> {
     let wishes = headers::wishes(asked.headers())?;
-    let body = body::read(asked, app.body_limit).await?;
+    let body = app.bodies.read(asked).await?;
     let (chat, echo) = request(&body)?;
     let answer = app.gateway.chat(chat.into(), wishes).await?;
     respond(&app, answer, Responses { stream: Stream::new(echo.clone()), echo })

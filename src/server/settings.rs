@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use secrecy::SecretString;
 
+/// The source of scores whose sender names none.
+pub const DEFAULT_SOURCE: &str = "client";
+
 /// One configuration of the server.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
@@ -15,6 +18,8 @@ pub struct ServerSettings {
     pub is_admin_asked_for: bool,
     /// What clients may send as `authorization: Bearer …`; empty: everybody may ask.
     pub api_keys: Vec<SecretString>,
+    /// The same at the operators' address; empty: `api_keys`.
+    pub admin_keys: Vec<SecretString>,
     /// A longer request body is refused with 413.
     pub max_body_bytes: usize,
     /// Sources whose scores teach nothing, sorted.

@@ -14,6 +14,7 @@ use http::{Method, Request};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+use super::auth::Side;
 use super::error::{ApiError, Refused};
 use super::{App, admin_router, auth, chat, router};
 
@@ -33,9 +34,10 @@ impl Site {
         Self { router: router(app.clone()), straight: Some(app) }
     }
 
-    /// What watches the process alone.
-    pub fn of_admins(app: Arc<App>) -> Self {
-        Self { router: admin_router(app), straight: None }
+    /// What watches the process alone. `is_local`: on a loopback address, where what a browser sends for pages from
+    /// elsewhere arrives too.
+    pub fn of_admins(app: Arc<App>, is_local: bool) -> Self {
+        Self { router: admin_router(app, is_local), straight: None }
     }
 
     /// Whether clients are served, and not operators alone.
@@ -70,7 +72,7 @@ impl Site {
 }
 
 async fn straight(app: Arc<App>, request: Request<Incoming>) -> Response {
-    if let Some(refusal) = auth::refusal(&app, &request) {
+    if let Some(refusal) = auth::refusal(&app, Side::Clients, &request) {
         return refusal;
     }
     chat::complete(State(app), request.map(Body::new)).await.into_response()

@@ -2,25 +2,29 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::auth::Side;
 use super::error::ApiError;
 use super::view::{DecisionView, ReplyView, UsageView};
-use super::{App, json};
+use super::{App, auth, json};
 use crate::api::error::{BadRequest, bounded};
 use crate::api::metadata::Metadata;
 use crate::policy::{RouteState, Snapshot};
 use crate::store::{Scored, StoreError, TracePage, TraceReader, Unreadable};
-use crate::trace::Trace;
+use crate::trace::{Owner, Trace};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
+/// Traces that are read for one page: those of other tenants are passed over.
+const MOST_READ: usize = 1000;
 
 /// Which traces are asked for.
 #[derive(Debug, Default, PartialEq)]
@@ -47,6 +51,29 @@ impl Page {
             }
         }
         Ok(page)
+    }
+
+    /// Those of `owner` (`None`: all), and where the next page begins; `None`: this is the last. Where many others lie
+    /// between them, it has fewer than its limit.
+    fn of(&self, reader: &dyn TraceReader, owner: Option<Owner>) -> Result<(TracePage, Option<Uuid>), StoreError> {
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        let at_once = if owner.is_some() { MAX_LIMIT } else { limit };
+        let (mut found, mut next, mut read) = (TracePage::default(), self.before, 0);
+        while found.traces.len() < limit && read < MOST_READ {
+            let TracePage { traces, unreadable } = reader.newest(next, at_once)?;
+            read += traces.len();
+            next = traces.last().filter(|_| traces.len() == at_once).map(|trace| trace.id);
+            found.unreadable.extend(unreadable);
+            found.traces.extend(traces.into_iter().filter(|trace| owner.is_none() || trace.owner == owner));
+            if next.is_none() {
+                break;
+            }
+        }
+        if found.traces.len() > limit {
+            found.traces.truncate(limit);
+            next = found.traces.last().map(|trace| trace.id);
+        }
+        Ok((found, next))
     }
 }
 
@@ -151,12 +178,13 @@ struct ScoreView {
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    Extension(side): Extension<Side>,
+    headers: HeaderMap,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
     let page = Page::read(parameters)?;
-    let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
-    let TracePage { traces, unreadable } = read(&app, move |reader| reader.newest(page.before, limit)).await?;
-    let next = traces.last().filter(|_| traces.len() == limit).map(|t| t.id);
+    let owner = auth::confined_to(&app, side, &headers);
+    let (TracePage { traces, unreadable }, next) = read(&app, move |reader| page.of(reader, owner)).await?;
     let snapshot = app.learning.snapshot.load();
     let traces = traces.into_iter().map(|trace| view(trace, &snapshot, None)).collect();
     let unreadable = unreadable.into_iter().map(told).collect();
@@ -165,13 +193,17 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,
+    Extension(side): Extension<Side>,
+    headers: HeaderMap,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let Path(id) = id.map_err(|_| {
         let message = "the trace id is no UUID; give the x-satisfice-trace-id of an answer, or one of GET /v1/traces";
         ApiError::invalid(StatusCode::BAD_REQUEST, message).param("id")
     })?;
-    let (trace, scores) = read(&app, move |reader| Ok((reader.trace(id)?, reader.scores(id)?))).await?;
+    let owner = auth::confined_to(&app, side, &headers);
+    let known = read(&app, move |reader| known(reader, id, owner)).await?;
+    let (trace, scores) = known.ok_or_else(|| unknown(id))?;
     let scores: Vec<_> = scores.into_iter().map(score).collect();
     match trace {
         Some(mut trace) => {
@@ -182,6 +214,19 @@ pub(super) async fn show(
         None if scores.is_empty() => Err(unknown(id)),
         None => Ok(json(&ScoresOnly { id, scores })),
     }
+}
+
+/// A trace, where its body is kept, and its scores; `None` where it is not `owner`'s.
+type Known = Option<(Option<Trace>, Vec<Scored>)>;
+
+fn known(reader: &dyn TraceReader, id: Uuid, owner: Option<Owner>) -> Result<Known, StoreError> {
+    let trace = reader.trace(id)?;
+    let is_theirs = match (&trace, owner) {
+        (_, None) => true,
+        (Some(trace), owner) => trace.owner == owner,
+        (None, owner) => reader.owner(id)? == owner,
+    };
+    if is_theirs { Ok(Some((trace, reader.scores(id)?))) } else { Ok(None) }
 }
 
 /// Reads off the threads that serve requests: a read may wait for the disk.
@@ -276,6 +321,8 @@ mod tests {
     use crate::difficulty::{Population, Prior};
     use crate::policy::{Audited, Candidate, Decision, Kind, Knob};
     use crate::server::view::KnobView;
+    use crate::store::Store;
+    use crate::store::memory::MemoryStore;
     use crate::trace::{Attempt, Outcome, ReplyText};
 
     const ID: Uuid = Uuid::from_u128(0x0193_5a7b_0000_7000_8000_0000_0000_0001);
@@ -317,6 +364,7 @@ mod tests {
         Trace {
             id: ID,
             at_ms: 1_732_406_400_000,
+            owner: None,
             route: Some("auto".into()),
             metadata: Metadata::default(),
             decision: Some(decision(Kind::Shadow, Knob::BudgetPer1k(2.0)).into()),
@@ -333,6 +381,30 @@ mod tests {
             request: Bytes::new(),
             reply: ReplyText { content: "hi".into(), refusal: true, ..ReplyText::default() },
         }
+    }
+
+    #[test]
+    fn a_page_has_ones_own_and_goes_on_where_too_many_others_lie_between() {
+        let (own, other) = (Some(Owner([1; 8])), Some(Owner([2; 8])));
+        let mut store = MemoryStore::default();
+        for n in 1..=2500 {
+            let owner = if n % 1250 == 0 { own } else { other };
+            store.stage(&Trace { id: Uuid::from_u128(n), owner, ..trace() }).unwrap();
+        }
+        store.keep().unwrap();
+        let page = |before: Option<Uuid>, limit, owner| {
+            let (page, next) = Page { limit: Some(limit), before }.of(&*store.reader(), owner).unwrap();
+            let ids: Vec<u128> = page.traces.iter().map(|trace| trace.id.as_u128()).collect();
+            (ids, next.map(|id| id.as_u128()))
+        };
+        let after = |id: u128| Some(Uuid::from_u128(id));
+        assert_eq!(page(None, 2, own), (vec![2500], Some(1501)));
+        assert_eq!(page(after(1501), 2, own), (vec![1250], Some(501)));
+        assert_eq!(page(after(501), 2, own), (vec![], None));
+        assert_eq!(page(None, 1, own), (vec![2500], Some(2301)));
+        assert_eq!(page(None, 2, other), (vec![2499, 2498], Some(2498)));
+        assert_eq!(page(None, 2, None), (vec![2500, 2499], Some(2499)));
+        assert_eq!(page(after(3), 5, None), (vec![2, 1], None));
     }
 
     fn unlearned() -> Snapshot {

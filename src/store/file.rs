@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
@@ -92,15 +93,21 @@ impl DatabaseFile {
     /// itself does not read.
     fn begin(&self) -> Result<Database, DatabaseError> {
         let unfinished = self.path.with_extension("redb.new");
-        let database = match self.create(&unfinished) {
+        let database = match self.lay_out(&unfinished) {
             Err(DatabaseError::Storage(StorageError::Io(e))) if e.kind() == io::ErrorKind::InvalidData => {
                 fs::remove_file(&unfinished).map_err(StorageError::Io)?;
-                self.create(&unfinished)?
+                self.lay_out(&unfinished)?
             }
             created => created?,
         };
         self.finish(&unfinished).map_err(StorageError::Io)?;
         Ok(database)
+    }
+
+    /// Readable by its owner alone, whatever the folder is. An empty file is a new one for redb.
+    fn lay_out(&self, path: &Path) -> Result<Database, DatabaseError> {
+        fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(StorageError::Io)?;
+        self.create(path)
     }
 
     /// Names the file for good, also where the power fails after what is written next. A file that another process has

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     Checkpoint, Entry, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit, has_decision_in,
-    newest_scores,
+    newest_scores, owner_in,
 };
-use crate::trace::{Trace, TraceId};
+use crate::trace::{Owner, Trace, TraceId};
 
 /// Clones share what is stored: keep one to look into it.
 #[derive(Debug, Clone, Default)]
@@ -105,6 +105,10 @@ impl TraceReader for MemoryStore {
 
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {
         Ok(newest_scores(self.history(id, Position::MAX)?))
+    }
+
+    fn owner(&self, id: TraceId) -> Result<Option<Owner>, StoreError> {
+        Ok(owner_in(&self.history(id, Position::MAX)?))
     }
 
     fn was_decided_in(&self, id: TraceId, bundle: u64) -> Result<bool, StoreError> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::catalog::{Name, Usage};
 use crate::policy::{Decision, RouteSpec};
-use crate::trace::{Outcome, Trace, TraceId};
+use crate::trace::{Outcome, Owner, Trace, TraceId};
 
 mod answers;
 mod file;
@@ -45,6 +45,8 @@ pub enum Entry {
     Decided {
         trace: TraceId,
         at_ms: u64,
+        /// As in the trace.
+        owner: Option<Owner>,
         route: Name,
         /// The training run that φ is of: [`bundle_key`](crate::policy::bundle_key) of its fingerprint.
         bundle: u64,
@@ -199,6 +201,12 @@ pub trait TraceReader: Send + Sync {
     /// The ledger cannot be read.
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError>;
 
+    /// Whose request it is, by the ledger; `None`: nobody's, or nobody decided it.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    fn owner(&self, id: TraceId) -> Result<Option<Owner>, StoreError>;
+
     /// Whether the ledger has a decision of the request in the φ of the training run `bundle`.
     ///
     /// # Errors
@@ -255,6 +263,11 @@ impl StoreError {
     fn damaged(path: &Path, problem: impl ToString) -> Self {
         Self::Damaged { path: path.display().to_string(), problem: problem.to_string() }
     }
+}
+
+/// Whose request these entries are of.
+pub fn owner_in(history: &[Entry]) -> Option<Owner> {
+    history.iter().find_map(|entry| if let Entry::Decided { owner, .. } = entry { *owner } else { None })
 }
 
 /// Whether the entries of one request have its decision in the φ of the training run `bundle`.

@@ -1,6 +1,7 @@
 //! The store that `serve` uses: one folder with `ledger.redb` and `traces-*.redb`.
 
 use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,9 +9,9 @@ use super::ledger::{Ledger, LedgerReader};
 use super::segments::{Retention, SegmentWriter, Segments};
 use super::{
     Checkpoint, Entry, LEDGER_FILE, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit,
-    has_decision_in, newest_scores,
+    has_decision_in, newest_scores, owner_in,
 };
-use crate::trace::{Trace, TraceId};
+use crate::trace::{Owner, Trace, TraceId};
 
 /// A data folder, held by this process alone.
 #[derive(Debug)]
@@ -38,6 +39,13 @@ impl RedbStore {
 fn make(folder: &Path) -> Result<PathBuf, StoreError> {
     let unusable = |e: std::io::Error| StoreError::Folder { path: folder.display().to_string(), reason: e.to_string() };
     make_folder(folder).map_err(unusable)?;
+    let open = fs::metadata(folder).map_err(unusable)?.permissions().mode() & 0o007;
+    if open != 0 {
+        let folder = folder.display();
+        tracing::warn!(
+            "{folder}, which holds what people asked, is open to all users of this machine: chmod o-rwx {folder}"
+        );
+    }
     folder.canonicalize().map_err(unusable)
 }
 
@@ -48,7 +56,7 @@ fn make(folder: &Path) -> Result<PathBuf, StoreError> {
 /// It cannot be made.
 pub fn make_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.mode(0o700);
     builder.recursive(true).create(folder)
 }
 
@@ -111,6 +119,10 @@ impl TraceReader for Reader {
 
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {
         Ok(newest_scores(self.ledger.history(id, Position::MAX)?))
+    }
+
+    fn owner(&self, id: TraceId) -> Result<Option<Owner>, StoreError> {
+        Ok(owner_in(&self.ledger.history(id, Position::MAX)?))
     }
 
     fn was_decided_in(&self, id: TraceId, bundle: u64) -> Result<bool, StoreError> {

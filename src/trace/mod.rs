@@ -23,12 +23,18 @@ pub fn twin(id: TraceId) -> TraceId {
     Uuid::from_u128(id.as_u128() ^ 1)
 }
 
+/// Whose a request is: the beginning of the digest of the API key that it came with. No key has that of zeros.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner(pub [u8; 8]);
+
 /// Everything that is kept of one request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     pub id: TraceId,
     /// Arrival, Unix milliseconds.
     pub at_ms: u64,
+    /// `None`: nobody's, as it came without a key, or before owners were kept.
+    pub owner: Option<Owner>,
     /// `None` where the client named a model.
     pub route: Option<Name>,
     /// What the client said about the request in `x-satisfice-metadata`.
@@ -116,7 +122,7 @@ pub enum Event {
     /// A route chose who streams an answer; sent before the upstream is called, so that a score may come before the
     /// answer ends. Not sent for whole answers: nobody can score them before `Finished`, which carries the decision.
     /// `bundle`: the key of the training run that φ comes from; not always the learner's current one.
-    Decided { trace: TraceId, at_ms: u64, route: Name, bundle: u64, decision: Arc<Decision> },
+    Decided { trace: TraceId, at_ms: u64, owner: Option<Owner>, route: Name, bundle: u64, decision: Arc<Decision> },
     /// The request ended, however it did.
     Finished(Box<Trace>),
     /// A score from outside. The answer comes once it is durable.
@@ -177,6 +183,8 @@ impl Quality {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feedback {
     pub trace: TraceId,
+    /// Who gives it, whom others' requests are unknown to; `None`: they are not told apart.
+    pub by: Option<Owner>,
     pub metric: String,
     pub source: String,
     pub value: Quality,

@@ -289,6 +289,16 @@ fn an_open_address_needs_keys_wherever_it_was_said() {
     let with_keys = format!("[server]\napi_keys = [\"env:GATEWAY_KEY\"]\n{SMALL}");
     assert_eq!(read_with(&with_keys, &flags).unwrap().server.api_keys[0].expose_secret(), "gk-1");
     assert!(read_with(&format!("[server]\napi_keys = []\n{SMALL}"), &flags).is_err());
+    let flags = Flags { admin_listen: flags.listen, ..Flags::default() };
+    let with_keys = format!("[server]\nadmin_keys = [\"env:GATEWAY_KEY\"]\n{SMALL}");
+    assert_eq!(read_with(&with_keys, &flags).unwrap().server.admin_keys[0].expose_secret(), "gk-1");
+    assert!(read_with(SMALL, &flags).is_err());
+}
+
+#[test]
+fn no_judge_is_called_as_clients_scores_are() {
+    let said = mistakes(&format!("{SMALL}\n[[scorers]]\nname = \"client\"\nkind = \"judge\"\nmodel = \"small\"\n"));
+    assert!(said.contains("give it another name"), "{said}");
 }
 
 #[test]

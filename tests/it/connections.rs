@@ -32,6 +32,22 @@ async fn a_connection_without_a_request_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn silent_connections_do_not_keep_operators_out() {
+    let running = Running::start().await;
+    let operators = running.operators().await;
+    let began = Instant::now();
+    let mut silent = vec![];
+    for _ in 0..17 {
+        silent.push(TcpStream::connect(operators.trim_start_matches("http://")).await.unwrap());
+    }
+    let scraped = client().build().unwrap().get(format!("{operators}/metrics")).send().await.unwrap();
+    assert_eq!((scraped.status().as_u16(), began.elapsed().as_secs()), (200, 0));
+    until_closed(&mut silent[0]).await;
+    let took = began.elapsed().as_secs();
+    assert!((4..7).contains(&took), "{took} s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_had_a_request_may_be_idle_for_longer() {
     let running = Running::start().await;
     let (began, mut connection) = (Instant::now(), running.connect().await);

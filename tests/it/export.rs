@@ -202,7 +202,7 @@ fn a_shadow_says_how_likely_it_was_to_be_asked_for() {
     let own = Decision { audit: Some(Audited { share: 0.5, best: 1 }), ..decision(0) };
     let entry = |trace, decision: Decision| {
         let (route, decision) = (ROUTE.into(), decision.into());
-        Entry::Decided { trace, at_ms: BEGIN_MS, route, bundle: 1, decision }
+        Entry::Decided { trace, at_ms: BEGIN_MS, owner: None, route, bundle: 1, decision }
     };
     let shadow = own.shadow().unwrap();
     let folder = data(&[entry(id(0), own), entry(twin(id(0)), shadow)], &[]);

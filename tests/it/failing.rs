@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use satisfice::store::memory::MemoryStore;
 use satisfice::store::{Checkpoint, Entry, Position, Scored, Store, StoreError, TracePage, TraceReader, Visit};
-use satisfice::trace::{Trace, TraceId};
+use satisfice::trace::{Owner, Trace, TraceId};
 
 /// Clones share what is stored and what fails: keep one to look into it or to make it fail.
 #[derive(Debug, Clone, Default)]
@@ -117,6 +117,10 @@ impl TraceReader for FailingStore {
 
     fn scores(&self, id: TraceId) -> Result<Vec<Scored>, StoreError> {
         self.read()?.scores(id)
+    }
+
+    fn owner(&self, id: TraceId) -> Result<Option<Owner>, StoreError> {
+        self.read()?.owner(id)
     }
 
     fn was_decided_in(&self, id: TraceId, bundle: u64) -> Result<bool, StoreError> {

@@ -68,6 +68,7 @@ async fn what_is_no_score_is_refused_before_the_learner_hears_of_it() {
         (body("NaN"), 400, Value::Null),
         (body("1, \"colour\": \"red\""), 422, "colour".into()),
         (body("1, \"source\": \"\""), 422, "source".into()),
+        (body("1, \"source\": \"own\""), 422, "source".into()),
         (r#"{"trace_id": "x", "name": "quality", "value": 1}"#.into(), 422, "trace_id".into()),
         (format!(r#"{{"trace_id": "{TRACE}", "value": 1}}"#), 422, "name".into()),
         ("{".into(), 400, Value::Null),

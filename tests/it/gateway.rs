@@ -13,10 +13,10 @@ use satisfice::gateway::{
     CacheSettings, DEFAULT_DEADLINES, Gateway, RouteSettings, SegmentSettings, Settings, Setup, Sources,
 };
 use satisfice::policy::{Knob, Snapshot};
-use satisfice::server::{self, ApiKeys, App, Learning, Phase, Site, Workers};
+use satisfice::server::{self, Admission, ApiKeys, App, Learning, Phase, Site, Workers};
 use satisfice::store::{Scored, StoreError, TracePage, TraceReader};
 use satisfice::telemetry::Metrics;
-use satisfice::trace::{Event, Trace, TraceId};
+use satisfice::trace::{Event, Owner, Trace, TraceId};
 use satisfice::upstream::Upstreams;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ pub struct Running {
     pub url: String,
     events: mpsc::Receiver<Event>,
     phase: watch::Sender<Phase>,
+    app: Arc<App>,
     served: JoinHandle<()>,
 }
 
@@ -108,14 +109,25 @@ impl Running {
             metrics,
             sources(options.clock),
         ));
-        let app = App::new(gateway.clone(), Arc::new(NoTraces), learning, options.keys, BODY_LIMIT);
+        let admission = Admission { clients: options.keys, operators: None, reserved: vec!["own".into()] };
+        let app = App::new(gateway.clone(), Arc::new(NoTraces), learning, admission, BODY_LIMIT);
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (phase, told) = watch::channel(Phase::Serving);
+        let site = Site::of_clients(app.clone());
         let served = tokio::spawn(async move {
-            server::serve(listener, Site::of_clients(app), Workers::here(), told).await;
+            server::serve(listener, site, Workers::here(), told).await;
         });
-        Self { upstream, gateway, client: client(), url, events, phase, served }
+        Self { upstream, gateway, client: client(), url, events, phase, app, served }
+    }
+
+    /// Listens for operators too; `http://127.0.0.1:PORT`.
+    pub async fn operators(&self) -> String {
+        let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (site, told) = (Site::of_admins(self.app.clone(), true), self.phase.subscribe());
+        tokio::spawn(async move { server::serve(listener, site, Workers::here(), told).await });
+        url
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {
@@ -165,7 +177,7 @@ impl Running {
         drop(self.client);
         self.phase.send_replace(Phase::Ending);
         timeout(PATIENCE, self.served).await.expect("an end in time").unwrap();
-        drop(self.gateway);
+        drop((self.gateway, self.app));
         let mut rest = vec![];
         while let Some(event) = timeout(PATIENCE, self.events.recv()).await.expect("the gateway to be gone") {
             rest.push(event);
@@ -281,6 +293,9 @@ impl TraceReader for NoTraces {
     }
     fn scores(&self, _: TraceId) -> Result<Vec<Scored>, StoreError> {
         Ok(vec![])
+    }
+    fn owner(&self, _: TraceId) -> Result<Option<Owner>, StoreError> {
+        Ok(None)
     }
     fn was_decided_in(&self, _: TraceId, _: u64) -> Result<bool, StoreError> {
         Ok(false)

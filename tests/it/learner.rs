@@ -12,7 +12,7 @@ use satisfice::scorers;
 use satisfice::store::memory::MemoryStore;
 use satisfice::store::{Entry, RedbStore, Retention, Store};
 use satisfice::trace::{
-    Event, Feedback, FeedbackError, Grade, MAX_REVISIONS, MAX_SOURCES, Outcome, Quality, Trace, twin,
+    Event, Feedback, FeedbackError, Grade, MAX_REVISIONS, MAX_SOURCES, Outcome, Owner, Quality, Trace, twin,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -35,7 +35,10 @@ fn prompt() -> Bounds {
 
 fn decide(learner: &Learner, n: u64) {
     let (decision, bundle) = (decision(n).into(), bundle_key("bundle"));
-    send(learner, Event::Decided { trace: id(n), at_ms: BEGIN_MS + n, route: ROUTE.into(), bundle, decision });
+    send(
+        learner,
+        Event::Decided { trace: id(n), at_ms: BEGIN_MS + n, owner: None, route: ROUTE.into(), bundle, decision },
+    );
 }
 
 /// The `n`th request, drawn for the comparison with `large`; `small` answers where `n` is even.
@@ -147,6 +150,28 @@ fn scores_that_cannot_be_are_refused_and_leave_no_trace() {
     assert!([-0.1, 1.7, f64::INFINITY, f64::NAN].into_iter().all(|value| Quality::new(value).is_none()));
     learner.stop();
     assert_eq!(scores(&store, "quality"), [] as [f64; 0]);
+}
+
+#[test]
+fn others_requests_are_unknown_to_whoever_scores_also_after_a_restart() {
+    let store = MemoryStore::default();
+    let owned = |n: u64, owner| Trace { owner, ..trace(n) };
+    let (one, two) = (Some(Owner([1; 8])), Some(Owner([2; 8])));
+    let score_by =
+        |learner: &Learner, by, n: u64, value| score(learner, Feedback { by, ..feedback(n, "client", value) });
+    for start_value in [0.1, 0.5] {
+        let learner = start(store.clone(), prompt());
+        if store.reader().trace(id(1)).unwrap().is_none() {
+            finish(&learner, owned(1, one));
+            finish(&learner, owned(2, None));
+        }
+        assert_eq!(score_by(&learner, two, 1, 0.9), Err(FeedbackError::UnknownTrace(id(1))));
+        for (by, n, more) in [(one, 1, 0.0), (None, 1, 0.1), (two, 2, 0.2)] {
+            score_by(&learner, by, n, start_value + more).unwrap();
+        }
+        learner.stop();
+    }
+    assert_eq!(store.reader().owner(id(1)).unwrap(), one);
 }
 
 #[test]
@@ -828,7 +853,10 @@ fn a_score_of_an_answer_given_again_is_kept_and_credits_nobody() {
         let again = Trace { decision: Some(decision), usage: None, cost_usd: Some(0.0), stream, ..trace(2) };
         if stream {
             let (trace, bundle, decision) = (id(2), bundle_key("bundle"), again.decision.clone().unwrap());
-            send(&learner, Event::Decided { trace, at_ms: BEGIN_MS, route: ROUTE.into(), bundle, decision });
+            send(
+                &learner,
+                Event::Decided { trace, at_ms: BEGIN_MS, owner: None, route: ROUTE.into(), bundle, decision },
+            );
         }
         finish(&learner, again);
         for value in [0.1, 0.0] {
@@ -850,7 +878,7 @@ fn again(n: u64, stream: bool) -> Trace {
 fn begin_again(learner: &Learner, n: u64) {
     let (trace, decision) = (id(n), again(n, true).decision.unwrap());
     let (at_ms, bundle) = (BEGIN_MS + n, bundle_key("bundle"));
-    send(learner, Event::Decided { trace, at_ms, route: ROUTE.into(), bundle, decision });
+    send(learner, Event::Decided { trace, at_ms, owner: None, route: ROUTE.into(), bundle, decision });
 }
 
 #[test]

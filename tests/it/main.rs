@@ -70,6 +70,7 @@ mod sessions;
 mod shadow;
 mod sse;
 mod stream;
+mod tenants;
 mod traces_alarms;
 mod train;
 mod upstream_answers;

@@ -88,6 +88,7 @@ pub fn trace(n: u64) -> Trace {
     Trace {
         id: id(n),
         at_ms: BEGIN_MS + n,
+        owner: None,
         route: Some(ROUTE.into()),
         metadata: Metadata::new([("n", n.to_string())]).unwrap(),
         decision: Some(decision(n).into()),
@@ -110,6 +111,7 @@ pub fn decided(n: u64) -> Entry {
     Entry::Decided {
         trace: id(n),
         at_ms: BEGIN_MS + n,
+        owner: None,
         route: ROUTE.into(),
         bundle: satisfice::policy::bundle_key("bundle"),
         decision: decision(n).into(),
@@ -127,13 +129,14 @@ pub fn settled(n: u64) -> Entry {
 }
 
 pub fn scored(n: u64, source: &str, value: f64) -> Entry {
-    let Feedback { trace, metric, source, value, comment, at_ms } = feedback(n, source, value);
+    let Feedback { trace, metric, source, value, comment, at_ms, .. } = feedback(n, source, value);
     Entry::Scored(Scored { trace, metric, source, value: value.get(), weight: 1.0, comment, at_ms })
 }
 
 pub fn feedback(n: u64, source: &str, value: f64) -> Feedback {
     Feedback {
         trace: id(n),
+        by: None,
         metric: "quality".into(),
         source: source.into(),
         value: Quality::new(value).unwrap(),

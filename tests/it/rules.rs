@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use satisfice::catalog::{Model, Price};
-use satisfice::gateway::{Condition, Rule, Settings, Then};
+use satisfice::gateway::{Condition, Fallbacks, Resilience, Rule, Settings, Then};
 use satisfice::policy::Kind;
 use serde_json::{Value, json};
 
@@ -73,6 +73,20 @@ async fn where_a_rules_models_cannot_answer_nobody_else_does() {
         json!([{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]);
     let (status, error) = error(running.chat(picture).await).await;
     assert_eq!((status, &error["param"]), (400, &json!("messages")), "{error}");
+}
+
+#[tokio::test]
+async fn a_rule_holds_for_what_the_route_falls_back_on_too() {
+    for (when, status, asked) in [("true", 502, 0), ("false", 200, 1)] {
+        let mut options = ruled(vec![rule(when, only("small"))]);
+        let fallbacks = Fallbacks { error: Some(vec![options.settings.models[1].clone()]), ..Fallbacks::default() };
+        options.settings.routes[0].models.truncate(1);
+        options.settings.routes[0].resilience = Resilience { fallbacks, ..Resilience::default() };
+        let running = Running::with(options).await;
+        running.upstream.on("small-upstream", [Answer::status(500, "out of order")]);
+        assert_eq!(running.chat(ask("auto")).await.status(), status, "{when}");
+        assert_eq!(running.upstream.counts(["large-upstream"]), [asked]);
+    }
 }
 
 /// Two models that nobody knows, of one price, whose providers charge a hundredth for what they have read before.

@@ -119,7 +119,7 @@ async fn a_damaged_file_of_traces_is_named_in_the_list_and_the_log_and_hides_no_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operators_get_metrics_without_a_key_and_with_one_the_traces_that_clients_do_not_get() {
+async fn operators_get_metrics_without_a_key_and_traces_with_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = program();
     command.env("ONE", "sk-one").env("TWO", "sk-two");
@@ -133,7 +133,7 @@ async fn operators_get_metrics_without_a_key_and_with_one_the_traces_that_client
         ("/metrics", "sk-wrong", 401, 200),
         ("/metrics", "sk-one", 200, 200),
         ("/v1/traces", "sk-wrong", 401, 401),
-        ("/v1/traces", "sk-one", 403, 200),
+        ("/v1/traces", "sk-one", 200, 200),
         ("/v1/routes", "sk-two", 200, 200),
     ] {
         let told = (status(&clients, path, key).await, status(&operators, path, key).await);
@@ -148,6 +148,26 @@ fn what_people_asked_is_for_the_owner_of_the_data_folder_alone() {
     start(folder.path()).says("for operators");
     let mode = std::fs::metadata(folder.path().join("data")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "{mode:o}");
+}
+
+#[test]
+fn in_a_folder_that_is_open_to_others_they_read_no_file_and_the_log_says_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).unwrap();
+    let config = format!("[cache]\ndisk_mib = 1\nmodels = true\n{CONFIG}");
+    let served = configured(&mut program(), folder.path(), &config);
+    let told = served.says("open to all users");
+    assert!(told.contains("WARN") && told.contains("chmod o-rwx data"), "{told}");
+    served.says("for operators");
+    let files: Vec<_> = std::fs::read_dir(&data).unwrap().map(Result::unwrap).filter(|f| f.path().is_file()).collect();
+    for file in &files {
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}: {mode:o}", file.path());
+    }
+    assert!(files.len() >= 2, "the ledger and the kept answers: {files:?}");
 }
 
 #[test]

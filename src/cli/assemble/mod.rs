@@ -23,7 +23,7 @@ use crate::learner::{self, Bounds, Learner, LearnerError, Reading};
 use crate::policy::Snapshot;
 use crate::scorers::judge::{self, Bench, Judging};
 use crate::scorers::{self, Scorer};
-use crate::server::{self, ApiKeys, App, BindError, Phase, Site, Workers};
+use crate::server::{self, Admission, ApiKeys, App, BindError, Phase, Site, Workers};
 use crate::store::{AnswerShelf, RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
 use crate::trace::{AdoptError, Event};
@@ -87,13 +87,13 @@ pub async fn assemble(setup: config::Setup, admin: Option<TcpListener>) -> Resul
     let upstreams = Arc::new(Upstreams::new(setup.providers.clone(), setup.gateway.deadlines.connect)?);
     let LearningSide { learner, bench, judging } =
         learning_side(&setup, &upstreams, &bundle, &metrics, (sources.now_ms)())?;
+    let admission = admission(&setup);
     let in_force = Setup::new(setup.gateway, upstreams, &metrics);
     let (snapshot, events) = (learner.snapshot.clone(), learner.events.clone());
     let gateway = Arc::new(Gateway::new(in_force, snapshot, bundle, events, metrics.clone(), sources));
     let answers = shelve(&setup.data_dir, &gateway)?;
-    let keys = ApiKeys::new(&setup.server.api_keys);
     let learning = server::Learning { snapshot: learner.snapshot.clone(), counters: learner.counters.clone() };
-    let app = App::new(gateway.clone(), learner.reader.clone(), learning, keys, setup.server.max_body_bytes);
+    let app = App::new(gateway.clone(), learner.reader.clone(), learning, admission, setup.server.max_body_bytes);
     let (phase, listeners) = listening_side(listener, admin, &app)?;
     Ok(Running {
         address,
@@ -148,7 +148,8 @@ fn listening_side(
     let workers = Workers::start().map_err(AssembleError::Threads)?;
     listeners.spawn(server::serve(clients, Site::of_clients(app.clone()), workers, told.clone()));
     if let Some(admins) = admins {
-        listeners.spawn(server::serve(admins, Site::of_admins(app.clone()), Workers::here(), told));
+        let is_local = admins.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        listeners.spawn(server::serve(admins, Site::of_admins(app.clone(), is_local), Workers::here(), told));
     }
     Ok((phase, listeners))
 }
@@ -170,6 +171,18 @@ fn settled(setup: &config::Setup) -> Settled {
         ("`memory_mib` of [cache]", cache.memory_bytes.to_string()),
         ("`disk_mib` of [cache]", format!("{:?}", cache.disk_bytes)),
     ]
+}
+
+/// Whom the server lets in, and what the gateway's own scorers are called.
+fn admission(setup: &config::Setup) -> Admission {
+    let built_in = scorers::built_in().into_iter().map(|scorer| scorer.name().to_owned());
+    let judges = setup.judging.values().flatten().map(|judge| judge.name.clone());
+    let (api_keys, admin_keys) = (&setup.server.api_keys, &setup.server.admin_keys);
+    Admission {
+        clients: ApiKeys::new(api_keys),
+        operators: (!admin_keys.is_empty()).then(|| ApiKeys::new(admin_keys)),
+        reserved: built_in.chain(judges).collect(),
+    }
 }
 
 fn bench(judging: &Judging, settings: &Settings, upstreams: Arc<Upstreams>, metrics: &Arc<Metrics>) -> Bench {
@@ -267,6 +280,7 @@ impl Running {
         if let Some((changed, _)) = settled(&setup).into_iter().find(|setting| !self.settled.contains(setting)) {
             return Err(AssembleError::Settled(changed));
         }
+        let admission = admission(&setup);
         let (connect, settings) = (setup.gateway.deadlines.connect, &setup.gateway);
         let models = settings.models.iter().chain(&settings.embeddings).map(|model| &**model);
         let upstreams = self.gateway.upstreams(|_, before| before.renewed(setup.providers, connect, models))?;
@@ -279,7 +293,7 @@ impl Running {
         };
         self.bench.store(Arc::new(bench(&setup.judging, &setup.gateway, upstreams.clone(), &self.metrics)));
         self.gateway.replace(Setup::new(setup.gateway, upstreams, &self.metrics));
-        self.app.replace_keys(ApiKeys::new(&setup.server.api_keys));
+        self.app.replace_admission(admission);
         if untold.is_some() {
             tracing::warn!(
                 "the configuration is in force, but the learner is behind, and hears of its routes once it has room; is the disk stuck?"

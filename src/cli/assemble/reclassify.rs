@@ -124,6 +124,7 @@ mod tests {
         Trace {
             id: Uuid::from_u128(n),
             at_ms: 0,
+            owner: None,
             route: Some("auto".into()),
             metadata: Metadata::default(),
             decision: Some(decision().into()),
@@ -148,6 +149,7 @@ mod tests {
         let decided = |(n, bundle)| Entry::Decided {
             trace: Uuid::from_u128(n),
             at_ms: 0,
+            owner: None,
             route: "auto".into(),
             bundle,
             decision: decision().into(),

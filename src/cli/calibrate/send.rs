@@ -150,6 +150,7 @@ impl Sender<'_> {
         Ok(Trace {
             id: call.id,
             at_ms,
+            owner: None,
             metadata: Metadata::default(),
             route: Some(self.route.name.as_str().into()),
             decision: Some(call.decision.clone().into()),

@@ -151,7 +151,7 @@ impl<'a> Export<'a> {
         if first != Some(&entry) {
             return Ok(());
         }
-        let Entry::Decided { trace, at_ms, route, bundle, decision } = entry else { return Ok(()) };
+        let Entry::Decided { trace, at_ms, route, bundle, decision, .. } = entry else { return Ok(()) };
         let route = String::from(route);
         self.routes.insert(route.clone());
         if self.route.is_some_and(|wanted| wanted != route) {

@@ -18,6 +18,8 @@ pub(in crate::config) struct Server {
     pub(in crate::config) api_keys: Vec<SecretString>,
     /// The file lists keys, be they valid or not.
     pub(in crate::config) has_api_keys: bool,
+    pub(in crate::config) admin_keys: Vec<SecretString>,
+    pub(in crate::config) has_admin_keys: bool,
     pub(in crate::config) max_body_mib: Option<u32>,
     pub(in crate::config) traces_days: Option<u32>,
     pub(in crate::config) traces_gib: Option<f64>,
@@ -35,14 +37,13 @@ pub(in crate::config) struct Deadlines {
 
 impl Server {
     pub(super) fn read(section: &mut Section<'_, '_>, environment: &Environment) -> Self {
-        let keys = section.strings("api_keys", "a list such as [\"env:SATISFICE_KEY\"]");
-        let none = keys.as_ref().is_some_and(|keys| keys.value.is_empty());
-        let keys = keys.map_or(vec![], |keys| keys.value);
-        let valid = keys.iter().filter_map(|key| secret(key, "a key of `api_keys`", environment, section.findings));
-        let api_keys = valid.collect();
+        let (api_keys, has_api_keys) = keys(section, "api_keys", environment);
+        let (admin_keys, has_admin_keys) = keys(section, "admin_keys", environment);
         Self {
-            has_api_keys: section.had("api_keys") && !none,
             api_keys,
+            has_api_keys,
+            admin_keys,
+            has_admin_keys,
             listen: address(section, "listen"),
             admin_listen: address(section, "admin_listen"),
             data_dir: path(section, "data_dir", "a folder such as \"data\""),
@@ -64,6 +65,15 @@ impl Deadlines {
             total: seconds(section, "total_s"),
         }
     }
+}
+
+/// The valid ones, and whether the file lists any.
+fn keys(section: &mut Section<'_, '_>, name: &'static str, environment: &Environment) -> (Vec<SecretString>, bool) {
+    let keys = section.strings(name, "a list such as [\"env:SATISFICE_KEY\"]");
+    let none = keys.as_ref().is_some_and(|keys| keys.value.is_empty());
+    let (keys, what) = (keys.map_or(vec![], |keys| keys.value), format!("a key of `{name}`"));
+    let valid = keys.iter().filter_map(|key| secret(key, &what, environment, section.findings));
+    (valid.collect(), section.had(name) && !none)
 }
 
 /// Sorted: their order means nothing.

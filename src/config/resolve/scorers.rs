@@ -9,6 +9,7 @@ use crate::config::file::{self, File};
 use crate::config::findings::Findings;
 use crate::gateway::{DEFAULT_SHADOW, RouteSettings};
 use crate::scorers::judge::{DEFAULT_RUBRIC, DEFAULT_SHARE, DEFAULT_WEIGHT, JudgeSettings, Judging};
+use crate::server::settings::DEFAULT_SOURCE;
 
 /// The judges of each route; a route that has some is shadowed, unless it says otherwise.
 pub(super) fn judging(
@@ -18,6 +19,7 @@ pub(super) fn judging(
     findings: &mut Findings,
 ) -> Judging {
     unique("scorer", file.scorers.iter().filter_map(|scorer| scorer.name.as_ref()), findings);
+    note_clients_name(file, findings);
     let judges: Vec<_> = file.scorers.iter().filter_map(|scorer| judge(scorer, file, models, findings)).collect();
     let typed = file.routes.iter().flatten();
     typed.clone().for_each(|route| note_unknown_scorers(route, file, findings));
@@ -61,6 +63,15 @@ fn judge(
         share: scorer.share.unwrap_or(DEFAULT_SHARE),
         weight: scorer.weight.unwrap_or(DEFAULT_WEIGHT),
     }))
+}
+
+/// Nobody else may score under a judge's name.
+fn note_clients_name(file: &File, findings: &mut Findings) {
+    let names = file.scorers.iter().filter_map(|scorer| scorer.name.as_ref());
+    for name in names.filter(|name| name.value == DEFAULT_SOURCE) {
+        let text = format!("a scorer is called \"{DEFAULT_SOURCE}\", as clients' own scores are; give it another name");
+        findings.mistake(name.line, text);
+    }
 }
 
 fn note_unknown_scorers(route: &file::Route, file: &File, findings: &mut Findings) {

@@ -18,9 +18,10 @@ const GIB: f64 = (1 << 30) as f64;
 const DEFAULT_DATA_DIR: &str = "data";
 
 pub(super) fn server(server: &file::Server, flags: &Flags, findings: &mut Findings) -> ServerSettings {
-    let listen = listening("listen", flags.listen, server.listen.as_ref(), DEFAULT_LISTEN, server, findings);
-    let admin = server.admin_listen.as_ref();
-    let admin_listen = listening("admin_listen", flags.admin_listen, admin, DEFAULT_ADMIN_LISTEN, server, findings);
+    let (own, admin) = (server.listen.as_ref(), server.admin_listen.as_ref());
+    let (keys, admin_keys) = (server.has_api_keys, server.has_api_keys || server.has_admin_keys);
+    let listen = listening("listen", flags.listen, own, DEFAULT_LISTEN, keys, findings);
+    let admin_listen = listening("admin_listen", flags.admin_listen, admin, DEFAULT_ADMIN_LISTEN, admin_keys, findings);
     if listen == admin_listen && listen.port() != 0 {
         let line = server.admin_listen.as_ref().or(server.listen.as_ref()).map(|address| address.line);
         findings.mistake(line, format!("`listen` and `admin_listen` are both {listen}; give them different ports"));
@@ -31,6 +32,7 @@ pub(super) fn server(server: &file::Server, flags: &Flags, findings: &mut Findin
         admin_listen,
         is_admin_asked_for: flags.admin_listen.is_some() || admin.is_some(),
         api_keys: server.api_keys.clone(),
+        admin_keys: server.admin_keys.clone(),
         max_body_bytes,
         unlearned: server.unlearn.clone(),
         traces_days: server.traces_days.unwrap_or(DEFAULT_TRACES_DAYS),
@@ -44,12 +46,12 @@ fn listening(
     flag: Option<SocketAddr>,
     typed: Option<&Located<SocketAddr>>,
     default: SocketAddr,
-    server: &file::Server,
+    has_keys: bool,
     findings: &mut Findings,
 ) -> SocketAddr {
     let line = if flag.is_some() { None } else { typed.map(|address| address.line) };
     let address = flag.or(typed.map(|address| address.value)).unwrap_or(default);
-    if !address.ip().is_loopback() && !server.has_api_keys {
+    if !address.ip().is_loopback() && !has_keys {
         let remedy = "set `api_keys` in [server], or listen on 127.0.0.1";
         findings
             .mistake(line, format!("`{key}` {address} is open to other machines, and nobody needs a key; {remedy}"));

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::api::chat::ChatRequest;
 use crate::catalog::Model;
+use crate::trace::Owner;
 use crate::trace::kept::Key;
 
 /// Fields that change nothing in an answer but the way it comes, or say on whose behalf it is asked for; and `model`,
@@ -24,6 +25,14 @@ const DEEPEST: usize = 32;
 /// The client that asks, as the digest of its API key; all zero where it sends none.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Tenant(pub [u8; 32]);
+
+impl Tenant {
+    /// As its traces name it; `None` where there is no key.
+    pub fn owner(self) -> Option<Owner> {
+        let digest = self.0.first_chunk().copied()?;
+        (self != Self::default()).then_some(Owner(digest))
+    }
+}
 
 impl Debug for Tenant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

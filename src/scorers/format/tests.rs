@@ -13,6 +13,7 @@ fn answer(format: Value, content: &str) -> Trace {
     Trace {
         id: Uuid::nil(),
         at_ms: 0,
+        owner: None,
         route: Some("auto".into()),
         metadata: Metadata::default(),
         decision: None,

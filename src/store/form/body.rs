@@ -96,6 +96,7 @@ impl<U: Into<Usage>> From<TraceForm<'_, U>> for Trace {
         Self {
             id: Uuid::from_bytes(t.id),
             at_ms: t.at_ms,
+            owner: None,
             metadata: Metadata::default(),
             route: t.route.map(Into::into),
             decision: t.decision.map(|decision| Arc::new(decision.into())),

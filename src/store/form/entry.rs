@@ -76,7 +76,7 @@ impl<'a> From<&'a Entry> for EntryPriced<'a> {
                 fingerprint: fingerprint.as_str().into(),
                 routes: routes.iter().map(RouteSpecForm::from).collect(),
             },
-            Entry::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
+            Entry::Decided { trace, at_ms, route, bundle, decision, .. } => Self::Decided {
                 trace: trace.into_bytes(),
                 at_ms: *at_ms,
                 route: route.as_str().into(),
@@ -114,6 +114,7 @@ impl<P: Into<Price>, U: Into<Usage>> From<EntryForm<'_, P, U>> for Entry {
             EntryForm::Decided { trace, at_ms, route, bundle, decision } => Self::Decided {
                 trace: Uuid::from_bytes(trace),
                 at_ms,
+                owner: None,
                 route: route.into(),
                 bundle,
                 decision: Arc::new(decision.into()),

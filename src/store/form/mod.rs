@@ -21,12 +21,13 @@ mod body;
 mod decision;
 mod entry;
 mod kept;
+mod owned;
 
 /// The version that is written.
 ///
 /// 2: segments and metadata, weights of scores, and how a route is compared with its best model were added; checkpoints of
-/// form 1 read as they are.
-pub(super) const FORM: u16 = 2;
+/// form 1 read as they are. 3: whose a request is was added.
+pub(super) const FORM: u16 = 3;
 
 /// No value is larger unpacked: a greater length is damage, and not reserved.
 const MAX_UNPACKED: u32 = 1 << 30;
@@ -49,7 +50,7 @@ impl Writer {
     }
 
     pub(super) fn trace(&mut self, trace: &Trace) -> Result<&[u8], StoreError> {
-        self.pack(&added::TraceV2::from(trace))
+        self.pack(&owned::TraceV3::from(trace))
     }
 
     pub(super) fn kept(&mut self, kept: &Kept) -> Result<&[u8], StoreError> {
@@ -87,7 +88,8 @@ impl fmt::Debug for Writer {
 pub(super) fn read_entries(file: &Path, bytes: &[u8]) -> Result<Vec<Entry>, StoreError> {
     match form(file, bytes)? {
         1 => each::<entry::EntryV1<'_>>(file, bytes),
-        _ => each::<added::EntryV2<'_>>(file, bytes),
+        2 => each::<added::EntryV2<'_>>(file, bytes),
+        _ => each::<owned::EntryV3<'_>>(file, bytes),
     }
 }
 
@@ -98,7 +100,8 @@ fn each<T: DeserializeOwned + Into<Entry>>(file: &Path, bytes: &[u8]) -> Result<
 pub(super) fn read_trace(file: &Path, bytes: &[u8]) -> Result<Trace, StoreError> {
     match form(file, bytes)? {
         1 => unpack::<body::TraceV1<'_>>(file, bytes).map(Trace::from),
-        _ => unpack::<added::TraceV2<'_>>(file, bytes).map(Trace::from),
+        2 => unpack::<added::TraceV2<'_>>(file, bytes).map(Trace::from),
+        _ => unpack::<owned::TraceV3<'_>>(file, bytes).map(Trace::from),
     }
 }
 
@@ -113,12 +116,12 @@ pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, S
     Ok(Checkpoint { position, state: state.into_owned() })
 }
 
-/// A list of [`added::EntryV2`], each made when its turn comes.
+/// A list of [`owned::EntryV3`], each made when its turn comes.
 struct Entries<'a>(&'a [Entry]);
 
 impl Serialize for Entries<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(added::EntryV2::from))
+        serializer.collect_seq(self.0.iter().map(owned::EntryV3::from))
     }
 }
 

@@ -9,9 +9,11 @@ use crate::api::metadata::Metadata;
 use crate::catalog::{ModelId, Price, Usage};
 use crate::policy::{ArmSpec, Audited, Candidate, Decision, Kind, Knob, RouteSpec, SegmentSpec};
 use crate::store::Scored;
-use crate::trace::{Attempt, Outcome, ReplyText};
+use crate::trace::{Attempt, Outcome, Owner, ReplyText};
 
 const ID: Uuid = Uuid::from_u128(0x0193_5a7b_0000_7000_8000_0000_0000_0001);
+
+const OWNER: Option<Owner> = Some(Owner([1, 2, 3, 4, 5, 6, 7, 8]));
 
 fn usage() -> Usage {
     Usage {
@@ -59,7 +61,14 @@ fn entries() -> Vec<Entry> {
     };
     vec![
         Entry::Configured { at_ms: 1_000, fingerprint: "f00d".into(), routes: vec![route] },
-        Entry::Decided { trace: ID, at_ms: 2_000, route: "auto".into(), bundle: 0xfeed, decision: decision().into() },
+        Entry::Decided {
+            trace: ID,
+            at_ms: 2_000,
+            owner: OWNER,
+            route: "auto".into(),
+            bundle: 0xfeed,
+            decision: decision().into(),
+        },
         Entry::Settled {
             trace: ID,
             arm: Some("large".into()),
@@ -89,7 +98,10 @@ fn older_entries() -> Vec<Entry> {
                 routes[0].segments.clear();
                 routes[0].arms[0].price = Some(Price { cached_input: Some(0.075), ..Price::of(0.15, 0.6) });
             }
-            Entry::Decided { decision, .. } => *decision = older_decision().into(),
+            Entry::Decided { owner, decision, .. } => {
+                *owner = None;
+                *decision = older_decision().into();
+            }
             Entry::Scored(score) => score.weight = 1.0,
             Entry::Settled { usage, .. } => *usage = Some(older_usage()),
             Entry::Charged { .. } => {}
@@ -109,7 +121,7 @@ fn older_usage() -> Usage {
 
 fn older_trace() -> Trace {
     let (decision, usage) = (Some(older_decision().into()), Some(older_usage()));
-    Trace { metadata: Metadata::default(), decision, usage, ..trace() }
+    Trace { owner: None, metadata: Metadata::default(), decision, usage, ..trace() }
 }
 
 fn shadow() -> Decision {
@@ -121,6 +133,7 @@ fn trace() -> Trace {
     Trace {
         id: ID,
         at_ms: 2_000,
+        owner: OWNER,
         route: Some("auto".into()),
         metadata: "team=search".parse().unwrap(),
         decision: Some(decision().into()),
@@ -169,29 +182,42 @@ macro_rules! fixture {
 const ENTRIES_V1: &str = fixture!("entries_v1.hex");
 const TRACE_V1: &str = fixture!("trace_v1.hex");
 
-/// A value of version 1 with these bytes.
-fn packed_v1(plain: &str) -> Vec<u8> {
+/// As version 2 wrote [`entries`] and [`trace`], without their owner.
+const ENTRIES_V2: &str = fixture!("entries_v2.hex");
+const TRACE_V2: &str = fixture!("trace_v2.hex");
+
+/// A value of this version with these bytes.
+fn packed(version: u16, plain: &str) -> Vec<u8> {
     let plain = plain.trim_end();
     let byte = |i| u8::from_str_radix(&plain[i..i + 2], 16).unwrap();
     let plain: Vec<u8> = (0..plain.len()).step_by(2).map(byte).collect();
-    [&1_u16.to_le_bytes()[..], &lz4_flex::block::compress_prepend_size(&plain)].concat()
+    [&version.to_le_bytes()[..], &lz4_flex::block::compress_prepend_size(&plain)].concat()
 }
 
 #[test]
-fn the_bytes_of_version_2_stay_as_they_are() {
-    assert_eq!(plain(Writer::default().entries(&entries()).unwrap()), fixture!("entries_v2.hex").trim_end());
-    assert_eq!(plain(Writer::default().trace(&trace()).unwrap()), fixture!("trace_v2.hex").trim_end());
+fn the_bytes_of_version_3_stay_as_they_are() {
+    assert_eq!(plain(Writer::default().entries(&entries()).unwrap()), fixture!("entries_v3.hex").trim_end());
+    assert_eq!(plain(Writer::default().trace(&trace()).unwrap()), fixture!("trace_v3.hex").trim_end());
     let checkpoint = Writer::default().checkpoint(&Checkpoint { position: 300, state: vec![1, 2] }).unwrap().to_vec();
-    assert_eq!(checkpoint[..2], [2, 0]);
+    assert_eq!(checkpoint[..2], [3, 0]);
     insta::assert_snapshot!(plain(&checkpoint), @"ac02020102");
 }
 
 #[test]
 fn version_1_is_read_still() {
-    assert_eq!(read_entries(somewhere(), &packed_v1(ENTRIES_V1)).unwrap(), older_entries());
-    assert_eq!(read_trace(somewhere(), &packed_v1(TRACE_V1)).unwrap(), older_trace());
-    let checkpoint = read_checkpoint(somewhere(), &packed_v1("ac02020102")).unwrap();
+    assert_eq!(read_entries(somewhere(), &packed(1, ENTRIES_V1)).unwrap(), older_entries());
+    assert_eq!(read_trace(somewhere(), &packed(1, TRACE_V1)).unwrap(), older_trace());
+    let checkpoint = read_checkpoint(somewhere(), &packed(1, "ac02020102")).unwrap();
     assert_eq!((checkpoint.position, checkpoint.state), (300, vec![1, 2]));
+}
+
+#[test]
+fn version_2_is_read_still_and_is_nobodys() {
+    let mut entries = entries();
+    let Entry::Decided { owner, .. } = &mut entries[1] else { unreachable!() };
+    *owner = None;
+    assert_eq!(read_entries(somewhere(), &packed(2, ENTRIES_V2)).unwrap(), entries);
+    assert_eq!(read_trace(somewhere(), &packed(2, TRACE_V2)).unwrap(), Trace { owner: None, ..trace() });
 }
 
 #[test]
@@ -209,8 +235,8 @@ fn what_was_written_is_read_back() {
 #[test]
 fn a_newer_version_is_told_apart_from_damage() {
     let mut bytes = Writer::default().trace(&trace()).unwrap().to_vec();
-    bytes[0] = 3;
-    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 3, known: 2 })));
+    bytes[0] = 4;
+    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 4, known: 3 })));
 }
 
 #[test]
