@@ -34,6 +34,8 @@ pub(super) struct Recording {
     began: Instant,
     /// Index into [`Setup::targets`] of the model that answers.
     answering: Option<usize>,
+    /// Who was asked when the client left.
+    asking: Option<usize>,
     /// Hedged calls that lost.
     superseded: Vec<usize>,
     /// Tokens of the prompt, estimated.
@@ -86,6 +88,7 @@ impl Recording {
             plan,
             began: arrival.instant,
             answering: None,
+            asking: None,
             superseded: vec![],
             asked,
             said: 0,
@@ -138,7 +141,10 @@ impl Recording {
         self.superseded = attempts.iter().filter(lost).filter_map(|a| targets.get(a.target).copied()).collect();
         let targets = attempts.into_iter().filter_map(|a| targets.get(a.target).map(|t| (&self.setup.targets[*t], a)));
         let attempts = targets.map(|(target, attempt)| {
-            self.sink.metrics.attempt(&target.label, attempt.result());
+            // How an answer that has begun ends is counted then.
+            if attempt.error.is_some() {
+                self.sink.metrics.attempt(&target.label, attempt.result());
+            }
             record_attempt(&target.model.id, attempt)
         });
         if let Some(trace) = &mut self.trace {
@@ -280,6 +286,10 @@ impl Recording {
     }
 
     fn count(&self, trace: &Trace, elapsed: Duration) {
+        if let Some(target) = self.answering.filter(|_| self.plan.kind != Kind::Cache) {
+            let result = if trace.outcome == Outcome::Cut { "cut" } else { "ok" };
+            self.sink.metrics.attempt(&self.setup.targets[target].label, result);
+        }
         if let (Some(target), Some(usage), Outcome::Answered) = (self.answering, trace.usage, trace.outcome) {
             self.setup.targets[target].pace.observe(usage.output_tokens, elapsed);
         }
@@ -287,6 +297,7 @@ impl Recording {
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
             segment: self.plan.segment.clone(),
             target: self.answering.map(|t| &self.setup.targets[t]),
+            asked: self.asking.map(|t| &self.setup.targets[t]),
             outcome: trace.outcome,
             kind: self.plan.kind,
             usage: trace.usage.unwrap_or_default(),
@@ -299,6 +310,7 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         if let Some(attempts) = self.abandoned.take() {
+            self.asking = attempts.last().and_then(|last| self.plan.targets.get(last.target).copied());
             self.attempted(attempts, None);
         }
         self.finish(left());
