@@ -10,7 +10,8 @@ pub enum Balance {
     Weight,
     /// Fewest calls under way for its weight.
     LeastBusy,
-    /// Shortest time to an answer's beginning (a decaying mean with peaks), times the calls under way.
+    /// Shortest time to an answer's beginning (a decaying mean with peaks, which counts less the older it is), times the
+    /// calls under way.
     Latency,
     /// Cheapest.
     Price,
@@ -65,7 +66,7 @@ impl Deployment {
     /// What its turn comes by: the least first.
     fn cost(&self, balance: Balance) -> f64 {
         let busy = self.standing.map_or(0.0, |standing| f64::from(standing.in_flight));
-        let latency = self.standing.and_then(|standing| standing.latency).unwrap_or_default();
+        let latency = self.standing.and_then(|standing| standing.presumed_latency).unwrap_or_default();
         match balance {
             Balance::Weight => 0.0,
             Balance::LeastBusy => busy / self.weight,
@@ -87,9 +88,10 @@ mod tests {
     }
 
     fn standing(healthy: bool, in_flight: u32, latency_ms: u64) -> Option<Standing> {
-        let latency = Some(Duration::from_millis(latency_ms));
+        let presumed_latency = Some(Duration::from_millis(latency_ms));
+        let latency = Some(Duration::from_secs(1));
         let condition = if healthy { Condition::Closed } else { Condition::Open };
-        Some(Standing { condition, failures: 0, in_flight, latency, limited_for: None, healthy })
+        Some(Standing { condition, failures: 0, in_flight, latency, presumed_latency, limited_for: None, healthy })
     }
 
     #[test]

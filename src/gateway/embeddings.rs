@@ -60,6 +60,8 @@ struct Tally {
     targets: Vec<usize>,
     began: Instant,
     answering: Option<usize>,
+    /// Who was asked when the client left.
+    asking: Option<usize>,
     attempts: usize,
     usage: Usage,
     cost_usd: Option<f64>,
@@ -78,6 +80,7 @@ impl Tally {
             targets,
             began: Instant::now(),
             answering: None,
+            asking: None,
             attempts: 0,
             usage: Usage::default(),
             cost_usd: None,
@@ -129,11 +132,13 @@ impl Drop for Tally {
     fn drop(&mut self) {
         if let Some(attempts) = self.abandoned.take() {
             self.attempted(&attempts, None);
+            self.asking = attempts.last().map(|last| self.targets[last.target]);
         }
         self.sink.count(Ended {
             route: None,
             segment: None,
             target: self.answering.map(|target| &self.setup.targets[target]),
+            asked: self.asking.map(|target| &self.setup.targets[target]),
             outcome: self.outcome.unwrap_or_else(left),
             kind: Kind::Pinned,
             usage: self.usage,

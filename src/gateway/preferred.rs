@@ -286,9 +286,9 @@ fn within(price: Option<Price>, max: MaxPrice, router: bool) -> bool {
     price.map_or(router, |price| below(price.input, max.prompt) && below(price.output, max.completion))
 }
 
-/// Seconds to the beginning of an answer, as a decaying mean with peaks.
+/// Seconds to the beginning of an answer, as a decaying mean with peaks that counts less the older it is.
 fn latency_s(setup: &Setup, target: usize) -> Option<f64> {
-    Some(setup.upstreams.standing(&setup.targets[target].model.id)?.latency?.as_secs_f64())
+    Some(setup.upstreams.standing(&setup.targets[target].model.id)?.presumed_latency?.as_secs_f64())
 }
 
 /// The better first; what is not known comes last.

@@ -36,6 +36,8 @@ pub(super) struct Recording {
     answering: Option<usize>,
     /// The targets of calls that were given up, and may be billed.
     given_up: Vec<usize>,
+    /// Who was asked when the client left.
+    asking: Option<usize>,
     /// Tokens of the prompt, estimated.
     asked: u32,
     /// Bytes of answer text so far, including what the trace does not keep.
@@ -95,6 +97,7 @@ impl Recording {
             began: arrival.instant,
             answering: None,
             given_up: vec![],
+            asking: None,
             asked,
             said: 0,
             counted: false,
@@ -147,7 +150,10 @@ impl Recording {
         self.given_up = given_up.filter_map(|a| targets.get(a.target).copied()).collect();
         let targets = attempts.into_iter().filter_map(|a| targets.get(a.target).map(|t| (&self.setup.targets[*t], a)));
         let attempts = targets.map(|(target, attempt)| {
-            self.sink.metrics.attempt(&target.label, attempt.result());
+            // How an answer that has begun ends is counted then.
+            if attempt.error.is_some() {
+                self.sink.metrics.attempt(&target.label, attempt.result());
+            }
             record_attempt(&target.model.id, attempt)
         });
         if let Some(trace) = &mut self.trace {
@@ -303,6 +309,10 @@ impl Recording {
     }
 
     fn count(&self, trace: &Trace, elapsed: Duration) {
+        if let Some(target) = self.answering.filter(|_| self.plan.kind != Kind::Cache) {
+            let result = if trace.outcome == Outcome::Cut { "cut" } else { "ok" };
+            self.sink.metrics.attempt(&self.setup.targets[target].label, result);
+        }
         if let (Some(target), Some(usage), Outcome::Answered) = (self.answering, trace.usage, trace.outcome) {
             self.setup.targets[target].pace.observe(usage.output_tokens, elapsed);
         }
@@ -310,6 +320,7 @@ impl Recording {
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
             segment: self.plan.segment.clone(),
             target: self.answering.map(|t| &self.setup.targets[t]),
+            asked: self.asking.map(|t| &self.setup.targets[t]),
             outcome: trace.outcome,
             kind: self.plan.kind,
             usage: trace.usage.unwrap_or_default(),
@@ -322,6 +333,7 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         if let Some(attempts) = self.abandoned.take() {
+            self.asking = attempts.last().and_then(|last| self.plan.targets.get(last.target).copied());
             self.attempted(attempts, None);
         }
         self.finish(left());

@@ -1,6 +1,6 @@
 //! One configuration in force: names resolved, metrics looked up, upstreams ready. A request keeps the one it began with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -146,7 +146,7 @@ impl Setup {
             Some(Asked::Model(_) | Asked::Deployment(_)) => wrong_kind(format!(
                 "\"{asked}\" answers chats; an embedding model has kind = \"embedding\" in [[models]]"
             )),
-            None => unknown(asked, self.settings.embeddings.iter().map(|m| m.id.model.to_string()).collect()),
+            None => unknown(asked, once_each(self.settings.embeddings.iter().map(|m| m.id.model.to_string()))),
         })
     }
 
@@ -225,8 +225,14 @@ impl Setup {
     /// Routes, then models by their plain names.
     fn known(&self) -> Vec<String> {
         let routes = self.settings.routes.iter().map(|r| r.name.clone());
-        routes.chain(self.settings.models.iter().map(|m| m.id.model.to_string())).collect()
+        once_each(routes.chain(self.settings.models.iter().map(|m| m.id.model.to_string())))
     }
+}
+
+/// A model at several providers is known by one name.
+fn once_each(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(name.clone())).collect()
 }
 
 fn unknown(asked: &str, known: Vec<String>) -> GatewayError {

@@ -41,6 +41,8 @@ pub(super) struct Ended<'a> {
     pub(super) segment: Option<Arc<str>>,
     /// Who answered.
     pub(super) target: Option<&'a Target>,
+    /// Who was asked when the client left.
+    pub(super) asked: Option<&'a Target>,
     pub(super) outcome: Outcome,
     pub(super) kind: Kind,
     pub(super) usage: Usage,
@@ -59,7 +61,7 @@ impl Sink {
         self.metrics.request(&RequestLabels {
             route: ended.route,
             segment: ended.segment,
-            model: ended.target.map(|t| t.label.clone()),
+            model: ended.target.or(ended.asked).map(|t| t.label.clone()),
             outcome: ended.outcome.name(),
             decision: ended.kind.name(),
         });

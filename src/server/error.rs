@@ -156,7 +156,7 @@ impl ApiError {
 
     fn retry_after(mut self, after: Option<Duration>) -> Self {
         if let Some(after) = after {
-            self.0.headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+            self.0.headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil().max(1.0) as u64));
         }
         self
     }
@@ -260,8 +260,9 @@ fn exhausted(error: &UpstreamError) -> ApiError {
         Cause::Caller | Cause::Unsupported | Cause::ContentFilter => rejected(error),
         Cause::Superseded | Cause::Abandoned => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::RateLimited => limited(message),
-        Cause::Timeout => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
+        Cause::Timeout | Cause::Late => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
         Cause::Connect => failed(StatusCode::SERVICE_UNAVAILABLE, "upstream_unreachable"),
+        Cause::LeftAlone => failed(StatusCode::SERVICE_UNAVAILABLE, "upstream_left_alone"),
         Cause::Descriptors => failed(StatusCode::SERVICE_UNAVAILABLE, "no_descriptors"),
         Cause::Credentials => failed(StatusCode::BAD_GATEWAY, "upstream_credentials"),
         Cause::Configuration => failed(StatusCode::BAD_GATEWAY, "upstream_configuration"),

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
@@ -110,5 +111,8 @@ pub(super) fn encode(gateway: &Gateway, out: &mut String) -> fmt::Result {
             }
         }
     }
+    let suppressed = ConstCounter::new(gateway.upstreams(|_, upstreams| upstreams.suppressed_retries()));
+    let help = "Attempts that were not made because too many others had failed";
+    registry.register("retries_suppressed", help, suppressed);
     text::encode_registry(out, &registry)
 }

@@ -67,7 +67,7 @@ pub struct RequestLabels {
     pub route: Option<Arc<str>>,
     /// Empty where the request is in no segment of the route.
     pub segment: Option<Arc<str>>,
-    /// `provider/model`; empty where none answered.
+    /// `provider/model` of who answered, or of who was asked when the client left; empty where none answered.
     pub model: Option<Arc<str>>,
     /// `answered`, `client_gone`, `cut` or `failed`.
     pub outcome: &'static str,

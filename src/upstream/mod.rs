@@ -270,13 +270,14 @@ pub enum Cause {
     /// The caller's request is at fault (400, 413, 422 and the like): no other model is asked, the client gets the
     /// status.
     Caller,
-    /// This provider cannot express the request, or its model refuses a field of it; another may take it.
+    /// This provider cannot express the request, or its model refuses a field of it, or as much of it at once; another may
+    /// take it.
     Unsupported,
-    /// The gateway's own key is (401, 402, 403): another model may answer.
+    /// The gateway's own key or account is (401, and 402, 403 or 400 whose words say so): another model may answer.
     Credentials,
     /// The gateway's own configuration is: nothing could be sent, nobody answers at its `base_url` (404, 405, 421, 426, a
-    /// redirect), there is no model of its `upstream_name` (404, 410), or the proxy wants a password (407). Another model
-    /// may answer.
+    /// redirect), there is no model of its `upstream_name` (404, 410), its account may not ask this model (403), or the
+    /// proxy wants a password (407). Another model may answer.
     Configuration,
     RateLimited,
     /// The prompt is too long for this model; one with a larger window may take it.
@@ -287,6 +288,8 @@ pub enum Cause {
     Superseded,
     /// Cancelled because its client left before the answer began.
     Abandoned,
+    /// It was not asked: its breaker is open.
+    LeftAlone,
     /// 5xx, 409, 423 to 425, or the connection broke before the answer began: the model failed, not the request.
     Server,
     /// No connection could be made, or none within its deadline.
@@ -295,6 +298,8 @@ pub enum Cause {
     Descriptors,
     /// A deadline passed after the request was sent, or the upstream says so itself (408); `message` says which.
     Timeout,
+    /// The request's time was up before this call had had its own, because others came before it.
+    Late,
     /// Bytes that are no answer, an error inside a 200 that does not say of what kind it is, or a stream that was cut.
     Malformed,
     /// The answer, or one event of it, is longer than is read: it would be so again.
@@ -331,10 +336,12 @@ impl Cause {
             Self::ContentFilter => "content_filter",
             Self::Superseded => "superseded",
             Self::Abandoned => "abandoned",
+            Self::LeftAlone => "left_alone",
             Self::Server => "server",
             Self::Connect => "connect",
             Self::Descriptors => "descriptors",
             Self::Timeout => "timeout",
+            Self::Late => "late",
             Self::Malformed => "malformed",
             Self::TooLong => "too_long",
         }

@@ -1,17 +1,20 @@
 //! Custom tools, whose input is free text: at every client protocol that has them, and before every wire.
 
 use satisfice::catalog::providers::Catalogue;
+use satisfice::gateway::Settings;
 use satisfice::upstream::settings::{ProviderSettings, Wire};
 use serde_json::{Value, json};
 
-use crate::gateway::{Options, Running, ask, body, error, header};
+use crate::gateway::{Options, Running, ask, body, error, header, settings};
 use crate::scripted::{Answer, Scripted};
 use crate::wire::events;
 
 const PATCH: &str = "*** Begin Patch\n\"a\"";
 
+/// One attempt each: the upstream answers in OpenAI's words, and a model of another wire that does so is soon left alone.
 pub async fn before(wire: Wire) -> Running {
-    Running::with(Options { wire, ..Options::default() }).await
+    let settings = Settings { attempts: 1, ..settings() };
+    Running::with(Options { wire, settings, ..Options::default() }).await
 }
 
 /// Known providers that have functions only, and one of them speaks a wire of its own.

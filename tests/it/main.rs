@@ -45,6 +45,7 @@ mod gemini_served;
 mod hosted_tools;
 mod learner;
 mod ledger;
+mod left_alone;
 mod mangled;
 mod messages;
 mod messages_wires;

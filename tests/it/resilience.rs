@@ -296,6 +296,8 @@ async fn a_model_at_two_providers_is_one_arm_and_each_makes_the_others_failures_
     }
     let pinned = running.chat(question("other/small")).await;
     assert_eq!(header(&pinned, "x-satisfice-model"), Some("other/small"));
+    let unknown = body(running.chat(question("smal")).await).await.to_string();
+    assert_eq!(unknown.matches("small").count(), 1, "{unknown}");
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ pub const LIMITS: Limits = Limits {
     planned: usize::MAX,
     fallbacks: Fallbacks { error: None, rate_limit: None, context_length: None, content_filter: None },
     hedge: None,
+    insists: false,
 };
 
 /// The dispatcher in front of `upstream`, the provider `test`. Jitter takes nothing off a pause.
@@ -143,11 +144,11 @@ async fn a_connection_that_its_server_ends_is_replaced_without_a_failure() {
 #[tokio::test]
 async fn what_another_model_may_mend_goes_to_the_next() {
     let upstream = Scripted::start().await;
-    let upstreams = upstreams(&upstream);
     for (status, cause) in [
         (301, Cause::Configuration),
         (401, Cause::Credentials),
-        (403, Cause::Credentials),
+        (402, Cause::Credentials),
+        (403, Cause::Configuration),
         (404, Cause::Configuration),
         (408, Cause::Timeout),
         (409, Cause::Server),
@@ -157,7 +158,7 @@ async fn what_another_model_may_mend_goes_to_the_next() {
         (529, Cause::Server),
     ] {
         upstream.on("a", [Answer::status(status, "no")]);
-        let dispatched = ask(&upstreams, &["a", "b"], false).await.unwrap();
+        let dispatched = ask(&upstreams(&upstream), &["a", "b"], false).await.unwrap();
         assert_eq!(dispatched.target, 1, "{status}");
         assert_eq!(causes(&dispatched.attempts), [Some(cause), None], "{status}");
         assert_eq!(dispatched.attempts[0].status.map(|s| s.as_u16()), Some(status));
@@ -168,7 +169,6 @@ async fn what_another_model_may_mend_goes_to_the_next() {
 #[tokio::test]
 async fn an_answer_that_is_none_goes_to_the_next() {
     let upstream = Scripted::start().await;
-    let upstreams = upstreams(&upstream);
     let short = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"choices\":";
     for (answer, cause, words) in [
         (Answer::json(r#"{"error":{"message":"overloaded"}}"#), Cause::Malformed, "overloaded"),
@@ -182,7 +182,7 @@ async fn an_answer_that_is_none_goes_to_the_next() {
         (Answer::json("x".repeat(33 << 20)), Cause::TooLong, "longer than"),
     ] {
         upstream.on("a", [answer]);
-        let dispatched = ask(&upstreams, &["a", "b"], false).await.unwrap();
+        let dispatched = ask(&upstreams(&upstream), &["a", "b"], false).await.unwrap();
         assert_eq!(causes(&dispatched.attempts), [Some(cause), None]);
         let message = dispatched.attempts[0].error.clone().unwrap().message;
         assert!(message.starts_with("provider test: ") && message.contains(words), "{message}");
@@ -209,7 +209,6 @@ async fn the_callers_fault_is_the_callers_to_hear() {
 #[tokio::test]
 async fn what_the_operator_or_the_moment_is_to_blame_for_goes_to_the_next() {
     let upstream = Scripted::start().await;
-    let upstreams = upstreams(&upstream);
     let (configuration, server) = (Cause::Configuration, Cause::Server);
     for (status, cause) in [
         (405, configuration),
@@ -221,7 +220,7 @@ async fn what_the_operator_or_the_moment_is_to_blame_for_goes_to_the_next() {
         (425, server),
     ] {
         upstream.on("a", [Answer::status(status, "no")]);
-        let dispatched = ask(&upstreams, &["a", "b"], false).await.unwrap();
+        let dispatched = ask(&upstreams(&upstream), &["a", "b"], false).await.unwrap();
         assert_eq!(causes(&dispatched.attempts), [Some(cause), None], "{status}");
         let message = dispatched.attempts[0].error.clone().unwrap().message;
         assert_eq!(message.contains("HTTP_PROXY"), status == 407, "{message}");

@@ -85,7 +85,6 @@ async fn no_secret_comes_back_in_an_error() {
     let upstream = Scripted::start().await;
     let mut provider = upstream.provider("test");
     provider.headers.insert("api-key", "azure-secret-value".parse().unwrap());
-    let upstreams = with(provider);
     let echo = format!("Incorrect API key provided: {KEY}, api-key azure-secret-value");
     let inside = format!(r#"{{"error":{{"message":"{echo}"}}}}"#);
     for (answer, stream) in [
@@ -96,6 +95,7 @@ async fn no_secret_comes_back_in_an_error() {
         (Answer::stream().event(&inside), true),
     ] {
         upstream.on("a", [answer]);
+        let upstreams = with(provider.clone());
         let exhausted = ask(&upstreams, &["a", "a"], stream).await.unwrap_err();
         let all = format!("{exhausted} {exhausted:?} {upstreams:?}");
         assert!(!all.contains(KEY) && !all.contains("azure-secret-value"), "{all}");

@@ -235,7 +235,7 @@ impl Folder {
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         let upstreams = Arc::new(Upstreams::new(setup.providers.clone(), setup.gateway.deadlines.connect)?);
-        let limits = Limits::new(setup.gateway.deadlines, setup.gateway.attempts);
+        let limits = Limits { insists: true, ..Limits::new(setup.gateway.deadlines, setup.gateway.attempts) };
         let bench = Arc::new(Bench::new(&setup.judging, upstreams.clone(), limits.clone(), Arc::default()));
         let judges = setup.judging.get(&route.name).map_or(&[][..], Vec::as_slice);
         let settings = self.settings();

@@ -108,7 +108,7 @@ impl Bench {
         };
         let of_route = |(route, judges): (&String, &Vec<_>)| (route.clone(), judges.iter().map(judge).collect());
         let judges = judging.iter().map(of_route).collect();
-        Self { judges, upstreams, limits: Limits { attempts: ATTEMPTS, ..limits }, metrics }
+        Self { judges, upstreams, limits: Limits { attempts: ATTEMPTS, insists: true, ..limits }, metrics }
     }
 
     /// Has an answer graded by those judges of its route that `wanted` selects, whatever their share, one after

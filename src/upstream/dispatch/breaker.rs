@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::time::Instant;
 
 use super::super::{Cause, UpstreamError};
@@ -31,13 +30,10 @@ pub enum Scope {
 impl Scope {
     /// The caller's faults and rate limits say nothing against anybody's health: the provider is up and talking.
     pub fn blames(self, error: &UpstreamError) -> bool {
-        let key_refused = matches!(
-            error.status,
-            Some(StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN)
-        );
         match error.cause {
             Cause::Connect => self == Self::Provider,
-            Cause::Credentials if key_refused => self == Self::Key,
+            // Without a status there was no key to refuse: no access token was to be had.
+            Cause::Credentials if error.status.is_some() => self == Self::Key,
             Cause::Credentials
             | Cause::Configuration
             | Cause::Server
@@ -70,8 +66,21 @@ impl Condition {
     }
 }
 
+/// How a call ended, as far as anybody knows.
+#[derive(Debug, Clone, Copy)]
+pub enum End<'e> {
+    Answered,
+    /// Before its answer began.
+    Failed(&'e UpstreamError),
+    /// Amid its answer.
+    Cut(&'e UpstreamError),
+    /// Its client left.
+    Unknown,
+}
+
 /// Closed until [`FAILURES`] calls in a row failed, or half of at least [`WINDOW_CALLS`] within [`WINDOW`]; then open
-/// for [`PAUSE`]; then ready for one probe, whose outcome closes it or opens it again.
+/// for [`PAUSE`]; then ready for one probe, whose outcome closes it or opens it again. A probe that takes longer than
+/// [`PAUSE`] leaves room for another: one that hangs says nothing of whether the next would.
 ///
 /// It advises and does not forbid: a call that is made all the same counts like any other.
 #[derive(Debug)]
@@ -90,7 +99,12 @@ struct State {
     failures: u32,
     window: Window,
     opened: Option<Instant>,
-    probing: bool,
+    /// Since when a probe is under way.
+    probing: Option<Instant>,
+    /// The last failure was amid an answer: that another begins does not show that it is well.
+    cuts: bool,
+    /// The last failure while it was open.
+    problem: String,
 }
 
 /// Calls since a moment that moves on when it is [`WINDOW`] ago.
@@ -112,15 +126,24 @@ impl Breaker {
 
     /// Whether a new request should go here.
     pub fn healthy(&self, now: Instant) -> bool {
+        !self.is_tripped() || self.state().rest(now).is_none()
+    }
+
+    /// Why a request should not go here, and from when on one may.
+    pub fn left_alone(&self, now: Instant) -> Option<UpstreamError> {
         if !self.is_tripped() {
-            return true;
+            return None;
         }
         let state = self.state();
-        match state.condition(now) {
-            Condition::Closed => true,
-            Condition::Open => false,
-            Condition::HalfOpen => !state.probing,
-        }
+        let rest = state.rest(now)?;
+        let problem =
+            format!("{} is left alone for now, because of its failures; the last: {}", self.name, state.problem);
+        Some(UpstreamError { retry_after: Some(rest), ..UpstreamError::new(Cause::LeftAlone, problem) })
+    }
+
+    /// What it stands before, as the log calls it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Failures in a row.
@@ -134,26 +157,39 @@ impl Breaker {
             return false;
         }
         let mut state = self.state();
-        let probe = state.condition(now) == Condition::HalfOpen && !state.probing;
-        state.probing |= probe;
+        let probe = state.condition(now) == Condition::HalfOpen && state.rest(now).is_none();
+        if probe {
+            state.probing = Some(now);
+        }
         probe
     }
 
-    /// A call that `begin` said of whether it is the probe has ended: `None` where nobody knows how, because its client
-    /// left.
-    pub fn end(&self, probe: bool, outcome: Option<Result<(), &UpstreamError>>, now: Instant) {
+    /// The answer to a call has begun, which ends a `probe` of what had not answered at all.
+    pub fn begun(&self, probe: &mut bool, now: Instant) {
+        if *probe && !self.state().cuts {
+            *probe = false;
+            self.end(true, End::Answered, now);
+        }
+    }
+
+    /// A call that `begin` said of whether it is the probe has ended.
+    pub fn end(&self, probe: bool, end: End<'_>, now: Instant) {
         let mut state = self.state();
-        state.probing &= !probe;
-        match outcome {
-            Some(Ok(())) => state.succeeded(now),
-            Some(Err(error)) if self.scope.blames(error) => state.failed(now),
+        if probe {
+            state.probing = None;
+        }
+        match end {
+            End::Answered => state.succeeded(now),
+            End::Failed(error) | End::Cut(error) if self.scope.blames(error) => {
+                state.failed(error, matches!(end, End::Cut(_)), now);
+            }
             _ => {}
         }
         let (was_open, is_open) = (self.tripped.load(Ordering::Relaxed), state.opened.is_some());
         self.tripped.store(is_open, Ordering::Release);
         drop(state);
-        match outcome {
-            Some(Err(error)) if is_open && !was_open => {
+        match end {
+            End::Failed(error) | End::Cut(error) if is_open && !was_open => {
                 tracing::warn!("{} is left alone, but for one try each {} s: {error}", self.name, PAUSE.as_secs());
             }
             _ if was_open && !is_open => tracing::info!("{} answers again", self.name),
@@ -179,19 +215,26 @@ impl State {
         }
     }
 
+    /// How long until a request may go there; `None`: one may now.
+    fn rest(&self, now: Instant) -> Option<Duration> {
+        let since = Some(self.opened?).max(self.probing)?;
+        (since + PAUSE).checked_duration_since(now).filter(|rest| !rest.is_zero())
+    }
+
     fn succeeded(&mut self, now: Instant) {
-        self.failures = 0;
+        (self.failures, self.cuts) = (0, false);
         if self.opened.take().is_some() {
             self.window = Window::default();
         }
         self.window.count(false, now);
     }
 
-    fn failed(&mut self, now: Instant) {
-        self.failures = self.failures.saturating_add(1);
+    fn failed(&mut self, error: &UpstreamError, cut: bool, now: Instant) {
+        (self.failures, self.cuts) = (self.failures.saturating_add(1), cut);
         self.window.count(true, now);
         if self.failures >= FAILURES || self.window.is_bad() || self.opened.is_some() {
             self.opened = Some(now);
+            self.problem.clone_from(&error.message);
         }
     }
 }
@@ -212,6 +255,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     fn error(cause: Cause, status: Option<u16>) -> UpstreamError {
@@ -221,12 +266,12 @@ mod tests {
 
     fn fail(breaker: &Breaker, now: Instant) {
         let probe = breaker.begin(now);
-        breaker.end(probe, Some(Err(&error(Cause::Server, Some(500)))), now);
+        breaker.end(probe, End::Failed(&error(Cause::Server, Some(500))), now);
     }
 
     fn succeed(breaker: &Breaker, now: Instant) {
         let probe = breaker.begin(now);
-        breaker.end(probe, Some(Ok(())), now);
+        breaker.end(probe, End::Answered, now);
     }
 
     #[test]
@@ -240,10 +285,10 @@ mod tests {
         assert_eq!(breaker.condition(later), Condition::HalfOpen);
         assert!(breaker.begin(later), "the first is the probe");
         assert!(!breaker.healthy(later) && !breaker.begin(later), "there is one at a time");
-        breaker.end(true, Some(Err(&error(Cause::Timeout, None))), later);
+        breaker.end(true, End::Failed(&error(Cause::Timeout, None)), later);
         assert_eq!(breaker.condition(later), Condition::Open);
         let probe = breaker.begin(later + PAUSE);
-        breaker.end(probe, Some(Ok(())), later + PAUSE);
+        breaker.end(probe, End::Answered, later + PAUSE);
         assert_eq!(breaker.condition(later + PAUSE), Condition::Closed);
     }
 
@@ -252,7 +297,29 @@ mod tests {
         let (breaker, start) = (Breaker::new(Scope::Model, "test/model".into()), Instant::now());
         (0..FAILURES).for_each(|_| fail(&breaker, start));
         let probe = breaker.begin(start + PAUSE);
-        breaker.end(probe, None, start + PAUSE);
+        breaker.end(probe, End::Unknown, start + PAUSE);
+        assert!(breaker.healthy(start + PAUSE));
+    }
+
+    #[test]
+    fn a_probe_that_hangs_leaves_room_for_another_after_a_pause() {
+        let (breaker, start) = (Breaker::new(Scope::Model, "test/model".into()), Instant::now());
+        (0..FAILURES).for_each(|_| fail(&breaker, start));
+        let begun = start + PAUSE;
+        assert!(breaker.begin(begun));
+        assert_eq!(breaker.left_alone(begun).and_then(|error| error.retry_after), Some(PAUSE));
+        assert!(!breaker.begin(begun + PAUSE / 2) && breaker.begin(begun + PAUSE));
+    }
+
+    #[test]
+    fn what_answers_were_cut_is_well_when_one_ends_and_not_when_one_begins() {
+        let (breaker, start) = (Breaker::new(Scope::Model, "test/model".into()), Instant::now());
+        let cut = error(Cause::Malformed, None);
+        (0..FAILURES).for_each(|_| breaker.end(false, End::Cut(&cut), start));
+        let mut probe = breaker.begin(start + PAUSE);
+        breaker.begun(&mut probe, start + PAUSE);
+        assert!(probe && !breaker.healthy(start + PAUSE));
+        breaker.end(probe, End::Answered, start + PAUSE);
         assert!(breaker.healthy(start + PAUSE));
     }
 
@@ -280,6 +347,7 @@ mod tests {
         };
         assert_eq!(blamed(Cause::Connect, None), [true, false, false]);
         assert_eq!(blamed(Cause::Credentials, Some(401)), [false, true, false]);
+        assert_eq!(blamed(Cause::Credentials, None), [false, false, true]);
         assert_eq!(blamed(Cause::Configuration, Some(404)), [false, false, true]);
         assert_eq!(blamed(Cause::Server, Some(500)), [false, false, true]);
         assert_eq!(blamed(Cause::RateLimited, Some(429)), [false, false, false]);

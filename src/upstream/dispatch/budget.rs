@@ -1,6 +1,6 @@
-//! How many further calls all requests together may make, so that retries do not add to an outage.
+//! How many further calls all requests together may make to what has failed, so that retries do not add to an outage.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Retry budget earned per first-attempt call, in thousandths: at most 15 % extra calls on average.
 const DEPOSIT: i64 = 150;
@@ -8,15 +8,19 @@ const CALL: i64 = 1000;
 /// What can be saved up; also what there is at the start, so that the first requests of a process may retry.
 const RESERVE: i64 = 20 * CALL;
 
-/// A token bucket: each call of a request's first attempt deposits a share of one, and those of further attempts take
-/// whole ones. As in Finagle's and gRPC's retry budgets, except that an attempt may be several calls: embeddings of many
-/// texts.
+/// A token bucket: each call of a request's first attempt deposits a share of one, and those of further attempts at what
+/// has failed take whole ones. As in Finagle's and gRPC's retry budgets, except that an attempt may be several calls:
+/// embeddings of many texts.
 #[derive(Debug)]
-pub struct Budget(AtomicI64);
+pub struct Budget {
+    saved: AtomicI64,
+    /// Attempts that it did not pay for.
+    suppressed: AtomicU64,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(AtomicI64::new(RESERVE))
+        Self { saved: AtomicI64::new(RESERVE), suppressed: AtomicU64::new(0) }
     }
 }
 
@@ -27,10 +31,19 @@ impl Budget {
         self.change(|saved| Some(saved.saturating_add(more).min(RESERVE)).filter(|more| *more != saved));
     }
 
-    /// Pays for one more attempt of about so many calls; false: too little is left. A full budget is enough for any
-    /// attempt.
+    /// Pays for one more attempt of about so many calls; false: too little is left, which is counted. A full budget is
+    /// enough for any attempt.
     pub fn withdraw(&self, calls: usize) -> bool {
-        self.change(|saved| Some(saved - each(calls, CALL).min(RESERVE)).filter(|left| *left >= 0))
+        let paid = self.change(|saved| Some(saved - each(calls, CALL).min(RESERVE)).filter(|left| *left >= 0));
+        if !paid {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+        }
+        paid
+    }
+
+    /// Attempts so far that it did not pay for.
+    pub fn suppressed(&self) -> u64 {
+        self.suppressed.load(Ordering::Relaxed)
     }
 
     /// The attempt that was to make `expected` calls made `calls`.
@@ -40,7 +53,7 @@ impl Budget {
     }
 
     fn change(&self, change: impl Fn(i64) -> Option<i64>) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
+        self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
     }
 }
 

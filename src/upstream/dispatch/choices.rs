@@ -24,9 +24,14 @@ impl Choices {
         Self { asked: asked.clamp(1, MAX_CHOICES), finished: BTreeMap::new() }
     }
 
+    /// Whether one is asked for.
+    pub fn is_single(&self) -> bool {
+        self.asked == 1
+    }
+
     /// Takes a chunk, and what was read of its first choice. True: all choices have finished.
     pub fn take(&mut self, data: &[u8], text: &Text) -> bool {
-        if self.asked == 1 {
+        if self.is_single() {
             *self.finished.entry(0).or_default() |= text.finish_reason.is_some();
             return self.have_finished();
         }

@@ -23,10 +23,14 @@ pub struct Course<'a> {
     attempts: Vec<Attempt>,
     /// Calls that the last attempt made, at least 1.
     calls: usize,
+    /// The attempt under way was paid for: see [`Budget`](super::budget::Budget).
+    paid: bool,
     /// Targets to ask, in this order.
     queue: VecDeque<usize>,
     /// Targets that failed and may answer later, and from when on they may be asked again.
     later: Vec<(usize, Instant)>,
+    /// Targets that were to be asked and, as was known, would not have answered then.
+    passed_over: Vec<usize>,
     /// Calls under way, and since when: a second one where it is hedged.
     asking: [Option<(usize, Instant)>; 2],
     /// Two were asked at once, which is done once.
@@ -48,8 +52,22 @@ impl<'a> Course<'a> {
     ) -> Self {
         let total = Due::total(limits.deadlines.total, since);
         let queue = (0..limits.planned.min(targets.len())).collect();
-        let (attempts, later, asking, hedged) = (Vec::with_capacity(1), vec![], [None; 2], false);
-        Self { upstreams, work, targets, limits, total, attempts, calls: 1, queue, later, asking, hedged, abandoned }
+        Self {
+            upstreams,
+            work,
+            targets,
+            limits,
+            total,
+            attempts: Vec::with_capacity(1),
+            calls: 1,
+            paid: false,
+            queue,
+            later: vec![],
+            passed_over: vec![],
+            asking: [None; 2],
+            hedged: false,
+            abandoned,
+        }
     }
 
     pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
@@ -59,17 +77,52 @@ impl<'a> Course<'a> {
         self.upstreams.budget.deposit(1);
         let mut last = None;
         while let Some(target) = self.queue.pop_front() {
-            let (target, reply) = self.call(target).await;
-            self.count_calls();
-            let error = match reply {
-                Ok(reply) => return Ok(Dispatched { target, attempts: std::mem::take(&mut self.attempts), reply }),
-                Err(error) => last.insert(error),
+            let barred = self.barred(target);
+            // Why a call failed says more than why another was not made.
+            let tells = barred.is_none() || last.is_none();
+            let (target, error) = match self.ask_unless(barred, target).await {
+                Ok(dispatched) => return Ok(dispatched),
+                Err(failed) => failed,
             };
-            if !self.go_on(target, error).await {
+            let goes_on = self.go_on(target, &error).await;
+            last = if tells { Some(error) } else { last };
+            if !goes_on {
                 break;
             }
         }
         Err(Exhausted { attempts: std::mem::take(&mut self.attempts), error: last.unwrap_or_else(nobody) })
+    }
+
+    /// Calls `target`, unless it is `barred`; who failed, if nobody answered, and why.
+    async fn ask_unless(
+        &mut self,
+        barred: Option<UpstreamError>,
+        target: usize,
+    ) -> Result<Dispatched, (usize, UpstreamError)> {
+        if let Some(error) = barred {
+            self.pass_over(target, &error);
+            return Err((target, error));
+        }
+        let (target, reply) = self.call(target).await;
+        self.count_calls();
+        let reply = reply.map_err(|error| (target, error))?;
+        Ok(Dispatched { target, attempts: std::mem::take(&mut self.attempts), reply })
+    }
+
+    /// Why `target` is not to be asked now.
+    fn barred(&self, target: usize) -> Option<UpstreamError> {
+        let look = || self.upstreams.known(&self.targets[target].id, |target| target.vitals.barred(Instant::now()));
+        if self.limits.insists { None } else { look().flatten() }
+    }
+
+    /// It may be waited for, once: others who wait for the same may find it limited again.
+    fn pass_over(&mut self, target: usize, error: &UpstreamError) {
+        if self.passed_over.contains(&target) {
+            self.later.retain(|(other, _)| *other != target);
+        } else {
+            self.passed_over.push(target);
+            self.put_off(target, error);
+        }
     }
 
     async fn call(&mut self, target: usize) -> Called {
@@ -93,7 +146,7 @@ impl<'a> Course<'a> {
         if let Ok(reply) = timeout(after, &mut first).await {
             return self.called(target, began, reply);
         }
-        if !self.may_try_again() {
+        if !self.may_hedge() {
             let reply = first.await;
             return self.called(target, began, reply);
         }
@@ -129,15 +182,31 @@ impl<'a> Course<'a> {
     fn ask(&self, target: usize) -> impl Future<Output = Result<Reply, UpstreamError>> + use<'a> {
         let (upstreams, work, model) = (self.upstreams, self.work, self.targets[target]);
         let (deadlines, total) = (self.limits.deadlines, self.total);
+        let is_first = self.attempts.is_empty() && self.asking[1].is_none();
+        let may_be_empty = !self.has_rescue(target);
         async move {
             let target = upstreams.target(model)?;
             let deadlines = target.endpoint.deadlines.over(deadlines);
-            let timing = || Timing::new(&deadlines, total, Instant::now());
+            let timing = || {
+                let timing = Timing::new(&deadlines, total, Instant::now());
+                if is_first { timing } else { timing.after_others() }
+            };
             match work {
-                Work::Chat(request) => target.call(request, timing()).await,
+                Work::Chat(request) => {
+                    let reply = target.call(request, timing()).await?;
+                    let is_there = may_be_empty || !reply.is_filtered(request);
+                    if is_there { Ok(reply) } else { Err(target.endpoint.reporter.filtered()) }
+                }
                 Work::Embeddings(request, made) => target.embed(request, made, &timing).await,
             }
         }
+    }
+
+    /// Whether somebody else may be asked where a filter leaves nothing of `target`'s answer.
+    fn has_rescue(&self, target: usize) -> bool {
+        let is_left = |other: &usize| *other != target && !self.is_behind(*other);
+        let rescue = self.limits.fallbacks.content_filter.as_ref();
+        rescue.is_some_and(|list| list.iter().any(is_left)) && self.attempts.len() + 1 < self.limits.attempts
     }
 
     fn called(&mut self, target: usize, began: Instant, reply: Result<Reply, UpstreamError>) -> Called {
@@ -153,7 +222,8 @@ impl<'a> Course<'a> {
         let made = made.swap(0, Ordering::Relaxed).max(1);
         match self.attempts.len() {
             0 | 1 => self.upstreams.budget.deposit(made - 1),
-            _ => self.upstreams.budget.settle(self.calls, made),
+            _ if self.paid => self.upstreams.budget.settle(self.calls, made),
+            _ => {}
         }
         self.calls = made;
     }
@@ -166,11 +236,11 @@ impl<'a> Course<'a> {
         {
             self.queue.push_front(target);
         }
-        if !self.queue.is_empty() {
-            return self.may_try_again();
+        if let Some(&next) = self.queue.front() {
+            return self.may_ask(next);
         }
         match self.soonest() {
-            Some((target, at)) if at < self.total.at && self.may_try_again() => {
+            Some((target, at)) if at < self.total.at && self.may_ask(target) => {
                 sleep_until(at).await;
                 self.queue.push_back(target);
                 true
@@ -182,9 +252,8 @@ impl<'a> Course<'a> {
     /// A cause may have a list of its own, which then takes the place of the rest. Who is not to be asked is not waited
     /// for either.
     fn reorder(&mut self, target: usize, error: &UpstreamError) {
-        let asked = |candidate: &usize| self.attempts.iter().any(|attempt| attempt.target == *candidate);
         match self.limits.fallbacks.of(error.cause) {
-            Some(list) => self.queue = list.iter().copied().filter(|candidate| !asked(candidate)).collect(),
+            Some(list) => self.queue = list.iter().copied().filter(|candidate| !self.is_behind(*candidate)).collect(),
             None if !error.cause.another_may_answer() => {
                 self.queue.clear();
                 self.later.clear();
@@ -209,6 +278,9 @@ impl<'a> Course<'a> {
         if self.key_has_room(target, error) {
             return Some(Duration::ZERO);
         }
+        if self.barred(target).is_some_and(|barred| barred.cause == Cause::LeftAlone) {
+            return None;
+        }
         if Scope::Key.blames(error) {
             return self.room_in(target).filter(|wait| *wait <= backoff::PATIENCE);
         }
@@ -231,12 +303,34 @@ impl<'a> Course<'a> {
         self.later.iter().copied().min_by_key(|(_, at)| *at)
     }
 
-    /// Within the request's own attempts and time, and within what all requests together may add to an outage.
-    fn may_try_again(&self) -> bool {
+    /// Within the request's own attempts and time. To ask again who failed, or instead somebody who is not well, also has
+    /// to be within what all requests together may add to an outage.
+    fn may_ask(&mut self, next: usize) -> bool {
+        let is_well = || self.upstreams.healthy(&self.targets[next].id, Instant::now());
+        let is_ill = || !self.attempts.is_empty() && self.barred(next).is_none() && !is_well();
+        self.paid = self.has_failed(next) || is_ill();
+        self.has_room() && (!self.paid || self.upstreams.budget.withdraw(self.calls))
+    }
+
+    /// Whether the next target may be asked beside the one under way: always an addition.
+    fn may_hedge(&self) -> bool {
+        let next = self.queue.front().filter(|next| self.barred(**next).is_none());
+        next.is_some() && self.has_room() && self.upstreams.budget.withdraw(self.calls)
+    }
+
+    fn has_room(&self) -> bool {
         let under_way = self.asking.iter().flatten().count();
-        self.attempts.len() + under_way < self.limits.attempts
-            && Instant::now() < self.total.at
-            && self.upstreams.budget.withdraw(self.calls)
+        self.attempts.len() + under_way < self.limits.attempts && Instant::now() < self.total.at
+    }
+
+    /// Whether it had its turn.
+    fn is_behind(&self, target: usize) -> bool {
+        self.has_failed(target) || self.passed_over.contains(&target)
+    }
+
+    /// Whether a call of this request to `target` has failed.
+    fn has_failed(&self, target: usize) -> bool {
+        self.attempts.iter().any(|attempt| attempt.target == target)
     }
 }
 
@@ -261,7 +355,7 @@ fn attempt(target: usize, error: Option<&UpstreamError>, began: Instant) -> Atte
 
 /// There was no time left to ask anybody: no upstream is at fault.
 fn late(passed: Passed) -> UpstreamError {
-    UpstreamError::new(Cause::Timeout, passed.to_string())
+    UpstreamError::new(Cause::Late, passed.to_string())
 }
 
 fn nobody() -> UpstreamError {

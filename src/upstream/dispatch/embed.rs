@@ -30,16 +30,11 @@ impl Target {
         made: &AtomicUsize,
         timing: &(impl Fn() -> Timing + Sync),
     ) -> Result<Reply, UpstreamError> {
-        let began = Instant::now();
-        let mut call = self.vitals.begin(began);
+        let mut call = self.vitals.begin(Instant::now());
         let reply = self.embeddings(request, (call.key, made), timing).await;
-        let now = Instant::now();
         match &reply {
-            Ok(_) => {
-                self.vitals.load.observe(now - began, now);
-                call.succeeded();
-            }
-            Err(error) => call.failed(error, now),
+            Ok(_) => call.succeeded(),
+            Err(error) => call.failed(error, Instant::now()),
         }
         reply.map(Reply::Whole)
     }

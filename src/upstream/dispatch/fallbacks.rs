@@ -22,6 +22,7 @@ impl<L> Fallbacks<L> {
         match cause {
             Cause::Connect
             | Cause::Server
+            | Cause::LeftAlone
             | Cause::Timeout
             | Cause::Malformed
             | Cause::TooLong
@@ -30,7 +31,12 @@ impl<L> Fallbacks<L> {
             Cause::RateLimited => self.rate_limit.as_ref(),
             Cause::ContextLength => self.context_length.as_ref(),
             Cause::ContentFilter => self.content_filter.as_ref(),
-            Cause::Caller | Cause::Unsupported | Cause::Superseded | Cause::Abandoned | Cause::Descriptors => None,
+            Cause::Caller
+            | Cause::Unsupported
+            | Cause::Superseded
+            | Cause::Abandoned
+            | Cause::Late
+            | Cause::Descriptors => None,
         }
     }
 

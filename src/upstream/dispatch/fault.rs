@@ -8,6 +8,7 @@ use tokio::time::error::Elapsed;
 
 use super::super::{Cause, UpstreamError};
 use super::body::BodyError;
+use super::cause::cause_of;
 use super::pool::Unsent;
 use super::secrets::Secrets;
 use super::timing::Passed;
@@ -42,7 +43,8 @@ impl Reporter {
     }
 
     pub fn late(&self, passed: Passed) -> UpstreamError {
-        self.error(Cause::Timeout, passed)
+        let cause = if matches!(passed, Passed::Rest(_)) { Cause::Late } else { Cause::Timeout };
+        self.error(cause, passed)
     }
 
     pub fn malformed(&self, problem: impl std::fmt::Display) -> UpstreamError {
@@ -106,6 +108,14 @@ impl Reporter {
         .with(detail)
     }
 
+    /// An answer of which a filter of the provider's has left nothing.
+    pub fn filtered(&self) -> UpstreamError {
+        let message = "its content filter has left nothing of the answer".into();
+        let (kind, code) = ("invalid_request_error".into(), Some("content_filter".into()));
+        let detail = ErrorDetail { message, kind, param: None, code };
+        self.refusal("answered 200, and in it", StatusCode::BAD_REQUEST, detail)
+    }
+
     fn clean(&self, detail: ErrorDetail) -> ErrorDetail {
         ErrorDetail {
             message: self.quote(&detail.message),
@@ -161,54 +171,4 @@ fn remedy(status: StatusCode) -> &'static str {
         }
         _ => "",
     }
-}
-
-/// Whom a refusal blames: by its status, and by its words where they are more exact.
-fn cause_of(status: StatusCode, detail: &ErrorDetail) -> Cause {
-    match status.as_u16() {
-        400 | 413 | 422 if is_too_long(detail) => Cause::ContextLength,
-        400 | 403 | 422 if is_filtered(detail) => Cause::ContentFilter,
-        400 | 422 if is_unsupported(detail) => Cause::Unsupported,
-        401..=403 => Cause::Credentials,
-        // The path, the host, the protocol or the proxy is wrong: clients make none of them.
-        404 | 405 | 407 | 410 | 421 | 426 | 300..=399 => Cause::Configuration,
-        408 => Cause::Timeout,
-        429 => Cause::RateLimited,
-        409 | 423..=425 => Cause::Server,
-        400..=499 => Cause::Caller,
-        500..=599 => Cause::Server,
-        _ => Cause::Malformed,
-    }
-}
-
-/// OpenAI's code, and the words of those who have none.
-fn is_too_long(detail: &ErrorDetail) -> bool {
-    const WORDS: [&str; 8] = [
-        "context length",
-        "context window",
-        "context_length",
-        "input is too long",
-        "maximum prompt length",
-        "prompt is too long",
-        "maximum number of tokens",
-        "too many tokens",
-    ];
-    let message = detail.message.to_ascii_lowercase();
-    detail.code.as_deref() == Some("context_length_exceeded") || WORDS.iter().any(|words| message.contains(words))
-}
-
-/// Codes of OpenAI and Azure; Anthropic and others answer 200 and say so in the finish reason.
-fn is_filtered(detail: &ErrorDetail) -> bool {
-    matches!(
-        detail.code.as_deref(),
-        Some("content_filter" | "content_policy_violation" | "ResponsibleAIPolicyViolation")
-    )
-}
-
-/// OpenAI's codes for a field, or a value of one, that this model does not take and another may, and its words where it
-/// has no code.
-fn is_unsupported(detail: &ErrorDetail) -> bool {
-    matches!(detail.code.as_deref(), Some("unsupported_parameter" | "unsupported_value" | "unknown_parameter"))
-        || detail.message.starts_with("Unrecognized request argument")
-        || detail.message.contains("not supported with this model")
 }

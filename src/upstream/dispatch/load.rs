@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 /// After so long a sample has lost all but 1/e of its weight.
 const DECAY: Duration = Duration::from_secs(10);
+/// Whoever waits so many times as long as usual for an answer to begin, and at least [`PATIENT`], has waited for too long.
+const UNUSUAL: f64 = 5.0;
+const PATIENT: Duration = Duration::from_secs(2);
 
 /// Calls under way, and the time to an answer's beginning.
 #[derive(Debug, Default)]
@@ -47,15 +50,34 @@ impl Load {
 
     /// The decaying mean; `None` before the first answer.
     pub fn latency(&self) -> Option<Duration> {
-        let latency = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
-        latency.map(|mean| Duration::from_secs_f64(mean.seconds))
+        self.mean().map(|mean| Duration::from_secs_f64(mean.seconds))
+    }
+
+    /// What to choose by: the mean, and the less of it the longer nothing was heard, so that who was slow once is asked
+    /// again some time. `None` before the first answer.
+    pub fn presumed_latency(&self, now: Instant) -> Option<Duration> {
+        self.mean().map(|mean| Duration::from_secs_f64(mean.seconds * mean.weight(now)))
+    }
+
+    /// Whether a call has been under way for longer than anybody should wait for its answer to begin.
+    pub fn is_overdue(&self, waited: Duration) -> bool {
+        waited >= PATIENT.max(self.latency().unwrap_or_default().mul_f64(UNUSUAL))
+    }
+
+    fn mean(&self) -> Option<PeakEwma> {
+        *self.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl PeakEwma {
     fn with(self, sample: f64, now: Instant) -> f64 {
-        let weight = (-(now - self.at).as_secs_f64() / DECAY.as_secs_f64()).exp();
+        let weight = self.weight(now);
         sample.max(self.seconds * weight + sample * (1.0 - weight))
+    }
+
+    /// What the last sample is still worth.
+    fn weight(self, now: Instant) -> f64 {
+        (-(now - self.at).as_secs_f64() / DECAY.as_secs_f64()).exp()
     }
 }
 
@@ -74,5 +96,21 @@ mod tests {
         assert!(load.latency() > Some(ms(900)));
         load.observe(ms(10), start + DECAY * 10);
         assert!(load.latency() < Some(ms(11)));
+    }
+    #[test]
+    fn who_was_slow_once_is_presumed_quick_again_when_nothing_was_heard_for_a_while() {
+        let (load, start) = (Load::default(), Instant::now());
+        load.observe(Duration::from_secs(3), start);
+        assert_eq!(load.presumed_latency(start), Some(Duration::from_secs(3)));
+        assert!(load.presumed_latency(start + DECAY * 5) < Some(Duration::from_millis(30)));
+        assert_eq!(load.latency(), Some(Duration::from_secs(3)), "what was measured stays");
+    }
+
+    #[test]
+    fn nobody_should_wait_for_several_times_as_long_as_usual() {
+        let load = Load::default();
+        assert!(load.is_overdue(PATIENT) && !load.is_overdue(PATIENT / 2));
+        load.observe(PATIENT, Instant::now());
+        assert!(!load.is_overdue(PATIENT * 4) && load.is_overdue(PATIENT * 5));
     }
 }

@@ -7,6 +7,7 @@ mod body;
 mod breaker;
 mod budget;
 mod capacity;
+mod cause;
 mod choices;
 mod connect;
 mod course;
@@ -40,13 +41,14 @@ use foldhash::fast::FixedState;
 use tokio::time::Instant;
 
 use super::settings::ProviderSettings;
-use super::{Attempt, Cause, Deadlines, UpstreamError, WholeReply};
+use super::{Attempt, Cause, Deadlines, Text, UpstreamError, WholeReply};
 use crate::api::chat::ChatRequest;
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::BadRequest;
 use crate::catalog::{Model, ModelId};
 pub use breaker::Condition;
 use budget::Budget;
+use choices::Choices;
 use course::Course;
 use endpoint::Endpoint;
 pub use fallbacks::Fallbacks;
@@ -80,12 +82,14 @@ pub struct Limits {
     /// Ask the next target too where the first has not begun to answer after this: at most once per request, and both may
     /// be billed.
     pub hedge: Option<Duration>,
+    /// Ask also whom a breaker leaves alone or who said when to ask again: no client waits, and it is asked but once.
+    pub insists: bool,
 }
 
 impl Limits {
     /// Of a request without hedging or fallbacks of its own.
     pub fn new(deadlines: Deadlines, attempts: usize) -> Self {
-        Self { deadlines, attempts, planned: usize::MAX, fallbacks: Fallbacks::default(), hedge: None }
+        Self { deadlines, attempts, planned: usize::MAX, fallbacks: Fallbacks::default(), hedge: None, insists: false }
     }
 }
 
@@ -121,6 +125,19 @@ enum Work<'a> {
 pub enum Reply {
     Whole(WholeReply),
     Stream(ReplyStream),
+}
+
+impl Reply {
+    /// Whether a filter of the provider's has left nothing of the one answer that `request` asks for, as far as it has come.
+    fn is_filtered(&self, request: &ChatRequest) -> bool {
+        let mut pieces: Vec<&Text> = match self {
+            Self::Whole(reply) => vec![&reply.text],
+            Self::Stream(stream) => stream.begun().collect(),
+        };
+        let filtered = pieces.iter().any(|piece| piece.finish_reason.as_deref() == Some("content_filter"));
+        pieces.retain(|piece| piece.tool_calls || !piece.content.is_empty());
+        filtered && pieces.is_empty() && Choices::of(request).is_single()
+    }
 }
 
 /// No target answered.
@@ -186,6 +203,11 @@ impl Upstreams {
         providers
     }
 
+    /// Attempts so far that were not made because too many others had failed.
+    pub fn suppressed_retries(&self) -> u64 {
+        self.budget.suppressed()
+    }
+
     /// The names of all providers, sorted.
     pub fn provider_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.endpoints.keys().map(String::as_str).collect();
@@ -205,7 +227,8 @@ impl Upstreams {
 
     /// Asks `targets` until one answers: the first [`Limits::planned`] in their order, the others where
     /// [`Limits::fallbacks`] says so; where all failed, the one that may answer again the soonest is asked after that
-    /// pause. A streamed answer has begun when it is given back: the first event that says something is there.
+    /// pause. Who is known to fail, or has said when to ask again, is not asked before that; see [`Limits::insists`].
+    /// A streamed answer has begun when it is given back: the first event that says something is there.
     ///
     /// Dropping the future cancels the call under way.
     ///

@@ -34,6 +34,11 @@ impl Opening {
         begun
     }
 
+    /// What is held back.
+    pub fn items(&self) -> impl Iterator<Item = &StreamItem> {
+        self.items.iter()
+    }
+
     /// Removes the oldest held-back piece.
     pub fn pop(&mut self) -> Option<StreamItem> {
         self.items.pop_front()

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::Stream;
 use tokio::time::Instant;
 
-use super::super::{Cause, Events, StreamItem, UpstreamError};
+use super::super::{Cause, Events, StreamItem, Text, UpstreamError};
 use super::body::Body;
 use super::choices::Choices;
 use super::endpoint::Endpoint;
@@ -68,6 +68,14 @@ impl ReplyStream {
         }
         pieces.call.begun();
         Ok(Self(pieces))
+    }
+
+    /// What has come of it and was not given on yet.
+    pub(super) fn begun(&self) -> impl Iterator<Item = &Text> {
+        self.0.opening.items().chain(&self.0.ready).filter_map(|item| match item {
+            StreamItem::Chunk { text, .. } => Some(text),
+            StreamItem::Done => None,
+        })
     }
 }
 

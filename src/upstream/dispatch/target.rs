@@ -73,15 +73,9 @@ impl Target {
 
     /// Calls the model once. A stream is given back once it says something.
     pub async fn call(&self, request: &ChatRequest, timing: Timing) -> Result<Reply, UpstreamError> {
-        let began = Instant::now();
-        let mut call = self.vitals.begin(began);
+        let mut call = self.vitals.begin(Instant::now());
         let asked = Asked { model: &self.upstream_name, request, stamp };
-        let answer = self.answer(asked, call.key, timing).await;
-        let now = Instant::now();
-        if answer.is_ok() {
-            self.vitals.load.observe(now - began, now);
-        }
-        match answer {
+        match self.answer(asked, call.key, timing).await {
             Ok(Answer::Whole(reply)) => {
                 call.succeeded();
                 Ok(Reply::Whole(reply))
@@ -91,7 +85,7 @@ impl Target {
                 ReplyStream::begin(Arc::clone(&self.endpoint), body, events, call).await.map(Reply::Stream)
             }
             Err(error) => {
-                call.failed(&error, now);
+                call.failed(&error, Instant::now());
                 Err(error)
             }
         }

@@ -22,6 +22,8 @@ pub enum Passed {
     FirstByte(Duration),
     Idle(Duration),
     Total(Duration),
+    /// The request's total deadline, of which earlier calls had taken so much that this one had less than its own.
+    Rest(Duration),
 }
 
 impl fmt::Display for Passed {
@@ -30,7 +32,9 @@ impl fmt::Display for Passed {
             Self::Connect(after) => write!(f, "no connection within {after:?} (the connect deadline)"),
             Self::FirstByte(after) => write!(f, "no byte of an answer within {after:?} (the first-byte deadline)"),
             Self::Idle(after) => write!(f, "silent for {after:?} within its answer (the idle deadline)"),
-            Self::Total(after) => write!(f, "no whole answer within {after:?} (the total deadline)"),
+            Self::Total(after) | Self::Rest(after) => {
+                write!(f, "no whole answer within {after:?} (the total deadline)")
+            }
         }
     }
 }
@@ -67,6 +71,13 @@ impl Timing {
         let after = deadlines.first_byte;
         let first_byte = Due { at: far(now, after), passed: Passed::FirstByte(after) }.or(total);
         Self { first_byte, idle: deadlines.idle, total }
+    }
+
+    /// The same for one that begins after others of its request have taken of their time.
+    pub fn after_others(self) -> Self {
+        let Passed::Total(after) = self.first_byte.passed else { return self };
+        let rest = Due { passed: Passed::Rest(after), ..self.total };
+        Self { first_byte: rest, total: rest, ..self }
     }
 
     /// When the next piece is due after one that came `now`.

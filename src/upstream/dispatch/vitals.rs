@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::{Cause, UpstreamError};
-use super::breaker::{Breaker, Condition, PAUSE, Scope};
+use super::breaker::{Breaker, Condition, End, PAUSE, Scope};
 use super::capacity;
 use super::load::Load;
 
@@ -57,6 +57,8 @@ pub struct Vitals {
 struct Rest {
     /// Its limit is used up.
     limited: Option<Instant>,
+    /// A refusal said until when nothing more should be asked, and this is what ailed it.
+    put_off: Option<(Instant, Cause)>,
     /// It was refused. Other keys come first; whether new requests should go there at all is its breaker's to say.
     refused: Option<Instant>,
 }
@@ -71,6 +73,8 @@ pub struct Standing {
     pub in_flight: u32,
     /// To an answer's beginning: a decaying mean with peaks. `None` before the first answer.
     pub latency: Option<Duration>,
+    /// What to choose by: less than that the longer nothing was heard.
+    pub presumed_latency: Option<Duration>,
     /// How long until a key is free of its rate limit; `None`: one is.
     pub limited_for: Option<Duration>,
     /// Whether new requests should go there.
@@ -93,6 +97,7 @@ impl Vitals {
             failures: self.model.failures(),
             in_flight: self.load.in_flight(),
             latency: self.load.latency(),
+            presumed_latency: self.load.presumed_latency(now),
             limited_for,
             healthy: self.healthy(now),
         }
@@ -104,6 +109,19 @@ impl Vitals {
             && self.model.healthy(now)
             && (0..self.rests.len())
                 .any(|key| self.shared.keys[key].healthy(now) && self.limited_until(key, now).is_none())
+    }
+
+    /// Why it is not to be asked now, and from when on it may be: a breaker is open, or a refusal said when to ask again.
+    pub fn barred(&self, now: Instant) -> Option<UpstreamError> {
+        let key = self.key(now);
+        let left_alone = self.breakers(key).into_iter().filter_map(|breaker| breaker.left_alone(now));
+        left_alone.max_by_key(|error| error.retry_after).or_else(|| self.put_off(key, now))
+    }
+
+    fn put_off(&self, key: usize, now: Instant) -> Option<UpstreamError> {
+        let (until, cause) = self.rest(key).put_off.filter(|(until, _)| *until > now)?;
+        let problem = format!("{} is not asked yet: it said before when it may be asked again", self.model.name());
+        Some(UpstreamError { retry_after: Some(until - now), ..UpstreamError::new(cause, problem) })
     }
 
     /// How long until a key that is accepted has room; `None`: none is accepted.
@@ -142,6 +160,16 @@ impl Vitals {
         self.pass_turn(key);
     }
 
+    /// A refusal for want of room with this key.
+    fn told_to_wait(&self, key: usize, error: &UpstreamError, now: Instant) {
+        if let Some(pause) = error.retry_after {
+            let until = now + pause.min(capacity::LONGEST);
+            let mut rest = self.rest(key);
+            rest.put_off = rest.put_off.filter(|(other, _)| *other > until).or(Some((until, error.cause)));
+        }
+        self.exhausted(key, error.retry_after.unwrap_or(LIMITED), now);
+    }
+
     fn refused(&self, key: usize, now: Instant) {
         self.rest(key).refused = Some(now + PAUSE);
         self.pass_turn(key);
@@ -156,7 +184,7 @@ impl Vitals {
         let key = self.key(now);
         let probes = self.breakers(key).map(|breaker| breaker.begin(now));
         self.load.begin();
-        Call { vitals: Arc::clone(self), key, probes, open: true }
+        Call { vitals: Arc::clone(self), key, began: now, probes, open: true, answering: false }
     }
 
     /// What a call with this key passes.
@@ -165,62 +193,82 @@ impl Vitals {
     }
 }
 
-/// A call under way. Dropped without an outcome (its client left) it counts neither way.
+/// A call under way. Dropped without an outcome (its client left) it counts neither way, unless its answer was overdue.
 #[derive(Debug)]
 pub struct Call {
     vitals: Arc<Vitals>,
     /// Index into the provider's keys: the one to send.
     pub key: usize,
+    began: Instant,
     /// Whether it is the probe of each of its [`Vitals::breakers`].
     probes: [bool; 3],
     open: bool,
+    /// Its answer has begun.
+    answering: bool,
 }
 
 impl Call {
-    /// The model has begun to answer, in a stream: what it probes for answers again. How the stream ends counts as well,
-    /// like any other's.
+    /// The model has begun to answer, in a stream: what it probes for answers again, unless it is answers that do not end.
+    /// How the stream ends counts as well, like any other's.
     pub fn begun(&mut self) {
         if !self.open {
             return;
         }
-        let now = Instant::now();
+        let now = self.observe();
+        self.answering = true;
         for (breaker, probe) in self.vitals.breakers(self.key).into_iter().zip(&mut self.probes) {
-            if std::mem::take(probe) {
-                breaker.end(true, Some(Ok(())), now);
-            }
+            breaker.begun(probe, now);
         }
     }
 
     /// The model answered to the end.
     pub fn succeeded(&mut self) {
-        self.settle(Some(Ok(())), Instant::now());
+        let now = if self.answering { Instant::now() } else { self.observe() };
+        self.settle(End::Answered, now);
     }
 
     /// It did not.
     pub fn failed(&mut self, error: &UpstreamError, now: Instant) {
-        if error.cause == Cause::RateLimited {
-            self.vitals.exhausted(self.key, error.retry_after.unwrap_or(LIMITED), now);
+        match error.cause {
+            Cause::RateLimited => self.vitals.told_to_wait(self.key, error, now),
+            Cause::Server if error.retry_after.is_some() => self.vitals.told_to_wait(self.key, error, now),
+            _ if Scope::Key.blames(error) => self.vitals.refused(self.key, now),
+            _ => {}
         }
-        if Scope::Key.blames(error) {
-            self.vitals.refused(self.key, now);
-        }
-        self.settle(Some(Err(error)), now);
+        self.settle(if self.answering { End::Cut(error) } else { End::Failed(error) }, now);
     }
 
-    fn settle(&mut self, outcome: Option<Result<(), &UpstreamError>>, now: Instant) {
+    /// The answer begins, or is there, now.
+    fn observe(&self) -> Instant {
+        let now = Instant::now();
+        self.vitals.load.observe(now - self.began, now);
+        now
+    }
+
+    fn settle(&mut self, end: End<'_>, now: Instant) {
         if !std::mem::take(&mut self.open) {
             return;
         }
         for (breaker, probe) in self.vitals.breakers(self.key).into_iter().zip(self.probes) {
-            breaker.end(probe, outcome, now);
+            breaker.end(probe, end, now);
         }
         self.vitals.load.end();
     }
 }
 
+/// Clients of a model that hangs may all leave before its deadline: what they waited for in vain counts against it.
 impl Drop for Call {
     fn drop(&mut self) {
-        self.settle(None, Instant::now());
+        if !self.open {
+            return;
+        }
+        let now = Instant::now();
+        let waited = now - self.began;
+        if !self.answering && self.vitals.load.is_overdue(waited) {
+            let problem = format!("no answer had begun after {waited:.1?}, and nobody waited longer");
+            self.settle(End::Failed(&UpstreamError::new(Cause::Timeout, problem)), now);
+        }
+        self.settle(End::Unknown, now);
     }
 }
 
@@ -292,5 +340,18 @@ mod tests {
         one.succeeded();
         drop((one, two));
         assert_eq!(vitals.load.in_flight(), 0);
+    }
+    #[test]
+    fn what_a_refusal_says_of_its_end_bars_and_a_limit_that_only_headers_told_does_not() {
+        let (vitals, now) = (Arc::new(vitals(1)), Instant::now());
+        vitals.exhausted(0, Duration::from_secs(9), now);
+        vitals.begin(now).failed(&limited(None), now);
+        assert_eq!(vitals.barred(now), None);
+        let long = Duration::from_secs(20);
+        vitals.begin(now).failed(&limited(Some(long)), now);
+        vitals.begin(now).failed(&limited(Some(long / 2)), now);
+        let barred = vitals.barred(now).unwrap();
+        assert_eq!((barred.cause, barred.retry_after), (Cause::RateLimited, Some(long)));
+        assert_eq!(vitals.barred(now + long), None);
     }
 }
