@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::sources;
-use crate::api::answer::{Answer, Call, Choice, Usage};
-use crate::api::conversation::{Hosted, Protocol, Stretch, course};
+use crate::api::answer::{Answer, Call, Choice, Message, Usage};
+use crate::api::conversation::{Hosted, Piece, Protocol, pieces};
 
 /// A whole completion as a message.
 ///
@@ -15,15 +15,8 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let choice = answer.first();
     let mut end = End::default();
     end.hear(&choice);
-    let message = choice.message;
-    let mut thoughts = message.thinking_blocks.clone();
-    if !message.thoughts().is_empty() && thoughts.iter().all(|block| block["type"] == "redacted_thinking") {
-        thoughts.insert(0, thinking(message.thoughts()));
-    }
-    let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
-    let texts = sources::blocks(said, &[message.annotations, message.citations].concat());
-    let mut content = in_order(&message.hosted_items, &thoughts, said.chars().count(), texts);
-    content.extend(message.tool_calls.iter().map(tool_use));
+    let unsigned = choice.message.unsigned_thoughts().map(thinking);
+    let content: Vec<Value> = unsigned.into_iter().chain(in_order(&choice.message)).collect();
     let mut out = json!({
         "id": message_id(&answer.id),
         "type": "message",
@@ -38,15 +31,23 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&out)
 }
 
-/// All blocks except calls. `texts` have so many `characters`.
-fn in_order(items: &[Value], thoughts: &[Value], characters: usize, texts: Vec<Value>) -> Vec<Value> {
-    let did: Vec<Hosted> = Hosted::items(Protocol::Messages, items).collect();
-    let mut texts = texts.into();
-    let stretches = course(Protocol::Messages, &did, thoughts.len(), characters).into_iter();
-    let blocks = stretches.flat_map(|stretch| match stretch {
-        Stretch::Thoughts(these) => thoughts[these].to_vec(),
-        Stretch::Text(these) => sources::first(&mut texts, these.len()),
-        Stretch::Item(is) => vec![is.clone()],
+/// The blocks that it has, each where it came.
+fn in_order(message: &Message) -> Vec<Value> {
+    let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
+    let sources = [&message.annotations[..], &message.citations].concat();
+    let (mut texts, mut at) = (sources::blocks(said, &sources).into(), 0);
+    let items: Vec<Hosted> = Hosted::items(&message.hosted_items).collect();
+    let pieces = pieces(Some(Protocol::Messages), &items, &message.fields(said)).into_iter();
+    let blocks = pieces.flat_map(|piece| match piece {
+        Piece::Thoughts(these) => message.thinking_blocks[these].to_vec(),
+        Piece::Text(these) => {
+            sources::first(&mut texts, these.start - at);
+            at = these.end;
+            sources::first(&mut texts, these.len())
+        }
+        Piece::Call(i, _) => vec![tool_use(&message.tool_calls[i])],
+        Piece::Item(is) => vec![is.clone()],
+        Piece::Message(_) | Piece::Picture(..) => vec![],
     });
     blocks.collect()
 }

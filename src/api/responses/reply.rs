@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Message, Usage, said_of};
-use crate::api::conversation::{Fields, Hosted, Piece, Protocol, characters, marked, pieces};
+use crate::api::conversation::{Hosted, Piece, Protocol, characters, marked, pieces};
 
 /// A whole completion as a response.
 ///
@@ -93,13 +93,13 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
 
 /// Thoughts (as a text, and as they go back), what OpenAI's own tools did, what was said, drawn and called.
 fn in_order(answer: &str, message: &Message, all: &Said) -> Vec<Value> {
-    let did: Vec<Hosted> = Hosted::items(Protocol::Responses, &message.hosted_items).collect();
+    let items: Vec<Hosted> = Hosted::items(&message.hosted_items).collect();
     let (text, blocks) = (message.thoughts(), &message.thinking_blocks[..]);
     let (mut output, mut begun, mut tokens) = (vec![], None, &all.logprobs[..]);
     if blocks.is_empty() && !text.is_empty() {
         output.push(reasoning(answer, 0, text, &[]));
     }
-    for piece in pieces(&did, &fields(message, &all.text)) {
+    for piece in pieces(Some(Protocol::Responses), &items, &message.fields(&all.text)) {
         let at = output.len();
         output.extend(match piece {
             Piece::Thoughts(these) if these.len() == blocks.len() => Some(reasoning(answer, at, text, blocks)),
@@ -120,16 +120,6 @@ fn in_order(answer: &str, message: &Message, all: &Said) -> Vec<Value> {
     output
 }
 
-/// How much there is of what is said, in its `text`, thought, drawn and called.
-pub(super) fn fields<'a>(message: &'a Message, text: &'a str) -> Fields<'a> {
-    Fields {
-        thoughts: message.thinking_blocks.len(),
-        text,
-        pictures: message.images.len(),
-        calls: message.tool_calls.iter().map(|call| call.id.as_deref().unwrap_or_default()).collect(),
-    }
-}
-
 /// A refusal is a part of the message before it, if there is one.
 fn refuse(answer: &str, output: &mut Vec<Value>, refusal: &str) {
     let part = json!({"type": "refusal", "refusal": refusal});
@@ -142,15 +132,20 @@ fn refuse(answer: &str, output: &mut Vec<Value>, refusal: &str) {
 
 /// Thoughts; what their provider wants back travels as the encrypted content, which clients return untouched.
 pub(super) fn reasoning(answer: &str, at: usize, text: &str, blocks: &[Value]) -> Value {
-    let texts = blocks.iter().filter_map(|block| block["thinking"].as_str()).filter(|text| !text.is_empty());
-    let joined = texts.collect::<Vec<_>>().join("\n");
-    let text = if text.is_empty() { &joined } else { text };
+    let shown = shown(blocks);
+    let text = if text.is_empty() { &shown } else { text };
     let summary = if text.is_empty() { json!([]) } else { json!([{"type": "summary_text", "text": text}]) };
     let mut item = json!({"type": "reasoning", "id": item_id("rs", answer, at), "summary": summary});
     if !blocks.is_empty() {
         item["encrypted_content"] = json!(blocks).to_string().into();
     }
     item
+}
+
+/// What may be read of them.
+pub(super) fn shown(blocks: &[Value]) -> String {
+    let texts = blocks.iter().filter_map(|block| block["thinking"].as_str()).filter(|text| !text.is_empty());
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn said(answer: &str, at: usize, status: &str, parts: Vec<Value>) -> Value {

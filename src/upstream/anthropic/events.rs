@@ -6,7 +6,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Own, StopDetails, WireUsage};
-use crate::api::conversation::Protocol;
 use crate::upstream::blocks::Pieces;
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent, tell_count};
 
@@ -168,7 +167,7 @@ impl Stream {
             BlockStart::ToolUse { id, name, input, more } => {
                 self.pieces.call(&answer::call(id, name, more), input, out);
             }
-            BlockStart::Other => self.pieces.hosted(Protocol::Messages, start),
+            BlockStart::Other => self.pieces.hosted(start),
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::answer::{Own, StopDetails, WireUsage, call, citation, ending, finish, refusal};
-use crate::api::conversation::{Protocol, ToolCall};
+use crate::api::conversation::ToolCall;
 use crate::upstream::blocks::{self, Block};
 use crate::upstream::completion::{Completion, Head};
 use crate::upstream::{Asked, NoAnswer, WholeReply};
@@ -90,6 +90,6 @@ fn block(block: Value) -> Result<Block, serde_json::Error> {
         WireBlock::ToolUse { id, name, input, more } => {
             Block::Call(ToolCall { arguments: input.to_string(), ..call(id, name, more) })
         }
-        WireBlock::Other => Block::Hosted(Protocol::Messages, block),
+        WireBlock::Other => Block::Hosted(block),
     })
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::conversation::{Marks, PAUSE, Sealed, ToolCall, mark};
+use crate::api::conversation::{Marks, PAUSE, Protocol, Sealed, ToolCall, mark};
 use crate::catalog::Usage;
 use crate::upstream::blocks::WEB;
 use crate::upstream::completion::{Choice, Completion, Finish, Head};
@@ -210,7 +210,7 @@ impl Response {
 
 /// The items, each with its mark, as one choice, its reason to stop left open.
 fn choice(items: Vec<(Item, Value)>, thinker: &str) -> Choice {
-    let (mut choice, mut tokens, mut marks) = (Choice::default(), vec![], Marks::default());
+    let (mut choice, mut tokens, mut marks) = (Choice::default(), vec![], Marks::new(Protocol::Responses));
     for (item, mark) in items {
         let told = match item {
             Item::Message { content } => {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Called, Item, Response};
-use crate::api::conversation::{Marks, PAUSE};
+use crate::api::conversation::{Marks, PAUSE, Protocol};
 use crate::upstream::blocks::WEB;
 use crate::upstream::completion::{Chunks, Head, image_json};
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
@@ -122,7 +122,7 @@ impl Translation {
             part: None,
             from: 0,
             announced: None,
-            marks: Marks::default(),
+            marks: Marks::new(Protocol::Responses),
             thought: None,
         }
     }
