@@ -114,6 +114,9 @@ pub struct Message {
     /// Pictures that it made.
     #[serde(default, deserialize_with = "entries")]
     pub images: Vec<Value>,
+    /// Google's, for the signature of the text.
+    #[serde(default)]
+    pub extra_content: Value,
     /// What it did with tools that one protocol alone knows.
     #[serde(default, deserialize_with = "entries")]
     pub hosted_items: Vec<Value>,

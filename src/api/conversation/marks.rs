@@ -39,8 +39,8 @@ impl Marked {
 /// What a chat has of an item of this type, and what is made anew.
 fn held(kind: &str) -> &'static [&'static str] {
     match kind {
-        "message" => &["id", "status", "role", "content"],
-        "image_generation_call" => &["result"],
+        "message" => &["id", "status", "role", "content", "extra_content"],
+        "image_generation_call" => &["result", "extra_content"],
         "function_call" => &["id", "status", "name", "arguments"],
         "custom_tool_call" => &["id", "status", "name", "input"],
         _ => &["id", "status", "output"],

@@ -13,6 +13,11 @@ const GOOGLE: &str = "google";
 /// Stands for whoever gives them.
 const DETAILS: &str = "reasoning_details";
 
+/// Google's, of what has this `extra_content`.
+pub(super) fn signature(extra_content: Option<&Value>) -> Option<String> {
+    extra_content?["google"]["thought_signature"].as_str().map(str::to_owned)
+}
+
 /// What a conversation has of them for the answer that is still to come, or has just come.
 #[derive(Debug, Default)]
 pub struct Signatures {
@@ -23,7 +28,7 @@ pub struct Signatures {
 impl Signatures {
     /// The thought that has a call's signature; `None`: it has none.
     pub fn seal(call_id: &str, extra_content: &Value) -> Option<Value> {
-        let content = extra_content["google"]["thought_signature"].as_str()?.to_owned();
+        let content = signature(Some(extra_content))?;
         let (thinker, id, summary) = (GOOGLE.to_owned(), Some(call_id.to_owned()), String::new());
         Some(Sealed { thinker, id, summary, content }.block())
     }

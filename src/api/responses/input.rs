@@ -13,6 +13,8 @@ enum Item {
     Message {
         role: String,
         content: Content,
+        #[serde(default)]
+        extra_content: Value,
     },
     FunctionCall {
         call_id: String,
@@ -43,6 +45,8 @@ enum Item {
         result: Option<String>,
         #[serde(default)]
         output_format: Option<String>,
+        #[serde(default)]
+        extra_content: Value,
     },
 }
 
@@ -167,8 +171,10 @@ impl Messages {
 
     fn item(&mut self, item: Item, mark: Value, place: &str) -> Result<(), BadRequest> {
         match item {
-            Item::Message { role, content } if role == "assistant" => self.spoke(parts(content, place)?, mark),
-            Item::Message { role, content } => self.put(json!({"role": role, "content": parts(content, place)?})),
+            Item::Message { role, content, extra_content } if role == "assistant" => {
+                self.spoke(parts(content, place)?, extra_content, mark);
+            }
+            Item::Message { role, content, .. } => self.put(json!({"role": role, "content": parts(content, place)?})),
             Item::FunctionCall { call_id, name, arguments } => {
                 let function = json!({"name": name, "arguments": arguments});
                 self.called(json!({"id": call_id, "type": "function", "function": function}), mark);
@@ -186,9 +192,10 @@ impl Messages {
                 let shown = content.filter(|content| !content.is_empty()).or(summary).into_iter().flatten();
                 self.thought(shown.map(|part| part.text).collect(), encrypted_content.as_deref());
             }
-            Item::ImageGenerationCall { result: Some(data), output_format } => {
+            Item::ImageGenerationCall { result: Some(data), output_format, extra_content } => {
                 let (message, marks) = self.speaker(|_| true);
-                append(message, "images", [drawn(&data, output_format.as_deref())]);
+                let image = drawn(&data, output_format.as_deref());
+                append(message, "images", [with(image, "extra_content", Some(&extra_content))]);
                 append(message, "hosted_items", marks.tell(mark));
             }
             Item::ImageGenerationCall { result: None, .. } => {}
@@ -196,11 +203,15 @@ impl Messages {
         Ok(())
     }
 
-    fn spoke(&mut self, content: Value, mark: Value) {
+    /// Words, and what their provider wants back with them.
+    fn spoke(&mut self, content: Value, extra: Value, mark: Value) {
         let (message, marks) = self.speaker(is_open);
         let (pause, told) = marks.message(mark);
         marks.say(length(&content));
         append(message, "hosted_items", told);
+        if !extra.is_null() {
+            message["extra_content"] = extra;
+        }
         message["content"] = match message["content"].take() {
             Value::Null => content,
             before => {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Message, Usage, said_of};
 use crate::api::conversation::{Hosted, Piece, Protocol, characters, marked, pieces};
+use crate::api::fields::with;
 
 /// A whole completion as a response.
 ///
@@ -84,6 +85,9 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     let Choice { mut message, logprobs, .. } = choice;
     let text = Said::of(&mut message, logprobs.content);
     let mut output = in_order(answer, &message, &text);
+    if let Some(last) = output.iter_mut().rfind(|item| item["type"] == "message") {
+        *last = with(last.take(), "extra_content", Some(&message.extra_content));
+    }
     message.refusal.into_iter().for_each(|refusal| refuse(answer, &mut output, &refusal));
     if let Some(Value::Object(last)) = output.last_mut().filter(|last| last["status"].is_string()) {
         last.insert("status".into(), status.into());
@@ -165,7 +169,7 @@ pub(super) struct Said {
     pub(super) sources: Vec<Value>,
     /// A chat's `logprobs.content`.
     pub(super) logprobs: Vec<Value>,
-    /// Of its message.
+    /// Of its message, and what else stands there.
     pub(super) mark: Option<Value>,
 }
 
@@ -262,13 +266,14 @@ fn flat(annotation: &Value, from: usize) -> Option<Value> {
 pub(super) fn picture(answer: &str, at: usize, image: &Value) -> Option<Value> {
     let url = image["image_url"]["url"].as_str()?;
     let (media_type, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
-    Some(json!({
+    let item = json!({
         "type": "image_generation_call",
         "id": item_id("ig", answer, at),
         "status": "completed",
         "output_format": media_type.trim_start_matches("image/"),
         "result": data,
-    }))
+    });
+    Some(with(item, "extra_content", image.get("extra_content")))
 }
 
 /// A call of a function or of a custom tool.

@@ -131,11 +131,17 @@ impl Stream {
                     self.think(&text, blocks, out);
                 }
                 Piece::Message(mark) => self.announce(mark, out),
-                Piece::Text(these) => self.say(all.within(&these, &mut tokens), out),
+                Piece::Text(these) => {
+                    self.say(all.within(&these, &mut tokens), out);
+                    self.sign(&message.extra_content);
+                }
                 Piece::Picture(i, _) => self.picture(&message.images[i], out),
                 Piece::Call(i, _) => self.call(i, std::mem::take(&mut calls[i]), out)?,
                 Piece::Item(is) => self.did(is.clone(), out),
             }
+        }
+        if all.text.is_empty() {
+            self.sign(&message.extra_content);
         }
         if let Some((_, Open::Text(said))) = self.open.as_mut().filter(|_| all.text.is_empty()) {
             said.sources.append(&mut all.sources);
@@ -226,6 +232,13 @@ impl Stream {
             said.text.push_str(&piece.text);
             said.sources.extend(piece.sources);
             said.logprobs.extend(piece.logprobs);
+        }
+    }
+
+    /// What the provider wants back with the text that is open.
+    fn sign(&mut self, extra: &Value) {
+        if let Some((_, Open::Text(said))) = self.open.as_mut().filter(|_| !extra.is_null()) {
+            said.mark.get_or_insert(json!({}))["extra_content"] = extra.clone();
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::api::conversation::{Marks, PAUSE, Protocol, Sealed, ToolCall, mark};
 use crate::catalog::Usage;
 use crate::upstream::blocks::WEB;
-use crate::upstream::completion::{Choice, Completion, Finish, Head};
+use crate::upstream::completion::{Choice, Completion, Finish, Head, image_json};
 use crate::upstream::{Asked, NoAnswer, WholeReply};
 
 #[derive(Deserialize)]
@@ -96,9 +96,9 @@ impl Item {
     }
 }
 
-/// A picture that was made, as a data: URL.
-pub(super) fn picture(data: &str, format: Option<&str>) -> String {
-    format!("data:image/{};base64,{data}", format.unwrap_or("png"))
+/// A picture that was made, as a chat has it.
+pub(super) fn picture(data: &str, format: Option<&str>) -> Value {
+    image_json(&format!("data:image/{};base64,{data}", format.unwrap_or("png")))
 }
 
 #[derive(Deserialize)]
