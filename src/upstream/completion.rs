@@ -197,7 +197,12 @@ impl Chunks {
 
     /// The first piece: who speaks.
     pub fn role(&self) -> StreamItem {
-        self.delta(0, json!({"role": "assistant", "content": ""}), Text::default())
+        self.role_with(&Ending::default())
+    }
+
+    /// The same, with what is known so far of how it ends.
+    pub fn role_with(&self, ending: &Ending) -> StreamItem {
+        self.delta_with(json!({"role": "assistant", "content": ""}), Text::default(), ending)
     }
 
     /// More of the answer.
@@ -246,6 +251,12 @@ impl Chunks {
     pub fn finish_with(&self, finish: Finish, ending: &Ending) -> StreamItem {
         let text = Text { finish_reason: Some(finish.name().to_owned()), ..Text::default() };
         let choice = json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish.name()});
+        self.chunk(ending.told(choice), text)
+    }
+
+    /// Any other piece, with what is known by now of how it ends.
+    pub fn delta_with(&self, delta: Value, text: Text, ending: &Ending) -> StreamItem {
+        let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": null});
         self.chunk(ending.told(choice), text)
     }
 

@@ -15,8 +15,10 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let choice = answer.first();
     let mut end = End::default();
     end.hear(&choice);
-    let unsigned = choice.message.unsigned_thoughts().map(thinking);
-    let content: Vec<Value> = unsigned.into_iter().chain(in_order(&choice.message)).collect();
+    let Choice { mut message, .. } = choice;
+    message.refusal = message.refusal.filter(|_| !end.says_why());
+    let unsigned = message.unsigned_thoughts().map(thinking);
+    let content: Vec<Value> = unsigned.into_iter().chain(in_order(&message)).collect();
     let mut out = json!({
         "id": message_id(&answer.id),
         "type": "message",
@@ -25,7 +27,7 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         "content": content,
         "stop_reason": end.stop_reason(),
         "stop_sequence": end.sequence,
-        "usage": usage(answer.usage.unwrap_or_default()),
+        "usage": end.usage(answer.usage.unwrap_or_default()),
     });
     end.own().for_each(|(name, own)| out[name] = own.clone());
     serde_json::to_vec(&out)
@@ -110,9 +112,33 @@ impl End {
         self.hosted = choice.hosted.clone().or(self.hosted.take());
     }
 
-    /// What Anthropic alone says of the answer, such as its container.
+    /// What Anthropic alone says of the answer, such as its container, but for its usage.
     pub(super) fn own(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.fields().filter(|(name, _)| *name != "usage")
+    }
+
+    /// Whether it says why Claude refused, which is then no text.
+    pub(super) fn says_why(&self) -> bool {
+        self.fields().any(|(name, _)| name == "stop_details")
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&String, &Value)> {
         Hosted::fields(Protocol::Messages, self.hosted.as_ref())
+    }
+
+    /// Anthropic counts tokens read from and written to its cache apart from the other input.
+    pub(super) fn usage(&self, usage: Usage) -> Value {
+        let input = usage.prompt_tokens_details;
+        let (read, written) = (input.cached_tokens, input.cache_write_tokens());
+        let mut out = json!({
+            "input_tokens": usage.prompt_tokens.saturating_sub(read).saturating_sub(written),
+            "cache_read_input_tokens": read,
+            "cache_creation_input_tokens": written,
+            "output_tokens": usage.completion_tokens,
+        });
+        let own = self.fields().filter(|(name, _)| *name == "usage").filter_map(|(_, usage)| usage.as_object());
+        own.flatten().for_each(|(name, own)| out[name] = own.clone());
+        out
     }
 
     /// Anthropic's word for it.
@@ -129,17 +155,6 @@ impl End {
             _ => "end_turn",
         }
     }
-}
-
-/// Anthropic counts tokens read from and written to its cache apart from the other input.
-pub(super) fn usage(usage: Usage) -> Value {
-    let (read, written) = (usage.prompt_tokens_details.cached_tokens, usage.prompt_tokens_details.cache_write_tokens());
-    json!({
-        "input_tokens": usage.prompt_tokens.saturating_sub(read).saturating_sub(written),
-        "cache_read_input_tokens": read,
-        "cache_creation_input_tokens": written,
-        "output_tokens": usage.completion_tokens,
-    })
 }
 
 pub(super) fn tool_use(call: &Call) -> Value {

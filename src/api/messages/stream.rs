@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::blocks::{Blocks, Kind, put};
-use super::reply::{End, error, message_id, tool_use, usage};
+use super::reply::{End, error, message_id, tool_use};
 use super::sources;
 use crate::api::answer::{Answer, Call, Grown, Message, Usage};
 use crate::api::conversation::{Piece, Protocol, characters, pieces};
@@ -30,10 +30,10 @@ impl Stream {
     pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = vec![];
         let mut answer = Answer::chunk(data)?;
-        self.begin(&answer, &mut out);
-        self.usage = answer.usage.unwrap_or(self.usage);
         let choice = answer.first();
         self.end.hear(&choice);
+        self.begin(&answer, &mut out);
+        self.usage = answer.usage.unwrap_or(self.usage);
         self.message(choice.message, &mut out)?;
         if choice.finish_reason.is_some() {
             self.end_blocks(&mut out);
@@ -46,9 +46,10 @@ impl Stream {
         let mut out = vec![];
         self.end_blocks(&mut out);
         let delta = json!({"stop_reason": self.end.stop_reason(), "stop_sequence": self.end.sequence});
-        let mut last = json!({"type": "message_delta", "delta": delta, "usage": usage(self.usage)});
+        let mut last = json!({"type": "message_delta", "delta": delta, "usage": self.end.usage(self.usage)});
         for (name, own) in self.end.own() {
-            let place = if name == "container" { &mut last["delta"] } else { &mut last };
+            let place =
+                if ["container", "stop_details"].contains(&name.as_str()) { &mut last["delta"] } else { &mut last };
             place[name] = own.clone();
         }
         put(&mut out, last);
@@ -73,7 +74,7 @@ impl Stream {
             "content": [],
             "stop_reason": null,
             "stop_sequence": null,
-            "usage": usage(answer.usage.unwrap_or_default()),
+            "usage": self.end.usage(answer.usage.unwrap_or_default()),
         });
         put(out, json!({"type": "message_start", "message": message}));
     }
@@ -112,7 +113,8 @@ impl Stream {
                 self.cite(&message, out);
             }
         }
-        self.say(message.refusal.as_deref().unwrap_or_default(), out);
+        let refusal = message.refusal.filter(|_| !self.end.says_why());
+        self.say(refusal.as_deref().unwrap_or_default(), out);
         Ok(())
     }
 
