@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::chat::{lenient, word};
-use super::conversation::{Hosted, Signatures};
+use super::conversation::{Fields, Hosted, Signatures};
+use super::growing::{GROWING_DETAILS, add_element};
 use super::usage::WireUsage;
 
 /// A completion, or a chunk of one; its first choice is the answer.
@@ -105,6 +106,9 @@ pub struct Message {
     /// The same in Anthropic's form, where the provider wants it back; signatures of calls are among them.
     #[serde(default, deserialize_with = "entries")]
     pub thinking_blocks: Vec<Value>,
+    /// OpenRouter's: the same in a form of its own, of which some must go back too.
+    #[serde(default, deserialize_with = "forgiving")]
+    reasoning_details: Vec<Value>,
     #[serde(default, deserialize_with = "nullable")]
     pub tool_calls: Vec<Call>,
     #[serde(default, deserialize_with = "entries")]
@@ -114,6 +118,9 @@ pub struct Message {
     /// Pictures that it made.
     #[serde(default, deserialize_with = "entries")]
     pub images: Vec<Value>,
+    /// Google's, for the signature of the text.
+    #[serde(default)]
+    pub extra_content: Value,
     /// What it did with tools that one protocol alone knows.
     #[serde(default, deserialize_with = "entries")]
     pub hosted_items: Vec<Value>,
@@ -123,6 +130,54 @@ impl Message {
     /// What it thought, in words.
     pub fn thoughts(&self) -> &str {
         if self.reasoning_content.is_empty() { &self.reasoning } else { &self.reasoning_content }
+    }
+
+    /// What of that none of its `thinking_blocks` shows, or else nothing.
+    pub fn unsigned_thoughts(&self) -> Option<&str> {
+        let is_shown = |block: &Value| block["type"] != "redacted_thinking";
+        let thoughts = Some(self.thoughts()).filter(|thoughts| !thoughts.is_empty());
+        thoughts.filter(|_| !self.thinking_blocks.iter().any(is_shown))
+    }
+
+    /// How much there is of what is said, in its `text`, thought, drawn and called.
+    pub fn fields<'a>(&'a self, text: &'a str) -> Fields<'a> {
+        Fields {
+            thoughts: self.thinking_blocks.len(),
+            text,
+            pictures: self.images.len(),
+            calls: self.tool_calls.iter().map(|call| call.id.as_deref().unwrap_or_default()).collect(),
+        }
+    }
+}
+
+/// How much of an answer has come.
+#[derive(Debug, Default)]
+pub struct Grown {
+    /// Characters of its text.
+    pub said: usize,
+    /// Its `thinking_blocks`.
+    thoughts: usize,
+    /// Its `reasoning_details`.
+    details: Vec<Value>,
+}
+
+impl Grown {
+    /// At its end, the thought that has its details; `None`: they need not go back, or have been told.
+    pub fn sealed(&mut self) -> Option<Value> {
+        Signatures::seal_details(&std::mem::take(&mut self.details))
+    }
+
+    /// The `hosted_items` of its next piece, which says `text`; their places are counted within the piece.
+    pub fn items(&mut self, piece: &Message, text: &str) -> Vec<Hosted> {
+        let items = Hosted::items(&piece.hosted_items).map(|item| {
+            let (after, at) = (item.after.saturating_sub(self.thoughts), item.at.saturating_sub(self.said));
+            Hosted { after, at, ..item }
+        });
+        let items = items.collect();
+        self.thoughts += piece.thinking_blocks.len();
+        self.said += text.chars().count();
+        piece.reasoning_details.iter().for_each(|detail| add_element(&mut self.details, detail, &GROWING_DETAILS));
+        items
     }
 }
 
@@ -208,7 +263,11 @@ impl Answer {
     /// # Errors
     /// The bytes are not one.
     pub fn whole(body: &[u8]) -> Result<Self, serde_json::Error> {
-        Self::read(body, |choice| choice.whole.take().or(choice.piece.take()))
+        let mut answer = Self::read(body, |choice| choice.whole.take().or(choice.piece.take()))?;
+        for message in answer.choices.iter_mut().map(|choice| &mut choice.message) {
+            message.thinking_blocks.extend(Signatures::seal_details(&message.reasoning_details));
+        }
+        Ok(answer)
     }
 
     /// Reads a chunk of a stream.

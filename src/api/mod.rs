@@ -7,6 +7,7 @@ pub mod embeddings;
 pub mod error;
 pub mod feedback;
 pub mod fields;
+pub mod growing;
 mod lengths;
 pub mod messages;
 pub mod metadata;

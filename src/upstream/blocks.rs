@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::completion::{Choice, Chunks, Head};
 use super::structure::{ANSWER, Structure};
 use super::{Asked, StreamItem};
-use crate::api::conversation::{Hosted, Protocol, ToolCall, keeps_first_call};
+use crate::api::conversation::{Marks, Protocol, ToolCall, keeps_first_call, tool_mark};
 
 /// One block of a whole answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +25,8 @@ pub enum Block {
         data: String,
     },
     Call(ToolCall),
-    /// What a tool did that one protocol alone knows.
-    Hosted(Protocol, Value),
+    /// What Anthropic's protocol alone knows.
+    Hosted(Value),
 }
 
 /// A source of a text block.
@@ -61,37 +61,45 @@ fn sources(citations: Vec<Citation>, from: usize, to: usize) -> (Vec<Value>, Vec
 /// The blocks of an answer to `asked` as one choice, its reason to stop left open, and whether a tool that was there
 /// for its input only gave the answer.
 pub fn choice(asked: &Asked<'_>, blocks: impl IntoIterator<Item = Block>) -> (Choice, bool) {
-    let (mut choice, mut is_answer) = (Choice::default(), false);
-    // Characters of the content.
-    let mut said = 0;
+    let (mut choice, mut is_answer, mut marks) = (Choice::default(), false, Marks::new(Protocol::Messages));
     for block in blocks {
-        match block {
+        let told = match block {
             Block::Text { text, citations } => {
-                let from = said;
-                said += text.chars().count();
-                choice.content += &text;
-                let (annotations, citations) = sources(citations, from, said);
+                let (from, told) = (marks.said(), say(&text, &mut choice, &mut marks));
+                let (annotations, citations) = sources(citations, from, marks.said());
                 choice.annotations.extend(annotations);
                 choice.citations.extend(citations);
+                told
             }
             Block::Thinking { thinking, signature } => {
                 choice.reasoning += &thinking;
                 choice.thinking_blocks.push(thinking_block(&thinking, &signature));
+                marks.think(1)
             }
-            Block::Redacted { data } => choice.thinking_blocks.push(redacted_block(&data)),
-            Block::Hosted(of, is) => {
-                choice.hosted.push(Hosted::item(of, is, choice.thinking_blocks.len(), said));
+            Block::Redacted { data } => {
+                choice.thinking_blocks.push(redacted_block(&data));
+                marks.think(1)
             }
+            Block::Hosted(is) => marks.tell(is),
             Block::Call(call) if Structure::is_answer(asked.request, &call.name) => {
                 is_answer = true;
-                said += call.arguments.chars().count();
-                choice.content += &call.arguments;
+                say(&call.arguments, &mut choice, &mut marks)
             }
-            Block::Call(call) => choice.calls.push(call),
-        }
+            Block::Call(call) => {
+                let told = marks.call(tool_mark(&call.id));
+                choice.calls.push(call);
+                told
+            }
+        };
+        choice.hosted.extend(told);
     }
     choice.hold_calls(asked.request);
     (choice, is_answer)
+}
+
+fn say(text: &str, choice: &mut Choice, marks: &mut Marks) -> Vec<Value> {
+    choice.content += text;
+    marks.text(text.chars().count())
 }
 
 /// Blocks that come in pieces, one block after another, each with an end.
@@ -105,12 +113,10 @@ pub struct Pieces {
     open: Open,
     /// The thought that is coming.
     thought: Option<Thought>,
-    /// Thoughts so far.
-    thoughts: usize,
     /// Calls so far.
     calls: usize,
-    /// Characters of the content so far.
-    said: usize,
+    /// Of the blocks so far.
+    marks: Marks,
 }
 
 /// The block that is coming, except thoughts.
@@ -125,9 +131,8 @@ enum Open {
         whole: Option<Value>,
         answer: bool,
     },
-    /// What one protocol alone knows, and pieces of its input.
+    /// What Anthropic's protocol alone knows, and pieces of its input.
     Hosted {
-        of: Protocol,
         is: Value,
         input: String,
     },
@@ -149,9 +154,8 @@ impl Pieces {
             first_call_only: keeps_first_call(asked.request),
             open: Open::Nothing,
             thought: None,
-            thoughts: 0,
             calls: 0,
-            said: 0,
+            marks: Marks::new(Protocol::Messages),
         }
     }
 
@@ -163,7 +167,7 @@ impl Pieces {
     /// More of a text.
     pub fn text(&mut self, piece: &str, out: &mut VecDeque<StreamItem>) {
         if !matches!(self.open, Open::Text { .. }) {
-            self.open = Open::Text { from: self.said, citations: vec![] };
+            self.open = Open::Text { from: self.marks.said(), citations: vec![] };
         }
         self.say(piece, out);
     }
@@ -172,7 +176,7 @@ impl Pieces {
     pub fn cite(&mut self, citation: Citation) {
         match &mut self.open {
             Open::Text { citations, .. } => citations.push(citation),
-            _ => self.open = Open::Text { from: self.said, citations: vec![citation] },
+            _ => self.open = Open::Text { from: self.marks.said(), citations: vec![citation] },
         }
     }
 
@@ -191,13 +195,12 @@ impl Pieces {
 
     /// A thought that may not be shown, whole.
     pub fn redacted(&mut self, data: &str, out: &mut VecDeque<StreamItem>) {
-        self.thoughts += 1;
-        out.extend(self.chunks.thinking_block(redacted_block(data)));
+        self.thought(redacted_block(data), out);
     }
 
     /// A block of which a chat knows nothing begins.
-    pub fn hosted(&mut self, of: Protocol, is: Value) {
-        self.open = Open::Hosted { of, is, input: String::new() };
+    pub fn hosted(&mut self, is: Value) {
+        self.open = Open::Hosted { is, input: String::new() };
     }
 
     /// More of what that block says, in words of its protocol: texts grow, and all else is as it is told last.
@@ -221,6 +224,8 @@ impl Pieces {
         }
         self.open = Open::Call { whole: Some(whole), answer };
         if !answer {
+            let told = self.marks.call(tool_mark(&call.id));
+            self.mark(told, out);
             out.push_back(self.chunks.call(self.calls, call));
             self.calls += 1;
         }
@@ -242,12 +247,11 @@ impl Pieces {
     /// The block that is coming is at its end.
     pub fn end(&mut self, out: &mut VecDeque<StreamItem>) {
         if let Some(Thought { thinking, signature }) = self.thought.take() {
-            self.thoughts += 1;
-            out.extend(self.chunks.thinking_block(thinking_block(&thinking, &signature)));
+            self.thought(thinking_block(&thinking, &signature), out);
         }
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Text { from, citations } => {
-                let (annotations, citations) = sources(citations, from, self.said);
+                let (annotations, citations) = sources(citations, from, self.marks.said());
                 out.extend(self.chunks.listed("annotations", annotations));
                 out.extend(self.chunks.listed("citations", citations));
             }
@@ -255,11 +259,12 @@ impl Pieces {
                 let whole = if whole.is_object() { whole.to_string() } else { "{}".into() };
                 self.argue(&whole, answer, out);
             }
-            Open::Hosted { of, mut is, input } => {
+            Open::Hosted { mut is, input } => {
                 if let (Some(fields), Ok(input)) = (is.as_object_mut(), serde_json::from_str::<Value>(&input)) {
                     fields.insert("input".into(), input);
                 }
-                out.extend(self.chunks.listed("hosted_items", vec![Hosted::item(of, is, self.thoughts, self.said)]));
+                let told = self.marks.tell(is);
+                self.mark(told, out);
             }
             _ => {}
         }
@@ -267,9 +272,20 @@ impl Pieces {
 
     fn say(&mut self, piece: &str, out: &mut VecDeque<StreamItem>) {
         if !piece.is_empty() {
-            self.said += piece.chars().count();
+            let told = self.marks.text(piece.chars().count());
+            self.mark(told, out);
             out.push_back(self.chunks.content(piece));
         }
+    }
+
+    fn thought(&mut self, block: Value, out: &mut VecDeque<StreamItem>) {
+        let told = self.marks.think(1);
+        self.mark(told, out);
+        out.extend(self.chunks.thinking_block(block));
+    }
+
+    fn mark(&mut self, told: Vec<Value>, out: &mut VecDeque<StreamItem>) {
+        out.extend(self.chunks.listed("hosted_items", told));
     }
 
     fn argue(&mut self, piece: &str, answer: bool, out: &mut VecDeque<StreamItem>) {

@@ -75,8 +75,8 @@ pub struct Choice {
     /// The same with what the provider wants back: `thinking_blocks`, in Anthropic's form.
     pub thinking_blocks: Vec<Value>,
     pub calls: Vec<ToolCall>,
-    /// Pictures that the model made, as data: URLs.
-    pub images: Vec<String>,
+    /// Pictures that the model made: `images`, see [`image_json`].
+    pub images: Vec<Value>,
     /// What the provider wants back with the text, see [`signature_json`].
     pub signature: Option<String>,
     pub refusal: Option<String>,
@@ -155,8 +155,7 @@ impl Choice {
         put_some(&mut message, "annotations", &self.annotations, self.annotations.is_empty());
         put_some(&mut message, "citations", &self.citations, self.citations.is_empty());
         put_some(&mut message, "hosted_items", &self.hosted, self.hosted.is_empty());
-        let images: Vec<Value> = self.images.iter().map(|url| image_json(url)).collect();
-        put_some(&mut message, "images", &images, images.is_empty());
+        put_some(&mut message, "images", &self.images, self.images.is_empty());
         let calls: Vec<Value> = self.calls.iter().map(call_json).collect();
         put_some(&mut message, "tool_calls", &calls, calls.is_empty());
         message.extend(self.signature.as_deref().map(|signature| ("extra_content".into(), signature_json(signature))));
@@ -198,7 +197,12 @@ impl Chunks {
 
     /// The first piece: who speaks.
     pub fn role(&self) -> StreamItem {
-        self.delta(0, json!({"role": "assistant", "content": ""}), Text::default())
+        self.role_with(&Ending::default())
+    }
+
+    /// The same, with what is known so far of how it ends.
+    pub fn role_with(&self, ending: &Ending) -> StreamItem {
+        self.delta_with(json!({"role": "assistant", "content": ""}), Text::default(), ending)
     }
 
     /// More of the answer.
@@ -247,6 +251,12 @@ impl Chunks {
     pub fn finish_with(&self, finish: Finish, ending: &Ending) -> StreamItem {
         let text = Text { finish_reason: Some(finish.name().to_owned()), ..Text::default() };
         let choice = json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish.name()});
+        self.chunk(ending.told(choice), text)
+    }
+
+    /// Any other piece, with what is known by now of how it ends.
+    pub fn delta_with(&self, delta: Value, text: Text, ending: &Ending) -> StreamItem {
+        let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": null});
         self.chunk(ending.told(choice), text)
     }
 
@@ -310,12 +320,13 @@ pub fn call_json(call: &ToolCall) -> Value {
     json
 }
 
-/// A picture as it stands in `images`, where OpenRouter and LiteLLM have what a model drew, except for a stream's `index`.
+/// A picture, by its data: URL, as it stands in `images`, where OpenRouter and LiteLLM have what a model drew, except for a
+/// stream's `index`.
 pub fn image_json(url: &str) -> Value {
     json!({"type": "image_url", "image_url": {"url": url}})
 }
 
-/// `extra_content` of a call or a message: where Google's own OpenAI-compatible endpoint puts a thought signature.
+/// `extra_content` of a call, a picture or a message: where Google's own OpenAI-compatible endpoint puts a thought signature.
 pub fn signature_json(signature: &str) -> Value {
     json!({"google": {"thought_signature": signature}})
 }

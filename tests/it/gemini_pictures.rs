@@ -21,6 +21,11 @@ fn image(url: &str) -> Value {
     json!({"type": "image_url", "image_url": {"url": url}})
 }
 
+fn signed(mut image: Value, signature: &str) -> Value {
+    image["extra_content"] = json!({"google": {"thought_signature": signature}});
+    image
+}
+
 fn with(fields: Value) -> satisfice::api::chat::ChatRequest {
     let mut body = json!({"model": "auto", "messages": [{"role": "user", "content": "Draw a cake."}]});
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -61,12 +66,11 @@ fn pictures_are_asked_for_in_googles_words() {
 fn a_whole_answer_has_its_pictures_beside_its_text_and_no_sketches() {
     let reply = wire::whole(&Gemini, &wire::hello(), PICTURE);
     let message = &serde_json::from_slice::<Value>(&reply.body).unwrap()["choices"][0]["message"];
-    assert_eq!(message["images"], json!([image(PNG)]));
+    assert_eq!(message["images"], json!([signed(image(PNG), "cGljdHVyZQ==")]));
     assert_eq!(
         (&message["content"], &message["reasoning_content"]),
         (&json!("Here is your cake: "), &json!("A cake, then."))
     );
-    assert_eq!(message["extra_content"]["google"]["thought_signature"], "cGljdHVyZQ==");
     let usage = Usage { input_tokens: 8, output_tokens: 1298, ..Usage::default() };
     assert_eq!(reply.usage, Some(usage));
     let alone = json!({"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "AA=="}}]},
@@ -80,12 +84,11 @@ fn a_stream_gives_each_picture_whole_and_counts_them() {
     let items = wire::streamed_to_end(&Gemini, &wire::hello(), PICTURES);
     let chunks = wire::chunks(&items);
     let deltas: Vec<&Value> = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].get("images")).collect();
-    let numbered = |i: u64, url| {
-        let mut image = image(url);
+    let numbered = |i: u64, mut image: Value| {
         image["index"] = i.into();
         json!([image])
     };
-    assert_eq!(deltas, [&numbered(0, PNG), &numbered(1, JPEG)]);
+    assert_eq!(deltas, [&numbered(0, image(PNG)), &numbered(1, signed(image(JPEG), "cGljdHVyZQ=="))]);
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "stop");
 }
 
@@ -103,13 +106,67 @@ fn what_it_drew_goes_back_to_it_with_its_signature() {
     assert_eq!(posted["contents"][1], json!({"role": "model", "parts": parts}));
 }
 
+/// What Gemini said and drew, each part with a signature of its own.
+fn parts() -> Value {
+    let picture = |media: &str, data: &str, signature: &str| json!({"inlineData": {"mimeType": media, "data": data}, "thoughtSignature": signature});
+    json!([{"text": "Here:", "thoughtSignature": "SIG1"}, picture("image/png", "AAAA", "SIG2"),
+        picture("image/jpeg", "BBBB", "SIG3")])
+}
+
+#[tokio::test]
+async fn each_part_goes_back_with_its_own_signature_from_a_chat_and_from_a_response() {
+    let running = start().await;
+    running.upstream.on_each("small-upstream", |seen| {
+        let answer = |parts: Value| json!({"candidates": [{"content": {"role": "model", "parts": parts}, "index": 0}]});
+        let ended = json!({"candidates": [{"content": {}, "finishReason": "STOP", "index": 0}]}).to_string();
+        let each = parts().as_array().unwrap().clone().into_iter();
+        match seen.line.contains(":stream") {
+            true => each
+                .fold(Answer::stream(), |told, part| told.event(&answer(json!([part])).to_string()))
+                .event(&ended)
+                .end(),
+            false => Answer::json(answer(parts()).to_string()),
+        }
+    });
+    let user = |text: &str| json!({"role": "user", "content": text});
+    let message = body(running.chat(ask("small")).await).await["choices"][0]["message"].take();
+    let mut chat = ask("small");
+    chat["messages"] = json!([user("Draw."), message, user("Blue.")]);
+    running.chat(chat).await;
+    assert_eq!(running.upstream.seen()[1].json()["contents"][1]["parts"], parts());
+
+    for streams in [false, true] {
+        let ask = json!({"model": "small", "input": "Draw.", "stream": streams});
+        let answer = running.post("/v1/responses", ask.to_string()).send().await.unwrap();
+        let output = match streams {
+            true => wire::events(&answer.bytes().await.unwrap()).pop().unwrap()["response"]["output"].take(),
+            false => body(answer).await["output"].take(),
+        };
+        let input: Vec<Value> =
+            [user("Draw.")].into_iter().chain(output.as_array().unwrap().clone()).chain([user("Blue.")]).collect();
+        running.post("/v1/responses", json!({"model": "small", "input": input}).to_string()).send().await.unwrap();
+        let sent = running.upstream.seen().pop().unwrap().json();
+        assert_eq!(sent["contents"][1]["parts"], parts(), "streamed: {streams}");
+    }
+}
+
+#[test]
+fn a_signature_of_no_text_stands_alone_beside_pictures_that_have_their_own() {
+    let drawn = signed(image("data:image/png;base64,AAAA"), "SIG1");
+    let turns = json!([{"role": "user", "content": "Draw."}, signed(json!({"role": "assistant", "content": "",
+        "images": [drawn]}), "SIG2"), {"role": "user", "content": "Blue."}]);
+    let posted = wire::posted(&Gemini, &with(json!({"messages": turns})));
+    let picture = json!({"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "thoughtSignature": "SIG1"});
+    assert_eq!(posted["contents"][1]["parts"], json!([{"text": "", "thoughtSignature": "SIG2"}, picture]));
+}
+
 #[tokio::test]
 async fn a_chat_has_the_pictures_whole_and_streamed() {
     let mut running = start().await;
     let mut request = ask("small");
     request["modalities"] = json!(["image", "text"]);
     let body = body(running.chat(request).await).await;
-    assert_eq!(body["choices"][0]["message"]["images"], json!([image(PNG)]));
+    assert_eq!(body["choices"][0]["message"]["images"], json!([signed(image(PNG), "cGljdHVyZQ==")]));
     assert!(running.finished().await.needs.vision);
     let body = running.chat(ask_stream("small")).await.text().await.unwrap();
     assert!(body.contains(PNG) && body.contains(JPEG), "{body}");
@@ -146,9 +203,10 @@ async fn a_response_has_them_as_the_items_that_openais_own_pictures_are() {
     let (chat, _) = responses::request(again.to_string().as_bytes()).unwrap();
     let chat: Value = serde_json::from_slice(&chat).unwrap();
     let mut mark = output[2].clone();
-    mark.as_object_mut().unwrap().remove("result");
+    ["result", "extra_content"].iter().for_each(|name| drop(mark.as_object_mut().unwrap().remove(*name)));
     let place = json!({"of": "responses", "is": mark, "after": 0, "at": 0});
-    let expected = json!({"role": "assistant", "content": null, "images": [image(JPEG)], "hosted_items": [place]});
+    let picture = signed(image(JPEG), "cGljdHVyZQ==");
+    let expected = json!({"role": "assistant", "content": null, "images": [picture], "hosted_items": [place]});
     assert_eq!(chat["messages"][1], expected);
 }
 

@@ -653,3 +653,41 @@ fn what_anthropic_alone_says_of_an_answer_comes_back_whole_and_streamed() {
     let last = told.iter().find(|event| event["type"] == "message_delta").unwrap();
     assert_eq!((&last["delta"]["container"], &last["context_management"]), (&container, &management));
 }
+
+/// The counts that OpenAI has no words for.
+fn own_usage() -> Value {
+    json!({"cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20},
+        "server_tool_use": {"web_search_requests": 2}, "service_tier": "standard"})
+}
+
+#[test]
+fn claudes_refusal_is_no_text_for_its_client_and_a_text_for_others_and_its_usage_is_whole() {
+    let details = json!({"type": "refusal", "category": "cyber", "explanation": "No."});
+    let mut used = json!({"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 30});
+    used.as_object_mut().unwrap().extend(own_usage().as_object().unwrap().clone());
+    let answer = json!({"id": "msg_1", "model": "claude", "content": [], "stop_reason": "refusal",
+        "stop_sequence": null, "stop_details": details, "usage": used});
+    let told = heard(answer.to_string());
+    assert_eq!((&told["content"], &told["stop_reason"]), (&json!([]), &json!("refusal")));
+    assert_eq!((&told["stop_details"], &told["usage"]), (&details, &used));
+
+    let delta = json!({"stop_reason": "refusal", "stop_sequence": null, "stop_details": details});
+    let stream = [
+        json!({"type": "message_start", "message": {"id": "msg_1", "model": "claude", "usage": used}}),
+        json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": 7}}),
+        json!({"type": "message_stop"}),
+    ];
+    let bytes: String = stream.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let told = streamed(bytes.as_bytes());
+    let kinds: Vec<&str> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["message_start", "message_delta", "message_stop"]);
+    for (name, own) in own_usage().as_object().unwrap() {
+        assert_eq!((&told[0]["message"]["usage"][name], &told[1]["usage"][name]), (own, own), "{name}");
+    }
+    assert_eq!((&told[1]["delta"]["stop_details"], &told[1]["usage"]["output_tokens"]), (&details, &json!(7)));
+
+    let elsewhere = json!({"id": "c", "choices": [{"index": 0, "message": {"content": null, "refusal": "No."}}]});
+    let told: Value = serde_json::from_slice(&messages::reply(elsewhere.to_string().as_bytes()).unwrap()).unwrap();
+    assert_eq!(told["content"], json!([{"type": "text", "text": "No."}]));
+}

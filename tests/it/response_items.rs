@@ -86,6 +86,25 @@ async fn stays_as_it_was(output: &Value, expected: &[(&str, Option<&str>, &str)]
 }
 
 #[tokio::test]
+async fn thoughts_behind_a_message_stay_there() {
+    let output = json!([
+        message("One.", Value::Null),
+        thought("rs_1"),
+        message("Two.", Value::Null),
+        thought("rs_2"),
+        call("a")
+    ]);
+    let expected = [
+        ("message", None, "One."),
+        ("reasoning", None, ""),
+        ("message", None, "Two."),
+        ("reasoning", None, ""),
+        ("function_call", None, ""),
+    ];
+    stays_as_it_was(&output, &expected).await;
+}
+
+#[tokio::test]
 async fn messages_without_a_phase_stay_apart_too() {
     let output = json!([message("One.", Value::Null), search(), message("Two.", Value::Null), call("a")]);
     let expected = [

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::hosted::Hosted;
+use super::signatures::signature;
 
 /// One part of a message's content.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub struct Part {
     /// `search_result`, of a text: Anthropic's block with the source, title and content that the text is made of, for
     /// who has such blocks, as `/v1/messages` hands it on. To all others it is that text.
     pub search_result: Option<Value>,
+    /// What the provider wants back with it: Gemini's, of a picture that it made.
+    pub signature: Option<String>,
     /// All of it, where one protocol alone has such parts: its text is then empty.
     pub hosted: Option<Hosted>,
 }
@@ -65,7 +68,8 @@ impl Part {
     /// Text alone.
     pub fn text(text: impl Into<String>) -> Self {
         let kind = PartKind::Text(text.into());
-        Self { kind, cache: None, breakpoint: None, citations: None, search_result: None, hosted: None }
+        let (cache, breakpoint, citations, search_result) = (None, None, None, None);
+        Self { kind, cache, breakpoint, citations, search_result, signature: None, hosted: None }
     }
 }
 
@@ -146,6 +150,8 @@ impl<'de> Deserialize<'de> for Part {
             #[serde(default)]
             search_result: Option<Value>,
             #[serde(default)]
+            extra_content: Option<Value>,
+            #[serde(default)]
             hosted: Option<Hosted>,
         }
         let Marked {
@@ -154,10 +160,12 @@ impl<'de> Deserialize<'de> for Part {
             prompt_cache_breakpoint: breakpoint,
             citations,
             search_result,
+            extra_content,
             hosted,
         } = Marked::deserialize(deserializer)?;
         let kind = part.kind().map_err(D::Error::custom)?;
-        Ok(Self { kind, cache, breakpoint, citations, search_result, hosted })
+        let signature = signature(extra_content.as_ref());
+        Ok(Self { kind, cache, breakpoint, citations, search_result, signature, hosted })
     }
 }
 

@@ -1,11 +1,9 @@
-//! In which order an answer had its thoughts, its text, and what was done with tools that one protocol alone knows: a chat
-//! has each by itself.
+//! In which order an answer had its thoughts, its text, and what its items say of: a chat has each by itself.
 
 use std::ops::Range;
 
-use serde_json::Value;
-
-use super::hosted::{Hosted, Protocol};
+use super::hosted::Hosted;
+use super::marks::Marked;
 
 /// A piece of an answer that is all of one kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,15 +12,15 @@ pub enum Stretch<'h> {
     Thoughts(Range<usize>),
     /// These characters of its text; at least one.
     Text(Range<usize>),
-    /// What was done with a tool.
-    Item(&'h Value),
+    /// What was done with a tool, or a mark.
+    Item(&'h Hosted),
 }
 
-/// An answer of so many `thoughts` and `characters`, with what of `items` is of the protocol `of`: all of it, each piece
-/// once. Of what came between two items, the thoughts come first, but for a message that had begun.
-pub fn course(of: Protocol, items: &[Hosted], thoughts: usize, characters: usize) -> Vec<Stretch<'_>> {
-    let own = items.iter().filter(|item| item.of == of);
-    let stops = own.map(|item| (item.after, item.at, Some(&item.is))).chain([(thoughts, characters, None)]);
+/// An answer of so many `thoughts` and `characters`, with `items`: all of it, each piece once. Of what came between two
+/// items, the thoughts come first, but for a message that had begun.
+pub fn course<'h>(items: impl IntoIterator<Item = &'h Hosted>, thoughts: usize, characters: usize) -> Vec<Stretch<'h>> {
+    let stops = items.into_iter().map(|item| (item.after, item.at, Some(item)));
+    let stops = stops.chain([(thoughts, characters, None)]);
     let (mut thought, mut said, mut speaks) = (0, 0, false);
     let mut course = vec![];
     for (after, at, item) in stops {
@@ -31,7 +29,7 @@ pub fn course(of: Protocol, items: &[Hosted], thoughts: usize, characters: usize
         let text = (at > said).then_some(Stretch::Text(said..at));
         let between = if speaks { [text, thoughts] } else { [thoughts, text] };
         course.extend(between.into_iter().flatten().chain(item.map(Stretch::Item)));
-        speaks = item.is_some_and(|item| item["type"] == "message");
+        speaks = item.is_some_and(|item| Marked::of(&item.is) == Some(Marked::Message));
         (thought, said) = (after, at);
     }
     course
@@ -47,24 +45,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::conversation::Protocol;
 
     #[test]
     fn every_piece_comes_once_whatever_the_items_say_of_their_places() {
-        let item = |of, after, at| Hosted { of, is: json!({"after": after, "at": at}), after, at };
-        let own = |after, at| item(Protocol::Messages, after, at);
-        let items = [own(1, 0), own(1, 3), item(Protocol::Responses, 2, 4), own(0, 2), own(9, 9)];
+        let item = |after, at| Hosted { of: Protocol::Messages, is: json!({"after": after, "at": at}), after, at };
+        let items = [item(1, 0), item(1, 3), item(0, 2), item(9, 9)];
         let expected = [
             Stretch::Thoughts(0..1),
-            Stretch::Item(&items[0].is),
+            Stretch::Item(&items[0]),
             Stretch::Text(0..3),
-            Stretch::Item(&items[1].is),
-            Stretch::Item(&items[3].is),
+            Stretch::Item(&items[1]),
+            Stretch::Item(&items[2]),
             Stretch::Thoughts(1..2),
             Stretch::Text(3..5),
-            Stretch::Item(&items[4].is),
+            Stretch::Item(&items[3]),
         ];
-        assert_eq!(course(Protocol::Messages, &items, 2, 5), expected);
-        assert_eq!(course(Protocol::Messages, &[], 0, 5), [Stretch::Text(0..5)]);
-        assert_eq!(course(Protocol::Messages, &[], 0, 0), []);
+        assert_eq!(course(&items, 2, 5), expected);
+        assert_eq!(course([], 0, 5), [Stretch::Text(0..5)]);
+        assert_eq!(course([], 0, 0), []);
     }
 }

@@ -78,10 +78,9 @@ impl Hosted {
         request.field(HOSTED, "what one protocol alone says of it").ok().flatten()
     }
 
-    /// What in `items` is of this protocol.
-    pub fn items(of: Protocol, items: &[Value]) -> impl Iterator<Item = Self> {
-        let read = items.iter().filter_map(|item| Self::deserialize(item).ok());
-        read.filter(move |item| item.of == of)
+    /// What `hosted_items` hold.
+    pub fn items(items: &[Value]) -> impl Iterator<Item = Self> {
+        items.iter().filter_map(|item| Self::deserialize(item).ok())
     }
 }
 

@@ -1,11 +1,12 @@
-//! A response is a list of items. A chat has all of its text in one field, its pictures in another and its calls in a
-//! third: where each stood, and what it was besides, is told by its mark, which is the item without what the chat has of
-//! it, among the `hosted_items`.
+//! A response is a list of items, and a message of Anthropic's one of blocks. A chat has all of its text in one field,
+//! its thoughts, pictures and calls in others: where each stood, and what it was besides, is told by its mark, which is
+//! the item without what the chat has of it, among the `hosted_items`. Who has another protocol than a mark learns from
+//! it where something stood.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::course::{Stretch, characters, course};
 use super::hosted::{Hosted, Protocol};
@@ -13,9 +14,10 @@ use super::hosted::{Hosted, Protocol};
 /// What stands in a chat's text between two messages of a response.
 pub const PAUSE: &str = "\n\n";
 
-/// An item of which a chat has something.
+/// An item or a block of which a chat has something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marked {
+    Thought,
     Message,
     Picture,
     Call,
@@ -25,9 +27,10 @@ impl Marked {
     /// `None`: a chat has nothing of it.
     pub fn of(item: &Value) -> Option<Self> {
         match item["type"].as_str()? {
+            "reasoning" | "thinking" => Some(Self::Thought),
             "message" => Some(Self::Message),
             "image_generation_call" => Some(Self::Picture),
-            "function_call" | "custom_tool_call" => Some(Self::Call),
+            "function_call" | "custom_tool_call" | "tool_use" => Some(Self::Call),
             _ => None,
         }
     }
@@ -36,8 +39,8 @@ impl Marked {
 /// What a chat has of an item of this type, and what is made anew.
 fn held(kind: &str) -> &'static [&'static str] {
     match kind {
-        "message" => &["id", "status", "role", "content"],
-        "image_generation_call" => &["result"],
+        "message" => &["id", "status", "role", "content", "extra_content"],
+        "image_generation_call" => &["result", "extra_content"],
         "function_call" => &["id", "status", "name", "arguments"],
         "custom_tool_call" => &["id", "status", "name", "input"],
         _ => &["id", "status", "output"],
@@ -52,9 +55,23 @@ pub fn mark(item: &Value) -> Value {
     own.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
+/// The mark of Anthropic's block of a call.
+pub fn tool_mark(id: &str) -> Value {
+    json!({"type": "tool_use", "id": id})
+}
+
+/// That of a thought tells its place only.
+fn thought_mark(of: Protocol) -> Value {
+    match of {
+        Protocol::Responses => json!({"type": "reasoning"}),
+        Protocol::Messages => json!({"type": "thinking"}),
+    }
+}
+
 /// Whether a mark tells more than a place.
 pub fn tells_more(mark: &Value) -> bool {
-    mark.as_object().is_some_and(|mark| mark.keys().any(|name| !["type", "call_id"].contains(&name.as_str())))
+    let place = ["type", "call_id", "id"];
+    mark.as_object().is_some_and(|mark| mark.keys().any(|name| !place.contains(&name.as_str())))
 }
 
 /// `item` with what its mark says of it.
@@ -65,19 +82,29 @@ pub fn marked(mut item: Value, mark: Option<&Value>) -> Value {
     item
 }
 
-/// Which items of an answer that grows a chat is told of beside what it has of them: those that say more, and those that
-/// do not stand where a chat's fields have them, texts before calls.
-#[derive(Debug, Default)]
+/// Which items of an answer that grows a chat is told of beside what it has of them: those that say more, and those
+/// that do not stand where a chat's fields have them, thoughts before texts before calls.
+#[derive(Debug)]
 pub struct Marks {
+    of: Protocol,
     /// `thinking_blocks` so far.
     thoughts: usize,
     /// Characters of the text so far.
     said: usize,
     /// Of calls, which are told only if something else comes after them.
     waiting: Vec<Value>,
+    /// A message began that was told of: its text stands before thoughts.
+    speaks: bool,
+    /// A text came before which a thought would be put, if it came now and were not told of.
+    spoke: bool,
 }
 
 impl Marks {
+    /// In the words of this protocol.
+    pub fn new(of: Protocol) -> Self {
+        Self { of, thoughts: 0, said: 0, waiting: vec![], speaks: false, spoke: false }
+    }
+
     /// What to add to the `hosted_items` for an item, or for one with this mark.
     pub fn tell(&mut self, is: Value) -> Vec<Value> {
         let here = self.here(is);
@@ -104,13 +131,21 @@ impl Marks {
 
     /// The same for so many thoughts.
     pub fn think(&mut self, thoughts: usize) -> Vec<Value> {
+        let told = if self.spoke { self.tell(thought_mark(self.of)) } else { std::mem::take(&mut self.waiting) };
         self.thoughts += thoughts;
-        std::mem::take(&mut self.waiting)
+        told
+    }
+
+    /// The same for so many characters, where there are no messages to be told of.
+    pub fn text(&mut self, characters: usize) -> Vec<Value> {
+        self.say(characters);
+        if characters > 0 { std::mem::take(&mut self.waiting) } else { vec![] }
     }
 
     /// So many characters are said.
     pub fn say(&mut self, characters: usize) {
         self.said += characters;
+        self.spoke |= characters > 0 && !self.speaks;
     }
 
     /// Characters so far.
@@ -118,8 +153,9 @@ impl Marks {
         self.said
     }
 
-    fn here(&self, is: Value) -> Value {
-        Hosted::item(Protocol::Responses, is, self.thoughts, self.said)
+    fn here(&mut self, is: Value) -> Value {
+        (self.speaks, self.spoke) = (Marked::of(&is) == Some(Marked::Message), false);
+        Hosted::item(self.of, is, self.thoughts, self.said)
     }
 }
 
@@ -134,7 +170,7 @@ pub struct Fields<'a> {
     pub calls: Vec<&'a str>,
 }
 
-/// A piece of a response. What has a mark comes with it.
+/// A piece of an answer. What has a mark in the reader's own protocol comes with it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece<'h> {
     /// These of the `thinking_blocks`; at least one.
@@ -151,43 +187,70 @@ pub enum Piece<'h> {
     Item(&'h Value),
 }
 
-/// The pieces of a response, each once. Pictures without a mark stand behind the text, and calls behind them.
-pub fn pieces<'h>(items: &'h [Hosted], fields: &Fields<'_>) -> Vec<Piece<'h>> {
-    let starts = starts(items);
-    let mut calls: HashMap<&str, usize> = fields.calls.iter().enumerate().map(|(i, id)| (*id, i)).collect();
-    let mut called = vec![false; fields.calls.len()];
-    let mut pictures = 0..fields.pictures;
+/// The pieces of an answer for who has the protocol `of`, if any, each once: all that `fields` say of, and those of
+/// `items` that are in its words. Pictures without a mark stand behind the text, and calls behind them.
+pub fn pieces<'h>(of: Option<Protocol>, items: &'h [Hosted], fields: &Fields<'_>) -> Vec<Piece<'h>> {
+    let is_own = |item: &Hosted| Some(item.of) == of;
+    let places: Vec<&Hosted> = items.iter().filter(|item| is_own(item) || Marked::of(&item.is).is_some()).collect();
+    let (starts, mut left) = (starts(&places), Left::of(fields));
     let mut pieces = vec![];
-    for stretch in course(Protocol::Responses, items, fields.thoughts, fields.text.chars().count()) {
-        let is = match stretch {
-            Stretch::Thoughts(these) => {
-                pieces.push(Piece::Thoughts(these));
-                continue;
-            }
-            Stretch::Text(these) => {
-                let said = without_pause(these, &starts, fields.text);
-                pieces.extend((!said.is_empty()).then_some(Piece::Text(said)));
-                continue;
-            }
-            Stretch::Item(is) => is,
-        };
-        pieces.extend(match Marked::of(is) {
-            None => Some(Piece::Item(is)),
-            Some(Marked::Message) => Some(Piece::Message(is)),
-            Some(Marked::Picture) => pictures.next().map(|i| Piece::Picture(i, Some(is))),
-            Some(Marked::Call) => is["call_id"].as_str().and_then(|id| calls.remove(id)).map(|i| {
-                called[i] = true;
-                Piece::Call(i, Some(is))
-            }),
-        });
+    for stretch in course(places, fields.thoughts, fields.text.chars().count()) {
+        match stretch {
+            Stretch::Thoughts(these) => pieces.push(Piece::Thoughts(these)),
+            Stretch::Text(these) => say(without_pause(these, &starts, fields.text), &mut pieces),
+            Stretch::Item(item) => pieces.extend(left.take(&item.is, is_own(item))),
+        }
     }
-    pieces.extend(pictures.map(|i| Piece::Picture(i, None)));
-    pieces.extend((0..called.len()).filter(|i| !called[*i]).map(|i| Piece::Call(i, None)));
+    pieces.extend(left.rest());
     pieces
 }
 
+/// A text that follows another is one with it, and the pause between them is part of it.
+fn say(these: Range<usize>, pieces: &mut Vec<Piece<'_>>) {
+    match pieces.last_mut() {
+        _ if these.is_empty() => {}
+        Some(Piece::Text(before)) => before.end = these.end,
+        _ => pieces.push(Piece::Text(these)),
+    }
+}
+
+/// Pictures and calls that have no place yet.
+struct Left<'a> {
+    pictures: Range<usize>,
+    calls: HashMap<&'a str, usize>,
+    called: Vec<bool>,
+}
+
+impl<'a> Left<'a> {
+    fn of(fields: &Fields<'a>) -> Self {
+        let calls = fields.calls.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        Self { pictures: 0..fields.pictures, calls, called: vec![false; fields.calls.len()] }
+    }
+
+    /// What stands where `is` is told of; only its own protocol is told more than that.
+    fn take<'h>(&mut self, is: &'h Value, own: bool) -> Option<Piece<'h>> {
+        let mark = own.then_some(is);
+        match Marked::of(is) {
+            None => Some(Piece::Item(is)),
+            Some(Marked::Thought) => None,
+            Some(Marked::Message) => mark.map(Piece::Message),
+            Some(Marked::Picture) => self.pictures.next().map(|i| Piece::Picture(i, mark)),
+            Some(Marked::Call) => {
+                let i = self.calls.remove(is["call_id"].as_str().or(is["id"].as_str())?)?;
+                self.called[i] = true;
+                Some(Piece::Call(i, mark))
+            }
+        }
+    }
+
+    fn rest<'h>(self) -> impl Iterator<Item = Piece<'h>> {
+        let calls = self.called.into_iter().enumerate().filter(|(_, called)| !called);
+        self.pictures.map(|i| Piece::Picture(i, None)).chain(calls.map(|(i, _)| Piece::Call(i, None)))
+    }
+}
+
 /// The characters at which messages begin.
-fn starts(items: &[Hosted]) -> HashSet<usize> {
+fn starts(items: &[&Hosted]) -> HashSet<usize> {
     let messages = items.iter().filter(|item| Marked::of(&item.is) == Some(Marked::Message));
     messages.map(|item| item.at).collect()
 }
@@ -229,7 +292,31 @@ mod tests {
             Piece::Picture(1, None),
             Piece::Call(0, None),
         ];
-        assert_eq!(pieces(&items, &fields), expected);
+        assert_eq!(pieces(Some(Protocol::Responses), &items, &fields), expected);
+
+        let places = [
+            Piece::Text(0..4),
+            Piece::Thoughts(0..1),
+            Piece::Call(1, None),
+            Piece::Text(6..10),
+            Piece::Picture(0, None),
+            Piece::Picture(1, None),
+            Piece::Call(0, None),
+        ];
+        assert_eq!(pieces(Some(Protocol::Messages), &items, &fields), places, "others learn where something stood");
+        assert_eq!(pieces(None, &items, &fields), places);
+    }
+
+    #[test]
+    fn only_what_stands_elsewhere_than_in_a_chat_is_told_of() {
+        let mut marks = Marks::new(Protocol::Messages);
+        let mut told = vec![marks.think(1), marks.text(2), marks.call(tool_mark("a")), marks.call(tool_mark("b"))];
+        assert!(told.concat().is_empty(), "thoughts, text and calls");
+        told = vec![marks.think(1), marks.text(3), marks.think(2), marks.text(0), marks.call(tool_mark("c"))];
+        let place = |is, after, at| Hosted::item(Protocol::Messages, is, after, at);
+        let expected =
+            [place(tool_mark("a"), 1, 2), place(tool_mark("b"), 1, 2), place(json!({"type": "thinking"}), 2, 5)];
+        assert_eq!(told.concat(), expected);
     }
 
     #[test]

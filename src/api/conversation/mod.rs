@@ -19,12 +19,12 @@ pub use allowed::AllowedTools;
 pub use citations::{no_citations, no_cited_results};
 pub use content::{Part, PartKind, Source};
 pub use controls::{Controls, Effort, Format, JsonSchema, Thinking, Tool, ToolChoice, with_effort_alone};
-pub use course::{Stretch, characters, course};
+pub use course::characters;
 pub use custom::{CustomTool, CustomTools, no_custom_tools, with_functions_only};
 pub use hosted::{Hosted, Protocol, no_hosted_tools, without_hosted_tools};
-pub use marks::{Fields, Marked, Marks, PAUSE, Piece, mark, marked, pieces, tells_more};
+pub use marks::{Fields, Marked, Marks, PAUSE, Piece, mark, marked, pieces, tells_more, tool_mark};
 pub use signatures::Signatures;
-pub use thoughts::{Reasoning, Sealed};
+pub use thoughts::{Reasoning, Sealed, is_signed};
 pub use turns::{ToolCall, Turn};
 
 use serde::de::IgnoredAny;

@@ -53,6 +53,11 @@ impl Reasoning {
     }
 }
 
+/// Whether somebody signed this one of the `thinking_blocks`, in words that all may read.
+pub fn is_signed(block: &Value) -> bool {
+    block["signature"].as_str().is_some_and(|signature| !signature.is_empty())
+}
+
 impl From<Block> for Reasoning {
     fn from(block: Block) -> Self {
         let sealed = match &block {

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::content::Part;
 use super::hosted::Hosted;
+use super::signatures::signature;
 use super::thoughts::Reasoning;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
@@ -216,10 +217,6 @@ impl TryFrom<Call> for ToolCall {
         let signature = signature(call.extra_content.as_ref());
         Ok(Self { id: call.id, name, arguments, custom, signature, cache: call.cache_control, more: call.hosted })
     }
-}
-
-fn signature(extra_content: Option<&Value>) -> Option<String> {
-    extra_content?["google"]["thought_signature"].as_str().map(str::to_owned)
 }
 
 fn missing(field: &str) -> BadRequest {

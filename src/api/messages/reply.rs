@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::sources;
-use crate::api::answer::{Answer, Call, Choice};
-use crate::api::conversation::{Hosted, Protocol, Stretch, course};
+use crate::api::answer::{Answer, Call, Choice, Message};
+use crate::api::conversation::{Hosted, Piece, Protocol, pieces};
 use crate::api::usage::WireUsage;
 
 /// A whole completion as a message.
@@ -16,15 +16,10 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let choice = answer.first();
     let mut end = End::default();
     end.hear(&choice);
-    let message = choice.message;
-    let mut thoughts = message.thinking_blocks.clone();
-    if !message.thoughts().is_empty() && thoughts.iter().all(|block| block["type"] == "redacted_thinking") {
-        thoughts.insert(0, thinking(message.thoughts()));
-    }
-    let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
-    let texts = sources::blocks(said, &[message.annotations, message.citations].concat());
-    let mut content = in_order(&message.hosted_items, &thoughts, said.chars().count(), texts);
-    content.extend(message.tool_calls.iter().map(tool_use));
+    let Choice { mut message, .. } = choice;
+    message.refusal = message.refusal.filter(|_| !end.says_why());
+    let unsigned = message.unsigned_thoughts().map(thinking);
+    let content: Vec<Value> = unsigned.into_iter().chain(in_order(&message)).collect();
     let mut out = json!({
         "id": message_id(&answer.id),
         "type": "message",
@@ -33,21 +28,29 @@ pub fn reply(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         "content": content,
         "stop_reason": end.stop_reason(),
         "stop_sequence": end.sequence,
-        "usage": usage(answer.usage.unwrap_or_default()),
+        "usage": end.usage(answer.usage.unwrap_or_default()),
     });
     end.own().for_each(|(name, own)| out[name] = own.clone());
     serde_json::to_vec(&out)
 }
 
-/// All blocks except calls. `texts` have so many `characters`.
-fn in_order(items: &[Value], thoughts: &[Value], characters: usize, texts: Vec<Value>) -> Vec<Value> {
-    let did: Vec<Hosted> = Hosted::items(Protocol::Messages, items).collect();
-    let mut texts = texts.into();
-    let stretches = course(Protocol::Messages, &did, thoughts.len(), characters).into_iter();
-    let blocks = stretches.flat_map(|stretch| match stretch {
-        Stretch::Thoughts(these) => thoughts[these].to_vec(),
-        Stretch::Text(these) => sources::first(&mut texts, these.len()),
-        Stretch::Item(is) => vec![is.clone()],
+/// The blocks that it has, each where it came.
+fn in_order(message: &Message) -> Vec<Value> {
+    let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
+    let sources = [&message.annotations[..], &message.citations].concat();
+    let (mut texts, mut at) = (sources::blocks(said, &sources).into(), 0);
+    let items: Vec<Hosted> = Hosted::items(&message.hosted_items).collect();
+    let pieces = pieces(Some(Protocol::Messages), &items, &message.fields(said)).into_iter();
+    let blocks = pieces.flat_map(|piece| match piece {
+        Piece::Thoughts(these) => message.thinking_blocks[these].to_vec(),
+        Piece::Text(these) => {
+            sources::first(&mut texts, these.start - at);
+            at = these.end;
+            sources::first(&mut texts, these.len())
+        }
+        Piece::Call(i, _) => vec![tool_use(&message.tool_calls[i])],
+        Piece::Item(is) => vec![is.clone()],
+        Piece::Message(_) | Piece::Picture(..) => vec![],
     });
     blocks.collect()
 }
@@ -110,9 +113,32 @@ impl End {
         self.hosted = choice.hosted.clone().or(self.hosted.take());
     }
 
-    /// What Anthropic alone says of the answer, such as its container.
+    /// What Anthropic alone says of the answer, such as its container, but for its usage.
     pub(super) fn own(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.fields().filter(|(name, _)| *name != "usage")
+    }
+
+    /// Whether it says why Claude refused, which is then no text.
+    pub(super) fn says_why(&self) -> bool {
+        self.fields().any(|(name, _)| name == "stop_details")
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&String, &Value)> {
         Hosted::fields(Protocol::Messages, self.hosted.as_ref())
+    }
+
+    /// Anthropic counts tokens read from and written to its cache apart from the other input.
+    pub(super) fn usage(&self, usage: WireUsage) -> Value {
+        let (read, written) = (usage.cached_tokens(), usage.cache_write_tokens());
+        let mut out = json!({
+            "input_tokens": usage.prompt_tokens.saturating_sub(read).saturating_sub(written),
+            "cache_read_input_tokens": read,
+            "cache_creation_input_tokens": written,
+            "output_tokens": usage.output_tokens(),
+        });
+        let own = self.fields().filter(|(name, _)| *name == "usage").filter_map(|(_, usage)| usage.as_object());
+        own.flatten().for_each(|(name, own)| out[name] = own.clone());
+        out
     }
 
     /// Anthropic's word for it.
@@ -129,17 +155,6 @@ impl End {
             _ => "end_turn",
         }
     }
-}
-
-/// Anthropic counts tokens read from and written to its cache apart from the other input.
-pub(super) fn usage(usage: WireUsage) -> Value {
-    let (read, written) = (usage.cached_tokens(), usage.cache_write_tokens());
-    json!({
-        "input_tokens": usage.prompt_tokens.saturating_sub(read).saturating_sub(written),
-        "cache_read_input_tokens": read,
-        "cache_creation_input_tokens": written,
-        "output_tokens": usage.output_tokens(),
-    })
 }
 
 pub(super) fn tool_use(call: &Call) -> Value {

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::blocks::{Blocks, Kind, put};
-use super::reply::{End, error, message_id, tool_use, usage};
+use super::reply::{End, error, message_id, tool_use};
 use super::sources;
-use crate::api::answer::{Answer, Call, Message};
-use crate::api::conversation::{Hosted, Protocol};
+use crate::api::answer::{Answer, Call, Grown, Message};
+use crate::api::conversation::{Piece, Protocol, characters, pieces};
 use crate::api::naming::{Naming, Told, stray};
 use crate::api::sse;
 use crate::api::usage::WireUsage;
@@ -16,6 +16,7 @@ use crate::api::usage::WireUsage;
 #[derive(Debug, Default)]
 pub struct Stream {
     begun: bool,
+    grown: Grown,
     blocks: Blocks,
     naming: Naming,
     end: End,
@@ -30,10 +31,10 @@ impl Stream {
     pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = vec![];
         let mut answer = Answer::chunk(data)?;
-        self.begin(&answer, &mut out);
-        self.usage = answer.usage.unwrap_or(self.usage);
         let choice = answer.first();
         self.end.hear(&choice);
+        self.begin(&answer, &mut out);
+        self.usage = answer.usage.unwrap_or(self.usage);
         self.message(choice.message, &mut out)?;
         if choice.finish_reason.is_some() {
             self.end_blocks(&mut out);
@@ -46,9 +47,10 @@ impl Stream {
         let mut out = vec![];
         self.end_blocks(&mut out);
         let delta = json!({"stop_reason": self.end.stop_reason(), "stop_sequence": self.end.sequence});
-        let mut last = json!({"type": "message_delta", "delta": delta, "usage": usage(self.usage)});
+        let mut last = json!({"type": "message_delta", "delta": delta, "usage": self.end.usage(self.usage)});
         for (name, own) in self.end.own() {
-            let place = if name == "container" { &mut last["delta"] } else { &mut last };
+            let place =
+                if ["container", "stop_details"].contains(&name.as_str()) { &mut last["delta"] } else { &mut last };
             place[name] = own.clone();
         }
         put(&mut out, last);
@@ -73,7 +75,7 @@ impl Stream {
             "content": [],
             "stop_reason": null,
             "stop_sequence": null,
-            "usage": usage(answer.usage.unwrap_or_default()),
+            "usage": self.end.usage(answer.usage.unwrap_or_default()),
         });
         put(out, json!({"type": "message_start", "message": message}));
     }
@@ -82,27 +84,58 @@ impl Stream {
         if let Some((index, call)) = self.naming.end() {
             self.begin_call(index, call, out);
         }
+        self.grown.sealed().into_iter().for_each(|block| self.blocks.whole(block, out));
         self.blocks.end_all(out);
     }
 
-    fn message(&mut self, message: Message, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        if !message.thoughts().is_empty() {
-            self.think(&message.thoughts().into(), out);
+    fn message(&mut self, mut message: Message, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let items = self.grown.items(&message, &message.content);
+        if let Some(thoughts) = message.unsigned_thoughts() {
+            self.think(&thoughts.into(), out);
         }
-        message.thinking_blocks.iter().for_each(|block| self.thought(block, out));
-        let did = Hosted::items(Protocol::Messages, &message.hosted_items);
-        did.for_each(|item| self.blocks.whole(item.is, out));
-        let refusal = message.refusal.unwrap_or_default();
-        for text in [message.content, refusal].into_iter().filter(|text| !text.is_empty()) {
+        let pieces = pieces(Some(Protocol::Messages), &items, &message.fields(&message.content));
+        let last = pieces.iter().rposition(|piece| matches!(piece, Piece::Text(_)));
+        if last.is_none() {
+            self.pause(&message.content, out);
+            self.cite(&message, out);
+        }
+        let mut calls = std::mem::take(&mut message.tool_calls);
+        for (place, piece) in pieces.into_iter().enumerate() {
+            match piece {
+                Piece::Thoughts(these) => {
+                    message.thinking_blocks[these].iter().for_each(|block| self.thought(block, out));
+                }
+                Piece::Text(these) => self.say(&characters(&message.content, &these), out),
+                Piece::Call(i, _) => self.call(i, std::mem::take(&mut calls[i]), out)?,
+                Piece::Item(is) => self.blocks.whole(is.clone(), out),
+                Piece::Message(_) | Piece::Picture(..) => {}
+            }
+            if Some(place) == last {
+                self.cite(&message, out);
+            }
+        }
+        let refusal = message.refusal.filter(|_| !self.end.says_why());
+        self.say(refusal.as_deref().unwrap_or_default(), out);
+        Ok(())
+    }
+
+    /// Stands between two messages, which are one text where nothing else came between them.
+    fn pause(&mut self, pause: &str, out: &mut Vec<u8>) {
+        if self.blocks.is_open(Kind::Text) {
+            self.say(pause, out);
+        }
+    }
+
+    fn say(&mut self, text: &str, out: &mut Vec<u8>) {
+        if !text.is_empty() {
             let delta = json!({"type": "text_delta", "text": text});
             self.blocks.piece(Kind::Text, empty_text, Some(delta), out);
         }
-        self.cite(&[message.annotations, message.citations].concat(), out);
-        message.tool_calls.into_iter().enumerate().try_for_each(|(i, piece)| self.call(i, piece, out))
     }
 
     /// The sources of the text so far, which ends with them.
-    fn cite(&mut self, sources: &[Value], out: &mut Vec<u8>) {
+    fn cite(&mut self, message: &Message, out: &mut Vec<u8>) {
+        let sources = [&message.annotations[..], &message.citations].concat();
         for citation in sources.iter().filter_map(sources::citation) {
             let delta = json!({"type": "citations_delta", "citation": citation});
             self.blocks.piece(Kind::Text, empty_text, Some(delta), out);

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::conversation::{Hosted, Protocol, Signatures};
+use crate::api::conversation::{Hosted, Marks, Protocol, Signatures, is_signed, tool_mark};
 use crate::api::error::BadRequest;
 use crate::api::fields::with;
 
@@ -162,29 +162,74 @@ fn assistant(content: Content, place: &str) -> Result<Value, BadRequest> {
         Content::Text(text) => return Ok(json!({"role": "assistant", "content": text})),
         Content::Blocks(blocks) => blocks,
     };
-    let (mut parts, mut calls, mut thoughts, mut did) = (vec![], vec![], vec![], vec![]);
-    let mut signatures = Signatures::default();
+    let mut answered = Answered::new();
     for (j, raw) in blocks.into_iter().enumerate() {
-        let place = format!("{place}.content[{j}]");
-        match block(&raw, &place)? {
-            Block::Other => did.push(Hosted::item(Protocol::Messages, raw, thoughts.len(), said(&parts))),
-            Block::ToolUse { id, name, input } => calls.push(signatures.sign(call(&id, &name, &input, &raw))),
-            Block::Thinking {} | Block::RedactedThinking {} => thoughts.extend(signatures.keep(raw)),
-            other => parts.extend(self::parts(other, &raw, &place)?),
+        answered.add(raw, &format!("{place}.content[{j}]"))?;
+    }
+    Ok(answered.message())
+}
+
+/// The blocks of an assistant's message, each in the field that a chat has for it.
+struct Answered {
+    parts: Vec<Value>,
+    calls: Vec<Value>,
+    thoughts: Vec<Value>,
+    items: Vec<Value>,
+    marks: Marks,
+    signatures: Signatures,
+}
+
+impl Answered {
+    fn new() -> Self {
+        let (parts, calls, thoughts, items) = (vec![], vec![], vec![], vec![]);
+        let (marks, signatures) = (Marks::new(Protocol::Messages), Signatures::default());
+        Self { parts, calls, thoughts, items, marks, signatures }
+    }
+
+    fn add(&mut self, raw: Value, place: &str) -> Result<(), BadRequest> {
+        let told = match block(&raw, place)? {
+            Block::Other => self.marks.tell(raw),
+            Block::ToolUse { id, name, input } => {
+                self.calls.push(self.signatures.sign(call(&id, &name, &input, &raw)));
+                self.marks.call(tool_mark(&id))
+            }
+            Block::Thinking {} | Block::RedactedThinking {} => {
+                let kept = self.signatures.keep(raw);
+                let told = kept.as_ref().map(|_| self.marks.think(1));
+                self.thoughts.extend(kept);
+                told.unwrap_or_default()
+            }
+            other => {
+                let parts = parts(other, &raw, place)?;
+                let told = self.marks.text(said(&parts));
+                self.parts.extend(parts);
+                told
+            }
+        };
+        self.items.extend(told);
+        Ok(())
+    }
+
+    /// Thoughts that nobody signed stand where those read them who sign none.
+    fn message(mut self) -> Value {
+        let content = if self.parts.is_empty() { Value::Null } else { self.parts.into() };
+        let mut message = json!({"role": "assistant", "content": content});
+        let unsigned = self.thoughts.iter().filter(|block| !is_signed(block));
+        let shown: String = unsigned.filter_map(|block| block["thinking"].as_str()).collect();
+        if !shown.is_empty() {
+            message["reasoning_content"] = shown.into();
         }
+        let lists = [
+            ("tool_calls", self.calls),
+            ("thinking_blocks", self.thoughts),
+            ("reasoning_details", self.signatures.details()),
+            ("hosted_items", self.items),
+        ];
+        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            message[name] = list.into();
+        }
+        message
     }
-    let content = if parts.is_empty() { Value::Null } else { parts.into() };
-    let mut message = json!({"role": "assistant", "content": content});
-    if !calls.is_empty() {
-        message["tool_calls"] = calls.into();
-    }
-    if !thoughts.is_empty() {
-        message["thinking_blocks"] = thoughts.into();
-    }
-    if !did.is_empty() {
-        message["hosted_items"] = did.into();
-    }
-    Ok(message)
 }
 
 /// Characters of the texts among `parts`.

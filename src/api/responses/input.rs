@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::api::conversation::{Hosted, Marks, Protocol, Signatures, mark, tells_more};
+use crate::api::conversation::{Hosted, Marks, Protocol, Signatures, is_signed, mark, tells_more};
 use crate::api::error::BadRequest;
 use crate::api::fields::with;
 
@@ -13,6 +13,8 @@ enum Item {
     Message {
         role: String,
         content: Content,
+        #[serde(default)]
+        extra_content: Value,
     },
     FunctionCall {
         call_id: String,
@@ -32,6 +34,10 @@ enum Item {
     Reasoning {
         #[serde(default)]
         encrypted_content: Option<String>,
+        #[serde(default)]
+        summary: Option<Vec<ThoughtText>>,
+        #[serde(default)]
+        content: Option<Vec<ThoughtText>>,
     },
     /// A picture that a model made before.
     ImageGenerationCall {
@@ -39,6 +45,8 @@ enum Item {
         result: Option<String>,
         #[serde(default)]
         output_format: Option<String>,
+        #[serde(default)]
+        extra_content: Value,
     },
 }
 
@@ -50,6 +58,12 @@ enum Item {
 enum Content {
     Text(String),
     Parts(Vec<MarkedPart>),
+}
+
+#[derive(Deserialize)]
+struct ThoughtText {
+    #[serde(default)]
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -102,17 +116,25 @@ const KNOWN: [&str; 7] = [
 ];
 
 /// A chat's messages so far.
-#[derive(Default)]
 pub(super) struct Messages {
     out: Vec<Value>,
     /// Of the last message, where it is the assistant's.
     marks: Marks,
     signatures: Signatures,
+    /// What was thought before what the assistant says or does next.
+    thoughts: String,
 }
 
 impl Messages {
-    /// One more.
+    /// None yet.
+    pub(super) fn new() -> Self {
+        let (marks, signatures) = (Marks::new(Protocol::Responses), Signatures::default());
+        Self { out: vec![], marks, signatures, thoughts: String::new() }
+    }
+
+    /// One more, of someone else than the assistant.
     pub(super) fn put(&mut self, message: Value) {
+        self.thoughts.clear();
         self.out.push(message);
     }
 
@@ -149,8 +171,10 @@ impl Messages {
 
     fn item(&mut self, item: Item, mark: Value, place: &str) -> Result<(), BadRequest> {
         match item {
-            Item::Message { role, content } if role == "assistant" => self.spoke(parts(content, place)?, mark),
-            Item::Message { role, content } => self.put(json!({"role": role, "content": parts(content, place)?})),
+            Item::Message { role, content, extra_content } if role == "assistant" => {
+                self.spoke(parts(content, place)?, extra_content, mark);
+            }
+            Item::Message { role, content, .. } => self.put(json!({"role": role, "content": parts(content, place)?})),
             Item::FunctionCall { call_id, name, arguments } => {
                 let function = json!({"name": name, "arguments": arguments});
                 self.called(json!({"id": call_id, "type": "function", "function": function}), mark);
@@ -164,10 +188,14 @@ impl Messages {
                 let message = json!({"role": "tool", "tool_call_id": call_id, "content": parts(output, place)?});
                 self.put(with(message, "hosted_items", own.as_ref()));
             }
-            Item::Reasoning { encrypted_content } => self.thought(encrypted_content.as_deref()),
-            Item::ImageGenerationCall { result: Some(data), output_format } => {
+            Item::Reasoning { encrypted_content, summary, content } => {
+                let shown = content.filter(|content| !content.is_empty()).or(summary).into_iter().flatten();
+                self.thought(shown.map(|part| part.text).collect(), encrypted_content.as_deref());
+            }
+            Item::ImageGenerationCall { result: Some(data), output_format, extra_content } => {
                 let (message, marks) = self.speaker(|_| true);
-                append(message, "images", [drawn(&data, output_format.as_deref())]);
+                let image = drawn(&data, output_format.as_deref());
+                append(message, "images", [with(image, "extra_content", Some(&extra_content))]);
                 append(message, "hosted_items", marks.tell(mark));
             }
             Item::ImageGenerationCall { result: None, .. } => {}
@@ -175,11 +203,15 @@ impl Messages {
         Ok(())
     }
 
-    fn spoke(&mut self, content: Value, mark: Value) {
+    /// Words, and what their provider wants back with them.
+    fn spoke(&mut self, content: Value, extra: Value, mark: Value) {
         let (message, marks) = self.speaker(is_open);
         let (pause, told) = marks.message(mark);
         marks.say(length(&content));
         append(message, "hosted_items", told);
+        if !extra.is_null() {
+            message["extra_content"] = extra;
+        }
         message["content"] = match message["content"].take() {
             Value::Null => content,
             before => {
@@ -198,14 +230,22 @@ impl Messages {
         append(message, "hosted_items", marks.call(mark));
     }
 
-    /// Thoughts whose blocks came along as their encrypted content; others say nothing that a provider could read.
-    fn thought(&mut self, encrypted: Option<&str>) {
+    /// Thoughts whose blocks came along as their encrypted content. Those that nobody signed stand where those read them
+    /// who sign none.
+    fn thought(&mut self, shown: String, encrypted: Option<&str>) {
         let blocks: Vec<Value> = encrypted.and_then(|kept| serde_json::from_str(kept).ok()).unwrap_or_default();
         let blocks: Vec<Value> = blocks.into_iter().filter_map(|block| self.signatures.keep(block)).collect();
+        if !blocks.iter().any(is_signed) {
+            self.thoughts += &shown;
+        }
         if !blocks.is_empty() {
             let (message, marks) = self.speaker(is_open);
             append(message, "hosted_items", marks.think(blocks.len()));
             append(message, "thinking_blocks", blocks);
+        }
+        let details = self.signatures.details();
+        if !details.is_empty() {
+            append(self.speaker(|_| true).0, "reasoning_details", details);
         }
     }
 
@@ -219,10 +259,15 @@ impl Messages {
     fn speaker(&mut self, open: impl Fn(&Value) -> bool) -> (&mut Value, &mut Marks) {
         if !self.out.last().is_some_and(|last| last["role"] == "assistant" && open(last)) {
             self.out.push(json!({"role": "assistant", "content": null}));
-            self.marks = Marks::default();
+            self.marks = Marks::new(Protocol::Responses);
         }
         let last = self.out.len() - 1;
-        (&mut self.out[last], &mut self.marks)
+        let message = &mut self.out[last];
+        if !self.thoughts.is_empty() {
+            let before = message["reasoning_content"].as_str().unwrap_or_default().to_owned();
+            message["reasoning_content"] = (before + &std::mem::take(&mut self.thoughts)).into();
+        }
+        (message, &mut self.marks)
     }
 }
 

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Message, said_of};
-use crate::api::conversation::{Fields, Hosted, Piece, Protocol, characters, marked, pieces};
+use crate::api::conversation::{Hosted, Piece, Protocol, characters, marked, pieces};
+use crate::api::fields::with;
 use crate::api::usage::WireUsage;
 
 /// A whole completion as a response.
@@ -85,6 +86,9 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
     let Choice { mut message, logprobs, .. } = choice;
     let text = Said::of(&mut message, logprobs.content);
     let mut output = in_order(answer, &message, &text);
+    if let Some(last) = output.iter_mut().rfind(|item| item["type"] == "message") {
+        *last = with(last.take(), "extra_content", Some(&message.extra_content));
+    }
     message.refusal.into_iter().for_each(|refusal| refuse(answer, &mut output, &refusal));
     if let Some(Value::Object(last)) = output.last_mut().filter(|last| last["status"].is_string()) {
         last.insert("status".into(), status.into());
@@ -94,13 +98,13 @@ fn output(answer: &str, choice: Choice, status: &str) -> Vec<Value> {
 
 /// Thoughts (as a text, and as they go back), what OpenAI's own tools did, what was said, drawn and called.
 fn in_order(answer: &str, message: &Message, all: &Said) -> Vec<Value> {
-    let did: Vec<Hosted> = Hosted::items(Protocol::Responses, &message.hosted_items).collect();
+    let items: Vec<Hosted> = Hosted::items(&message.hosted_items).collect();
     let (text, blocks) = (message.thoughts(), &message.thinking_blocks[..]);
     let (mut output, mut begun, mut tokens) = (vec![], None, &all.logprobs[..]);
     if blocks.is_empty() && !text.is_empty() {
         output.push(reasoning(answer, 0, text, &[]));
     }
-    for piece in pieces(&did, &fields(message, &all.text)) {
+    for piece in pieces(Some(Protocol::Responses), &items, &message.fields(&all.text)) {
         let at = output.len();
         output.extend(match piece {
             Piece::Thoughts(these) if these.len() == blocks.len() => Some(reasoning(answer, at, text, blocks)),
@@ -121,16 +125,6 @@ fn in_order(answer: &str, message: &Message, all: &Said) -> Vec<Value> {
     output
 }
 
-/// How much there is of what is said, in its `text`, thought, drawn and called.
-pub(super) fn fields<'a>(message: &'a Message, text: &'a str) -> Fields<'a> {
-    Fields {
-        thoughts: message.thinking_blocks.len(),
-        text,
-        pictures: message.images.len(),
-        calls: message.tool_calls.iter().map(|call| call.id.as_deref().unwrap_or_default()).collect(),
-    }
-}
-
 /// A refusal is a part of the message before it, if there is one.
 fn refuse(answer: &str, output: &mut Vec<Value>, refusal: &str) {
     let part = json!({"type": "refusal", "refusal": refusal});
@@ -143,15 +137,20 @@ fn refuse(answer: &str, output: &mut Vec<Value>, refusal: &str) {
 
 /// Thoughts; what their provider wants back travels as the encrypted content, which clients return untouched.
 pub(super) fn reasoning(answer: &str, at: usize, text: &str, blocks: &[Value]) -> Value {
-    let texts = blocks.iter().filter_map(|block| block["thinking"].as_str()).filter(|text| !text.is_empty());
-    let joined = texts.collect::<Vec<_>>().join("\n");
-    let text = if text.is_empty() { &joined } else { text };
+    let shown = shown(blocks);
+    let text = if text.is_empty() { &shown } else { text };
     let summary = if text.is_empty() { json!([]) } else { json!([{"type": "summary_text", "text": text}]) };
     let mut item = json!({"type": "reasoning", "id": item_id("rs", answer, at), "summary": summary});
     if !blocks.is_empty() {
         item["encrypted_content"] = json!(blocks).to_string().into();
     }
     item
+}
+
+/// What may be read of them.
+pub(super) fn shown(blocks: &[Value]) -> String {
+    let texts = blocks.iter().filter_map(|block| block["thinking"].as_str()).filter(|text| !text.is_empty());
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn said(answer: &str, at: usize, status: &str, parts: Vec<Value>) -> Value {
@@ -171,7 +170,7 @@ pub(super) struct Said {
     pub(super) sources: Vec<Value>,
     /// A chat's `logprobs.content`.
     pub(super) logprobs: Vec<Value>,
-    /// Of its message.
+    /// Of its message, and what else stands there.
     pub(super) mark: Option<Value>,
 }
 
@@ -268,13 +267,14 @@ fn flat(annotation: &Value, from: usize) -> Option<Value> {
 pub(super) fn picture(answer: &str, at: usize, image: &Value) -> Option<Value> {
     let url = image["image_url"]["url"].as_str()?;
     let (media_type, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
-    Some(json!({
+    let item = json!({
         "type": "image_generation_call",
         "id": item_id("ig", answer, at),
         "status": "completed",
         "output_format": media_type.trim_start_matches("image/"),
         "result": data,
-    }))
+    });
+    Some(with(item, "extra_content", image.get("extra_content")))
 }
 
 /// A call of a function or of a custom tool.

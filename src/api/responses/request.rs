@@ -152,7 +152,7 @@ fn max_output_tokens(limit: Value) -> Result<Value, BadRequest> {
 }
 
 fn messages(request: &mut Map<String, Value>) -> Result<Value, BadRequest> {
-    let mut out = Messages::default();
+    let mut out = Messages::new();
     match request.remove("instructions").unwrap_or_default() {
         Value::Null => {}
         Value::String(instructions) => out.put(json!({"role": "system", "content": instructions})),

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{Said, State, call_item_id, called, fields, item_id, logprobs, picture, reasoning, response, said};
+use super::reply::{Said, State, call_item_id, called, item_id, logprobs, picture, reasoning, response, said, shown};
 use super::request::Echo;
-use crate::api::answer::{Answer, Call, Choice};
+use crate::api::answer::{Answer, Call, Choice, Grown};
 use crate::api::conversation::{Hosted, Marked, Piece, Protocol, marked, pieces, tells_more};
 use crate::api::naming::{Naming, Told};
 use crate::api::sse;
@@ -24,10 +24,7 @@ pub struct Stream {
     open: Option<(usize, Open)>,
     naming: Naming,
     calls: Vec<OpenCall>,
-    /// Characters of the answer's text so far.
-    said: usize,
-    /// Its thoughts so far that go back.
-    thoughts: usize,
+    grown: Grown,
     /// Of calls and pictures that are still to come.
     marks: Vec<Value>,
     /// Of the message that comes next.
@@ -66,8 +63,7 @@ impl Stream {
             open: None,
             naming: Naming::default(),
             calls: vec![],
-            said: 0,
-            thoughts: 0,
+            grown: Grown::default(),
             marks: vec![],
             message: None,
             finish: None,
@@ -118,28 +114,35 @@ impl Stream {
 
     fn choice(&mut self, choice: Choice, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         let Choice { mut message, logprobs, .. } = choice;
-        let mut all = Said { from: self.said, ..Said::of(&mut message, logprobs.content) };
-        let items: Vec<Hosted> = self.items(&message.hosted_items);
+        let mut all = Said { from: self.grown.said, ..Said::of(&mut message, logprobs.content) };
+        let items = self.grown.items(&message, &all.text);
+        self.keep_marks(&items);
         if message.thinking_blocks.is_empty() && !message.thoughts().is_empty() {
             self.think(message.thoughts(), vec![], out);
         }
-        let pieces = pieces(&items, &fields(&message, &all.text));
-        self.said += all.text.chars().count();
-        self.thoughts += message.thinking_blocks.len();
+        let pieces = pieces(Some(Protocol::Responses), &items, &message.fields(&all.text));
         let mut calls = std::mem::take(&mut message.tool_calls);
         let mut tokens = &all.logprobs[..];
         for piece in pieces {
             match piece {
                 Piece::Thoughts(these) => {
-                    let text = if these.start == 0 { message.thoughts() } else { "" };
-                    self.think(text, message.thinking_blocks[these].to_vec(), out);
+                    let all = these.len() == message.thinking_blocks.len();
+                    let blocks = message.thinking_blocks[these].to_vec();
+                    let text = if all { message.thoughts().to_owned() } else { shown(&blocks) };
+                    self.think(&text, blocks, out);
                 }
                 Piece::Message(mark) => self.announce(mark, out),
-                Piece::Text(these) => self.say(all.within(&these, &mut tokens), out),
+                Piece::Text(these) => {
+                    self.say(all.within(&these, &mut tokens), out);
+                    self.sign(&message.extra_content);
+                }
                 Piece::Picture(i, _) => self.picture(&message.images[i], out),
                 Piece::Call(i, _) => self.call(i, std::mem::take(&mut calls[i]), out)?,
                 Piece::Item(is) => self.did(is.clone(), out),
             }
+        }
+        if all.text.is_empty() {
+            self.sign(&message.extra_content);
         }
         if let Some((_, Open::Text(said))) = self.open.as_mut().filter(|_| all.text.is_empty()) {
             said.sources.append(&mut all.sources);
@@ -151,21 +154,15 @@ impl Stream {
         Ok(())
     }
 
-    /// What a chunk has of OpenAI's own items, their places counted within it.
-    fn items(&mut self, told: &[Value]) -> Vec<Hosted> {
-        let items: Vec<Hosted> = Hosted::items(Protocol::Responses, told)
-            .map(|item| {
-                let (after, at) = (item.after.saturating_sub(self.thoughts), item.at.saturating_sub(self.said));
-                Hosted { after, at, ..item }
-            })
-            .collect();
-        let told = items.iter().map(|item| &item.is).filter(|is| match Marked::of(is) {
+    /// What a chunk says of calls and pictures that are still to come.
+    fn keep_marks(&mut self, items: &[Hosted]) {
+        let own = items.iter().filter(|item| item.of == Protocol::Responses).map(|item| &item.is);
+        let told = own.filter(|is| match Marked::of(is) {
             Some(Marked::Call) => tells_more(is),
             Some(Marked::Picture) => true,
-            Some(Marked::Message) | None => false,
+            Some(Marked::Message | Marked::Thought) | None => false,
         });
         self.marks.extend(told.cloned());
-        items
     }
 
     /// The mark among those kept that is `meant`, which is of no further use.
@@ -236,6 +233,13 @@ impl Stream {
             said.text.push_str(&piece.text);
             said.sources.extend(piece.sources);
             said.logprobs.extend(piece.logprobs);
+        }
+    }
+
+    /// What the provider wants back with the text that is open.
+    fn sign(&mut self, extra: &Value) {
+        if let Some((_, Open::Text(said))) = self.open.as_mut().filter(|_| !extra.is_null()) {
+            said.mark.get_or_insert(json!({}))["extra_content"] = extra.clone();
         }
     }
 
@@ -320,6 +324,7 @@ impl Stream {
         if let Some((index, call)) = self.naming.end() {
             self.begin_call(index, call, out);
         }
+        self.grown.sealed().into_iter().for_each(|block| self.think("", vec![block], out));
         let last = self.output.len().saturating_sub(1);
         for call in std::mem::take(&mut self.calls) {
             self.close_call(&call, if call.at == last { status } else { "completed" }, out);

@@ -1,15 +1,16 @@
 //! What whole answers and streams share: usage, reasons to stop, citations.
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::api::conversation::{Hosted, Protocol, ToolCall};
+use crate::api::fields::object;
 use crate::catalog::Usage;
 use crate::upstream::blocks::{Citation, WEB};
 use crate::upstream::completion::{Ending, Finish};
 
 /// `usage`, whole or as a stream gives it in two parts.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct WireUsage {
     input_tokens: Option<u32>,
     output_tokens: Option<u32>,
@@ -17,9 +18,11 @@ pub struct WireUsage {
     cache_creation_input_tokens: Option<u32>,
     cache_creation: Option<CacheCreation>,
     output_tokens_details: Option<OutputDetails>,
+    server_tool_use: Option<Value>,
+    service_tier: Option<Value>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 struct CacheCreation {
     #[serde(default)]
     ephemeral_5m_input_tokens: u32,
@@ -43,11 +46,23 @@ impl WireUsage {
             cache_creation_input_tokens: later.cache_creation_input_tokens.or(self.cache_creation_input_tokens),
             cache_creation: later.cache_creation.or(self.cache_creation),
             output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
+            server_tool_use: later.server_tool_use.or(self.server_tool_use.take()),
+            service_tier: later.service_tier.or(self.service_tier.take()),
         };
     }
 
+    /// What OpenAI's has no words for; null: nothing.
+    pub fn own(&self) -> Value {
+        let own = object([
+            ("cache_creation", json!(self.cache_creation)),
+            ("server_tool_use", json!(self.server_tool_use)),
+            ("service_tier", json!(self.service_tier)),
+        ]);
+        if own.as_object().is_some_and(Map::is_empty) { Value::Null } else { own }
+    }
+
     /// As OpenAI counts: Anthropic's `input_tokens` are only those that its cache had no part in.
-    pub fn usage(self) -> Usage {
+    pub fn usage(&self) -> Usage {
         let kept = self.cache_creation.unwrap_or_default();
         let written = kept.ephemeral_5m_input_tokens.saturating_add(kept.ephemeral_1h_input_tokens);
         let written = self.cache_creation_input_tokens.unwrap_or(written);
@@ -63,16 +78,10 @@ impl WireUsage {
     }
 }
 
-/// `stop_details` of a refusal.
-#[derive(Debug, Default, Deserialize)]
-pub struct StopDetails {
-    explanation: Option<String>,
-}
-
-/// What a client is told where Claude refused to go on; `None`: it did not.
-pub fn refusal(stop_reason: &str, details: Option<StopDetails>) -> Option<String> {
-    let words = || details.and_then(|details| details.explanation);
-    (stop_reason == "refusal").then(|| words().unwrap_or_else(|| "Claude declined to answer.".into()))
+/// What a client is told where Claude refused to go on; `None`: it did not. `details`: the `stop_details`.
+pub fn refusal(stop_reason: &str, details: &Value) -> Option<String> {
+    let words = details["explanation"].as_str().unwrap_or("Claude declined to answer.");
+    (stop_reason == "refusal").then(|| words.to_owned())
 }
 
 /// `stop_reason` in OpenAI's words. `is_answer`: the tool that was called was there for its input only.
@@ -89,7 +98,14 @@ pub fn finish(stop_reason: &str, is_answer: bool) -> Finish {
 /// What more a client may want to know: that the answer is to go on, for one, and in which container (`own`).
 pub fn ending(stop_reason: &str, stop_sequence: Option<String>, own: Own) -> Ending {
     let native = ["pause_turn", "compaction"].contains(&stop_reason).then(|| stop_reason.to_owned());
-    let own = [("container", own.container), ("context_management", own.context_management)];
+    let refused = stop_reason == "refusal" && own.stop_details.is_null();
+    let unsaid = json!({"type": "refusal", "category": null, "explanation": null});
+    let own = [
+        ("container", own.container),
+        ("context_management", own.context_management),
+        ("stop_details", if refused { unsaid } else { own.stop_details }),
+        ("usage", own.usage),
+    ];
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     Ending { stop_sequence, native, hosted: Hosted::said(Protocol::Messages, own) }
 }
@@ -99,6 +115,9 @@ pub fn ending(stop_reason: &str, stop_sequence: Option<String>, own: Own) -> End
 pub struct Own {
     pub container: Value,
     pub context_management: Value,
+    /// Of a refusal, whose words are no text for Anthropic's clients.
+    pub stop_details: Value,
+    pub usage: Value,
 }
 
 /// A call, given nothing yet; in `more` is what Anthropic alone says of it. That the model itself calls is not told.

@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::{self, Own, StopDetails, WireUsage};
-use crate::api::conversation::Protocol;
+use super::answer::{self, Own, WireUsage};
 use crate::upstream::blocks::Pieces;
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent, tell_count};
 
@@ -34,7 +33,7 @@ enum Event {
     MessageDelta {
         delta: MessageDelta,
         #[serde(default)]
-        usage: WireUsage,
+        usage: Box<WireUsage>,
         #[serde(default)]
         context_management: Value,
     },
@@ -105,7 +104,7 @@ struct MessageDelta {
     #[serde(default)]
     stop_sequence: Option<String>,
     #[serde(default)]
-    stop_details: Option<StopDetails>,
+    stop_details: Value,
     #[serde(default)]
     container: Value,
 }
@@ -127,9 +126,9 @@ impl Events for Stream {
             Event::ContentBlockStart { content_block } => self.begin_block(content_block, out)?,
             Event::ContentBlockDelta { delta } => self.go_on(delta, out)?,
             Event::ContentBlockStop => self.pieces.end(out),
-            Event::MessageDelta { mut delta, usage, context_management } => {
-                let own = Own { container: delta.container.take(), context_management };
-                self.finish(delta, usage, own, out);
+            Event::MessageDelta { delta, usage, context_management } => {
+                self.usage.update(*usage);
+                self.finish(delta, context_management, out);
             }
             Event::MessageStop => {
                 self.end(out);
@@ -154,7 +153,8 @@ impl Stream {
         chunks.head = chunks.head.clone().named(message.id, message.model);
         self.usage = message.usage;
         self.owes_usage = true;
-        chunks.role()
+        let own = Own { usage: self.usage.own(), ..Own::default() };
+        chunks.role_with(&answer::ending("", None, own))
     }
 
     fn begin_block(&mut self, start: Value, out: &mut VecDeque<StreamItem>) -> Result<(), NoAnswer> {
@@ -168,7 +168,7 @@ impl Stream {
             BlockStart::ToolUse { id, name, input, more } => {
                 self.pieces.call(&answer::call(id, name, more), input, out);
             }
-            BlockStart::Other => self.pieces.hosted(Protocol::Messages, start),
+            BlockStart::Other => self.pieces.hosted(start),
         }
         Ok(())
     }
@@ -189,15 +189,18 @@ impl Stream {
         Ok(())
     }
 
-    fn finish(&mut self, delta: MessageDelta, usage: WireUsage, own: Own, out: &mut VecDeque<StreamItem>) {
-        self.usage.update(usage);
-        let Some(reason) = delta.stop_reason else { return };
+    fn finish(&mut self, delta: MessageDelta, context_management: Value, out: &mut VecDeque<StreamItem>) {
+        let MessageDelta { stop_reason: Some(reason), stop_sequence, stop_details, container } = delta else { return };
         let chunks = &self.pieces.chunks;
-        if let Some(words) = answer::refusal(&reason, delta.stop_details) {
-            out.push_back(chunks.delta(0, json!({"refusal": words}), Text { refusal: true, ..Text::default() }));
+        let refusal = answer::refusal(&reason, &stop_details);
+        let own = Own { container, context_management, stop_details, usage: self.usage.own() };
+        let ending = answer::ending(&reason, stop_sequence, own);
+        if let Some(words) = refusal {
+            let text = Text { refusal: true, ..Text::default() };
+            out.push_back(chunks.delta_with(json!({"refusal": words}), text, &ending));
         }
         let finish = answer::finish(&reason, self.pieces.is_answer());
-        out.push_back(chunks.finish_with(finish, &answer::ending(&reason, delta.stop_sequence, own)));
+        out.push_back(chunks.finish_with(finish, &ending));
         tell_count(out, Some(self.usage.usage()));
     }
 }

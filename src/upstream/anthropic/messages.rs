@@ -1,16 +1,13 @@
 //! Turns → `system` and `messages`.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::api::conversation::{
-    Hosted, Part, PartKind, Protocol, Reasoning, Source, Stretch, ToolCall, Turn, characters, course,
-};
+use super::answered::{Answered, Stretch};
+use crate::api::conversation::{Hosted, Part, PartKind, Protocol, Reasoning, Source, ToolCall, Turn};
 use crate::api::error::BadRequest;
 use crate::api::fields::with;
 
@@ -57,9 +54,7 @@ impl Messages {
                 Turn::System { parts } => out.system.extend(texts(i, parts, "a system prompt")?),
                 Turn::User { parts, .. } => out.say("user", blocks(i, parts)?),
                 Turn::Assistant { parts, reasoning, calls, hosted, .. } => {
-                    let mut blocks = in_order(i, parts, reasoning, hosted)?;
-                    blocks.extend(calls.iter().map(call));
-                    out.say("assistant", blocks);
+                    out.say("assistant", answered(i, Answered { parts, reasoning, calls, hosted })?);
                 }
                 Turn::Tool { call_id, parts, failed, .. } => out.say("user", vec![result(i, call_id, parts, *failed)?]),
             }
@@ -114,51 +109,18 @@ pub fn called(turns: &[Turn]) -> BTreeSet<&str> {
     calls.map(|call| call.name.as_str()).collect()
 }
 
-/// What an assistant thought, said, and did with tools that Anthropic runs.
-fn in_order(
-    message: usize,
-    parts: &[Part],
-    reasoning: &[Reasoning],
-    hosted: &[Hosted],
-) -> Result<Vec<Value>, BadRequest> {
-    let place = "an assistant's message";
+/// What an assistant thought, said, called, and did with tools that Anthropic runs.
+fn answered(message: usize, answered: Answered<'_>) -> Result<Vec<Value>, BadRequest> {
     let mut all = vec![];
-    // Where there is nothing but text, that is all that is to be said.
-    let said = parts.iter().map(|part| text(part).map(|text| text.chars().count())).sum();
-    let Some(said) = said else { return texts(message, parts, place) };
-    for stretch in course(Protocol::Messages, hosted, reasoning.len(), said) {
-        match stretch {
-            Stretch::Thoughts(these) => all.extend(reasoning[these].iter().filter_map(thought)),
-            Stretch::Text(these) => all.extend(texts(message, &within(parts, &these, said), place)?),
+    for piece in answered.in_order(Some(Protocol::Messages)) {
+        match piece {
+            Stretch::Thoughts(these) => all.extend(these.iter().filter_map(thought)),
+            Stretch::Texts(these) => all.extend(texts(message, &these, "an assistant's message")?),
+            Stretch::Call(this) => all.push(call(this)),
             Stretch::Item(is) => all.push(is.clone()),
         }
     }
     Ok(all)
-}
-
-fn text(part: &Part) -> Option<&str> {
-    match &part.kind {
-        PartKind::Text(text) | PartKind::Refusal(text) => Some(text),
-        _ => None,
-    }
-}
-
-/// These characters of the texts that `parts` are, which have so many in `all`. The marker of a part stands at its end.
-fn within<'p>(parts: &'p [Part], these: &Range<usize>, all: usize) -> Cow<'p, [Part]> {
-    if these.len() == all {
-        return parts.into();
-    }
-    let mut end = 0;
-    let cut = parts.iter().filter_map(|part| {
-        let text = text(part)?;
-        let begin = end;
-        end += text.chars().count();
-        let (from, to) = (these.start.clamp(begin, end), these.end.clamp(begin, end));
-        let kind = PartKind::Text(characters(text, &(from - begin..to - begin)));
-        let cache = part.cache.clone().filter(|_| to == end);
-        (from < to).then(|| Part { kind, cache, ..part.clone() })
-    });
-    cut.collect()
 }
 
 fn blocks(message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {

@@ -7,6 +7,7 @@
 //! own, or the model thinks, no call can be forced, and words are what is left.
 
 mod answer;
+pub mod answered;
 mod events;
 pub mod messages;
 pub mod model;

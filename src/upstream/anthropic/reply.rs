@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::answer::{Own, StopDetails, WireUsage, call, citation, ending, finish, refusal};
-use crate::api::conversation::{Protocol, ToolCall};
+use super::answer::{Own, WireUsage, call, citation, ending, finish, refusal};
+use crate::api::conversation::ToolCall;
 use crate::upstream::blocks::{self, Block};
 use crate::upstream::completion::{Completion, Head};
 use crate::upstream::{Asked, NoAnswer, WholeReply};
@@ -18,7 +18,7 @@ struct Message {
     #[serde(default)]
     stop_sequence: Option<String>,
     #[serde(default)]
-    stop_details: Option<StopDetails>,
+    stop_details: Value,
     #[serde(default)]
     usage: Option<WireUsage>,
     #[serde(default)]
@@ -66,10 +66,15 @@ pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let (mut choice, is_answer) = blocks::choice(asked, blocks);
     let reason = message.stop_reason.as_deref().unwrap_or_default();
     choice.finish = Some(finish(reason, is_answer));
-    choice.refusal = refusal(reason, message.stop_details);
-    let own = Own { container: message.container, context_management: message.context_management };
+    choice.refusal = refusal(reason, &message.stop_details);
+    let own = Own {
+        container: message.container,
+        context_management: message.context_management,
+        stop_details: message.stop_details,
+        usage: message.usage.as_ref().map(WireUsage::own).unwrap_or_default(),
+    };
     choice.ending = ending(reason, message.stop_sequence, own);
-    Ok(Completion { head, choices: vec![choice], usage: message.usage.map(WireUsage::usage) }.into_reply())
+    Ok(Completion { head, choices: vec![choice], usage: message.usage.map(|usage| usage.usage()) }.into_reply())
 }
 
 fn no_message(body: &[u8], error: &serde_json::Error) -> NoAnswer {
@@ -90,6 +95,6 @@ fn block(block: Value) -> Result<Block, serde_json::Error> {
         WireBlock::ToolUse { id, name, input, more } => {
             Block::Call(ToolCall { arguments: input.to_string(), ..call(id, name, more) })
         }
-        WireBlock::Other => Block::Hosted(Protocol::Messages, block),
+        WireBlock::Other => Block::Hosted(block),
     })
 }

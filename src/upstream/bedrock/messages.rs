@@ -6,6 +6,7 @@ use super::document;
 use crate::api::conversation::{Part, PartKind, Reasoning, Source, ToolCall, Turn};
 use crate::api::error::BadRequest;
 use crate::api::fields::with;
+use crate::upstream::anthropic::answered::{Answered, Stretch};
 use crate::upstream::anthropic::messages::{Messages, Place, input};
 
 /// The longest id of a call.
@@ -36,10 +37,8 @@ pub fn write(turns: &[Turn], reads: Reads) -> Result<Messages, BadRequest> {
         match turn {
             Turn::System { parts } => out.system.extend(writer.texts(i, parts)?),
             Turn::User { parts, .. } => out.say("user", titled(writer.blocks(i, parts)?)),
-            Turn::Assistant { parts, reasoning, calls, .. } => {
-                let said = writer.texts(i, parts)?;
-                let calls = calls.iter().flat_map(|call| writer.call(call));
-                let blocks: Vec<Value> = reasoning.iter().filter_map(thought).chain(said).chain(calls).collect();
+            Turn::Assistant { parts, reasoning, calls, hosted, .. } => {
+                let blocks = writer.answered(i, Answered { parts, reasoning, calls, hosted })?;
                 if out.is_silent() && !blocks.is_empty() {
                     out.say("user", vec![json!({"text": OPENING})]);
                 }
@@ -77,6 +76,19 @@ impl Writer {
             }
         }
         Ok(out)
+    }
+
+    fn answered(&mut self, message: usize, answered: Answered<'_>) -> Result<Vec<Value>, BadRequest> {
+        let mut all = vec![];
+        for piece in answered.in_order(None) {
+            match piece {
+                Stretch::Thoughts(these) => all.extend(these.iter().filter_map(thought)),
+                Stretch::Texts(these) => all.extend(self.texts(message, &these)?),
+                Stretch::Call(call) => all.extend(self.call(call)),
+                Stretch::Item(_) => {}
+            }
+        }
+        Ok(all)
     }
 
     fn texts(&mut self, message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::citations::{self, CitationMetadata, Cited, GroundingMetadata};
 use crate::api::conversation::ToolCall;
+use crate::api::fields::with;
 use crate::catalog::Usage;
-use crate::upstream::completion::{Choice, Completion, Finish, Head};
+use crate::upstream::completion::{Choice, Completion, Finish, Head, image_json, signature_json};
 use crate::upstream::{Asked, NoAnswer, Stamp, WholeReply};
 
 #[derive(Debug, Default, Deserialize)]
@@ -106,8 +107,8 @@ pub(super) enum Said {
     Text(String),
     Thought(String),
     Call(ToolCall),
-    /// A picture, as a data: URL.
-    Picture(String),
+    /// A picture with its signature, as it stands in `images`.
+    Picture(Value),
     /// Nothing that OpenAI's wire has a place for.
     Nothing,
 }
@@ -168,7 +169,7 @@ impl Candidate {
                 Said::Text(text) => choice.content.push_str(&text),
                 Said::Thought(thought) => choice.reasoning.push_str(&thought),
                 Said::Call(call) => choice.calls.push(call),
-                Said::Picture(url) => choice.images.push(url),
+                Said::Picture(picture) => choice.images.push(picture),
                 Said::Nothing => {}
             }
         }
@@ -184,9 +185,10 @@ impl Candidate {
 }
 
 impl Part {
-    /// That of any part except a call, which keeps its own. It may come with no text at all.
+    /// That of any part except calls and pictures, which keep their own. It may come with no text at all.
     pub(super) fn text_signature(&mut self) -> Option<String> {
-        if self.function_call.is_none() { self.thought_signature.take() } else { None }
+        let is_text = self.function_call.is_none() && self.inline_data.is_none();
+        if is_text { self.thought_signature.take() } else { None }
     }
 
     pub(super) fn said(self, stamp: Stamp, calls: &mut usize) -> Said {
@@ -200,15 +202,19 @@ impl Part {
             (None, Some(text)) => Said::Text(text),
             // What a model draws while it thinks is no answer.
             (None, None) if self.thought => Said::Nothing,
-            (None, None) => self.inline_data.and_then(Blob::picture).map_or(Said::Nothing, Said::Picture),
+            (None, None) => {
+                let signature = self.thought_signature.as_deref().map(signature_json);
+                let picture = self.inline_data.and_then(Blob::picture);
+                picture.map_or(Said::Nothing, |is| Said::Picture(with(is, "extra_content", signature.as_ref())))
+            }
         }
     }
 }
 
 impl Blob {
-    fn picture(self) -> Option<String> {
+    fn picture(self) -> Option<Value> {
         let Self { mime_type, data } = self;
-        mime_type.starts_with("image/").then(|| format!("data:{mime_type};base64,{data}"))
+        mime_type.starts_with("image/").then(|| image_json(&format!("data:{mime_type};base64,{data}")))
     }
 }
 

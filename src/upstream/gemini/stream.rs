@@ -8,7 +8,7 @@ use super::answer::{self, Answer, Candidate, LogprobsResult, Part, Said};
 use super::citations::{self, Cited};
 use crate::api::conversation::{ToolCall, keeps_first_call};
 use crate::catalog::Usage;
-use crate::upstream::completion::{Chunks, Finish, Head, call_json, image_json, signature_json};
+use crate::upstream::completion::{Chunks, Finish, Head, call_json, signature_json};
 use crate::upstream::{Asked, Events, NoAnswer, Stamp, StreamItem, Text, WireEvent, tell_count};
 
 /// One stream under way.
@@ -70,7 +70,7 @@ impl Translation {
             }
             Said::Thought(piece) => self.say(index, json!({"reasoning_content": piece}), Text::default(), out),
             Said::Call(call) => self.call(index, &call, out),
-            Said::Picture(url) => self.picture(index, &url, out),
+            Said::Picture(picture) => self.picture(index, picture, out),
             Said::Nothing => {}
         }
         if let Some(signature) = signature {
@@ -90,9 +90,9 @@ impl Translation {
     }
 
     /// So do pictures.
-    fn picture(&mut self, index: usize, url: &str, out: &mut VecDeque<StreamItem>) {
+    fn picture(&mut self, index: usize, picture: Value, out: &mut VecDeque<StreamItem>) {
         self.candidates.entry(index).or_default().drew = true;
-        self.list(index, "images", vec![image_json(url)], Text::default(), out);
+        self.list(index, "images", vec![picture], Text::default(), out);
     }
 
     fn list(

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::api::conversation::{Part, PartKind, Source, ToolCall, Turn};
-use crate::api::fields::object;
+use crate::api::fields::{object, with};
 use crate::upstream::compatible::order::SHOWN_BELOW;
 
 /// Google's word for "no signature: another model, or a client, wrote this call". Without a signature its models of
 /// generation 3 and later refuse a call in a conversation.
 const UNSIGNED: &str = "skip_thought_signature_validator";
+const SIGNATURE: &str = "thoughtSignature";
 
 /// `systemInstruction` (null where there is none) and `contents`. `newer`: the model is of generation 3 or later, which
 /// want signatures of calls and see what is in results.
@@ -47,7 +48,7 @@ fn content<'t>(group: &'t [Turn], names: &mut HashMap<&'t str, &'t str>, newer: 
         Turn::User { parts, .. } => vec![from_user(parts.iter().map(part).collect())],
         Turn::Assistant { parts, images, calls, signature, .. } => {
             names.extend(calls.iter().map(|call| (&*call.id, &*call.name)));
-            let said = signed_parts(parts.iter().chain(images), signature.as_deref());
+            let said = signed_parts(parts, images, signature.as_deref());
             let parts: Vec<Value> = said.into_iter().chain(function_calls(calls, newer)).collect();
             if parts.is_empty() { vec![] } else { vec![json!({"role": "model", "parts": parts})] }
         }
@@ -64,14 +65,20 @@ fn from_user(parts: Vec<Value>) -> Value {
     json!({"role": "user", "parts": parts})
 }
 
-/// The signature stands with the last text or picture, or alone.
-fn signed_parts<'p>(parts: impl Iterator<Item = &'p Part>, signature: Option<&str>) -> Vec<Value> {
-    let mut parts: Vec<Value> = parts.map(part).collect();
-    if let Some(signature) = signature {
-        parts.extend(parts.is_empty().then(|| json!({"text": ""})));
-        parts.iter_mut().rev().take(1).for_each(|last| last["thoughtSignature"] = signature.into());
+/// What it said and drew. The `signature` is that of its text; it stands with the last picture where none has its own, as
+/// earlier answers had it, or alone.
+fn signed_parts(parts: &[Part], images: &[Part], signature: Option<&str>) -> Vec<Value> {
+    let is_said = |given: &&Part| images.is_empty() || text(given) != Some("");
+    let mut out: Vec<Value> = parts.iter().filter(is_said).map(part).collect();
+    let said = out.len();
+    out.extend(images.iter().map(part));
+    let Some(signature) = signature else { return out };
+    let is_signed = out.iter().any(|part| part.get(SIGNATURE).is_some());
+    match (if is_signed { &mut out[..said] } else { &mut out[..] }).last_mut() {
+        Some(last) => last[SIGNATURE] = signature.into(),
+        None => out.insert(said, json!({"text": "", SIGNATURE: signature})),
     }
-    parts
+    out
 }
 
 /// The model signs only the first of the calls that it makes at once.
@@ -81,7 +88,7 @@ fn function_calls(calls: &[ToolCall], signed: bool) -> impl Iterator<Item = Valu
         let stand_in = (unsigned && i == 0).then_some(UNSIGNED);
         object([
             ("functionCall", json!({"id": call.id, "name": call.name, "args": args(&call.arguments)})),
-            ("thoughtSignature", json!(call.signature.as_deref().or(stand_in))),
+            (SIGNATURE, json!(call.signature.as_deref().or(stand_in))),
         ])
     })
 }
@@ -132,11 +139,12 @@ fn output_value(text: &str) -> Value {
 }
 
 fn part(part: &Part) -> Value {
-    match &part.kind {
+    let is = match &part.kind {
         PartKind::Text(text) | PartKind::Refusal(text) => json!({"text": text}),
         PartKind::Image { source, .. } | PartKind::File { source, .. } => media(source),
         PartKind::Audio { data, format } => inline(&format!("audio/{format}"), data),
-    }
+    };
+    with(is, SIGNATURE, part.signature.as_deref().map(Value::from).as_ref())
 }
 
 fn media(source: &Source) -> Value {

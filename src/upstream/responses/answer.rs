@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::conversation::{Marks, PAUSE, Sealed, ToolCall, mark};
+use crate::api::conversation::{Marks, PAUSE, Protocol, Sealed, ToolCall, mark};
 use crate::catalog::Usage;
 use crate::upstream::blocks::WEB;
-use crate::upstream::completion::{Choice, Completion, Finish, Head};
+use crate::upstream::completion::{Choice, Completion, Finish, Head, image_json};
 use crate::upstream::{Asked, NoAnswer, WholeReply};
 
 #[derive(Deserialize)]
@@ -96,9 +96,9 @@ impl Item {
     }
 }
 
-/// A picture that was made, as a data: URL.
-pub(super) fn picture(data: &str, format: Option<&str>) -> String {
-    format!("data:image/{};base64,{data}", format.unwrap_or("png"))
+/// A picture that was made, as a chat has it.
+pub(super) fn picture(data: &str, format: Option<&str>) -> Value {
+    image_json(&format!("data:image/{};base64,{data}", format.unwrap_or("png")))
 }
 
 #[derive(Deserialize)]
@@ -210,7 +210,7 @@ impl Response {
 
 /// The items, each with its mark, as one choice, its reason to stop left open.
 fn choice(items: Vec<(Item, Value)>, thinker: &str) -> Choice {
-    let (mut choice, mut tokens, mut marks) = (Choice::default(), vec![], Marks::default());
+    let (mut choice, mut tokens, mut marks) = (Choice::default(), vec![], Marks::new(Protocol::Responses));
     for (item, mark) in items {
         let told = match item {
             Item::Message { content } => {

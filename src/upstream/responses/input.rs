@@ -62,7 +62,8 @@ impl Answered<'_> {
     fn items(mut self, thinker: &str, hosted: &[Hosted]) -> Vec<Value> {
         let calls = self.calls.iter().map(|call| &*call.id).collect();
         let (thoughts, pictures) = (self.reasoning.len(), self.pictures.len());
-        let pieces = pieces(hosted, &Fields { thoughts, text: self.text, pictures, calls });
+        let fields = Fields { thoughts, text: self.text, pictures, calls };
+        let pieces = pieces(Some(Protocol::Responses), hosted, &fields);
         let something_came = pieces.iter().any(|piece| !matches!(piece, Piece::Thoughts(_) | Piece::Message(_)));
         let mut message = None;
         let mut items = vec![];

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Called, Item, Response};
-use crate::api::conversation::{Marks, PAUSE};
+use crate::api::conversation::{Marks, PAUSE, Protocol};
 use crate::upstream::blocks::WEB;
-use crate::upstream::completion::{Chunks, Head, image_json};
+use crate::upstream::completion::{Chunks, Head};
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent};
 
 /// One stream under way.
@@ -122,7 +122,7 @@ impl Translation {
             part: None,
             from: 0,
             announced: None,
-            marks: Marks::default(),
+            marks: Marks::new(Protocol::Responses),
             thought: None,
         }
     }
@@ -260,7 +260,7 @@ impl Translation {
             Item::ImageGenerationCall { result: Some(data), output_format } => {
                 let told = self.marks.tell(mark);
                 self.list("hosted_items", told, out);
-                self.list("images", vec![image_json(&answer::picture(&data, output_format.as_deref()))], out);
+                self.list("images", vec![answer::picture(&data, output_format.as_deref())], out);
             }
             Item::Hosted(item) => {
                 let told = self.marks.tell(item);
