@@ -106,7 +106,7 @@ impl<B> ValidateRequest<B> for RequireOwnPage {
         if !self.is_local || admission.keys(Side::Operators).is_held(request.headers()) {
             return Ok(());
         }
-        foreign(request).map_or(Ok(()), |refusal| Err(refusal.into_response()))
+        foreign(request).map(ApiError::into_response).map_or(Ok(()), Err)
     }
 }
 

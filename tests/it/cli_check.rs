@@ -49,7 +49,7 @@ fn a_valid_file_is_described() {
       - search  quality 0.99                        team=search
       batch     budget 0.66 USD per 1,000 requests  openai/gpt-4o-mini, openai/gpt-4o
     remarks
-      satisfice.toml:87: the provider of model "gpt-4o-mini" retires it on 2027-01-14
+      satisfice.toml:88: the provider of model "gpt-4o-mini" retires it on 2027-01-14
     "#);
 }
 

@@ -297,7 +297,7 @@ fn an_open_address_needs_keys_wherever_it_was_said() {
 
 #[test]
 fn no_judge_is_called_as_clients_scores_are() {
-    let said = mistakes(&format!("{SMALL}\n[[scorers]]\nname = \"client\"\nkind = \"judge\"\nmodel = \"small\"\n"));
+    let said = mistakes(&format!("{SMALL}\n[[scorers]]\nname = \"client\"\nkind = \"judge\"\nmodel = \"cheap\"\n"));
     assert!(said.contains("give it another name"), "{said}");
 }
 

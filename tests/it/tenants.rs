@@ -48,7 +48,7 @@ async fn a_key_opens_its_own_requests_and_no_others_also_once_the_others_key_is_
     let path = format!("/v1/traces/{}", id.as_str().unwrap());
     while get(&clients, &path, "sk-one").await.status() != 200 {}
 
-    assert_eq!(listed(&clients, "sk-one").await, [id.clone()]);
+    assert_eq!(listed(&clients, "sk-one").await, std::slice::from_ref(&id));
     let score = async |key: &str, source: &str| {
         let score = json!({"trace_id": id, "name": "quality", "value": 0.5, "source": source}).to_string();
         let sent = client().post(format!("{clients}/v1/feedback")).bearer_auth(key).body(score).send().await.unwrap();
@@ -70,7 +70,7 @@ async fn a_key_opens_its_own_requests_and_no_others_also_once_the_others_key_is_
         );
         assert!(listed(&clients, "sk-two").await.is_empty());
         assert_eq!(get(&operators, "/v1/traces", "sk-two").await.status(), 401, "it is no operator's");
-        assert_eq!(listed(&operators, "sk-admin").await, [id.clone()]);
+        assert_eq!(listed(&operators, "sk-admin").await, std::slice::from_ref(&id));
     }
     assert_eq!(get(&clients, "/v1/models", "sk-admin").await.status(), 401, "it is no client's");
 }
