@@ -310,7 +310,7 @@ impl Attempt {
     /// The request was sent, and the call given up before its end: its provider may bill what it had done by then.
     pub fn may_be_billed(&self) -> bool {
         let given_up = |error: &UpstreamError| match error.cause {
-            Cause::Superseded | Cause::Abandoned => true,
+            Cause::Superseded | Cause::Abandoned | Cause::Late => true,
             Cause::Timeout => error.status.is_none(),
             _ => false,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use satisfice::catalog::Model;
 use satisfice::gateway::Settings;
-use satisfice::upstream::{Cause, Condition, Fallbacks, Limits, Reply, Upstreams};
+use satisfice::upstream::{Attempt, Cause, Condition, Fallbacks, Limits, Reply, Upstreams};
 use serde_json::json;
 use tokio::time::{Instant, advance, timeout};
 
@@ -129,6 +129,7 @@ async fn who_had_no_more_than_the_rest_of_the_time_is_not_to_blame() {
     let targets: Vec<&Model> = models.iter().collect();
     let exhausted = upstreams.dispatch(&targets, &request(false), &limits).await.unwrap_err();
     assert_eq!(causes(&exhausted.attempts), [Some(Cause::Timeout), Some(Cause::Late)]);
+    assert!(exhausted.attempts.iter().all(Attempt::may_be_billed), "both prompts were sent");
     let failures = |model: &Model| upstreams.standing(&model.id).unwrap().failures;
     assert_eq!((failures(&models[0]), failures(&models[1])), (1, 0));
     limits.deadlines.total = Duration::from_secs(4);
