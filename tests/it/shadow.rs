@@ -114,14 +114,16 @@ impl Bench {
             |name: &str| format!("[[providers]]\nname = \"{name}\"\nkind = \"openai\"\nbase_url = \"{base_url}\"\n");
         let model = |name: &str, usd: f64| {
             let price = format!("input_usd_per_mtok = {usd}\noutput_usd_per_mtok = {}\n", 2.0 * usd);
-            format!("[[models]]\nname = \"{name}\"\nprovider = \"test\"\n{price}")
+            let provider = if name == "judge" { "jury" } else { "test" };
+            format!("[[models]]\nname = \"{name}\"\nprovider = \"{provider}\"\n{price}")
         };
         format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n{}{}\
+            "[server]\nlisten = \"127.0.0.1:0\"\n{}{}{}\
              {}{}{}[[routes]]\nname = \"auto\"\nmodels = [\"small\", \"large\"]\nexplore = false\n{}\n\
              [[scorers]]\nname = \"strict\"\nkind = \"judge\"\nmodel = \"judge\"\nshare = 0\n",
             provider("test"),
             provider("spare") + "data_collection = \"deny\"\n",
+            provider("jury"),
             model("small", 0.1),
             model("large", 1.0),
             model("judge", 10.0),
@@ -327,7 +329,7 @@ async fn a_judge_that_gives_no_grade_costs_and_says_nothing() {
     let gateway = bench.start().await;
     gateway.chat(ask("auto")).await;
     gateway.until_metric(r#"satisfice_judgements_total{judge="strict",result="unreadable"} 2"#).await;
-    gateway.until_metric(r#"satisfice_upstream_attempts_total{model="test/judge",result="ok"} 2"#).await;
+    gateway.until_metric(r#"satisfice_upstream_attempts_total{model="jury/judge",result="ok"} 2"#).await;
     let route = gateway.until(|route| usd(route, "judge_cost_usd") > 1.5 * JUDGE).await;
     assert_usd(&route, [("judge_cost_usd", 2.0 * JUDGE), ("shadow_cost_usd", LARGE), ("compared", 0.0)]);
     assert_eq!((&route["models"][0]["scored"], &route["models"][1]["scored"]), (&json!(0), &json!(0)));
@@ -338,7 +340,7 @@ async fn a_judge_that_gives_no_grade_costs_and_says_nothing() {
 async fn a_judge_reads_nothing_that_its_client_keeps_from_its_provider() {
     let bench = Bench::new(JUDGED).await;
     let gateway = bench.start().await;
-    let wishes = [json!({"data_collection": "deny"}), json!({"only": ["spare"]}), json!({"ignore": ["test"]})];
+    let wishes = [json!({"data_collection": "deny"}), json!({"only": ["spare"]}), json!({"ignore": ["test", "jury"]})];
     for (i, wish) in wishes.iter().enumerate() {
         let mut body = ask("auto");
         body["provider"] = wish.clone();
@@ -347,7 +349,7 @@ async fn a_judge_reads_nothing_that_its_client_keeps_from_its_provider() {
         gateway.until_metric(&line).await;
     }
     let mut body = ask("auto");
-    body["provider"] = json!({"only": ["test"], "max_price": {"prompt": 5}});
+    body["provider"] = json!({"only": ["test", "jury"], "max_price": {"prompt": 5}});
     gateway.chat(body).await;
     gateway.until_metric(r#"satisfice_judgements_total{judge="thorough",result="graded"} 1"#).await;
     assert_eq!(bench.upstream.counts(["judge"]), [1]);
@@ -443,7 +445,8 @@ async fn a_judge_that_fails_now_and_then_biases_no_comparison() {
     forgetful(&bench.upstream);
     let gateway = bench.start().await;
     let mut large = ask("auto");
-    large["provider"] = json!({"only": ["spare"]});
+    // The judge, too, is to read what is said.
+    large["provider"] = json!({"only": ["spare", "jury"]});
     let (smalls, larges, groups) = (9, 6, 24);
     for group in 1..=groups {
         for _ in 0..smalls {
