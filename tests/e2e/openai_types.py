@@ -14,7 +14,8 @@ FIXTURES = ROOT / "tests/fixtures"
 OURS = {
     *(f"{message}.{field}" for message in ("ChatCompletionMessage", "ChoiceDelta") for field in ("citations", "content_chunks", "extra_content", "hosted_items", "images", "reasoning_content", "thinking_blocks")),
     "ChatCompletionMessageFunctionToolCall.extra_content", "ChoiceDelta.annotations", "ChoiceDeltaToolCall.extra_content",
-    "Choice.native_finish_reason", "Choice.stop_reason", "Logprob.bytes", "LogprobTopLogprob.bytes", "PromptTokensDetails.cache_creation_tokens", "Response.store", "ResponseOutputText.citations",
+    "Choice.hosted", "Choice.native_finish_reason", "Choice.stop_reason", "Logprob.bytes", "LogprobTopLogprob.bytes", "PromptTokensDetails.cache_creation_tokens", "Response.store", "ResponseOutputText.citations",
+    "ImageGenerationCall.extra_content", "ResponseOutputMessage.extra_content",
     # in the document, and not in the library
     "ResponseFunctionCallArgumentsDoneEvent.name",
 }
