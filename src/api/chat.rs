@@ -207,8 +207,7 @@ impl ChatRequest {
     /// With another value of a top-level field, or without it.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: Option<Bytes>) -> Self {
-        self.fields.retain(|(field, _)| field != name);
-        self.fields.extend(value.map(|value| (name.to_owned(), value)));
+        set(&mut self.fields, name, value);
         self
     }
 }
@@ -523,6 +522,12 @@ fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadR
 
 pub(super) fn find<'a>(fields: &'a [(String, Bytes)], name: &str) -> Option<&'a Bytes> {
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+}
+
+/// Gives it another value, or takes it out.
+pub(super) fn set(fields: &mut Vec<(String, Bytes)>, name: &str, value: Option<Bytes>) {
+    fields.retain(|(field, _)| field != name);
+    fields.extend(value.map(|value| (name.to_owned(), value)));
 }
 
 /// Whether it is there, and not null.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::chat::{OWN, ROUTING, body, find, lenient, optional, parse_fields, required, says};
+use super::chat::{OWN, ROUTING, body, find, lenient, optional, parse_fields, required, says, set};
 use super::error::BadRequest;
 use super::usage::WireUsage;
 
@@ -84,8 +84,7 @@ impl EmbeddingsRequest {
     /// As [`ChatRequest::with_field`](super::chat::ChatRequest::with_field).
     #[must_use]
     pub fn with_field(mut self, name: &str, value: Option<Bytes>) -> Self {
-        self.fields.retain(|(field, _)| field != name);
-        self.fields.extend(value.map(|value| (name.to_owned(), value)));
+        set(&mut self.fields, name, value);
         self
     }
 

@@ -216,23 +216,18 @@ impl Call<'_> {
         let (tenant, asked) = (self.wishes.tenant, self.request.model.as_str());
         let models = self.answering().into_iter().map(|target| &*self.setup.targets[target].model).collect();
         let preferences = self.preferred.map(Preferred::as_told);
-        let Some(route) = self.route() else {
-            let (knobs, quality, segment, rule) = (vec![], None, None, None);
-            return Scope { tenant, asked, models, knobs, quality, segment, rule, preferences };
-        };
+        let scope = Scope { tenant, asked, models, preferences, ..Scope::default() };
+        let Some(route) = self.route() else { return scope };
         let (settings, route) = (&self.setup.settings.routes[route], &self.setup.routes[route]);
         let circumstances =
             || Circumstances::new(self.request, input_tokens(self.request), &self.wishes.metadata, self.arrival.at_ms);
         let segments = settings.segments.iter().map(|segment| format!("{} {:?}", segment.name, segment.knob));
         Scope {
-            tenant,
-            asked,
-            models,
             knobs: segments.chain([format!("{:?}", settings.knob)]).collect(),
             quality: self.wishes.quality,
             segment: route.segment(&self.wishes.metadata).map(|segment| &*segment.name),
             rule: route.rule(circumstances).map(|then| format!("{then:?}")),
-            preferences,
+            ..scope
         }
     }
 

@@ -20,16 +20,17 @@ impl Form {
     /// What one malformed answer took is given back over about so many well-formed ones.
     const HORIZON: f64 = 50.0;
 
-    /// By how much an answer, of this `expected` quality, is held to be better now than it `was`.
-    pub fn hear(&mut self, was: Reward, now: Reward, expected: f64) -> f64 {
+    /// By how much an answer, of the quality that `expected` tells, is held to be better now than it `was`. Most answers
+    /// are of arms that owe nothing, and nothing need be expected of them.
+    pub fn hear(&mut self, was: Reward, now: Reward, expected: impl Fn() -> f64) -> f64 {
         match (was, now) {
             (Reward::Malformed, Reward::Malformed) | (Reward::WellFormed, Reward::WellFormed) => 0.0,
-            (Reward::Malformed, _) => self.give(expected),
+            (Reward::Malformed, _) => self.give(expected()),
             (Reward::Unknown, Reward::WellFormed) => self.give(self.raise(expected)),
             // The raise of its time is not remembered, and is this on average.
-            (Reward::WellFormed, Reward::Malformed) => self.give(-expected) - self.raise(expected),
+            (Reward::WellFormed, Reward::Malformed) => self.give(-expected()) - self.raise(expected),
             (Reward::WellFormed, _) => -self.raise(expected),
-            (_, Reward::Malformed) => self.give(-expected),
+            (_, Reward::Malformed) => self.give(-expected()),
             _ => 0.0,
         }
     }
@@ -40,8 +41,8 @@ impl Form {
     }
 
     /// What a well-formed answer is raised by these days.
-    fn raise(&self, expected: f64) -> f64 {
-        (self.owed / Self::HORIZON).min(1.0 - expected)
+    fn raise(&self, expected: impl Fn() -> f64) -> f64 {
+        if self.owed == 0.0 { 0.0 } else { (self.owed / Self::HORIZON).min(1.0 - expected()) }
     }
 }
 
@@ -52,7 +53,7 @@ mod tests {
     const EXPECTED: f64 = 0.6;
 
     fn hear(form: &mut Form, was: Reward, now: Reward) -> f64 {
-        form.hear(was, now, EXPECTED)
+        form.hear(was, now, || EXPECTED)
     }
 
     #[test]
@@ -61,7 +62,7 @@ mod tests {
         let given = |form: &mut Form| (0..1_000).map(|_| hear(form, Reward::Unknown, Reward::WellFormed)).sum::<f64>();
         assert_eq!(given(&mut form), 0.0, "nothing was taken");
         (0..100).for_each(|_| assert_eq!(hear(&mut form, Reward::Unknown, Reward::Malformed), -EXPECTED));
-        assert_eq!(form.raise(EXPECTED), 1.0 - EXPECTED, "no answer is better than 1");
+        assert_eq!(form.raise(|| EXPECTED), 1.0 - EXPECTED, "no answer is better than 1");
         assert!((given(&mut form) - 100.0 * EXPECTED).abs() < 1e-3);
         hear(&mut form, Reward::Unknown, Reward::Malformed);
         hear(&mut form, Reward::Malformed, Reward::WellFormed);

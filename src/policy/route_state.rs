@@ -269,8 +269,9 @@ impl RouteState {
     /// The mean follows an answer's form. The covariance stays: nobody judged the answer.
     fn hear_form(&mut self, name: &str, decision: &Decision, was: Reward, now: Reward) {
         let Some((arm, shift)) = self.arm(name) else { return };
-        let expected = arm.outlook(shift, &decision.phi, 1.0).quality;
-        let change = arm.form.hear(was, now, expected);
+        let mut form = arm.form;
+        let change = form.hear(was, now, || arm.outlook(shift, &decision.phi, 1.0).quality);
+        arm.form = form;
         if change != 0.0 {
             self.posterior(name, |arm, shift| arm.correct(shift, &decision.phi, change, Reward::FORM_WEIGHT));
         }

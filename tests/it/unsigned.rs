@@ -20,6 +20,14 @@ fn calls(index: Value) -> Value {
     json!([{"index": index, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}])
 }
 
+/// A calling answer whole, which is `whole`, and streamed in these `pieces`.
+fn answers<const N: usize>(whole: Value, pieces: [Value; N]) -> [(Told, Vec<Bytes>); 2] {
+    let finish = || json!("tool_calls");
+    let ended = completion("delta", json!({}), finish());
+    let streamed = pieces.map(|piece| completion("delta", piece, Value::Null)).into_iter().chain([ended]).collect();
+    [(Told::Whole, vec![completion("message", whole, finish())]), (Told::Streamed, streamed)]
+}
+
 /// The assistant's message that a provider of this name is given of a conversation.
 fn given(provider: &str, chat: Bytes) -> Value {
     let quirks = Catalogue::embedded().unwrap().provider_named(provider).unwrap().quirks.clone();
@@ -35,10 +43,7 @@ fn unsigned_thoughts_go_back_to_who_reads_them() {
         json!({"reasoning_content": " f."}),
         json!({"tool_calls": calls(json!(0))}),
     ];
-    let ended = completion("delta", json!({}), json!("tool_calls"));
-    let streamed = pieces.map(|piece| completion("delta", piece, Value::Null)).into_iter().chain([ended]).collect();
-    let whole = vec![completion("message", whole, json!("tool_calls"))];
-    for (told, answer) in [(Told::Whole, whole), (Told::Streamed, streamed)] {
+    for (told, answer) in answers(whole, pieces) {
         for client in CLIENTS {
             let chat = client(&answer, told);
             let message = given("deepseek", chat.clone());
@@ -73,10 +78,7 @@ fn details_of_openrouters_that_only_their_provider_reads_go_back_as_they_were() 
     };
     let pieces =
         [piece("I need"), piece(" f."), json!({"tool_calls": calls(json!(0))}), json!({"reasoning_details": [sealed]})];
-    let ended = completion("delta", json!({}), json!("tool_calls"));
-    let streamed = pieces.map(|piece| completion("delta", piece, Value::Null)).into_iter().chain([ended]).collect();
-    let whole = vec![completion("message", whole, json!("tool_calls"))];
-    for (told, answer) in [(Told::Whole, whole), (Told::Streamed, streamed)] {
+    for (told, answer) in answers(whole, pieces) {
         for client in CLIENTS {
             let chat = client(&answer, told);
             let message = given("openrouter", chat.clone());

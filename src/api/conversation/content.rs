@@ -71,6 +71,14 @@ impl Part {
         let (cache, breakpoint, citations, search_result) = (None, None, None, None);
         Self { kind, cache, breakpoint, citations, search_result, signature: None, hosted: None }
     }
+
+    /// Its text; `None`: it is something else.
+    pub fn words(&self) -> Option<&str> {
+        match &self.kind {
+            PartKind::Text(text) | PartKind::Refusal(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 impl Source {

@@ -41,6 +41,7 @@ impl Debug for Tenant {
 }
 
 /// What tells a request apart beside its body.
+#[derive(Default)]
 pub(in crate::gateway) struct Scope<'a> {
     pub(in crate::gateway) tenant: Tenant,
     /// The route or model, as the client names it.

@@ -57,16 +57,7 @@ fn one(line: &str, bundle: &Bundle) -> Option<Asked> {
     let Line { messages, reference } = serde_json::from_str(line).unwrap();
     let request = ChatRequest::parse(&Bytes::from(json!({"model": "auto", "messages": messages}).to_string())).unwrap();
     let rule = CacheRule { ttl: DEFAULT_TTL, semantic_threshold: Some(1.0) };
-    let scope = Scope {
-        asked: "auto",
-        tenant: Tenant::default(),
-        models: vec![],
-        knobs: vec![],
-        quality: None,
-        segment: None,
-        rule: None,
-        preferences: None,
-    };
+    let scope = Scope { asked: "auto", ..Scope::default() };
     let meaning = (0, bundle.extractor.meaning(&request)?.to_vec());
     let Question { key, meaning, .. } = Question::new(&scope, &request, (rule, Some(meaning)), 0)?;
     Some(Asked { key, meaning: Kept::sample(Some(meaning?)), reference })

@@ -31,7 +31,7 @@ impl<'t> Answered<'t> {
     /// For who has the protocol `of`, if any. Parts that are no text stand together, for the writer to refuse.
     pub fn in_order(self, of: Option<Protocol>) -> Vec<Stretch<'t>> {
         let Self { parts, reasoning, calls, hosted } = self;
-        let Some(text) = parts.iter().map(text).collect::<Option<String>>() else {
+        let Some(text) = parts.iter().map(Part::words).collect::<Option<String>>() else {
             return vec![Stretch::Texts(parts.into())];
         };
         let ids = calls.iter().map(|call| &*call.id).collect();
@@ -48,13 +48,6 @@ impl<'t> Answered<'t> {
     }
 }
 
-fn text(part: &Part) -> Option<&str> {
-    match &part.kind {
-        PartKind::Text(text) | PartKind::Refusal(text) => Some(text),
-        _ => None,
-    }
-}
-
 /// These characters of the texts that `parts` are, which have so many in `all`. The marker of a part stands at its end.
 fn within<'p>(parts: &'p [Part], these: &Range<usize>, all: usize) -> Cow<'p, [Part]> {
     if these.len() == all {
@@ -62,7 +55,7 @@ fn within<'p>(parts: &'p [Part], these: &Range<usize>, all: usize) -> Cow<'p, [P
     }
     let mut end = 0;
     let cut = parts.iter().filter_map(|part| {
-        let text = text(part)?;
+        let text = part.words()?;
         let begin = end;
         end += text.chars().count();
         let (from, to) = (these.start.clamp(begin, end), these.end.clamp(begin, end));

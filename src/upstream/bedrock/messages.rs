@@ -92,8 +92,7 @@ impl Writer {
     }
 
     fn texts(&mut self, message: usize, parts: &[Part]) -> Result<Vec<Value>, BadRequest> {
-        let is_text = |part: &Part| matches!(part.kind, PartKind::Text(_) | PartKind::Refusal(_));
-        if parts.iter().any(|part| !is_text(part) || part.search_result.is_some()) {
+        if parts.iter().any(|part| part.words().is_none() || part.search_result.is_some()) {
             let field = format!("messages[{message}].content");
             let what = "pictures, sound, files and search results";
             let problem = format!("{field}: Bedrock takes {what} from users and tools only");

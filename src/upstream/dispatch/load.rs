@@ -97,6 +97,7 @@ mod tests {
         load.observe(ms(10), start + DECAY * 10);
         assert!(load.latency() < Some(ms(11)));
     }
+
     #[test]
     fn who_was_slow_once_is_presumed_quick_again_when_nothing_was_heard_for_a_while() {
         let (load, start) = (Load::default(), Instant::now());

@@ -341,6 +341,7 @@ mod tests {
         drop((one, two));
         assert_eq!(vitals.load.in_flight(), 0);
     }
+
     #[test]
     fn what_a_refusal_says_of_its_end_bars_and_a_limit_that_only_headers_told_does_not() {
         let (vitals, now) = (Arc::new(vitals(1)), Instant::now());

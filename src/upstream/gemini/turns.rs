@@ -68,7 +68,7 @@ fn from_user(parts: Vec<Value>) -> Value {
 /// What it said and drew. The `signature` is that of its text; it stands with the last picture where none has its own, as
 /// earlier answers had it, or alone.
 fn signed_parts(parts: &[Part], images: &[Part], signature: Option<&str>) -> Vec<Value> {
-    let is_said = |given: &&Part| images.is_empty() || text(given) != Some("");
+    let is_said = |given: &&Part| images.is_empty() || given.words() != Some("");
     let mut out: Vec<Value> = parts.iter().filter(is_said).map(part).collect();
     let said = out.len();
     out.extend(images.iter().map(part));
@@ -108,8 +108,8 @@ fn args(arguments: &str) -> Value {
 /// its id: for the old role `function` this is the name. What an older model is to see of it stands beside it.
 fn function_response(turn: &Turn, names: &HashMap<&str, &str>, newer: bool) -> Option<(Value, Vec<Value>)> {
     let Turn::Tool { call_id, parts, failed, .. } = turn else { return None };
-    let (texts, media): (Vec<&Part>, _) = parts.iter().partition(|part| text(part).is_some());
-    let mut output: Vec<&str> = texts.into_iter().filter_map(text).collect();
+    let (texts, media): (Vec<&Part>, _) = parts.iter().partition(|part| part.words().is_some());
+    let mut output: Vec<&str> = texts.into_iter().filter_map(Part::words).collect();
     let media: Vec<Value> = media.into_iter().map(part).collect();
     let (media, shown) = if newer { (media, vec![]) } else { (vec![], media) };
     output.extend((!shown.is_empty()).then_some(SHOWN_BELOW));
@@ -121,13 +121,6 @@ fn function_response(turn: &Turn, names: &HashMap<&str, &str>, newer: bool) -> O
         ("parts", if media.is_empty() { Value::Null } else { media.into() }),
     ]);
     Some((json!({"functionResponse": response}), shown))
-}
-
-fn text(part: &Part) -> Option<&str> {
-    match &part.kind {
-        PartKind::Text(text) | PartKind::Refusal(text) => Some(text),
-        _ => None,
-    }
 }
 
 /// An object or a list as such; any other text to the letter.

@@ -5,16 +5,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 
 fn scope(asked: &str) -> Scope<'_> {
-    Scope {
-        tenant: Tenant([1; 32]),
-        asked,
-        models: vec![],
-        knobs: vec![],
-        quality: None,
-        segment: None,
-        rule: None,
-        preferences: None,
-    }
+    Scope { tenant: Tenant([1; 32]), asked, ..Scope::default() }
 }
 
 fn request(body: &str) -> ChatRequest {
