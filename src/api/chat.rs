@@ -15,6 +15,7 @@ use super::error::BadRequest;
 pub use super::lengths::Calls;
 use super::lengths::{File, Given, Length, Thoughts, Written};
 use super::usage::WireUsage;
+use super::words::{self, Words};
 
 /// A chat completion request: what the gateway reads of it, and the whole as it came.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct ChatRequest {
     pub drop_unsupported: bool,
     /// Every field in the client's order, as raw JSON.
     fields: Vec<(String, Bytes)>,
+    /// Of the names that are looked for, those in any of [`WORDY`].
+    words: Words,
 }
 
 /// What a model must be able to do to answer a request.
@@ -129,6 +132,10 @@ impl ChatRequest {
             needs,
             max_output_tokens: limit.or(old_limit),
             drop_unsupported: optional(&fields, "drop_unsupported", "true or false")?.unwrap_or(false),
+            words: WORDY
+                .iter()
+                .filter_map(|name| find(&fields, name))
+                .fold(Words::default(), |words, raw| words.with(Words::of(raw))),
             fields,
         })
     }
@@ -143,6 +150,12 @@ impl ChatRequest {
     /// The raw JSON of a top-level field, as the client sent it.
     pub fn raw(&self, name: &str) -> Option<&Bytes> {
         find(&self.fields, name)
+    }
+
+    /// The raw JSON of a top-level field, if something in it is called `name`: a field or a value. Nothing is read for what
+    /// is not there.
+    pub fn raw_with(&self, field: &str, name: &str) -> Option<&Bytes> {
+        self.raw(field).filter(|raw| self.words.may_have(name) && words::occurs(name, raw))
     }
 
     /// Every top-level field and its raw JSON, in the client's order.
@@ -207,6 +220,7 @@ impl ChatRequest {
     /// With another value of a top-level field, or without it.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: Option<Bytes>) -> Self {
+        self.words = self.words.with(value.as_deref().map(Words::of).unwrap_or_default());
         set(&mut self.fields, name, value);
         self
     }
@@ -228,6 +242,9 @@ pub const OWN: [&str; 13] = [
     "include",
     "max_tool_calls",
 ];
+
+/// Where the words of a protocol may stand.
+const WORDY: [&str; 3] = ["messages", "tools", "tool_choice"];
 
 /// Fields that say who may answer: the gateway's to read.
 pub const ROUTING: [&str; 2] = ["models", "provider"];

@@ -18,3 +18,4 @@ pub mod responses;
 pub mod room;
 pub mod sse;
 pub mod usage;
+mod words;

@@ -101,8 +101,13 @@ pub const KEYWORDS: [(&str, &[&str]); 11] = [
 /// Where the words that negate stand among them.
 pub const NEGATION: usize = 1;
 
-/// The keyword lists that hold this run of ASCII letters, as bits.
-pub fn sets(run: &[u8]) -> Option<u16> {
+/// Words that say how a question is meant, each a list of its own behind those of [`KEYWORDS`] …
+pub const ASKING: [&str; 6] = ["what", "how", "which", "why", "who", "if"];
+/// … from this one on.
+pub const ASKED: usize = KEYWORDS.len();
+
+/// The lists that hold this run of ASCII letters, as bits: those of [`KEYWORDS`], then of [`ASKING`].
+pub fn sets(run: &[u8]) -> Option<u32> {
     let table = &*TABLE;
     let [first, last] = ends(run);
     if run.len() > LONGEST || table.lengths[first][last] >> run.len() & 1 == 0 {
@@ -115,7 +120,7 @@ const LONGEST: usize = 11;
 
 struct Table {
     /// The lists of each word, packed.
-    sets: HashMap<u128, u16, FixedState>,
+    sets: HashMap<u128, u32, FixedState>,
     /// The lengths, as bits, of the words with each first and last letter: most words match none of them and need no
     /// look-up.
     lengths: [[u16; 26]; 26],
@@ -124,8 +129,9 @@ struct Table {
 static TABLE: LazyLock<Table> = LazyLock::new(table);
 
 fn table() -> Table {
-    let (mut sets, mut lengths) = (HashMap::<u128, u16, FixedState>::default(), [[0; 26]; 26]);
-    for (i, (_, words)) in KEYWORDS.iter().enumerate() {
+    let (mut sets, mut lengths) = (HashMap::<u128, u32, FixedState>::default(), [[0; 26]; 26]);
+    let lists = KEYWORDS.iter().map(|(_, words)| *words).chain(ASKING.iter().map(std::slice::from_ref));
+    for (i, words) in lists.enumerate() {
         for word in words.iter().map(|word| word.as_bytes()) {
             *sets.entry(pack(word)).or_default() |= 1 << i;
             let [first, last] = ends(word);

@@ -1,6 +1,6 @@
 //! What a text's lines say: choices, the stem before them, and what is asked.
 
-use super::keywords::{self, NEGATION};
+use super::keywords::{self, ASKED, ASKING, NEGATION};
 
 /// Counts over the lines that are not blank.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -37,9 +37,6 @@ pub struct Question {
     /// Which of [`ASKING`] it holds.
     pub asking: [bool; ASKING.len()],
 }
-
-/// Words that say how a question is meant.
-pub const ASKING: [&str; 6] = ["what", "how", "which", "why", "who", "if"];
 
 impl Lines {
     /// Counts the lines of one text.
@@ -100,10 +97,10 @@ impl Question {
         let sentence = last_sentence(&line[..line.rfind('?').unwrap_or(line.len())]);
         let mut question = Self { chars: chars(sentence), ..Self::default() };
         let words = sentence.as_bytes().split(|byte| !byte.is_ascii_alphabetic());
-        for word in words.filter(|word| !word.is_empty()) {
-            question.negated |= keywords::sets(word).is_some_and(|sets| sets >> NEGATION & 1 == 1);
-            let asking = question.asking.iter_mut().zip(ASKING);
-            asking.for_each(|(found, asked)| *found |= word.eq_ignore_ascii_case(asked.as_bytes()));
+        for sets in words.filter(|word| !word.is_empty()).filter_map(keywords::sets) {
+            question.negated |= sets >> NEGATION & 1 == 1;
+            let asking = question.asking.iter_mut().enumerate();
+            asking.for_each(|(i, found)| *found |= sets >> (ASKED + i) & 1 == 1);
         }
         question
     }

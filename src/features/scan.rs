@@ -129,7 +129,7 @@ impl Scan {
         let in_sentence = previous == ' ' && before.is_some_and(|c| matches!(c, 'a'..='z' | ',' | ';'));
         self.names += u32::from(in_sentence && upper == 1 && run[0].is_ascii_uppercase());
         if let Some(sets) = keywords::sets(run) {
-            self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += u32::from(sets >> i & 1));
+            self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += sets >> i & 1);
         }
     }
 

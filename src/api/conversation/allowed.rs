@@ -1,6 +1,5 @@
 //! `tool_choice` of the type `allowed_tools`: of the tools that a conversation has, only some may be called now.
 
-use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,7 +32,7 @@ pub enum Mode {
 /// # Errors
 /// What is wrong in it.
 pub(super) fn read(request: &ChatRequest) -> Result<Option<AllowedTools>, BadRequest> {
-    let said = request.raw("tool_choice").filter(|raw| memmem::find(raw, b"\"allowed_tools\"").is_some());
+    let said = request.raw_with("tool_choice", "allowed_tools");
     let choice: Option<Value> = said.and_then(|raw| serde_json::from_slice(raw).ok());
     let Some(choice) = choice.filter(|choice| choice["type"] == "allowed_tools") else { return Ok(None) };
     let allowed = AllowedTools::deserialize(&choice["allowed_tools"]).map_err(|e| {

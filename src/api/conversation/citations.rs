@@ -1,18 +1,13 @@
 //! Documents, and what searches found, that an answer is to cite.
 
 use std::fmt::Display;
-use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::unsupported;
 use crate::api::chat::ChatRequest;
 use crate::api::error::BadRequest;
-
-/// Made once: each target of a route asks, and most requests have no such word.
-static WORD: LazyLock<Finder> = LazyLock::new(|| Finder::new("\"citations\""));
 
 /// The first document of `request` whose places are to be cited, for a wire whose answers cite none; none where the
 /// client said `drop_unsupported`. Nothing is read where the word does not occur.
@@ -32,7 +27,7 @@ fn uncited(request: &ChatRequest, wire: impl Display, meant: impl Fn(&Value) -> 
         #[serde(default)]
         content: Value,
     }
-    let raw = request.raw("messages").filter(|raw| WORD.find(raw).is_some())?;
+    let raw = request.raw_with("messages", "citations")?;
     let turns: Vec<Turn> = serde_json::from_slice(raw).ok().filter(|_| !request.drop_unsupported)?;
     let asks = |part: &Value| part["citations"]["enabled"] == true && meant(part);
     let asked = |turn: &Turn| turn.content.as_array()?.iter().position(asks);

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use bytes::Bytes;
-use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -101,15 +100,15 @@ fn names_custom(choice: &[u8]) -> bool {
 
 /// Where in `tools` the custom ones stand. Nothing is read where the word does not occur.
 fn places(request: &ChatRequest) -> Vec<usize> {
-    let raw = request.raw("tools").filter(|raw| memmem::find(raw, b"\"custom\"").is_some());
+    let raw = request.raw_with("tools", "custom");
     let tools: Vec<Glance> = raw.and_then(|raw| serde_json::from_slice(raw).ok()).unwrap_or_default();
     tools.iter().enumerate().filter(|(_, tool)| tool.is_custom()).map(|(i, _)| i).collect()
 }
 
 /// The messages of a conversation with calls, if there may be a custom tool's among them: then the word occurs.
 fn messages(request: &ChatRequest) -> Option<&Bytes> {
-    let raw = request.raw("messages").filter(|_| request.messages.iter().any(|message| message.tool_calls.any))?;
-    memmem::find(raw, b"\"custom\"").map(|_| raw)
+    let has_calls = || request.messages.iter().any(|message| message.tool_calls.any);
+    request.raw_with("messages", "custom").filter(|_| has_calls())
 }
 
 /// Message and call.

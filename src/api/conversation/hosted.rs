@@ -2,9 +2,7 @@
 //! were made for. They pass, as they are, to a provider of the same protocol, and what was done with them comes back.
 
 use std::fmt::Display;
-use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -43,8 +41,6 @@ pub struct Hosted {
 
 /// The type of such a tool in a chat.
 const HOSTED: &str = "hosted";
-/// Made once: each target of a route asks, and most requests have no such word.
-static WORD: LazyLock<Finder> = LazyLock::new(|| Finder::new("\"hosted\""));
 
 impl Hosted {
     /// A tool as it stands in `tools`, a choice in `tool_choice`, or a part in `content`.
@@ -265,6 +261,5 @@ fn plain(mut tool: Value) -> Option<Value> {
 
 /// A field, if there may be one of these in it: then the word occurs.
 fn raw<'r, T: Deserialize<'r>>(request: &'r ChatRequest, field: &str) -> Option<T> {
-    let raw = request.raw(field).filter(|raw| WORD.find(raw).is_some())?;
-    serde_json::from_slice(raw).ok()
+    serde_json::from_slice(request.raw_with(field, HOSTED)?).ok()
 }

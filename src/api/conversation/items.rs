@@ -1,9 +1,7 @@
 //! Items of a response in what was said before, which stay with OpenAI's own wire.
 
 use std::fmt::Display;
-use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -33,9 +31,6 @@ const SPARED: [&str; 16] = [
     "web_search_call",
 ];
 
-/// Made once: each target of a route asks, and most requests have no such word.
-static WORD: LazyLock<Finder> = LazyLock::new(|| Finder::new("\"hosted_items\""));
-
 /// The first item of OpenAI's in a conversation that another wire cannot go on without: a summary in place of what was
 /// said before, for one.
 pub(super) fn no_items(request: &ChatRequest, own: Option<Protocol>, wire: impl Display) -> Option<BadRequest> {
@@ -44,7 +39,7 @@ pub(super) fn no_items(request: &ChatRequest, own: Option<Protocol>, wire: impl 
         #[serde(default)]
         hosted_items: Option<Vec<Value>>,
     }
-    let raw = request.raw("messages").filter(|raw| own != Some(Protocol::Responses) && WORD.find(raw).is_some())?;
+    let raw = request.raw_with("messages", "hosted_items").filter(|_| own != Some(Protocol::Responses))?;
     let turns: Vec<Turn> = serde_json::from_slice(raw).ok()?;
     let is_missed = |item: &Value| {
         let is = &item["is"];

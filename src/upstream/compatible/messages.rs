@@ -1,9 +1,7 @@
 //! Messages and tools for providers that are strict about them: roles, fields, parts and the form of tool call ids.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
@@ -17,13 +15,10 @@ use crate::catalog::quirks::{self, Quirks};
 /// A message's fields, unread.
 pub(super) type Message = BTreeMap<String, Box<RawValue>>;
 
-/// [`quirks::OURS`], and what finds them: made once, since most requests are searched for all of them in vain.
-static OURS: LazyLock<[(&str, Finder); 6]> = LazyLock::new(|| quirks::OURS.map(|name| (name, Finder::new(name))));
-
 /// The request's messages as `quirks` want them; `None`: they are that already.
 pub(in crate::upstream) fn rewritten(quirks: &Quirks, request: &ChatRequest) -> Option<Vec<u8>> {
     let raw = request.raw("messages")?;
-    let foreign = foreign(quirks, raw);
+    let foreign = foreign(quirks, request, "messages");
     if foreign.is_empty() && !touched(quirks, request) {
         return None;
     }
@@ -38,8 +33,9 @@ pub(in crate::upstream) fn rewritten(quirks: &Quirks, request: &ChatRequest) -> 
 }
 
 /// The request's tools as `quirks` want them; `None`: they are that already.
-pub(super) fn tools(quirks: &Quirks, raw: &[u8]) -> Option<Vec<u8>> {
-    let foreign = foreign(quirks, raw);
+pub(super) fn tools(quirks: &Quirks, request: &ChatRequest) -> Option<Vec<u8>> {
+    let raw = request.raw("tools")?;
+    let foreign = foreign(quirks, request, "tools");
     if foreign.is_empty() && !quirks.parameters {
         return None;
     }
@@ -62,18 +58,13 @@ fn with_parameters(mut function: Message) -> Message {
     function
 }
 
-/// What is foreign to `quirks` of the names in `raw`.
-fn foreign<'q>(quirks: &'q Quirks, raw: &[u8]) -> Vec<&'q str> {
+/// What is foreign to `quirks` of the names in a field of `request`.
+fn foreign<'q>(quirks: &'q Quirks, request: &ChatRequest, field: &str) -> Vec<&'q str> {
+    let is_there = |name: &&str| request.raw_with(field, name).is_some();
     match &quirks.foreign {
-        Some(names) => names.iter().map(String::as_str).filter(|name| occurs(name, &Finder::new(name), raw)).collect(),
-        None => OURS.iter().filter(|(name, finder)| occurs(name, finder, raw)).map(|(name, _)| *name).collect(),
+        Some(names) => names.iter().map(String::as_str).filter(is_there).collect(),
+        None => quirks::OURS.into_iter().filter(is_there).collect(),
     }
-}
-
-/// Whether `name`, in quotes, is anywhere in `raw`.
-fn occurs(name: &str, finder: &Finder, raw: &[u8]) -> bool {
-    let is_quoted = |at: usize| raw[..at].ends_with(b"\"") && raw[at + name.len()..].starts_with(b"\"");
-    finder.find_iter(raw).any(is_quoted)
 }
 
 /// Takes these fields from a message, its parts and its calls; or from a tool.

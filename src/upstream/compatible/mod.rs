@@ -67,7 +67,7 @@ impl Compatible {
     fn translated<'a>(&self, request: &ChatRequest, name: &str, value: &'a [u8]) -> Cow<'a, [u8]> {
         let other = match name {
             "messages" => messages::rewritten(&self.quirks, request),
-            "tools" => messages::tools(&self.quirks, value),
+            "tools" => messages::tools(&self.quirks, request),
             _ => self.other_word(name, value),
         };
         other.map_or(Cow::Borrowed(value), Cow::Owned)
