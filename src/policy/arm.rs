@@ -17,6 +17,8 @@ const PROCESS_NOISE: f64 = 1e-5;
 const ALARMED: f64 = 0.3;
 /// … and what a new version of a model adds to what its parent's scores taught.
 const INHERITED: f64 = 0.1;
+/// Variance of the intercept between models of one workload and price, in the recorded workloads.
+const STRANGER: f64 = 0.75;
 /// The least Bernoulli variance that an update assumes, so that a sure prediction can still be corrected.
 const LEAST_VARIANCE: f64 = 1e-3;
 /// Variance of ln(output tokens) about its regression, as in the recorded workloads.
@@ -149,6 +151,21 @@ impl Arm {
         arm
     }
 
+    /// Its name is known from elsewhere: should its first scores be others than are expected here, it is another model.
+    #[must_use]
+    pub fn expected(mut self, shift: &Gaussian) -> Self {
+        self.drift = Drift::expecting(self.marginal(shift));
+        self
+    }
+
+    /// What was known of its name does not hold for it: its mean stays, and is as unsure as a newcomer's.
+    fn become_strange(&mut self) {
+        let factor = (STRANGER / self.origin[0].max(f64::MIN_POSITIVE)).max(1.0);
+        self.told = Told::default();
+        self.origin.iter_mut().for_each(|variance| *variance *= factor);
+        self.quality.covariance_mut().copy_from_slice(&self.origin);
+    }
+
     /// Adds `share` of the covariance that the arm began with.
     fn widen(&mut self, share: f64) {
         self.told = Told::default();
@@ -221,8 +238,9 @@ impl Arm {
     pub fn watch(&mut self, shift: &Gaussian, phi: &[f64], y: f64) {
         self.revisions.score();
         let mut drift = std::mem::take(&mut self.drift);
+        let expected = drift.expects();
         if drift.hear(phi, y, || (self.marginal(shift), self.revisions.mean())) {
-            self.widen(ALARMED);
+            if expected { self.become_strange() } else { self.widen(ALARMED) }
         }
         self.drift = drift;
     }

@@ -191,7 +191,7 @@ impl Field {
     fn propensities(&self, controller: &Controller, eligible: &[usize]) -> Vec<f64> {
         let thompson = self.thompson();
         let expected: f64 = thompson.iter().zip(&self.cost).map(|(p, c)| p * c).sum();
-        let usual = expected.max(controller.spending.usual_cost());
+        let usual = expected.max(controller.solution.usual_cost());
         // What costs nothing is never too dear.
         let affordable = |usd: f64, cost: f64| if cost > 0.0 { usd / cost } else { f64::INFINITY };
         let extra = |(&k, &cost): (&usize, &f64)| {

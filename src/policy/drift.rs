@@ -1,4 +1,5 @@
-//! Has an arm's quality changed? A Shiryaev–Roberts test of its scores against a frozen reference.
+//! Has an arm's quality changed, or was it never what is known of its name? A Shiryaev–Roberts test of its scores against a
+//! frozen reference.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +15,18 @@ const ALTERNATIVES: [(f64, f64); 4] = [(-0.5, 0.4), (-1.3, 0.4), (0.5, 0.1), (1.
 pub const SCORES_BETWEEN_FALSE_ALARMS: f64 = 1e4;
 /// Scores of an arm before its posterior becomes the reference, which is replaced each time they have doubled.
 const FIRST_REFERENCE: u64 = 256;
+/// A change of less quality than this harms nobody, and where all answers are right, or none, a reference is never as sure
+/// of it as the scores are.
+const LEAST_CHANGE: f64 = 0.01;
 /// The reference is moved this many deviations towards the change that is looked for, since it is only an estimate.
 const CAUTION: f64 = 0.5;
+/// The same of what is known from elsewhere, which was learned from other prompts than those that come now.
+const FIRST_CAUTION: f64 = 2.0;
 
 /// One arm's detector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
-    /// θ as it was; `None` while too little is known.
+    /// θ as it was, or as it is known from elsewhere; `None` while too little is known.
     reference: Option<Gaussian>,
     /// By how much first scores had been revised on average by then: the reference knows the revisions of its time, and
     /// the scores that are heard are first ones.
@@ -39,6 +45,16 @@ impl Default for Drift {
 }
 
 impl Drift {
+    /// A detector that compares with what is known from elsewhere, from the first score on.
+    pub fn expecting(reference: Gaussian) -> Self {
+        Self { reference: Some(reference), ..Self::default() }
+    }
+
+    /// Whether it still compares with what was known from elsewhere.
+    pub fn expects(&self) -> bool {
+        self.reference.is_some() && self.scores < FIRST_REFERENCE
+    }
+
     /// Takes a first score `y` in [0, 1] of a request with context `phi`; true: an alarm, and the detector starts over.
     /// `current` is the arm's posterior before the score, and by how much first scores are revised on average.
     pub fn hear(&mut self, phi: &[f64], y: f64, current: impl FnOnce() -> (Gaussian, f64)) -> bool {
@@ -50,10 +66,13 @@ impl Drift {
         let Some(reference) = &self.reference else { return false };
         let y = (y + self.revision).clamp(0.0, 1.0);
         let (mean, deviation) = (reference.mean_along(phi), reference.variance_along(phi).sqrt());
+        let caution = if self.expects() { FIRST_CAUTION } else { CAUTION };
         for (statistic, (change, _)) in self.statistics.iter_mut().zip(ALTERNATIVES) {
-            let expected = sigmoid(mean + CAUTION * deviation * change.signum());
-            let changed = sigmoid(mean + CAUTION * deviation * change.signum() + change);
-            *statistic = (1.0 + *statistic) * likelihood_ratio(y, changed, expected);
+            let expected = sigmoid(mean + caution * deviation * change.signum());
+            let changed = sigmoid(mean + caution * deviation * change.signum() + change);
+            if (changed - expected).abs() >= LEAST_CHANGE {
+                *statistic = (1.0 + *statistic) * likelihood_ratio(y, changed, expected);
+            }
         }
         let weights = ALTERNATIVES.map(|(_, weight)| weight);
         let alarm = dot(&self.statistics, &weights) >= SCORES_BETWEEN_FALSE_ALARMS;
@@ -92,6 +111,34 @@ mod tests {
             drift.hear(&[1.0], f64::from(u8::from(rng.random_bool(quality))), || (certain(reference), 0.0));
             drift.alarms > alarms
         })
+    }
+
+    #[test]
+    fn who_is_always_right_or_always_wrong_has_not_changed() {
+        for y in [0.0, 1.0] {
+            let mut drift = Drift::default();
+            // What a posterior makes of so many equal scores.
+            let learned = |n: f64| Gaussian::new(vec![(2.0 * y - 1.0) * (n / 2.0).ln()], vec![1.0 / n.ln()]);
+            (0..20_000u32).for_each(|n| {
+                drift.hear(&[1.0], y, || (learned(f64::from(n)), 0.0));
+            });
+            assert_eq!(drift.alarms, 0, "{y}");
+        }
+    }
+
+    #[test]
+    fn another_model_than_its_name_says_is_found_within_its_first_scores() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut delay = |quality: f64| {
+            let mut drift = Drift::expecting(certain(0.3));
+            (1..FIRST_REFERENCE).find(|_| {
+                let y = f64::from(u8::from(rng.random_bool(quality)));
+                drift.expects() && drift.hear(&[1.0], y, || (certain(0.3), 0.0))
+            })
+        };
+        let found: Vec<u64> = (0..100).filter_map(|_| delay(0.9)).collect();
+        assert!(found.len() == 100 && found.iter().sum::<u64>() < 4_000, "{found:?}");
+        assert!((0..100).filter_map(|_| delay(0.3)).count() <= 3);
     }
 
     fn mean_delay(before: f64, after: f64) -> f64 {

@@ -76,14 +76,11 @@ pub struct Spending {
     pub shadow_usd: f64,
     /// USD for judging answers: not part of `spent_usd` either.
     pub judge_usd: f64,
-    recent: f64,
-    recent_answers: f64,
     paid: f64,
     foreseen: f64,
 }
 
 impl Spending {
-    const MEMORY: f64 = 2_000.0;
     const FORESIGHT: f64 = 200.0;
 
     /// An answer cost `usd`; the means would have chosen one of `greedy` USD, and the best model one of `best`.
@@ -91,9 +88,6 @@ impl Spending {
         self.spent_usd += usd;
         self.always_best_usd += best;
         self.answers += 1.0;
-        let keep = 1.0 - 1.0 / Self::MEMORY;
-        self.recent = self.recent * keep + usd;
-        self.recent_answers = self.recent_answers * keep + 1.0;
         let keep = 1.0 - 1.0 / Self::FORESIGHT;
         self.paid = self.paid * keep + usd;
         self.foreseen = self.foreseen * keep + greedy.max(1e-12);
@@ -107,11 +101,6 @@ impl Spending {
     /// The same, net of what measuring it cost.
     pub fn net_saved_usd(&self) -> f64 {
         self.saved_usd() - self.shadow_usd - self.judge_usd
-    }
-
-    /// Mean USD of an answer lately; 0 before the first.
-    pub fn usual_cost(&self) -> f64 {
-        self.recent / self.recent_answers.max(1.0)
     }
 
     /// USD paid per USD that the greedy choice was predicted to cost, shrunk towards 1 by twenty answers of `scale`

@@ -51,11 +51,12 @@ impl RouteState {
     }
 
     fn cold(spec: &RouteSpec, RoutePrior { home, shift, arms }: RoutePrior) -> Self {
+        let shift = Gaussian::about_zero(shift);
         let mut state = Self {
             spec: spec.clone(),
-            arms: arms.iter().map(|arm| Arc::new(Arm::new(arm))).collect(),
+            arms: arms.iter().map(|arm| Arc::new(fresh(arm, &shift))).collect(),
             retired: Retired::default(),
-            shift: Arc::new(Gaussian::about_zero(shift)),
+            shift: Arc::new(shift),
             home,
             controllers: controllers(spec, |_| None),
             schedule: Schedule::default(),
@@ -75,20 +76,20 @@ impl RouteState {
         at_level_of(&residents, fresh.arms, &self.shift)
     }
 
-    fn reconfigured(mut self, spec: &RouteSpec, fresh: &[ArmPrior]) -> Self {
+    fn reconfigured(mut self, spec: &RouteSpec, priors: &[ArmPrior]) -> Self {
         let before: Vec<(String, Arc<Arm>)> =
             self.spec.arms.iter().map(|arm| arm.arm.clone()).zip(std::mem::take(&mut self.arms)).collect();
         let known = |name: &str| before.iter().find(|(arm, _)| arm == name).map(|(_, arm)| arm.clone());
-        let mut arm = |name: &str, fresh| {
+        let mut arm = |name: &str, prior| {
             if let Some(kept) = known(name).or_else(|| self.retired.take(name)) {
                 return kept;
             }
             let is_version = |other: &str| undated(other) == undated(name);
             let parent = before.iter().find(|(other, _)| is_version(other)).map(|(_, arm)| arm);
             let parent = parent.or_else(|| self.retired.newest(is_version));
-            Arc::new(parent.map_or_else(|| Arm::new(fresh), |parent| Arm::inherit(parent)))
+            Arc::new(parent.map_or_else(|| fresh(prior, &self.shift), |parent| Arm::inherit(parent)))
         };
-        self.arms = spec.arms.iter().zip(fresh).map(|(spec, fresh)| arm(&spec.arm, fresh)).collect();
+        self.arms = spec.arms.iter().zip(priors).map(|(spec, prior)| arm(&spec.arm, prior)).collect();
         let gone = before.iter().filter(|(name, _)| spec.arms.iter().all(|arm| arm.arm != *name));
         gone.for_each(|(name, arm)| self.retired.put(name, arm.clone()));
         self.controllers = controllers(spec, |segment| Some(self.controllers[self.index(segment)?].clone()));
@@ -309,6 +310,12 @@ fn controllers(spec: &RouteSpec, known: impl Fn(Option<&str>) -> Option<Controll
     };
     let segments = spec.segments.iter().map(|segment| one(Some(&segment.name), segment.knob, segment.explore));
     iter::once(one(None, spec.knob, spec.explore)).chain(segments).collect()
+}
+
+/// An arm that has not been seen in this route.
+fn fresh(prior: &ArmPrior, shift: &Gaussian) -> Arm {
+    let arm = Arm::new(prior);
+    if prior.known { arm.expected(shift) } else { arm }
 }
 
 fn entrants(spec: &RouteSpec) -> Vec<Entrant<'_>> {

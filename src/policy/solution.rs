@@ -22,20 +22,19 @@ const LOW: f64 = -10.0;
 const HIGH: f64 = 7.0;
 /// The best model's quality is estimated this many deviations high: too low a reference would break the bar unseen …
 const OPTIMISM: f64 = 0.1;
-/// … and by this times its variance: a belief is shrunk towards the prior's mean in proportion to its variance, and the
-/// best of several models lies above that mean. Of five, by 1.16 deviations; of models known by their price alone, whose
-/// mean quality has a deviation of .19, hence by 1.16 / .19 times the variance that is left …
-const SHRINKAGE: f64 = 6.0;
+/// … and in proportion to its variance: a belief is shrunk towards the prior's mean so, and the best of several models lies
+/// above that mean, of five by 1.16 deviations. The deviation of the mean quality of models known by their price alone …
+const PRIOR_DEVIATION: f64 = 0.19;
 /// … and, where none of the requests went to it, by this share of what a bar lets go. A model is asked where it is
 /// believed to be worth its price, and a curve fitted there underrates it elsewhere: on five of six recorded workloads
 /// by .002 to .026, at a bar of .95.
 const MISFIT: f64 = 0.16;
-/// How much of the measured distance to the bar is made good, at most this much of quality (anti-windup).
+/// How much of the measured distance to the bar is made good, at most this share of the best quality (anti-windup).
 const GAIN: f64 = 1.0;
-const GREATEST_CORRECTION: f64 = 0.02;
+const GREATEST_CORRECTION: f64 = 0.025;
 const MEASURED_BELIEF: f64 = 200.0;
-/// The last bit of quality is never worth the whole scale of V.
-const SLACK: f64 = 0.003;
+/// The last bit of quality, this share of what a bar lets go, is never worth the whole scale of V.
+const SLACK: f64 = 0.075;
 /// A new V has at least this weight against the old one: quality is concave in V, so that its noise costs some.
 const SMOOTHING: f64 = 0.02;
 /// … but V stays within this distance of the newest, in ln V: what a cold start believed must not cost money for long.
@@ -129,7 +128,7 @@ impl Solution {
             full: problem.rows.len() >= window::CAPACITY,
         };
         let (wanted, mixture) = match problem.knob {
-            Knob::Quality(q) => solution.promising(solution.target(q, problem.measured)),
+            Knob::Quality(q) => solution.promising(q, solution.target(q, problem.measured)),
             Knob::BudgetPer1k(usd) => {
                 let mixture = spending(usd, problem, &forecast, &solution.table);
                 (mixture.likelier(), Some(mixture))
@@ -145,13 +144,16 @@ impl Solution {
     /// ln V for a request that brought its own bar, and the two of them where no single one does: the window's answer,
     /// without what the route's knob has to make good.
     pub fn prices_for(&self, q: f64) -> (f64, Option<Mixture>) {
-        self.promising(q * self.reference - self.bias)
+        self.promising(q, q * self.reference - self.bias)
     }
 
-    /// ln V at which the means promise this quality, and the two of them where no single one does.
-    fn promising(&self, quality: f64) -> (f64, Option<Mixture>) {
-        let mixture = self.bridge(quality);
-        (mixture.map_or_else(|| self.at_quality(quality), |mixture| mixture.likelier()), mixture)
+    /// ln V at which the means promise this quality, or for the bar `q` as much of it as is worth its price; and the two
+    /// of them where no single one does.
+    fn promising(&self, q: f64, quality: f64) -> (f64, Option<Mixture>) {
+        let most = self.table.iter().map(|point| point.quality).fold(0.0, f64::max);
+        let target = quality.min(most - SLACK * (1.0 - q) * self.reference);
+        let mixture = self.bridge(target);
+        (mixture.map_or_else(|| crossing(&self.table, target), |mixture| mixture.likelier()), mixture)
     }
 
     /// The quality that the means should promise so that the measured one meets q times the best model's.
@@ -159,23 +161,27 @@ impl Solution {
         let bar = q * self.reference;
         let correction = measured.quality().map_or(0.0, |(quality, answers)| {
             let trust = GAIN * answers / (answers + MEASURED_BELIEF);
-            (trust * (bar - quality)).clamp(-GREATEST_CORRECTION, GREATEST_CORRECTION)
+            let most = GREATEST_CORRECTION * self.reference;
+            (trust * (bar - quality)).clamp(-most, most)
         });
         bar + correction - self.bias
     }
 
-    fn at_quality(&self, target: f64) -> f64 {
-        crossing(&self.table, target.min(self.attainable()))
-    }
-
-    /// The greatest quality that is worth its price.
-    fn attainable(&self) -> f64 {
-        self.table.iter().map(|point| point.quality).fold(0.0, f64::max) - SLACK
+    /// USD that the means' choices cost on the window, at the V in force; 0 before the first request.
+    pub fn usual_cost(&self) -> f64 {
+        let reached = self.table.partition_point(|point| point.log_value < self.log_value);
+        let (below, above) = (self.table.get(reached.wrapping_sub(1)), self.table.get(reached));
+        match (below, above) {
+            (Some(low), Some(high)) => {
+                let share = (self.log_value - low.log_value) / (high.log_value - low.log_value);
+                low.cost_usd + share * (high.cost_usd - low.cost_usd)
+            }
+            (end, other) => end.or(other).map_or(0.0, |end| end.cost_usd),
+        }
     }
 
     /// The neighbouring prices whose mixture promises `target`, where the step between them is [`STEEP`].
     fn bridge(&self, target: f64) -> Option<Mixture> {
-        let target = target.min(self.attainable());
         let reached = self.table.iter().position(|point| point.quality >= target)?;
         let (low, high) = (self.table.get(reached.checked_sub(1)?)?, &self.table[reached]);
         let share = (target - low.quality) / (high.quality - low.quality);
@@ -204,13 +210,25 @@ fn reference(knob: Knob, answered: &[Option<usize>], arms: &[Summary]) -> f64 {
     let asked = |arm: usize| answered.iter().filter(|answered| **answered == Some(arm)).count();
     let unasked = |arm: usize| 1.0 - asked(arm) as f64 / answered.len().max(1) as f64;
     let (shrinkage, misfit) = match knob {
-        Knob::Quality(q) => (SHRINKAGE, MISFIT * (1.0 - q)),
+        Knob::Quality(q) => (greatest_of(arms.len()) / PRIOR_DEVIATION, MISFIT * (1.0 - q)),
         _ => (0.0, 0.0),
     };
     let held = |(i, arm): (usize, &Summary)| {
-        arm.quality + OPTIMISM * arm.deviation + shrinkage * arm.deviation.powi(2) + misfit * unasked(i)
+        let known = arm.quality * (1.0 + misfit * unasked(i));
+        known + OPTIMISM * arm.deviation + shrinkage * arm.deviation.powi(2)
     };
     arms.iter().enumerate().map(held).fold(0.0, f64::max)
+}
+
+/// The mean of the greatest of `n` standard normal variables: ∫₀^∞ 1 − Φⁿ(x) − (1 − Φ(x))ⁿ dx.
+fn greatest_of(n: usize) -> f64 {
+    const STEP: f64 = 0.05;
+    let n = n as f64;
+    let tail = |i: u32| {
+        let cdf = normal_cdf((f64::from(i) + 0.5) * STEP);
+        1.0 - cdf.powf(n) - (1.0 - cdf).powf(n)
+    };
+    (0..120).map(tail).sum::<f64>() * STEP
 }
 
 /// What the choice argmax V·p̃ − ĉ comes to for each V of the grid; quality and cost grow with V.
@@ -333,19 +351,44 @@ mod tests {
         let (asked, unasked) = ([Some(0); 4], [Some(1); 4]);
         let near = |is: f64, should: f64| assert!((is - should).abs() < 1e-12, "{is} {should}");
         near(held(Knob::Quality(0.95), &asked), 0.0);
-        near(held(Knob::Quality(0.95), &unasked), 0.05 * MISFIT);
-        near(held(Knob::Quality(0.95), &[Some(0), Some(1), None, None]), 0.75 * 0.05 * MISFIT);
-        near(held(Knob::Quality(0.99), &unasked), 0.01 * MISFIT);
+        near(held(Knob::Quality(0.95), &unasked), 0.8 * 0.05 * MISFIT);
+        near(held(Knob::Quality(0.95), &[Some(0), Some(1), None, None]), 0.75 * 0.8 * 0.05 * MISFIT);
+        near(held(Knob::Quality(0.99), &unasked), 0.8 * 0.01 * MISFIT);
         near(held(Knob::Value(1.0), &unasked), 0.0);
     }
 
     #[test]
-    fn the_less_is_known_of_the_best_model_the_more_it_is_held_to_be_shrunk() {
-        let held = |deviation| {
-            let arm = Summary { quality: 0.8, deviation, cost_usd: 1.0 };
-            reference(Knob::Quality(0.95), &[Some(0); 4], &[arm]) - 0.8 - OPTIMISM * deviation
+    fn the_less_is_known_of_the_best_of_many_models_the_more_it_is_held_to_be_shrunk() {
+        let held = |deviation, models| {
+            let arm = |deviation| Summary { quality: 0.8, deviation, cost_usd: 1.0 };
+            let of = |deviation| reference(Knob::Quality(0.95), &[Some(0); 4], &vec![arm(deviation); models]);
+            of(deviation) - of(0.0) - OPTIMISM * deviation
         };
-        assert!(held(0.01) < 0.001 && (held(0.04) - SHRINKAGE * 0.0016).abs() < 1e-12, "{} {}", held(0.01), held(0.04));
+        assert!(held(0.01, 5) < 0.001 && held(0.04, 1).abs() < 1e-4, "{} {}", held(0.01, 5), held(0.04, 1));
+        // The tables' means of the greatest of 2, 5 and 30.
+        for (models, greatest) in [(2, 0.5642), (5, 1.1630), (30, 2.0428)] {
+            let beyond = held(0.04, models) - greatest * 0.04 * 0.04 / PRIOR_DEVIATION;
+            assert!(beyond.abs() < 1e-5, "{models} {beyond}");
+        }
+    }
+
+    #[test]
+    fn a_bar_means_the_same_where_all_scores_are_a_tenth_as_high() {
+        let arm = |quality| Summary { quality, deviation: 0.0, cost_usd: 1.0 };
+        let target = |scale: f64, q| {
+            let point = |i: u32| {
+                let quality = scale * (0.5 + 0.03 * f64::from(i));
+                Point { log_value: f64::from(i), quality, cost_usd: 0.0, moved: 0.1 }
+            };
+            let reference = reference(Knob::Quality(q), &[Some(1); 4], &[arm(0.8 * scale), arm(0.5 * scale)]);
+            let solution = Solution { table: (0..11).map(point).collect(), reference, ..Solution::default() };
+            solution.prices_for(q).0
+        };
+        for q in [0.8, 0.95, 0.99, 1.0] {
+            assert!((target(1.0, q) - target(0.1, q)).abs() < 1e-9, "{q}: {} {}", target(1.0, q), target(0.1, q));
+        }
+        // The best model's quality, to the last bit.
+        assert!((target(1.0, 1.0) - 10.0).abs() < 1e-9);
     }
 
     #[test]
