@@ -257,7 +257,7 @@ fn exhausted(error: &UpstreamError) -> ApiError {
     let failed = |status, code| ApiError::new(status, "server_error", message.clone()).code(code);
     let answer = match error.cause {
         Cause::ContextLength => too_long(error),
-        Cause::Caller | Cause::Unsupported | Cause::ContentFilter => rejected(error),
+        Cause::Caller | Cause::Inexpressible | Cause::Unsupported | Cause::ContentFilter => rejected(error),
         Cause::Superseded | Cause::Abandoned => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::RateLimited => limited(message),
         Cause::Timeout | Cause::Late => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),

@@ -104,11 +104,11 @@ impl Outcome {
     }
 }
 
-/// One call to one upstream.
+/// One call to one upstream, or why it was not asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     pub model: ModelId,
-    /// HTTP status, where there was one; for an error that came under a 200 in place of an answer, the one it stands
+    /// HTTP status, where a call had one; for an error that came under a 200 in place of an answer, the one it stands
     /// for.
     pub status: Option<u16>,
     /// `None`: it answered, to the end.

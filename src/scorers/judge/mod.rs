@@ -275,7 +275,8 @@ impl Case {
                 (attempts, None)
             }
         };
-        attempts.iter().for_each(|attempt| self.bench.metrics.attempt(&self.judge.label, attempt.result()));
+        let made = attempts.iter().filter(|attempt| attempt.was_made());
+        made.for_each(|attempt| self.bench.metrics.attempt(&self.judge.label, attempt.result()));
         reply
     }
 }
