@@ -210,6 +210,9 @@ impl From<FeedbackError> for ApiError {
             FeedbackError::UnknownTrace(_) => {
                 Self::invalid(StatusCode::NOT_FOUND, message).param("trace_id").code("trace_not_found")
             }
+            FeedbackError::Unrouted(_) => {
+                Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, message).param("trace_id").code("not_routed")
+            }
             FeedbackError::UnknownMetric(_) => {
                 Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, message).param("name").code("unknown_metric")
             }

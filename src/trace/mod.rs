@@ -223,6 +223,11 @@ pub const MAX_REVISIONS: u32 = 32;
 pub enum FeedbackError {
     #[error("no decided request has the trace id {0}; send the value of x-satisfice-trace-id of an answer by a route")]
     UnknownTrace(TraceId),
+    #[error(
+        "the trace {0} is of a model that was asked by name: no route chose it, and none learns from it; score the \
+         answers of a route"
+    )]
+    Unrouted(TraceId),
     #[error("unknown metric \"{0}\"; the metrics are: quality")]
     UnknownMetric(String),
     #[error("the trace {0} has scores from {MAX_SOURCES} sources, the most that are kept; revise one of them instead")]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::gateway::{ask, ask_stream, client, header};
+use crate::gateway::{ask, ask_stream, client, error, header};
 use crate::scripted::{Answer, Gate, Scripted};
 
 /// Generous: only a test that fails takes as long.
@@ -306,6 +306,20 @@ async fn nobody_scores_an_answer_that_no_client_saw() {
 }
 
 #[tokio::test]
+async fn nobody_scores_a_model_that_was_asked_by_name() {
+    let bench = Bench::new("quality = 0.1\nshadow = 0").await;
+    let gateway = bench.start().await;
+    let (headers, _) = gateway.chat(ask("large")).await;
+    let id = headers["x-satisfice-trace-id"].to_str().unwrap();
+    gateway.trace(id).await;
+    let score = json!({"trace_id": id, "name": "quality", "value": 0});
+    let posted = client().post(format!("{}/v1/feedback", gateway.url)).body(score.to_string()).send().await.unwrap();
+    let (status, error) = error(posted).await;
+    assert_eq!((status, &error["param"], &error["code"]), (422, &json!("trace_id"), &json!("not_routed")));
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn where_the_best_model_answers_there_is_no_second_call() {
     let bench = Bench::new("quality = 1\nshadow = 1").await;
     let gateway = bench.start().await;
@@ -538,25 +552,6 @@ async fn without_room_a_request_that_the_best_model_answers_is_in_no_comparison_
     gateway.stop().await;
 }
 
-#[tokio::test]
-async fn what_was_measured_is_shown_with_intervals_and_a_restart_keeps_it() {
-    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
-    let gateway = bench.start().await;
-    for group in 1..=7 {
-        for _ in 0..GROUP {
-            gateway.chat(ask("auto")).await;
-        }
-        let route = gateway.until(compared(group * GROUP)).await;
-        let metrics = gateway.get("/metrics").await;
-        for key in ["measured_quality", "best_quality", "kept"] {
-            let shown = metrics.contains(&format!("satisfice_route_{key}{{"));
-            assert_eq!(route[key].is_null(), !shown, "{key} of group {group}: {route}");
-        }
-    }
-    let route = gateway.until(|route| route["decided"] == 7 * GROUP).await;
-    for (key, mean) in [("measured_quality", 0.5), ("best_quality", 0.5), ("kept", 1.0)] {
-        let measure = &route[key];
-        assert_eq!((&measure["mean"], &measure["scores"]), (&json!(mean), &json!(7 * GROUP)), "{key}: {route}");
 /// The large model is held to be the best at first; then the small one turns out to be perfect.
 #[tokio::test]
 async fn what_is_said_to_be_saved_is_of_the_model_that_is_named_best() {
@@ -607,6 +602,25 @@ async fn answers_that_no_judge_reads_are_counted() {
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn what_was_measured_is_shown_with_intervals_and_a_restart_keeps_it() {
+    let bench = Bench::new("quality = 0.1\nshadow = 1").await;
+    let gateway = bench.start().await;
+    for group in 1..=7 {
+        for _ in 0..GROUP {
+            gateway.chat(ask("auto")).await;
+        }
+        let route = gateway.until(compared(group * GROUP)).await;
+        let metrics = gateway.get("/metrics").await;
+        for key in ["measured_quality", "best_quality", "kept"] {
+            let shown = metrics.contains(&format!("satisfice_route_{key}{{"));
+            assert_eq!(route[key].is_null(), !shown, "{key} of group {group}: {route}");
+        }
+    }
+    let route = gateway.until(|route| route["decided"] == 7 * GROUP).await;
+    for (key, mean) in [("measured_quality", 0.5), ("best_quality", 0.5), ("kept", 1.0)] {
+        let measure = &route[key];
+        assert_eq!((&measure["mean"], &measure["scores"]), (&json!(mean), &json!(7 * GROUP)), "{key}: {route}");
         assert!(usd(measure, "low") <= mean && mean <= usd(measure, "high"));
     }
     let n = (7 * GROUP) as f64;
