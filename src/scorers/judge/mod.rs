@@ -167,7 +167,7 @@ impl Judge {
         // Nothing is learned from a request that nobody decided.
         let Some(decision) = &trace.decision else { return false };
         let drawn = || decision.audit.is_some() || draw(&self.name, trace.id) < self.settings.share;
-        is_readable(trace) && drawn()
+        trace.outcome == Outcome::Answered && drawn()
     }
 
     /// What was billed, USD.
