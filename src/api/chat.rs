@@ -227,7 +227,7 @@ impl ChatRequest {
 }
 
 /// Fields that are written anew for each upstream, or that no upstream of this wire sees.
-pub const OWN: [&str; 13] = [
+pub const OWN: [&str; 14] = [
     "model",
     "client_metadata",
     "drop_unsupported",
@@ -235,6 +235,7 @@ pub const OWN: [&str; 13] = [
     "responses_reasoning",
     "anthropic_beta",
     "claude_effort",
+    "claude_fields",
     "claude_search",
     "claude_thinking",
     "claude_user",

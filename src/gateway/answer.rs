@@ -27,6 +27,7 @@ pub struct Facts {
     /// π of the arm that was chosen; `None` where nothing was decided.
     pub propensity: Option<f64>,
     pub difficulty: Option<f32>,
+    /// Calls to upstreams that were made.
     pub attempts: usize,
     /// `None` where it is not known, or not yet.
     pub cost_usd: Option<f64>,

@@ -90,9 +90,10 @@ impl Tally {
     }
 
     fn attempted(&mut self, attempts: &[Attempt], answering: Option<usize>) {
-        self.attempts = attempts.len();
+        let made = attempts.iter().filter(|attempt| attempt.was_made());
+        self.attempts = made.clone().count();
         self.answering = answering.map(|i| self.targets[i]);
-        for attempt in attempts {
+        for attempt in made {
             self.sink.metrics.attempt(&self.setup.targets[self.targets[attempt.target]].label, attempt.result());
         }
     }

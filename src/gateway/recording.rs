@@ -34,6 +34,8 @@ pub(super) struct Recording {
     began: Instant,
     /// Index into [`Setup::targets`] of the model that answers.
     answering: Option<usize>,
+    /// Calls that were made.
+    calls: usize,
     /// The targets of calls that were given up, and may be billed.
     given_up: Vec<usize>,
     /// Who was asked when the client left.
@@ -96,6 +98,7 @@ impl Recording {
             plan,
             began: arrival.instant,
             answering: None,
+            calls: 0,
             given_up: vec![],
             asking: None,
             asked,
@@ -146,12 +149,13 @@ impl Recording {
         if self.answering.is_some_and(|target| !self.is_planned(target)) {
             self.plan.kind = Kind::Fallback;
         }
+        self.calls = attempts.iter().filter(|attempt| attempt.was_made()).count();
         let given_up = attempts.iter().filter(|attempt| attempt.may_be_billed());
         self.given_up = given_up.filter_map(|a| targets.get(a.target).copied()).collect();
         let targets = attempts.into_iter().filter_map(|a| targets.get(a.target).map(|t| (&self.setup.targets[*t], a)));
         let attempts = targets.map(|(target, attempt)| {
             // How an answer that has begun ends is counted then.
-            if attempt.error.is_some() {
+            if attempt.error.is_some() && attempt.was_made() {
                 self.sink.metrics.attempt(&target.label, attempt.result());
             }
             record_attempt(&target.model.id, attempt)
@@ -266,7 +270,7 @@ impl Recording {
             kind: self.plan.kind,
             propensity: decision.and_then(|d| d.candidates.get(d.chosen)).map(|c| c.propensity),
             difficulty: decision.map(|d| d.difficulty),
-            attempts: trace.map_or(0, |t| t.attempts.len()),
+            attempts: self.calls,
             cost_usd: trace.and_then(|t| t.cost_usd),
             cache: None,
             age_s: None,

@@ -8,12 +8,12 @@ use uuid::Uuid;
 use crate::policy::{Kind, RouteSpec};
 use crate::scorers::{Scorer, reward};
 use crate::store::{Entry, Scored, Store, StoreError, score_id};
-use crate::trace::{Event, Feedback, FeedbackError, Grade, JUDGE, MAX_REVISIONS, MAX_SOURCES, Trace, TraceId};
+use crate::trace::{Event, Feedback, FeedbackError, Grade, JUDGE, MAX_REVISIONS, MAX_SOURCES, Owner, Trace, TraceId};
 
 use super::again::{self, Again};
 use super::counters::Counters;
 use super::fold::Fold;
-use super::standing::Standing;
+use super::standing::{Standing, is_known_to};
 
 /// Answers a client that sent a score.
 type Acknowledge = oneshot::Sender<Result<Uuid, FeedbackError>>;
@@ -28,6 +28,8 @@ pub(super) struct Intake {
     pub(super) bodies: usize,
     /// Answers given again; the ledger has nothing of them unless they are scored.
     pub(super) again: Vec<(TraceId, Entry)>,
+    /// Answers of models that were asked by name, and whose they are: there is nothing to score.
+    unrouted: Vec<(TraceId, Option<Owner>)>,
     acknowledgements: Vec<(Acknowledge, Uuid)>,
     /// What waited could not be compared with the ledger: the batch must not be written.
     unread: Option<StoreError>,
@@ -167,6 +169,7 @@ impl Intake {
     }
 
     fn finished(&mut self, trace: &Trace, desk: &mut Desk<'_>) -> Result<(), StoreError> {
+        self.unrouted.extend(trace.route.is_none().then_some((trace.id, trace.owner)));
         if again::is_again(trace) {
             desk.again.end(trace.id);
             self.again.extend(again::decided(trace, desk.fold.bundle()).map(|decided| (trace.id, decided)));
@@ -250,12 +253,11 @@ impl Intake {
         if feedback.metric != reward::QUALITY {
             return Err(FeedbackError::UnknownMetric(feedback.metric.clone()));
         }
-        let losing = desk.losing;
         let standing = self.scorable(feedback.trace, desk).map_err(|e| FeedbackError::Unavailable(e.to_string()))?;
         // A shadow's id can be told from its request's, but whoever sends a score has not seen its answer.
         let standing = standing.filter(|standing| !standing.is_shadow());
         let standing = standing.filter(|standing| standing.is_known_to(feedback.by));
-        let Some(standing) = standing else { return Err(unknown(feedback.trace, losing)) };
+        let Some(standing) = standing else { return Err(self.unknown(feedback, desk)) };
         let Feedback { metric, source, value, comment, .. } = feedback;
         match standing.score_by(metric, source) {
             None if standing.sources() >= MAX_SOURCES => Err(FeedbackError::TooManySources(feedback.trace)),
@@ -264,6 +266,20 @@ impl Intake {
             // The ledger keeps each of them, for good.
             Some(score) if score.revisions() >= MAX_REVISIONS => Err(FeedbackError::TooManyRevisions(source.clone())),
             Some(_) => Ok(News::Revised),
+        }
+    }
+
+    /// Why there is nothing to score.
+    fn unknown(&self, Feedback { trace, by, .. }: &Feedback, desk: &Desk<'_>) -> FeedbackError {
+        let here = || self.unrouted.iter().find(|(id, _)| id == trace).map(|(_, owner)| *owner);
+        let kept = || desk.store.reader().trace(*trace).ok().flatten().filter(|kept| kept.route.is_none());
+        let owner = here().or_else(|| kept().map(|kept| kept.owner));
+        match owner {
+            Some(owner) if is_known_to(owner, *by) => FeedbackError::Unrouted(*trace),
+            _ if desk.losing => {
+                FeedbackError::Unavailable("the ledger could not take all requests of the last minutes".into())
+            }
+            _ => FeedbackError::UnknownTrace(*trace),
         }
     }
 
@@ -301,13 +317,6 @@ fn standing<'a>(desk: &'a mut Desk<'_>, trace: TraceId) -> Result<Option<&'a Sta
     let after_all = desk.fold.position() + 1;
     desk.fold.load(desk.store, trace, after_all)?;
     Ok(desk.fold.standing(trace))
-}
-
-fn unknown(trace: TraceId, losing: bool) -> FeedbackError {
-    match losing {
-        true => FeedbackError::Unavailable("the ledger could not take all requests of the last minutes".into()),
-        false => FeedbackError::UnknownTrace(trace),
-    }
 }
 
 fn settled(trace: &Trace) -> Entry {

@@ -117,10 +117,15 @@ struct Pair {
     values: (f64, f64),
 }
 
+/// Whether a request of `owner`'s is no other's than `asker`'s; where nobody is told apart, it is known to all.
+pub(super) fn is_known_to(owner: Option<Owner>, asker: Option<Owner>) -> bool {
+    asker.is_none() || owner.is_none() || owner == asker
+}
+
 impl Standing {
-    /// Whether the request is no other's than `asker`'s; where nobody is told apart, it is known to all.
+    /// Whether `asker` may know of the request.
     pub(super) fn is_known_to(&self, asker: Option<Owner>) -> bool {
-        asker.is_none() || self.owner.is_none() || self.owner == asker
+        is_known_to(self.owner, asker)
     }
 
     pub(super) fn is_settled(&self) -> bool {

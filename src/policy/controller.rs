@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Audit;
-use super::measured::{Measured, Spending, best_cost, greedy_cost};
+use super::measured::{Measured, Spending, cost_of, greedy_cost};
 use super::solution::Solution;
 use super::window::Window;
 use super::{Candidate, Decision, Knob, RouteSpec};
@@ -74,11 +74,13 @@ impl Controller {
 
     /// The answer, by the arm `answered`, cost `usd`.
     pub(super) fn settle(&mut self, spec: &RouteSpec, decision: &Decision, answered: &str, usd: f64) {
-        if self.owns(decision) {
-            let best = self.best_name(spec);
-            let best = decision.candidates.iter().position(|candidate| Some(&*candidate.arm) == best);
-            let best_usd = best.map_or(usd, |best| best_cost(decision, best, answered, usd));
-            self.spending.settled(usd, greedy_cost(decision), best_usd);
+        if !self.owns(decision) {
+            return;
+        }
+        self.spending.settled(usd, greedy_cost(decision));
+        let candidates = decision.candidates.iter().map(|candidate| &candidate.arm).enumerate();
+        for (k, arm) in candidates.filter(|(_, arm)| spec.arm_index(arm).is_some()) {
+            self.spending.instead(arm, cost_of(decision, k, answered, usd) - usd);
         }
     }
 
@@ -129,7 +131,8 @@ impl Controller {
         (0..self.solution.arms.len()).max_by(|a, b| quality(a).total_cmp(&quality(b)))
     }
 
-    pub(super) fn best_name<'a>(&self, spec: &'a RouteSpec) -> Option<&'a str> {
+    /// Its name.
+    pub fn best_name<'a>(&self, spec: &'a RouteSpec) -> Option<&'a str> {
         Some(&spec.arms.get(self.best()?)?.arm)
     }
 }

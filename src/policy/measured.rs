@@ -1,8 +1,11 @@
 //! What was measured of a route as a whole: the quality of its answers, and what it spent.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Decision;
+use crate::catalog::Name;
 
 /// Predicted quality of the chosen answers, corrected by how the scored ones differed from the prediction. Scores come
 /// late and only for some answers: the correction does not need a score of each.
@@ -70,8 +73,11 @@ pub struct Spending {
     pub spent_usd: f64,
     /// Answers that it paid for.
     pub answers: f64,
-    /// What the best model would have cost in their place, USD, estimated.
-    pub always_best_usd: f64,
+    /// USD for those.
+    answers_usd: f64,
+    /// Of each arm: how much more than that it would have cost in their place, estimated. Which of them is best is known
+    /// only in the end, and a sum that begins with one and goes on with another is nobody's.
+    instead_usd: BTreeMap<Name, f64>,
     /// USD for the best model's answers that no client saw: not part of `spent_usd`.
     pub shadow_usd: f64,
     /// USD for judging answers: not part of `spent_usd` either.
@@ -83,24 +89,40 @@ pub struct Spending {
 impl Spending {
     const FORESIGHT: f64 = 200.0;
 
-    /// An answer cost `usd`; the means would have chosen one of `greedy` USD, and the best model one of `best`.
-    pub fn settled(&mut self, usd: f64, greedy: f64, best: f64) {
+    /// An answer cost `usd`; the means would have chosen one of `greedy` USD.
+    pub fn settled(&mut self, usd: f64, greedy: f64) {
         self.spent_usd += usd;
-        self.always_best_usd += best;
+        self.answers_usd += usd;
         self.answers += 1.0;
         let keep = 1.0 - 1.0 / Self::FORESIGHT;
         self.paid = self.paid * keep + usd;
         self.foreseen = self.foreseen * keep + greedy.max(1e-12);
     }
 
-    /// What the best model would have cost beyond what was spent, USD.
-    pub fn saved_usd(&self) -> f64 {
-        self.always_best_usd - self.spent_usd
+    /// In its place, an answer of `arm` would have cost `more` USD.
+    pub fn instead(&mut self, arm: &Name, more: f64) {
+        *self.instead_usd.entry(arm.clone()).or_default() += more;
+    }
+
+    /// Forgets of which arms it knows what they would have cost, but for those that are still known.
+    pub fn retain(&mut self, is_known: impl Fn(&str) -> bool) {
+        self.instead_usd.retain(|arm, _| is_known(arm));
+    }
+
+    /// What the answers would have cost if `arm` had given them all, USD, estimated. Those that it could not give, and
+    /// those from before it was there, count with what they did cost.
+    pub fn always_usd(&self, arm: Option<&str>) -> f64 {
+        self.answers_usd + arm.and_then(|arm| self.instead_usd.get(arm)).unwrap_or(&0.0)
+    }
+
+    /// What `arm` would have cost beyond what was spent, USD.
+    pub fn saved_usd(&self, arm: Option<&str>) -> f64 {
+        self.always_usd(arm) - self.spent_usd
     }
 
     /// The same, net of what measuring it cost.
-    pub fn net_saved_usd(&self) -> f64 {
-        self.saved_usd() - self.shadow_usd - self.judge_usd
+    pub fn net_saved_usd(&self, arm: Option<&str>) -> f64 {
+        self.saved_usd(arm) - self.shadow_usd - self.judge_usd
     }
 
     /// USD paid per USD that the greedy choice was predicted to cost, shrunk towards 1 by twenty answers of `scale`
@@ -110,14 +132,14 @@ impl Spending {
     }
 }
 
-/// What the candidate `best` would have cost, where the answer, by the arm `answered`, cost `usd`: doubly robust (Dudík et
+/// What the candidate `k` would have cost, where the answer, by the arm `answered`, cost `usd`: doubly robust (Dudík et
 /// al., 2011). Predictions are learned on the prompts that an arm is asked, and are for others; what is right of them on
-/// those where `best` was drawn is put right for all that are like them.
-pub fn best_cost(decision: &Decision, best: usize, answered: &str, usd: f64) -> f64 {
+/// those where `k` was drawn is put right for all that are like them.
+pub fn cost_of(decision: &Decision, k: usize, answered: &str, usd: f64) -> f64 {
     /// So that one answer does not count for too many.
     const GREATEST_WEIGHT: f64 = 20.0;
-    let candidate = &decision.candidates[best];
-    let was_drawn = decision.chosen == best && candidate.arm == answered;
+    let candidate = &decision.candidates[k];
+    let was_drawn = decision.chosen == k && candidate.arm == answered;
     let weight = if was_drawn { (1.0 / candidate.propensity).min(GREATEST_WEIGHT) } else { 0.0 };
     candidate.cost_usd + weight * (usd - candidate.cost_usd)
 }
@@ -132,7 +154,7 @@ mod tests {
     use super::super::{Candidate, Kind, Knob};
     use super::*;
 
-    /// The best of two models is predicted to cost 1 USD and drawn with probability .25.
+    /// The dearer of two models is predicted to cost 1 USD and drawn with probability .25.
     fn decision(chosen: usize) -> Decision {
         let candidate =
             |arm: &str, cost_usd, propensity| Candidate { arm: arm.into(), quality: 0.9, cost_usd, propensity };
@@ -141,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_best_model_would_have_cost_is_right_on_average_though_its_prediction_is_not() {
-        let drawn = best_cost(&decision(1), 1, "big", 0.6);
-        let mean = 0.75 * best_cost(&decision(0), 1, "small", 0.1) + 0.25 * drawn;
+    fn what_a_model_would_have_cost_is_right_on_average_though_its_prediction_is_not() {
+        let drawn = cost_of(&decision(1), 1, "big", 0.6);
+        let mean = 0.75 * cost_of(&decision(0), 1, "small", 0.1) + 0.25 * drawn;
         assert!((mean - 0.6).abs() < 1e-12, "{mean}");
-        assert_eq!(best_cost(&decision(1), 1, "small", 0.1), 1.0, "a fallback answered");
+        assert_eq!(cost_of(&decision(1), 1, "small", 0.1), 1.0, "a fallback answered");
     }
 }

@@ -23,6 +23,10 @@ impl<T> Retired<T> {
         Some(self.0.remove(place).1)
     }
 
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|(retired, _)| retired == name)
+    }
+
     /// The newest with such a name, which stays here.
     pub fn newest(&self, is_meant: impl Fn(&str) -> bool) -> Option<&Arc<T>> {
         self.0.iter().rev().find(|(retired, _)| is_meant(retired)).map(|(_, state)| state)

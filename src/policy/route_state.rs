@@ -93,6 +93,8 @@ impl RouteState {
         let gone = before.iter().filter(|(name, _)| spec.arms.iter().all(|arm| arm.arm != *name));
         gone.for_each(|(name, arm)| self.retired.put(name, arm.clone()));
         self.controllers = controllers(spec, |segment| Some(self.controllers[self.index(segment)?].clone()));
+        let is_known = |arm: &str| spec.arm_index(arm).is_some() || self.retired.contains(arm);
+        self.controllers.iter_mut().for_each(|controller| controller.spending.retain(is_known));
         self.spec = spec.clone();
         self.solve_all();
         self

@@ -210,6 +210,9 @@ impl From<FeedbackError> for ApiError {
             FeedbackError::UnknownTrace(_) => {
                 Self::invalid(StatusCode::NOT_FOUND, message).param("trace_id").code("trace_not_found")
             }
+            FeedbackError::Unrouted(_) => {
+                Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, message).param("trace_id").code("not_routed")
+            }
             FeedbackError::UnknownMetric(_) => {
                 Self::invalid(StatusCode::UNPROCESSABLE_ENTITY, message).param("name").code("unknown_metric")
             }
@@ -257,7 +260,7 @@ fn exhausted(error: &UpstreamError) -> ApiError {
     let failed = |status, code| ApiError::new(status, "server_error", message.clone()).code(code);
     let answer = match error.cause {
         Cause::ContextLength => too_long(error),
-        Cause::Caller | Cause::Unsupported | Cause::ContentFilter => rejected(error),
+        Cause::Caller | Cause::Inexpressible | Cause::Unsupported | Cause::ContentFilter => rejected(error),
         Cause::Superseded | Cause::Abandoned => failed(StatusCode::BAD_GATEWAY, "upstream_failed"),
         Cause::RateLimited => limited(message),
         Cause::Timeout | Cause::Late => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),

@@ -54,8 +54,8 @@ impl Learning {
         let snapshot = self.snapshot.load();
         let (routes, arms) = (Routes::new(&mut registry), Arms::new(&mut registry));
         for (name, state) in &snapshot.routes {
-            routes.set(name, "", state.controller());
-            state.segments().for_each(|(segment, controller)| routes.set(name, &segment.name, controller));
+            routes.set((name, ""), state, state.controller());
+            state.segments().for_each(|(segment, own)| routes.set((name, &segment.name), state, own));
             arms.set(name, state);
         }
         text::encode_registry(out, &registry)
@@ -92,7 +92,6 @@ impl Learning {
 /// What is known of each route and segment.
 struct Routes {
     decided: Family<RouteLabel, Value>,
-    measured: Family<RouteLabel, Value>,
     reference: Family<RouteLabel, Value>,
     spent: Family<RouteLabel, Value>,
     always_best: Family<RouteLabel, Value>,
@@ -100,7 +99,7 @@ struct Routes {
     judge: Family<RouteLabel, Value>,
     net_saved: Family<RouteLabel, Value>,
     compared: Family<RouteLabel, Value>,
-    scored: Range,
+    measured: Range,
     best: Range,
     kept: Range,
 }
@@ -134,11 +133,10 @@ impl Routes {
     fn new(registry: &mut Registry) -> Self {
         Self {
             decided: family(registry, "route_decided", "Requests decided"),
-            measured: family(registry, "route_measured_quality", "Mean quality of the route's answers, as measured"),
             reference: family(
                 registry,
-                "route_best_quality",
-                "What a bar is a share of: the best model's mean quality, estimated on the high side",
+                "route_bar_reference",
+                "What a bar is a share of: the best model's mean quality, believed, on the high side",
             ),
             spent: family(registry, "route_spent_usd", "Spent since the knob was set"),
             always_best: family(
@@ -150,31 +148,29 @@ impl Routes {
             judge: family(registry, "route_judge_usd", "Spent on judging answers"),
             net_saved: family(registry, "route_net_saved_usd", "Saved, net of shadows and judges"),
             compared: family(registry, "route_compared", "Requests of which the best model's answer was judged too"),
-            scored: Range::new(registry, "route_scored_quality", "Mean quality of the scored answers"),
-            best: Range::new(registry, "route_scored_best", "Mean quality of the best model on the same requests"),
+            measured: Range::new(registry, "route_measured_quality", "Mean quality of the scored answers"),
+            best: Range::new(registry, "route_best_quality", "Mean quality of the best model on the same requests"),
             kept: Range::new(registry, "route_kept", "Share of the best model's quality that was kept"),
         }
     }
 
-    fn set(&self, route: &str, segment: &str, controller: &Controller) {
+    fn set(&self, (route, segment): (&str, &str), state: &RouteState, controller: &Controller) {
         let label = RouteLabel { route: route.to_owned(), segment: segment.to_owned() };
         let (audit, spending) = (&controller.audit, &controller.spending);
+        let best = controller.best_name(&state.spec);
         for (family, value) in [
             (&self.decided, controller.schedule.decided as f64),
             (&self.reference, controller.solution.reference),
             (&self.spent, spending.spent_usd),
-            (&self.always_best, spending.always_best_usd),
+            (&self.always_best, spending.always_usd(best)),
             (&self.shadow, spending.shadow_usd),
             (&self.judge, spending.judge_usd),
-            (&self.net_saved, spending.net_saved_usd()),
+            (&self.net_saved, spending.net_saved_usd(best)),
             (&self.compared, audit.pairs() as f64),
         ] {
             family.get_or_create(&label).set(value);
         }
-        if let Some((quality, _)) = controller.measured.quality() {
-            self.measured.get_or_create(&label).set(quality);
-        }
-        self.scored.set(&label, audit.own());
+        self.measured.set(&label, audit.own());
         self.best.set(&label, audit.best());
         self.kept.set(&label, audit.kept());
     }

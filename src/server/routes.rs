@@ -43,7 +43,8 @@ struct Steered {
     decided: u64,
     /// Since the knob was set: of the scored answers. Null while there are few.
     measured_quality: Option<Measure>,
-    /// What the best model's answers to the same requests would have been worth: from exploration and shadows.
+    /// What the best model's answers to the same requests would have been worth, whichever was best by what was known at
+    /// the time: from exploration and shadows.
     best_quality: Option<Measure>,
     /// The share of the best model's quality that was kept; null before both are measured.
     kept: Option<Measure>,
@@ -53,7 +54,7 @@ struct Steered {
     best: Option<Best>,
     /// USD since the knob was set.
     spent_usd: f64,
-    /// What the best model would have cost on the same requests, estimated.
+    /// What `best` would have cost on the same requests, estimated.
     always_best_usd: f64,
     saved_usd: f64,
     /// What asking the best model for comparison cost, and what judging answers cost: neither is in `spent_usd`.
@@ -134,6 +135,7 @@ impl View {
 impl Steered {
     fn new(state: &RouteState, controller: &Controller) -> Self {
         let (audit, spending) = (&controller.audit, &controller.spending);
+        let best = controller.best_name(&state.spec);
         Self {
             knob: controller.knob.into(),
             decided: controller.schedule.decided,
@@ -143,11 +145,11 @@ impl Steered {
             compared: audit.pairs(),
             best: best_now(state, controller),
             spent_usd: spending.spent_usd,
-            always_best_usd: spending.always_best_usd,
-            saved_usd: spending.saved_usd(),
+            always_best_usd: spending.always_usd(best),
+            saved_usd: spending.saved_usd(best),
             shadow_cost_usd: spending.shadow_usd,
             judge_cost_usd: spending.judge_usd,
-            net_saved_usd: spending.net_saved_usd(),
+            net_saved_usd: spending.net_saved_usd(best),
             models: models(state, controller),
         }
     }

@@ -45,6 +45,8 @@ words! {
         Dropped = "dropped",
         /// The client keeps its words from the judge's provider, which was not asked.
         Withheld = "withheld",
+        /// It is none that a judge reads: cut, a call, or to a request with more than text; nobody was asked.
+        LeftOut = "left_out",
     }
 }
 

@@ -104,11 +104,11 @@ impl Outcome {
     }
 }
 
-/// One call to one upstream.
+/// One call to one upstream, or why it was not asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     pub model: ModelId,
-    /// HTTP status, where there was one; for an error that came under a 200 in place of an answer, the one it stands
+    /// HTTP status, where a call had one; for an error that came under a 200 in place of an answer, the one it stands
     /// for.
     pub status: Option<u16>,
     /// `None`: it answered, to the end.
@@ -223,6 +223,11 @@ pub const MAX_REVISIONS: u32 = 32;
 pub enum FeedbackError {
     #[error("no decided request has the trace id {0}; send the value of x-satisfice-trace-id of an answer by a route")]
     UnknownTrace(TraceId),
+    #[error(
+        "the trace {0} is of a model that was asked by name: no route chose it, and none learns from it; score the \
+         answers of a route"
+    )]
+    Unrouted(TraceId),
     #[error("unknown metric \"{0}\"; the metrics are: quality")]
     UnknownMetric(String),
     #[error("the trace {0} has scores from {MAX_SOURCES} sources, the most that are kept; revise one of them instead")]

@@ -241,7 +241,7 @@ pub struct Deadlines {
     pub total: Duration,
 }
 
-/// One call to one upstream, as dispatch saw it.
+/// One call to one upstream, as dispatch saw it, or why none was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Index into the targets that dispatch was given.
@@ -270,8 +270,9 @@ pub enum Cause {
     /// The caller's request is at fault (400, 413, 422 and the like): no other model is asked, the client gets the
     /// status.
     Caller,
-    /// This provider cannot express the request, or its model refuses a field of it, or as much of it at once; another may
-    /// take it.
+    /// This provider cannot express the request, which was not sent; another may take it.
+    Inexpressible,
+    /// Its model refuses a field of it, or as much of it at once; another may take it.
     Unsupported,
     /// The gateway's own key or account is (401, and 402, 403 or 400 whose words say so): another model may answer.
     Credentials,
@@ -307,6 +308,11 @@ pub enum Cause {
 }
 
 impl Attempt {
+    /// Whether a call was made.
+    pub fn was_made(&self) -> bool {
+        self.error.as_ref().is_none_or(|error| error.cause != Cause::Inexpressible)
+    }
+
     /// The request was sent, and the call given up before its end: its provider may bill what it had done by then.
     pub fn may_be_billed(&self) -> bool {
         let given_up = |error: &UpstreamError| match error.cause {
@@ -328,6 +334,7 @@ impl Cause {
     pub fn name(self) -> &'static str {
         match self {
             Self::Caller => "caller",
+            Self::Inexpressible => "inexpressible",
             Self::Unsupported => "unsupported",
             Self::Credentials => "credentials",
             Self::Configuration => "configuration",

@@ -2,6 +2,7 @@
 
 use satisfice::server::ApiKeys;
 use satisfice::trace::Outcome;
+use satisfice::upstream::settings::Wire;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -229,6 +230,23 @@ async fn a_prompt_that_is_too_long_is_told_in_the_words_that_each_protocols_clie
     running.upstream.on("small-upstream", [Answer::status(400, "no")]);
     asked["model"] = "small".into();
     assert_eq!(told_of_messages(&running, &asked).await, (400, "no".into()));
+}
+
+#[tokio::test]
+async fn what_a_provider_cannot_be_asked_is_no_call() {
+    let mut running = Running::with(Options { wire: Wire::Anthropic, ..Options::default() }).await;
+    let mut asked = ask("small");
+    asked["seed"] = 1.into();
+    let response = running.chat(asked).await;
+    assert_eq!(header(&response, "x-satisfice-attempts"), Some("0"));
+    let (status, error) = error(response).await;
+    assert_eq!((status, &error["param"]), (400, &"seed".into()), "{error}");
+    assert!(running.upstream.seen().is_empty());
+    let attempts = running.finished().await.attempts;
+    let [attempt] = &attempts[..] else { panic!("{attempts:?}") };
+    assert!(attempt.status.is_none() && attempt.error.as_deref().is_some_and(|why| why.contains("`seed`")));
+    let metrics = running.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(!metrics.contains("satisfice_upstream_attempts_total{"), "{metrics}");
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ async fn the_learners_refusals_have_their_statuses() {
     let trace: TraceId = TRACE.parse().unwrap();
     for (refusal, expected) in [
         (FeedbackError::UnknownTrace(trace), (404, "trace_id".into())),
+        (FeedbackError::Unrouted(trace), (422, "trace_id".into())),
         (FeedbackError::UnknownMetric("beauty".into()), (422, "name".into())),
         (FeedbackError::TooManyRevisions("client".into()), (429, "source".into())),
         (FeedbackError::Unavailable("the disk is full".into()), (503, Value::Null)),

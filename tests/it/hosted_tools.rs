@@ -356,6 +356,44 @@ async fn what_anthropic_alone_says_of_a_function_reaches_claude_and_elsewhere_is
 }
 
 #[tokio::test]
+async fn a_field_that_nobody_knows_passes_to_claude_and_on_openais_wire_and_is_refused_by_name_elsewhere() {
+    let strange = |more: Value| {
+        let mut fields = json!({"novelty": {"level": 1}, "temperature": 0.5, "top_k": 3});
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        messages(fields)
+    };
+    for wire in [Wire::Anthropic, Wire::OpenAi, Wire::OpenAiResponses] {
+        let running = before(wire).await;
+        running.post("/v1/messages", strange(json!({}))).send().await.unwrap();
+        let sent = running.upstream.seen()[0].json();
+        assert_eq!(sent["novelty"], json!({"level": 1}), "{wire:?}: {sent}");
+        assert!(sent.get("claude_fields").is_none(), "{wire:?}: {sent}");
+    }
+    for wire in [Wire::Gemini, Wire::Cohere] {
+        let other = before(wire).await;
+        let answer = other.post("/v1/messages", strange(json!({}))).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{wire:?}");
+        let problem = body(answer).await["error"]["message"].take();
+        assert!(problem.as_str().unwrap().contains("knows nothing like `novelty`"), "{wire:?}: {problem}");
+        assert!(other.upstream.seen().is_empty(), "{wire:?}");
+        other.post("/v1/messages", strange(json!({"drop_unsupported": true}))).send().await.unwrap();
+        assert!(other.upstream.seen()[0].json().get("novelty").is_none(), "{wire:?}");
+    }
+    // What a chat has and Claude has not is still no news.
+    let claude = before(Wire::Anthropic).await;
+    let answer = claude.post("/v1/messages", strange(json!({"seed": 1}))).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), claude.upstream.seen().len()), (400, 0));
+    let mut chat = json!({"model": "small", "messages": [{"role": "user", "content": "x"}]});
+    chat["novelty"] = 1.into();
+    let (status, error) = error(claude.chat(chat).await).await;
+    assert_eq!(
+        (status, &error["param"]),
+        (400, &json!("novelty")),
+        "a client of another protocol means something else"
+    );
+}
+
+#[tokio::test]
 async fn features_that_a_client_tries_are_named_to_claude_beside_those_of_the_configuration() {
     fn with_beta(upstream: &Scripted) -> Vec<ProviderSettings> {
         let headers = http::HeaderMap::from_iter([("anthropic-beta".parse().unwrap(), "ours".parse().unwrap())]);

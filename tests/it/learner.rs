@@ -175,6 +175,27 @@ fn others_requests_are_unknown_to_whoever_scores_also_after_a_restart() {
 }
 
 #[test]
+fn the_answer_of_a_model_that_was_asked_by_name_is_no_routes_and_others_do_not_hear_of_it() {
+    let store = MemoryStore::default();
+    let (one, two) = (Some(Owner([1; 8])), Some(Owner([2; 8])));
+    let named = Trace { owner: one, route: None, decision: None, ..trace(1) };
+    // In one batch with it, and after a restart.
+    for first in [true, false] {
+        let learner = start(store.clone(), Bounds::default());
+        first.then(|| finish(&learner, named.clone()));
+        for (by, refusal) in [
+            (one, FeedbackError::Unrouted(id(1))),
+            (None, FeedbackError::Unrouted(id(1))),
+            (two, FeedbackError::UnknownTrace(id(1))),
+        ] {
+            assert_eq!(score(&learner, Feedback { by, ..feedback(1, "client", 0.9) }), Err(refusal));
+        }
+        learner.stop();
+    }
+    assert!(scores(&store, "quality").is_empty());
+}
+
+#[test]
 fn one_trace_keeps_a_bounded_number_of_sources() {
     let learner = start(MemoryStore::default(), prompt());
     decide(&learner, 1);
@@ -396,7 +417,7 @@ fn requests_to_a_named_model_are_kept_and_not_learned_from() {
     let learner = start(store.clone(), prompt());
     let pinned = Trace { route: None, decision: None, ..trace(1) };
     finish(&learner, pinned.clone());
-    assert_eq!(score(&learner, feedback(1, "client", 0.9)), Err(FeedbackError::UnknownTrace(id(1))));
+    assert_eq!(score(&learner, feedback(1, "client", 0.9)), Err(FeedbackError::Unrouted(id(1))));
     let reader = learner.reader.clone();
     learner.stop();
     assert_eq!(store.ledger().len(), 1, "the routes");

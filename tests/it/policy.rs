@@ -487,6 +487,26 @@ fn without_a_candidate_there_is_no_decision() {
 }
 
 #[test]
+fn what_a_model_would_have_cost_is_known_of_each_and_still_where_one_is_taken_out_and_put_back() {
+    let three = spec(Knob::Quality(0.95));
+    let mut snapshot = cold(three.clone());
+    let context = context(&snapshot, 0.0);
+    for i in 0..30 {
+        let decision = choose(&snapshot, &context, f64::from(i) / 30.0);
+        let price = route(&snapshot).spec.arms[decision.chosen].price.unwrap();
+        snapshot = answered(snapshot, &decision, price.cost(&World::USAGE), None);
+    }
+    let always = |snapshot: &Snapshot, name| route(snapshot).controller().spending.always_usd(Some(name));
+    let before = ["unheard-of-s", "unheard-of-m", "unheard-of-l"].map(|name| always(&snapshot, name));
+    assert!(before[0] < before[1] && before[1] < before[2], "{before:?}");
+    let spent = route(&snapshot).controller().spending.spent_usd;
+    assert_eq!(always(&snapshot, "never-heard-of"), spent, "it could have answered none of them");
+    let two = RouteSpec { arms: three.arms[..2].into(), ..three.clone() };
+    let snapshot = snapshot.configure(&[two]).configure(&[three]);
+    assert_eq!(always(&snapshot, "unheard-of-l"), before[2]);
+}
+
+#[test]
 fn a_newer_version_of_a_model_inherits_what_its_parent_learned_and_a_stranger_does_not() {
     let named = |name: &str| RouteSpec { arms: vec![arm(name, 1.0), arm("other", 2.0)], ..spec(Knob::Quality(0.95)) };
     let mut snapshot = cold(named("unheard-of-2025-01-01"));

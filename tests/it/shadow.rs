@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::gateway::{ask, ask_stream, client, header};
+use crate::gateway::{ask, ask_stream, client, error, header};
 use crate::scripted::{Answer, Gate, Scripted};
 
 /// Generous: only a test that fails takes as long.
@@ -152,6 +152,17 @@ impl Gateway {
         (response.headers().clone(), response.text().await.unwrap())
     }
 
+    /// Sends a request to the route, with this bar of its own, and scores the answer.
+    async fn scored(&self, bar: &str, value: u8) {
+        let url = format!("{}/v1/chat/completions", self.url);
+        let asked = client().post(url).header("x-satisfice-quality", bar).body(ask("auto").to_string());
+        let answer = asked.send().await.unwrap();
+        let score = json!({"trace_id": header(&answer, "x-satisfice-trace-id"), "name": "quality", "value": value});
+        answer.bytes().await.unwrap();
+        let posted = client().post(format!("{}/v1/feedback", self.url)).body(score.to_string()).send();
+        assert_eq!(posted.await.unwrap().status(), 200);
+    }
+
     async fn get(&self, path: &str) -> String {
         client().get(format!("{}{path}", self.url)).send().await.unwrap().text().await.unwrap()
     }
@@ -291,6 +302,20 @@ async fn nobody_scores_an_answer_that_no_client_saw() {
     }
     let quality = |route: &Value| route["models"][1]["quality"].clone();
     assert_eq!(quality(&gateway.route().await), quality(&route));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_scores_a_model_that_was_asked_by_name() {
+    let bench = Bench::new("quality = 0.1\nshadow = 0").await;
+    let gateway = bench.start().await;
+    let (headers, _) = gateway.chat(ask("large")).await;
+    let id = headers["x-satisfice-trace-id"].to_str().unwrap();
+    gateway.trace(id).await;
+    let score = json!({"trace_id": id, "name": "quality", "value": 0});
+    let posted = client().post(format!("{}/v1/feedback", gateway.url)).body(score.to_string()).send().await.unwrap();
+    let (status, error) = error(posted).await;
+    assert_eq!((status, &error["param"], &error["code"]), (422, &json!("trace_id"), &json!("not_routed")));
     gateway.stop().await;
 }
 
@@ -527,6 +552,56 @@ async fn without_room_a_request_that_the_best_model_answers_is_in_no_comparison_
     gateway.stop().await;
 }
 
+/// The large model is held to be the best at first; then the small one turns out to be perfect.
+#[tokio::test]
+async fn what_is_said_to_be_saved_is_of_the_model_that_is_named_best() {
+    let bench = Bench::new("quality = 0.1\nshadow = 0").await;
+    let gateway = bench.start().await;
+    for _ in 0..GROUP {
+        gateway.chat(ask("auto")).await;
+    }
+    let route = gateway.until(|route| route["decided"] == GROUP).await;
+    assert_eq!(route["best"]["model"], "large", "{route}");
+    assert!(usd(&route, "saved_usd") > GROUP as f64 * SMALL, "{route}");
+    // These have a bar of their own: what they cost is not the knob's.
+    for _ in 0..100 {
+        if gateway.route().await["best"]["model"] == "small" {
+            break;
+        }
+        gateway.scored("0.05", 1).await;
+    }
+    let route = gateway.route().await;
+    assert_eq!(route["best"]["model"], "small", "{route}");
+    let n = GROUP as f64;
+    assert_usd(&route, [("spent_usd", n * SMALL), ("always_best_usd", n * SMALL), ("saved_usd", 0.0)]);
+    let metrics = gateway.get("/metrics").await;
+    let shown = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("satisfice_route_always_best_usd{route=\"auto\",segment=\"\"} "));
+    let shown: f64 = shown.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap();
+    assert!((shown - n * SMALL).abs() < 1e-12, "{shown}");
+    gateway.stop().await;
+    let again = bench.start().await;
+    assert_eq!(again.route().await, route);
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn answers_that_no_judge_reads_are_counted() {
+    let bench = Bench::new(JUDGED).await;
+    let gateway = bench.start().await;
+    let mut with_tools = ask("auto");
+    with_tools["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    gateway.chat(with_tools).await;
+    gateway.until_metric("satisfice_judgements_total{judge=\"thorough\",result=\"left_out\"} 1").await;
+    gateway.chat(ask("auto")).await;
+    gateway.until_metric("satisfice_judgements_total{judge=\"thorough\",result=\"graded\"} 1").await;
+    assert_eq!(bench.upstream.counts(["judge"]), [1]);
+    let metrics = gateway.get("/metrics").await;
+    assert!(!metrics.contains("judge=\"strict\""), "it draws none: {metrics}");
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn what_was_measured_is_shown_with_intervals_and_a_restart_keeps_it() {
     let bench = Bench::new("quality = 0.1\nshadow = 1").await;
@@ -535,7 +610,12 @@ async fn what_was_measured_is_shown_with_intervals_and_a_restart_keeps_it() {
         for _ in 0..GROUP {
             gateway.chat(ask("auto")).await;
         }
-        gateway.until(compared(group * GROUP)).await;
+        let route = gateway.until(compared(group * GROUP)).await;
+        let metrics = gateway.get("/metrics").await;
+        for key in ["measured_quality", "best_quality", "kept"] {
+            let shown = metrics.contains(&format!("satisfice_route_{key}{{"));
+            assert_eq!(route[key].is_null(), !shown, "{key} of group {group}: {route}");
+        }
     }
     let route = gateway.until(|route| route["decided"] == 7 * GROUP).await;
     for (key, mean) in [("measured_quality", 0.5), ("best_quality", 0.5), ("kept", 1.0)] {
@@ -546,7 +626,9 @@ async fn what_was_measured_is_shown_with_intervals_and_a_restart_keeps_it() {
     let n = (7 * GROUP) as f64;
     assert_usd(&route, [("spent_usd", n * SMALL), ("shadow_cost_usd", n * LARGE), ("judge_cost_usd", 2.0 * n * JUDGE)]);
     gateway.until_metric(&format!("satisfice_route_compared{{route=\"auto\",segment=\"\"}} {}.0", 7 * GROUP)).await;
-    gateway.until_metric("satisfice_route_kept{route=\"auto\",segment=\"\"} 1.0").await;
+    for (key, mean) in [("measured_quality", "0.5"), ("best_quality", "0.5"), ("kept", "1.0")] {
+        gateway.until_metric(&format!("satisfice_route_{key}{{route=\"auto\",segment=\"\"}} {mean}")).await;
+    }
     gateway.stop().await;
     let again = bench.start().await;
     assert_eq!(again.route().await, route);

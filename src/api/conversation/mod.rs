@@ -77,9 +77,10 @@ impl Conversation {
 
 /// Fields that ask for nothing which could be missed in an answer: a provider that has nothing like them is asked
 /// without them, and nobody needs to be told.
-const HINTS: [&str; 22] = [
+const HINTS: [&str; 23] = [
     "anthropic_beta",
     "claude_effort",
+    "claude_fields",
     "claude_search",
     "claude_thinking",
     "claude_user",
@@ -112,6 +113,40 @@ fn is_hint(name: &str) -> bool {
 
 /// Every field that [`Conversation::read`] reads or that the gateway has its own use for.
 const READ_ALWAYS: [&str; 5] = ["model", "messages", "stream", "drop_unsupported", "hosted"];
+
+/// What else a chat may say, which each wire translates or refuses.
+const OF_CHATS: [&str; 25] = [
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "modalities",
+    "n",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "reasoning",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "stop",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+    "web_search_options",
+];
+
+/// Whether a field has a meaning in a chat, or one to the gateway.
+pub fn is_known(name: &str) -> bool {
+    READ_ALWAYS.contains(&name) || is_hint(name) || OF_CHATS.contains(&name)
+}
 
 /// `parallel_tool_calls: false`, for a wire whose models call as many functions at once as they like, and a choice among
 /// several of them.

@@ -6,11 +6,12 @@ use sha2::{Digest, Sha256};
 
 use super::turns::{Content, Message, messages};
 use crate::api::chat::unplaced;
-use crate::api::conversation::{Effort, Hosted, Protocol, Thinking};
+use crate::api::conversation::{Effort, Hosted, Protocol, Thinking, is_known};
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
 
-/// A body of `POST /v1/messages`. What is not among these fields is unknown here and handed on as it is.
+/// A body of `POST /v1/messages`. What is not among these fields is handed on as it is; what no chat has either, is named
+/// in `claude_fields`: Claude may know it.
 #[derive(Deserialize)]
 struct Request {
     model: String,
@@ -159,6 +160,8 @@ pub fn request_with(body: &[u8], betas: &[&str]) -> Result<Vec<u8>, BadRequest> 
         request.rest.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
     own.extend((!more.is_empty()).then(|| ("output_config".to_owned(), more.into())));
     put("hosted", Hosted::said(Protocol::Messages, own));
+    let unknown: Vec<&String> = rest.keys().filter(|name| !is_known(name)).collect();
+    put("claude_fields", (!unknown.is_empty()).then(|| json!(unknown)));
     rest.into_iter().for_each(|(name, value)| put(&name, Some(tier(&name, value))));
     Ok(serde_json::to_vec(&out).unwrap_or_default())
 }

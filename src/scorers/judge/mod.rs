@@ -150,8 +150,9 @@ impl Scorer for Judges {
     /// Always `None`: grades come later, as events.
     fn score(&mut self, trace: &Trace) -> Option<Verdict> {
         let bench = self.bench.load();
-        for judge in bench.judges.get(trace.route.as_deref()?)?.iter().filter(|judge| judge.is_to_grade(trace)) {
+        for judge in bench.judges.get(trace.route.as_deref()?)?.iter().filter(|judge| judge.has_drawn(trace)) {
             match self.queue.try_reserve() {
+                _ if !is_readable(trace) => bench.metrics.judged(&judge.name, Judged::LeftOut),
                 Ok(room) => room.send(Case::new(&bench, judge, trace)),
                 Err(_) => bench.metrics.judged(&judge.name, Judged::Dropped),
             }
@@ -161,12 +162,12 @@ impl Scorer for Judges {
 }
 
 impl Judge {
-    /// Whether it is readable, and drawn: for the comparison, or by the judge's share.
-    fn is_to_grade(&self, trace: &Trace) -> bool {
+    /// Whether the answer is drawn: for the comparison, or by the judge's share.
+    fn has_drawn(&self, trace: &Trace) -> bool {
         // Nothing is learned from a request that nobody decided.
         let Some(decision) = &trace.decision else { return false };
         let drawn = || decision.audit.is_some() || draw(&self.name, trace.id) < self.settings.share;
-        is_readable(trace) && drawn()
+        trace.outcome == Outcome::Answered && drawn()
     }
 
     /// What was billed, USD.
@@ -274,7 +275,8 @@ impl Case {
                 (attempts, None)
             }
         };
-        attempts.iter().for_each(|attempt| self.bench.metrics.attempt(&self.judge.label, attempt.result()));
+        let made = attempts.iter().filter(|attempt| attempt.was_made());
+        made.for_each(|attempt| self.bench.metrics.attempt(&self.judge.label, attempt.result()));
         reply
     }
 }

@@ -129,6 +129,10 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
             body[name] = own;
         }
     }
+    for name in strange(request) {
+        let given = request.raw(&name).and_then(|given| serde_json::from_slice(given).ok());
+        given.into_iter().for_each(|given: Value| body[&name] = given);
+    }
     let said = Hosted::request(request);
     Hosted::fields(Protocol::Messages, said.as_ref()).for_each(|(name, own)| add(&mut body[name], own));
     Ok(body)
@@ -155,8 +159,15 @@ pub fn betas(request: &ChatRequest) -> Result<HeaderMap, BadRequest> {
     Ok(if named.is_empty() { HeaderMap::new() } else { HeaderMap::from_iter([(name, value)]) })
 }
 
+/// The fields that a client of Anthropic's protocol sent and nobody here knows, such as new ones: passed on as they are.
+fn strange(request: &ChatRequest) -> Vec<String> {
+    request.field("claude_fields", "a list of names").ok().flatten().unwrap_or_default()
+}
+
 fn unknown(request: &ChatRequest) -> Option<BadRequest> {
-    let understood = [&UNDERSTOOD[..], &OWN[..]].concat();
+    let strange = strange(request);
+    let strange: Vec<&str> = strange.iter().map(String::as_str).collect();
+    let understood = [&UNDERSTOOD[..], &OWN, &strange].concat();
     inexpressible_of(request, &understood, Some(Protocol::Messages), "Anthropic's wire")
         .or_else(|| search::refuses(request))
 }

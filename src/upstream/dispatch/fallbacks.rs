@@ -32,6 +32,7 @@ impl<L> Fallbacks<L> {
             Cause::ContextLength => self.context_length.as_ref(),
             Cause::ContentFilter => self.content_filter.as_ref(),
             Cause::Caller
+            | Cause::Inexpressible
             | Cause::Unsupported
             | Cause::Superseded
             | Cause::Abandoned

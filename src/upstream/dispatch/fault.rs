@@ -101,11 +101,7 @@ impl Reporter {
     pub fn inexpressible(&self, bad: BadRequest) -> UpstreamError {
         let detail =
             ErrorDetail { message: bad.message, kind: "invalid_request_error".into(), param: bad.param, code: None };
-        UpstreamError {
-            status: Some(StatusCode::BAD_REQUEST),
-            ..self.error(Cause::Unsupported, format_args!("cannot be asked this: {}", detail.message))
-        }
-        .with(detail)
+        self.error(Cause::Inexpressible, format_args!("cannot be asked this: {}", detail.message)).with(detail)
     }
 
     /// An answer of which a filter of the provider's has left nothing.

@@ -30,9 +30,10 @@ const UNKNOWN: [&str; 10] = [
 ];
 
 /// What is written anew, or not at all; every other field passes as it is.
-const TRANSLATED: [&str; 28] = [
+const TRANSLATED: [&str; 29] = [
     "anthropic_beta",
     "claude_effort",
+    "claude_fields",
     "claude_search",
     "claude_thinking",
     "claude_user",
