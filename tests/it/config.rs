@@ -296,9 +296,28 @@ fn an_open_address_needs_keys_wherever_it_was_said() {
 }
 
 #[test]
-fn no_judge_is_called_as_clients_scores_are() {
-    let said = mistakes(&format!("{SMALL}\n[[scorers]]\nname = \"client\"\nkind = \"judge\"\nmodel = \"cheap\"\n"));
-    assert!(said.contains("give it another name"), "{said}");
+fn no_judge_is_called_as_other_scores_are() {
+    for (name, whose) in [
+        ("client", "clients' own scores"),
+        ("format", "what the gateway finds"),
+        ("reference", "what the gateway finds"),
+    ] {
+        let said = mistakes(&format!("{SMALL}\n[[scorers]]\nname = \"{name}\"\nkind = \"judge\"\nmodel = \"cheap\"\n"));
+        assert!(said.contains(&format!("a scorer is called \"{name}\", as {whose}")), "{said}");
+    }
+}
+
+#[test]
+fn a_condition_that_could_never_be_told_is_a_mistake_of_its_line() {
+    let text = format!(
+        "{SMALL}\n[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n\
+         [[routes.rules]]\nwhen = \"tools and metadata.n|size > 5\"\nmodels = [\"cheap\"]\n\
+         [[routes.rules]]\nwhen = \"metadata.n|int > 5 and metadata.tier is defined\"\nmodels = [\"cheap\"]\n"
+    );
+    let said = mistakes(&text);
+    let line = text.lines().position(|line| line.contains("size")).unwrap() + 1;
+    assert!(said.starts_with(&format!("f.toml:{line}: `when` cannot be read: filter size is unknown")), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]
