@@ -49,7 +49,7 @@ fn train(folder: &TempDir, name: &str, seed: &str) -> String {
     std::fs::write(folder.path().join("toy.jsonl"), (0..60).map(|i| line(i) + "\n").collect::<String>()).unwrap();
     let out = format!("trained/{name}");
     std::fs::create_dir_all(folder.path().join("trained")).unwrap();
-    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1", "--seed", seed];
+    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1", "--seed", seed, "--force"];
     let (code, _, error) =
         satisfice(folder.path(), &[&["train", "--workload", "toy.jsonl", "--out", &out], &quick[..]].concat());
     assert_eq!(code, 0, "{error}");
