@@ -5,9 +5,11 @@ use std::process::Command;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use satisfice::store::{RedbStore, Retention, Store};
 use serde_json::{Value, json};
 
 use crate::gateway::{ask, client, header};
+use crate::recorded::{decided, scored};
 use crate::scripted::{Answer, Gate, Scripted};
 use crate::served::{Served, program, url};
 
@@ -207,6 +209,22 @@ async fn what_waits_for_a_restart_is_named_and_all_else_is_in_force() {
     }
     assert!(!heard.iter().any(|line| line.contains("waits for a restart")), "nothing waits any more: {heard:#?}");
     assert_eq!(status().await, 200);
+}
+
+#[test]
+fn a_source_to_unlearn_of_which_there_is_no_score_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = RedbStore::open(&folder.path().join("data"), Retention::default()).unwrap();
+    store.append(&[decided(0), scored(0, "judge", 0.5)]).unwrap();
+    drop(store);
+    let config = format!("[server]\nunlearn = [\"judge\", \"judgee\"]\n{CONFIG}");
+    let served = configured(&mut program(), folder.path(), &config);
+    let mut heard = vec![served.next()];
+    while !heard.last().is_some_and(|line: &String| line.contains("for operators")) {
+        heard.push(served.next());
+    }
+    let warned: Vec<_> = heard.iter().filter(|line| line.contains("has no score")).collect();
+    assert!(warned.len() == 1 && warned[0].contains("WARN") && warned[0].contains("\"judgee\""), "{heard:#?}");
 }
 
 #[test]

@@ -697,6 +697,11 @@ fn the_classifier_that_a_data_folder_uses_is_the_old_one_where_the_folder_is_giv
     let (good, data) = (folder.path().join("good"), folder.path().join("data"));
     let thorough = ["--epochs", "60", "--members", "1", "--holdout", "0.3"];
     program(&[&["--workload", str(&file), "--out", str(&good)], &thorough[..]].concat()).expect("trained");
+    let typo = folder.path().join("typo");
+    let missing = ["--workload", str(&file), "--out", "x", "--data-dir", str(&typo)];
+    let refusal = program(&missing).expect_err("not there");
+    assert!(refusal.contains("typo is not there; give the --data-dir of a gateway"), "{refusal}");
+    std::fs::create_dir(&data).expect("made");
     let mut taken = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
     let taken = taken.args(["model", "use", str(&good), "--data-dir", str(&data)]).output().expect("runs");
     assert!(taken.status.success());
