@@ -600,13 +600,39 @@ fn what_cannot_be_of_a_cache_says_so() {
     f.toml:4: `ttl_s` of [cache] is 0; give seconds from 1 to 2592000, which are 30 days
     f.toml:5: `models` of [cache] is 1; give true or false
     f.toml:6: unknown key `size` in [cache] (known: memory_mib, disk_mib, ttl_s, models)
-    f.toml:27: `semantic_threshold` of [cache] is 1.5; give a cosine above 0 and up to 1, such as 0.95; leave it out, and only the same request has the same answer
-    f.toml:28: `ttl_s` of [cache] is 1e9; give seconds from 1 to 2592000, which are 30 days
+    f.toml:27: `semantic_threshold` of [routes.cache] is 1.5; give a cosine above 0 and up to 1, such as 0.95; leave it out, and only the same request has the same answer
+    f.toml:28: `ttl_s` of [routes.cache] is 1e9; give seconds from 1 to 2592000, which are 30 days
     "#);
     let remarks = |text: &str| read(text).unwrap().remarks.into_iter().map(|r| r.text).collect::<Vec<_>>().join("\n");
     let unused = remarks(&format!("[cache]\ndisk_mib = 65\n{SMALL}"));
     assert!(unused.contains("nothing is cached: add [routes.cache]"), "{unused}");
     assert!(unused.contains("`disk_mib` is more than `memory_mib`"), "{unused}");
+}
+
+#[test]
+fn a_classifier_of_the_command_line_that_is_not_there_names_the_flag() {
+    let flags = Flags { classifier: Some("nowhere".into()), ..Flags::default() };
+    let text = read_with(SMALL, &flags).unwrap_err().to_string();
+    assert!(text.starts_with("f.toml: the classifier nowhere has no manifest.json; give a folder"), "{text}");
+    assert!(text.ends_with("(--model, or `path` in [classifier])"), "{text}");
+}
+
+#[test]
+fn a_table_of_a_route_is_called_as_it_is_written() {
+    let route = "[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n";
+    let text = mistakes(&format!("{SMALL}{route}[routes.cache]\nmemory_mib = 1\n[routes.fallbacks]\nrate = []\n"));
+    assert!(text.contains("unknown key `memory_mib` in [routes.cache] (known: "), "{text}");
+    assert!(text.contains("unknown key `rate` in [routes.fallbacks]"), "{text}");
+}
+
+#[test]
+fn a_model_that_makes_embeddings_is_of_a_provider_that_can_be_asked_for_them() {
+    let text = mistakes(&format!(
+        "{SMALL}[[providers]]\nname = \"claude\"\nkind = \"anthropic\"\napi_key = \"env:KEY\"\n\
+         [[models]]\nname = \"vectors\"\nprovider = \"claude\"\nkind = \"embedding\"\n"
+    ));
+    let line = SMALL.lines().count() + 5;
+    assert!(text.starts_with(&format!("f.toml:{line}: the model \"vectors\" makes embeddings, which")), "{text}");
 }
 
 #[test]

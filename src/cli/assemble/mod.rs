@@ -275,8 +275,8 @@ impl Running {
         self.admin_address
     }
 
-    /// Takes up another configuration, whole or not at all, except for what is taken up at the start only, which stays as
-    /// it is; the log says so. Providers that stay as they were keep their connections and their health. What a learner
+    /// Takes up another configuration, whole or not at all, except for what is taken up at the start only, which stays
+    /// as it is; the log says so. Providers that stay as they were keep their connections and their health. What a learner
     /// without room has not been told is for [`tell`](Self::tell).
     ///
     /// # Errors

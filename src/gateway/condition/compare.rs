@@ -64,7 +64,7 @@ fn order(left: &Value, right: &Value) -> Result<Option<Ordering>, String> {
     // minijinja has an order of kinds too, in which any text is above any number.
     match left.kind() == right.kind() {
         true => Ok(Some(left.cmp(&right))),
-        false => Err(format!("{} {left:?} is compared with {} {right:?}", left.kind(), right.kind())),
+        false => Err(format!("a {} is compared with a {}", left.kind(), right.kind())),
     }
 }
 
