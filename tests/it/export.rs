@@ -103,7 +103,7 @@ fn a_source_of_which_there_is_no_score_is_not_left_out_in_silence() {
     let folder = data(&entries, &[]);
     let options = Options { without: vec!["judge".into(), "judgee".into()], ..options(&folder, "traces.jsonl") };
     let text = refused(&options);
-    let told = "--without judgee: the ledger has no score of that source; it has scores of: \"client\", \"judge\"";
+    let told = "--without judgee: the ledger has no score of that source; it has: \"client\", \"judge\"";
     assert_eq!(text, told);
     assert_eq!(left(&folder), [] as [PathBuf; 0]);
 }

@@ -152,7 +152,9 @@ impl<'a> Export<'a> {
     fn check_sources(&self) -> anyhow::Result<()> {
         let Some(unheard) = self.unheard.first() else { return Ok(()) };
         let sources: Vec<_> = self.sources.iter().map(|source| format!("\"{source}\"")).collect();
-        bail!("--without {unheard}: the ledger has no score of that source; it has scores of: {}", sources.join(", "))
+        let there =
+            if sources.is_empty() { "it has none at all".into() } else { format!("it has: {}", sources.join(", ")) };
+        bail!("--without {unheard}: the ledger has no score of that source; {there}")
     }
 
     fn hear(&mut self, source: &str) {
