@@ -1,18 +1,20 @@
 //! `satisfice model list|use|rollback`: which classifier the gateway of a data folder decides with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::registry::{IN_PROGRAM, Model, Registry};
+use super::registry::{IN_PROGRAM, Model, Registry, check_there};
 use super::table;
+
+const DEFAULT_DATA_DIR: &str = "data";
 
 /// `satisfice model`'s flags.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     #[command(subcommand)]
     pub action: Action,
-    /// Where the gateway keeps what it learned.
-    #[arg(long, global = true, default_value = "data", value_name = "FOLDER")]
-    pub data_dir: PathBuf,
+    /// Where the gateway keeps what it learned [default: data, which need not be there yet].
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// What to do.
@@ -39,15 +41,18 @@ pub enum Action {
 /// # Errors
 /// No such classifier, one that does not load, or a registry that cannot be read or written: nothing is changed then.
 pub fn run(options: &Options, now_ms: u64) -> anyhow::Result<String> {
-    let mut registry = Registry::open(&options.data_dir)?;
+    options.data_dir.as_deref().map_or(Ok(()), check_there)?;
+    let data_dir = options.data_dir.as_deref().unwrap_or(Path::new(DEFAULT_DATA_DIR));
+    let mut registry = Registry::open(data_dir)?;
     match &options.action {
         Action::List => list(&registry),
         Action::Use { model, name } => {
             let (name, fingerprint) = registry.take(model, name.as_deref())?;
             registry.push(&name, &fingerprint, now_ms)?;
             Ok(format!(
-                "{name} ({fingerprint}) is in use; a gateway that runs on {} changes over\n",
-                options.data_dir.display()
+                "{name} ({fingerprint}) is in use; a gateway that runs on {} changes over, unless it was started with \
+                 a folder of its own (--model, or `path` in [classifier])\n",
+                data_dir.display()
             ))
         }
         Action::Rollback => {

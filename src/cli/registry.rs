@@ -1,6 +1,7 @@
 //! The classifiers of a data folder: `models/NAME/` each, and `models/registry.json`, which says which is in use.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -70,6 +71,16 @@ pub fn folder(data_dir: &Path) -> PathBuf {
     data_dir.join("models")
 }
 
+/// Refuses a data folder that is not there: its name may be mistyped.
+///
+/// # Errors
+/// Says so, with the remedy.
+pub fn check_there(data_dir: &Path) -> anyhow::Result<()> {
+    let is_missing = fs::metadata(data_dir).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    ensure!(!is_missing, "{} is not there; give the --data-dir of a gateway that has run", data_dir.display());
+    Ok(())
+}
+
 /// The classifier that a data folder's gateway decides with.
 ///
 /// # Errors
@@ -100,9 +111,7 @@ impl Registry {
         let folder = folder(data_dir);
         let path = folder.join(REGISTRY_FILE);
         let stored = match fs::metadata(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Stored { version: VERSION, history: Vec::new() }
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Stored { version: VERSION, history: Vec::new() },
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
             Ok(file) => {
                 ensure!(file.len() <= LARGEST, "{}: larger than {LARGEST} bytes; move it away", path.display());
@@ -172,7 +181,11 @@ impl Registry {
         let own = from.canonicalize()?.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.map(str::to_owned).or(own).unwrap_or_default();
         ensure!(
-            is_name(&name) && name != IN_PROGRAM,
+            name != IN_PROGRAM,
+            "{name:?} cannot be a classifier's name: the one in the program has it; give another with --name"
+        );
+        ensure!(
+            is_name(&name),
             "{name:?} cannot be a classifier's name; give one of letters, digits, -, _ and . with --name"
         );
         self.copy(from, &name, &bundle)?;

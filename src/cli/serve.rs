@@ -87,7 +87,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     let mut configured = Configured::new(Source::new(options.config.clone(), flags(&options))?)?;
     let setup = configured.source.read()?;
     let summary = summary(&setup);
-    let mut classified = Classified::new(Classifiers::of(&setup));
+    let mut classified = Classified::new(Classifiers::of(&setup), &setup.data_dir);
     let admin = admin(&setup.server).await?;
     let running = assemble(setup, admin).await?;
     let mut stop = Stop::new()?;
@@ -230,8 +230,8 @@ struct Classified {
 
 impl Classified {
     /// Hears everything from here on.
-    fn new(classifiers: Classifiers) -> Self {
-        let registry = watch_registry(&classifiers);
+    fn new(classifiers: Classifiers, data_dir: &Path) -> Self {
+        let registry = watch_registry(data_dir);
         Self { classifiers, registry }
     }
 
@@ -246,7 +246,14 @@ impl Classified {
             sleep(SETTLE).await;
             // What changed since belongs to the same change.
             let _ = self.registry.as_mut().map(Watch::look);
-            reclassify(running, &self.classifiers, false).await;
+            match &self.classifiers {
+                Classifiers::Registry(_) => reclassify(running, &self.classifiers, false).await,
+                Classifiers::Folder(folder) => tracing::warn!(
+                    "what `satisfice model` says is not taken up: the classifier in {} was given (--model, or `path` \
+                     in [classifier])",
+                    folder.display()
+                ),
+            }
         }
     }
 }
@@ -279,8 +286,7 @@ async fn changed(watch: &mut Option<Watch>) {
 }
 
 /// The registry's folder is made, so that there is something to watch.
-fn watch_registry(classifiers: &Classifiers) -> Option<Watch> {
-    let Classifiers::Registry(data_dir) = classifiers else { return None };
+fn watch_registry(data_dir: &Path) -> Option<Watch> {
     let folder = registry::folder(data_dir);
     let made = make_folder(&folder);
     made.inspect_err(|error| tracing::warn!(%error, "`model use` needs a restart to be seen")).ok()?;

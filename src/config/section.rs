@@ -163,7 +163,8 @@ impl<'r, 'i> Section<'r, 'i> {
     /// The table `[key]`, if it is there.
     pub(super) fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_, 'i>) -> T) -> Option<T> {
         let value = self.take(key)?;
-        self.section_of(format!("[{key}]"), value, read)
+        let title = self.title_of(key);
+        self.section_of(format!("[{title}]"), value, read)
     }
 
     /// Each of the tables `[[key]]`, and how many there are, also of those that are no tables.
@@ -174,10 +175,7 @@ impl<'r, 'i> Section<'r, 'i> {
     ) -> Option<Vec<T>> {
         let value = self.take(key)?;
         let line = self.lines.line(value.span());
-        let title = match self.title.strip_prefix("[[").and_then(|outer| outer.strip_suffix("]]")) {
-            Some(outer) => format!("[[{outer}.{key}]]"),
-            None => format!("[[{key}]]"),
-        };
+        let title = format!("[[{}]]", self.title_of(key));
         let DeValue::Array(items) = value.into_inner() else {
             return self.wrong(key, line, "no list of tables".into(), &format!("each one under its own {title}"));
         };
@@ -192,6 +190,14 @@ impl<'r, 'i> Section<'r, 'i> {
     /// Notes that a required key is not there.
     pub(super) fn missing(&mut self, key: &str, expected: &str) {
         self.findings.missing(self.line, format!("`{key}` of {} is missing; give {expected}", self.title));
+    }
+
+    /// `routes.cache`, of what stands under `[[routes]]`.
+    fn title_of(&self, key: &str) -> String {
+        match self.title.strip_prefix("[[").and_then(|outer| outer.strip_suffix("]]")) {
+            Some(outer) => format!("{outer}.{key}"),
+            None => key.to_owned(),
+        }
     }
 
     fn section_of<T>(

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::answer::{Answer, AnswerBody, AnswerStream, Facts};
 use super::cache::{self, CacheRule, CacheWish, Follow, Hit, How, Question, Scope, Shared, Ticket, Turn, Waited};
+use super::condition::Circumstances;
 use super::error::GatewayError;
 use super::plan::Plan;
 use super::preferred::Preferred;
 use super::recording::{Origin, Recording};
-use super::rules::Circumstances;
 use super::setup::{Asked, Setup, Target};
 use super::sources::Arrival;
 use super::telling::Telling;

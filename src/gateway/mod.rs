@@ -6,6 +6,7 @@ mod balance;
 mod bundles;
 mod cache;
 mod cached;
+mod condition;
 mod embeddings;
 mod error;
 mod filter;
@@ -37,10 +38,11 @@ pub use answer::{Answer, AnswerBody, AnswerStream, Facts};
 pub use balance::Balance;
 pub use bundles::assess_again;
 pub use cache::{CacheRule, CacheSettings, CacheWish, DEFAULT_TTL, How, MAX_KEPT_ANSWER, Tenant};
+pub use condition::Condition;
 pub use error::GatewayError;
 pub use filter::{Demand, Excluded, Reason};
 pub use recording::{MAX_KEPT_REPLY, MAX_KEPT_REQUEST, append, record_attempt};
-pub use rules::{Condition, Rule, Then};
+pub use rules::{Rule, Then};
 pub use settings::{
     DEFAULT_ATTEMPTS, DEFAULT_DEADLINES, DEFAULT_SHADOW, Resilience, RouteSettings, SegmentSettings, Settings,
 };

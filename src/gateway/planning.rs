@@ -6,10 +6,11 @@ use arc_swap::Guard;
 use tokio::time::Instant;
 
 use super::bundles::Held;
+use super::condition::Circumstances;
 use super::filter::Demand;
 use super::plan::{Plan, Rescue};
 use super::preferred::Preferred;
-use super::rules::{Circumstances, Then};
+use super::rules::Then;
 use super::sessions::{Reading, Warm};
 use super::settings::RouteSettings;
 use super::setup::{Route, Setup};

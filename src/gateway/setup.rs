@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Wishes;
 use super::balance::{Balance, Deployment, order};
+use super::condition::Circumstances;
 use super::error::GatewayError;
 use super::filter::{Demand, Excluded, Reason};
 use super::pace::Pace;
-use super::rules::{Circumstances, Rule, Then};
+use super::rules::{Rule, Then};
 use super::sessions::{Reading, Warm};
 use super::settings::{SegmentSettings, Settings};
 use crate::api::chat::ChatRequest;

@@ -99,7 +99,17 @@ impl Fold {
         let (staged, touched) = (Vec::new(), Vec::new());
         let (position, own, foreign, blank) = (origin, origin > 0, false, prior);
         let mut fold = Self { reading, blank, snapshot, position, origin, standings, own, foreign, staged, touched };
-        store.replay(origin, &mut |position, entry| fold.replay(store, position, &entry))?;
+        let mut unheard = fold.reading.unlearned.clone();
+        store.replay(origin, &mut |position, entry| {
+            if let Entry::Scored(scored) = &entry {
+                unheard.retain(|source| *source != scored.source);
+            }
+            fold.replay(store, position, &entry)
+        })?;
+        // Later starts see the ledger's end only.
+        for source in unheard.iter().filter(|_| origin == 0) {
+            tracing::warn!(source, "`unlearn` of [server] names a source of which the ledger has no score");
+        }
         Ok(fold)
     }
 

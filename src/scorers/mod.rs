@@ -25,6 +25,9 @@ pub trait Scorer: Send {
     fn score(&mut self, trace: &Trace) -> Option<Verdict>;
 }
 
+/// The sources of the gateway's own scores, besides the judges, which are called as the configuration says.
+pub const OWN_SOURCES: [&str; 2] = [reward::FORMAT, reference::Reference::SOURCE];
+
 /// The scorers that always run.
 pub fn built_in() -> Vec<Box<dyn Scorer>> {
     vec![Box::new(format::Format::default())]

@@ -96,6 +96,11 @@ impl Wire {
         Self::KINDS.iter().find(|(_, wire)| *wire == self).map_or("", |(kind, _)| kind)
     }
 
+    /// Whether it can be asked for embeddings.
+    pub fn embeds(self) -> bool {
+        self != Self::Anthropic
+    }
+
     /// The `base_url` where none is given: of a wire that one vendor alone speaks.
     pub fn home(self) -> Option<&'static str> {
         match self {

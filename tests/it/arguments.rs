@@ -27,7 +27,10 @@ fn a_wrong_argument_is_told_on_one_line() {
     let usd = "give a positive number of USD, such as 0.66";
     let calibrate = "calibrate --prompts p.jsonl --route auto --max-usd";
     told(&format!("{calibrate} -1"), &format!("invalid value '-1' for '--max-usd <USD>': {usd}"));
-    told("train", "the following required arguments were not provided: --out <DIR> --workload <FILE>...");
+    told(
+        "train",
+        "the following required arguments were not provided: --out <DIR> <--workload <FILE>...|--traces <FILE>...>",
+    );
     let address = "give an IP address and a port, such as 127.0.0.1:8080";
     told("serve --listen localhost:80", &format!("invalid value 'localhost:80' for '--listen <ADDRESS>': {address}"));
     told("evaluate --svg", "a value is required for '--svg <DIR|FILE>' but none was supplied");

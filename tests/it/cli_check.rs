@@ -113,11 +113,21 @@ fn every_mistake_has_its_file_and_line() {
 }
 
 #[test]
-fn a_classifier_that_is_not_there_is_a_mistake() {
+fn a_classifier_that_is_not_there_is_a_mistake_of_its_line_beside_all_others() {
+    let text = "[classifier]\npath = \"nowhere\"\n[deadlines]\nidle = 3\n";
+    let text = stable(&check(text).unwrap_err().to_string());
+    assert!(text.contains("satisfice.toml:2: the classifier nowhere has no manifest.json; give a folder"), "{text}");
+    assert!(text.contains("satisfice.toml:4: unknown key `idle`"), "{text}");
+}
+
+#[test]
+fn a_classifier_that_does_not_load_is_a_mistake() {
     let example = include_str!("../../satisfice.example.toml");
-    let refused = check(&format!("{example}\n[classifier]\npath = \"nowhere\"\n").replacen("[classifier]\n", "", 1));
-    let text = refused.unwrap_err().to_string();
-    assert!(text.contains("nowhere") && text.contains("[classifier]"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("manifest.json"), "{").unwrap();
+    let path = format!("[classifier]\npath = {:?}\n", folder.path());
+    let text = check(&example.replacen("[classifier]\n", &path, 1)).unwrap_err().to_string();
+    assert!(text.contains("manifest.json") && text.contains("[classifier]"), "{text}");
 }
 
 #[test]

@@ -296,9 +296,28 @@ fn an_open_address_needs_keys_wherever_it_was_said() {
 }
 
 #[test]
-fn no_judge_is_called_as_clients_scores_are() {
-    let said = mistakes(&format!("{SMALL}\n[[scorers]]\nname = \"client\"\nkind = \"judge\"\nmodel = \"cheap\"\n"));
-    assert!(said.contains("give it another name"), "{said}");
+fn no_judge_is_called_as_other_scores_are() {
+    for (name, whose) in [
+        ("client", "clients' own scores"),
+        ("format", "what the gateway finds"),
+        ("reference", "what the gateway finds"),
+    ] {
+        let said = mistakes(&format!("{SMALL}\n[[scorers]]\nname = \"{name}\"\nkind = \"judge\"\nmodel = \"cheap\"\n"));
+        assert!(said.contains(&format!("a scorer is called \"{name}\", as {whose}")), "{said}");
+    }
+}
+
+#[test]
+fn a_condition_that_could_never_be_told_is_a_mistake_of_its_line() {
+    let text = format!(
+        "{SMALL}\n[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n\
+         [[routes.rules]]\nwhen = \"tools and metadata.n|size > 5\"\nmodels = [\"cheap\"]\n\
+         [[routes.rules]]\nwhen = \"metadata.n|int > 5 and metadata.tier is defined\"\nmodels = [\"cheap\"]\n"
+    );
+    let said = mistakes(&text);
+    let line = text.lines().position(|line| line.contains("size")).unwrap() + 1;
+    assert!(said.starts_with(&format!("f.toml:{line}: `when` cannot be read: filter size is unknown")), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]
@@ -581,13 +600,39 @@ fn what_cannot_be_of_a_cache_says_so() {
     f.toml:4: `ttl_s` of [cache] is 0; give seconds from 1 to 2592000, which are 30 days
     f.toml:5: `models` of [cache] is 1; give true or false
     f.toml:6: unknown key `size` in [cache] (known: memory_mib, disk_mib, ttl_s, models)
-    f.toml:27: `semantic_threshold` of [cache] is 1.5; give a cosine above 0 and up to 1, such as 0.95; leave it out, and only the same request has the same answer
-    f.toml:28: `ttl_s` of [cache] is 1e9; give seconds from 1 to 2592000, which are 30 days
+    f.toml:27: `semantic_threshold` of [routes.cache] is 1.5; give a cosine above 0 and up to 1, such as 0.95; leave it out, and only the same request has the same answer
+    f.toml:28: `ttl_s` of [routes.cache] is 1e9; give seconds from 1 to 2592000, which are 30 days
     "#);
     let remarks = |text: &str| read(text).unwrap().remarks.into_iter().map(|r| r.text).collect::<Vec<_>>().join("\n");
     let unused = remarks(&format!("[cache]\ndisk_mib = 65\n{SMALL}"));
     assert!(unused.contains("nothing is cached: add [routes.cache]"), "{unused}");
     assert!(unused.contains("`disk_mib` is more than `memory_mib`"), "{unused}");
+}
+
+#[test]
+fn a_classifier_of_the_command_line_that_is_not_there_names_the_flag() {
+    let flags = Flags { classifier: Some("nowhere".into()), ..Flags::default() };
+    let text = read_with(SMALL, &flags).unwrap_err().to_string();
+    assert!(text.starts_with("f.toml: the classifier nowhere has no manifest.json; give a folder"), "{text}");
+    assert!(text.ends_with("(--model, or `path` in [classifier])"), "{text}");
+}
+
+#[test]
+fn a_table_of_a_route_is_called_as_it_is_written() {
+    let route = "[[routes]]\nname = \"auto\"\nmodels = [\"cheap\"]\n";
+    let text = mistakes(&format!("{SMALL}{route}[routes.cache]\nmemory_mib = 1\n[routes.fallbacks]\nrate = []\n"));
+    assert!(text.contains("unknown key `memory_mib` in [routes.cache] (known: "), "{text}");
+    assert!(text.contains("unknown key `rate` in [routes.fallbacks]"), "{text}");
+}
+
+#[test]
+fn a_model_that_makes_embeddings_is_of_a_provider_that_can_be_asked_for_them() {
+    let text = mistakes(&format!(
+        "{SMALL}[[providers]]\nname = \"claude\"\nkind = \"anthropic\"\napi_key = \"env:KEY\"\n\
+         [[models]]\nname = \"vectors\"\nprovider = \"claude\"\nkind = \"embedding\"\n"
+    ));
+    let line = SMALL.lines().count() + 5;
+    assert!(text.starts_with(&format!("f.toml:{line}: the model \"vectors\" makes embeddings, which")), "{text}");
 }
 
 #[test]

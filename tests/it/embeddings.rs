@@ -184,6 +184,27 @@ async fn what_cannot_be_embedded_is_refused_with_its_field() {
 }
 
 #[tokio::test]
+async fn the_wires_that_are_said_to_embed_are_those_that_do() {
+    let providers = |upstream: &Scripted| {
+        let of_wire = |(kind, wire)| ProviderSettings { wire, ..upstream.provider(kind) };
+        let wires = Wire::KINDS.into_iter().map(of_wire);
+        wires.chain(["test", "other"].map(|name| upstream.provider(name))).collect()
+    };
+    let embeddings = Wire::KINDS.map(|(kind, _)| vectors(kind, "e")).to_vec();
+    let settings = Settings { embeddings, ..settings() };
+    let running = Running::with(Options { settings, providers: Some(providers), ..Options::default() }).await;
+    for (kind, wire) in Wire::KINDS {
+        let answer = embed(&running, json!({"model": format!("{kind}/vectors"), "input": "a"})).await;
+        let text = answer.text().await.unwrap();
+        assert_eq!(
+            wire.embeds(),
+            !text.contains("embeddings are not served by this provider's wire"),
+            "{kind}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_upstreams_refusal_and_nonsense_reach_the_client_as_errors() {
     let running = running().await;
     running.upstream.on("test-vectors", [Answer::status(400, "too long")]);

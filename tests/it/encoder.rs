@@ -110,7 +110,7 @@ fn refused(arguments: &[&str]) -> String {
 /// A bundle in `out`, trained on that encoder.
 fn train(folder: &TempDir, encoder: &Path, out: &str) -> PathBuf {
     let (file, out) = (write(folder, "toy.jsonl", &workload(120)), folder.path().join(out));
-    let quick = ["--holdout", "0", "--epochs", "2", "--members", "1"];
+    let quick = ["--holdout", "0", "--epochs", "2", "--members", "1", "--force"];
     let arguments = ["train", "--encoder", str(encoder), "--workload", str(&file), "--out", str(&out)];
     let (code, _, error) = satisfice(&[&arguments[..], &quick].concat());
     assert_eq!(code, Some(0), "{error}");

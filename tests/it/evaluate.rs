@@ -115,7 +115,8 @@ fn given_weights_say_whether_they_were_trained_on_the_file() {
     let folder = TempDir::new().expect("a folder");
     let (seen, other) = (write(&folder, "toy.jsonl", &workload(80)), write(&folder, "other.jsonl", &workload(40)));
     let model = folder.path().join("model");
-    let train = ["train", "--workload", str(&seen), "--out", str(&model), "--holdout", "0", "--members", "1"];
+    let train =
+        ["train", "--workload", str(&seen), "--out", str(&model), "--holdout", "0", "--members", "1", "--force"];
     assert!(Command::new(env!("CARGO_BIN_EXE_satisfice")).args(train).output().expect("started").status.success());
     let protocol = |file: &Path| {
         let report = report(&["--workload", str(file), "--model", str(&model), "--bootstrap", "0"]);

@@ -98,6 +98,17 @@ fn a_source_can_be_left_out() {
 }
 
 #[test]
+fn a_source_of_which_there_is_no_score_is_not_left_out_in_silence() {
+    let entries = [decided(0), settled(0), scored(0, "client", 1.0), scored(0, "judge", 0.0)];
+    let folder = data(&entries, &[]);
+    let options = Options { without: vec!["judge".into(), "judgee".into()], ..options(&folder, "traces.jsonl") };
+    let text = refused(&options);
+    let told = "--without judgee: the ledger has no score of that source; it has: \"client\", \"judge\"";
+    assert_eq!(text, told);
+    assert_eq!(left(&folder), [] as [PathBuf; 0]);
+}
+
+#[test]
 fn an_answer_that_nobody_gave_has_no_reward_and_an_end_that_is_not_known_is_null() {
     let unanswered = Entry::Settled {
         trace: id(1),

@@ -49,7 +49,7 @@ fn train(folder: &TempDir, name: &str, seed: &str) -> String {
     std::fs::write(folder.path().join("toy.jsonl"), (0..60).map(|i| line(i) + "\n").collect::<String>()).unwrap();
     let out = format!("trained/{name}");
     std::fs::create_dir_all(folder.path().join("trained")).unwrap();
-    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1", "--seed", seed];
+    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1", "--seed", seed, "--force"];
     let (code, _, error) =
         satisfice(folder.path(), &[&["train", "--workload", "toy.jsonl", "--out", &out], &quick[..]].concat());
     assert_eq!(code, 0, "{error}");
@@ -75,6 +75,30 @@ fn a_data_folder_that_is_a_file_is_said_to_be_one_with_the_remedy() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_data_folder_that_is_given_is_there_and_none_is_made_of_a_mistyped_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for action in [&["list"][..], &["use", "default"], &["rollback"]] {
+        let error = refused(folder.path(), &[&["model", "--data-dir", "typo"], action].concat());
+        assert!(error.contains("typo is not there; give the --data-dir of a gateway that has run"), "{error}");
+    }
+    assert!(!folder.path().join("typo").exists());
+}
+
+#[test]
+fn a_gateway_that_was_given_a_classifier_keeps_it_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    train(&folder, "one", "1");
+    std::fs::write(at.join("c.toml"), CONFIG.replace("URL", "http://127.0.0.1:1/v1")).unwrap();
+    let served = Served::start(&mut program(), at, &["--model", "trained/one"]);
+    served.says("for operators");
+    let use_it = said(at, &["model", "use", "trained/one"]);
+    assert!(use_it.contains("changes over, unless it was started with a folder of its own (--model"), "{use_it}");
+    let kept = served.says("is not taken up");
+    assert!(kept.contains("WARN") && kept.contains("the classifier in trained/one was given (--model"), "{kept}");
 }
 
 #[test]
@@ -135,6 +159,7 @@ fn what_cannot_be_used_is_refused_with_the_reason_and_changes_nothing() {
     for name in ["default", "../up", ".hidden", "a b", ""] {
         let wrong = refused(at, &["model", "use", "trained/two", "--name", name]);
         assert!(wrong.contains("cannot be a classifier's name"), "{wrong}");
+        assert_eq!(wrong.contains("the one in the program has it"), name == "default", "{wrong}");
     }
     cut(at.join("trained/two/prior.json"));
     let damaged = refused(at, &["model", "use", "trained/two"]);

@@ -49,6 +49,23 @@ async fn the_first_rule_that_holds_says_which_models_may_answer() {
 }
 
 #[tokio::test]
+async fn a_number_in_the_metadata_is_compared_as_a_number() {
+    let rules = vec![rule("metadata.budget > 100", only("large")), rule("true", only("small"))];
+    let running = Running::with(ruled(rules)).await;
+    for (metadata, expected) in [
+        ("budget=250.5", "test/large"),
+        ("budget=5", "test/small"),
+        ("budget=-1", "test/small"),
+        ("budget=plenty", "test/small"),
+        ("team=search", "test/small"),
+    ] {
+        let body = ask("auto").to_string();
+        let response = running.post("/v1/chat/completions", body).header("x-satisfice-metadata", metadata).send().await;
+        assert_eq!(header(&response.unwrap(), "x-satisfice-model"), Some(expected), "{metadata}");
+    }
+}
+
+#[tokio::test]
 async fn a_canary_is_drawn_by_its_weight_and_logged_as_pinned() {
     let canary = Then::Weights(vec![("small".into(), 3.0), ("large".into(), 1.0)]);
     let mut running = Running::with(ruled(vec![rule("true", canary)])).await;

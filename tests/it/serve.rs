@@ -5,9 +5,11 @@ use std::process::Command;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use satisfice::store::{RedbStore, Retention, Store};
 use serde_json::{Value, json};
 
 use crate::gateway::{ask, client, header};
+use crate::recorded::{decided, scored};
 use crate::scripted::{Answer, Gate, Scripted};
 use crate::served::{Served, program, url};
 
@@ -170,29 +172,59 @@ fn in_a_folder_that_is_open_to_others_they_read_no_file_and_the_log_says_so() {
     assert!(files.len() >= 2, "the ledger and the kept answers: {files:?}");
 }
 
-#[test]
-fn what_a_running_gateway_cannot_change_is_refused_with_all_that_is_new() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_restart_is_named_and_all_else_is_in_force() {
     let folder = tempfile::tempdir().unwrap();
     let served = start(folder.path());
+    let models = format!("{}/v1/models", url(&served.says("serving on")));
     served.says("for operators");
+    let status = async || client().get(&models).send().await.unwrap().status().as_u16();
+    assert_eq!(status().await, 200);
+    let classifier = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default");
     let keys = [
         ("server", "max_body_mib", "1"),
         ("server", "traces_days", "7"),
         ("server", "traces_gib", "0.5"),
         ("server", "unlearn", "[\"broken\"]"),
         ("server", "data_dir", "\"elsewhere\""),
-        ("classifier", "path", "\"elsewhere\""),
+        ("classifier", "path", &format!("{classifier:?}")),
         ("cache", "memory_mib", "1"),
         ("cache", "disk_mib", "1"),
     ];
-    for (section, key, value) in keys {
-        let changed = format!("[{section}]\n{key} = {value}\n{}", CONFIG.replace("auto", "other"));
-        std::fs::write(folder.path().join("c.toml"), changed).unwrap();
-        let refused = served.says("not reloaded");
-        assert!(refused.contains(&format!("`{key}` of [{section}] is another than at the start")), "{refused}");
+    let mut changed = "server.api_keys = [\"sk-new\"]\n".to_owned();
+    keys.iter().for_each(|(section, key, value)| changed += &format!("{section}.{key} = {value}\n"));
+    std::fs::write(folder.path().join("c.toml"), changed + &CONFIG.replace("auto", "other")).unwrap();
+    let waits = served.says("waits for a restart");
+    for (section, key, _) in keys {
+        assert!(waits.contains(&format!("`{key}` of [{section}]")), "{waits}");
     }
-    std::fs::write(folder.path().join("c.toml"), CONFIG.replace("auto", "other")).unwrap();
+    assert!(waits.contains("WARN") && !waits.contains("listen"), "{waits}");
     assert!(served.says("configuration reloaded").contains("\"other\" over 2 models"));
+    assert_eq!(status().await, 401, "a key is asked for now");
+
+    std::fs::write(folder.path().join("c.toml"), CONFIG).unwrap();
+    let mut heard = vec![served.next()];
+    while !heard.last().is_some_and(|line: &String| line.contains("configuration reloaded")) {
+        heard.push(served.next());
+    }
+    assert!(!heard.iter().any(|line| line.contains("waits for a restart")), "nothing waits any more: {heard:#?}");
+    assert_eq!(status().await, 200);
+}
+
+#[test]
+fn a_source_to_unlearn_of_which_there_is_no_score_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = RedbStore::open(&folder.path().join("data"), Retention::default()).unwrap();
+    store.append(&[decided(0), scored(0, "judge", 0.5)]).unwrap();
+    drop(store);
+    let config = format!("[server]\nunlearn = [\"judge\", \"judgee\"]\n{CONFIG}");
+    let served = configured(&mut program(), folder.path(), &config);
+    let mut heard = vec![served.next()];
+    while !heard.last().is_some_and(|line: &String| line.contains("for operators")) {
+        heard.push(served.next());
+    }
+    let warned: Vec<_> = heard.iter().filter(|line| line.contains("has no score")).collect();
+    assert!(warned.len() == 1 && warned[0].contains("WARN") && warned[0].contains("\"judgee\""), "{heard:#?}");
 }
 
 #[test]

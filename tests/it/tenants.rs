@@ -56,7 +56,9 @@ async fn a_key_opens_its_own_requests_and_no_others_also_once_the_others_key_is_
     };
     assert_eq!(score("sk-two", "client").await, 404);
     assert_eq!(score("sk-one", "client").await, 200);
-    assert_eq!(score("sk-one", "format").await, 422, "it is the gateway's own");
+    for own in ["format", "reference"] {
+        assert_eq!(score("sk-one", own).await, 422, "{own} is the gateway's own");
+    }
     for keys in [TWO, ONE_LEFT] {
         if keys == ONE_LEFT {
             configure(keys);

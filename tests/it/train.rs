@@ -78,8 +78,19 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     let file = write(&folder, "toy.jsonl", &workload(120));
     let make = |name: &str, seed: &str| {
         let out = folder.path().join(name);
-        let arguments =
-            ["--workload", str(&file), "--out", str(&out), "--seed", seed, "--holdout", "0", "--epochs", "2"];
+        let arguments = [
+            "--workload",
+            str(&file),
+            "--out",
+            str(&out),
+            "--seed",
+            seed,
+            "--holdout",
+            "0",
+            "--epochs",
+            "2",
+            "--force",
+        ];
         train(&arguments).expect("trained");
         ["network.safetensors", "prior.json"].map(|file| std::fs::read(out.join(file)).expect("written"))
     };
@@ -93,7 +104,10 @@ fn a_classifier_is_replaced_only_by_force() {
     let folder = TempDir::new().expect("a folder");
     let (file, out) = (write(&folder, "toy.jsonl", &workload(60)), folder.path().join("model"));
     let arguments = ["--workload", str(&file), "--out", str(&out), "--holdout", "0", "--epochs", "1", "--members", "1"];
-    train(&arguments).expect("trained");
+    let unseen = train(&arguments).expect_err("nobody forces it");
+    assert!(unseen.starts_with("--holdout 0: nobody would know") && unseen.contains("--force"), "{unseen}");
+    assert!(!out.exists());
+    train(&[&arguments[..], &["--force"]].concat()).expect("trained");
     let old = Bundle::load(&out).expect("loads").fingerprint;
     let other = [&arguments[..], &["--seed", "8"]].concat();
     let refusal = train(&other).expect_err("the folder exists");
@@ -149,7 +163,7 @@ fn an_excluded_fold_is_listed_and_not_trained_on() {
     let folder = TempDir::new().expect("a folder");
     let (file, list) = (write(&folder, "toy.jsonl", &workload(120)), folder.path().join("fold.tsv"));
     let out = folder.path().join("model");
-    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1"];
+    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1", "--force"];
     let fold = ["--workload", str(&file), "--out", str(&out), "--exclude-fold", "1/4", "--list-fold", str(&list)];
     train(&[&fold[..], &quick].concat()).expect("trained");
     let listed = std::fs::read_to_string(&list).expect("listed").lines().count();
@@ -254,7 +268,7 @@ fn json_that_is_not_json_and_a_damaged_archive_are_named() {
 fn a_damaged_bundle_names_the_file_and_what_is_wrong_with_it() {
     let folder = TempDir::new().expect("a folder");
     let (file, out) = (write(&folder, "toy.jsonl", &workload(60)), folder.path().join("model"));
-    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1"];
+    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1", "--force"];
     train(&[&["--workload", str(&file), "--out", str(&out)], &quick[..]].concat()).expect("trained");
     let damaged = |name: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
         let path = out.join(name);
@@ -283,7 +297,7 @@ fn a_damaged_bundle_names_the_file_and_what_is_wrong_with_it() {
 fn weights_that_are_not_finite_are_refused_though_their_hash_is_right() {
     let folder = TempDir::new().expect("a folder");
     let (file, out) = (write(&folder, "toy.jsonl", &workload(60)), folder.path().join("model"));
-    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1"];
+    let quick = ["--holdout", "0", "--epochs", "1", "--members", "1", "--force"];
     train(&[&["--workload", str(&file), "--out", str(&out)], &quick[..]].concat()).expect("trained");
     let path = out.join("network.safetensors");
     let mut network = std::fs::read(&path).expect("there");
@@ -337,7 +351,7 @@ fn selected(n: usize) -> Value {
     exported(n, chosen, if rare { 0.2 } else { 0.8 }, quality)
 }
 
-const QUICK: [&str; 6] = ["--holdout", "0", "--members", "1", "--epochs", "4"];
+const QUICK: [&str; 7] = ["--holdout", "0", "--members", "1", "--epochs", "4", "--force"];
 
 #[test]
 fn exported_traces_are_learned_from_as_if_every_model_had_been_asked() {
@@ -683,6 +697,11 @@ fn the_classifier_that_a_data_folder_uses_is_the_old_one_where_the_folder_is_giv
     let (good, data) = (folder.path().join("good"), folder.path().join("data"));
     let thorough = ["--epochs", "60", "--members", "1", "--holdout", "0.3"];
     program(&[&["--workload", str(&file), "--out", str(&good)], &thorough[..]].concat()).expect("trained");
+    let typo = folder.path().join("typo");
+    let missing = ["--workload", str(&file), "--out", "x", "--data-dir", str(&typo)];
+    let refusal = program(&missing).expect_err("not there");
+    assert!(refusal.contains("typo is not there; give the --data-dir of a gateway"), "{refusal}");
+    std::fs::create_dir(&data).expect("made");
     let mut taken = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
     let taken = taken.args(["model", "use", str(&good), "--data-dir", str(&data)]).output().expect("runs");
     assert!(taken.status.success());

@@ -23,6 +23,7 @@ use crate::learner::{self, Bounds, Learner, LearnerError, Reading};
 use crate::policy::Snapshot;
 use crate::scorers::judge::{self, Bench, Judging};
 use crate::scorers::{self, Scorer};
+use crate::server::settings::ServerSettings;
 use crate::server::{self, Admission, ApiKeys, App, BindError, Phase, Site, Workers};
 use crate::store::{AnswerShelf, RedbStore, Retention, StoreError};
 use crate::telemetry::Metrics;
@@ -63,8 +64,8 @@ pub enum AssembleError {
     Registry(anyhow::Error),
     #[error(transparent)]
     Adopt(#[from] AdoptError),
-    #[error("{0} is another than at the start, and a running gateway keeps it; restart it, or set that back")]
-    Settled(&'static str),
+    #[error("{0} stays open to other machines until the restart, and nobody would need a key; give keys, or restart")]
+    Open(SocketAddr),
     #[error("the learner has ended; restart the gateway")]
     LearnerEnded,
     #[error("cannot start the threads that serve: {0}")]
@@ -173,15 +174,21 @@ fn settled(setup: &config::Setup) -> Settled {
     ]
 }
 
+/// What is another than `running` has it.
+fn waiting(running: &Settled, wanted: &Settled) -> Vec<&'static str> {
+    let pairs = running.iter().zip(wanted);
+    pairs.filter(|(running, wanted)| running != wanted).map(|(_, (name, _))| *name).collect()
+}
+
 /// Whom the server lets in, and what the gateway's own scorers are called.
 fn admission(setup: &config::Setup) -> Admission {
-    let built_in = scorers::built_in().into_iter().map(|scorer| scorer.name().to_owned());
+    let own = scorers::OWN_SOURCES.map(str::to_owned);
     let judges = setup.judging.values().flatten().map(|judge| judge.name.clone());
     let (api_keys, admin_keys) = (&setup.server.api_keys, &setup.server.admin_keys);
     Admission {
         clients: ApiKeys::new(api_keys),
         operators: (!admin_keys.is_empty()).then(|| ApiKeys::new(admin_keys)),
-        reserved: built_in.chain(judges).collect(),
+        reserved: own.into_iter().chain(judges).collect(),
     }
 }
 
@@ -268,18 +275,18 @@ impl Running {
         self.admin_address
     }
 
-    /// Takes up another configuration's providers, models, routes and keys, whole or not at all. Providers that stay as
-    /// they were keep their connections and their health. What a learner without room has not been told is for
-    /// [`tell`](Self::tell).
+    /// Takes up another configuration, whole or not at all, except for what is taken up at the start only, which stays
+    /// as it is; the log says so. Providers that stay as they were keep their connections and their health. What a learner
+    /// without room has not been told is for [`tell`](Self::tell).
     ///
     /// # Errors
-    /// It has other listeners, another data folder or classifier, or other bounds of cache and bodies, which stay until
-    /// the end; a provider's settings cannot be used, or the learner has ended: everything stays as it was.
-    pub fn reload(&self, setup: config::Setup) -> Result<Option<Event>, AssembleError> {
-        // Keys that another address could do without must not be dropped while this one is listened on.
-        if let Some((changed, _)) = settled(&setup).into_iter().find(|setting| !self.settled.contains(setting)) {
-            return Err(AssembleError::Settled(changed));
-        }
+    /// An address that is open to other machines would ask for no key, a provider's settings cannot be used, or the
+    /// learner has ended: everything stays as it was.
+    pub fn reload(&self, mut setup: config::Setup) -> Result<Option<Event>, AssembleError> {
+        self.check_keys(&setup.server)?;
+        let CacheSettings { memory_bytes, disk_bytes, .. } = self.gateway.settings().cache;
+        let waiting = waiting(&self.settled, &settled(&setup));
+        setup.gateway.cache = CacheSettings { memory_bytes, disk_bytes, ..setup.gateway.cache };
         let admission = admission(&setup);
         let (connect, settings) = (setup.gateway.deadlines.connect, &setup.gateway);
         let models = settings.models.iter().chain(&settings.embeddings).map(|model| &**model);
@@ -294,12 +301,25 @@ impl Running {
         self.bench.store(Arc::new(bench(&setup.judging, &setup.gateway, upstreams.clone(), &self.metrics)));
         self.gateway.replace(Setup::new(setup.gateway, upstreams, &self.metrics));
         self.app.replace_admission(admission);
+        if !waiting.is_empty() {
+            tracing::warn!("what is taken up at the start only waits for a restart: {}", waiting.join(", "));
+        }
         if untold.is_some() {
             tracing::warn!(
                 "the configuration is in force, but the learner is behind, and hears of its routes once it has room; is the disk stuck?"
             );
         }
         Ok(untold)
+    }
+
+    /// Keys that another address could do without are not dropped while this one is listened on.
+    fn check_keys(&self, server: &ServerSettings) -> Result<(), AssembleError> {
+        let has_keys = !server.api_keys.is_empty();
+        let is_open = |address: &SocketAddr, has_keys: bool| !address.ip().is_loopback() && !has_keys;
+        let clients = Some(self.address).filter(|address| is_open(address, has_keys));
+        let has_keys = has_keys || !server.admin_keys.is_empty();
+        let operators = self.admin_address.filter(|address| is_open(address, has_keys));
+        clients.or(operators).map_or(Ok(()), |address| Err(AssembleError::Open(address)))
     }
 
     /// Waits until the learner has room for what is `untold`. That stays so where it is not waited for to the end.

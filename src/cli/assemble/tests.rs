@@ -59,3 +59,16 @@ async fn keys_are_asked_for_while_the_learner_waits_for_the_disk_and_it_hears_of
     running.learner.events = events;
     running.stop(pending()).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_another_address_could_do_without_stay_while_this_one_is_listened_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut open = setup(folder.path(), "api_keys = [\"sk-one\"]");
+    open.server.listen = "0.0.0.0:0".parse().unwrap();
+    let running = assemble(open, None).await.unwrap();
+    let refused = running.reload(setup(folder.path(), "")).unwrap_err().to_string();
+    assert!(refused.starts_with("0.0.0.0:") && refused.contains("nobody would need a key; give keys"), "{refused}");
+    assert_eq!(answered(&running).await, "HTTP/1.1 401 Unauthorized");
+    running.reload(setup(folder.path(), "api_keys = [\"sk-two\"]")).unwrap();
+    running.stop(pending()).await.unwrap();
+}

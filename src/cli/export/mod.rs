@@ -44,6 +44,9 @@ pub struct Options {
     pub force: bool,
 }
 
+/// Sources of scores that a message names, at most.
+const MOST_NAMED: usize = 20;
+
 /// What was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -58,13 +61,15 @@ pub struct Summary {
 /// Writes the file, whole or not at all, and says what is in it. `now_ms`: the wall clock, Unix milliseconds.
 ///
 /// # Errors
-/// The file exists or cannot be written, the data folder is in use or cannot be read, or nothing is to be exported.
+/// The file exists or cannot be written, the data folder is in use or cannot be read, nothing is to be exported, or a
+/// source that is left out has no score.
 pub fn run(options: &Options, now_ms: u64) -> anyhow::Result<Summary> {
     let after_ms = options.since.map_or(0, |since| now_ms.saturating_sub(since.as_millis() as u64));
     let mut output = Output::create(&options.out, options.force)?;
     let store = open(&options.data_dir)?;
     let mut export = Export::new(&store, after_ms, options);
     export.write(&mut output)?;
+    export.check_sources()?;
     let (summary, seen) = (export.summary, export.routes);
     if summary.requests == 0 {
         bail!(nothing(options, &seen));
@@ -116,13 +121,18 @@ struct Export<'a> {
     summary: Summary,
     /// Routes that decided anything in the time asked for.
     routes: BTreeSet<String>,
+    /// Those of `without` that have no score so far.
+    unheard: BTreeSet<&'a str>,
+    /// Sources that have one: the first few.
+    sources: BTreeSet<String>,
 }
 
 impl<'a> Export<'a> {
     fn new(store: &'a RedbStore, after_ms: u64, options: &'a Options) -> Self {
         let (route, without) = (options.route.as_deref(), &*options.without);
-        let (summary, routes) = (Summary::default(), BTreeSet::new());
-        Self { store, reader: store.reader(), after_ms, route, without, summary, routes }
+        let (summary, routes, sources) = (Summary::default(), BTreeSet::new(), BTreeSet::new());
+        let unheard = without.iter().map(String::as_str).collect();
+        Self { store, reader: store.reader(), after_ms, route, without, summary, routes, unheard, sources }
     }
 
     /// One request in memory at a time: each is looked up when the ledger comes to its decision.
@@ -138,7 +148,26 @@ impl<'a> Export<'a> {
         Ok(visited?)
     }
 
+    /// A name that was mistyped leaves nothing out.
+    fn check_sources(&self) -> anyhow::Result<()> {
+        let Some(unheard) = self.unheard.first() else { return Ok(()) };
+        let sources: Vec<_> = self.sources.iter().map(|source| format!("\"{source}\"")).collect();
+        let there =
+            if sources.is_empty() { "it has none at all".into() } else { format!("it has: {}", sources.join(", ")) };
+        bail!("--without {unheard}: the ledger has no score of that source; {there}")
+    }
+
+    fn hear(&mut self, source: &str) {
+        self.unheard.remove(source);
+        if self.sources.len() < MOST_NAMED && !self.sources.contains(source) {
+            self.sources.insert(source.to_owned());
+        }
+    }
+
     fn entry(&mut self, entry: Entry, output: &mut Output) -> anyhow::Result<()> {
+        if let Entry::Scored(scored) = &entry {
+            self.hear(&scored.source);
+        }
         let Entry::Decided { trace, at_ms, decision, .. } = &entry else { return Ok(()) };
         // Of an answer that was given again nothing was decided.
         if *at_ms < self.after_ms || decision.kind == Kind::Cache {

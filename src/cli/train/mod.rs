@@ -10,6 +10,7 @@ mod traffic;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
+use clap::ArgGroup;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::stdout::say;
@@ -22,9 +23,10 @@ use traffic::Tally;
 
 /// Train the classifier and the policy's prior on recorded workloads, on exported traces, or on both.
 #[derive(Debug, Clone, clap::Args)]
+#[command(group = ArgGroup::new("data").required(true).multiple(true).args(["workload", "traces"]))]
 pub struct TrainArgs {
     /// Recorded prompts with the quality and cost of several models' answers (.jsonl or .jsonl.gz); may be repeated.
-    #[arg(long, required_unless_present = "traces", num_args = 1.., value_name = "FILE")]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
     pub workload: Vec<PathBuf>,
     /// Traces that `export` wrote (.jsonl or .jsonl.gz), each an answer of one model, weighted by 1/propensity (20 at
     /// most); a route is a workload. May be repeated.
@@ -52,7 +54,8 @@ pub struct TrainArgs {
     /// Same seed, same data: same weights, to the bit, on the same machine.
     #[arg(long, default_value_t = Options::default().seed)]
     pub seed: u64,
-    /// Share of prompts that the report is made on, 0 for no report; the weights that are written have seen all.
+    /// Share of prompts that the report is made on; 0 makes none, and wants --force. The weights that are written have
+    /// seen all.
     #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     pub holdout: f64,
     /// Passes over the data.
@@ -150,6 +153,11 @@ fn check(args: &TrainArgs) -> anyhow::Result<()> {
     ensure!(args.epochs > 0 && args.members > 0, "--epochs and --members must be at least 1");
     // Both are needed after minutes of training, which a wrong folder should not take.
     output::check(&args.out, args.force).context("--out")?;
+    ensure!(
+        args.holdout > 0.0 || args.force,
+        "--holdout 0: nobody would know whether the new classifier falls behind the old one; give a share, such as \
+         0.1, or take it unseen with --force"
+    );
     old::load(args).map(drop)
 }
 
@@ -165,7 +173,7 @@ fn hold_out(
     files: (&EncoderFiles, &[FileEntry]),
 ) -> anyhow::Result<serde_json::Value> {
     if args.holdout == 0.0 {
-        say("no holdout: nobody knows whether the new classifier falls behind the old one");
+        say("WARNING: no holdout: nobody knows whether the new classifier falls behind the old one; --force writes it");
         return Ok(serde_json::Value::Null);
     }
     let parts = Parts::new(data, args.holdout);
@@ -204,8 +212,9 @@ fn command(args: &TrainArgs) -> String {
     };
     let encoder = folder("--encoder", &args.encoder) + &folder("--encoder-table", &args.encoder_table);
     let fold = args.exclude_fold.map_or(String::new(), |fold| format!(" --exclude-fold {fold}"));
+    let force = if args.holdout == 0.0 { " --force" } else { "" };
     format!(
-        "satisfice train{encoder}{data} --seed {} --holdout {} --epochs {} --members {}{fold}",
+        "satisfice train{encoder}{data} --seed {} --holdout {} --epochs {} --members {}{fold}{force}",
         args.seed, args.holdout, args.epochs, args.members
     )
 }

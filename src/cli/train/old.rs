@@ -23,6 +23,7 @@ pub fn load(args: &TrainArgs) -> anyhow::Result<(Bundle, String)> {
     Ok(match (&args.against, &args.data_dir) {
         (Some(folder), _) => (Bundle::load(folder).context("--against")?, folder.display().to_string()),
         (None, Some(data)) => {
+            registry::check_there(data).context("--data-dir")?;
             (registry::in_use(data).context("--data-dir")?, format!("the classifier in use in {}", data.display()))
         }
         (None, None) => (Bundle::embedded()?, "the classifier in the program".to_owned()),

@@ -36,7 +36,7 @@ pub(super) struct File {
     pub(super) routes: Option<Vec<Route>>,
     pub(super) deadlines: Deadlines,
     pub(super) scorers: Vec<Scorer>,
-    pub(super) classifier: Option<PathBuf>,
+    pub(super) classifier: Option<Located<PathBuf>>,
     /// `None`: the file has no `[cache]`.
     pub(super) cache: Option<Cache>,
 }
@@ -56,8 +56,8 @@ impl File {
     }
 }
 
-fn classifier(section: &mut Section<'_, '_>) -> Option<PathBuf> {
-    path(section, "path", "a folder that `satisfice train` wrote").map(|folder| folder.value)
+fn classifier(section: &mut Section<'_, '_>) -> Option<Located<PathBuf>> {
+    path(section, "path", "a folder that `satisfice train` wrote")
 }
 
 fn path(section: &mut Section<'_, '_>, key: &'static str, expected: &str) -> Option<Located<PathBuf>> {

@@ -43,7 +43,7 @@ pub(super) fn resolve(
     Setup {
         server: server::server(&file.server, flags, findings),
         data_dir: server::data_dir(file.server.data_dir, flags, findings),
-        classifier: flags.classifier.clone().or(file.classifier),
+        classifier: server::classifier(file.classifier, flags, findings),
         gateway: Settings {
             models,
             embeddings,

@@ -81,7 +81,21 @@ fn model(
     remark_on(&name.value, typed.line, fact, &origin, findings);
     let id = ModelId::of(&provider_name.value, &name.value);
     let kind = typed.kind.unwrap_or_else(|| kind_of(fact));
+    if kind == ModelKind::Embedding {
+        check_embeds(&name.value, typed.line, provider, findings);
+    }
     Some((kind, Arc::new(completed(typed, id, upstream_name, fact)), origin))
+}
+
+fn check_embeds(name: &str, line: usize, provider: &file::Provider, findings: &mut Findings) {
+    if let Some(wire) = provider.wire.filter(|wire| !wire.embeds()) {
+        let text = format!(
+            "the model \"{name}\" makes embeddings, which providers of kind \"{}\" cannot be asked for; give it \
+             another provider, or kind = \"chat\"",
+            wire.kind()
+        );
+        findings.mistake(line, text);
+    }
 }
 
 fn kind_of(fact: Option<&Fact>) -> ModelKind {

@@ -8,6 +8,7 @@ use crate::catalog::Model;
 use crate::config::file::{self, File};
 use crate::config::findings::Findings;
 use crate::gateway::{DEFAULT_SHADOW, RouteSettings};
+use crate::scorers::OWN_SOURCES;
 use crate::scorers::judge::{DEFAULT_RUBRIC, DEFAULT_SHARE, DEFAULT_WEIGHT, JudgeSettings, Judging};
 use crate::server::settings::DEFAULT_SOURCE;
 
@@ -19,7 +20,7 @@ pub(super) fn judging(
     findings: &mut Findings,
 ) -> Judging {
     unique("scorer", file.scorers.iter().filter_map(|scorer| scorer.name.as_ref()), findings);
-    note_clients_name(file, findings);
+    note_taken_names(file, findings);
     let judges: Vec<_> = file.scorers.iter().filter_map(|scorer| judge(scorer, file, models, findings)).collect();
     let typed = file.routes.iter().flatten();
     typed.clone().for_each(|route| note_unknown_scorers(route, file, findings));
@@ -65,11 +66,15 @@ fn judge(
     }))
 }
 
-/// Nobody else may score under a judge's name.
-fn note_clients_name(file: &File, findings: &mut Findings) {
-    let names = file.scorers.iter().filter_map(|scorer| scorer.name.as_ref());
-    for name in names.filter(|name| name.value == DEFAULT_SOURCE) {
-        let text = format!("a scorer is called \"{DEFAULT_SOURCE}\", as clients' own scores are; give it another name");
+/// Nobody else may score under a judge's name: to unlearn the one would unlearn the other, too.
+fn note_taken_names(file: &File, findings: &mut Findings) {
+    for name in file.scorers.iter().filter_map(|scorer| scorer.name.as_ref()) {
+        let whose = match &*name.value {
+            DEFAULT_SOURCE => "clients' own scores are",
+            own if OWN_SOURCES.contains(&own) => "what the gateway finds without a judge is",
+            _ => continue,
+        };
+        let text = format!("a scorer is called \"{}\", as {whose}; give it another name", name.value);
         findings.mistake(name.line, text);
     }
 }

@@ -69,3 +69,14 @@ pub(super) fn data_dir(typed: Option<Located<PathBuf>>, flags: &Flags, findings:
     }
     folder
 }
+
+/// The classifier's folder, if one is named. What is wrong in it is found once it is loaded.
+pub(super) fn classifier(typed: Option<Located<PathBuf>>, flags: &Flags, findings: &mut Findings) -> Option<PathBuf> {
+    let flag = flags.classifier.clone().map(|folder| (folder, None));
+    let (folder, line) = flag.or(typed.map(|folder| (folder.value, Some(folder.line))))?;
+    if !folder.join("manifest.json").is_file() {
+        let remedy = "give a folder that `satisfice train` wrote (--model, or `path` in [classifier])";
+        findings.mistake(line, format!("the classifier {} has no manifest.json; {remedy}", folder.display()));
+    }
+    Some(folder)
+}
