@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::chat::{lenient, word};
+use super::chat::{forgiving, lenient, word};
 use super::conversation::{Fields, Hosted, Signatures};
 use super::growing::{GROWING_DETAILS, add_element};
 use super::usage::WireUsage;
@@ -339,11 +339,6 @@ fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::
     let mut list: Vec<Value> = forgiving(deserializer)?;
     list.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("index")));
     Ok(list)
-}
-
-/// What is of another form says nothing.
-fn forgiving<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    lenient(deserializer).map(Option::unwrap_or_default)
 }
 
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {

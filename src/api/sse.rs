@@ -18,6 +18,14 @@ pub struct EventTooLong {
     pub limit: usize,
 }
 
+/// A chunk that a client's protocol cannot tell any further.
+#[derive(Debug)]
+pub struct Untold {
+    /// The framed events of what came before in it.
+    pub told: Vec<u8>,
+    pub problem: serde_json::Error,
+}
+
 /// Bytes in any cut → the data of one event after another.
 ///
 /// What comes out depends only on the bytes that went in, not on how they were cut. An event that the end of the

@@ -1,18 +1,19 @@
 //! Reading a request's body, within bounds.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Request;
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{CONTENT_ENCODING, EXPECT};
-use http_body::Body as _;
+use http::{HeaderMap, Request, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -46,23 +47,27 @@ impl Bodies {
         Self { limit, room: Arc::new(Semaphore::new(ROOM.max(limit))) }
     }
 
+    /// Bytes that one may have.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The whole body. A long one takes its room until nobody holds it any more.
-    pub(super) async fn read(&self, request: Request) -> Result<Bytes, ApiError> {
+    pub(super) async fn read(&self, request: Request<Body>) -> Result<Bytes, ApiError> {
         self.read_within(request, self.limit).await
     }
 
     /// The whole body, at most `limit` bytes of it.
-    pub(super) async fn read_within(&self, request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    pub(super) async fn read_within(&self, request: Request<Body>, limit: usize) -> Result<Bytes, ApiError> {
         read(request, limit, Share::of(&self.room)).await
     }
 }
 
-async fn read(request: Request, limit: usize, share: Share) -> Result<Bytes, ApiError> {
+async fn read(request: Request<Body>, limit: usize, share: Share) -> Result<Bytes, ApiError> {
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(ApiError::encoded(&String::from_utf8_lossy(encoding.as_bytes())));
     }
-    // A client that waits to be asked for its body has not begun to send it, and is not asked.
-    let waits = request.headers().get(EXPECT).is_some_and(|what| what.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let waits = waits(request.headers());
     let mut body = request.into_body();
     if body.size_hint().lower() > limit as u64 {
         if !waits {
@@ -85,6 +90,57 @@ async fn read(request: Request, limit: usize, share: Share) -> Result<Bytes, Api
             StatusCode::REQUEST_TIMEOUT,
             format!("the body did not come within {} s; send it again", READ_DEADLINE.as_secs()),
         )),
+    }
+}
+
+/// A client that waits to be asked for its body has not begun to send it, and is not asked.
+fn waits(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|what| what.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// A request's body on its way to who reads it. One that nobody reads, as its request is refused for the head, is thrown
+/// away while the refusal goes out.
+pub(super) struct Sent {
+    /// `None` once it is thrown away.
+    body: Option<Incoming>,
+    limit: usize,
+    /// Somebody reads it, or its client waits to be asked for it.
+    is_read: bool,
+}
+
+impl Sent {
+    /// `request` with its body; of one that nobody reads as much is thrown away as where `limit` is the most.
+    pub(super) fn with(request: Request<Incoming>, limit: usize) -> Request<Self> {
+        let is_read = waits(request.headers());
+        request.map(|body| Self { body: Some(body), limit, is_read })
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        let Some(mut body) = self.body.take().filter(|body| !self.is_read && !body.is_end_stream()) else { return };
+        let limit = self.limit;
+        // There is none where the last tasks are dropped.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move { discard(&mut body, limit).await });
+    }
+}
+
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.is_read = true;
+        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map(http_body::Body::size_hint).unwrap_or_default()
     }
 }
 
@@ -167,7 +223,7 @@ async fn in_time<F: Future>(reading: F) -> Result<F::Output, Elapsed> {
     }
 }
 
-async fn discard(body: &mut Body, limit: usize) {
+async fn discard<B: http_body::Body<Data = Bytes> + Unpin>(body: &mut B, limit: usize) {
     let rest = async {
         let mut seen = 0;
         while let Some(Ok(frame)) = body.frame().await {

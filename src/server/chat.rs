@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
 use super::{App, headers};
-use crate::api::sse;
+use crate::api::sse::{self, Untold};
 use crate::upstream::UpstreamError;
 
 pub(super) async fn complete(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
@@ -26,7 +26,7 @@ impl Protocol for Chat {
         Ok(body)
     }
 
-    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, serde_json::Error> {
+    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, Untold> {
         Ok(sse::event(None, data))
     }
 

@@ -149,7 +149,8 @@ impl ApiError {
         response
     }
 
-    fn facts(mut self, facts: &Facts) -> Self {
+    /// With what is known of how the request was answered.
+    pub(super) fn facts(mut self, facts: &Facts) -> Self {
         headers::write(facts, &mut self.0.headers);
         self
     }

@@ -12,6 +12,7 @@ use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
 use super::{App, headers, json};
 use crate::api::messages::{Stream, reply, request_with};
+use crate::api::sse::Untold;
 use crate::upstream::UpstreamError;
 
 pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Result<Response, MessagesError> {
@@ -77,7 +78,7 @@ impl Protocol for Messages {
         reply(&body).map(Bytes::from).map_err(|problem| ApiError::untranslatable(&problem))
     }
 
-    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, serde_json::Error> {
+    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, Untold> {
         self.0.chunk(data).map(Bytes::from)
     }
 

@@ -10,6 +10,7 @@ use super::App;
 use super::error::ApiError;
 use super::headers;
 use super::sse::SseBody;
+use crate::api::sse::Untold;
 use crate::gateway::{Answer, AnswerBody};
 use crate::upstream::UpstreamError;
 
@@ -25,7 +26,7 @@ pub(super) trait Protocol: Send + Unpin + 'static {
     ///
     /// # Errors
     /// This protocol cannot tell the chunk, nor what follows it.
-    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, serde_json::Error>;
+    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, Untold>;
 
     /// The stream ended as it should.
     fn end(&mut self) -> Bytes;
@@ -38,7 +39,7 @@ pub(super) trait Protocol: Send + Unpin + 'static {
 pub(super) fn respond(app: &App, answer: Answer, protocol: impl Protocol) -> Result<Response, ApiError> {
     let streamed = matches!(answer.body, AnswerBody::Stream(_));
     let body = match answer.body {
-        AnswerBody::Whole(body) => Body::from(protocol.whole(body)?),
+        AnswerBody::Whole(body) => Body::from(protocol.whole(body).map_err(|error| error.facts(&answer.facts))?),
         AnswerBody::Stream(answer) => Body::new(SseBody::new(answer, protocol, app.over.clone())),
     };
     let mut response = Response::new(body);

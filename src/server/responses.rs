@@ -11,6 +11,7 @@ use super::error::{self, ApiError};
 use super::protocol::{Protocol, respond};
 use super::{App, headers};
 use crate::api::responses::{Echo, Stream, reply, request};
+use crate::api::sse::Untold;
 use crate::upstream::UpstreamError;
 
 pub(super) async fn create(State(app): State<Arc<App>>, asked: Request) -> Result<Response, ApiError> {
@@ -31,7 +32,7 @@ impl Protocol for Responses {
         reply(&body, &self.echo).map(Bytes::from).map_err(|problem| ApiError::untranslatable(&problem))
     }
 
-    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, serde_json::Error> {
+    fn chunk(&mut self, data: &[u8]) -> Result<Bytes, Untold> {
         self.stream.chunk(data).map(Bytes::from)
     }
 

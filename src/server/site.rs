@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use super::auth::Side;
+use super::body::Sent;
 use super::error::{ApiError, Refused};
 use super::{App, admin_router, auth, chat, router};
 
@@ -26,18 +27,20 @@ pub struct Site {
     router: Router,
     /// `None`: everything goes through the router.
     straight: Option<Arc<App>>,
+    /// Bytes that a request's body may have.
+    limit: usize,
 }
 
 impl Site {
     /// What clients call, and what watches the process.
     pub fn of_clients(app: Arc<App>) -> Self {
-        Self { router: router(app.clone()), straight: Some(app) }
+        Self { router: router(app.clone()), limit: app.bodies.limit(), straight: Some(app) }
     }
 
     /// What watches the process alone. `is_local`: on a loopback address, where what a browser sends for pages from
     /// elsewhere arrives too.
     pub fn of_admins(app: Arc<App>, is_local: bool) -> Self {
-        Self { router: admin_router(app, is_local), straight: None }
+        Self { limit: app.bodies.limit(), router: admin_router(app, is_local), straight: None }
     }
 
     /// Whether clients are served, and not operators alone.
@@ -53,6 +56,7 @@ impl Site {
     /// Answers one request, also where a handler panics.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
         let is_straight = *request.method() == Method::POST && request.uri().path() == STRAIGHT;
+        let request = Sent::with(request, self.limit);
         // Boxed: a connection that waits for its next request has no use for the room that a request takes.
         let answer = match self.straight.as_ref().filter(|_| is_straight) {
             Some(app) => AssertUnwindSafe(Box::pin(straight(app.clone(), request))).catch_unwind().await,
@@ -63,7 +67,7 @@ impl Site {
         Ok(answer)
     }
 
-    async fn routed(&self, request: Request<Incoming>) -> Response {
+    async fn routed(&self, request: Request<Sent>) -> Response {
         match self.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -71,7 +75,7 @@ impl Site {
     }
 }
 
-async fn straight(app: Arc<App>, request: Request<Incoming>) -> Response {
+async fn straight(app: Arc<App>, request: Request<Sent>) -> Response {
     if let Some(refusal) = auth::refusal(&app, Side::Clients, &request) {
         return refusal;
     }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use super::protocol::Protocol;
+use crate::api::sse::Untold;
 use crate::gateway::AnswerStream;
 use crate::upstream::UpstreamError;
 
@@ -38,7 +39,10 @@ impl<P: Protocol> SseBody<P> {
 
     /// A chunk that the protocol cannot tell ends the stream: were it left out, nobody would know that something is missing.
     fn chunk(&mut self, data: &[u8]) -> Bytes {
-        self.protocol.chunk(data).unwrap_or_else(|problem| self.protocol.cut(&self.answer.end_unreadable(&problem)))
+        self.protocol.chunk(data).unwrap_or_else(|Untold { mut told, problem }| {
+            told.extend(self.protocol.cut(&self.answer.end_unreadable(&problem)));
+            told.into()
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::calls::Calls;
 use super::compatible::messages;
 use super::{Asked, Embeddings, Events, NoAnswer, Provider, StreamItem, Text, WholeReply, WireEvent, WireRequest};
+use crate::api::answer::Answer;
 use crate::api::chat::{ChatReply, ChatRequest, Choice, ReplyMessage};
 use crate::api::conversation::{no_citations, no_hosted_tools, without_hosted_tools};
 use crate::api::embeddings::EmbeddingsRequest;
@@ -54,7 +55,11 @@ impl Provider for OpenAi {
         if choices.is_empty() {
             return Err("the answer has no choices".into());
         }
-        let (text, _) = text(choices, |choice| choice.message.take().or(choice.delta.take()));
+        let (text, calls) = text(choices, |choice| choice.message.take().or(choice.delta.take()));
+        // Calls that no protocol can tell are found now, while another model may still be asked.
+        if calls {
+            Answer::whole(&body).map_err(|e| format!("the answer's calls cannot be read: {e}"))?;
+        }
         Ok(WholeReply { usage, text: Text { length: 0, ..text }, body })
     }
 
@@ -130,14 +135,18 @@ fn parse(bytes: &Bytes) -> Result<ChatReply<'_>, NoAnswer> {
     }
 }
 
+/// Ends that are none: OpenRouter's word, DeepSeek's for an answer that it had no room to finish, and Z.ai's for a model that
+/// broke off.
+const FAILURES: [&str; 3] = ["error", "insufficient_system_resource", "network_error"];
+
 /// Why a choice is no answer, though there may be text of it: OpenRouter's way to tell that its provider failed amid it.
 fn failure(choice: &Choice) -> Option<NoAnswer> {
     match &choice.error {
         Some(error) => Some(NoAnswer::inside(error)),
-        None if choice.finish_reason.as_deref() == Some("error") => {
-            Some(NoAnswer::of_kind("server_error", "the answer's finish reason is \"error\""))
+        None => {
+            let word = choice.finish_reason.as_deref().filter(|word| FAILURES.contains(word))?;
+            Some(NoAnswer::of_kind("server_error", &format!("the answer's finish reason is \"{word}\"")))
         }
-        None => None,
     }
 }
 

@@ -469,3 +469,10 @@ proptest! {
         conversation.arrives(&body, said(&body))?;
     }
 }
+
+#[test]
+fn a_text_to_go_on_with_has_no_white_space_at_its_end() {
+    let messages = json!([{"role": "user", "content": "Say it."}, {"role": "assistant", "content": "So \n"}]);
+    let last = posted("claude-sonnet-4-5", json!({"messages": messages}))["messages"][1]["content"][0]["text"].take();
+    assert_eq!(last, "So");
+}

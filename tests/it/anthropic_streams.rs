@@ -189,3 +189,25 @@ proptest! {
         prop_assert_eq!(items, streamed(&bytes));
     }
 }
+
+#[test]
+fn an_odd_count_does_not_cost_the_answer() {
+    let event = |name: &str, data: Value| format!("event: {name}\ndata: {data}\n\n");
+    let start = json!({"type": "message_start", "message": {"id": "m", "model": "c", "usage": null}});
+    let block = json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}});
+    let piece = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "fine"}});
+    let odd = json!({"output_tokens": 2, "input_tokens": -1});
+    let end = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": odd});
+    let stream = [
+        event("message_start", start),
+        event("content_block_start", block),
+        event("content_block_delta", piece),
+        event("content_block_stop", json!({"type": "content_block_stop", "index": 0})),
+        event("message_delta", end),
+        event("message_stop", json!({"type": "message_stop"})),
+    ];
+    let items = streamed(&stream.concat().into());
+    assert!(deltas(&items).contains(&json!({"content": "fine"})));
+    assert_eq!(usage(&items).map(|usage| usage.output_tokens), Some(2));
+    assert_eq!(items.last(), Some(&StreamItem::Done));
+}

@@ -384,3 +384,16 @@ fn one_call_at_a_time_is_refused_where_there_are_several_functions_and_else_the_
     assert_eq!(ids, ["a", "b"]);
     assert!(posted(NOVA, one_call(&["f"]))["toolConfig"].is_object());
 }
+
+#[test]
+fn an_odd_count_does_not_cost_the_answer() {
+    let answer = |usage: Value| {
+        let message = json!({"role": "assistant", "content": [{"text": "fine"}]});
+        json!({"output": {"message": message}, "stopReason": "end_turn", "usage": usage}).to_string()
+    };
+    let odd = json!({"inputTokens": 7, "outputTokens": 2, "cacheReadInputTokens": null, "cacheDetails": 1});
+    let counted = wire::whole(&Bedrock, &wire::hello(), answer(odd)).usage.unwrap();
+    assert_eq!((counted.input_tokens, counted.output_tokens), (7, 2));
+    let reply = wire::whole(&Bedrock, &wire::hello(), answer(Value::Null));
+    assert!(String::from_utf8_lossy(&reply.body).contains("fine"));
+}

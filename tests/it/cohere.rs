@@ -361,3 +361,22 @@ proptest! {
         prop_assert_eq!(wire::streamed_in_pieces(&Cohere, &wire::hello(), &bytes, cuts), whole);
     }
 }
+
+#[test]
+fn what_a_call_was_given_is_an_object() {
+    let given = |arguments: &str| {
+        let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}});
+        let messages = json!([
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": null, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": "fine"},
+        ]);
+        let call = posted(&json!({"messages": messages}))["messages"][1]["tool_calls"][0].take();
+        call["function"]["arguments"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((given(r#"{"a":1}"#), given("")), (r#"{"a":1}"#.to_owned(), "{}".to_owned()));
+    for broken in ["{", "[1]"] {
+        let object: serde_json::Map<String, Value> = serde_json::from_str(&given(broken)).unwrap();
+        assert!(!object.is_empty(), "{broken}");
+    }
+}

@@ -460,3 +460,27 @@ async fn a_redirect_and_a_model_that_is_not_there_are_the_configurations_fault()
         assert!(message.contains(words) && !message.contains("secret"), "{message}");
     }
 }
+
+#[tokio::test]
+async fn who_is_refused_for_the_head_hears_so_however_long_the_body_is() {
+    let running = Running::start().await;
+    let long = || "x".repeat(BODY_LIMIT - 1);
+    for (path, header, status) in [
+        ("/v1/nothing", ("x-none", "1"), 404),
+        ("/v1/models", ("x-none", "1"), 405),
+        ("/v1/chat/completions", ("x-satisfice-quality", "1.7"), 400),
+        ("/v1/chat/completions", ("content-encoding", "br"), 415),
+    ] {
+        let mut connection = running.connect().await;
+        let length = long().len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\n{}: {}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n",
+            header.0, header.1
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection.write_all(long().as_bytes()).await.expect("all of it is taken");
+        let mut told = String::new();
+        connection.read_to_string(&mut told).await.unwrap();
+        assert!(told.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {told}");
+    }
+}

@@ -533,3 +533,39 @@ proptest! {
         prop_assert_eq!(wire::streamed_in_pieces(&Gemini, &wire::hello(), &bytes, cuts), streamed(&bytes));
     }
 }
+
+#[test]
+fn what_the_model_says_in_two_messages_is_one_content() {
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let messages = json!([
+        {"role": "user", "content": "How is it?"},
+        {"role": "assistant", "content": "Let me look."},
+        {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "fine"},
+    ]);
+    let contents = posted("gemini-2.5-pro", &json!({"messages": messages}))["contents"].take();
+    let roles: Vec<&Value> = contents.as_array().unwrap().iter().map(|content| &content["role"]).collect();
+    assert_eq!(roles, ["user", "model", "user"]);
+    let parts = &contents[1]["parts"];
+    assert_eq!((&parts[0]["text"], &parts[1]["functionCall"]["name"]), (&"Let me look.".into(), &"f".into()));
+}
+
+#[test]
+fn empty_stops_are_none() {
+    let stops =
+        |stop: Value| posted("gemini-2.5-pro", &json!({"stop": stop}))["generationConfig"]["stopSequences"].take();
+    assert_eq!((stops(json!(["", "END"])), stops(json!([""]))), (json!(["END"]), Value::Null));
+}
+
+#[test]
+fn an_odd_count_does_not_cost_the_answer() {
+    let answer = |usage: Value| {
+        let candidate = json!({"content": {"role": "model", "parts": [{"text": "fine"}]}, "finishReason": "STOP"});
+        json!({"candidates": [candidate], "usageMetadata": usage}).to_string()
+    };
+    let odd = json!({"promptTokenCount": 7, "candidatesTokenCount": 2, "thoughtsTokenCount": -1});
+    let counted = wire::whole(&Gemini, &wire::hello(), answer(odd)).usage.unwrap();
+    assert_eq!((counted.input_tokens, counted.output_tokens), (7, 2));
+    let reply = wire::whole(&Gemini, &wire::hello(), answer(json!("none")));
+    assert!(reply.usage.is_none() && String::from_utf8_lossy(&reply.body).contains("fine"));
+}

@@ -96,3 +96,15 @@ async fn arguments_that_come_as_an_object_are_told_as_what_they_say() {
     let stream = Answer::stream().event(&piece(&message)).finish().event("[DONE]").end();
     assert_eq!(streamed_response(stream).await["output"][0]["arguments"], "{\"a\":1}");
 }
+
+#[tokio::test]
+async fn a_call_that_no_protocol_can_tell_is_no_answer_of_a_traced_request() {
+    let call = json!({"role": "assistant", "content": null, "tool_calls": ["x"]});
+    for path in ["/v1/chat/completions", "/v1/messages", "/v1/responses"] {
+        let response = told(path, whole(&call, "tool_calls"), false).await;
+        assert_eq!(response.status(), 502, "{path}");
+        let has = |name: &str| response.headers().contains_key(name);
+        assert!(has("x-satisfice-trace-id") && has("x-satisfice-attempts"), "{path}");
+        assert!(response.text().await.unwrap().contains("calls cannot be read"), "{path}");
+    }
+}

@@ -226,3 +226,16 @@ async fn a_clients_stream_is_of_openais_form_and_its_text_is_recorded() {
     assert_eq!((&*trace.reply.content, trace.reply.finish_reason.as_deref()), ("Three brothers.", Some("length")));
     assert_eq!(trace.usage.map(|usage| usage.output_tokens), Some(8));
 }
+
+#[test]
+fn a_part_that_refused_is_a_text_there() {
+    let refusal = json!([{"type": "refusal", "refusal": "No."}]);
+    let messages = json!([
+        {"role": "user", "content": "Do it."},
+        {"role": "assistant", "content": refusal},
+        {"role": "user", "content": "Why?"},
+    ]);
+    let request = chat(json!({"model": "auto", "messages": messages}).to_string());
+    let said = posted(&mistral(), &request)["messages"][1]["content"].take();
+    assert_eq!(said, json!([{"type": "text", "text": "No."}]));
+}

@@ -93,13 +93,12 @@ async fn an_error_that_does_not_say_what_it_is_is_no_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_choice_that_an_error_broke_off_is_no_answer() {
     let choice = |more: &str| {
-        format!(
-            r#"{{"id":"1","choices":[{{"index":0,"message":{{"content":"part"}},"finish_reason":"error"{more}}}]}}"#
-        )
+        format!(r#"{{"id":"1","choices":[{{"index":0,"message":{{"content":"part"}},"finish_reason":{more}}}]}}"#)
     };
     for (more, status, words) in [
-        ("", 500, "finish reason is \"error\""),
-        (r#","error":{"code":502,"message":"upstream error"}"#, 502, "upstream error"),
+        (r#""error""#, 500, "finish reason is \"error\""),
+        (r#""insufficient_system_resource""#, 500, "finish reason is \"insufficient_system_resource\""),
+        (r#""error","error":{"code":502,"message":"upstream error"}"#, 502, "upstream error"),
     ] {
         let attempt = failed(Wire::OpenAi, Answer::json(choice(more)), false).await;
         let error = attempt.error.unwrap();

@@ -9,7 +9,7 @@ use super::sources;
 use crate::api::answer::{Answer, Call, Grown, Message};
 use crate::api::conversation::{Piece, Protocol, characters, pieces};
 use crate::api::naming::{Naming, Told, stray};
-use crate::api::sse;
+use crate::api::sse::{self, Untold};
 use crate::api::usage::WireUsage;
 
 /// The translation of one stream.
@@ -28,18 +28,25 @@ impl Stream {
     ///
     /// # Errors
     /// It is no chunk, or goes on with a call that has ended: the stream cannot be told any further.
-    pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, Untold> {
         let mut out = vec![];
+        match self.tell(data, &mut out) {
+            Ok(()) => Ok(out),
+            Err(problem) => Err(Untold { told: out, problem }),
+        }
+    }
+
+    fn tell(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         let mut answer = Answer::chunk(data)?;
         let choice = answer.first();
         self.end.hear(&choice);
-        self.begin(&answer, &mut out);
+        self.begin(&answer, out);
         self.usage = answer.usage.unwrap_or(self.usage);
-        self.message(choice.message, &mut out)?;
+        self.message(choice.message, out)?;
         if choice.finish_reason.is_some() {
-            self.end_blocks(&mut out);
+            self.end_blocks(out);
         }
-        Ok(out)
+        Ok(())
     }
 
     /// The stream ended as it should.

@@ -7,7 +7,7 @@ use super::request::Echo;
 use crate::api::answer::{Answer, Call, Choice, Grown};
 use crate::api::conversation::{Hosted, Marked, Piece, Protocol, marked, pieces, tells_more};
 use crate::api::naming::{Naming, Told};
-use crate::api::sse;
+use crate::api::sse::{self, Untold};
 use crate::api::usage::WireUsage;
 
 /// The translation of one stream. Items follow each other: one is open at a time, except calls, whose pieces may come in
@@ -75,8 +75,15 @@ impl Stream {
     ///
     /// # Errors
     /// It is no chunk, or goes on with a call that never began: the stream cannot be told any further.
-    pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    pub fn chunk(&mut self, data: &[u8]) -> Result<Vec<u8>, Untold> {
         let mut out = vec![];
+        match self.tell(data, &mut out) {
+            Ok(()) => Ok(out),
+            Err(problem) => Err(Untold { told: out, problem }),
+        }
+    }
+
+    fn tell(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         let mut answer = Answer::chunk(data)?;
         let choice = answer.first();
         self.usage = answer.usage.or(self.usage);
@@ -84,12 +91,11 @@ impl Stream {
             self.head = Some(answer);
             for event in ["response.created", "response.in_progress"] {
                 let response = self.response(State::InProgress);
-                self.put(&mut out, event, json!({"response": response}));
+                self.put(out, event, json!({"response": response}));
             }
         }
         self.finish = choice.finish_reason.clone().or(self.finish.take());
-        self.choice(choice, &mut out)?;
-        Ok(out)
+        self.choice(choice, out)
     }
 
     /// The stream ended as it should.

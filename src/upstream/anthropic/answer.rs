@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::api::chat::forgiving;
 use crate::api::conversation::{Hosted, Protocol, ToolCall};
 use crate::api::fields::object;
 use crate::catalog::Usage;
@@ -12,11 +13,17 @@ use crate::upstream::completion::{Ending, Finish};
 /// `usage`, whole or as a stream gives it in two parts.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct WireUsage {
+    #[serde(default, deserialize_with = "forgiving")]
     input_tokens: Option<u32>,
+    #[serde(default, deserialize_with = "forgiving")]
     output_tokens: Option<u32>,
+    #[serde(default, deserialize_with = "forgiving")]
     cache_read_input_tokens: Option<u32>,
+    #[serde(default, deserialize_with = "forgiving")]
     cache_creation_input_tokens: Option<u32>,
+    #[serde(default, deserialize_with = "forgiving")]
     cache_creation: Option<CacheCreation>,
+    #[serde(default, deserialize_with = "forgiving")]
     output_tokens_details: Option<OutputDetails>,
     server_tool_use: Option<Value>,
     service_tier: Option<Value>,

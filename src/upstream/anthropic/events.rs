@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Own, WireUsage};
+use crate::api::chat::forgiving;
 use crate::upstream::blocks::Pieces;
 use crate::upstream::{Asked, Events, NoAnswer, StreamItem, Text, WireEvent, tell_count};
 
@@ -32,7 +33,7 @@ enum Event {
     ContentBlockStop,
     MessageDelta {
         delta: MessageDelta,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "forgiving")]
         usage: Box<WireUsage>,
         #[serde(default)]
         context_management: Value,
@@ -48,7 +49,7 @@ enum Event {
 struct Start {
     id: Option<String>,
     model: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "forgiving")]
     usage: WireUsage,
 }
 

@@ -59,7 +59,17 @@ impl Messages {
                 Turn::Tool { call_id, parts, failed, .. } => out.say("user", vec![result(i, call_id, parts, *failed)?]),
             }
         }
+        out.trim();
         Ok(out)
+    }
+
+    /// Claude goes on with an assistant's last text, and refuses one that ends in white space.
+    fn trim(&mut self) {
+        let last = self.messages.last_mut().filter(|last| last.role == "assistant");
+        let block = last.and_then(|last| last.content.last_mut()).filter(|block| block["type"] == "text");
+        if let Some(Value::String(text)) = block.map(|block| &mut block["text"]) {
+            text.truncate(text.trim_end().len());
+        }
     }
 
     /// What one side says, in its message where it spoke last. Nothing makes no message.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::answer::{Own, WireUsage, call, citation, ending, finish, refusal};
+use crate::api::chat::forgiving;
 use crate::api::conversation::ToolCall;
 use crate::upstream::blocks::{self, Block};
 use crate::upstream::completion::{Completion, Head};
@@ -19,7 +20,7 @@ struct Message {
     stop_sequence: Option<String>,
     #[serde(default)]
     stop_details: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "forgiving")]
     usage: Option<WireUsage>,
     #[serde(default)]
     container: Value,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::api::chat::forgiving;
 use crate::api::conversation::ToolCall;
 use crate::catalog::Usage;
 use crate::upstream::blocks::{self, Block, Citation, Pieces, WEB};
@@ -17,7 +18,7 @@ struct Reply {
     output: Output,
     #[serde(default)]
     stop_reason: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "forgiving")]
     usage: Option<TokenUsage>,
 }
 
@@ -83,10 +84,15 @@ struct CitedText {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct TokenUsage {
+    #[serde(deserialize_with = "forgiving")]
     input_tokens: u32,
+    #[serde(deserialize_with = "forgiving")]
     output_tokens: u32,
+    #[serde(deserialize_with = "forgiving")]
     cache_read_input_tokens: u32,
+    #[serde(deserialize_with = "forgiving")]
     cache_write_input_tokens: u32,
+    #[serde(deserialize_with = "forgiving")]
     cache_details: Vec<CacheDetail>,
 }
 
@@ -213,7 +219,8 @@ struct MessageStop {
 
 #[derive(Deserialize)]
 struct Metadata {
-    usage: TokenUsage,
+    #[serde(default, deserialize_with = "forgiving")]
+    usage: Option<TokenUsage>,
 }
 
 impl Stream {
@@ -268,7 +275,10 @@ impl Events for Stream {
                 let MessageStop { stop_reason } = read(data)?;
                 out.push_back(self.0.chunks.finish(finish(&stop_reason, self.0.is_answer())));
             }
-            Some("metadata") => out.push_back(self.0.chunks.usage(read::<Metadata>(data)?.usage.usage())),
+            Some("metadata") => {
+                let usage = read::<Metadata>(data)?.usage;
+                out.extend(usage.map(|usage| self.0.chunks.usage(usage.usage())));
+            }
             _ => {}
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! A request → the body of Cohere's chat.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::compatible::order::SHOWN_BELOW;
 use super::super::structure;
@@ -13,6 +14,7 @@ use crate::api::conversation::{
 };
 use crate::api::error::BadRequest;
 use crate::api::fields::object;
+use crate::upstream::anthropic::messages::input;
 
 /// The fields that have something like them in Cohere's wire.
 const UNDERSTOOD: [&str; 16] = [
@@ -157,11 +159,19 @@ fn assistant(content: Value, calls: &[ToolCall]) -> Value {
     let calls: Vec<Value> = calls
         .iter()
         .map(|call| {
-            let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
-            json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}})
+            let function = json!({"name": call.name, "arguments": arguments(&call.arguments)});
+            json!({"id": call.id, "type": "function", "function": function})
         })
         .collect();
     object([("role", json!("assistant")), ("tool_plan", plan(content)), ("tool_calls", calls.into())])
+}
+
+/// An object, as Cohere wants it.
+fn arguments(given: &str) -> Cow<'_, str> {
+    match serde_json::from_str::<Map<String, Value>>(given) {
+        Ok(_) => given.into(),
+        Err(_) => input(given).to_string().into(),
+    }
 }
 
 /// A plan is one text; null where nothing is said.
@@ -181,7 +191,8 @@ fn content(i: usize, parts: &[Part], drop: bool) -> Result<Value, BadRequest> {
         [Part { kind: PartKind::Text(text) | PartKind::Refusal(text), .. }] => Ok(json!(text)),
         _ => {
             let parts = parts.iter().enumerate().filter_map(|(j, one)| part(i, j, one, drop).transpose());
-            parts.collect::<Result<Vec<Value>, _>>().map(Value::from)
+            let parts: Vec<Value> = parts.collect::<Result<_, _>>()?;
+            Ok(if parts.is_empty() { json!("") } else { parts.into() })
         }
     }
 }

@@ -137,13 +137,23 @@ fn flat_file(mut file: Value) -> Value {
     }
 }
 
-/// A refusal is what was said, where there is no such field.
+/// A refusal is what was said, where there is no such field or part.
 fn say_refusal(quirks: &Quirks, message: &mut Message) {
+    if quirks.message_fields.iter().any(|name| name == "refusal") {
+        return;
+    }
+    replace(message, "content", |parts: Vec<Value>| parts.into_iter().map(as_text).collect());
     let is_silent = message.get("content").is_none_or(|content| matches!(content.get(), "null" | "\"\""));
-    let takes_refusals = quirks.message_fields.iter().any(|name| name == "refusal");
-    let refusal = message.get("refusal").filter(|refusal| refusal.get() != "null" && is_silent && !takes_refusals);
+    let refusal = message.get("refusal").filter(|refusal| refusal.get() != "null" && is_silent);
     if let Some(refusal) = refusal.cloned() {
         message.insert("content".into(), refusal);
+    }
+}
+
+fn as_text(mut part: Value) -> Value {
+    match part["type"] == "refusal" {
+        true => json!({"type": "text", "text": part["refusal"].take()}),
+        false => part,
     }
 }
 

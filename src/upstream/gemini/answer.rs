@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::citations::{self, CitationMetadata, Cited, GroundingMetadata};
+use crate::api::chat::forgiving;
 use crate::api::conversation::ToolCall;
 use crate::api::fields::with;
 use crate::catalog::Usage;
@@ -15,6 +16,7 @@ use crate::upstream::{Asked, NoAnswer, Stamp, WholeReply};
 pub(super) struct Answer {
     pub(super) candidates: Vec<Candidate>,
     pub(super) prompt_feedback: Option<PromptFeedback>,
+    #[serde(deserialize_with = "forgiving")]
     pub(super) usage_metadata: Option<UsageMetadata>,
     pub(super) model_version: Option<String>,
     pub(super) response_id: Option<String>,
@@ -75,10 +77,15 @@ pub(super) struct PromptFeedback {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct UsageMetadata {
+    #[serde(deserialize_with = "forgiving")]
     prompt_token_count: u32,
+    #[serde(deserialize_with = "forgiving")]
     candidates_token_count: u32,
+    #[serde(deserialize_with = "forgiving")]
     thoughts_token_count: u32,
+    #[serde(deserialize_with = "forgiving")]
     cached_content_token_count: u32,
+    #[serde(deserialize_with = "forgiving")]
     tool_use_prompt_token_count: u32,
 }
 

@@ -41,6 +41,7 @@ pub(super) struct Own {
 pub(super) fn generation_config(controls: &Controls, model: &str, own: Own) -> Value {
     let effort = controls.effort.map_or(Value::Null, |effort| thinking_config(effort, controls.thought_tokens, model));
     let (media_type, schema) = format(&controls.format);
+    let stops: Vec<&String> = controls.stop.iter().filter(|stop| !stop.is_empty()).collect();
     let config = object([
         ("maxOutputTokens", json!(controls.max_output_tokens)),
         ("temperature", json!(controls.temperature)),
@@ -49,7 +50,7 @@ pub(super) fn generation_config(controls: &Controls, model: &str, own: Own) -> V
         ("presencePenalty", json!(controls.presence_penalty)),
         ("frequencyPenalty", json!(controls.frequency_penalty)),
         ("seed", json!(controls.seed.map(seed))),
-        ("stopSequences", if controls.stop.is_empty() { Value::Null } else { json!(controls.stop) }),
+        ("stopSequences", if stops.is_empty() { Value::Null } else { json!(stops) }),
         ("candidateCount", if controls.n > 1 { json!(controls.n) } else { Value::Null }),
         ("responseLogprobs", if controls.logprobs { json!(true) } else { Value::Null }),
         ("logprobs", json!(controls.top_logprobs)),

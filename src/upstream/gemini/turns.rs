@@ -38,7 +38,21 @@ fn contents(turns: &[Turn], newer: bool) -> Vec<Value> {
     let mut names = HashMap::new();
     // The results of calls that were made at once belong into one content.
     let groups = turns.chunk_by(|a, b| matches!((a, b), (Turn::Tool { .. }, Turn::Tool { .. })));
-    groups.flat_map(|group| content(group, &mut names, newer)).collect()
+    let contents = groups.flat_map(|group| content(group, &mut names, newer));
+    contents.fold(vec![], |mut contents, next| {
+        match contents.last_mut().filter(|last| last["role"] == "model" && next["role"] == "model") {
+            Some(last) => append(last, next),
+            None => contents.push(next),
+        }
+        contents
+    })
+}
+
+/// What the model says after its own words is more of the same: Google refuses calls in any other place.
+fn append(content: &mut Value, mut next: Value) {
+    if let (Some(parts), Some(more)) = (content["parts"].as_array_mut(), next["parts"].as_array_mut()) {
+        parts.append(more);
+    }
 }
 
 /// One turn, or the results of several calls. `names`: of every call so far, by its id.
