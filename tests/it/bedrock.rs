@@ -351,6 +351,14 @@ proptest! {
 }
 
 #[test]
+fn claude_is_given_no_white_space_at_the_end_of_a_text_to_go_on_with() {
+    let messages = json!([{"role": "user", "content": "Say it."}, {"role": "assistant", "content": "So \n"}]);
+    for (model, sent) in [(CLAUDE, "So"), (NOVA, "So \n")] {
+        assert_eq!(posted(model, json!({"messages": messages}))["messages"][1]["content"][0]["text"], sent, "{model}");
+    }
+}
+
+#[test]
 fn impossible_counts_of_cached_tokens_are_as_many_as_were_written() {
     let mut answer: Value = serde_json::from_slice(&fixture!("converse.json")).unwrap();
     let most = json!({"ttl": "1h", "inputTokens": u32::MAX});

@@ -32,6 +32,14 @@ pub struct Conversation {
 }
 
 impl Conversation {
+    /// As Claude is to hear it, which goes on with an assistant's last text and refuses one that ends in white space.
+    pub fn to_go_on_with(mut self) -> Self {
+        if let Some(Said::Assistant(text)) = self.said.last_mut() {
+            text.truncate(text.trim_end().len());
+        }
+        self
+    }
+
     /// Checks that all of it arrives in its order, and that roles alternate from the user's on. `body`: as it is posted,
     /// with `system` beside the `messages`; `said`: what the messages say.
     pub fn arrives(self, body: &Value, said: Vec<Said>) -> Result<(), TestCaseError> {

@@ -64,10 +64,10 @@ impl Messages {
     }
 
     /// Claude goes on with an assistant's last text, and refuses one that ends in white space.
-    fn trim(&mut self) {
+    pub fn trim(&mut self) {
         let last = self.messages.last_mut().filter(|last| last.role == "assistant");
-        let block = last.and_then(|last| last.content.last_mut()).filter(|block| block["type"] == "text");
-        if let Some(Value::String(text)) = block.map(|block| &mut block["text"]) {
+        let block = last.and_then(|last| last.content.last_mut());
+        if let Some(Value::String(text)) = block.and_then(|block| block.get_mut("text")) {
             text.truncate(text.trim_end().len());
         }
     }

@@ -98,7 +98,11 @@ impl Draft<'_> {
             return Err(bad);
         }
         let reads = Reads { marks: self.family != Family::Other, search_results: claude };
-        messages::write(self.turns, reads)?.put(structure.words().map(|words| json!({"text": words})), out)
+        let mut messages = messages::write(self.turns, reads)?;
+        if claude {
+            messages.trim();
+        }
+        messages.put(structure.words().map(|words| json!({"text": words})), out)
     }
 
     fn write_tools(&self, structure: &Structure, out: &mut Map<String, Value>) -> Result<(), BadRequest> {
