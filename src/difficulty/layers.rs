@@ -25,6 +25,10 @@ const INPUT_SCALE: f32 = 1600.0;
 /// The greatest input as an integer.
 const INPUT_MOST: f32 = INPUT_SCALE * INPUT_LIMIT;
 
+/// Added and taken off again, it leaves the nearest integer, the even one of two: floats from 2²³ on have no fraction.
+/// Processors before SSE 4.1 have no instruction that rounds so.
+const TO_INTEGER: f32 = 12_582_912.0;
+
 /// The hidden layer in integers with one scale per unit: weight = integer · scale. Integers are multiplied and added up
 /// two at a time, and their sums are exact: in whatever order, on whatever processor. What is rounded off moves φ by less
 /// than 10⁻³.
@@ -97,7 +101,7 @@ impl Hidden {
 
     /// The input, and behind it what the units make of it.
     fn beside(&self, input: &[f32], arch: pulp::Arch) -> Vec<f32> {
-        let integer = |x: &f32| (x * INPUT_SCALE).clamp(-INPUT_MOST, INPUT_MOST).round_ties_even() as i16;
+        let integer = |x: &f32| ((x * INPUT_SCALE).clamp(-INPUT_MOST, INPUT_MOST) + TO_INTEGER - TO_INTEGER) as i16;
         let pair = |pair: &[f32]| [integer(&pair[0]), pair.get(1).map_or(0, integer)];
         let pairs: Vec<[i16; 2]> = input.chunks(2).map(pair).collect();
         let sums = sums(&self.weights, &pairs, arch);

@@ -18,29 +18,41 @@ pub fn mean_sigmoid(mean: f64, variance: f64) -> f64 {
     sigmoid(mean / (1.0 + PI * variance / 8.0).sqrt())
 }
 
-/// Φ(x), the normal distribution function, to 3·10⁻⁵: a straight line between two of its tabulated values. Propensities
-/// take some hundred values each, and an exponential for each of them would be most of what a decision costs. They are
-/// recorded as drawn, so that the error biases no estimate.
+/// Φ(x), the normal distribution function, to 3·10⁻⁵: a straight line between two of its tabulated values, 0 and 1 from
+/// ∓6 on. Propensities take some hundred values each, and an exponential for each of them would be most of what a decision
+/// costs. They are recorded as drawn, so that the error biases no estimate.
 pub fn normal_cdf(x: f64) -> f64 {
-    let at = x.abs() * STEPS as f64;
-    let below = at as usize;
-    let upper = match below < UPPER_HALF.len() - 1 {
-        true => UPPER_HALF[below] + (UPPER_HALF[below + 1] - UPPER_HALF[below]) * (at - below as f64),
-        false => 1.0,
-    };
-    if x < 0.0 { 1.0 - upper } else { upper }
+    const MIDDLE: f64 = (END * STEPS) as f64;
+    let at = (x * STEPS as f64 + MIDDLE).clamp(0.0, 2.0 * MIDDLE);
+    let below = (at as i32 as usize).min(CDF.len() - 2);
+    CDF[below] + (CDF[below + 1] - CDF[below]) * (at - below as f64)
 }
 
 /// Steps of the table for a unit of x.
 const STEPS: usize = 32;
-/// Φ at 0, 1/[`STEPS`], … 6.
-static UPPER_HALF: [f64; 6 * STEPS + 1] = upper_half();
+/// The greatest x in the table.
+const END: usize = 6;
+/// Φ at −[`END`], −[`END`] + 1/[`STEPS`], … [`END`].
+static CDF: [f64; 2 * END * STEPS + 1] = cdf();
+
+const fn cdf() -> [f64; 2 * END * STEPS + 1] {
+    let upper = upper_half();
+    let mut cdf = [1.0; 2 * END * STEPS + 1];
+    let mut i = 0;
+    while i < END * STEPS {
+        cdf[END * STEPS + i] = upper[i];
+        cdf[END * STEPS - i] = 1.0 - upper[i];
+        i += 1;
+    }
+    cdf[0] = 0.0;
+    cdf
+}
 
 /// The density's integral from 0, by the trapezoidal rule with its correction at the ends: to h⁴. The density itself falls
 /// by a factor a step, which falls by a factor a step: φ(x + h) = φ(x) · exp(−hx − h²/2).
-const fn upper_half() -> [f64; 6 * STEPS + 1] {
+const fn upper_half() -> [f64; END * STEPS] {
     let h = 1.0 / STEPS as f64;
-    let mut cdf = [0.5; 6 * STEPS + 1];
+    let mut cdf = [0.5; END * STEPS];
     let mut density = FRAC_2_SQRT_PI / (2.0 * SQRT_2);
     let mut factor = exp_of_minus(h * h / 2.0);
     let mut i = 1;

@@ -67,12 +67,8 @@ async fn read(request: Request<Body>, limit: usize, share: Share) -> Result<Byte
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(ApiError::encoded(&String::from_utf8_lossy(encoding.as_bytes())));
     }
-    let waits = waits(request.headers());
     let mut body = request.into_body();
     if body.size_hint().lower() > limit as u64 {
-        if !waits {
-            discard(&mut body, limit).await;
-        }
         return Err(ApiError::too_large(limit));
     }
     match in_time(gather(&mut body, limit, share)).await {

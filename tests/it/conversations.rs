@@ -33,7 +33,7 @@ pub struct Conversation {
 
 impl Conversation {
     /// As Claude is to hear it, which goes on with an assistant's last text and refuses one that ends in white space.
-    pub fn to_go_on_with(mut self) -> Self {
+    pub fn trimmed(mut self) -> Self {
         if let Some(Said::Assistant(text)) = self.said.last_mut() {
             text.truncate(text.trim_end().len());
         }

@@ -38,29 +38,35 @@ enum Part {
 
 type Operand = Expression<'static, 'static>;
 
-const FILTERS: &str = "abs, default, float, int, length, lower, round, string, trim, upper";
-const TESTS: &str = "defined, endingwith, none, number, startingwith, string, undefined";
+/// What adds something to the syntax, and under which name.
+type Added = (&'static str, fn(&mut Environment<'static>, &'static str));
 
-/// Those of minijinja's that take no longer than their value is long.
+// Those of minijinja's that take no longer than their value is long.
+const FILTERS: [Added; 10] = [
+    ("abs", |syntax, name| syntax.add_filter(name, filters::abs)),
+    ("default", |syntax, name| syntax.add_filter(name, filters::default)),
+    ("float", |syntax, name| syntax.add_filter(name, filters::float)),
+    ("int", |syntax, name| syntax.add_filter(name, filters::int)),
+    ("length", |syntax, name| syntax.add_filter(name, filters::length)),
+    ("lower", |syntax, name| syntax.add_filter(name, filters::lower)),
+    ("round", |syntax, name| syntax.add_filter(name, filters::round)),
+    ("string", |syntax, name| syntax.add_filter(name, filters::string)),
+    ("trim", |syntax, name| syntax.add_filter(name, filters::trim)),
+    ("upper", |syntax, name| syntax.add_filter(name, filters::upper)),
+];
+const TESTS: [Added; 7] = [
+    ("defined", |syntax, name| syntax.add_test(name, told::is_defined)),
+    ("endingwith", |syntax, name| syntax.add_test(name, told::is_endingwith)),
+    ("none", |syntax, name| syntax.add_test(name, told::is_none)),
+    ("number", |syntax, name| syntax.add_test(name, told::is_number)),
+    ("startingwith", |syntax, name| syntax.add_test(name, told::is_startingwith)),
+    ("string", |syntax, name| syntax.add_test(name, told::is_string)),
+    ("undefined", |syntax, name| syntax.add_test(name, told::is_undefined)),
+];
+
 static SYNTAX: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut syntax = Environment::empty();
-    syntax.add_filter("abs", filters::abs);
-    syntax.add_filter("default", filters::default);
-    syntax.add_filter("float", filters::float);
-    syntax.add_filter("int", filters::int);
-    syntax.add_filter("length", filters::length);
-    syntax.add_filter("lower", filters::lower);
-    syntax.add_filter("round", filters::round);
-    syntax.add_filter("string", filters::string);
-    syntax.add_filter("trim", filters::trim);
-    syntax.add_filter("upper", filters::upper);
-    syntax.add_test("defined", told::is_defined);
-    syntax.add_test("endingwith", told::is_endingwith);
-    syntax.add_test("none", told::is_none);
-    syntax.add_test("number", told::is_number);
-    syntax.add_test("startingwith", told::is_startingwith);
-    syntax.add_test("string", told::is_string);
-    syntax.add_test("undefined", told::is_undefined);
+    FILTERS.iter().chain(&TESTS).for_each(|(name, add)| add(&mut syntax, name));
     syntax
 });
 
@@ -190,12 +196,18 @@ fn check_on(expression: &Operand, sample: &Value) -> Result<(), String> {
     use ErrorKind::{MissingArgument, TooManyArguments, UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
     let Err(error) = expression.eval(sample) else { return Ok(()) };
     match error.kind() {
-        UnknownFilter => Err(format!("{}; there are: {FILTERS}", said(&error))),
-        UnknownTest => Err(format!("{}; there are: {TESTS}", said(&error))),
-        UnknownMethod | UnknownFunction => Err(format!("{}; there are only filters: {FILTERS}", said(&error))),
+        UnknownFilter => Err(format!("{}; there are: {}", said(&error), names(&FILTERS))),
+        UnknownTest => Err(format!("{}; there are: {}", said(&error), names(&TESTS))),
+        UnknownMethod | UnknownFunction => {
+            Err(format!("{}; there are only filters: {}", said(&error), names(&FILTERS)))
+        }
         MissingArgument | TooManyArguments => Err(said(&error)),
         _ => Ok(()),
     }
+}
+
+fn names(added: &[Added]) -> String {
+    added.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 fn said(error: &minijinja::Error) -> String {
