@@ -1,9 +1,55 @@
 //! OpenAI's `usage`, as all who speak its wire write it: what some of them count apart, or say in other places, is told
 //! as OpenAI would.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::chat::lenient;
+
+/// A count of tokens in an answer of any wire; one that cannot be read costs nobody the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Count {
+    #[default]
+    Unsaid,
+    /// It is there, and is none: what was used is not known then.
+    Unreadable,
+    Said(u32),
+}
+
+impl Count {
+    /// The count, if it is there and can be read.
+    pub fn said(self) -> Option<u32> {
+        match self {
+            Self::Said(count) => Some(count),
+            Self::Unsaid | Self::Unreadable => None,
+        }
+    }
+
+    /// The same where a wire leaves out what is 0.
+    pub fn said_or_none(self) -> Option<u32> {
+        if self == Self::Unsaid { Some(0) } else { self.said() }
+    }
+
+    /// This one, if it is there at all.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::Unsaid { other } else { self }
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    /// A whole number, also one that is written as a fraction or as a text.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let given = Value::deserialize(deserializer)?;
+        let number = given.as_f64().or_else(|| given.as_str()?.parse().ok());
+        let is_count = |number: &f64| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number);
+        Ok(match number.filter(is_count) {
+            _ if given.is_null() => Self::Unsaid,
+            Some(count) => Self::Said(count as u32),
+            None => Self::Unreadable,
+        })
+    }
+}
 
 /// The `usage` object.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

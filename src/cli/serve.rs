@@ -87,6 +87,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     let mut configured = Configured::new(Source::new(options.config.clone(), flags(&options))?)?;
     let setup = configured.source.read()?;
     let summary = summary(&setup);
+    configured.source.flags.loaded = setup.classifier.clone();
     let mut classified = Classified::new(Classifiers::of(&setup), &setup.data_dir);
     let admin = admin(&setup.server).await?;
     let running = assemble(setup, admin).await?;
@@ -114,6 +115,7 @@ fn flags(options: &Options) -> Flags {
         admin_listen: options.admin_listen,
         data_dir: options.data_dir.clone(),
         classifier: options.model.clone(),
+        loaded: None,
         knob: quality.or(options.budget_per_1k.map(Knob::BudgetPer1k)),
     }
 }

@@ -50,6 +50,8 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
     /// `--model DIR`.
     pub classifier: Option<PathBuf>,
+    /// The classifier's folder that a running gateway has read, which it does not read again: it may be gone.
+    pub loaded: Option<PathBuf>,
     /// For the routes that have none of their own.
     pub knob: Option<Knob>,
 }

@@ -158,11 +158,12 @@ impl Arm {
         self
     }
 
-    /// What was known of its name does not hold for it: its mean stays, and is as unsure as a newcomer's.
+    /// What was known of its name does not hold for it: its mean stays, and its level is as unsure as a newcomer's. How it
+    /// bears the axes of difficulty is not in question: an arm that doubted all of that as much would take what few prompts
+    /// show for a rule.
     fn become_strange(&mut self) {
-        let factor = (STRANGER / self.origin[0].max(f64::MIN_POSITIVE)).max(1.0);
         self.told = Told::default();
-        self.origin.iter_mut().for_each(|variance| *variance *= factor);
+        self.origin[0] = self.origin[0].max(STRANGER);
         self.quality.covariance_mut().copy_from_slice(&self.origin);
     }
 
@@ -359,6 +360,14 @@ mod tests {
         assert!(after.quality < before.quality);
         assert!(arm.quality.variance_along(&phi) < wide / 10.0);
         assert!((after.quality - 0.1).abs() < 0.06, "{after:?}");
+    }
+
+    #[test]
+    fn a_model_that_belies_its_name_doubts_its_level_and_not_how_prompts_differ() {
+        let mut arm = Arm::new(&ArmPrior { covariance: vec![0.01, 0.004, 0.004, 0.2], ..prior(2) });
+        arm.learn(&mut certain(2), &[1.0, 0.5], 0.1, 1.0);
+        arm.become_strange();
+        assert_eq!(arm.quality.covariance(), [STRANGER, 0.004, 0.004, 0.2]);
     }
 
     #[test]

@@ -418,6 +418,40 @@ fn every_reason_to_stop_has_its_word() {
 }
 
 #[test]
+fn what_is_paid_for_is_known_whole_or_not_at_all() {
+    let usage = |usage: Value| {
+        let body = json!({"content": [{"type": "text", "text": "a"}], "stop_reason": "end_turn", "usage": usage});
+        let usage = wire::whole(&claude(), &wire::hello(), body.to_string()).usage?;
+        Some((usage.input_tokens, usage.output_tokens))
+    };
+    assert_eq!(usage(json!({"input_tokens": 10.0, "output_tokens": "300"})), Some((10, 300)));
+    for odd in [json!(-1), json!(1.5), json!(1e12), json!("many"), json!([1]), Value::Null] {
+        assert_eq!(usage(json!({"input_tokens": 10, "output_tokens": odd})), None, "{odd}");
+        assert_eq!(usage(json!({"input_tokens": odd, "output_tokens": 300})), None, "{odd}");
+    }
+    assert_eq!(usage(json!({"input_tokens": 10})), None);
+}
+
+#[test]
+fn what_the_gateway_writes_is_no_clients_to_overwrite() {
+    let named = |name: &str, value: Value| json!({"claude_fields": [name], name: value});
+    let plain = posted("claude-haiku-4-5", json!({}));
+    for (name, value) in [("model", json!("claude-opus-5")), ("claude_fields", json!(["claude_fields", "model"]))] {
+        assert_eq!(posted("claude-haiku-4-5", named(name, value)), plain, "{name}");
+    }
+    assert_eq!(posted("claude-haiku-4-5", named("max_tokens", json!(9)))["max_tokens"], 9);
+    let prompts = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]);
+    let with_prompt = |fields: Value| {
+        let mut fields = fields;
+        fields["messages"] = prompts.clone();
+        refused("claude-haiku-4-5", fields)
+    };
+    let (field, problem) = with_prompt(named("system", json!("Be long.")));
+    assert_eq!(field, "claude_fields");
+    assert!(problem.contains("system is written from other fields already"), "{problem}");
+}
+
+#[test]
 fn an_answer_that_is_none_is_an_error() {
     let problem = |body: Bytes| {
         let request = wire::hello();

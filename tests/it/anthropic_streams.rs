@@ -196,7 +196,7 @@ fn an_odd_count_does_not_cost_the_answer() {
     let start = json!({"type": "message_start", "message": {"id": "m", "model": "c", "usage": null}});
     let block = json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}});
     let piece = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "fine"}});
-    let odd = json!({"output_tokens": 2, "input_tokens": -1});
+    let odd = json!({"output_tokens": 2.0, "input_tokens": "7", "cache_read_input_tokens": -1});
     let end = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": odd});
     let stream = [
         event("message_start", start),
@@ -208,6 +208,7 @@ fn an_odd_count_does_not_cost_the_answer() {
     ];
     let items = streamed(&stream.concat().into());
     assert!(deltas(&items).contains(&json!({"content": "fine"})));
-    assert_eq!(usage(&items).map(|usage| usage.output_tokens), Some(2));
+    let counted = usage(&items).map(|usage| (usage.input_tokens, usage.output_tokens));
+    assert_eq!(counted, Some((7, 2)));
     assert_eq!(items.last(), Some(&StreamItem::Done));
 }

@@ -402,6 +402,8 @@ fn an_odd_count_does_not_cost_the_answer() {
     let odd = json!({"inputTokens": 7, "outputTokens": 2, "cacheReadInputTokens": null, "cacheDetails": 1});
     let counted = wire::whole(&Bedrock, &wire::hello(), answer(odd)).usage.unwrap();
     assert_eq!((counted.input_tokens, counted.output_tokens), (7, 2));
+    let unknown = json!({"inputTokens": 7, "outputTokens": -2});
+    assert!(wire::whole(&Bedrock, &wire::hello(), answer(unknown)).usage.is_none());
     let reply = wire::whole(&Bedrock, &wire::hello(), answer(Value::Null));
     assert!(String::from_utf8_lossy(&reply.body).contains("fine"));
 }

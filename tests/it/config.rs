@@ -615,6 +615,8 @@ fn a_classifier_of_the_command_line_that_is_not_there_names_the_flag() {
     let text = read_with(SMALL, &flags).unwrap_err().to_string();
     assert!(text.starts_with("f.toml: the classifier nowhere has no manifest.json; give a folder"), "{text}");
     assert!(text.ends_with("(--model, or `path` in [classifier])"), "{text}");
+    // A gateway that has read it already goes on without it.
+    assert!(read_with(SMALL, &Flags { loaded: flags.classifier.clone(), ..flags }).is_ok());
 }
 
 #[test]

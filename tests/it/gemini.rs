@@ -563,9 +563,14 @@ fn an_odd_count_does_not_cost_the_answer() {
         let candidate = json!({"content": {"role": "model", "parts": [{"text": "fine"}]}, "finishReason": "STOP"});
         json!({"candidates": [candidate], "usageMetadata": usage}).to_string()
     };
-    let odd = json!({"promptTokenCount": 7, "candidatesTokenCount": 2, "thoughtsTokenCount": -1});
+    let odd = json!({"promptTokenCount": 7.0, "candidatesTokenCount": "2", "cachedContentTokenCount": -1});
     let counted = wire::whole(&Gemini, &wire::hello(), answer(odd)).usage.unwrap();
     assert_eq!((counted.input_tokens, counted.output_tokens), (7, 2));
+    // What is 0 is left out, and what is paid for may not be guessed.
+    let counted = wire::whole(&Gemini, &wire::hello(), answer(json!({"promptTokenCount": 7}))).usage.unwrap();
+    assert_eq!((counted.input_tokens, counted.output_tokens), (7, 0));
+    let unknown = json!({"promptTokenCount": 7, "candidatesTokenCount": 2, "thoughtsTokenCount": -1});
+    assert!(wire::whole(&Gemini, &wire::hello(), answer(unknown)).usage.is_none());
     let reply = wire::whole(&Gemini, &wire::hello(), answer(json!("none")));
     assert!(reply.usage.is_none() && String::from_utf8_lossy(&reply.body).contains("fine"));
 }

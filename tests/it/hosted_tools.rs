@@ -369,6 +369,14 @@ async fn a_field_that_nobody_knows_passes_to_claude_and_on_openais_wire_and_is_r
         assert_eq!(sent["novelty"], json!({"level": 1}), "{wire:?}: {sent}");
         assert!(sent.get("claude_fields").is_none(), "{wire:?}: {sent}");
     }
+    // By the names that the translation itself uses nobody says anything.
+    let claude = before(Wire::Anthropic).await;
+    for inner in [json!({"claude_fields": ["model"]}), json!({"hosted": []})] {
+        let answer = claude.post("/v1/messages", strange(inner.clone())).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{inner}");
+        let problem = body(answer).await["error"]["message"].take();
+        assert!(problem.as_str().unwrap().contains("is no field of Anthropic's Messages API"), "{problem}");
+    }
     for wire in [Wire::Gemini, Wire::Cohere] {
         let other = before(wire).await;
         let answer = other.post("/v1/messages", strange(json!({}))).send().await.unwrap();

@@ -99,6 +99,10 @@ const OWN: [&str; 15] = [
     "workspace_id",
 ];
 
+/// In which of a chat's fields this translation says what OpenAI's shape has no words for: no client's to say.
+const INNER: [&str; 6] =
+    ["claude_effort", "claude_fields", "claude_search", "claude_thinking", "claude_user", "hosted"];
+
 /// The longest `user` that OpenAI takes, characters. Those of Anthropic's clients are longer.
 const LONGEST_USER: usize = 64;
 
@@ -160,6 +164,10 @@ pub fn request_with(body: &[u8], betas: &[&str]) -> Result<Vec<u8>, BadRequest> 
         request.rest.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
     own.extend((!more.is_empty()).then(|| ("output_config".to_owned(), more.into())));
     put("hosted", Hosted::said(Protocol::Messages, own));
+    if let Some(name) = rest.keys().find(|name| INNER.contains(&name.as_str())) {
+        let problem = format!("{name} is no field of Anthropic's Messages API; leave it out");
+        return Err(BadRequest::field(name.clone(), problem));
+    }
     let unknown: Vec<&String> = rest.keys().filter(|name| !is_known(name)).collect();
     put("claude_fields", (!unknown.is_empty()).then(|| json!(unknown)));
     rest.into_iter().for_each(|(name, value)| put(&name, Some(tier(&name, value))));

@@ -74,7 +74,7 @@ pub(super) fn data_dir(typed: Option<Located<PathBuf>>, flags: &Flags, findings:
 pub(super) fn classifier(typed: Option<Located<PathBuf>>, flags: &Flags, findings: &mut Findings) -> Option<PathBuf> {
     let flag = flags.classifier.clone().map(|folder| (folder, None));
     let (folder, line) = flag.or(typed.map(|folder| (folder.value, Some(folder.line))))?;
-    if !folder.join("manifest.json").is_file() {
+    if flags.loaded.as_ref() != Some(&folder) && !folder.join("manifest.json").is_file() {
         let remedy = "give a folder that `satisfice train` wrote (--model, or `path` in [classifier])";
         findings.mistake(line, format!("the classifier {} has no manifest.json; {remedy}", folder.display()));
     }

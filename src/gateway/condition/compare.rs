@@ -56,7 +56,6 @@ fn equal(left: &Value, right: &Value) -> bool {
 }
 
 fn order(left: &Value, right: &Value) -> Result<Option<Ordering>, String> {
-    let is_missing = |value: &Value| value.is_undefined() || value.is_none();
     if is_missing(left) || is_missing(right) {
         return Ok(None);
     }
@@ -68,8 +67,15 @@ fn order(left: &Value, right: &Value) -> Result<Option<Ordering>, String> {
     }
 }
 
-/// Whether an item is in a list, a key in a table, or a text in a text.
+fn is_missing(value: &Value) -> bool {
+    value.is_undefined() || value.is_none()
+}
+
+/// Whether an item is in a list, a key in a table, or a text in a text; what is missing is in nothing.
 fn contains(container: &Value, item: &Value) -> Result<bool, String> {
+    if is_missing(item) {
+        return Ok(false);
+    }
     match container.kind() {
         ValueKind::Undefined => Ok(false),
         ValueKind::String => Ok(container.as_str().is_some_and(|text| text.contains(&item.to_string()))),

@@ -286,6 +286,8 @@ mod tests {
             holds_of(condition, "team=search", r#"{"model":"auto","messages":[{"role":"user","content":"x"}]}"#)
         };
         assert!(!without("max_output_tokens < 100") && without("max_output_tokens is undefined"));
+        assert!(!holds("metadata.tier in 'gold silver' or metadata.tier in ['gold'] or metadata.tier in metadata"));
+        assert!(holds("metadata.tier not in 'gold silver' and metadata.team in 'research, search'"));
     }
 
     #[test]

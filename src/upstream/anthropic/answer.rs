@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::api::chat::forgiving;
 use crate::api::conversation::{Hosted, Protocol, ToolCall};
 use crate::api::fields::object;
+use crate::api::usage::Count;
 use crate::catalog::Usage;
 use crate::upstream::blocks::{Citation, WEB};
 use crate::upstream::completion::{Ending, Finish};
@@ -13,14 +14,14 @@ use crate::upstream::completion::{Ending, Finish};
 /// `usage`, whole or as a stream gives it in two parts.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct WireUsage {
-    #[serde(default, deserialize_with = "forgiving")]
-    input_tokens: Option<u32>,
-    #[serde(default, deserialize_with = "forgiving")]
-    output_tokens: Option<u32>,
-    #[serde(default, deserialize_with = "forgiving")]
-    cache_read_input_tokens: Option<u32>,
-    #[serde(default, deserialize_with = "forgiving")]
-    cache_creation_input_tokens: Option<u32>,
+    #[serde(default)]
+    input_tokens: Count,
+    #[serde(default)]
+    output_tokens: Count,
+    #[serde(default)]
+    cache_read_input_tokens: Count,
+    #[serde(default)]
+    cache_creation_input_tokens: Count,
     #[serde(default, deserialize_with = "forgiving")]
     cache_creation: Option<CacheCreation>,
     #[serde(default, deserialize_with = "forgiving")]
@@ -68,20 +69,21 @@ impl WireUsage {
         if own.as_object().is_some_and(Map::is_empty) { Value::Null } else { own }
     }
 
-    /// As OpenAI counts: Anthropic's `input_tokens` are only those that its cache had no part in.
-    pub fn usage(&self) -> Usage {
+    /// As OpenAI counts: Anthropic's `input_tokens` are only those that its cache had no part in. `None`: not all that is
+    /// paid for is known.
+    pub fn usage(&self) -> Option<Usage> {
         let kept = self.cache_creation.unwrap_or_default();
         let written = kept.ephemeral_5m_input_tokens.saturating_add(kept.ephemeral_1h_input_tokens);
-        let written = self.cache_creation_input_tokens.unwrap_or(written);
-        let read = self.cache_read_input_tokens.unwrap_or(0);
-        Usage {
-            input_tokens: self.input_tokens.unwrap_or(0).saturating_add(read).saturating_add(written),
-            output_tokens: self.output_tokens.unwrap_or(0),
+        let written = self.cache_creation_input_tokens.said().unwrap_or(written);
+        let read = self.cache_read_input_tokens.said().unwrap_or(0);
+        Some(Usage {
+            input_tokens: self.input_tokens.said()?.saturating_add(read).saturating_add(written),
+            output_tokens: self.output_tokens.said()?,
             cached_input_tokens: read,
             cache_write_tokens: written,
             cache_write_1h_tokens: kept.ephemeral_1h_input_tokens.min(written),
             reasoning_tokens: self.output_tokens_details.unwrap_or_default().thinking_tokens,
-        }
+        })
     }
 }
 

@@ -122,7 +122,7 @@ impl Events for Stream {
         match read {
             Event::MessageStart { message } => {
                 out.push_back(self.begin(message));
-                tell_count(out, Some(self.usage.usage()));
+                tell_count(out, self.usage.usage());
             }
             Event::ContentBlockStart { content_block } => self.begin_block(content_block, out)?,
             Event::ContentBlockDelta { delta } => self.go_on(delta, out)?,
@@ -143,7 +143,7 @@ impl Events for Stream {
 
     fn end(&mut self, out: &mut VecDeque<StreamItem>) {
         if std::mem::take(&mut self.owes_usage) {
-            out.push_back(self.pieces.chunks.usage(self.usage.usage()));
+            out.extend(self.usage.usage().map(|usage| self.pieces.chunks.usage(usage)));
         }
     }
 }
@@ -202,6 +202,6 @@ impl Stream {
         }
         let finish = answer::finish(&reason, self.pieces.is_answer());
         out.push_back(chunks.finish_with(finish, &ending));
-        tell_count(out, Some(self.usage.usage()));
+        tell_count(out, self.usage.usage());
     }
 }

@@ -25,7 +25,7 @@ use serde_json::Value;
 use super::openai::OpenAi;
 use super::{Asked, Events, KeyHeader, NoAnswer, Provider, WholeReply, WireRequest};
 use crate::api::chat::ChatRequest;
-use crate::api::conversation::{Hosted, Protocol, inexpressible_of};
+use crate::api::conversation::{Hosted, Protocol, inexpressible_of, is_known};
 use crate::api::error::{BadRequest, ErrorDetail};
 
 /// The version that still lets models up to 4.6 have a temperature; 2026-10-21 takes it from all. Configured `headers`
@@ -130,6 +130,10 @@ pub fn body(model: &str, longest: Option<u32>, request: &ChatRequest) -> Result<
         }
     }
     for name in strange(request) {
+        if body.get(&name).is_some() {
+            let problem = format!("claude_fields: {name} is written from other fields already; leave it out");
+            return Err(BadRequest::field("claude_fields", problem));
+        }
         let given = request.raw(&name).and_then(|given| serde_json::from_slice(given).ok());
         given.into_iter().for_each(|given: Value| body[&name] = given);
     }
@@ -160,8 +164,10 @@ pub fn betas(request: &ChatRequest) -> Result<HeaderMap, BadRequest> {
 }
 
 /// The fields that a client of Anthropic's protocol sent and nobody here knows, such as new ones: passed on as they are.
+/// What is known, such as the model, is written by the gateway alone, whatever a client says in `claude_fields`.
 fn strange(request: &ChatRequest) -> Vec<String> {
-    request.field("claude_fields", "a list of names").ok().flatten().unwrap_or_default()
+    let named: Option<Vec<String>> = request.field("claude_fields", "a list of names").ok().flatten();
+    named.into_iter().flatten().filter(|name| !is_known(name)).collect()
 }
 
 fn unknown(request: &ChatRequest) -> Option<BadRequest> {

@@ -75,7 +75,7 @@ pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
         usage: message.usage.as_ref().map(WireUsage::own).unwrap_or_default(),
     };
     choice.ending = ending(reason, message.stop_sequence, own);
-    Ok(Completion { head, choices: vec![choice], usage: message.usage.map(|usage| usage.usage()) }.into_reply())
+    Ok(Completion { head, choices: vec![choice], usage: message.usage.and_then(|usage| usage.usage()) }.into_reply())
 }
 
 fn no_message(body: &[u8], error: &serde_json::Error) -> NoAnswer {

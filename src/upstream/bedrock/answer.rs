@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::chat::forgiving;
 use crate::api::conversation::ToolCall;
+use crate::api::usage::Count;
 use crate::catalog::Usage;
 use crate::upstream::blocks::{self, Block, Citation, Pieces, WEB};
 use crate::upstream::completion::{Completion, Finish, Head};
@@ -84,14 +85,10 @@ struct CitedText {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct TokenUsage {
-    #[serde(deserialize_with = "forgiving")]
-    input_tokens: u32,
-    #[serde(deserialize_with = "forgiving")]
-    output_tokens: u32,
-    #[serde(deserialize_with = "forgiving")]
-    cache_read_input_tokens: u32,
-    #[serde(deserialize_with = "forgiving")]
-    cache_write_input_tokens: u32,
+    input_tokens: Count,
+    output_tokens: Count,
+    cache_read_input_tokens: Count,
+    cache_write_input_tokens: Count,
     #[serde(deserialize_with = "forgiving")]
     cache_details: Vec<CacheDetail>,
 }
@@ -104,19 +101,21 @@ struct CacheDetail {
 }
 
 impl TokenUsage {
-    /// As OpenAI counts: Bedrock's `inputTokens` are only those that its cache had no part in.
-    fn usage(&self) -> Usage {
-        let (read, written) = (self.cache_read_input_tokens, self.cache_write_input_tokens);
+    /// As OpenAI counts: Bedrock's `inputTokens` are only those that its cache had no part in. `None`: not all that is
+    /// paid for is known.
+    fn usage(&self) -> Option<Usage> {
+        let [read, written] =
+            [self.cache_read_input_tokens, self.cache_write_input_tokens].map(|count| count.said().unwrap_or(0));
         let of_hour = self.cache_details.iter().filter(|detail| detail.ttl == "1h");
         let hour = of_hour.fold(0_u32, |sum, detail| sum.saturating_add(detail.input_tokens));
-        Usage {
-            input_tokens: self.input_tokens.saturating_add(read).saturating_add(written),
-            output_tokens: self.output_tokens,
+        Some(Usage {
+            input_tokens: self.input_tokens.said()?.saturating_add(read).saturating_add(written),
+            output_tokens: self.output_tokens.said()?,
             cached_input_tokens: read,
             cache_write_tokens: written,
             cache_write_1h_tokens: hour.min(written),
             reasoning_tokens: 0,
-        }
+        })
     }
 }
 
@@ -179,7 +178,7 @@ pub fn reply(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnswer> {
     let blocks = reply.output.message.content.into_iter().filter_map(Content::block);
     let (mut choice, is_answer) = blocks::choice(asked, blocks);
     choice.finish = Some(finish(&reply.stop_reason, is_answer));
-    let usage = reply.usage.map(|usage| usage.usage());
+    let usage = reply.usage.and_then(|usage| usage.usage());
     Ok(Completion { head: Head::stamped((asked.stamp)(), asked.model), choices: vec![choice], usage }.into_reply())
 }
 
@@ -276,8 +275,8 @@ impl Events for Stream {
                 out.push_back(self.0.chunks.finish(finish(&stop_reason, self.0.is_answer())));
             }
             Some("metadata") => {
-                let usage = read::<Metadata>(data)?.usage;
-                out.extend(usage.map(|usage| self.0.chunks.usage(usage.usage())));
+                let usage = read::<Metadata>(data)?.usage.and_then(|usage| usage.usage());
+                out.extend(usage.map(|usage| self.0.chunks.usage(usage)));
             }
             _ => {}
         }

@@ -7,6 +7,7 @@ use super::citations::{self, CitationMetadata, Cited, GroundingMetadata};
 use crate::api::chat::forgiving;
 use crate::api::conversation::ToolCall;
 use crate::api::fields::with;
+use crate::api::usage::Count;
 use crate::catalog::Usage;
 use crate::upstream::completion::{Choice, Completion, Finish, Head, image_json, signature_json};
 use crate::upstream::{Asked, NoAnswer, Stamp, WholeReply};
@@ -77,16 +78,11 @@ pub(super) struct PromptFeedback {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct UsageMetadata {
-    #[serde(deserialize_with = "forgiving")]
-    prompt_token_count: u32,
-    #[serde(deserialize_with = "forgiving")]
-    candidates_token_count: u32,
-    #[serde(deserialize_with = "forgiving")]
-    thoughts_token_count: u32,
-    #[serde(deserialize_with = "forgiving")]
-    cached_content_token_count: u32,
-    #[serde(deserialize_with = "forgiving")]
-    tool_use_prompt_token_count: u32,
+    prompt_token_count: Count,
+    candidates_token_count: Count,
+    thoughts_token_count: Count,
+    cached_content_token_count: Count,
+    tool_use_prompt_token_count: Count,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -137,7 +133,7 @@ pub(super) fn whole(asked: &Asked<'_>, body: &[u8]) -> Result<WholeReply, NoAnsw
     }
     choices.iter_mut().for_each(|choice| choice.hold_calls(asked.request));
     let head = Head::stamped(stamp, asked.model).named(answer.response_id, answer.model_version);
-    Ok(Completion { head, choices, usage: answer.usage_metadata.map(Usage::from) }.into_reply())
+    Ok(Completion { head, choices, usage: answer.usage_metadata.and_then(|usage| usage.usage()) }.into_reply())
 }
 
 fn choices(candidates: Vec<Candidate>, stamp: Stamp) -> Result<Vec<Choice>, String> {
@@ -268,16 +264,20 @@ pub(super) fn finish(reason: Option<&str>, message: Option<&str>, calls: bool, s
     }
 }
 
-impl From<UsageMetadata> for Usage {
-    /// Thoughts are output, and what tools put into the prompt is input.
-    fn from(usage: UsageMetadata) -> Self {
-        Self {
-            input_tokens: usage.prompt_token_count.saturating_add(usage.tool_use_prompt_token_count),
-            output_tokens: usage.candidates_token_count.saturating_add(usage.thoughts_token_count),
-            cached_input_tokens: usage.cached_content_token_count,
-            reasoning_tokens: usage.thoughts_token_count,
-            ..Self::default()
-        }
+impl UsageMetadata {
+    /// Thoughts are output, and what tools put into the prompt is input. `None`: not all that is paid for is known.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let thoughts = self.thoughts_token_count.said_or_none()?;
+        Some(Usage {
+            input_tokens: self
+                .prompt_token_count
+                .said_or_none()?
+                .saturating_add(self.tool_use_prompt_token_count.said_or_none()?),
+            output_tokens: self.candidates_token_count.said_or_none()?.saturating_add(thoughts),
+            cached_input_tokens: self.cached_content_token_count.said().unwrap_or(0),
+            reasoning_tokens: thoughts,
+            ..Usage::default()
+        })
     }
 }
 

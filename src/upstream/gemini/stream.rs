@@ -151,7 +151,7 @@ impl Events for Translation {
         let Answer { candidates, usage_metadata, model_version, response_id, .. } = answer;
         let head = self.chunks.head.clone().named(response_id, model_version);
         self.chunks.head = head;
-        self.usage = usage_metadata.map(Usage::from).or(self.usage);
+        self.usage = usage_metadata.and_then(|usage| usage.usage()).or(self.usage);
         if let Some(reason) = blocked {
             self.say(0, json!({"refusal": reason}), Text { refusal: true, ..Text::default() }, out);
             self.finish(0, Finish::ContentFilter, out);
