@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::chat::{forgiving, lenient, word};
 use super::conversation::{Fields, Hosted, Signatures};
 use super::growing::{GROWING_DETAILS, add_element};
+use super::halves;
 use super::usage::WireUsage;
 
 /// A completion, or a chunk of one; its first choice is the answer.
@@ -279,7 +280,8 @@ impl Answer {
     }
 
     fn read(body: &[u8], said: impl Fn(&mut Choice) -> Option<Message>) -> Result<Self, serde_json::Error> {
-        let mut answer: Self = serde_json::from_slice(body)?;
+        let halved = halves::replaced(body);
+        let mut answer: Self = serde_json::from_slice(halved.as_deref().unwrap_or(body))?;
         answer.usage = answer.usage.or_else(|| answer.choices.iter().find_map(|choice| choice.usage));
         for choice in &mut answer.choices {
             choice.message = said(choice).unwrap_or_default();

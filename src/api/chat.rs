@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::BadRequest;
+use super::fields::{no_object, no_text};
+use super::halves;
 pub use super::lengths::Calls;
 use super::lengths::{File, Given, Length, Thoughts, Written};
 use super::usage::WireUsage;
@@ -501,17 +503,19 @@ fn wrong_message(raw: &[u8]) -> Option<BadRequest> {
     let each: Vec<&RawValue> = serde_json::from_slice(raw).ok()?;
     let problem = |raw: &RawValue| serde_json::from_str::<Message>(raw.get()).err();
     let (i, error) = each.into_iter().enumerate().find_map(|(i, raw)| Some((i, problem(raw)?)))?;
-    let text = format!("messages[{i}] must be {{role, content}}: {}", unplaced(&error));
+    let text = match halves::replaced(raw) {
+        Some(_) => {
+            format!("messages[{i}] ends in half a character, or begins with one (such as \\ud83d); send both halves")
+        }
+        None => format!("messages[{i}] must be {{role, content}}: {}", unplaced(&error)),
+    };
     Some(BadRequest::field("messages", text))
 }
 
 /// The top-level fields of a body, unread, in its order.
 pub(super) fn parse_fields(body: &Bytes) -> Result<Vec<(String, Bytes)>, BadRequest> {
-    let text = std::str::from_utf8(body).map_err(|e| {
-        BadRequest::body(format!("the body is not UTF-8 (byte {}); send JSON in UTF-8", e.valid_up_to()))
-    })?;
-    let Fields(raw) =
-        serde_json::from_str(text).map_err(|e| BadRequest::body(format!("the body is not a JSON object: {e}")))?;
+    let text = std::str::from_utf8(body).map_err(no_text)?;
+    let Fields(raw) = serde_json::from_str(text).map_err(|e| no_object(body, &e))?;
     Ok(raw.into_iter().map(|(name, value)| (name, body.slice_ref(value.get().as_bytes()))).collect())
 }
 

@@ -8,6 +8,7 @@ pub mod error;
 pub mod feedback;
 pub mod fields;
 pub mod growing;
+pub mod halves;
 mod lengths;
 pub mod messages;
 pub mod metadata;

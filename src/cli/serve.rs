@@ -219,7 +219,7 @@ impl Told {
     async fn next(&mut self) {
         tokio::select! {
             _ = self.hang_up.recv() => {}
-            () = changed(&mut self.file) => {}
+            () = changed(self.file.as_mut()) => {}
         }
     }
 }
@@ -227,7 +227,8 @@ impl Told {
 /// The classifier, and what tells that another one is named.
 struct Classified {
     classifiers: Classifiers,
-    registry: Option<Watch>,
+    /// Or why it is not watched.
+    registry: Result<Option<Watch>, std::io::Error>,
 }
 
 impl Classified {
@@ -240,14 +241,18 @@ impl Classified {
     /// Never returns: brings in what another classifier decided before the start, and takes another one into use each
     /// time the registry names one.
     async fn follow(&mut self, running: &Running) {
+        if let Err(error) = &self.registry {
+            tracing::warn!(%error, "`model use` needs a restart to be seen");
+        }
+        let mut registry = self.registry.as_mut().ok().and_then(Option::as_mut);
         if running.is_incomplete() {
             reclassify(running, &self.classifiers, true).await;
         }
         loop {
-            changed(&mut self.registry).await;
+            changed(registry.as_deref_mut()).await;
             sleep(SETTLE).await;
             // What changed since belongs to the same change.
-            let _ = self.registry.as_mut().map(Watch::look);
+            let _ = registry.as_deref_mut().map(Watch::look);
             match &self.classifiers {
                 Classifiers::Registry(_) => reclassify(running, &self.classifiers, false).await,
                 Classifiers::Folder(folder) => tracing::warn!(
@@ -280,7 +285,7 @@ impl Stop {
     }
 }
 
-async fn changed(watch: &mut Option<Watch>) {
+async fn changed(watch: Option<&mut Watch>) {
     match watch {
         Some(watch) => watch.changed().await,
         None => pending().await,
@@ -288,11 +293,10 @@ async fn changed(watch: &mut Option<Watch>) {
 }
 
 /// The registry's folder is made, so that there is something to watch.
-fn watch_registry(data_dir: &Path) -> Option<Watch> {
+fn watch_registry(data_dir: &Path) -> std::io::Result<Option<Watch>> {
     let folder = registry::folder(data_dir);
-    let made = make_folder(&folder);
-    made.inspect_err(|error| tracing::warn!(%error, "`model use` needs a restart to be seen")).ok()?;
-    Watch::new(&folder.join(registry::REGISTRY_FILE))
+    make_folder(&folder)?;
+    Ok(Watch::new(&folder.join(registry::REGISTRY_FILE)))
 }
 
 /// Takes the classifier into use that is named now. One that cannot be used changes nothing. `again`: also where it is

@@ -24,7 +24,7 @@ pub struct Facts {
     /// `provider/model`; `None` where none answered.
     pub model: Option<Arc<str>>,
     pub kind: Kind,
-    /// π of the arm that was chosen; `None` where nothing was decided.
+    /// π of the model that answers; `None` where nothing was decided, or another one was drawn.
     pub propensity: Option<f64>,
     pub difficulty: Option<f32>,
     /// Calls to upstreams that were made.

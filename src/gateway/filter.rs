@@ -27,7 +27,9 @@ pub struct Excluded {
 pub enum Reason {
     /// Prompt (estimated) and the output asked for are more than its context window, tokens.
     ContextWindow {
+        /// Of which `asked` for the answer.
         needed: u64,
+        asked: u32,
         window: u32,
     },
     /// More output is asked for than it can give, tokens.
@@ -46,6 +48,9 @@ impl Reason {
     /// The request's field that asks too much; `None` where no single one does.
     pub fn field(self) -> Option<Cow<'static, str>> {
         match self {
+            Self::ContextWindow { needed, asked, window } if needed - u64::from(asked) <= u64::from(window) => {
+                Some("max_completion_tokens".into())
+            }
             Self::ContextWindow { .. } | Self::Vision => Some("messages".into()),
             Self::OutputLimit { .. } => Some("max_completion_tokens".into()),
             Self::Tools => Some("tools".into()),
@@ -58,8 +63,11 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ContextWindow { needed, window } => {
+            Self::ContextWindow { needed, asked: 0, window } => {
                 write!(f, "has a context window of {window} tokens, about {needed} are needed")
+            }
+            Self::ContextWindow { needed, asked, window } => {
+                write!(f, "has a context window of {window} tokens, about {needed} are needed, {asked} for the answer")
             }
             Self::OutputLimit { asked, limit } => {
                 write!(f, "gives at most {limit} output tokens, {asked} are asked for")
@@ -100,7 +108,7 @@ impl<'a> Demand<'a> {
         }
         let needed = u64::from(self.input_tokens) + u64::from(asked);
         let window = model.context_window.filter(|window| needed > u64::from(*window))?;
-        Some(Reason::ContextWindow { needed, window })
+        Some(Reason::ContextWindow { needed, asked, window })
     }
 }
 
@@ -129,7 +137,12 @@ mod tests {
     fn prompt_and_output_together_must_fit_the_window() {
         let body = r#"{"model":"m","max_tokens":400,"messages":[{"role":"user","content":"x"}]}"#;
         assert_eq!(lacking(body, 600), None);
-        assert_eq!(lacking(body, 601), Some(Reason::ContextWindow { needed: 1001, window: 1000 }));
+        let reason = lacking(body, 601).unwrap();
+        assert_eq!(reason, Reason::ContextWindow { needed: 1001, asked: 400, window: 1000 });
+        assert!(reason.to_string().ends_with("about 1001 are needed, 400 for the answer"), "{reason}");
+        // The prompt alone would fit, or does not.
+        let fields = [601, 1001].map(|tokens| lacking(body, tokens).unwrap().field().unwrap());
+        assert_eq!(fields, ["max_completion_tokens", "messages"]);
     }
 
     #[test]

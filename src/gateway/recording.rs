@@ -263,12 +263,14 @@ impl Recording {
     pub(super) fn facts(&self) -> Facts {
         let trace = self.trace.as_deref();
         let decision = trace.and_then(|t| t.decision.as_ref()).filter(|d| d.kind != Kind::Cache);
+        // Whoever answers in another's place was not drawn.
+        let drawn = decision.filter(|_| self.plan.kind != Kind::Fallback);
         Facts {
             trace: trace.map(|t| t.id).unwrap_or_default(),
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
             model: self.answering.map(|t| self.setup.targets[t].label.clone()),
             kind: self.plan.kind,
-            propensity: decision.and_then(|d| d.candidates.get(d.chosen)).map(|c| c.propensity),
+            propensity: drawn.and_then(|d| d.candidates.get(d.chosen)).map(|c| c.propensity),
             difficulty: decision.map(|d| d.difficulty),
             attempts: self.calls,
             cost_usd: trace.and_then(|t| t.cost_usd),

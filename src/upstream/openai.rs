@@ -15,6 +15,7 @@ use crate::api::chat::{ChatReply, ChatRequest, Choice, ReplyMessage};
 use crate::api::conversation::{no_citations, no_hosted_tools, without_hosted_tools};
 use crate::api::embeddings::EmbeddingsRequest;
 use crate::api::error::{BadRequest, ErrorDetail};
+use crate::api::halves;
 use crate::api::usage::WireUsage;
 use crate::catalog::Usage;
 use crate::catalog::quirks::Quirks;
@@ -49,7 +50,8 @@ impl Provider for OpenAi {
     }
 
     fn reply(&self, _asked: &Asked<'_>, body: Bytes) -> Result<WholeReply, NoAnswer> {
-        let reply = parse(&body)?;
+        let halved = halves::replaced(&body);
+        let reply = parse(halved.as_ref().unwrap_or(&body))?;
         let usage = reply.usage().map(usage);
         let choices = reply.choices.unwrap_or_default();
         if choices.is_empty() {
@@ -113,7 +115,8 @@ impl Stream {
         if &data[..] == b"[DONE]" {
             return Ok(StreamItem::Done);
         }
-        let chunk = parse(&data)?;
+        let halved = halves::replaced(&data);
+        let chunk = parse(halved.as_ref().unwrap_or(&data))?;
         let usage = chunk.usage().map(usage);
         let choices = chunk.choices.unwrap_or_default();
         let usage_only = choices.is_empty() && usage.is_some();

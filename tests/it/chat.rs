@@ -106,6 +106,7 @@ async fn the_next_model_answers_where_the_first_fails() {
     assert_eq!(response.status(), 200);
     assert_eq!(header(&response, "x-satisfice-decision"), Some("fallback"));
     assert_eq!(header(&response, "x-satisfice-attempts"), Some("2"));
+    assert_eq!(header(&response, "x-satisfice-propensity"), None, "another one was drawn");
     assert_ne!(header(&response, "x-satisfice-model"), Some(format!("test/{chosen}").as_str()));
     let trace = running.finished().await;
     let statuses: Vec<_> = trace.attempts.iter().map(|a| (a.status, a.error.is_some())).collect();

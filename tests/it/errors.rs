@@ -172,7 +172,9 @@ async fn a_request_that_no_model_of_the_route_can_answer_names_the_field_and_the
     long["max_tokens"] = 2000.into();
     let image = json!({"model": "narrow", "messages": [{"role": "user", "content": [
         {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}]}]});
-    for (body, param) in [(tools, "tools"), (schema, "response_format"), (long, "messages"), (image, "messages")] {
+    for (body, param) in
+        [(tools, "tools"), (schema, "response_format"), (long, "max_completion_tokens"), (image, "messages")]
+    {
         let (status, error) = refused(&running, body.to_string()).await;
         assert_eq!((status, &error["param"]), (400, &param.into()), "{error}");
         let message = error["message"].as_str().unwrap();

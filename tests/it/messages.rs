@@ -85,6 +85,15 @@ fn what_is_of_the_wrong_kind_is_told_where_it_is() {
 }
 
 #[test]
+fn a_body_that_is_no_object_is_told_in_the_words_of_all_protocols() {
+    let problem = |body: &[u8]| request(body).unwrap_err().message;
+    assert_eq!(problem(b"{\"model\":\"\xff\"}"), "the body is not UTF-8 (byte 10); send JSON in UTF-8");
+    assert!(problem(b"{").starts_with("the body is not a JSON object: EOF"));
+    assert!(problem(b"[]").contains("invalid type: sequence, expected an object"));
+    assert_eq!(problem(b"{\"model\":\"a\"}"), "max_tokens is missing; Anthropic's Messages API asks for it");
+}
+
+#[test]
 fn an_answer_with_thoughts_text_and_calls_keeps_them_in_order() {
     let completion = json!({"id": "chatcmpl-1", "created": 1, "model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls",
         "message": {"role": "assistant", "content": "Let me see.", "reasoning_content": "Hm.", "tool_calls": [

@@ -98,6 +98,11 @@ fn says_what_is_wrong_with_a_request_and_where() {
         (b"{\"model\":\"a\"}", "messages", "messages is missing"),
         (b"{\"model\":\"a\",\"messages\":[]}", "messages", "at least one message"),
         (b"{\"model\":\"a\",\"messages\":[{}]}", "messages", "missing field `role`"),
+        (
+            br#"{"model":"a","messages":[{"role":"user","content":"a\ud83d"}]}"#,
+            "messages",
+            "messages[0] ends in half a character",
+        ),
         (b"{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":3}]}", "messages", "a list of content parts"),
         (b"{\"model\":\"a\",\"messages\":[{\"role\":\"u\"}],\"stream\":\"yes\"}", "stream", "true or false"),
         (b"{\"model\":\"a\",\"messages\":[{\"role\":\"u\"}],\"max_tokens\":-1}", "max_tokens", "a positive integer"),
@@ -220,6 +225,22 @@ fn reads_a_stream() {
     assert!(items[..5].iter().all(|(_, _, usage, usage_only)| usage.is_none() && !usage_only));
     let lines: Vec<_> = items.iter().map(|(data, ..)| format!("data: {}\n\n", str::from_utf8(data).unwrap())).collect();
     assert_eq!(lines.concat() + "data: [DONE]\n\n", fixture!("stream.sse"));
+}
+
+#[test]
+fn half_a_character_costs_no_answer_and_passes_to_the_client() {
+    let cut = r#"{"choices":[{"message":{"content":"tail \ud83d"},"finish_reason":"length"}]}"#;
+    assert_eq!(reply(cut.into()).text.content, "tail \u{fffd}");
+    let halves = [r"\ud83d", r"\ude00", r"\ud83d\ude00"];
+    let chunks = halves.map(|half| format!(r#"{{"choices":[{{"delta":{{"content":"{half}"}}}}]}}"#));
+    let events = chunks.clone().map(|chunk| WireEvent { name: None, data: chunk.into() });
+    let items = wire::translated(&OpenAi, &wire::hello(), events).unwrap();
+    let seen = items.into_iter().map(|item| match item {
+        StreamItem::Chunk { data, text, .. } => (data, text.content),
+        other => panic!("no chunk: {other:?}"),
+    });
+    let texts = ["\u{fffd}", "\u{fffd}", "😀"].map(str::to_owned);
+    assert!(seen.eq(chunks.map(Bytes::from).into_iter().zip(texts)));
 }
 
 #[test]

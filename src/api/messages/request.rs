@@ -8,11 +8,12 @@ use super::turns::{Content, Message, messages};
 use crate::api::chat::unplaced;
 use crate::api::conversation::{Effort, Hosted, Protocol, Thinking, is_known};
 use crate::api::error::BadRequest;
-use crate::api::fields::object;
+use crate::api::fields::{no_object, object};
 
 /// A body of `POST /v1/messages`. What is not among these fields is handed on as it is; what no chat has either, is named
 /// in `claude_fields`: Claude may know it.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Request {
     model: String,
     max_tokens: u32,
@@ -186,15 +187,22 @@ pub fn countable(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
 
 /// Says where it is wrong. At the top serde names a missing or wrong field in backquotes.
 fn unreadable(body: &[u8], error: &serde_json::Error) -> BadRequest {
+    if !error.is_data() {
+        return no_object(body, error);
+    }
     let read = serde_path_to_error::deserialize::<_, Request>(&mut serde_json::Deserializer::from_slice(body));
-    let place = read.err().map(|error| error.path().to_string()).filter(|place| error.is_data() && place != ".");
+    let place = read.err().map(|error| error.path().to_string()).filter(|place| place != ".");
     if let Some(place) = place {
         return BadRequest::field(place.clone(), format!("{place}: {}", unplaced(error)));
     }
     let text = error.to_string();
-    let field = text.split('`').nth(1).filter(|_| error.is_data()).map(str::to_owned);
-    let message = format!("the body is no Messages request: {text}");
-    field.map_or_else(|| BadRequest::body(message.clone()), |field| BadRequest::field(field, message.clone()))
+    match text.split('`').nth(1) {
+        Some(missing) if text.starts_with("missing") => {
+            BadRequest::field(missing.to_owned(), format!("{missing} is missing; Anthropic's Messages API asks for it"))
+        }
+        Some(field) => BadRequest::field(field.to_owned(), format!("the body is no Messages request: {text}")),
+        None => BadRequest::body(format!("the body is no Messages request: {text}")),
+    }
 }
 
 /// A user's name, or what stands for one that is too long: always the same.

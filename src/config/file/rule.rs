@@ -32,9 +32,12 @@ impl Rule {
     }
 }
 
+const EXAMPLE: &str = "an expression such as \"tokens > 8000 and not tools\"";
+
 fn condition(section: &mut Section<'_, '_>) -> Option<Condition> {
-    let typed = section.required("when", "an expression such as \"tokens > 8000 and not tools\"")?;
+    let typed = section.required("when", EXAMPLE)?;
     let condition = Condition::parse(&typed.value);
-    let note = |problem| section.findings.mistake(typed.line, format!("`when` cannot be read: {problem}"));
+    let note =
+        |problem| section.findings.mistake(typed.line, format!("`when` cannot be read: {problem}; give {EXAMPLE}"));
     condition.map_err(note).ok()
 }
