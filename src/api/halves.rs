@@ -2,15 +2,14 @@
 //! plane. Streams are cut between the two, and answers at their last token; serde reads no text with such a half.
 
 use bytes::Bytes;
-use memchr::memchr;
-use memchr::memmem::find;
+use memchr::{memchr, memchr_iter};
 
 /// `\ud83d` and its like.
 const ESCAPE: usize = 6;
 
 /// `json` with `\ufffd` in place of each half that is alone; `None`: there is none.
 pub fn replaced(json: &[u8]) -> Option<Bytes> {
-    find(json, br"\ud").or_else(|| find(json, br"\uD"))?;
+    memchr_iter(b'\\', json).find(|&at| matches!(json.get(at + 1..at + 3), Some([b'u', b'd' | b'D'])))?;
     let (mut out, mut at) = (json.to_vec(), 0);
     while let Some(escape) = json.get(at..).and_then(|rest| memchr(b'\\', rest)).map(|offset| at + offset) {
         at = escape + ESCAPE;
