@@ -60,6 +60,10 @@ fn what_needs_a_store_or_runs_elsewhere_is_named() {
     assert_eq!(refused(json!({"model": "m", "input": [{"type": "item_reference", "id": "1"}]})), "input[0]");
     assert_eq!(refused(json!({"model": "m"})), "input");
     assert_eq!(refused(json!({"model": "m", "input": []})), "input");
+    let told =
+        |input: Value| request(json!({"model": "m", "input": input}).to_string().as_bytes()).unwrap_err().message;
+    assert_eq!(told(Value::Null), "input is missing; give a string or a list of items");
+    assert_eq!(told(json!(5)), "input must be a string or a list of items");
     for (field, wrong) in
         [("reasoning", json!(5)), ("text", json!("x")), ("instructions", json!([5])), ("max_output_tokens", json!("x"))]
     {

@@ -168,7 +168,10 @@ fn messages(request: &mut Map<String, Value>) -> Result<Value, BadRequest> {
                 out.add(raw, &format!("input[{i}]"))?;
             }
         }
-        _ => return Err(BadRequest::field("input", "input is missing or wrong; give a string or a list of items")),
+        None | Some(Value::Null) => {
+            return Err(BadRequest::field("input", "input is missing; give a string or a list of items"));
+        }
+        Some(_) => return Err(BadRequest::field("input", "input must be a string or a list of items")),
     }
     Ok(out.into_json())
 }
