@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::BadRequest;
-use super::fields::{no_object, no_text};
 use super::halves;
 pub use super::lengths::Calls;
 use super::lengths::{File, Given, Length, Thoughts, Written};
@@ -514,8 +513,8 @@ fn wrong_message(raw: &[u8]) -> Option<BadRequest> {
 
 /// The top-level fields of a body, unread, in its order.
 pub(super) fn parse_fields(body: &Bytes) -> Result<Vec<(String, Bytes)>, BadRequest> {
-    let text = std::str::from_utf8(body).map_err(no_text)?;
-    let Fields(raw) = serde_json::from_str(text).map_err(|e| no_object(body, &e))?;
+    let text = std::str::from_utf8(body).map_err(BadRequest::no_text)?;
+    let Fields(raw) = serde_json::from_str(text).map_err(|e| BadRequest::no_object(body, &e))?;
     Ok(raw.into_iter().map(|(name, value)| (name, body.slice_ref(value.get().as_bytes()))).collect())
 }
 

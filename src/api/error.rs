@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::str::Utf8Error;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,17 @@ impl BadRequest {
     /// A mistake that belongs to no single field, such as a body that is not JSON.
     pub fn body(message: impl Into<String>) -> Self {
         Self { param: None, message: bounded(message.into()) }
+    }
+
+    /// A body that is no text.
+    pub fn no_text(error: Utf8Error) -> Self {
+        Self::body(format!("the body is not UTF-8 (byte {}); send JSON in UTF-8", error.valid_up_to()))
+    }
+
+    /// A body that serde reads no object from.
+    pub fn no_object(body: &[u8], error: &serde_json::Error) -> Self {
+        let problem = || Self::body(format!("the body is not a JSON object: {error}; send one"));
+        std::str::from_utf8(body).map_or_else(Self::no_text, |_| problem())
     }
 }
 

@@ -8,7 +8,6 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::error::BadRequest;
-use super::fields::no_object;
 
 /// `{"trace_id": "…", "name": "quality", "value": 0.8}`.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +42,8 @@ impl FeedbackRequest {
     /// # Errors
     /// Names the field that is missing, unknown or of the wrong kind; no field where the body is no JSON object.
     pub fn parse(body: &Bytes) -> Result<Self, BadRequest> {
-        let mut fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).map_err(|e| no_object(body, &e))?;
+        let mut fields: BTreeMap<String, &RawValue> =
+            serde_json::from_slice(body).map_err(|e| BadRequest::no_object(body, &e))?;
         let request = Self {
             trace_id: required(&mut fields, "trace_id", "the x-satisfice-trace-id of an answer")?,
             name: required(&mut fields, "name", "a metric, such as \"quality\"")?,

@@ -42,7 +42,7 @@ pub const DEFAULT_KNOB: Knob = Knob::Quality(0.95);
 /// Longest file that is read, in bytes.
 const LONGEST_FILE: usize = 4 * 1024 * 1024;
 
-/// What the command line says; `None` where it says nothing.
+/// What is said beside the file, by the command line and by the gateway that runs; `None`: nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Flags {
     pub listen: Option<SocketAddr>,

@@ -317,6 +317,7 @@ fn a_condition_that_could_never_be_told_is_a_mistake_of_its_line() {
     let said = mistakes(&text);
     let line = text.lines().position(|line| line.contains("size")).unwrap() + 1;
     assert!(said.starts_with(&format!("f.toml:{line}: `when` cannot be read: filter size is unknown")), "{said}");
+    assert!(said.ends_with("give an expression such as \"tokens > 8000 and not tools\""), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 

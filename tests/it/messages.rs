@@ -94,6 +94,13 @@ fn a_body_that_is_no_object_is_told_in_the_words_of_all_protocols() {
 }
 
 #[test]
+fn half_a_character_is_told_as_one_that_is_missing() {
+    let half = r#"{"id":"1","model":"m","choices":[{"message":{"content":"a\ud83d"},"finish_reason":"length"}]}"#;
+    let message: Value = serde_json::from_slice(&reply(half.as_bytes()).unwrap()).unwrap();
+    assert_eq!(message["content"], json!([{"type": "text", "text": "a\u{fffd}"}]));
+}
+
+#[test]
 fn an_answer_with_thoughts_text_and_calls_keeps_them_in_order() {
     let completion = json!({"id": "chatcmpl-1", "created": 1, "model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls",
         "message": {"role": "assistant", "content": "Let me see.", "reasoning_content": "Hm.", "tool_calls": [

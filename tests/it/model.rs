@@ -99,6 +99,10 @@ fn a_gateway_that_was_given_a_classifier_keeps_it_and_says_so() {
     assert!(use_it.contains("changes over, unless it was started with a folder of its own (--model"), "{use_it}");
     let kept = served.says("is not taken up");
     assert!(kept.contains("WARN") && kept.contains("the classifier in trained/one was given (--model"), "{kept}");
+    // It has read the folder, and does not need it to take up another configuration.
+    std::fs::rename(at.join("trained/one"), at.join("trained/gone")).unwrap();
+    std::fs::write(at.join("c.toml"), CONFIG.replace("URL", "http://127.0.0.1:2/v1")).unwrap();
+    served.says("configuration reloaded");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::turns::{Content, Message, messages};
 use crate::api::chat::unplaced;
 use crate::api::conversation::{Effort, Hosted, Protocol, Thinking, is_known};
 use crate::api::error::BadRequest;
-use crate::api::fields::{no_object, object};
+use crate::api::fields::object;
 
 /// A body of `POST /v1/messages`. What is not among these fields is handed on as it is; what no chat has either, is named
 /// in `claude_fields`: Claude may know it.
@@ -188,7 +188,7 @@ pub fn countable(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
 /// Says where it is wrong. At the top serde names a missing or wrong field in backquotes.
 fn unreadable(body: &[u8], error: &serde_json::Error) -> BadRequest {
     if !error.is_data() {
-        return no_object(body, error);
+        return BadRequest::no_object(body, error);
     }
     let read = serde_path_to_error::deserialize::<_, Request>(&mut serde_json::Deserializer::from_slice(body));
     let place = read.err().map(|error| error.path().to_string()).filter(|place| place != ".");

@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use super::input::Messages;
 use super::tools::{self, Tools};
 use crate::api::error::BadRequest;
-use crate::api::fields::no_object;
 
 /// What of a request its response repeats.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +68,7 @@ fn complete(tool: &mut Value) {
 /// # Errors
 /// Names the field that is missing, of the wrong kind, or that needs what the gateway does not keep or run.
 pub fn request(body: &[u8]) -> Result<(Vec<u8>, Echo), BadRequest> {
-    let mut request: Map<String, Value> = serde_json::from_slice(body).map_err(|e| no_object(body, &e))?;
+    let mut request: Map<String, Value> = serde_json::from_slice(body).map_err(|e| BadRequest::no_object(body, &e))?;
     refuse_what_needs_state(&request)?;
     let echo = echo(&request);
     let mut out = Map::new();
