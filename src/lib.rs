@@ -9,6 +9,7 @@
 //! | [`api`] | wire types of the clients' protocols; unknown fields kept | – |
 //! | [`catalog`] | model and provider ids, prices, limits, capabilities | – |
 //! | [`telemetry`] | tracing set-up and metrics | – |
+//! | [`final_answer`] | the final answer of a reply, and whether two are the same; pure | – |
 //! | [`features`] | request → [`features::Features`]: tokenizer, static encoder or transformer, hand-made signals | api |
 //! | [`difficulty`] | the candle classifier: features → [`difficulty::Context`]; loading, training | catalog, features |
 //! | [`policy`] | [`policy::Decision`], immutable [`policy::Snapshot`], pure `decide` and `learn` | catalog, difficulty |
@@ -16,9 +17,9 @@
 //! | [`evaluate`] | what a policy is worth, found offline: frontiers, baselines, simulation, off-policy estimates; pure | catalog, features, difficulty, policy, trace |
 //! | [`upstream`] | [`upstream::Provider`]: pure translation, one file each; `dispatch` does the network | api, catalog |
 //! | [`store`] | trait [`store::Store`]; redb; versioned on-disk forms | api, catalog, policy, trace |
-//! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, telemetry, policy, trace, upstream |
+//! | [`scorers`] | trait [`scorers::Scorer`]: one file each; scores → reward | api, catalog, telemetry, final_answer, policy, trace, upstream |
 //! | [`learner`] | the one thread that owns the mutable policy | catalog, policy, store, scorers, trace |
-//! | [`gateway`] | the request path, readable on one screen; the end-of-stream guard; answers given again | api, catalog, telemetry, features, difficulty, policy, upstream, trace |
+//! | [`gateway`] | the request path, readable on one screen; the end-of-stream guard; answers given again | api, catalog, telemetry, features, final_answer, difficulty, policy, upstream, trace |
 //! | [`server`] | axum routes, SSE, the one place where errors become statuses | api, catalog, policy, gateway, store, learner, trace, upstream |
 //! | [`config`] | raw TOML → validated settings; only the binary uses it | api, catalog, policy, upstream, scorers, gateway, server |
 //! | [`cli`] | commands; wiring; ordered shutdown | everything |
@@ -59,6 +60,7 @@ pub mod config;
 pub mod difficulty;
 pub mod evaluate;
 pub mod features;
+pub mod final_answer;
 pub mod gateway;
 pub mod learner;
 pub mod policy;

@@ -59,6 +59,12 @@ pub(super) fn same(one: &str, reference: &str) -> bool {
     one == reference || (!reference.contains(['\'', '"']) && !literal && squeezed(&one) == squeezed(&reference))
 }
 
+/// What two texts that say the same have in common; `None` for one that says nothing.
+pub(super) fn comparable(text: &str) -> Option<String> {
+    let bare = bare(text, is_literal(text)).to_lowercase();
+    Some(squeezed(&bare)).filter(|text| !text.is_empty())
+}
+
 /// Whether `text` says `reference` somewhere, not within a longer word.
 pub(super) fn contains(text: &str, reference: &str) -> bool {
     let literal = is_literal(reference);

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::io::BufRead as _;
 
 use super::*;

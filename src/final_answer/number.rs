@@ -2,7 +2,7 @@
 
 /// An exact fraction.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Number {
+pub struct Number {
     numerator: i128,
     /// Not 0.
     denominator: i128,
