@@ -13,6 +13,7 @@ use crate::api::chat::ChatRequest;
 use crate::difficulty::train::{Arm, Dataset, Outcome, Prompt, groups};
 use crate::difficulty::{FileEntry, sha256};
 use crate::features::{Draft, Extractor, Features};
+use crate::final_answer::FinalAnswer;
 use crate::trace::json_line::{self, Fields};
 
 /// An answer's cost in USD and its tokens at most: beyond any that there is, and far from what sums cannot hold.
@@ -43,6 +44,8 @@ struct RawOutcome {
     cost_usd: f64,
     input_tokens: f64,
     output_tokens: f64,
+    #[serde(default)]
+    response: Option<String>,
 }
 
 /// Reads workloads; also says which files they were.
@@ -128,8 +131,11 @@ impl<'a> Reader<'a> {
         let body = format!(r#"{{"model":"auto","messages":{}}}"#, line.messages);
         let request = ChatRequest::parse(&Bytes::from(body)).map_err(|e| anyhow::anyhow!("{}", e.message))?;
         let mut outcomes = Vec::with_capacity(named.len());
+        let mut said: Vec<FinalAnswer> = Vec::new();
         for (model, outcome) in named {
-            outcomes.push(self.outcome(model, &outcome)?);
+            let answer = outcome.response.as_deref().and_then(FinalAnswer::of);
+            let said = answer.map(|answer| position_or_push(&mut said, answer));
+            outcomes.push(Outcome { said, ..self.outcome(model, &outcome)? });
         }
         let workload = self.data.workloads.len() - 1;
         self.prompt((line.id, line.task, None), workload, &request, outcomes);
@@ -170,6 +176,7 @@ impl<'a> Reader<'a> {
             cost_usd: raw.cost_usd,
             input_tokens: raw.input_tokens,
             output_tokens: raw.output_tokens,
+            said: None,
             weight: 1.0,
         })
     }
@@ -182,4 +189,13 @@ impl<'a> Reader<'a> {
             self.data.arms.len() - 1
         })
     }
+}
+
+/// Where `answer` is among those that were said; it is added where it is new.
+fn position_or_push(said: &mut Vec<FinalAnswer>, answer: FinalAnswer) -> u32 {
+    let place = said.iter().position(|other| *other == answer).unwrap_or_else(|| {
+        said.push(answer);
+        said.len() - 1
+    });
+    u32::try_from(place).unwrap_or(u32::MAX)
 }

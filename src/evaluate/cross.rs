@@ -191,6 +191,7 @@ mod tests {
                 cost_usd: 1.0,
                 input_tokens: 1.0,
                 output_tokens: 1.0,
+                said: None,
                 weight: 1.0,
             }],
         };

@@ -207,6 +207,12 @@ impl Arm {
         Outlook { quality, slope: quality * (1.0 - quality) / (1.0 + PI * variance / 8.0).sqrt(), given_shift }
     }
 
+    fn quality_beside(&self, shift: &Gaussian, phi: &[f64], offset: f64) -> f64 {
+        let loading = self.loading(phi);
+        let variance = self.quality.variance_along(phi) + shift.variance_along(&loading);
+        mean_sigmoid(self.quality.mean_along(phi) + shift.mean_along(&loading) + offset, variance)
+    }
+
     /// Mᵀx: how θ·x moves with the shift.
     pub fn loading(&self, x: &[f64]) -> Vec<f64> {
         let mut loading = vec![0.0; self.on_shift.len() / x.len()];
@@ -254,9 +260,22 @@ impl Arm {
     /// A score `y` in [0, 1] of weight `weight`: an extended-Kalman step on the logit, for θ given the shift and for the
     /// shift itself. Arms that were not asked follow the shift.
     pub fn learn(&mut self, shift: &mut Gaussian, phi: &[f64], y: f64, weight: f64) {
+        self.learn_beside(shift, phi, y, weight, (0.0, 1.0));
+    }
+
+    /// The same of a request on whose like the logit is `offset` higher than φ tells, where the score has a `share` of the
+    /// information of one that is certain.
+    pub fn learn_beside(
+        &mut self,
+        shift: &mut Gaussian,
+        phi: &[f64],
+        y: f64,
+        weight: f64,
+        (offset, share): (f64, f64),
+    ) {
         self.forget(PROCESS_NOISE);
-        let p = self.outlook(shift, phi, 1.0).quality;
-        let information = weight * (p * (1.0 - p)).max(LEAST_VARIANCE);
+        let p = self.quality_beside(shift, phi, offset);
+        let information = weight * share.max(LEAST_VARIANCE) * (p * (1.0 - p)).max(LEAST_VARIANCE);
         self.told.add(weight, information);
         self.observe(shift, phi, weight * (y - p), information);
     }

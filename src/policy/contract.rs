@@ -17,6 +17,9 @@ pub trait Policy: Send {
     /// [`NoCandidate`] if the route has no arm.
     fn decide(&mut self, context: &Context, draw: f64) -> Result<Decision, NoCandidate>;
 
+    /// A decision is carried out, and it is known what a panel said.
+    fn decided(&mut self, _decision: &Decision) {}
+
     /// The answer has come: tokens and cost.
     fn settled(&mut self, decision: &Decision, settlement: &Settlement);
 

@@ -2,7 +2,9 @@
 
 use super::propensity;
 use super::solution::greatest;
-use super::{Ask, Candidate, Controller, Decision, Kind, Knob, NoCandidate, RouteState, Snapshot, Warm};
+use super::{
+    Ask, Candidate, Consult, Controller, Decision, Kind, Knob, NoCandidate, Panel, RouteState, Snapshot, Verdict, Warm,
+};
 use crate::difficulty::Context;
 
 /// The least width of Thompson sampling, as a share of the posterior's: sure arms are hardly ever swapped …
@@ -40,6 +42,9 @@ pub fn decide(
     let (controller, segment) = route.steering(ask.segment);
     let prices = Prices::new(controller, ask.quality);
     let mut field = Field::new(route, context, &eligible, ask.warm, &prices);
+    if ask.consult {
+        field.consulting(route, &context.phi);
+    }
     let Choice { preferred, chosen, propensities } = choose(controller, &mut field, &eligible, &prices, draw);
     Ok(Decision {
         kind: if chosen == preferred { Kind::Exploit } else { Kind::Explore },
@@ -57,6 +62,7 @@ pub fn decide(
         chosen,
         draw,
         audit: None,
+        consult: field.consult(preferred, chosen),
     })
 }
 
@@ -112,10 +118,21 @@ impl Prices {
     }
 }
 
+/// For each eligible arm the two that are asked before it.
+struct Panels {
+    members: Vec<Option<[usize; 2]>>,
+    same_errors: f64,
+}
+
 /// The eligible arms for one request, one value per arm in each field.
 struct Field {
     quality: Vec<f64>,
+    /// USD of the arm by itself …
+    alone: Vec<f64>,
+    /// … and with the panel that is asked before it.
     cost: Vec<f64>,
+    /// What panels there are; `None` where nobody may be asked first.
+    panels: Option<Panels>,
     utility: Vec<f64>,
     /// Thompson's deviation of the utility.
     deviation: Vec<f64>,
@@ -130,7 +147,9 @@ impl Field {
         let (n, value) = (eligible.len(), in_force.likelier.exp());
         let mut field = Self {
             quality: Vec::with_capacity(n),
+            alone: Vec::new(),
             cost: Vec::with_capacity(n),
+            panels: None,
             utility: Vec::with_capacity(n),
             deviation: Vec::with_capacity(n),
             value,
@@ -156,7 +175,22 @@ impl Field {
             field.utility.push(value * outlook.quality - cost);
             field.deviation.push(value * outlook.slope * own * width);
         }
+        field.alone.clone_from(&field.cost);
         field
+    }
+
+    /// The same arms, with panels before those for which it pays.
+    fn consulting(&mut self, route: &RouteState, phi: &[f64]) {
+        let members = route.panels.assemble(phi, &self.quality, &mut self.cost);
+        self.panels = Some(Panels { members, same_errors: route.panels.same_errors() });
+        self.reprice(self.value);
+    }
+
+    /// What was foreseen where the means prefer one arm, and who is asked before the one that was drawn.
+    fn consult(&self, preferred: usize, chosen: usize) -> Option<Consult> {
+        let Panels { members, same_errors } = self.panels.as_ref()?;
+        let panel = |members| Panel { members, same_errors: *same_errors, verdict: Verdict::None };
+        Some(Consult { panel: members[chosen].map(panel), foreseen_usd: self.cost[preferred] })
     }
 
     /// The arm that the means prefer.
@@ -213,7 +247,7 @@ impl Field {
         let candidate = |(i, propensity): (usize, f64)| Candidate {
             arm: route.spec.arms[eligible[i]].arm.as_str().into(),
             quality: self.quality[i],
-            cost_usd: self.cost[i],
+            cost_usd: self.alone[i],
             propensity,
         };
         propensities.into_iter().enumerate().map(candidate).collect()

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::{mean_loading, set_apart};
 use super::solution::Problem;
-use super::window::contexts;
+use super::window::{Ahead, contexts};
 
 /// Scores after which an arm's own weighted residuals are believed by half, and the greatest weight of one.
 const RESIDUAL_BELIEF: f64 = 400.0;
@@ -34,7 +34,7 @@ impl Forecast {
         let prices = problem.spec.prices();
         let mut gradients = vec![vec![0.0; d]; k];
         let (mut quality, mut cost) = (Vec::with_capacity(contexts.len()), Vec::with_capacity(contexts.len()));
-        for (phi, verbosity, input) in &contexts {
+        for Ahead { phi, verbosity, input_tokens, consults } in &contexts {
             let outlooks = problem.arms.iter().map(|arm| arm.outlook(problem.shift, phi, 1.0).quality);
             let row: Vec<f64> = outlooks.collect();
             for (gradient, p) in gradients.iter_mut().zip(&row) {
@@ -42,7 +42,12 @@ impl Forecast {
                 gradient.iter_mut().zip(phi).for_each(|(g, x)| *g += slope * x);
             }
             let arms = problem.arms.iter().zip(&prices);
-            cost.push(arms.map(|(arm, price)| arm.cost(price, phi, *verbosity, *input)).collect());
+            let mut costs: Vec<f64> =
+                arms.map(|(arm, price)| arm.cost(price, phi, *verbosity, *input_tokens)).collect();
+            if *consults {
+                problem.panels.assemble(phi, &row, &mut costs);
+            }
+            cost.push(costs);
             quality.push(row);
         }
         let mut loadings: Vec<_> =

@@ -139,13 +139,17 @@ pub fn cost_of(decision: &Decision, k: usize, answered: &str, usd: f64) -> f64 {
     /// So that one answer does not count for too many.
     const GREATEST_WEIGHT: f64 = 20.0;
     let candidate = &decision.candidates[k];
-    let was_drawn = decision.chosen == k && candidate.arm == answered;
+    // What a panel cost says nothing of what the model costs by itself.
+    let was_drawn = decision.chosen == k && candidate.arm == answered && decision.panel().is_none();
     let weight = if was_drawn { (1.0 / candidate.propensity).min(GREATEST_WEIGHT) } else { 0.0 };
     candidate.cost_usd + weight * (usd - candidate.cost_usd)
 }
 
 /// Cost of the candidate that the means preferred at the decision's own shadow price.
 pub fn greedy_cost(decision: &Decision) -> f64 {
+    if let Some(consult) = &decision.consult {
+        return consult.foreseen_usd;
+    }
     decision.candidates.get(decision.preferred).map_or(0.0, |candidate| candidate.cost_usd)
 }
 

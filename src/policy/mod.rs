@@ -16,6 +16,7 @@ mod moments;
 mod newcomer;
 mod ours;
 mod pairs;
+mod panel;
 mod propensity;
 mod retired;
 pub mod rivals;
@@ -39,6 +40,7 @@ pub use gaussian::Gaussian;
 pub use logistic::sigmoid;
 pub use measured::{Measured, Spending};
 pub use ours::Satisficing;
+pub use panel::{Consult, Panel, Verdict};
 pub use route_state::RouteState;
 pub use sequence::{FIRST_LOOK, Sequence};
 pub use snapshot::{Snapshot, bundle_key};
@@ -130,6 +132,9 @@ pub struct Decision {
     /// The request belongs to the sample on which the route is compared with its best model; set for that model's
     /// answer too.
     pub audit: Option<Audited>,
+    /// `None`: nobody may be asked before the drawn arm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consult: Option<Consult>,
 }
 
 /// How a request came into the sample on which a route is compared with its best model.
@@ -150,7 +155,7 @@ impl Decision {
         let propensities: Vec<f64> = weights.iter().map(|weight| weight / sum).collect();
         let chosen = decide::pick(&propensities, draw);
         self.candidates.iter_mut().zip(&propensities).for_each(|(candidate, p)| candidate.propensity = *p);
-        Self { kind: Kind::Pinned, policy: policy.into(), chosen, draw, ..self }
+        Self { kind: Kind::Pinned, policy: policy.into(), chosen, draw, consult: None, ..self }
     }
 
     /// The same, in the sample for a comparison with `best`, drawn with probability `share`; not in it if `best` is not
@@ -158,7 +163,7 @@ impl Decision {
     #[must_use]
     pub fn audited(self, best: &str, share: f64) -> Self {
         let best = self.candidates.iter().position(|candidate| candidate.arm == best);
-        Self { audit: best.map(|best| Audited { share, best }), ..self }
+        Self { audit: best.map(|best| Audited { share, best }), ..self }.alone()
     }
 
     /// The best model's answer to the same request, where the comparison needs one: another model was drawn.
@@ -191,7 +196,34 @@ impl Decision {
             preferred: 0,
             chosen: 0,
             draw: 0.0,
+            consult: None,
         }
+    }
+
+    /// The two models that are asked before the drawn one.
+    pub fn panel(&self) -> Option<&Panel> {
+        self.consult.as_ref()?.panel.as_ref()
+    }
+
+    /// The same, with nobody asked before the drawn model.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { consult: None, ..self }
+    }
+
+    /// The same, once it is known what the panel said.
+    #[must_use]
+    pub fn heard(mut self, verdict: Verdict) -> Self {
+        self.consult.iter_mut().flat_map(|consult| &mut consult.panel).for_each(|panel| panel.verdict = verdict);
+        self
+    }
+
+    /// The arm that spoke where the answer is `arm`'s: another one, where a panel answered in its place.
+    pub fn speaker<'a>(&'a self, arm: &'a str) -> &'a str {
+        let agreed = self.panel().filter(|panel| panel.agreed());
+        let first = agreed.and_then(|panel| self.candidates.get(panel.members[0]));
+        let is_drawn = self.candidates.get(self.chosen).is_some_and(|chosen| chosen.arm == arm);
+        first.filter(|_| is_drawn).map_or(arm, |first| &first.arm)
     }
 
     /// The same request and predictions, with the candidate `chosen` named by `policy`: certain, not drawn. The route's
@@ -200,7 +232,7 @@ impl Decision {
     pub fn pinned(mut self, policy: &str, chosen: usize) -> Self {
         let propensities = decide::certain(chosen, self.candidates.len());
         self.candidates.iter_mut().zip(propensities).for_each(|(candidate, p)| candidate.propensity = p);
-        Self { kind: Kind::Pinned, policy: policy.into(), chosen, draw: 0.0, ..self }
+        Self { kind: Kind::Pinned, policy: policy.into(), chosen, draw: 0.0, consult: None, ..self }
     }
 }
 

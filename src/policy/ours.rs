@@ -11,13 +11,20 @@ pub struct Satisficing {
     blank: Snapshot,
     snapshot: Snapshot,
     route: String,
+    consults: bool,
 }
 
 impl Satisficing {
     /// Starts from `prior`, a snapshot with no routes.
     pub fn new(prior: Snapshot, spec: &RouteSpec) -> Self {
         let snapshot = prior.clone().configure(std::slice::from_ref(spec));
-        Self { blank: prior, snapshot, route: spec.name.clone() }
+        Self { blank: prior, snapshot, route: spec.name.clone(), consults: false }
+    }
+
+    /// The same, which may ask two cheap models before a dear one.
+    #[must_use]
+    pub fn consulting(self, consults: bool) -> Self {
+        Self { consults, ..self }
     }
 
     /// What it knows now.
@@ -44,10 +51,13 @@ impl Policy for Satisficing {
     fn decide(&mut self, context: &Context, draw: f64) -> Result<Decision, NoCandidate> {
         let route = self.snapshot.routes.get(&self.route).ok_or(NoCandidate)?;
         let all: Vec<usize> = (0..route.arms.len()).collect();
-        let decision = decide(&self.snapshot, route, context, &all, Ask::default(), draw)?;
+        let ask = Ask { consult: self.consults, ..Ask::default() };
+        decide(&self.snapshot, route, context, &all, ask, draw)
+    }
+
+    fn decided(&mut self, decision: &Decision) {
         let name = self.route.clone();
-        self.change(|snapshot| snapshot.decided(&name, &decision));
-        Ok(decision)
+        self.change(|snapshot| snapshot.decided(&name, decision));
     }
 
     fn settled(&mut self, decision: &Decision, settlement: &Settlement) {

@@ -9,6 +9,7 @@ use super::arm::Arm;
 use super::controller::{Controller, Schedule};
 use super::gaussian::Gaussian;
 use super::newcomer::at_level_of;
+use super::panel::{Lesson, Panels};
 use super::retired::Retired;
 use super::solution::{Problem, Solution};
 use super::{ArmSpec, Decision, Kind, Reward, RouteSpec, SegmentSpec, Settlement};
@@ -27,6 +28,7 @@ pub struct RouteState {
     /// How far the route's prompts and scorers have moved all arms, and how much better its dear models are than
     /// elsewhere.
     pub shift: Arc<Gaussian>,
+    pub(super) panels: Panels,
     /// The workload whose level the shift is about: see [`RoutePrior::home`].
     home: Option<String>,
     /// The route's own, then one per segment of `spec.segments`, in their order.
@@ -52,11 +54,13 @@ impl RouteState {
 
     fn cold(spec: &RouteSpec, RoutePrior { home, shift, arms }: RoutePrior) -> Self {
         let shift = Gaussian::about_zero(shift);
+        let d = arms.first().map_or(1, |arm| arm.mean.len());
         let mut state = Self {
             spec: spec.clone(),
             arms: arms.iter().map(|arm| Arc::new(fresh(arm, &shift))).collect(),
             retired: Retired::default(),
             shift: Arc::new(shift),
+            panels: Panels::new(d),
             home,
             controllers: controllers(spec, |_| None),
             schedule: Schedule::default(),
@@ -166,12 +170,14 @@ impl RouteState {
     pub(super) fn hear(&mut self, decision: &Decision) {
         if let (Some(one), Some(chosen)) = (self.steered(decision), decision.candidates.get(decision.chosen)) {
             self.controllers[one].hear(decision, chosen);
+            self.panels.hear(decision);
             self.schedule.hear();
         }
     }
 
     pub(super) fn settle(&mut self, decision: &Decision, settlement: &Settlement) {
-        if let (Some((arm, _)), Some(usage)) = (self.arm(&settlement.arm), &settlement.usage) {
+        let speaker = decision.speaker(&settlement.arm);
+        if let (Some((arm, _)), Some(usage)) = (self.arm(speaker), &settlement.usage) {
             let input = f64::from(decision.input_tokens);
             arm.settle(usage, &decision.phi, decision.verbosity, input);
         }
@@ -221,6 +227,7 @@ impl RouteState {
             knob: controller.knob,
             arms: &self.arms,
             shift: &self.shift,
+            panels: &self.panels,
             rows: controller.window.pooled(others.map(|(_, other)| &*other.window)),
             measured: &controller.measured,
             spending: &controller.spending,
@@ -230,27 +237,50 @@ impl RouteState {
     }
 
     pub(super) fn learn(&mut self, decision: &Decision, name: &str, was: Reward, now: Reward) {
+        let lessons = lessons(decision, name);
+        for (name, lesson) in &lessons {
+            self.watch(decision, name, lesson, was, now);
+        }
+        self.hear_form(decision.speaker(name), decision, was, now);
+        for (name, lesson) in &lessons {
+            self.teach(decision, name, lesson, was, now);
+        }
+        if let Some((value, weight)) = now.scored() {
+            self.panels.learn(decision, was.judged(), value, weight);
+        }
+        self.count(name, was, now);
+        self.measure(decision, name, was, now);
+    }
+
+    /// Has an arm's quality changed? Who is asked only where a panel differs is not worse for that.
+    fn watch(&mut self, decision: &Decision, name: &str, lesson: &Lesson, was: Reward, now: Reward) {
+        if lesson.offset != 0.0 {
+            return;
+        }
         match (was.judged(), now.judged()) {
-            (None, Some(judged)) => self.posterior(name, |arm, shift| arm.watch(shift, &decision.phi, judged)),
-            (Some(old), Some(judged)) => self.posterior(name, |arm, _| arm.revised(judged - old)),
+            (None, Some(y)) => self.posterior(name, |arm, shift| arm.watch(shift, &decision.phi, lesson.value(y))),
+            (Some(old), Some(y)) => self.posterior(name, |arm, _| arm.revised(lesson.value(y) - lesson.value(old))),
             (_, None) => {}
         }
-        self.hear_form(name, decision, was, now);
-        match (was.scored(), now.scored()) {
+    }
+
+    /// One arm learns what an answer's scores say of it.
+    fn teach(&mut self, decision: &Decision, name: &str, lesson: &Lesson, was: Reward, now: Reward) {
+        let scored = |reward: Reward| reward.scored().map(|(value, weight)| (lesson.value(value), weight));
+        let beside = |reward: Reward| (lesson.offset, lesson.share(reward.judged().unwrap_or(1.0)));
+        match (scored(was), scored(now)) {
             (Some((old, old_weight)), Some((value, weight))) => self.posterior(name, |arm, shift| {
                 arm.correct(shift, &decision.phi, value - old, old_weight);
                 if weight > old_weight {
-                    arm.learn(shift, &decision.phi, value, weight - old_weight);
+                    arm.learn_beside(shift, &decision.phi, value, weight - old_weight, beside(now));
                 }
             }),
             (None, Some((value, weight))) => {
-                self.posterior(name, |arm, shift| arm.learn(shift, &decision.phi, value, weight));
+                self.posterior(name, |arm, shift| arm.learn_beside(shift, &decision.phi, value, weight, beside(now)));
             }
             (Some((old, weight)), None) => self.forget(name, decision, old, weight),
             (None, None) => {}
         }
-        self.count(name, was, now);
-        self.measure(decision, name, was, now);
     }
 
     fn posterior(&mut self, name: &str, change: impl FnOnce(&mut Arm, &mut Gaussian)) {
@@ -312,6 +342,18 @@ fn controllers(spec: &RouteSpec, known: impl Fn(Option<&str>) -> Option<Controll
     };
     let segments = spec.segments.iter().map(|segment| one(Some(&segment.name), segment.knob, segment.explore));
     iter::once(one(None, spec.knob, spec.explore)).chain(segments).collect()
+}
+
+/// What each arm has to learn of an answer by the arm `name`, or by the panel in its place.
+fn lessons<'a>(decision: &'a Decision, name: &'a str) -> Vec<(&'a str, Lesson)> {
+    let arm = decision.candidates.iter().position(|candidate| candidate.arm == name);
+    match (decision.panel(), arm) {
+        (Some(panel), Some(arm)) => {
+            let lessons = panel.lessons(&decision.candidates, arm).into_iter();
+            lessons.map(|lesson| (decision.candidates[lesson.arm].arm.as_str(), lesson)).collect()
+        }
+        _ => vec![(name, Lesson::own(decision.chosen))],
+    }
 }
 
 /// An arm that has not been seen in this route.

@@ -13,6 +13,7 @@ use super::gaussian::Gaussian;
 use super::logistic::normal_cdf;
 use super::measured::{Measured, Spending};
 use super::mixture::Mixture;
+use super::panel::Panels;
 use super::window::{self, Row};
 use super::{Knob, RouteSpec};
 
@@ -102,6 +103,7 @@ pub struct Problem<'a> {
     pub knob: Knob,
     pub arms: &'a [std::sync::Arc<Arm>],
     pub shift: &'a Gaussian,
+    pub panels: &'a Panels,
     /// Recent requests.
     pub rows: Vec<&'a Row>,
     pub measured: &'a Measured,

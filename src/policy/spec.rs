@@ -80,6 +80,8 @@ pub struct Ask<'a> {
     pub quality: Option<f64>,
     /// The arm whose provider has read the conversation before.
     pub warm: Option<Warm>,
+    /// Two cheap models may be asked before a dear one.
+    pub consult: bool,
 }
 
 /// An arm that can answer a request for less than usual, because its provider still holds the prompt in a cache.

@@ -29,6 +29,8 @@ pub struct Row {
     pub phi: Vec<f64>,
     pub verbosity: f64,
     pub input_tokens: f64,
+    /// Two models might be asked before a dear one.
+    pub consults: bool,
     /// The chosen arm's name.
     pub arm: Name,
     /// Its π.
@@ -49,6 +51,7 @@ impl Window {
             phi: decision.phi.clone(),
             verbosity: decision.verbosity,
             input_tokens: f64::from(decision.input_tokens),
+            consults: decision.consult.is_some(),
             arm: chosen.arm.clone(),
             propensity: chosen.propensity,
             score: None,
@@ -86,14 +89,28 @@ impl Window {
     }
 }
 
-/// Contexts to solve for, as (φ, verbosity, input tokens): the requests and, while they are few, points one deviation
-/// from the training's mean along each axis.
-pub fn contexts(rows: &[&Row], d: usize) -> Vec<(Vec<f64>, f64, f64)> {
-    let mut all: Vec<_> = rows.iter().map(|row| (row.phi.clone(), row.verbosity, row.input_tokens)).collect();
+/// A request to solve for.
+pub struct Ahead {
+    pub phi: Vec<f64>,
+    pub verbosity: f64,
+    pub input_tokens: f64,
+    pub consults: bool,
+}
+
+/// The requests and, while they are few, points one deviation from the training's mean along each axis.
+pub fn contexts(rows: &[&Row], d: usize) -> Vec<Ahead> {
+    let ahead = |row: &&Row| Ahead {
+        phi: row.phi.clone(),
+        verbosity: row.verbosity,
+        input_tokens: row.input_tokens,
+        consults: row.consults,
+    };
+    let mut all: Vec<Ahead> = rows.iter().map(ahead).collect();
     if all.len() < FEW {
         let n = all.len() as f64;
-        let usual = if n > 0.0 { all.iter().map(|c| c.2).sum::<f64>() / n } else { USUAL_INPUT };
-        all.extend(sigma_points(d).map(|phi| (phi, 0.0, usual)));
+        let usual = if n > 0.0 { all.iter().map(|ahead| ahead.input_tokens).sum::<f64>() / n } else { USUAL_INPUT };
+        let consults = rows.last().is_some_and(|row| row.consults);
+        all.extend(sigma_points(d).map(|phi| Ahead { phi, verbosity: 0.0, input_tokens: usual, consults }));
     }
     all
 }

@@ -345,6 +345,7 @@ mod tests {
             chosen: 1,
             draw: 0.875,
             audit: Some(Audited { share: 0.25, best: 1 }),
+            consult: None,
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{JUDGE, Outcome, TraceId, json_line};
 use crate::api::metadata::Metadata;
 use crate::catalog::{Name, Usage};
-use crate::policy::{Candidate, Decision, Kind, Knob};
+use crate::policy::{Candidate, Consult, Decision, Kind, Knob, Panel};
 
 /// The version that is written, and the only one that is read.
 pub const VERSION: u32 = 1;
@@ -80,6 +80,9 @@ pub struct DecisionLine {
     /// The uniform draw in [0, 1) that chose it.
     pub draw: f64,
     pub snapshot_version: u64,
+    /// Which two models were asked before the drawn one, and what they said; absent where nobody might be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consult: Option<Consult>,
     /// Names the training run that φ is of: 16 hexadecimal digits.
     pub bundle: String,
 }
@@ -187,6 +190,7 @@ impl DecisionLine {
             asked: None,
             draw: decision.draw,
             snapshot_version: decision.snapshot_version,
+            consult: decision.consult,
             bundle: format!("{bundle:016x}"),
         }
     }
@@ -205,10 +209,29 @@ impl DecisionLine {
         if let Some(asked) = self.asked.filter(|asked| !(LEAST_PROPENSITY..=1.0).contains(asked)) {
             return Err(format!("asked is {asked:?}; it must be above 0, and at most 1; export it again"));
         }
+        self.consult.iter().try_for_each(|consult| self.check_consult(consult))?;
         if !(0.0..1.0).contains(&self.draw) {
             return Err(format!("draw is {}; it must be from 0 to below 1", self.draw));
         }
         Ok(())
+    }
+
+    fn check_consult(&self, Consult { panel, foreseen_usd }: &Consult) -> Result<(), String> {
+        amount("consult: foreseen_usd", *foreseen_usd)?;
+        let Some(Panel { members, same_errors, .. }) = panel else { return Ok(()) };
+        share("consult: same_errors", *same_errors)?;
+        let n = self.candidates.len();
+        match members.iter().find(|member| **member >= n) {
+            Some(member) => {
+                Err(format!("consult: a member is {member}, and there are {n} candidates; export it again"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The models that were asked before the drawn one, if both answered.
+    pub fn panel(&self) -> Option<Panel> {
+        self.consult?.panel.filter(Panel::was_heard)
     }
 
     fn check_candidates(&self) -> Result<(), String> {

@@ -117,6 +117,7 @@ mod tests {
             chosen: 0,
             draw: 0.5,
             audit: None,
+            consult: None,
         }
     }
 

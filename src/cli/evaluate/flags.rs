@@ -33,7 +33,7 @@ const PARTICULAR: [Particular; 7] = [
         remedy: "give --traces in place of --workload",
     },
     Particular {
-        flags: &["scenario", "delay", "missing", "seeds", "requests", "anonymous", "calibrate"],
+        flags: &["scenario", "delay", "missing", "seeds", "requests", "anonymous", "alone", "calibrate"],
         modes: &[Mode::Online],
         about: "the simulation of recorded workloads",
         remedy: "give --online, with --workload",

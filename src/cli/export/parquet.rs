@@ -32,7 +32,7 @@ enum Read {
     Json(fn(&TraceLine) -> Option<String>),
 }
 
-const COLUMNS: [Column; 31] = {
+const COLUMNS: [Column; 32] = {
     use Read::{Integer, Json, Number, Text};
     const fn column(name: &'static str, read: Read) -> Column {
         Column { name, read }
@@ -58,6 +58,7 @@ const COLUMNS: [Column; 31] = {
         column("decision_chosen", Integer(|line| integer(line.decision.chosen as u64))),
         column("decision_asked", Number(|line| line.decision.asked)),
         column("decision_draw", Number(|line| Some(line.decision.draw))),
+        column("decision_consult", Json(|line| json(line.decision.consult.as_ref()?))),
         column("decision_snapshot_version", Integer(|line| integer(line.decision.snapshot_version))),
         column("decision_bundle", Text(|line| Some(line.decision.bundle.clone()))),
         column("settlement_arm", Text(|line| line.settlement.as_ref()?.arm.as_ref().map(ToString::to_string))),

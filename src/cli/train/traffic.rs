@@ -77,6 +77,10 @@ fn lesson(line: TraceLine) -> anyhow::Result<Result<Lesson, &'static str>> {
     let chosen = line.chosen();
     let settlement = line.settlement.as_ref().filter(|settlement| settlement.arm.as_ref() == Some(&chosen.arm));
     let Some(settlement) = settlement else { return Ok(Err("a fallback answered, which nobody drew")) };
+    // Neither what they cost nor which prompts got so far is the drawn model's own.
+    if line.decision.panel().is_some() {
+        return Ok(Err("two other models were asked first"));
+    }
     let (Some(usage), Some(cost_usd)) = (settlement.usage, settlement.cost_usd) else {
         return Ok(Err("have no usage or no cost"));
     };
@@ -88,6 +92,7 @@ fn lesson(line: TraceLine) -> anyhow::Result<Result<Lesson, &'static str>> {
         cost_usd,
         input_tokens: f64::from(usage.input_tokens),
         output_tokens: f64::from(usage.output_tokens),
+        said: None,
         weight: (1.0 / line.decision.asked.unwrap_or(chosen.propensity)).min(GREATEST_WEIGHT),
     };
     Ok(Ok(Lesson { line, request, outcome }))

@@ -47,6 +47,8 @@ pub struct Outcome {
     pub cost_usd: f64,
     pub input_tokens: f64,
     pub output_tokens: f64,
+    /// Answers to the prompt whose final answers are the same have the same number; `None` where there is none to compare.
+    pub said: Option<u32>,
     /// How much it counts: 1 where every model was asked; 1/π, about 1 on average over an arm, where a policy chose whom to
     /// ask. Above 0.
     pub weight: f64,

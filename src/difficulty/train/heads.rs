@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     fn call(input: f64, output: f64, cost_usd: f64) -> Outcome {
-        Outcome { arm: 0, quality: 1.0, cost_usd, input_tokens: input, output_tokens: output, weight: 1.0 }
+        Outcome { arm: 0, quality: 1.0, cost_usd, input_tokens: input, output_tokens: output, said: None, weight: 1.0 }
     }
 
     #[test]

@@ -207,7 +207,8 @@ mod tests {
     use super::*;
 
     fn case(prompt: usize, arm: usize, quality: f64, predicted: f64, cost: f64) -> Case {
-        let outcome = Outcome { arm, quality, cost_usd: cost, input_tokens: 1.0, output_tokens: 1.0, weight: 1.0 };
+        let outcome =
+            Outcome { arm, quality, cost_usd: cost, input_tokens: 1.0, output_tokens: 1.0, said: None, weight: 1.0 };
         Case { prompt, outcome, quality: predicted, cost }
     }
 

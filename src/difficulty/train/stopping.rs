@@ -52,7 +52,7 @@ mod tests {
         let input = |i: u64| (1..=64).map(|j| ((i * j * j) as f32 * 0.37).sin() * 3.0).collect::<Vec<f32>>();
         let outcome = |i: u64| {
             let quality = if (i * i / 3).is_multiple_of(2) { 1.0 } else { 0.0 };
-            Outcome { arm: 0, quality, cost_usd: 1.0, input_tokens: 1.0, output_tokens: 1.0, weight: 1.0 }
+            Outcome { arm: 0, quality, cost_usd: 1.0, input_tokens: 1.0, output_tokens: 1.0, said: None, weight: 1.0 }
         };
         let prompt = |i: u64| Prompt {
             id: i.to_string(),

@@ -68,11 +68,13 @@ impl Row {
     pub fn of(line: TraceLine) -> Self {
         let (quality, decision, settlement) = (line.judged(), line.decision, line.settlement);
         let arm = settlement.as_ref().and_then(|settlement| settlement.arm.as_ref());
+        let panel = decision.panel();
         Self {
             quality,
             // What was spent on a request that nobody answered is not what an answer costs.
             cost_usd: settlement.as_ref().filter(|_| arm.is_some()).and_then(|settlement| settlement.cost_usd),
-            usage: settlement.as_ref().and_then(|settlement| settlement.usage),
+            // What a panel and the arm after it used is no one arm's.
+            usage: settlement.as_ref().and_then(|settlement| settlement.usage).filter(|_| panel.is_none()),
             answered: arm.and_then(|arm| decision.candidates.iter().position(|candidate| candidate.arm == *arm)),
             context: Context {
                 phi: decision.phi,

@@ -73,6 +73,7 @@ fn price(rows: &[Row], name: &str) -> Option<Price> {
             cost_usd,
             input_tokens: f64::from(usage.input_tokens),
             output_tokens: f64::from(usage.output_tokens),
+            said: None,
             weight: 1.0,
         })
     };

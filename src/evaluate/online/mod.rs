@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use crate::policy::{Decision, NoCandidate, Policy, RouteSpec, Settlement};
+use crate::policy::{Decision, NoCandidate, Policy, RouteSpec, Settlement, Verdict};
 
 pub use course::{Band, Stretch, Turn};
 pub use reference::{Reference, neighbours};
@@ -89,9 +89,10 @@ pub fn play(
         }
         let asked = &stream.requests[request];
         let decision = policy.decide(&asked.context, rng.random())?;
+        let (decision, seen) = answered(&world, asked, decision, &mut rng);
+        policy.decided(&decision);
         let chosen = &decision.candidates[decision.chosen];
         let arm = stream.arm(&chosen.arm);
-        let seen = world.observe(asked, arm, rng.random());
         policy.settled(&decision, &settlement(&decision, &seen));
         let Observed { quality, cost_usd, .. } = seen;
         let (propensity, changed) = (chosen.propensity, world.changed);
@@ -103,6 +104,22 @@ pub fn play(
         late.deliver(now, &mut *policy, &mut run, &world);
     }
     Ok(run)
+}
+
+/// The answer to a request, by the panel that is asked first or else by the arm that was drawn.
+fn answered(world: &World, request: &Request, decision: Decision, rng: &mut StdRng) -> (Decision, Observed) {
+    let mut observe = |k: usize| world.observe(request, world.arm(&decision.candidates[k].arm), rng.random());
+    let drawn = observe(decision.chosen);
+    let Some(panel) = decision.panel() else { return (decision, drawn) };
+    let [one, other] = panel.members.map(&mut observe);
+    let asked = one.cost_usd + other.cost_usd;
+    let (verdict, seen) = match (one.said, other.said) {
+        (Some(left), Some(right)) if left == right => (Verdict::Agreed, Observed { cost_usd: asked, ..one }),
+        (Some(_), Some(_)) => (Verdict::Differed([one.said, other.said].map(|said| said == drawn.said)), drawn),
+        _ => (Verdict::Incomparable, drawn),
+    };
+    let cost_usd = if verdict == Verdict::Agreed { asked } else { asked + drawn.cost_usd };
+    (decision.heard(verdict), Observed { cost_usd, ..seen })
 }
 
 /// Prompts to calibrate on, and the others in a random order, again and again in another one until they are enough.
@@ -127,6 +144,7 @@ fn calibrate(stream: &Stream, prompts: &[usize], policy: &mut dyn Policy) -> Res
     for &prompt in prompts {
         let request = &stream.requests[prompt];
         let decision = policy.decide(&request.context, 0.0)?;
+        policy.decided(&decision.clone().alone());
         for arm in 0..decision.candidates.len() {
             let pinned = decision.clone().pinned("calibrate", arm);
             let seen = request.outcomes[stream.arm(&pinned.candidates[arm].arm)];
@@ -227,7 +245,7 @@ mod tests {
     }
 
     fn stream() -> (Stream, RouteSpec) {
-        let seen = Observed { quality: 1.0, usage: Usage::default(), cost_usd: 1.0 };
+        let seen = Observed { quality: 1.0, usage: Usage::default(), cost_usd: 1.0, said: None };
         let context = Context { phi: vec![1.0], difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 1 };
         let request = Request { prompt: 0, context, outcomes: vec![seen; 2] };
         let (arms, price) = (["a", "b"].map(String::from), Price::of(1.0, 1.0));

@@ -143,7 +143,7 @@ mod tests {
 
     /// Two arms that cost 1 and 10: the first answers every other request, the second all.
     fn stream() -> Stream {
-        let outcome = |quality, cost_usd| Observed { quality, usage: Usage::default(), cost_usd };
+        let outcome = |quality, cost_usd| Observed { quality, usage: Usage::default(), cost_usd, said: None };
         let request = |i: usize| Request {
             prompt: i,
             context: Context { phi: vec![1.0], difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 1 },

@@ -201,7 +201,7 @@ mod tests {
 
     /// Two arms without a price, the second of no use.
     fn free() -> Stream {
-        let outcome = |quality| Observed { quality, usage: Usage::default(), cost_usd: 0.0 };
+        let outcome = |quality| Observed { quality, usage: Usage::default(), cost_usd: 0.0, said: None };
         let context = Context { phi: vec![1.0], difficulty: 0.5, widening: 1.0, verbosity: 0.0, input_tokens: 1 };
         let request = Request { prompt: 0, context, outcomes: vec![outcome(1.0), outcome(0.0)] };
         Stream {

@@ -131,13 +131,12 @@ impl World {
         }
         match self.scenario.change {
             Change::Price(factor) | Change::Newcomer(factor) => Observed { cost_usd: seen.cost_usd * factor, ..seen },
-            Change::Quality(level) => Observed { quality: degraded(seen.quality, level / self.usual, draw), ..seen },
+            // What it says now, nobody else says.
+            Change::Quality(level) if draw >= level / self.usual => {
+                Observed { quality: 0.0, said: seen.said.map(|_| u32::MAX), ..seen }
+            }
+            Change::Quality(_) => seen,
             Change::None => seen,
         }
     }
-}
-
-/// Good answers become bad with the probability that makes their mean `share` of what it was.
-fn degraded(quality: f64, share: f64, draw: f64) -> f64 {
-    if draw < share { quality } else { 0.0 }
 }

@@ -31,6 +31,8 @@ pub struct Observed {
     pub quality: f64,
     pub usage: Usage,
     pub cost_usd: f64,
+    /// Answers to the request whose final answers are the same have the same number; `None` where there is none to compare.
+    pub said: Option<u32>,
 }
 
 impl Stream {
@@ -91,5 +93,5 @@ fn observed(outcome: &Outcome) -> Observed {
         output_tokens: outcome.output_tokens as u32,
         ..Usage::default()
     };
-    Observed { quality: outcome.quality, usage, cost_usd: outcome.cost_usd }
+    Observed { quality: outcome.quality, usage, cost_usd: outcome.cost_usd, said: outcome.said }
 }

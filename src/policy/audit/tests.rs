@@ -39,6 +39,7 @@ fn decision(sort: Sort, chosen: usize, audit: Option<Audited>) -> Decision {
         chosen,
         draw: 0.5,
         audit,
+        consult: None,
     }
 }
 

@@ -99,6 +99,7 @@ impl Arms {
             chosen,
             draw,
             audit: None,
+            consult: None,
         }
     }
 }

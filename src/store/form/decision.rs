@@ -134,6 +134,7 @@ impl From<DecisionV1<'_>> for Decision {
             chosen: d.chosen as usize,
             draw: d.draw,
             audit: None,
+            consult: None,
         }
     }
 }

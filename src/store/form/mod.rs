@@ -18,6 +18,7 @@ use crate::trace::kept::Kept;
 
 mod added;
 mod body;
+mod consulted;
 mod decision;
 mod entry;
 mod kept;
@@ -26,8 +27,8 @@ mod owned;
 /// The version that is written.
 ///
 /// 2: segments and metadata, weights of scores, and how a route is compared with its best model were added; checkpoints of
-/// form 1 read as they are. 3: whose a request is was added.
-pub(super) const FORM: u16 = 3;
+/// form 1 read as they are. 3: whose a request is was added. 4: panels were added.
+pub(super) const FORM: u16 = 4;
 
 /// No value is larger unpacked: a greater length is damage, and not reserved.
 const MAX_UNPACKED: u32 = 1 << 30;
@@ -50,7 +51,7 @@ impl Writer {
     }
 
     pub(super) fn trace(&mut self, trace: &Trace) -> Result<&[u8], StoreError> {
-        self.pack(&owned::TraceV3::from(trace))
+        self.pack(&consulted::TraceV4::from(trace))
     }
 
     pub(super) fn kept(&mut self, kept: &Kept) -> Result<&[u8], StoreError> {
@@ -89,7 +90,8 @@ pub(super) fn read_entries(file: &Path, bytes: &[u8]) -> Result<Vec<Entry>, Stor
     match form(file, bytes)? {
         1 => each::<entry::EntryV1<'_>>(file, bytes),
         2 => each::<added::EntryV2<'_>>(file, bytes),
-        _ => each::<owned::EntryV3<'_>>(file, bytes),
+        3 => each::<owned::EntryV3<'_>>(file, bytes),
+        _ => each::<consulted::EntryV4<'_>>(file, bytes),
     }
 }
 
@@ -101,7 +103,8 @@ pub(super) fn read_trace(file: &Path, bytes: &[u8]) -> Result<Trace, StoreError>
     match form(file, bytes)? {
         1 => unpack::<body::TraceV1<'_>>(file, bytes).map(Trace::from),
         2 => unpack::<added::TraceV2<'_>>(file, bytes).map(Trace::from),
-        _ => unpack::<owned::TraceV3<'_>>(file, bytes).map(Trace::from),
+        3 => unpack::<owned::TraceV3<'_>>(file, bytes).map(Trace::from),
+        _ => unpack::<consulted::TraceV4<'_>>(file, bytes).map(Trace::from),
     }
 }
 
@@ -116,12 +119,12 @@ pub(super) fn read_checkpoint(file: &Path, bytes: &[u8]) -> Result<Checkpoint, S
     Ok(Checkpoint { position, state: state.into_owned() })
 }
 
-/// A list of [`owned::EntryV3`], each made when its turn comes.
+/// A list of [`consulted::EntryV4`], each made when its turn comes.
 struct Entries<'a>(&'a [Entry]);
 
 impl Serialize for Entries<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(owned::EntryV3::from))
+        serializer.collect_seq(self.0.iter().map(consulted::EntryV4::from))
     }
 }
 

@@ -7,7 +7,9 @@ use super::*;
 use crate::api::chat::Needs;
 use crate::api::metadata::Metadata;
 use crate::catalog::{ModelId, Price, Usage};
-use crate::policy::{ArmSpec, Audited, Candidate, Decision, Kind, Knob, RouteSpec, SegmentSpec};
+use crate::policy::{
+    ArmSpec, Audited, Candidate, Consult, Decision, Kind, Knob, Panel, RouteSpec, SegmentSpec, Verdict,
+};
 use crate::store::Scored;
 use crate::trace::{Attempt, Outcome, Owner, ReplyText};
 
@@ -44,7 +46,16 @@ fn decision() -> Decision {
         chosen: 1,
         draw: 0.875,
         audit: Some(Audited { share: 0.25, best: 1 }),
+        consult: Some(Consult {
+            panel: Some(Panel { members: [1, 0], same_errors: 0.125, verdict: Verdict::Differed([false, true]) }),
+            foreseen_usd: 0.375,
+        }),
     }
+}
+
+/// As versions 2 and 3 could express it.
+fn unconsulted() -> Decision {
+    decision().alone()
 }
 
 /// One of each kind of entry, every field set.
@@ -112,7 +123,7 @@ fn older_entries() -> Vec<Entry> {
 }
 
 fn older_decision() -> Decision {
-    Decision { segment: None, audit: None, ..decision() }
+    Decision { segment: None, audit: None, ..unconsulted() }
 }
 
 fn older_usage() -> Usage {
@@ -186,6 +197,10 @@ const TRACE_V1: &str = fixture!("trace_v1.hex");
 const ENTRIES_V2: &str = fixture!("entries_v2.hex");
 const TRACE_V2: &str = fixture!("trace_v2.hex");
 
+/// As version 3 wrote them, without a panel.
+const ENTRIES_V3: &str = fixture!("entries_v3.hex");
+const TRACE_V3: &str = fixture!("trace_v3.hex");
+
 /// A value of this version with these bytes.
 fn packed(version: u16, plain: &str) -> Vec<u8> {
     let plain = plain.trim_end();
@@ -195,11 +210,11 @@ fn packed(version: u16, plain: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_bytes_of_version_3_stay_as_they_are() {
-    assert_eq!(plain(Writer::default().entries(&entries()).unwrap()), fixture!("entries_v3.hex").trim_end());
-    assert_eq!(plain(Writer::default().trace(&trace()).unwrap()), fixture!("trace_v3.hex").trim_end());
+fn the_bytes_of_version_4_stay_as_they_are() {
+    assert_eq!(plain(Writer::default().entries(&entries()).unwrap()), fixture!("entries_v4.hex").trim_end());
+    assert_eq!(plain(Writer::default().trace(&trace()).unwrap()), fixture!("trace_v4.hex").trim_end());
     let checkpoint = Writer::default().checkpoint(&Checkpoint { position: 300, state: vec![1, 2] }).unwrap().to_vec();
-    assert_eq!(checkpoint[..2], [3, 0]);
+    assert_eq!(checkpoint[..2], [4, 0]);
     insta::assert_snapshot!(plain(&checkpoint), @"ac02020102");
 }
 
@@ -213,11 +228,24 @@ fn version_1_is_read_still() {
 
 #[test]
 fn version_2_is_read_still_and_is_nobodys() {
+    let trace = Trace { owner: None, decision: Some(unconsulted().into()), ..trace() };
+    assert_eq!(read_entries(somewhere(), &packed(2, ENTRIES_V2)).unwrap(), decided(None));
+    assert_eq!(read_trace(somewhere(), &packed(2, TRACE_V2)).unwrap(), trace);
+}
+
+#[test]
+fn version_3_is_read_still_and_asked_nobody_first() {
+    let trace = Trace { decision: Some(unconsulted().into()), ..trace() };
+    assert_eq!(read_entries(somewhere(), &packed(3, ENTRIES_V3)).unwrap(), decided(OWNER));
+    assert_eq!(read_trace(somewhere(), &packed(3, TRACE_V3)).unwrap(), trace);
+}
+
+/// [`entries`], whose decision asked nobody before the drawn model.
+fn decided(by: Option<Owner>) -> Vec<Entry> {
     let mut entries = entries();
-    let Entry::Decided { owner, .. } = &mut entries[1] else { unreachable!() };
-    *owner = None;
-    assert_eq!(read_entries(somewhere(), &packed(2, ENTRIES_V2)).unwrap(), entries);
-    assert_eq!(read_trace(somewhere(), &packed(2, TRACE_V2)).unwrap(), Trace { owner: None, ..trace() });
+    let Entry::Decided { owner, decision, .. } = &mut entries[1] else { unreachable!() };
+    (*owner, *decision) = (by, unconsulted().into());
+    entries
 }
 
 #[test]
@@ -235,8 +263,8 @@ fn what_was_written_is_read_back() {
 #[test]
 fn a_newer_version_is_told_apart_from_damage() {
     let mut bytes = Writer::default().trace(&trace()).unwrap().to_vec();
-    bytes[0] = 4;
-    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 4, known: 3 })));
+    bytes[0] = 5;
+    assert!(matches!(read_trace(somewhere(), &bytes), Err(StoreError::Newer { found: 5, known: 4 })));
 }
 
 #[test]

@@ -54,6 +54,9 @@ pub struct OnlineArgs {
     /// Rename the models, so that no prior knows them.
     #[arg(long)]
     pub anonymous: bool,
+    /// Ask no two cheap models before a dear one, as a route with `panel = false`.
+    #[arg(long)]
+    pub alone: bool,
     /// Prompts that all models answer before the first request, as `satisfice calibrate` does.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub calibrate: usize,
@@ -264,7 +267,7 @@ impl<'a> Simulation<'a> {
         let ours = [PolicyName::Satisfice];
         let asked = if args.online.policies.is_empty() { &ours[..] } else { &args.online.policies };
         let outcome = |policy: &PolicyName| {
-            let make = maker(policy, prior, &|model| self.arm(model))?;
+            let make = maker(policy, (prior, !args.online.alone), &|model| self.arm(model))?;
             let runs = runs(args, stream, spec, &*make, scenario)?;
             let called = make(spec).name().to_owned();
             Ok(report(stream, scenario, reference.as_ref(), called, &runs, args.online.value))
@@ -337,11 +340,13 @@ type Maker<'a> = Box<dyn Fn(&RouteSpec) -> Box<dyn Policy> + Sync + 'a>;
 
 fn maker<'a>(
     policy: &PolicyName,
-    prior: &'a Snapshot,
+    (prior, consults): (&'a Snapshot, bool),
     arm: &dyn Fn(&str) -> anyhow::Result<String>,
 ) -> anyhow::Result<Maker<'a>> {
     Ok(match policy {
-        PolicyName::Satisfice => Box::new(|spec| Box::new(Satisficing::new(prior.clone(), spec))),
+        PolicyName::Satisfice => {
+            Box::new(move |spec| Box::new(Satisficing::new(prior.clone(), spec).consulting(consults)))
+        }
         PolicyName::Cheapest => Box::new(|spec| Box::new(Fixed::cheapest(spec))),
         PolicyName::Random => Box::new(|spec| Box::new(Random::new(spec))),
         PolicyName::Thompson => Box::new(|spec| Box::new(TaskBlind::new(spec))),
