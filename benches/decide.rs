@@ -30,6 +30,10 @@ fn decisions(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("models", models), |b| {
             b.iter(|| decide(&snapshot, &state, black_box(&context), &all, Ask::default(), 0.5));
         });
+        let consult = Ask { consult: true, ..Ask::default() };
+        group.bench_function(BenchmarkId::new("models with panels", models), |b| {
+            b.iter(|| decide(&snapshot, &state, black_box(&context), &all, consult, 0.5));
+        });
     }
     group.finish();
 }

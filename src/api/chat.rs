@@ -191,6 +191,11 @@ impl ChatRequest {
         body(upstream_model, self.size(), kept.chain(options.as_deref().map(|options| ("stream_options", options))))
     }
 
+    /// One answer is asked for.
+    pub fn is_single(&self) -> bool {
+        self.raw("n").is_none_or(|n| matches!(&n[..], b"1" | b"null"))
+    }
+
     /// The fields and their values together, bytes: what [`body`] makes of them is about as long.
     pub fn size(&self) -> usize {
         self.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum()

@@ -12,6 +12,7 @@ mod error;
 mod filter;
 mod listing;
 mod pace;
+mod panel;
 mod plan;
 mod planning;
 mod preferred;
@@ -153,9 +154,7 @@ impl Gateway {
         let (limits, reading, unable) = (plan.limits(&setup), plan.reading, std::mem::take(&mut plan.rescue.unable));
         let origin = Origin { body: &body, owner: wishes.tenant.owner(), metadata: wishes.metadata };
         let mut recording = Recording::begin(setup, self.sink.clone(), plan, arrival, request, origin);
-        let (upstreams, models, abandoned) = (&recording.setup().upstreams, recording.models(), recording.abandoned());
-        let bounded = (&limits, arrival.instant);
-        let dispatched = upstreams.dispatch_telling(&models, request, bounded, abandoned).await;
+        let dispatched = panel::dispatch(&mut recording, request, (&limits, arrival.instant)).await;
         match dispatched {
             Ok(Dispatched { target, attempts, reply }) => {
                 if let Some(reading) = reading {
@@ -275,6 +274,7 @@ fn answer(mut recording: Recording, reply: Reply, show_usage: bool, ticket: Opti
         }
         Reply::Whole(reply) => {
             recording.first_byte();
+            recording.compare(&reply.text);
             recording.heard(reply.text);
             reply.usage.into_iter().for_each(|usage| recording.used(usage));
             if let (Some(ticket), Some((trace, now_ms))) = (ticket, recording.so_far()) {

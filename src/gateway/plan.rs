@@ -138,6 +138,17 @@ impl Plan {
         self
     }
 
+    /// Where the members of a panel are among `targets`; `None` where nobody is to be asked first.
+    pub(super) fn members(&self, setup: &Setup, decision: Option<&Decision>) -> Option<[usize; 2]> {
+        let decision = decision?;
+        let place = |member: usize| {
+            let arm = &decision.candidates.get(member)?.arm;
+            self.targets.iter().position(|target| setup.targets[*target].model.id.model == *arm)
+        };
+        let [one, other] = decision.panel()?.members.map(place);
+        Some([one?, other?])
+    }
+
     /// The limits of a single call to the first choice: what fails is not worth another.
     pub(super) fn one_call(&self, setup: &Setup) -> Limits {
         let limits = self.route.map_or(&setup.limits, |route| &setup.routes[route].limits);

@@ -82,6 +82,7 @@ impl Gateway {
         let ask = Ask {
             segment: segment.as_deref(),
             quality: routed.wishes.quality,
+            consult: routed.may_consult(),
             warm: conversation.warm.as_ref().and_then(|warm| setup.warm(&mind.snapshot, route, warm, tokens)),
         };
         let plan = match self.decide(routed, &mind, draft, &fit, ask).await {
@@ -156,6 +157,14 @@ impl Gateway {
 }
 
 impl<'a> Routed<'a> {
+    /// Whether cheap models may be asked before a dear one: an answer that is told as it comes cannot be taken back, and of
+    /// several answers to one request none is the answer.
+    fn may_consult(self) -> bool {
+        let request = self.request;
+        let single = !request.stream && request.needs.is_text() && request.is_single();
+        self.setup.settings.routes[self.route].panel && self.preferred.is_none() && single
+    }
+
     fn of(self) -> &'a Route {
         &self.setup.routes[self.route]
     }

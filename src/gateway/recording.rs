@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::answer::Facts;
+use super::panel::{self, Seat};
 use super::plan::Plan;
 use super::setup::{Setup, Target};
 use super::shadow::Room;
@@ -16,10 +17,10 @@ use crate::api::chat::ChatRequest;
 use crate::api::metadata::Metadata;
 use crate::catalog::{Model, ModelId, Usage};
 use crate::features::{input_tokens, tokens};
-use crate::policy::Kind;
+use crate::policy::{Kind, Verdict};
 use crate::telemetry::{ModelMetrics, Told};
 use crate::trace::{Attempt, Event, Outcome, Owner, ReplyText, Trace, twin};
-use crate::upstream::{self, Text, UpstreamError};
+use crate::upstream::{self, Text, UpstreamError, WholeReply};
 
 /// Longest request body that a trace keeps; of a longer one nothing is kept, since a part of it would not be JSON.
 pub const MAX_KEPT_REQUEST: usize = 256 * 1024;
@@ -31,6 +32,8 @@ pub(super) struct Recording {
     setup: Arc<Setup>,
     sink: Arc<Sink>,
     plan: Plan,
+    /// Who is asked before the first choice.
+    seats: Option<Box<[Seat; 2]>>,
     began: Instant,
     /// Index into [`Setup::targets`] of the model that answers.
     answering: Option<usize>,
@@ -84,6 +87,7 @@ impl Recording {
         origin: Origin<'_>,
     ) -> Self {
         let trace = begun(&setup, &mut plan, arrival, request, origin);
+        let seats = plan.members(&setup, trace.decision.as_deref()).map(|members| Box::new(members.map(Seat::new)));
         let asked = trace.decision.as_ref().map_or_else(|| input_tokens(request), |decision| decision.input_tokens);
         if let Some(decided) = decided(&trace).filter(|_| request.stream) {
             sink.send(decided, Told::Decided);
@@ -96,6 +100,7 @@ impl Recording {
             setup,
             sink,
             plan,
+            seats,
             began: arrival.instant,
             answering: None,
             calls: 0,
@@ -117,6 +122,48 @@ impl Recording {
     /// The models to ask, the first choice first.
     pub(super) fn models(&self) -> Vec<&Model> {
         self.plan.targets.iter().map(|target| &*self.setup.targets[*target].model).collect()
+    }
+
+    /// Who is asked before the first choice.
+    pub(super) fn seats(&self) -> Option<&[Seat; 2]> {
+        self.seats.as_deref()
+    }
+
+    /// The answer on which a panel agreed, and its target.
+    pub(super) fn agreed(&mut self) -> Option<(usize, WholeReply)> {
+        let seats = self.seats.as_deref_mut()?;
+        let (verdict, target) = (panel::verdict(seats), seats[0].target);
+        let reply = if verdict == Verdict::Agreed { seats[0].take_reply() } else { None };
+        self.found(verdict);
+        Some((target, reply?))
+    }
+
+    /// An answer of a member's that may be given because nobody else answers, and its target.
+    pub(super) fn spare(&mut self) -> Option<(usize, WholeReply)> {
+        let seats = self.seats.as_deref_mut()?;
+        let spare = seats.iter_mut().find_map(|seat| Some((seat.target, seat.take_reply()?)))?;
+        // It was not drawn, and nobody else's answer shows what it is worth.
+        self.found(Verdict::None);
+        Some(spare)
+    }
+
+    /// Which members of a panel that did not agree said what is answered.
+    pub(super) fn compare(&mut self, text: &Text) {
+        let differed = |verdict: Option<Verdict>| matches!(verdict, Some(Verdict::Differed(_)));
+        if let Some(seats) = self.seats.as_deref().filter(|_| differed(self.verdict())) {
+            self.found(Verdict::Differed(panel::like(seats, text)));
+        }
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        Some(self.trace.as_deref()?.decision.as_ref()?.panel()?.verdict)
+    }
+
+    fn found(&mut self, verdict: Verdict) {
+        if let Some(decision) = self.trace.as_mut().and_then(|trace| trace.decision.as_mut()) {
+            let heard = Arc::unwrap_or_clone(decision.clone()).heard(verdict);
+            *decision = Arc::new(heard);
+        }
     }
 
     /// Where dispatch tells the calls of a request whose client leaves before it is answered.
@@ -144,9 +191,13 @@ impl Recording {
 
     /// What the upstreams did, and which of the plan's targets answers.
     pub(super) fn attempted(&mut self, attempts: Vec<upstream::Attempt>, answering: Option<usize>) {
-        let targets = &self.plan.targets;
+        let mut before: Vec<_> =
+            self.seats.iter_mut().flat_map(|seats| seats.iter_mut()).flat_map(Seat::take_attempts).collect();
+        before.extend(attempts);
+        let (attempts, targets) = (before, &self.plan.targets);
         self.answering = answering.and_then(|i| targets.get(i).copied());
-        if self.answering.is_some_and(|target| !self.is_planned(target)) {
+        let agreed = self.verdict() == Some(Verdict::Agreed);
+        if self.answering.is_some_and(|target| !self.is_planned(target)) && !agreed {
             self.plan.kind = Kind::Fallback;
         }
         self.calls = attempts.iter().filter(|attempt| attempt.was_made()).count();
@@ -231,10 +282,11 @@ impl Recording {
     pub(super) fn used(&mut self, usage: Usage) {
         let price = self.answering.and_then(|t| self.setup.targets[t].model.price);
         let given_up: f64 = self.given_up_usd(usage.input_tokens).map(|(_, usd)| usd).sum();
+        let beside: Option<f64> = self.beside().map(|(_, usage)| usage.map(|(_, usd)| usd)).sum();
         if let Some(trace) = &mut self.trace {
             self.counted = trace.reply.finish_reason.is_some();
             trace.usage = Some(usage);
-            trace.cost_usd = price.map(|p| p.cost(&usage) + given_up);
+            trace.cost_usd = price.zip(beside).map(|(p, beside)| p.cost(&usage) + given_up + beside);
         }
     }
 
@@ -246,12 +298,35 @@ impl Recording {
         targets.filter_map(move |target| Some((target, target.model.price?.cost(&prompt))))
     }
 
+    /// The targets of a panel's answers that no client sees, and what each used and cost; `None` where nobody knows.
+    fn beside(&self) -> impl Iterator<Item = (&Target, Option<(Usage, f64)>)> {
+        let seats = self.seats.iter().flat_map(|seats| seats.iter());
+        seats.filter_map(|seat| {
+            let target = &self.setup.targets[*self.plan.targets.get(seat.target)?];
+            let price = target.model.price;
+            Some((target, seat.used()?.and_then(|usage| Some((usage, price?.cost(&usage))))))
+        })
+    }
+
+    /// Counts a panel's answers that no client sees. Returns their USD, as far as they are known.
+    fn count_beside(&self) -> f64 {
+        let mut sum = 0.0;
+        for (target, known) in self.beside() {
+            self.sink.metrics.attempt(&target.label, "ok");
+            if let Some((usage, usd)) = known {
+                target.metrics.used((usage.input_tokens, usage.output_tokens), usd);
+                sum += usd;
+            }
+        }
+        sum
+    }
+
     /// Where nobody answers, those calls are all that was spent.
     fn bill_given_up(&mut self) {
         if self.answering.is_some() || self.trace.is_none() {
             return;
         }
-        let mut spent = None;
+        let mut spent = self.beside().filter_map(|(_, known)| known).map(|(_, usd)| usd).reduce(|sum, usd| sum + usd);
         for (target, usd) in self.given_up_usd(self.asked) {
             target.metrics.cost_usd.inc_by(usd);
             spent = Some(spent.unwrap_or(0.0) + usd);
@@ -322,6 +397,11 @@ impl Recording {
         if let (Some(target), Some(usage), Outcome::Answered) = (self.answering, trace.usage, trace.outcome) {
             self.setup.targets[target].pace.observe(usage.output_tokens, elapsed);
         }
+        let beside_usd = self.count_beside();
+        if let Some(panel) = trace.decision.as_ref().and_then(|decision| decision.panel()) {
+            let route = self.plan.route.map(|r| self.setup.routes[r].name.clone());
+            self.sink.metrics.panel(route, panel.verdict.name());
+        }
         self.sink.count(Ended {
             route: self.plan.route.map(|r| self.setup.routes[r].name.clone()),
             segment: self.plan.segment.clone(),
@@ -330,7 +410,7 @@ impl Recording {
             outcome: trace.outcome,
             kind: self.plan.kind,
             usage: trace.usage.unwrap_or_default(),
-            cost_usd: trace.cost_usd.unwrap_or(0.0),
+            cost_usd: (trace.cost_usd.unwrap_or(0.0) - beside_usd).max(0.0),
             elapsed,
         });
     }
@@ -338,7 +418,8 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if let Some(attempts) = self.abandoned.take() {
+        let left_at_the_panel = self.calls == 0 && self.answering.is_none() && self.seats.is_some();
+        if let Some(attempts) = self.abandoned.take().or_else(|| left_at_the_panel.then(Vec::new)) {
             self.asking = attempts.last().and_then(|last| self.plan.targets.get(last.target).copied());
             self.attempted(attempts, None);
         }

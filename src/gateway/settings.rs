@@ -52,6 +52,8 @@ pub struct RouteSettings {
     pub cache: Option<CacheRule>,
     /// What a model's provider cannot express is left out of a request that does not say.
     pub drop_unsupported: bool,
+    /// Two cheap models may be asked before a dear one.
+    pub panel: bool,
 }
 
 /// A part of a route's requests with a knob of its own.
@@ -132,6 +134,7 @@ impl RouteSettings {
             rules: vec![],
             cache: None,
             drop_unsupported: false,
+            panel: true,
         }
     }
 

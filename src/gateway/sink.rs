@@ -69,9 +69,7 @@ impl Sink {
             return;
         };
         metrics.total_seconds.observe(ended.elapsed.as_secs_f64());
-        metrics.input_tokens.inc_by(u64::from(ended.usage.input_tokens));
-        metrics.output_tokens.inc_by(u64::from(ended.usage.output_tokens));
-        metrics.cost_usd.inc_by(ended.cost_usd);
+        metrics.used((ended.usage.input_tokens, ended.usage.output_tokens), ended.cost_usd);
     }
 
     /// Tells the learner of the end of a request, without what was asked and answered where there is no room for it.

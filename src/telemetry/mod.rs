@@ -40,6 +40,7 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     events_dropped: Family<EventLabel, Counter>,
     feedback: Family<ScoreLabel, Counter>,
+    panels: Family<PanelLabels, Counter>,
     shadows: Family<ShadowLabels, Counter>,
     judgements: Family<JudgeLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
@@ -58,6 +59,15 @@ pub struct ModelMetrics {
     pub total_seconds: Histogram,
     /// Arrival to the first byte of the answer.
     pub first_byte_seconds: Histogram,
+}
+
+impl ModelMetrics {
+    /// An answer used so many tokens, (in, out), and cost `usd`.
+    pub fn used(&self, (input, output): (u32, u32), usd: f64) {
+        self.input_tokens.inc_by(input.into());
+        self.output_tokens.inc_by(output.into());
+        self.cost_usd.inc_by(usd);
+    }
 }
 
 /// A finished request.
@@ -87,6 +97,14 @@ struct RefusalLabels {
 struct ShadowLabels {
     route: Option<Arc<str>>,
     result: Shadowed,
+}
+
+/// Two cheap models asked before a dear one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PanelLabels {
+    route: Option<Arc<str>>,
+    /// `agreed`, `differed`, `incomparable` or `none`.
+    verdict: &'static str,
 }
 
 /// An answer put before a judge.
@@ -137,6 +155,7 @@ impl Default for Metrics {
             attempts: Family::default(),
             events_dropped: Family::default(),
             feedback: Family::default(),
+            panels: Family::default(),
             shadows: Family::default(),
             judgements: Family::default(),
             tokens: Family::default(),
@@ -169,6 +188,7 @@ impl Metrics {
             self.events_dropped.clone(),
         );
         r.register("feedback", "Scores received by what became of them", self.feedback.clone());
+        r.register("panels", "Two cheap models asked before a dear one by what they said", self.panels.clone());
         r.register("shadows", "Best models asked for comparison by how it ended", self.shadows.clone());
         r.register("judgements", "Answers put before a judge by what came of it", self.judgements.clone());
         r.register("tokens", "Tokens billed", self.tokens.clone());
@@ -223,6 +243,11 @@ impl Metrics {
     pub fn feedback(&self, accepted: bool) {
         let kind = if accepted { Received::Accepted } else { Received::Refused };
         self.feedback.get_or_create(&ScoreLabel { kind }).inc();
+    }
+
+    /// Two cheap models were asked before the one that was drawn.
+    pub fn panel(&self, route: Option<Arc<str>>, verdict: &'static str) {
+        self.panels.get_or_create(&PanelLabels { route, verdict }).inc();
     }
 
     /// The best model of `route` was to be asked for comparison.

@@ -84,7 +84,7 @@ fn every_mistake_is_reported_at_once_with_its_line_and_a_remedy() {
     f.toml:48: `input_usd_per_mtok` of [[models]] is of type string; give USD per million tokens, from 0
     f.toml:52: unknown model "gpt-4o-mni"; did you mean "gpt-4o-mini"? (there are: gpt-4o, gpt-4o-mini)
     f.toml:53: `quality` of [[routes]] is 1.7; give a number from 0 to 1
-    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, shadow, scorers, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments, rules, cache, drop_unsupported)
+    f.toml:54: unknown key `expolre` in [[routes]]; did you mean "explore"? (known: name, models, quality, budget_per_1k, explore, shadow, scorers, balance, attempts, hedge_after_s, first_byte_s, idle_s, total_s, fallbacks, segments, rules, cache, drop_unsupported, panel)
     f.toml:57: the route "auto" is there twice, first on line 51; rename one
     f.toml:58: the route has no models; name at least one of the [[models]]
     f.toml:60: both `quality` and `budget_per_1k` are given; keep one of them
@@ -184,7 +184,7 @@ fn a_file_without_routes_gets_one_over_all_models_and_says_so() {
 fn the_knob_is_the_routes_own_then_the_flags_then_the_default() {
     let text = format!(
         "{SMALL}[[routes]]\nname = \"a\"\nmodels = [\"cheap\"]\nbudget_per_1k = 0.5\n[[routes]]\nname = \"b\"\n\
-         models = [\"openai/cheap\", \"gpt-4o\"]\nexplore = false\ndrop_unsupported = true\n"
+         models = [\"openai/cheap\", \"gpt-4o\"]\nexplore = false\ndrop_unsupported = true\npanel = false\n"
     );
     let knobs =
         |flags: &Flags| read_with(&text, flags).unwrap().gateway.routes.iter().map(|r| r.knob).collect::<Vec<_>>();
@@ -192,7 +192,8 @@ fn the_knob_is_the_routes_own_then_the_flags_then_the_default() {
     let flags = Flags { knob: Some(Knob::Quality(0.5)), ..Flags::default() };
     assert_eq!(knobs(&flags), [Knob::BudgetPer1k(0.5), Knob::Quality(0.5)]);
     let routes = read(&text).unwrap().gateway.routes;
-    assert!(!routes[1].explore && routes[1].drop_unsupported && !routes[0].drop_unsupported);
+    assert!(!routes[1].explore && routes[1].drop_unsupported && !routes[1].panel);
+    assert!(!routes[0].drop_unsupported && routes[0].panel);
 }
 
 /// `SMALL` with a route that has these segments; the first of them begins on line 4 of what is given.

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use satisfice::catalog::Usage;
+use satisfice::catalog::{ModelId, Usage};
 use satisfice::learner::{self, Bounds, Learner, Reading, Settings};
-use satisfice::policy::{Audited, Decision, Knob, RouteSpec, Snapshot, bundle_key};
+use satisfice::policy::{Audited, Candidate, Consult, Decision, Knob, Panel, RouteSpec, Snapshot, Verdict, bundle_key};
 use satisfice::scorers;
 use satisfice::store::memory::MemoryStore;
 use satisfice::store::{Entry, RedbStore, Retention, Store};
@@ -730,6 +730,8 @@ fn a_stop_ends_the_waiting_for_company() {
 enum Step {
     Decide(u64),
     Finish(u64, Outcome, bool),
+    /// A request before whose model two others were asked, and which of [`VERDICTS`] it came to.
+    Panel(u64, usize),
     Score(u64, u8, u8),
     /// A request of the comparison, its shadow, or a grade of either.
     Pair(u64, Outcome),
@@ -751,6 +753,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..12_u64).prop_map(Step::Decide),
         8 => (0..12_u64, outcome.clone(), any::<bool>()).prop_map(|(n, outcome, empty)| Step::Finish(n, outcome, empty)),
         12 => (0..14_u64, 0..3_u8, 0..=4_u8).prop_map(|(n, source, value)| Step::Score(n, source, value)),
+        4 => (10..14_u64, 0..4_usize).prop_map(|(n, verdict)| Step::Panel(n, verdict)),
         4 => (20..26_u64, outcome.clone()).prop_map(|(n, outcome)| Step::Pair(n, outcome)),
         4 => (20..26_u64, outcome).prop_map(|(n, outcome)| Step::Shadow(n, outcome)),
         8 => (20..27_u64, any::<bool>(), 0..2_u8, prop::option::of(0..=4_u8))
@@ -791,6 +794,7 @@ fn hear(learner: &Learner, step: &Step) {
                 send(learner, Event::Feedback(feedback, oneshot::channel().0));
             }
         }
+        Step::Panel(n, verdict) => finish(learner, consulted(n, VERDICTS[verdict])),
         Step::Pair(n, outcome) => finish(learner, Trace { outcome, ..pair(n).0 }),
         Step::Shadow(n, outcome) => pair(n).1.into_iter().for_each(|trace| finish(learner, Trace { outcome, ..trace })),
         Step::Grade(n, shadow, judge, value) => {
@@ -803,6 +807,48 @@ fn hear(learner: &Learner, step: &Step) {
             send(learner, Event::Configured { at_ms: BEGIN_MS, routes });
         }
         Step::Restart(_) | Step::Fail(_) => {}
+    }
+}
+
+const VERDICTS: [Verdict; 4] =
+    [Verdict::None, Verdict::Incomparable, Verdict::Agreed, Verdict::Differed([true, false])];
+
+/// The `n`th request, before whose model, the dear third one, both others were asked.
+fn consulted(n: u64, verdict: Verdict) -> Trace {
+    let mut decision = Decision { chosen: 2, ..decision(n) };
+    decision.candidates.push(Candidate { arm: "dear".into(), ..decision.candidates[0].clone() });
+    let panel = Panel { members: [1, 0], same_errors: 0.25, verdict };
+    decision.consult = Some(Consult { panel: Some(panel), foreseen_usd: 1e-3 });
+    let spoke = if verdict == Verdict::Agreed { "large" } else { "dear" };
+    let model = Some(ModelId { provider: "simulated".into(), model: spoke.into() });
+    Trace { decision: Some(decision.into()), model, ..trace(n) }
+}
+
+#[test]
+fn an_answer_on_which_two_models_agree_is_scored_for_both_and_measured_as_the_drawn_one_s() {
+    let believed = |snapshot: &Snapshot| {
+        let route = &snapshot.routes[ROUTE];
+        [0, 1].map(|arm: usize| route.arms[arm].outlook(&route.shift, &[1.0, 0.0], 1.0).quality)
+    };
+    for (verdict, rises) in [(Verdict::Agreed, [true, true]), (Verdict::Differed([true, false]), [false, true])] {
+        let store = MemoryStore::default();
+        let learner = start(store.clone(), prompt());
+        for n in 0..20 {
+            finish(&learner, consulted(n, verdict));
+        }
+        let before = learner.snapshot.load_full();
+        for n in 0..20 {
+            score(&learner, feedback(n, "client", 1.0)).unwrap();
+        }
+        let after = learner.snapshot.load_full();
+        let (was, is) = (believed(&before), believed(&after));
+        assert_eq!([is[0] > was[0] + 0.01, is[1] > was[1] + 0.01], rises, "{verdict:?}: {was:?} {is:?}");
+        let segments: f64 = after.routes[ROUTE].segments().map(|(_, one)| one.spending.answers).sum();
+        let answers = after.routes[ROUTE].controller().spending.answers + segments;
+        assert_eq!(answers, 20.0, "{verdict:?}");
+        let settled = |entry: &Entry| if let Entry::Settled { arm, .. } = entry { arm.clone() } else { None };
+        assert!(store.ledger().iter().filter_map(settled).all(|arm| arm == "dear"), "it is the drawn arm's answer");
+        assert_eq!(bytes(&stop(learner)), bytes(&replayed(&store.ledger())));
     }
 }
 

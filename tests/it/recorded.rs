@@ -80,6 +80,7 @@ pub fn decision(n: u64) -> Decision {
         chosen: (n % 2) as usize,
         draw: 0.25,
         audit: None,
+        consult: None,
     }
 }
 

@@ -178,7 +178,7 @@ fn a_segment_s_first_request_starts_from_the_route_s_price_and_not_from_nothing(
 fn a_request_s_own_bar_leaves_what_is_measured_of_its_segment_as_it_was() {
     let mut world = World(StdRng::seed_from_u64(3));
     let before = world.requests(cold(&[("a", 0.8)]), 20, of("a"));
-    let own = Ask { segment: Some("a"), quality: Some(0.5), warm: None };
+    let own = Ask { segment: Some("a"), quality: Some(0.5), warm: None, consult: false };
     let (after, decision, _) = world.request(before.clone(), own);
     assert_eq!((decision.segment.as_deref(), decision.knob), (Some("a"), Knob::Quality(0.5)));
     let (before, after) = (route(&before), route(&after));

@@ -31,6 +31,7 @@ pub(in crate::config) struct Route {
     pub(in crate::config) fallbacks: Fallbacks<Vec<Located<String>>>,
     pub(in crate::config) cache: Option<RouteCache>,
     pub(in crate::config) drop_unsupported: bool,
+    pub(in crate::config) panel: bool,
 }
 
 impl Route {
@@ -57,6 +58,7 @@ impl Route {
             rules: section.sections("rules", Rule::read).unwrap_or_default(),
             cache: section.section("cache", RouteCache::read),
             drop_unsupported: section.boolean("drop_unsupported").unwrap_or(false),
+            panel: section.boolean("panel").unwrap_or(true),
         };
         if !section.had("models") {
             section.missing("models", models);

@@ -70,6 +70,7 @@ fn configured_route(
     Some(RouteSettings {
         explore: route.explore,
         drop_unsupported: route.drop_unsupported,
+        panel: route.panel,
         alternates: alternates(&typed.value, &chosen, models),
         resilience: resilience(route, known, models, findings),
         segments: segments(route, findings),
