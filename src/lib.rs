@@ -40,6 +40,8 @@
 //!   says so.
 //! - Shadows and judges, which compare a route with its best model, are bounded and off the request path: no client waits
 //!   for them, and what there is no room for is dropped and counted.
+//! - Whoever is asked before the drawn model is asked once, of whole answers only, and its calls are in the trace and the
+//!   cost like all others.
 //! - No fallback once a byte of the answer has reached the client. The end of a stream is recorded exactly once,
 //!   also when the client leaves.
 //! - φ of one training run says nothing in another's: a request is decided with the classifier that its snapshot is

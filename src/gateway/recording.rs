@@ -160,10 +160,8 @@ impl Recording {
     }
 
     fn found(&mut self, verdict: Verdict) {
-        if let Some(decision) = self.trace.as_mut().and_then(|trace| trace.decision.as_mut()) {
-            let heard = Arc::unwrap_or_clone(decision.clone()).heard(verdict);
-            *decision = Arc::new(heard);
-        }
+        let decision = self.trace.as_mut().and_then(|trace| trace.decision.as_mut());
+        decision.into_iter().for_each(|decision| Arc::make_mut(decision).hear(verdict));
     }
 
     /// Where dispatch tells the calls of a request whose client leaves before it is answered.

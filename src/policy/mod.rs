@@ -214,8 +214,13 @@ impl Decision {
     /// The same, once it is known what the panel said.
     #[must_use]
     pub fn heard(mut self, verdict: Verdict) -> Self {
-        self.consult.iter_mut().flat_map(|consult| &mut consult.panel).for_each(|panel| panel.verdict = verdict);
+        self.hear(verdict);
         self
+    }
+
+    /// It is known what the panel said.
+    pub fn hear(&mut self, verdict: Verdict) {
+        self.consult.iter_mut().flat_map(|consult| &mut consult.panel).for_each(|panel| panel.verdict = verdict);
     }
 
     /// The arm that spoke where the answer is `arm`'s: another one, where a panel answered in its place.

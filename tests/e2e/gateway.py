@@ -115,7 +115,10 @@ def message(body):
         return {"role": "assistant", "content": None, "tool_calls": CUSTOM_CALLS if custom else CALLS, "refusal": None}
     if body.get("response_format"):
         return {"role": "assistant", "content": '{"city": "Oulu", "degrees": 3}', "refusal": None}
-    return {"role": "assistant", "content": "Hello from " + body["model"], "refusal": None}
+    greeting = "Hello from " + body["model"]
+    if "2 + 2" in str(body["messages"][-1]["content"]):
+        greeting += ".\n\nThe answer is 4."
+    return {"role": "assistant", "content": greeting, "refusal": None}
 
 
 def finish(body):
@@ -192,6 +195,16 @@ class Gateway:
             return reply.status, {k.lower(): v for k, v in reply.getheaders()}, raw
         finally:
             connection.close()
+
+    def trace(self, trace):
+        """A finished request, once its trace is on the disk."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            status, _, body = self.call("GET", f"/v1/traces/{trace}")
+            if status == 200 and "decision" in (seen := json.loads(body)):
+                return seen
+            time.sleep(0.01)
+        raise RuntimeError(f"the trace {trace} was not kept: {body[:500]}")
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

@@ -169,3 +169,31 @@ def test_feedback_is_kept_and_seen_in_the_trace(world):
     status, _, body = gateway.call("GET", f"/v1/traces/{trace}")
     scores = json.loads(body)["scores"]
     assert status == 200 and [s["value"] for s in scores if s["name"] == "quality"] == [0.8]
+
+
+def test_two_models_that_agree_answer_in_place_of_a_dear_one(world):
+    upstream, _, _ = world
+    gateway = Gateway(configuration(upstream.port, models=("tiny", "small", "large")))
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="unused", max_retries=0)
+    best = {"x-satisfice-quality": "1"}
+    for _ in range(30):
+        before = len(upstream.seen)
+        raw = client.chat.completions.with_raw_response.create(model="auto", messages=ask("What is 2 + 2?"), extra_headers=best)
+        asked = [body["model"] for _, body in upstream.seen[before:]]
+        assert len(asked) == int(raw.headers["x-satisfice-attempts"])
+        if len(asked) == 2:
+            break
+    assert sorted(asked) == ["small", "tiny"]
+    answer = raw.parse()
+    assert answer.model in asked and answer.choices[0].message.content == f"Hello from {answer.model}.\n\nThe answer is 4."
+    assert raw.headers["x-satisfice-model"] == f"scripted/{answer.model}"
+    trace = raw.headers["x-satisfice-trace-id"]
+    status, _, _ = gateway.call("POST", "/v1/feedback", {"trace_id": trace, "name": "quality", "value": True})
+    assert status == 200
+    seen = gateway.trace(trace)
+    assert seen["decision"]["consult"]["panel"]["verdict"] == "agreed" and len(seen["attempts"]) == 2
+    assert abs(seen["cost_usd"] - float(raw.headers["x-satisfice-cost-usd"])) < 1e-12
+    before = len(upstream.seen)
+    streamed = client.chat.completions.create(model="auto", messages=ask("What is 2 + 2?"), stream=True, extra_headers=best)
+    assert "".join(c.choices[0].delta.content or "" for c in streamed).startswith("Hello from ") and len(upstream.seen) == before + 1
+    assert gateway.stop() == 0, gateway.log.read_text()[-2000:]
