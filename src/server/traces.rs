@@ -319,7 +319,7 @@ mod tests {
     use crate::api::chat::Needs;
     use crate::catalog::{ModelId, Usage};
     use crate::difficulty::{Population, Prior};
-    use crate::policy::{Audited, Candidate, Decision, Kind, Knob};
+    use crate::policy::{Audited, Candidate, Consult, Decision, Kind, Knob, Panel, Verdict};
     use crate::server::view::KnobView;
     use crate::store::Store;
     use crate::store::memory::MemoryStore;
@@ -345,7 +345,10 @@ mod tests {
             chosen: 1,
             draw: 0.875,
             audit: Some(Audited { share: 0.25, best: 1 }),
-            consult: None,
+            consult: Some(Consult {
+                panel: Some(Panel { members: [1, 0], same_errors: 0.5, verdict: Verdict::Differed([true, false]) }),
+                foreseen_usd: 1e-7,
+            }),
         }
     }
 
@@ -439,7 +442,7 @@ mod tests {
             comment: None,
         };
         let content = Content { request: serde_json::json!({"n": 1.5}), reply, scores: vec![score(scored)] };
-        insta::assert_snapshot!(shown(&view(trace, &unlearned(), Some(content))), @r#"{"id":"01935a7b-0000-7000-8000-000000000001","at":"2024-11-24T00:00:00Z","route":"auto","metadata":{},"shadows":"01935a7b-0000-7000-8000-000000000000","model":"p/large","drift_alarms":null,"outcome":"client_gone","stream":true,"decision":{"kind":"shadow","policy":"thompson","snapshot_version":7,"segment":"strict","knob":{"budget_per_1k":2.0},"phi":[1.0,-0.30000000000000004],"widening":1.5,"verbosity":null,"input_tokens":200,"difficulty":0.10000000149011612,"candidates":[{"arm":"small","quality":0.5,"cost_usd":1e-7,"propensity":0.75},{"arm":"large","quality":0.5,"cost_usd":1e-7,"propensity":0.25}],"preferred":0,"chosen":1,"draw":0.875,"audit":{"share":0.25,"best":1}},"attempts":[{"model":"p/small","status":503,"error":null,"duration_us":60}],"usage":{"input_tokens":300,"output_tokens":5,"cached_input_tokens":1,"cache_write_tokens":4,"cache_write_1h_tokens":3,"reasoning_tokens":2},"cost_usd":0.125,"first_byte_us":70,"total_us":80,"request":{"n":1.5},"reply":{"content":"hi","finish_reason":null,"refusal":true,"tool_calls":false,"truncated":false},"scores":[{"id":"05af42a5-c859-8e05-b585-33c69b37fa60","at":"2024-11-24T00:00:00Z","name":"quality","source":"client","value":0.5,"comment":null}]}"#);
+        insta::assert_snapshot!(shown(&view(trace, &unlearned(), Some(content))), @r#"{"id":"01935a7b-0000-7000-8000-000000000001","at":"2024-11-24T00:00:00Z","route":"auto","metadata":{},"shadows":"01935a7b-0000-7000-8000-000000000000","model":"p/large","drift_alarms":null,"outcome":"client_gone","stream":true,"decision":{"kind":"shadow","policy":"thompson","snapshot_version":7,"segment":"strict","knob":{"budget_per_1k":2.0},"phi":[1.0,-0.30000000000000004],"widening":1.5,"verbosity":null,"input_tokens":200,"difficulty":0.10000000149011612,"candidates":[{"arm":"small","quality":0.5,"cost_usd":1e-7,"propensity":0.75},{"arm":"large","quality":0.5,"cost_usd":1e-7,"propensity":0.25}],"preferred":0,"chosen":1,"draw":0.875,"audit":{"share":0.25,"best":1},"panel":{"members":[1,0],"verdict":"differed","like":[true,false]}},"attempts":[{"model":"p/small","status":503,"error":null,"duration_us":60}],"usage":{"input_tokens":300,"output_tokens":5,"cached_input_tokens":1,"cache_write_tokens":4,"cache_write_1h_tokens":3,"reasoning_tokens":2},"cost_usd":0.125,"first_byte_us":70,"total_us":80,"request":{"n":1.5},"reply":{"content":"hi","finish_reason":null,"refusal":true,"tool_calls":false,"truncated":false},"scores":[{"id":"05af42a5-c859-8e05-b585-33c69b37fa60","at":"2024-11-24T00:00:00Z","name":"quality","source":"client","value":0.5,"comment":null}]}"#);
     }
 
     #[test]

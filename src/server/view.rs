@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::policy::{Audited, Candidate, Decision, Knob};
+use crate::policy::{Audited, Candidate, Decision, Knob, Panel, Verdict};
 use crate::trace::{ReplyText, Trace};
 
 /// The cost-quality knob, such as `{"quality": 0.95}`.
@@ -36,6 +36,7 @@ pub(super) struct DecisionView {
     chosen: usize,
     draw: f64,
     audit: Option<AuditView>,
+    panel: Option<PanelView>,
 }
 
 #[derive(Serialize)]
@@ -52,6 +53,23 @@ struct AuditView {
     share: f64,
     /// An index into the candidates.
     best: usize,
+}
+
+/// The two that were asked before the drawn model.
+#[derive(Serialize)]
+struct PanelView {
+    /// Indices into the candidates; where they agree, the first one's answer is given.
+    members: [usize; 2],
+    verdict: &'static str,
+    /// Of those that differed: which said what was answered in the end.
+    like: Option<[bool; 2]>,
+}
+
+impl From<&Panel> for PanelView {
+    fn from(panel: &Panel) -> Self {
+        let like = if let Verdict::Differed(like) = panel.verdict { Some(like) } else { None };
+        Self { members: panel.members, verdict: panel.verdict.name(), like }
+    }
 }
 
 /// Tokens, as the provider billed them.
@@ -103,6 +121,7 @@ impl From<&Decision> for DecisionView {
             chosen: decision.chosen,
             draw: decision.draw,
             audit: decision.audit.map(|Audited { share, best }| AuditView { share, best }),
+            panel: decision.panel().map(PanelView::from),
         }
     }
 }

@@ -191,7 +191,9 @@ def test_two_models_that_agree_answer_in_place_of_a_dear_one(world):
     status, _, _ = gateway.call("POST", "/v1/feedback", {"trace_id": trace, "name": "quality", "value": True})
     assert status == 200
     seen = gateway.trace(trace)
-    assert seen["decision"]["consult"]["panel"]["verdict"] == "agreed" and len(seen["attempts"]) == 2
+    panel = seen["decision"]["panel"]
+    assert panel["verdict"] == "agreed" and seen["decision"]["candidates"][panel["members"][0]]["arm"] == answer.model
+    assert len(seen["attempts"]) == 2
     assert abs(seen["cost_usd"] - float(raw.headers["x-satisfice-cost-usd"])) < 1e-12
     before = len(upstream.seen)
     streamed = client.chat.completions.create(model="auto", messages=ask("What is 2 + 2?"), stream=True, extra_headers=best)
