@@ -23,8 +23,8 @@ const LEAST_SAVING: f64 = 0.1;
 const FORESEEN: f64 = 20.0;
 /// … and e, of so many agreements on wrong answers for each that would have come if all wrong answers were the same.
 const SAME_ERRORS: (f64, f64) = (2.0, 10.0);
-/// Variance of the logit with which two answers can be compared, and of how it depends on each axis of φ.
-const COMPARABLE: (f64, f64) = (4.0, 0.3);
+/// The logit with which two answers can be compared, its variance, and that of how it depends on each axis of φ.
+const COMPARABLE: (f64, f64, f64) = (-1.0, 4.0, 0.3);
 /// An answer that is right may be told from another that is, as where they are written differently.
 const MISREAD: f64 = 0.05;
 
@@ -163,9 +163,10 @@ impl Panels {
     /// Before any request; φ has `d` values.
     pub(super) fn new(d: usize) -> Self {
         let mut covariance = identity(d);
-        covariance.iter_mut().for_each(|c| *c *= COMPARABLE.1);
-        covariance.iter_mut().take(1).for_each(|c| *c = COMPARABLE.0);
-        Self { comparable: Gaussian::about_zero(covariance), agreed: 0.0, foreseen: 0.0, wrong: 0.0, exposed: 0.0 }
+        covariance.iter_mut().for_each(|c| *c *= COMPARABLE.2);
+        covariance[0] = COMPARABLE.1;
+        let mean = (0..d).map(|axis| if axis == 0 { COMPARABLE.0 } else { 0.0 }).collect();
+        Self { comparable: Gaussian::new(mean, covariance), agreed: 0.0, foreseen: 0.0, wrong: 0.0, exposed: 0.0 }
     }
 
     /// e, the probability that two wrong answers are the same.
@@ -173,41 +174,36 @@ impl Panels {
         ((SAME_ERRORS.0 + self.wrong) / (SAME_ERRORS.1 + self.exposed)).clamp(0.0, 1.0)
     }
 
-    /// Agreements for each that is foreseen, where answers can be compared. With hope where little is known: what is not
-    /// tried is never known.
-    fn rate(&self, phi: &[f64]) -> f64 {
-        let hope = self.comparable.variance_along(phi).sqrt();
-        let comparable = sigmoid(self.comparable.mean_along(phi) + hope);
-        comparable * ((self.agreed + FORESEEN) / (self.foreseen + FORESEEN)).min(1.0)
+    /// Agreements for each that is foreseen, where answers can be compared: what is expected, and what may be hoped for.
+    fn rates(&self, phi: &[f64]) -> (f64, f64) {
+        let (mean, variance) = (self.comparable.mean_along(phi), self.comparable.variance_along(phi));
+        let agreed = ((self.agreed + FORESEEN) / (self.foreseen + FORESEEN)).min(1.0);
+        (mean_sigmoid(mean, variance) * agreed, sigmoid(mean + variance.sqrt()) * agreed)
     }
 
-    /// For each arm the two to be asked before it, if that saves money and keeps its quality; its expected cost in `cost`
-    /// is then the whole panel's. One value per arm in `quality` and `cost`.
+    /// For each arm the two to be asked before it, if that may be hoped to save money and keeps its quality: what is not
+    /// tried is never known. Its cost in `cost` is then what the whole is expected to take, if that is less. One value per
+    /// arm in `quality` and `cost`.
     pub(super) fn assemble(&self, phi: &[f64], quality: &[f64], cost: &mut [f64]) -> Vec<Option<[usize; 2]>> {
         let mut panels = vec![None; quality.len()];
-        let members = members(quality, cost);
         let dearest = cost.iter().copied().fold(0.0, f64::max);
-        let cheap: Vec<usize> = members.into_iter().filter(|k| 2.0 * cost[*k] < dearest).collect();
+        let mut cheap = members(quality, cost);
+        cheap.retain(|k| 2.0 * cost[*k] < dearest);
         if cheap.len() < 2 {
             return panels;
         }
-        let (e, rate) = (self.same_errors(), self.rate(phi));
+        let (e, (expected, hoped)) = (self.same_errors(), self.rates(phi));
         let odds: Vec<Odds> = quality.iter().map(|quality| Odds::of(*quality)).collect();
-        let mut pairs = Vec::with_capacity(cheap.len() * (cheap.len() - 1) / 2);
-        for (i, &one) in cheap.iter().enumerate() {
-            for &other in &cheap[i + 1..] {
-                let first = if quality[one] >= quality[other] { [one, other] } else { [other, one] };
-                pairs.push((first, cost[one] + cost[other], Pair::new(&odds[one], &odds[other], e)));
-            }
-        }
-        let alone = cost.to_vec();
-        for k in 0..alone.len() {
-            let mut least = alone[k] * (1.0 - LEAST_SAVING);
-            for (members, asked, pair) in &pairs {
-                let expected = asked + (1.0 - rate * pair.agree) * alone[k];
-                if expected < least && !members.contains(&k) && pair.quality() >= pair.quality_of(&odds[k]) {
-                    (least, cost[k], panels[k]) = (expected, expected, Some(*members));
-                }
+        let pairs = pairs(&cheap, quality, cost, |one, other| Pair::new(&odds[one], &odds[other], e));
+        for (k, cost) in cost.iter_mut().enumerate() {
+            let alone = *cost;
+            let total = |(_, asked, pair): &&(_, f64, Pair), rate: f64| asked + (1.0 - rate * pair.agree) * alone;
+            let fit = pairs
+                .iter()
+                .filter(|(members, _, pair)| !members.contains(&k) && pair.quality() >= pair.quality_of(&odds[k]));
+            let best = fit.min_by(|a, b| total(a, hoped).total_cmp(&total(b, hoped)));
+            if let Some(best) = best.filter(|best| total(best, hoped) < alone * (1.0 - LEAST_SAVING)) {
+                (*cost, panels[k]) = (total(&best, expected).min(alone), Some(best.0));
             }
         }
         panels
@@ -255,6 +251,23 @@ impl Panels {
             }
         }
     }
+}
+
+/// All pairs of `cheap`, the better one first, what both cost, and how they agree.
+fn pairs(
+    cheap: &[usize],
+    quality: &[f64],
+    cost: &[f64],
+    pair: impl Fn(usize, usize) -> Pair,
+) -> Vec<([usize; 2], f64, Pair)> {
+    let mut pairs = Vec::with_capacity(MEMBERS * (MEMBERS - 1) / 2);
+    for (i, &one) in cheap.iter().enumerate() {
+        for &other in &cheap[i + 1..] {
+            let members = if quality[one] >= quality[other] { [one, other] } else { [other, one] };
+            pairs.push((members, cost[one] + cost[other], pair(one, other)));
+        }
+    }
+    pairs
 }
 
 /// The arms that have the most quality for their cost.
