@@ -194,7 +194,8 @@ fn configuration(upstream: &str) -> String {
         text += &format!("[[models]]\nname = \"{name}\"\nprovider = \"instant\"\n");
         text += &format!("input_usd_per_mtok = {price:?}\noutput_usd_per_mtok = {price:?}\n");
     }
-    text + "[[routes]]\nname = \"auto\"\nmodels = [\"a\", \"b\", \"c\", \"d\"]\n"
+    // One call for each request, as the bare proxy makes: replies that are all the same would have two models agree on most.
+    text + "[[routes]]\nname = \"auto\"\nmodels = [\"a\", \"b\", \"c\", \"d\"]\npanel = false\n"
 }
 
 /// A child that dies with us.
