@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::catalog::Name;
-use crate::policy::{Kind, Panel, RouteSpec};
+use crate::policy::{Kind, RouteSpec};
 use crate::scorers::{Scorer, reward};
 use crate::store::{Entry, Scored, Store, StoreError, score_id};
 use crate::trace::{Event, Feedback, FeedbackError, Grade, JUDGE, MAX_REVISIONS, MAX_SOURCES, Owner, Trace, TraceId};
@@ -320,17 +320,13 @@ fn standing<'a>(desk: &'a mut Desk<'_>, trace: TraceId) -> Result<Option<&'a Sta
     Ok(desk.fold.standing(trace))
 }
 
-/// The arm that an answer by `model` is one of: the one that was drawn, where a panel agreed in its place.
-fn credited(trace: &Trace, model: &Name) -> Name {
-    let decision = trace.decision.as_ref().filter(|decision| decision.panel().is_some_and(Panel::agreed));
-    let drawn = decision.and_then(|decision| decision.candidates.get(decision.chosen));
-    drawn.map_or_else(|| model.clone(), |drawn| drawn.arm.clone())
-}
-
 fn settled(trace: &Trace) -> Entry {
     Entry::Settled {
         trace: trace.id,
-        arm: trace.model.as_ref().map(|id| credited(trace, &id.model)),
+        arm: trace.model.as_ref().map(|id| {
+            let credited = trace.decision.as_ref().map(|decision| decision.credited(&id.model));
+            credited.map_or_else(|| id.model.clone(), Name::from)
+        }),
         usage: trace.usage,
         cost_usd: trace.cost_usd,
         outcome: trace.outcome,

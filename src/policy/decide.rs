@@ -119,7 +119,7 @@ impl Prices {
 }
 
 /// For each eligible arm the two that are asked before it.
-struct Panels {
+struct Assembled {
     members: Vec<Option<[usize; 2]>>,
     same_errors: f64,
 }
@@ -132,7 +132,7 @@ struct Field {
     /// … and with the panel that is asked before it.
     cost: Vec<f64>,
     /// What panels there are; `None` where nobody may be asked first.
-    panels: Option<Panels>,
+    panels: Option<Assembled>,
     utility: Vec<f64>,
     /// Thompson's deviation of the utility.
     deviation: Vec<f64>,
@@ -182,13 +182,13 @@ impl Field {
     /// The same arms, with panels before those for which it pays.
     fn consulting(&mut self, route: &RouteState, phi: &[f64]) {
         let members = route.panels.assemble(phi, &self.quality, &mut self.cost);
-        self.panels = Some(Panels { members, same_errors: route.panels.same_errors() });
+        self.panels = Some(Assembled { members, same_errors: route.panels.same_errors() });
         self.reprice(self.value);
     }
 
     /// What was foreseen where the means prefer one arm, and who is asked before the one that was drawn.
     fn consult(&self, preferred: usize, chosen: usize) -> Option<Consult> {
-        let Panels { members, same_errors } = self.panels.as_ref()?;
+        let Assembled { members, same_errors } = self.panels.as_ref()?;
         let panel = |members| Panel { members, same_errors: *same_errors, verdict: Verdict::None };
         Some(Consult { panel: members[chosen].map(panel), foreseen_usd: self.cost[preferred] })
     }

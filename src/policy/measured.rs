@@ -155,7 +155,7 @@ pub fn greedy_cost(decision: &Decision) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Candidate, Kind, Knob};
+    use super::super::{Candidate, Consult, Kind, Knob, Panel, Verdict};
     use super::*;
 
     /// The dearer of two models is predicted to cost 1 USD and drawn with probability .25.
@@ -172,5 +172,14 @@ mod tests {
         let mean = 0.75 * cost_of(&decision(0), 1, "small", 0.1) + 0.25 * drawn;
         assert!((mean - 0.6).abs() < 1e-12, "{mean}");
         assert_eq!(cost_of(&decision(1), 1, "small", 0.1), 1.0, "a fallback answered");
+    }
+
+    #[test]
+    fn what_a_panel_cost_is_foreseen_with_it_and_says_nothing_of_the_model_alone() {
+        let panel = Panel { members: [0, 0], same_errors: 0.2, verdict: Verdict::Agreed };
+        let consult = Consult { panel: Some(panel), foreseen_usd: 0.4 };
+        let decision = Decision { consult: Some(consult), ..decision(1) };
+        assert_eq!((cost_of(&decision, 1, "big", 0.2), greedy_cost(&decision)), (1.0, 0.4));
+        assert_eq!(greedy_cost(&decision.alone()), 0.1);
     }
 }

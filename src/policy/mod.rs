@@ -231,6 +231,12 @@ impl Decision {
         first.filter(|_| is_drawn).map_or(arm, |first| &first.arm)
     }
 
+    /// The arm whose answer it is where `arm` spoke: the drawn one, where a panel answered in its place.
+    pub fn credited<'a>(&'a self, arm: &'a str) -> &'a str {
+        let agreed = self.panel().filter(|panel| panel.agreed());
+        agreed.and_then(|_| self.candidates.get(self.chosen)).map_or(arm, |drawn| &drawn.arm)
+    }
+
     /// The same request and predictions, with the candidate `chosen` named by `policy`: certain, not drawn. The route's
     /// controller does not count it; its arms learn from it.
     #[must_use]
@@ -244,6 +250,25 @@ impl Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_two_agree_the_first_of_them_speaks_and_the_drawn_arm_is_credited() {
+        let candidate = |arm: &str| Candidate { arm: arm.into(), quality: 0.5, cost_usd: 1.0, propensity: 0.25 };
+        let panel = Panel { members: [1, 0], same_errors: 0.2, verdict: Verdict::None };
+        let decision = Decision {
+            candidates: ["a", "b", "dear"].map(candidate).into(),
+            chosen: 2,
+            consult: Some(Consult { panel: Some(panel), foreseen_usd: 1.0 }),
+            ..Decision::cached("", None, Knob::Quality(0.9), 0)
+        };
+        let agreed = decision.clone().heard(Verdict::Agreed);
+        assert_eq!((agreed.speaker("dear"), agreed.credited("b")), ("b", "dear"));
+        for verdict in [Verdict::None, Verdict::Incomparable, Verdict::Differed([true, false])] {
+            let other = decision.clone().heard(verdict);
+            assert_eq!((other.speaker("dear"), other.credited("b")), ("dear", "b"), "{verdict:?}");
+        }
+        assert_eq!(agreed.alone().panel(), None);
+    }
 
     #[test]
     fn a_kind_has_one_name() {

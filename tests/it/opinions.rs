@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use satisfice::catalog::{Price, Usage};
+use satisfice::catalog::Price;
 use satisfice::difficulty::{Bundle, Context};
 use satisfice::policy::{
     ArmSpec, Ask, Decision, Knob, Reward, RouteSpec, RouteState, Settlement, Snapshot, Verdict, decide, sigmoid,
 };
+
+use crate::recorded::USAGE;
 
 const ROUTE: &str = "auto";
 /// USD for a million tokens.
@@ -20,14 +22,6 @@ const LOGITS: [f64; 3] = [1.8, 2.0, 2.6];
 const SPREAD: f64 = 2.0;
 /// Wrong answers are the same with this probability.
 const SAME: f64 = 0.1;
-const USAGE: Usage = Usage {
-    input_tokens: 100,
-    output_tokens: 200,
-    cached_input_tokens: 0,
-    cache_write_tokens: 0,
-    cache_write_1h_tokens: 0,
-    reasoning_tokens: 0,
-};
 
 /// A world whose prompts are all alike, as far as can be seen.
 struct World {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use satisfice::catalog::{Price, Usage};
+use satisfice::catalog::Price;
 use satisfice::difficulty::{Bundle, Context};
 use satisfice::policy::{
     ArmSpec, Ask, Candidate, Decision, Kind, Knob, NoCandidate, Reward, RouteSpec, RouteState, Settlement, Snapshot,
     decide,
 };
+
+use crate::recorded::USAGE;
 
 const ROUTE: &str = "auto";
 
@@ -61,15 +63,6 @@ struct Outcome {
 }
 
 impl World {
-    const USAGE: Usage = Usage {
-        input_tokens: 100,
-        output_tokens: 200,
-        cached_input_tokens: 0,
-        cache_write_tokens: 0,
-        cache_write_1h_tokens: 0,
-        reasoning_tokens: 0,
-    };
-
     fn run(&mut self, mut snapshot: Snapshot, requests: usize, last: usize) -> Outcome {
         let (mut quality, mut usd) = (0.0, 0.0);
         for i in 0..requests {
@@ -77,10 +70,10 @@ impl World {
             let decision = choose(&snapshot, &context, self.rng.random());
             let price = route(&snapshot).spec.arms[decision.chosen].price.unwrap();
             let score = f64::from(u8::from(self.rng.random::<f64>() < self.quality[decision.chosen]));
-            snapshot = answered(snapshot, &decision, price.cost(&Self::USAGE), Some(score));
+            snapshot = answered(snapshot, &decision, price.cost(&USAGE), Some(score));
             if i + last >= requests {
                 quality += self.quality[decision.chosen] / last as f64;
-                usd += price.cost(&Self::USAGE) / last as f64;
+                usd += price.cost(&USAGE) / last as f64;
             }
         }
         Outcome { quality, usd, snapshot }
@@ -98,7 +91,7 @@ fn mean_of(runs: u64, quality: [f64; 3], knob: Knob, requests: usize, last: usiz
 
 fn answered(snapshot: Snapshot, decision: &Decision, usd: f64, score: Option<f64>) -> Snapshot {
     let name = decision.candidates[decision.chosen].arm.clone();
-    let settlement = Settlement { arm: name.clone(), usage: Some(World::USAGE), cost_usd: Some(usd) };
+    let settlement = Settlement { arm: name.clone(), usage: Some(USAGE), cost_usd: Some(usd) };
     let snapshot = snapshot.decided(ROUTE, decision).settled(ROUTE, decision, &settlement);
     match score {
         Some(value) => snapshot.learn(ROUTE, decision, &name, Reward::Unknown, Reward::Scored { value, weight: 1.0 }),
@@ -498,7 +491,7 @@ fn what_a_model_would_have_cost_is_known_of_each_and_still_where_one_is_taken_ou
     for i in 0..30 {
         let decision = choose(&snapshot, &context, f64::from(i) / 30.0);
         let price = route(&snapshot).spec.arms[decision.chosen].price.unwrap();
-        snapshot = answered(snapshot, &decision, price.cost(&World::USAGE), None);
+        snapshot = answered(snapshot, &decision, price.cost(&USAGE), None);
     }
     let always = |snapshot: &Snapshot, name| route(snapshot).controller().spending.always_usd(Some(name));
     let before = ["unheard-of-s", "unheard-of-m", "unheard-of-l"].map(|name| always(&snapshot, name));

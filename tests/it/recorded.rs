@@ -13,6 +13,15 @@ use satisfice::store::{Entry, Scored};
 use satisfice::trace::{Feedback, Outcome, Quality, ReplyText, Trace, TraceId};
 
 pub const ROUTE: &str = "auto";
+/// Of a usual answer.
+pub const USAGE: Usage = Usage {
+    input_tokens: 100,
+    output_tokens: 200,
+    cached_input_tokens: 0,
+    cache_write_tokens: 0,
+    cache_write_1h_tokens: 0,
+    reasoning_tokens: 0,
+};
 /// A segment of each route.
 pub const SEGMENT: &str = "strict";
 const STRICT: Knob = Knob::Quality(0.99);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use satisfice::catalog::{Price, Usage};
+use satisfice::catalog::Price;
 use satisfice::difficulty::{Bundle, Context};
 use satisfice::learner::{self, Bounds, Reading, Settings};
 use satisfice::policy::{
@@ -19,16 +19,7 @@ use satisfice::trace::{Event, Trace};
 use serde_json::{Value, json};
 
 use crate::gateway::{Running, ask, ask_stream, error};
-use crate::recorded::{BEGIN_MS, ROUTE, SEGMENT, prior, routes, trace};
-
-const USAGE: Usage = Usage {
-    input_tokens: 100,
-    output_tokens: 200,
-    cached_input_tokens: 0,
-    cache_write_tokens: 0,
-    cache_write_1h_tokens: 0,
-    reasoning_tokens: 0,
-};
+use crate::recorded::{BEGIN_MS, ROUTE, SEGMENT, USAGE, prior, routes, trace};
 
 /// What the route asks for where no segment does.
 const USUAL: f64 = 0.9;

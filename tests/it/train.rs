@@ -469,13 +469,20 @@ fn traces_that_teach_nothing_are_counted_and_said_and_wrong_ones_are_named_with_
     lines[2]["reward"] = json!({"value": 0.0, "weight": 0.5});
     lines[3]["settlement"]["arm"] = json!("another");
     lines[4]["settlement"]["usage"] = Value::Null;
+    let panel = |members: [u32; 2], verdict: &str| {
+        let panel = json!({"members": members, "same_errors": 0.2, "verdict": verdict});
+        json!({"panel": panel, "foreseen_usd": 0.001})
+    };
+    lines[5]["decision"]["consult"] = panel([0, 1], "agreed");
+    lines[6]["decision"]["consult"] = panel([0, 1], "none");
     let file = write(&folder, "traces.jsonl", &lines);
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_satisfice"));
     let output =
         command.args(["train", "--traces", str(&file), "--out", str(&out)]).args(QUICK).output().expect("runs");
     let said = String::from_utf8(output.stdout).expect("UTF-8");
-    let tally = "95 traces are learned from; 1 are not: a fallback answered, which nobody drew; \
-                 1 are not: have no request body; 1 are not: have no usage or no cost; 2 are not: nobody judged";
+    let tally = "94 traces are learned from; 1 are not: a fallback answered, which nobody drew; \
+                 1 are not: have no request body; 1 are not: have no usage or no cost; 2 are not: nobody judged; \
+                 1 are not: two other models were asked first";
     assert!(output.status.success() && said.contains(tally), "{said}");
     std::fs::remove_dir_all(&out).expect("written");
 
@@ -496,6 +503,11 @@ fn traces_that_teach_nothing_are_counted_and_said_and_wrong_ones_are_named_with_
     let wrong = write(&folder, "wrong.jsonl", &lines);
     let refusal = train(&["--traces", str(&wrong), "--out", str(&out)]).expect_err("refused");
     assert!(refusal.contains("wrong.jsonl:8: weak was chosen with propensity 0"), "{refusal}");
+    lines[7] = selected(7);
+    lines[7]["decision"]["consult"] = panel([0, 9], "agreed");
+    let wrong = write(&folder, "unknown.jsonl", &lines);
+    let refusal = train(&["--traces", str(&wrong), "--out", str(&out)]).expect_err("refused");
+    assert!(refusal.contains("unknown.jsonl:8: consult: a member is 9, and there are "), "{refusal}");
     lines[7] = selected(7);
     lines[7]["request"]["messages"] = json!([]);
     let wrong = write(&folder, "wrong.jsonl", &lines);

@@ -116,6 +116,12 @@ impl Panel {
         self.verdict == Verdict::Agreed
     }
 
+    /// How its members agree; `None` where they are no candidates.
+    fn pair(&self, candidates: &[Candidate]) -> Option<Pair> {
+        let [one, other] = self.members.map(|k| candidates.get(k).map(|candidate| Odds::of(candidate.quality)));
+        Some(Pair::new(&one?, &other?, self.same_errors))
+    }
+
     /// What the score of the answer says, which `arm` gave, or the panel in its place.
     pub(super) fn lessons(&self, candidates: &[Candidate], arm: usize) -> Vec<Lesson> {
         let odds = |k: usize| Odds::of(candidates[k].quality);
@@ -212,9 +218,6 @@ impl Panels {
     /// A request was decided, and if a panel was asked, this is what it said.
     pub(super) fn hear(&mut self, decision: &Decision) {
         let Some(panel) = decision.panel() else { return };
-        let [one, other] =
-            panel.members.map(|k| decision.candidates.get(k).map(|candidate| Odds::of(candidate.quality)));
-        let (Some(one), Some(other)) = (one, other) else { return };
         let compared = match panel.verdict {
             Verdict::None => return,
             Verdict::Incomparable => 0.0,
@@ -222,7 +225,7 @@ impl Panels {
         };
         self.compare(&decision.phi, compared);
         if compared > 0.0 {
-            self.foreseen += Pair::new(&one, &other, panel.same_errors).agree;
+            self.foreseen += panel.pair(&decision.candidates).map_or(0.0, |pair| pair.agree);
             self.agreed += f64::from(u8::from(panel.agreed()));
         }
     }
@@ -239,13 +242,10 @@ impl Panels {
     /// An answer on which a panel agreed is scored `value` with this weight; `was`: what it was scored before.
     pub(super) fn learn(&mut self, decision: &Decision, was: Option<f64>, value: f64, weight: f64) {
         let Some(panel) = decision.panel().filter(|panel| panel.agreed()) else { return };
-        let [one, other] =
-            panel.members.map(|k| decision.candidates.get(k).map(|candidate| Odds::of(candidate.quality)));
-        let (Some(one), Some(other)) = (one, other) else { return };
+        let Some(pair) = panel.pair(&decision.candidates) else { return };
         match was {
             Some(was) => self.wrong = (self.wrong + weight * (was - value)).max(0.0),
             None => {
-                let pair = Pair::new(&one, &other, panel.same_errors);
                 self.wrong += weight * (1.0 - value);
                 self.exposed += weight * pair.both_wrong / pair.agree.max(1e-12);
             }

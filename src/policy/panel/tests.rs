@@ -125,6 +125,13 @@ fn where_answers_cannot_be_compared_or_are_the_same_and_wrong_nobody_is_asked_fi
     };
     assert_eq!(assembled(&heard(Verdict::Incomparable)), None);
     assert!(assembled(&heard(Verdict::Agreed)).is_some());
+    let saves = |panels: &Panels| {
+        let mut cost = [0.02, 0.03, 1.0];
+        panels.assemble(&[1.0], &[0.7, 0.75, 0.8], &mut cost);
+        1.0 - cost[2]
+    };
+    let differed = heard(Verdict::Differed([false; 2]));
+    assert!(saves(&differed) < 0.6 * saves(&heard(Verdict::Agreed)), "who agree less than foreseen save less");
     assert!(assembled(&heard(Verdict::None)).is_some(), "a member that failed says nothing");
     let (mut right, mut wrong) = (heard(Verdict::Agreed), heard(Verdict::Agreed));
     for _ in 0..40 {
