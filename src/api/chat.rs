@@ -156,7 +156,10 @@ impl ChatRequest {
     /// The raw JSON of a top-level field, if something in it is called `name`: a field or a value. Nothing is read for what
     /// is not there.
     pub fn raw_with(&self, field: &str, name: &str) -> Option<&Bytes> {
-        self.raw(field).filter(|raw| self.words.may_have(name) && words::occurs(name, raw))
+        if !self.words.may_have(name) {
+            return None;
+        }
+        self.raw(field).filter(|raw| words::occurs(name, raw))
     }
 
     /// Every top-level field and its raw JSON, in the client's order.

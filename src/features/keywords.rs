@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use foldhash::fast::FixedState;
 
+use super::eight::Eight;
+
 /// Lists of words, in lower case.
 pub const KEYWORDS: [(&str, &[&str]); 11] = [
     ("howmany", &["many", "much"]),
@@ -106,14 +108,15 @@ pub const ASKING: [&str; 6] = ["what", "how", "which", "why", "who", "if"];
 /// … from this one on.
 pub const ASKED: usize = KEYWORDS.len();
 
-/// The lists that hold this run of ASCII letters, as bits: those of [`KEYWORDS`], then of [`ASKING`].
-pub fn sets(run: &[u8]) -> Option<u32> {
+/// The lists that hold the word that `text` begins with, as bits: those of [`KEYWORDS`], then of [`ASKING`]. The word is
+/// its first `length` bytes, ASCII letters, at least one.
+pub fn sets(text: &[u8], length: usize) -> Option<u32> {
     let table = &*TABLE;
-    let [first, last] = ends(run);
-    if run.len() > LONGEST || table.lengths[first][last] >> run.len() & 1 == 0 {
+    let [first, last] = ends(text, length);
+    if length > LONGEST || table.lengths[first][last] >> length & 1 == 0 {
         return None;
     }
-    table.sets.get(&pack(run)).copied()
+    table.sets.get(&pack(text, length)).copied()
 }
 
 const LONGEST: usize = 11;
@@ -133,8 +136,8 @@ fn table() -> Table {
     let lists = KEYWORDS.iter().map(|(_, words)| *words).chain(ASKING.iter().map(std::slice::from_ref));
     for (i, words) in lists.enumerate() {
         for word in words.iter().map(|word| word.as_bytes()) {
-            *sets.entry(pack(word)).or_default() |= 1 << i;
-            let [first, last] = ends(word);
+            *sets.entry(pack(word, word.len())).or_default() |= 1 << i;
+            let [first, last] = ends(word, word.len());
             lengths[first][last] |= 1 << word.len();
         }
     }
@@ -142,13 +145,14 @@ fn table() -> Table {
 }
 
 /// Where a word's first and last letters stand in the alphabet.
-fn ends(word: &[u8]) -> [usize; 2] {
-    [word[0], word[word.len() - 1]].map(|letter| usize::from(letter.to_ascii_lowercase() - b'a'))
+fn ends(text: &[u8], length: usize) -> [usize; 2] {
+    [text[0], text[length - 1]].map(|letter| usize::from(letter.to_ascii_lowercase() - b'a'))
 }
 
 /// Up to 16 letters, in lower case.
-fn pack(word: &[u8]) -> u128 {
-    word.iter().fold(0, |packed, letter| packed << 8 | u128::from(letter.to_ascii_lowercase()))
+fn pack(text: &[u8], length: usize) -> u128 {
+    let lower = |at: usize| u128::from(Eight::of(&text[at..]).lower((length - at).min(8)));
+    if length <= 8 { lower(0) } else { lower(0) << 64 | lower(8) }
 }
 
 #[cfg(test)]
@@ -160,12 +164,12 @@ mod tests {
         for (i, (_, words)) in KEYWORDS.iter().enumerate() {
             for word in *words {
                 assert!(word.len() <= LONGEST, "{word}");
-                let found = sets(word.to_uppercase().as_bytes()).expect("found");
+                let found = sets(format!("{}S", word.to_uppercase()).as_bytes(), word.len()).expect("found");
                 assert_eq!(found >> i & 1, 1, "{word}");
             }
         }
         for word in ["manyy", "ann", "thee", "probabilities", "whatsoever"] {
-            assert_eq!(sets(word.as_bytes()), None, "{word}");
+            assert_eq!(sets(word.as_bytes(), word.len()), None, "{word}");
         }
     }
 }

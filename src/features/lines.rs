@@ -1,5 +1,8 @@
 //! What a text's lines say: choices, the stem before them, and what is asked.
 
+use memchr::memrchr3_iter;
+
+use super::eight::Letters;
 use super::keywords::{self, ASKED, ASKING, NEGATION};
 
 /// Counts over the lines that are not blank.
@@ -96,8 +99,7 @@ impl Question {
         let line = line.trim();
         let sentence = last_sentence(&line[..line.rfind('?').unwrap_or(line.len())]);
         let mut question = Self { chars: chars(sentence), ..Self::default() };
-        let words = sentence.as_bytes().split(|byte| !byte.is_ascii_alphabetic());
-        for sets in words.filter(|word| !word.is_empty()).filter_map(keywords::sets) {
+        for sets in words(sentence.as_bytes()).filter_map(|(text, length)| keywords::sets(text, length)) {
             question.negated |= sets >> NEGATION & 1 == 1;
             let asking = question.asking.iter_mut().enumerate();
             asking.for_each(|(i, found)| *found |= sets >> (ASKED + i) & 1 == 1);
@@ -106,10 +108,27 @@ impl Question {
     }
 }
 
+/// The runs of ASCII letters: what begins with each, and its length.
+fn words(text: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (text, length) = (rest, Letters::of(rest).length);
+            rest = &text[length.max(1)..];
+            if length > 0 {
+                return Some((text, length));
+            }
+        }
+        None
+    })
+}
+
 /// What follows the last blank after one of `.?!`.
 fn last_sentence(text: &str) -> &str {
-    let end = text.rmatch_indices([' ', '\t']).find(|(i, _)| text[..*i].ends_with(['.', '?', '!']));
-    end.map_or(text, |(i, _)| &text[i + 1..])
+    let bytes = text.as_bytes();
+    let is_before_blank = |mark: &usize| matches!(bytes.get(mark + 1), Some(b' ' | b'\t'));
+    let end = memrchr3_iter(b'.', b'?', b'!', bytes).find(is_before_blank);
+    end.map_or(text, |mark| &text[mark + 2..])
 }
 
 fn speaks_of_others(option: &str) -> bool {

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::eight::Eight;
+use super::eight::Letters;
 use super::keywords::{self, KEYWORDS};
 use super::lines::Lines;
 
@@ -94,11 +94,10 @@ impl Scan {
         let mut rest = text;
         while !rest.is_empty() {
             let letters = Letters::of(rest.as_bytes());
-            let (run, after) = rest.split_at(letters.length);
-            if !run.is_empty() {
-                self.run(run.as_bytes(), letters.capitals);
+            if letters.length > 0 {
+                self.run(rest.as_bytes(), letters);
             }
-            let mut chars = after.chars();
+            let mut chars = rest[letters.length..].chars();
             match chars.next() {
                 Some(' ') => self.space(),
                 Some(c) => self.character(c),
@@ -114,11 +113,14 @@ impl Scan {
         self.lines.feed(text);
     }
 
-    /// A run of ASCII letters, whole, and how many of them are `upper` case.
-    fn run(&mut self, run: &[u8], upper: u32) {
+    /// A run of ASCII letters, whole, which `text` begins with.
+    fn run(&mut self, text: &[u8], Letters { length, capitals: upper }: Letters) {
         let before = self.before_previous;
-        let previous = self.follow(char::from(run[run.len() - 1]));
-        let length = run.len() as u32;
+        let previous = self.follow(char::from(text[length - 1]));
+        if let Some(sets) = keywords::sets(text, length) {
+            self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += sets >> i & 1);
+        }
+        let length = length as u32;
         self.chars += length;
         self.non_space += length;
         self.words += u32::from(previous.is_whitespace());
@@ -127,10 +129,7 @@ impl Scan {
         self.upper += upper;
         self.capitals += u32::from(length >= 2 && upper == length);
         let in_sentence = previous == ' ' && before.is_some_and(|c| matches!(c, 'a'..='z' | ',' | ';'));
-        self.names += u32::from(in_sentence && upper == 1 && run[0].is_ascii_uppercase());
-        if let Some(sets) = keywords::sets(run) {
-            self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += sets >> i & 1);
-        }
+        self.names += u32::from(in_sentence && upper == 1 && text[0].is_ascii_uppercase());
     }
 
     fn run_length(&mut self, length: u32) {
@@ -246,28 +245,6 @@ impl Scan {
 
 fn count(items: impl Iterator) -> u32 {
     items.count() as u32
-}
-
-/// The ASCII letters that a text begins with.
-struct Letters {
-    length: usize,
-    /// Of these, those in upper case.
-    capitals: u32,
-}
-
-impl Letters {
-    fn of(text: &[u8]) -> Self {
-        let mut letters = Self { length: 0, capitals: 0 };
-        loop {
-            let eight = Eight::of(&text[letters.length..]);
-            let length = eight.letters();
-            letters.length += length;
-            letters.capitals += eight.capitals(length);
-            if length < 8 {
-                return letters;
-            }
-        }
-    }
 }
 
 #[cfg(test)]
