@@ -43,6 +43,11 @@ impl Eight {
         (lower & below(length)).swap_bytes() >> (64 - 8 * length)
     }
 
+    /// The first `length` bytes, which are letters, in lower case; zeros behind them.
+    pub fn lower_letters(self, length: usize) -> u64 {
+        (self.0 | (ONES << 5)) & below(length)
+    }
+
     /// The high bit of each byte that is an ASCII letter.
     fn are_letters(self) -> u64 {
         Self(self.0 | (ONES << 5)).are(b'a', b'z')
@@ -107,6 +112,8 @@ mod tests {
             let letters = &bytes[..eight.letters()];
             let capitals = letters.iter().filter(|b| b.is_ascii_uppercase()).count();
             assert_eq!(eight.capitals(letters.len()) as usize, capitals, "{text:?}");
+            let number = letters.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b.to_ascii_lowercase()));
+            assert_eq!(eight.lower_letters(letters.len()), number, "{text:?}");
             let word = bytes[..eight.alphanumerics()].to_ascii_lowercase();
             let number = word.iter().fold(0, |n, &b| n << 8 | u64::from(b));
             if !word.is_empty() {

@@ -1,9 +1,6 @@
 //! Words that say what kind of task a prompt is.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
-
-use foldhash::fast::FixedState;
 
 use super::eight::Eight;
 
@@ -108,51 +105,88 @@ pub const ASKING: [&str; 6] = ["what", "how", "which", "why", "who", "if"];
 /// … from this one on.
 pub const ASKED: usize = KEYWORDS.len();
 
-/// The lists that hold the word that `text` begins with, as bits: those of [`KEYWORDS`], then of [`ASKING`]. The word is
-/// its first `length` bytes, ASCII letters, at least one.
-pub fn sets(text: &[u8], length: usize) -> Option<u32> {
-    let table = &*TABLE;
-    let [first, last] = ends(text, length);
-    if length > LONGEST || table.lengths[first][last] >> length & 1 == 0 {
-        return None;
-    }
-    table.sets.get(&pack(text, length)).copied()
+/// A word of a text that is in some list.
+#[derive(Debug, Clone, Copy)]
+pub struct Keyword {
+    /// Bytes before it.
+    pub at: usize,
+    /// The lists that hold it, as [`sets`] has them.
+    pub sets: u32,
 }
 
-const LONGEST: usize = 11;
+/// The lists that hold the word that `text` begins with, as bits: those of [`KEYWORDS`], then of [`ASKING`]. The word is
+/// its first `length` bytes, ASCII letters. Without a branch that depends on the word, which nothing could predict.
+pub fn sets(text: &[u8], length: usize) -> u32 {
+    let (table, key) = (&*TABLE, Key::of(text, length));
+    let word = &table.words[usize::from(table.slots[key.slot(table.multiplier)])];
+    if word.key == key { word.sets } else { 0 }
+}
 
+/// A word's letters in lower case: the first eight, and of the others as many. No word in the table has more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key(u64, u64);
+
+impl Key {
+    fn of(text: &[u8], length: usize) -> Self {
+        let part = |at: usize| {
+            Eight::of(text.get(at..).unwrap_or_default()).lower_letters(length.saturating_sub(at).min(8))
+        };
+        Self(part(0), part(8))
+    }
+
+    fn slot(self, multiplier: u64) -> usize {
+        ((self.0 ^ self.1).wrapping_mul(multiplier) >> (64 - SLOT_BITS)) as usize
+    }
+}
+
+const SLOT_BITS: u32 = 10;
+
+struct Word {
+    key: Key,
+    sets: u32,
+}
+
+/// A perfect hash table.
 struct Table {
-    /// The lists of each word, packed.
-    sets: HashMap<u128, u32, FixedState>,
-    /// The lengths, as bits, of the words with each first and last letter: most words match none of them and need no
-    /// look-up.
-    lengths: [[u16; 26]; 26],
+    /// By which each word has a slot of its own.
+    multiplier: u64,
+    /// Which of the words it is.
+    slots: [u8; 1 << SLOT_BITS],
+    /// Before all others one that no text has, for the empty slots.
+    words: Vec<Word>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(table);
 
 fn table() -> Table {
-    let (mut sets, mut lengths) = (HashMap::<u128, u32, FixedState>::default(), [[0; 26]; 26]);
+    let mut words = vec![Word { key: Key(0, 0), sets: 0 }];
     let lists = KEYWORDS.iter().map(|(_, words)| *words).chain(ASKING.iter().map(std::slice::from_ref));
-    for (i, words) in lists.enumerate() {
-        for word in words.iter().map(|word| word.as_bytes()) {
-            *sets.entry(pack(word, word.len())).or_default() |= 1 << i;
-            let [first, last] = ends(word, word.len());
-            lengths[first][last] |= 1 << word.len();
+    for (i, list) in lists.enumerate() {
+        for word in list {
+            let key = Key::of(word.as_bytes(), word.len());
+            match words.iter_mut().find(|word| word.key == key) {
+                Some(word) => word.sets |= 1 << i,
+                None => words.push(Word { key, sets: 1 << i }),
+            }
         }
     }
-    Table { sets, lengths }
+    // One in some two hundred will do.
+    let mut multipliers = (1..).map(|i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let found = multipliers.find_map(|multiplier| Some((multiplier, slots(&words, multiplier)?)));
+    let (multiplier, slots) = found.unwrap_or((0, [0; 1 << SLOT_BITS]));
+    Table { multiplier, slots, words }
 }
 
-/// Where a word's first and last letters stand in the alphabet.
-fn ends(text: &[u8], length: usize) -> [usize; 2] {
-    [text[0], text[length - 1]].map(|letter| usize::from(letter.to_ascii_lowercase() - b'a'))
-}
-
-/// Up to 16 letters, in lower case.
-fn pack(text: &[u8], length: usize) -> u128 {
-    let lower = |at: usize| u128::from(Eight::of(&text[at..]).lower((length - at).min(8)));
-    if length <= 8 { lower(0) } else { lower(0) << 64 | lower(8) }
+/// `None`: two words have the same slot.
+fn slots(words: &[Word], multiplier: u64) -> Option<[u8; 1 << SLOT_BITS]> {
+    let mut slots = [0; 1 << SLOT_BITS];
+    for (i, word) in words.iter().enumerate().skip(1) {
+        let slot = &mut slots[word.key.slot(multiplier)];
+        if std::mem::replace(slot, i as u8) != 0 {
+            return None;
+        }
+    }
+    Some(slots)
 }
 
 #[cfg(test)]
@@ -163,13 +197,13 @@ mod tests {
     fn finds_every_keyword_and_no_other_word() {
         for (i, (_, words)) in KEYWORDS.iter().enumerate() {
             for word in *words {
-                assert!(word.len() <= LONGEST, "{word}");
-                let found = sets(format!("{}S", word.to_uppercase()).as_bytes(), word.len()).expect("found");
+                assert!(word.len() <= 16, "{word}");
+                let found = sets(format!("{}S", word.to_uppercase()).as_bytes(), word.len());
                 assert_eq!(found >> i & 1, 1, "{word}");
             }
         }
-        for word in ["manyy", "ann", "thee", "probabilities", "whatsoever"] {
-            assert_eq!(sets(word.as_bytes(), word.len()), None, "{word}");
+        for word in ["manyy", "ann", "thee", "probabilities", "whatsoever", "", "altogetheraltogether"] {
+            assert_eq!(sets(word.as_bytes(), word.len()), 0, "{word}");
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use memchr::memrchr3_iter;
 
-use super::eight::Letters;
-use super::keywords::{self, ASKED, ASKING, NEGATION};
+use super::keywords::{ASKED, ASKING, Keyword, NEGATION};
 
 /// Counts over the lines that are not blank.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -42,8 +41,8 @@ pub struct Question {
 }
 
 impl Lines {
-    /// Counts the lines of one text.
-    pub fn feed(&mut self, text: &str) {
+    /// Counts the lines of one text, whose `keywords` are these.
+    pub fn feed(&mut self, text: &str, keywords: &[Keyword]) {
         let mut question = None;
         for line in text.split('\n') {
             if self.line(line) {
@@ -51,7 +50,7 @@ impl Lines {
             }
         }
         if let Some(line) = question {
-            self.question = Question::of(line);
+            self.question = Question::of(line, text, keywords);
         }
     }
 
@@ -95,32 +94,18 @@ impl Lines {
 }
 
 impl Question {
-    fn of(line: &str) -> Self {
+    /// Of a line of `text`.
+    fn of(line: &str, text: &str, keywords: &[Keyword]) -> Self {
         let line = line.trim();
         let sentence = last_sentence(&line[..line.rfind('?').unwrap_or(line.len())]);
-        let mut question = Self { chars: chars(sentence), ..Self::default() };
-        for sets in words(sentence.as_bytes()).filter_map(|(text, length)| keywords::sets(text, length)) {
-            question.negated |= sets >> NEGATION & 1 == 1;
-            let asking = question.asking.iter_mut().enumerate();
-            asking.for_each(|(i, found)| *found |= sets >> (ASKED + i) & 1 == 1);
-        }
-        question
+        let start = sentence.as_ptr().addr() - text.as_ptr().addr();
+        let among = start..start + sentence.len();
+        let said = keywords.iter().filter(|keyword| among.contains(&keyword.at));
+        let sets = said.fold(0, |sets, keyword| sets | keyword.sets);
+        let is_in = |list: usize| sets >> list & 1 == 1;
+        let asking = std::array::from_fn(|i| is_in(ASKED + i));
+        Self { chars: chars(sentence), negated: is_in(NEGATION), asking }
     }
-}
-
-/// The runs of ASCII letters: what begins with each, and its length.
-fn words(text: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let (text, length) = (rest, Letters::of(rest).length);
-            rest = &text[length.max(1)..];
-            if length > 0 {
-                return Some((text, length));
-            }
-        }
-        None
-    })
 }
 
 /// What follows the last blank after one of `.?!`.
@@ -154,11 +139,12 @@ fn chars(text: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::scan::Scan;
 
     fn lines(text: &str) -> Lines {
-        let mut lines = Lines::default();
-        lines.feed(text);
-        lines
+        let mut scan = Scan::default();
+        scan.feed(text);
+        scan.lines
     }
 
     #[test]

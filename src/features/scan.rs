@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::eight::Letters;
-use super::keywords::{self, KEYWORDS};
+use super::keywords::{self, KEYWORDS, Keyword};
 use super::lines::Lines;
 
 static FENCE: LazyLock<Finder> = LazyLock::new(|| Finder::new("```"));
@@ -91,11 +91,14 @@ impl Scan {
         if self.chars > 0 {
             self.character('\n');
         }
-        let mut rest = text;
+        let (mut rest, mut keywords) = (text, Vec::with_capacity(64));
         while !rest.is_empty() {
             let letters = Letters::of(rest.as_bytes());
             if letters.length > 0 {
-                self.run(rest.as_bytes(), letters);
+                let sets = self.run(rest.as_bytes(), letters);
+                if sets != 0 {
+                    keywords.push(Keyword { at: text.len() - rest.len(), sets });
+                }
             }
             let mut chars = rest[letters.length..].chars();
             match chars.next() {
@@ -107,19 +110,24 @@ impl Scan {
         }
         // Both consist of what counts as code: most texts need not be searched.
         if self.code > code {
-            self.fences += count(FENCE.find_iter(text.as_bytes()));
-            self.blanks += count(BLANK.find_iter(text.as_bytes()));
+            self.fences += number_of(FENCE.find_iter(text.as_bytes()));
+            self.blanks += number_of(BLANK.find_iter(text.as_bytes()));
         }
-        self.lines.feed(text);
+        self.count(&keywords);
+        self.lines.feed(text, &keywords);
     }
 
-    /// A run of ASCII letters, whole, which `text` begins with.
-    fn run(&mut self, text: &[u8], Letters { length, capitals: upper }: Letters) {
+    fn count(&mut self, keywords: &[Keyword]) {
+        for found in keywords {
+            self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += found.sets >> i & 1);
+        }
+    }
+
+    /// A run of ASCII letters, whole, which `text` begins with. Returns the lists of keywords that it is in.
+    fn run(&mut self, text: &[u8], Letters { length, capitals: upper }: Letters) -> u32 {
         let before = self.before_previous;
         let previous = self.follow(char::from(text[length - 1]));
-        if let Some(sets) = keywords::sets(text, length) {
-            self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += sets >> i & 1);
-        }
+        let sets = keywords::sets(text, length);
         let length = length as u32;
         self.chars += length;
         self.non_space += length;
@@ -130,6 +138,7 @@ impl Scan {
         self.capitals += u32::from(length >= 2 && upper == length);
         let in_sentence = previous == ' ' && before.is_some_and(|c| matches!(c, 'a'..='z' | ',' | ';'));
         self.names += u32::from(in_sentence && upper == 1 && text[0].is_ascii_uppercase());
+        sets
     }
 
     fn run_length(&mut self, length: u32) {
@@ -243,7 +252,7 @@ impl Scan {
     }
 }
 
-fn count(items: impl Iterator) -> u32 {
+fn number_of(items: impl Iterator) -> u32 {
     items.count() as u32
 }
 

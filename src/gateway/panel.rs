@@ -89,7 +89,10 @@ pub(super) async fn dispatch(
     request: &ChatRequest,
     (limits, since): (&Limits, Instant),
 ) -> Result<Dispatched, Exhausted> {
-    consult(recording, request, (limits, since)).await;
+    if let Some(seats) = recording.seats() {
+        // Boxed: most requests have no panel, and no use for the room that two calls take.
+        Box::pin(consult(seats, recording, request, (limits, since))).await;
+    }
     if let Some((target, reply)) = recording.agreed() {
         return Ok(Dispatched { target, attempts: vec![], reply: Reply::Whole(reply) });
     }
@@ -102,8 +105,12 @@ pub(super) async fn dispatch(
 }
 
 /// Asks both members at once.
-async fn consult(recording: &Recording, request: &ChatRequest, (limits, since): (&Limits, Instant)) {
-    let Some(seats) = recording.seats() else { return };
+async fn consult(
+    seats: &[Seat; 2],
+    recording: &Recording,
+    request: &ChatRequest,
+    (limits, since): (&Limits, Instant),
+) {
     let (upstreams, models) = (&recording.setup().upstreams, recording.models());
     let limits = Limits { attempts: 1, planned: 1, hedge: None, ..Limits::new(hurried(limits.deadlines), 1) };
     let [one, other] = seats.each_ref().map(|seat| seat.ask(upstreams, models[seat.target], request, (&limits, since)));

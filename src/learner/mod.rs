@@ -94,7 +94,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             queue: 8192,
-            batch: 4096,
+            batch: 8192,
             linger: Duration::from_millis(250),
             nap: Duration::from_millis(5),
             recent: 8192,

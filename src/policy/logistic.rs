@@ -23,21 +23,25 @@ pub fn mean_sigmoid(mean: f64, variance: f64) -> f64 {
 /// costs. They are recorded as drawn, so that the error biases no estimate.
 pub fn normal_cdf(x: f64) -> f64 {
     const MIDDLE: f64 = (END * STEPS) as f64;
+    /// Added, it leaves the nearest integer, in the lowest bits: a conversion would first look for what no integer can
+    /// hold.
+    const TO_INTEGER: f64 = 6_755_399_441_055_744.0;
     let at = (x * STEPS as f64 + MIDDLE).clamp(0.0, 2.0 * MIDDLE);
-    let below = (at as i32 as usize).min(CDF.len() - 2);
-    CDF[below] + (CDF[below + 1] - CDF[below]) * (at - below as f64)
+    let below = at - 0.5 + TO_INTEGER;
+    let i = (below.to_bits() as u32 as usize).min(CDF.len() - 2);
+    CDF[i] + (CDF[i + 1] - CDF[i]) * (at - (below - TO_INTEGER))
 }
 
 /// Steps of the table for a unit of x.
 const STEPS: usize = 32;
 /// The greatest x in the table.
 const END: usize = 6;
-/// Φ at −[`END`], −[`END`] + 1/[`STEPS`], … [`END`].
-static CDF: [f64; 2 * END * STEPS + 1] = cdf();
+/// Φ at −[`END`], −[`END`] + 1/[`STEPS`], … [`END`], and one further.
+static CDF: [f64; 2 * END * STEPS + 2] = cdf();
 
-const fn cdf() -> [f64; 2 * END * STEPS + 1] {
+const fn cdf() -> [f64; 2 * END * STEPS + 2] {
     let upper = upper_half();
-    let mut cdf = [1.0; 2 * END * STEPS + 1];
+    let mut cdf = [1.0; 2 * END * STEPS + 2];
     let mut i = 0;
     while i < END * STEPS {
         cdf[END * STEPS + i] = upper[i];
@@ -82,6 +86,8 @@ mod tests {
     fn the_ends_do_not_overflow() {
         assert_eq!((sigmoid(1e4), sigmoid(-1e4)), (1.0, 0.0));
         assert_eq!((normal_cdf(1e300), normal_cdf(-1e300)), (1.0, 0.0));
+        assert_eq!((normal_cdf(6.0), normal_cdf(-6.0)), (1.0, 0.0));
+        assert!(normal_cdf(f64::NAN).is_nan());
     }
 
     #[test]
@@ -103,6 +109,8 @@ mod tests {
         for (x, expected) in known {
             assert!((normal_cdf(x) - expected).abs() < 3e-5, "{x}: {}", normal_cdf(x));
         }
+        let steps = (-700..700).map(|i| normal_cdf(f64::from(i) / 100.0));
+        assert!(steps.is_sorted(), "it falls nowhere");
         // On the table's own points there is no line between two.
         assert!((normal_cdf(1.0) - 0.841_344_746_068_543).abs() < 1e-9);
         assert!((normal_cdf(5.999) - 1.0).abs() < 1e-8);

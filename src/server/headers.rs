@@ -5,6 +5,7 @@ use std::fmt::{Display, Write};
 use bytes::BytesMut;
 use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
 
 use super::auth;
 use super::error::ApiError;
@@ -12,6 +13,8 @@ use crate::api::error::BadRequest;
 use crate::api::metadata::Metadata;
 use crate::gateway::{CacheWish, Facts, How, Wishes};
 
+/// What the names of ours begin with.
+const OURS: &str = "x-satisfice-";
 const TRACE_ID: HeaderName = HeaderName::from_static("x-satisfice-trace-id");
 const MODEL: HeaderName = HeaderName::from_static("x-satisfice-model");
 const ROUTE: HeaderName = HeaderName::from_static("x-satisfice-route");
@@ -35,26 +38,39 @@ pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     headers.reserve(13);
     headers.insert(DECISION, HeaderValue::from_static(facts.decision()));
     let text = &mut BytesMut::with_capacity(256);
-    put(headers, text, MODEL, facts.model.as_deref());
-    put(headers, text, ROUTE, facts.route.as_deref());
+    put_text(headers, text, MODEL, facts.model.as_deref());
+    put_text(headers, text, ROUTE, facts.route.as_deref());
     put(headers, text, ATTEMPTS, Some(facts.attempts));
-    put(headers, text, TRACE_ID, Some(facts.trace.as_hyphenated()).filter(|_| !facts.trace.is_nil()));
-    copy(headers, TRACE_ID, OPENAI_ID);
+    if !facts.trace.is_nil() {
+        put_text(headers, text, TRACE_ID, Some(facts.trace.as_hyphenated().encode_lower(&mut Uuid::encode_buffer())));
+        copy(headers, TRACE_ID, OPENAI_ID);
+    }
     put(headers, text, PROPENSITY, facts.propensity);
     put(headers, text, DIFFICULTY, facts.difficulty);
     // Without the last bits of a product of prices and tokens, which say nothing.
     put(headers, text, COST_USD, facts.cost_usd.map(|usd| (usd * 1e12).round() / 1e12));
-    put(headers, text, CACHE.clone(), facts.cache.map(How::name));
+    put_text(headers, text, CACHE.clone(), facts.cache.map(How::name));
     put(headers, text, AGE, facts.age_s);
 }
 
-/// The value is written to `text`, which all values share: one allocation. A name with control characters, which no header
-/// can carry, is left out.
+/// The value is written to `text`, which all values share: one allocation.
 fn put(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName, value: Option<impl Display>) {
-    let Some(value) = value else { return };
-    if write!(text, "{value}").is_ok()
-        && let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze())
-    {
+    if value.is_some_and(|value| write!(text, "{value}").is_ok()) {
+        insert(headers, text, name);
+    }
+}
+
+/// The same, without the way through a formatter.
+fn put_text(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName, value: Option<&str>) {
+    if let Some(value) = value {
+        text.extend_from_slice(value.as_bytes());
+        insert(headers, text, name);
+    }
+}
+
+/// What was written since the last one. A name with control characters, which no header can carry, is left out.
+fn insert(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze()) {
         headers.insert(name, value);
     }
 }
@@ -82,10 +98,14 @@ pub(super) fn betas(headers: &HeaderMap) -> Vec<String> {
 
 /// What a request asks for in headers of ours.
 pub(super) fn wishes(headers: &HeaderMap) -> Result<Wishes, ApiError> {
+    let wishes = Wishes { tenant: auth::tenant(headers), ..Wishes::default() };
+    // Most requests have none, and to see that costs less than to look up each.
+    if !headers.keys().any(|name| name.as_str().starts_with(OURS)) {
+        return Ok(wishes);
+    }
     let (quality, metadata, session, cache) =
         (quality(headers)?, metadata(headers)?, session(headers)?, cache(headers)?);
-    let (tenant, drop_unsupported) = (auth::tenant(headers), drop_unsupported(headers)?);
-    Ok(Wishes { quality, metadata, session, tenant, cache, drop_unsupported })
+    Ok(Wishes { quality, metadata, session, cache, drop_unsupported: drop_unsupported(headers)?, ..wishes })
 }
 
 /// Whether what a provider cannot express is to be left out.

@@ -70,7 +70,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    pub async fn run(mut self) -> Result<Dispatched, Exhausted> {
+    pub async fn run(&mut self) -> Result<Dispatched, Exhausted> {
         if Instant::now() >= self.total.at {
             return Err(Exhausted { attempts: vec![], error: late(self.total.passed) });
         }

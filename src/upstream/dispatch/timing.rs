@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::Deadlines;
@@ -50,9 +51,9 @@ impl Due {
         if other.at <= self.at { other } else { self }
     }
 
-    /// The output of `future`, if it comes in time.
-    pub async fn bound<F: Future>(self, future: F) -> Result<F::Output, Passed> {
-        timeout_at(self.at, future).await.map_err(|_| self.passed)
+    /// The output of `future`, if it comes in time. Not an `async fn`, which would have room for `future` twice.
+    pub fn bound<F: Future>(self, future: F) -> impl Future<Output = Result<F::Output, Passed>> {
+        timeout_at(self.at, future).map_err(move |_| self.passed)
     }
 }
 
