@@ -6,6 +6,7 @@
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use compact_str::CompactString;
 use memchr::memmem;
 use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub struct ChatRequest {
     /// field: no provider sees it.
     pub drop_unsupported: bool,
     /// Every field in the client's order, as raw JSON.
-    fields: Vec<(String, Bytes)>,
+    fields: Vec<(CompactString, Bytes)>,
     /// Of the names that are looked for, those in any of [`WORDY`].
     words: Words,
 }
@@ -64,7 +65,7 @@ impl Needs {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(expecting = "an object")]
 pub struct Message {
-    pub role: String,
+    pub role: CompactString,
     #[serde(default)]
     pub content: Content,
     #[serde(default)]
@@ -117,7 +118,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
-    pub fn from_fields(fields: Vec<(String, Bytes)>) -> Result<Self, BadRequest> {
+    pub fn from_fields(fields: Vec<(CompactString, Bytes)>) -> Result<Self, BadRequest> {
         let model = asked_model(&fields)?;
         let messages = messages(&fields)?;
         let stream = optional(&fields, "stream", "true or false")?.unwrap_or(false);
@@ -389,7 +390,7 @@ struct StreamOptions {
 const MAX_FIELDS: usize = 256;
 
 /// The top level of a JSON object in its own order; a name given twice keeps its last value, as JSON parsers do.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+struct Fields<'a>(Vec<(CompactString, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -400,8 +401,8 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields: Vec<(String, &RawValue)> = Vec::with_capacity(12);
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                let mut fields: Vec<(CompactString, &RawValue)> = Vec::with_capacity(12);
+                while let Some((name, value)) = map.next_entry::<CompactString, &RawValue>()? {
                     fields.retain(|(seen, _)| *seen != name);
                     fields.push((name, value));
                     if fields.len() > MAX_FIELDS {
@@ -485,7 +486,7 @@ impl Content {
 }
 
 /// `model`, else the first of `models`.
-fn asked_model(fields: &[(String, Bytes)]) -> Result<String, BadRequest> {
+fn asked_model(fields: &[(CompactString, Bytes)]) -> Result<String, BadRequest> {
     let expected = "a route such as \"auto\", a model, or provider/model";
     if let Some(named) = optional(fields, "model", expected)? {
         return Ok(named);
@@ -496,7 +497,7 @@ fn asked_model(fields: &[(String, Bytes)]) -> Result<String, BadRequest> {
 }
 
 /// `messages`; what is wrong in one of them is said of that one.
-fn messages(fields: &[(String, Bytes)]) -> Result<Vec<Message>, BadRequest> {
+fn messages(fields: &[(CompactString, Bytes)]) -> Result<Vec<Message>, BadRequest> {
     let messages: Vec<Message> = required(fields, "messages", "a list of {role, content}")
         .map_err(|whole| find(fields, "messages").and_then(|raw| wrong_message(raw)).unwrap_or(whole))?;
     if messages.is_empty() {
@@ -520,13 +521,13 @@ fn wrong_message(raw: &[u8]) -> Option<BadRequest> {
 }
 
 /// The top-level fields of a body, unread, in its order.
-pub(super) fn parse_fields(body: &Bytes) -> Result<Vec<(String, Bytes)>, BadRequest> {
+pub(super) fn parse_fields(body: &Bytes) -> Result<Vec<(CompactString, Bytes)>, BadRequest> {
     let text = std::str::from_utf8(body).map_err(BadRequest::no_text)?;
     let Fields(raw) = serde_json::from_str(text).map_err(|e| BadRequest::no_object(body, &e))?;
     Ok(raw.into_iter().map(|(name, value)| (name, body.slice_ref(value.get().as_bytes()))).collect())
 }
 
-fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadRequest> {
+fn needs(fields: &[(CompactString, Bytes)], messages: &[Message]) -> Result<Needs, BadRequest> {
     #[derive(Deserialize)]
     #[serde(expecting = "an object")]
     struct ResponseFormat {
@@ -549,31 +550,32 @@ fn needs(fields: &[(String, Bytes)], messages: &[Message]) -> Result<Needs, BadR
     })
 }
 
-pub(super) fn find<'a>(fields: &'a [(String, Bytes)], name: &str) -> Option<&'a Bytes> {
+pub(super) fn find<'a>(fields: &'a [(CompactString, Bytes)], name: &str) -> Option<&'a Bytes> {
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
 }
 
 /// Gives it another value, or takes it out.
-pub(super) fn set(fields: &mut Vec<(String, Bytes)>, name: &str, value: Option<Bytes>) {
+pub(super) fn set(fields: &mut Vec<(CompactString, Bytes)>, name: &str, value: Option<Bytes>) {
     fields.retain(|(field, _)| field != name);
-    fields.extend(value.map(|value| (name.to_owned(), value)));
+    fields.extend(value.map(|value| (name.into(), value)));
 }
 
 /// Whether it is there, and not null.
-pub(super) fn says(fields: &[(String, Bytes)], name: &str) -> bool {
+pub(super) fn says(fields: &[(CompactString, Bytes)], name: &str) -> bool {
     find(fields, name).is_some_and(|raw| &raw[..] != b"null")
 }
 
 pub(super) fn optional<'a, T: Deserialize<'a>>(
-    fields: &'a [(String, Bytes)],
+    fields: &'a [(CompactString, Bytes)],
     name: &'static str,
     expected: &str,
 ) -> Result<Option<T>, BadRequest> {
     let Some(raw) = find(fields, name) else {
         return Ok(None);
     };
-    serde_json::from_slice(raw)
-        .map_err(|e| BadRequest::field(name, format!("{name} must be {expected}: {}", unplaced(&e))))
+    // As text, which it is: of bytes, serde would look at each string in it again.
+    let read = std::str::from_utf8(raw).map_or_else(|_| serde_json::from_slice(raw), serde_json::from_str);
+    read.map_err(|e| BadRequest::field(name, format!("{name} must be {expected}: {}", unplaced(&e))))
 }
 
 /// The error without its line and column: they count from the beginning of a field, which nobody sees.
@@ -585,7 +587,7 @@ pub(super) fn unplaced(error: &serde_json::Error) -> String {
 }
 
 pub(super) fn required<'a, T: Deserialize<'a>>(
-    fields: &'a [(String, Bytes)],
+    fields: &'a [(CompactString, Bytes)],
     name: &'static str,
     expected: &str,
 ) -> Result<T, BadRequest> {

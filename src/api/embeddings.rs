@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -19,7 +20,7 @@ pub struct EmbeddingsRequest {
     /// As in a chat: what the model's provider cannot express is to be left out, not refused. No provider sees it.
     pub drop_unsupported: bool,
     /// Every field in the client's order, as raw JSON.
-    fields: Vec<(String, Bytes)>,
+    fields: Vec<(CompactString, Bytes)>,
 }
 
 /// How the numbers of a vector are written: `encoding_format`.
