@@ -128,9 +128,8 @@ struct Key(u64, u64);
 
 impl Key {
     fn of(text: &[u8], length: usize) -> Self {
-        let part = |at: usize| {
-            Eight::of(text.get(at..).unwrap_or_default()).lower_letters(length.saturating_sub(at).min(8))
-        };
+        let part =
+            |at: usize| Eight::of(text.get(at..).unwrap_or_default()).lower_letters(length.saturating_sub(at).min(8));
         Self(part(0), part(8))
     }
 

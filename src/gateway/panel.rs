@@ -105,12 +105,7 @@ pub(super) async fn dispatch(
 }
 
 /// Asks both members at once.
-async fn consult(
-    seats: &[Seat; 2],
-    recording: &Recording,
-    request: &ChatRequest,
-    (limits, since): (&Limits, Instant),
-) {
+async fn consult(seats: &[Seat; 2], recording: &Recording, request: &ChatRequest, (limits, since): (&Limits, Instant)) {
     let (upstreams, models) = (&recording.setup().upstreams, recording.models());
     let limits = Limits { attempts: 1, planned: 1, hedge: None, ..Limits::new(hurried(limits.deadlines), 1) };
     let [one, other] = seats.each_ref().map(|seat| seat.ask(upstreams, models[seat.target], request, (&limits, since)));

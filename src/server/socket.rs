@@ -13,6 +13,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::upstream::SmallWrite;
+
 /// How long a client may leave unread what is there for it. Then it counts as gone: no other deadline would see it,
 /// for an answer is asked for its next piece only once there is room for that.
 pub(super) const TAKING_DEADLINE: Duration = Duration::from_secs(30);
@@ -56,21 +58,6 @@ impl Socket {
     }
 }
 
-/// Bytes that cost less to copy than to write from where they are: the system looks at each piece of a write in several.
-const SMALL: usize = 2 << 10;
-
-/// All of it in one piece, if it is small.
-fn gathered<'r>(bufs: &[IoSlice<'_>], room: &'r mut [u8; SMALL]) -> Option<&'r [u8]> {
-    let length = bufs.iter().map(|buf| buf.len()).sum();
-    let mut rest = room.get_mut(..length)?;
-    for buf in bufs {
-        let (piece, behind) = rest.split_at_mut(buf.len());
-        piece.copy_from_slice(buf);
-        rest = behind;
-    }
-    Some(&room[..length])
-}
-
 /// The client took nothing for [`TAKING_DEADLINE`].
 pub(super) fn not_taken() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")
@@ -104,8 +91,7 @@ impl Write for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut room = [0; SMALL];
-        let written = match gathered(bufs, &mut room) {
+        let written = match SmallWrite::default().gather(bufs) {
             Some(all) => Pin::new(&mut self.inner).poll_write(cx, all),
             None => Pin::new(&mut self.inner).poll_write_vectored(cx, bufs),
         };

@@ -12,6 +12,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::time::Instant;
 
 use super::connect::{BoxError, Connector};
+use super::gather::Gathering;
 
 /// Most bytes that are read from a connection at once, and so the longest head of an answer; each stream may hold as many.
 const READ_BYTES: usize = 64 << 10;
@@ -73,7 +74,7 @@ impl Pool {
     async fn connect(&self) -> Result<Sender, Unsent> {
         let link = self.connector.connect().await.map_err(Unsent::Connect)?;
         let (sender, connection) =
-            Builder::new().max_buf_size(READ_BYTES).handshake(link).await.map_err(Unsent::Broken)?;
+            Builder::new().max_buf_size(READ_BYTES).handshake(Gathering(link)).await.map_err(Unsent::Broken)?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an upstream connection ended early");
