@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use memchr::memmem;
 
+/// In no order that matters.
 const NAMES: [&str; 14] = [
     "allowed_tools",
     "cache_control",

@@ -24,8 +24,8 @@ const TRACES: TableDefinition<u128, &[u8]> = TableDefinition::new("traces");
 const HOUR_MS: u64 = 3_600_000;
 /// Six hours per file: retention by bytes gives up little at a time, and 30 days are 120 files.
 const SEGMENT_MS: u64 = 6 * HOUR_MS;
-/// A half of it holds what was written since the last flush, at some thousand requests a second.
-const CACHE_BYTES: usize = 16 << 20;
+/// A half of it holds what is written over and over until the next flush, at some thousand requests a second.
+const CACHE_BYTES: usize = 8 << 20;
 /// Files held open, by the writer and the readers together, in addition to those in use.
 const OPEN_FILES: usize = 3;
 
