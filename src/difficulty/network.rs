@@ -187,7 +187,7 @@ impl Classifier {
         Ok(standardise(values, &self.weights.mean, &self.weights.deviation))
     }
 
-    /// The operation is called as it is: to make tensors of its input and its output would cost half of what it does.
+    /// The operation is called as it is: tensors of its input and its output would be made for nothing.
     fn forward(&self, inputs: Vec<f32>) -> candle_core::Result<Vec<f32>> {
         match self.layers.cpu_fwd(&CpuStorage::F32(inputs), &self.input)?.0 {
             CpuStorage::F32(outputs) => Ok(outputs),

@@ -62,30 +62,6 @@ impl Eight {
     }
 }
 
-/// The ASCII letters that a text begins with.
-#[derive(Debug, Clone, Copy)]
-pub struct Letters {
-    pub length: usize,
-    /// Of these, those in upper case.
-    pub capitals: u32,
-}
-
-impl Letters {
-    /// Those of `text`.
-    pub fn of(text: &[u8]) -> Self {
-        let mut letters = Self { length: 0, capitals: 0 };
-        loop {
-            let eight = Eight::of(&text[letters.length..]);
-            let length = eight.letters();
-            letters.length += length;
-            letters.capitals += eight.capitals(length);
-            if length < 8 {
-                return letters;
-            }
-        }
-    }
-}
-
 /// How many bytes from the lowest on have their high bit set.
 fn leading(bits: u64) -> usize {
     (!bits & HIGH).trailing_zeros() as usize / 8

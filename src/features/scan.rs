@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::eight::Letters;
+use super::eight::Eight;
 use super::keywords::{self, KEYWORDS, Keyword};
 use super::lines::Lines;
 
@@ -110,14 +110,14 @@ impl Scan {
         }
         // Both consist of what counts as code: most texts need not be searched.
         if self.code > code {
-            self.fences += number_of(FENCE.find_iter(text.as_bytes()));
-            self.blanks += number_of(BLANK.find_iter(text.as_bytes()));
+            self.fences += count(FENCE.find_iter(text.as_bytes()));
+            self.blanks += count(BLANK.find_iter(text.as_bytes()));
         }
-        self.count(&keywords);
+        self.count_keywords(&keywords);
         self.lines.feed(text, &keywords);
     }
 
-    fn count(&mut self, keywords: &[Keyword]) {
+    fn count_keywords(&mut self, keywords: &[Keyword]) {
         for found in keywords {
             self.keywords.iter_mut().enumerate().for_each(|(i, n)| *n += found.sets >> i & 1);
         }
@@ -252,8 +252,31 @@ impl Scan {
     }
 }
 
-fn number_of(items: impl Iterator) -> u32 {
+fn count(items: impl Iterator) -> u32 {
     items.count() as u32
+}
+
+/// The ASCII letters that a text begins with.
+#[derive(Clone, Copy)]
+struct Letters {
+    length: usize,
+    /// Of these, those in upper case.
+    capitals: u32,
+}
+
+impl Letters {
+    fn of(text: &[u8]) -> Self {
+        let mut letters = Self { length: 0, capitals: 0 };
+        loop {
+            let eight = Eight::of(&text[letters.length..]);
+            let length = eight.letters();
+            letters.length += length;
+            letters.capitals += eight.capitals(length);
+            if length < 8 {
+                return letters;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

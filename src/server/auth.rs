@@ -154,11 +154,6 @@ fn foreign_host<B>(request: &Request<B>) -> Option<&str> {
 
 /// `host` may have a port.
 fn is_this_machine(host: &str) -> bool {
-    // The names that nearly all give it need not be read.
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    if matches!(name.map_or(host, |(name, _)| name), "127.0.0.1" | "localhost") {
-        return true;
-    }
     let Ok(authority) = host.parse::<Authority>() else { return false };
     is_loopback(authority.host())
 }

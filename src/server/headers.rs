@@ -5,7 +5,6 @@ use std::fmt::{Display, Write};
 use bytes::BytesMut;
 use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use uuid::Uuid;
 
 use super::auth;
 use super::error::ApiError;
@@ -38,39 +37,26 @@ pub(super) fn write(facts: &Facts, headers: &mut HeaderMap) {
     headers.reserve(13);
     headers.insert(DECISION, HeaderValue::from_static(facts.decision()));
     let text = &mut BytesMut::with_capacity(256);
-    put_text(headers, text, MODEL, facts.model.as_deref());
-    put_text(headers, text, ROUTE, facts.route.as_deref());
+    put(headers, text, MODEL, facts.model.as_deref());
+    put(headers, text, ROUTE, facts.route.as_deref());
     put(headers, text, ATTEMPTS, Some(facts.attempts));
-    if !facts.trace.is_nil() {
-        put_text(headers, text, TRACE_ID, Some(facts.trace.as_hyphenated().encode_lower(&mut Uuid::encode_buffer())));
-        copy(headers, TRACE_ID, OPENAI_ID);
-    }
+    put(headers, text, TRACE_ID, Some(facts.trace.as_hyphenated()).filter(|_| !facts.trace.is_nil()));
+    copy(headers, TRACE_ID, OPENAI_ID);
     put(headers, text, PROPENSITY, facts.propensity);
     put(headers, text, DIFFICULTY, facts.difficulty);
     // Without the last bits of a product of prices and tokens, which say nothing.
     put(headers, text, COST_USD, facts.cost_usd.map(|usd| (usd * 1e12).round() / 1e12));
-    put_text(headers, text, CACHE.clone(), facts.cache.map(How::name));
+    put(headers, text, CACHE.clone(), facts.cache.map(How::name));
     put(headers, text, AGE, facts.age_s);
 }
 
-/// The value is written to `text`, which all values share: one allocation.
+/// The value is written to `text`, which all values share: one allocation. A name with control characters, which no header
+/// can carry, is left out.
 fn put(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName, value: Option<impl Display>) {
-    if value.is_some_and(|value| write!(text, "{value}").is_ok()) {
-        insert(headers, text, name);
-    }
-}
-
-/// The same, without the way through a formatter.
-fn put_text(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName, value: Option<&str>) {
-    if let Some(value) = value {
-        text.extend_from_slice(value.as_bytes());
-        insert(headers, text, name);
-    }
-}
-
-/// What was written since the last one. A name with control characters, which no header can carry, is left out.
-fn insert(headers: &mut HeaderMap, text: &mut BytesMut, name: HeaderName) {
-    if let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze()) {
+    let Some(value) = value else { return };
+    if write!(text, "{value}").is_ok()
+        && let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze())
+    {
         headers.insert(name, value);
     }
 }

@@ -13,7 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::upstream::SmallWrite;
+use crate::upstream::Gathering;
 
 /// How long a client may leave unread what is there for it. Then it counts as gone: no other deadline would see it,
 /// for an answer is asked for its next piece only once there is room for that.
@@ -25,7 +25,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// A connection on which no write waits for longer than [`TAKING_DEADLINE`].
 #[derive(Debug)]
 pub(super) struct Socket {
-    inner: TokioIo<TcpStream>,
+    inner: Gathering<TokioIo<TcpStream>>,
     /// A write waits, until `timer` ends.
     waits: bool,
     /// Made at the first wait: most clients take all at once.
@@ -41,7 +41,7 @@ impl Socket {
         if let Err(error) = tune(&stream) {
             tracing::debug!(%error, "a connection is without some TCP options");
         }
-        Ok(Self { inner: TokioIo::new(TcpStream::from_std(stream)?), waits: false, timer: None })
+        Ok(Self { inner: Gathering(TokioIo::new(TcpStream::from_std(stream)?)), waits: false, timer: None })
     }
 
     fn bounded(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -91,10 +91,7 @@ impl Write for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = match SmallWrite::default().gather(bufs) {
-            Some(all) => Pin::new(&mut self.inner).poll_write(cx, all),
-            None => Pin::new(&mut self.inner).poll_write_vectored(cx, bufs),
-        };
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.bounded(cx, written)
     }
 

@@ -21,7 +21,7 @@ pub mod structure;
 pub mod told;
 pub mod vertex;
 
-pub(crate) use dispatch::SmallWrite;
+pub(crate) use dispatch::Gathering;
 pub use dispatch::{
     Condition, Dispatched, Exhausted, Fallbacks, Limits, ProviderStanding, Reply, ReplyStream, SetupError, Standing,
     Upstreams,

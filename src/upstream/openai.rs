@@ -127,9 +127,8 @@ impl Stream {
 }
 
 fn parse(bytes: &Bytes) -> Result<ChatReply<'_>, NoAnswer> {
-    // As text, which it nearly always is: of bytes, serde would look at each string in it again.
-    let reply = std::str::from_utf8(bytes).map_or_else(|_| serde_json::from_slice(bytes), serde_json::from_str);
-    let reply: ChatReply = reply.map_err(|e| format!("the answer is not a chat completion: {e}"))?;
+    let reply: ChatReply =
+        serde_json::from_slice(bytes).map_err(|e| format!("the answer is not a chat completion: {e}"))?;
     if reply.is_error() {
         return Err(NoAnswer::Told(bytes.clone()));
     }

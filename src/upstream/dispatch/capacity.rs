@@ -25,17 +25,9 @@ const fn pair(remaining: &'static str, reset: &'static str) -> (HeaderName, Head
 /// The pause that an answer's headers ask for because a limit is used up, at most [`LONGEST`]; `None` where there is
 /// room, or where nothing is said.
 pub fn exhausted(headers: &HeaderMap, now: fn() -> SystemTime) -> Option<Duration> {
-    if !headers.keys().any(is_of_limits) {
-        return None;
-    }
     let used_up = |pair: &&(HeaderName, HeaderName)| text(headers, &pair.0).is_some_and(|left| left.trim() == "0");
     let resets = REMAINING.iter().filter(used_up).filter_map(|(_, reset)| until(text(headers, reset)?, now()));
     resets.max().map(|pause| pause.min(LONGEST))
-}
-
-/// Whether it may be one of [`REMAINING`]: quicker than to look for each.
-fn is_of_limits(name: &HeaderName) -> bool {
-    ["x-ratelimit-", "anthropic-ratelimit-"].iter().any(|start| name.as_str().starts_with(start))
 }
 
 /// `retry-after-ms` as OpenAI sends it, else `retry-after` in seconds or as a date.

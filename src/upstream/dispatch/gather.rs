@@ -9,30 +9,20 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 /// Bytes that cost less to copy than to write from where they are: the system looks at each piece of a write in several.
 const SMALL: usize = 2 << 10;
 
-/// Room for what is gathered.
-pub struct SmallWrite([u8; SMALL]);
-
-impl Default for SmallWrite {
-    fn default() -> Self {
-        Self([0; SMALL])
+/// All of `pieces` in one, in `room`, if they are small.
+fn gathered<'r>(pieces: &[IoSlice<'_>], room: &'r mut [u8; SMALL]) -> Option<&'r [u8]> {
+    let length = pieces.iter().map(|piece| piece.len()).sum();
+    let mut rest = room.get_mut(..length)?;
+    for piece in pieces {
+        let (place, behind) = rest.split_at_mut(piece.len());
+        place.copy_from_slice(piece);
+        rest = behind;
     }
-}
-
-impl SmallWrite {
-    /// All of `pieces` in one, if they are small.
-    pub fn gather(&mut self, pieces: &[IoSlice<'_>]) -> Option<&[u8]> {
-        let length = pieces.iter().map(|piece| piece.len()).sum();
-        let mut rest = self.0.get_mut(..length)?;
-        for piece in pieces {
-            let (place, behind) = rest.split_at_mut(piece.len());
-            place.copy_from_slice(piece);
-            rest = behind;
-        }
-        Some(&self.0[..length])
-    }
+    Some(&room[..length])
 }
 
 /// A connection that writes so.
+#[derive(Debug)]
 pub struct Gathering<T>(pub T);
 
 impl<T: Read + Unpin> Read for Gathering<T> {
@@ -51,7 +41,7 @@ impl<T: Write + Unpin> Write for Gathering<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match SmallWrite::default().gather(bufs) {
+        match gathered(bufs, &mut [0; SMALL]) {
             Some(all) => Pin::new(&mut self.0).poll_write(cx, all),
             None => Pin::new(&mut self.0).poll_write_vectored(cx, bufs),
         }
@@ -81,8 +71,48 @@ mod tests {
             let (head, rest) = whole[..length].split_at(cuts[0]);
             let (body, end) = rest.split_at(cuts[1] - cuts[0]);
             let pieces = [head, body, end].map(IoSlice::new);
-            assert_eq!(SmallWrite::default().gather(&pieces), Some(&whole[..length]), "{length}");
+            assert_eq!(gathered(&pieces, &mut [0; SMALL]), Some(&whole[..length]), "{length}");
         }
-        assert_eq!(SmallWrite::default().gather(&[IoSlice::new(&whole[..SMALL]), IoSlice::new(b"1")]), None);
+        assert_eq!(gathered(&[IoSlice::new(&whole[..SMALL]), IoSlice::new(b"1")], &mut [0; SMALL]), None);
+    }
+
+    /// How it is written to: in one piece, or in how many.
+    #[derive(Default)]
+    struct Told(Vec<usize>);
+
+    impl Write for Told {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.push(1);
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.0.push(bufs.len());
+            Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_small_write_goes_out_in_one_piece_and_a_large_one_as_it_is() {
+        let (mut connection, mut cx) = (Gathering(Told::default()), Context::from_waker(std::task::Waker::noop()));
+        for length in [10, SMALL] {
+            let body = vec![b'x'; length];
+            let pieces = [&b"head"[..], &body].map(IoSlice::new);
+            let written = Pin::new(&mut connection).poll_write_vectored(&mut cx, &pieces);
+            assert!(matches!(written, Poll::Ready(Ok(n)) if n == 4 + length));
+        }
+        assert_eq!(connection.0.0, [1, 2]);
     }
 }

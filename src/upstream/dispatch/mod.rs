@@ -53,7 +53,7 @@ use choices::Choices;
 use course::Course;
 use endpoint::Endpoint;
 pub use fallbacks::Fallbacks;
-pub(crate) use gather::SmallWrite;
+pub(crate) use gather::Gathering;
 pub use stream::ReplyStream;
 use target::Target;
 pub use vitals::Standing;
