@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection;
 use super::site::Site;
-use super::workers::{Workers, descriptors};
+use super::workers::{Seat, Workers, descriptors};
 
 /// Clients' connections served at once, where the system gives as many file descriptors; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16 * 1024;
@@ -132,8 +132,9 @@ async fn accept(
         // Out of this runtime: the worker's own is to wake up for what comes.
         match listener.accept().await.and_then(|(stream, _peer)| stream.into_std()) {
             Ok(stream) => {
-                let served = connection(stream, site.clone(), graceful.watcher(), permit);
-                connections.spawn_on(served, workers.next());
+                let (thread, seat) = workers.next();
+                let served = connection(stream, site.clone(), graceful.watcher(), (permit, seat));
+                connections.spawn_on(served, thread);
             }
             Err(error) => {
                 if let Some(times) = refusals.add(Instant::now()) {
@@ -146,7 +147,10 @@ async fn accept(
     }
 }
 
-async fn connection(stream: StdStream, site: Arc<Site>, graceful: Watcher, _permit: OwnedSemaphorePermit) {
+/// What a connection holds while it is served.
+type Held = (OwnedSemaphorePermit, Seat);
+
+async fn connection(stream: StdStream, site: Arc<Site>, graceful: Watcher, _held: Held) {
     connection::serve(stream, site, graceful).await;
 }
 
