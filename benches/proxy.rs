@@ -2,6 +2,9 @@
 //! latency, in front of one instant upstream. `cargo bench --bench proxy`, and with the cache of answers on, for what is in
 //! it and what is not: `cargo bench --bench proxy -- cache`
 //!
+//! From the environment: `ROUNDS` of `REQUESTS` each, `CONNECTIONS`, the `RATE` in requests a second in place of all that
+//! go, and `PANEL=1` for a route that may ask two models first.
+//!
 //! Upstream, pass-through and gateway are processes of their own; this one makes the load.
 
 use std::io::{BufRead, BufReader};
@@ -16,7 +19,6 @@ use axum::routing::post;
 use axum::serve::ListenerExt;
 use bytes::Bytes;
 
-const CONNECTIONS: usize = 16;
 /// The learner writes down what it heard after a quarter of a second.
 const SETTLE: Duration = Duration::from_millis(300);
 const REPLY: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"The answer is 42, because six times seven is forty-two."},"finish_reason":"stop"}],"usage":{"prompt_tokens":110,"completion_tokens":14,"total_tokens":124}}"#;
@@ -64,34 +66,46 @@ fn client() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder().tls_certs_only([]).tcp_nodelay(true).build()?)
 }
 
+/// How requests come.
+#[derive(Clone, Copy)]
+struct Load {
+    /// Of one round.
+    requests: usize,
+    connections: usize,
+    /// Requests a second; 0: each connection's next one once it has its answer.
+    rate: usize,
+}
+
 /// Rounds alternate, and each compares what ran within one second: a machine that others use, too, slows down both. The
 /// median of the rounds' ratios is the figure.
 async fn compare(with_cache: bool) -> anyhow::Result<()> {
-    let (rounds, requests) = (number("ROUNDS", 15), number("REQUESTS", 6_000));
+    let rounds = number("ROUNDS", 15);
+    let (requests, connections) = (number("REQUESTS", 6_000), number("CONNECTIONS", 16));
+    let load = Load { requests, connections, rate: number("RATE", 0) };
     let me = std::env::current_exe()?;
     let upstream = Process::start(Command::new(&me).arg("--upstream"))?;
     let bare = Process::start(Command::new(&me).arg("--bare").arg(&upstream.address))?;
     let folder = tempfile::tempdir()?;
     let ours = gateway(&folder.path().join("plain"), &upstream.address, "")?;
-    println!("{CONNECTIONS} connections, {rounds} rounds of {requests} requests each, prompt of about 128 tokens");
+    println!("{connections} connections, {rounds} rounds of {requests} requests each, prompt of about 128 tokens");
     let bare = Total::new("bare axum/reqwest", &bare, Prompts::New);
     let plain = Total::new("satisfice, everything on", &ours, Prompts::New);
     if !with_cache {
         let upstream = Total::new("upstream alone", &upstream, Prompts::New);
-        return compared(vec![bare, upstream, plain], (rounds, requests)).await;
+        return compared(vec![bare, upstream, plain], rounds, load).await;
     }
     let cached = gateway(&folder.path().join("cached"), &upstream.address, "[routes.cache]\n")?;
     let misses = Total::new("with the cache, all new", &cached, Prompts::New);
     let hits = Total::new("with the cache, all kept", &cached, Prompts::Kept);
-    compared(vec![plain, bare, misses, hits], (rounds, requests)).await
+    compared(vec![plain, bare, misses, hits], rounds, load).await
 }
 
 /// Prints what each costs, and how many times the first.
-async fn compared(mut totals: Vec<Total<'_>>, (rounds, requests): (usize, usize)) -> anyhow::Result<()> {
-    round(&mut totals, (0, requests)).await?;
+async fn compared(mut totals: Vec<Total<'_>>, rounds: usize, load: Load) -> anyhow::Result<()> {
+    round(&mut totals, 0, load).await?;
     totals.iter_mut().for_each(Total::clear);
     for i in 1..=rounds {
-        let cpu = round(&mut totals, (i, requests)).await?;
+        let cpu = round(&mut totals, i, load).await?;
         let figures: Vec<String> = cpu.iter().map(|us| format!("{us:.1} µs ({:.2})", us / cpu[0])).collect();
         println!("round {i:>2}: {}", figures.join(", "));
     }
@@ -109,14 +123,15 @@ fn number(name: &str, default: usize) -> usize {
 }
 
 /// Loads each process in turn, then waits until the gateway has written down what it heard; CPU µs a request of each.
-async fn round(totals: &mut [Total<'_>], (round, requests): (usize, usize)) -> anyhow::Result<Vec<f64>> {
+async fn round(totals: &mut [Total<'_>], round: usize, load: Load) -> anyhow::Result<Vec<f64>> {
     for total in totals.iter_mut() {
         let before = total.process.cpu_us()?;
         let started = Instant::now();
-        total.latencies.extend(load(total, (round, requests)).await?);
+        let latencies = load.onto(total, round).await?;
         total.seconds += started.elapsed().as_secs_f64();
         tokio::time::sleep(SETTLE).await;
-        total.cpu.push((total.process.cpu_us()? - before) / requests as f64);
+        total.cpu.push((total.process.cpu_us()? - before) / latencies.len() as f64);
+        total.latencies.extend(latencies);
     }
     Ok(totals.iter().filter_map(|total| total.cpu.last().copied()).collect())
 }
@@ -194,8 +209,10 @@ fn configuration(upstream: &str) -> String {
         text += &format!("[[models]]\nname = \"{name}\"\nprovider = \"instant\"\n");
         text += &format!("input_usd_per_mtok = {price:?}\noutput_usd_per_mtok = {price:?}\n");
     }
-    // One call for each request, as the bare proxy makes: replies that are all the same would have two models agree on most.
-    text + "[[routes]]\nname = \"auto\"\nmodels = [\"a\", \"b\", \"c\", \"d\"]\npanel = false\n"
+    // Otherwise one call for each request, as the bare proxy makes: replies that are all the same have two models agree on
+    // most.
+    let panel = number("PANEL", 0) > 0;
+    text + &format!("[[routes]]\nname = \"auto\"\nmodels = [\"a\", \"b\", \"c\", \"d\"]\npanel = {panel}\n")
 }
 
 /// A child that dies with us.
@@ -239,17 +256,26 @@ impl Drop for Process {
     }
 }
 
-/// Closed loop on [`CONNECTIONS`] connections; the latency of each request.
-async fn load(total: &Total<'_>, (round, requests): (usize, usize)) -> anyhow::Result<Vec<Duration>> {
-    let url: reqwest::Url = format!("http://{}/v1/chat/completions", total.process.address).parse()?;
-    let prompts = total.prompts;
-    let lane = |i| tokio::spawn(lane(url.clone(), prompts, (round, i), requests / CONNECTIONS));
-    let tasks: Vec<_> = (0..CONNECTIONS).map(lane).collect();
-    let mut all = Vec::with_capacity(requests);
-    for task in tasks {
-        all.extend(task.await??);
+impl Load {
+    /// The latency of each request.
+    async fn onto(self, total: &Total<'_>, round: usize) -> anyhow::Result<Vec<Duration>> {
+        let url: reqwest::Url = format!("http://{}/v1/chat/completions", total.process.address).parse()?;
+        let (prompts, requests) = (total.prompts, self.requests / self.connections);
+        let lane = |i| tokio::spawn(lane(url.clone(), prompts, (round, i), requests, self.pace(i)));
+        let tasks: Vec<_> = (0..self.connections).map(lane).collect();
+        let mut all = Vec::with_capacity(self.requests);
+        for task in tasks {
+            all.extend(task.await??);
+        }
+        Ok(all)
     }
-    Ok(all)
+
+    /// When a connection's first request is due, and after which time each next one.
+    fn pace(self, lane: usize) -> (Instant, Duration) {
+        let apart = if self.rate > 0 { self.connections as f64 / self.rate as f64 } else { 0.0 };
+        let first = Duration::from_secs_f64(apart * lane as f64 / self.connections as f64);
+        (Instant::now() + first, Duration::from_secs_f64(apart))
+    }
 }
 
 /// One connection's share of the load.
@@ -258,11 +284,15 @@ async fn lane(
     prompts: Prompts,
     (round, lane): (usize, usize),
     requests: usize,
+    (first, apart): (Instant, Duration),
 ) -> anyhow::Result<Vec<Duration>> {
     let client = client()?;
     let story = "A train leaves at noon at 60 km/h; another follows an hour later. When do they meet? ".repeat(6);
     let mut latencies = Vec::with_capacity(requests);
     for i in 0..requests {
+        if !apart.is_zero() {
+            tokio::time::sleep_until((first + apart * i as u32).into()).await;
+        }
         let number = if prompts == Prompts::New { format!("{round}.{lane}.{i}") } else { format!("{lane}") };
         let body =
             format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"Question {number}: {story}"}}]}}"#);
