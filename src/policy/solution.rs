@@ -35,8 +35,8 @@ const GAIN: f64 = 1.0;
 const GREATEST_CORRECTION: f64 = 0.025;
 const MEASURED_BELIEF: f64 = 200.0;
 /// The last bit of quality, this share of what a bar lets go, is never worth the whole scale of V. Where little is known of
-/// the models, most that is believed to be had is hardly more than the bar, and this counts: of unknown models, on thirds of
-/// reasoning, mmlu, mmlu-pro and gsm8k-pair that the classifier had not seen, a bar of .95 kept .930 to .946 with .075, and
+/// the models, the most that is believed to be had is hardly more than the bar, and this counts: of unknown models, on thirds
+/// of reasoning, mmlu, mmlu-pro and gsm8k-pair that the classifier had not seen, a bar of .95 kept .930 to .946 with .075, and
 /// .941 to .954 with this.
 const SLACK: f64 = 0.03;
 /// A new V has at least this weight against the old one: quality is concave in V, so that its noise costs some.
