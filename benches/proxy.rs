@@ -81,6 +81,10 @@ struct Load {
 async fn compare(with_cache: bool) -> anyhow::Result<()> {
     let rounds = number("ROUNDS", 15);
     let (requests, connections) = (number("REQUESTS", 6_000), number("CONNECTIONS", 16));
+    anyhow::ensure!(
+        (1..=requests).contains(&connections),
+        "CONNECTIONS is {connections}: give 1 to {requests}, the REQUESTS of a round"
+    );
     let load = Load { requests, connections, rate: number("RATE", 0) };
     let me = std::env::current_exe()?;
     let upstream = Process::start(Command::new(&me).arg("--upstream"))?;

@@ -397,6 +397,17 @@ mod tests {
     }
 
     #[test]
+    fn the_last_bit_of_quality_is_not_worth_the_whole_scale_unless_the_bar_lets_nothing_go() {
+        let point = |log_value: f64, quality| Point { log_value, quality, cost_usd: 0.0, moved: 0.1 };
+        let table = vec![point(0.0, 0.90), point(10.0, 0.94)];
+        // The bar of .95 lies above all that the models promise.
+        let solution = Solution { table, reference: 1.0, ..Solution::default() };
+        let short = (10.0 - solution.prices_for(0.95).0) / 10.0 * 0.04;
+        assert!((short - SLACK * 0.05).abs() < 1e-9 && short < 0.04 * 0.05, "{short}");
+        assert!((solution.prices_for(1.0).0 - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn the_higher_the_bar_the_better_an_arm_must_be_known() {
         let arm = Summary { quality: 0.97, deviation: 0.02, cost_usd: 1.0 };
         let curious = |q| curiosity(&[arm], 1.0, Knob::Quality(q))[0] / (EXPLORATION / 2.0);

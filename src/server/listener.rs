@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection;
 use super::site::Site;
-use super::workers::{Seat, Workers, descriptors};
+use super::workers::{Workers, descriptors};
 
 /// Clients' connections served at once, where the system gives as many file descriptors; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16 * 1024;
@@ -132,9 +132,7 @@ async fn accept(
         // Out of this runtime: the worker's own is to wake up for what comes.
         match listener.accept().await.and_then(|(stream, _peer)| stream.into_std()) {
             Ok(stream) => {
-                let (thread, seat) = workers.next();
-                let served = connection(stream, site.clone(), graceful.watcher(), (permit, seat));
-                connections.spawn_on(served, thread);
+                workers.spawn(connections, connection(stream, site.clone(), graceful.watcher(), permit));
             }
             Err(error) => {
                 if let Some(times) = refusals.add(Instant::now()) {
@@ -147,10 +145,7 @@ async fn accept(
     }
 }
 
-/// What a connection holds while it is served.
-type Held = (OwnedSemaphorePermit, Seat);
-
-async fn connection(stream: StdStream, site: Arc<Site>, graceful: Watcher, _held: Held) {
+async fn connection(stream: StdStream, site: Arc<Site>, graceful: Watcher, _permit: OwnedSemaphorePermit) {
     connection::serve(stream, site, graceful).await;
 }
 

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 /// Connections that a thread is given before the next one gets any: so few wait for models nearly all of the time.
 const FEW: usize = 32;
@@ -27,13 +28,10 @@ pub struct Workers {
 struct Place {
     runtime: Handle,
     /// Held by each of them.
-    taken: Seat,
+    taken: Arc<()>,
     /// `None`: the one that it was made in.
     _thread: Option<Worker>,
 }
-
-/// A connection's, for as long as it is served.
-pub(super) type Seat = Arc<()>;
 
 /// A thread and the word that ends it.
 #[derive(Debug)]
@@ -78,16 +76,21 @@ impl Workers {
         self.places.len()
     }
 
-    /// Where the next connection is served, and its seat there.
-    pub(super) fn next(&self) -> (&Handle, Seat) {
+    /// Serves one more of `connections`.
+    pub(super) fn spawn(&self, connections: &mut JoinSet<()>, connection: impl Future<Output = ()> + Send + 'static) {
         let Place { runtime, taken, .. } = &self.places[least(self.places.iter().map(Place::connections))];
-        (runtime, taken.clone())
+        let seat = taken.clone();
+        let served = async move {
+            connection.await;
+            drop(seat);
+        };
+        connections.spawn_on(served, runtime);
     }
 }
 
 impl Place {
     fn new(runtime: Handle, thread: Option<Worker>) -> Self {
-        Self { runtime, taken: Seat::default(), _thread: thread }
+        Self { runtime, taken: Arc::default(), _thread: thread }
     }
 
     fn connections(&self) -> usize {
@@ -98,7 +101,7 @@ impl Place {
 /// Which of the threads with so many connections each gets the next one: the first that has fewer than [`FEW`], else the
 /// one that has the fewest.
 fn least(connections: impl Iterator<Item = usize>) -> usize {
-    let least = connections.enumerate().min_by_key(|(_, connections)| (*connections + 1).max(FEW));
+    let least = connections.enumerate().min_by_key(|(_, connections)| (*connections).max(FEW - 1));
     least.map_or(0, |(thread, _)| thread)
 }
 
@@ -131,14 +134,20 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_next_thread_gets_connections_once_those_before_it_have_a_good_many() {
-        let workers = Workers::start().unwrap();
-        let seats: Vec<Seat> = (0..FEW).map(|_| workers.next().1).collect();
-        assert!(seats.iter().all(|seat| Arc::ptr_eq(seat, &seats[0])));
-        assert!(workers.len() == 1 || !Arc::ptr_eq(&workers.next().1, &seats[0]));
-        drop(seats);
-        assert_eq!(workers.places[0].connections(), 0);
+    #[tokio::test]
+    async fn the_next_thread_gets_connections_once_those_before_it_have_a_good_many() {
+        let mut workers = Workers { places: Vec::new() };
+        (0..2).for_each(|_| workers.add().unwrap());
+        let mut connections = JoinSet::new();
+        let served = |workers: &Workers| workers.places.iter().map(Place::connections).collect::<Vec<_>>();
+        for expected in [FEW, FEW + 1].map(|all| [FEW, all - FEW]) {
+            while served(&workers).iter().sum::<usize>() < expected.iter().sum() {
+                workers.spawn(&mut connections, std::future::pending());
+            }
+            assert_eq!(served(&workers), expected);
+        }
+        connections.shutdown().await;
+        assert_eq!(served(&workers), [0, 0], "one that ends leaves its place to another");
     }
 
     #[test]
